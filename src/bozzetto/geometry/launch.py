@@ -1,0 +1,82 @@
+"""How this library runs Warp kernels: the one place that knows about threads, devices and conversions.
+
+A Warp launch on the CPU runs on the calling thread and releases the interpreter lock, so work that splits
+into independent parts (views, bands of rows) is spread over a small thread pool. On CUDA one launch takes
+the whole range.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import torch
+import warp as wp
+
+wp.config.quiet = True
+
+
+@cache
+def _initialised() -> bool:
+    wp.init()
+    return True
+
+
+def thread_count() -> int:
+    """Threads that a CPU launch is spread over: the torch setting, so that users control one number."""
+    return max(1, torch.get_num_threads())
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="bozzetto-kernels")
+
+
+def in_parts(run: Callable[[int, int, int], None], count: int, device: torch.device) -> int:
+    """Call `run(part, start, stop)` so that the parts together cover range(count).
+
+    Args:
+        run: Does the work of one part. On the CPU the parts run at the same time in several threads, so
+            they must not write to the same memory; accumulate into one buffer per part.
+        count: Length of the range, for instance the number of views.
+        device: Where the work happens; on CUDA there is always one part.
+
+    Returns:
+        The number of parts that were used, at most `part_count(count, device)`.
+    """
+    parts = part_count(count, device)
+    if parts == 1:
+        run(0, 0, count)
+        return 1
+    edges = [count * i // parts for i in range(parts + 1)]
+    for future in [_pool(parts).submit(run, i, edges[i], edges[i + 1]) for i in range(parts)]:
+        future.result()
+    return parts
+
+
+def part_count(count: int, device: torch.device) -> int:
+    """How many parts `in_parts` splits a range of this length into."""
+    return max(1, min(count, thread_count())) if device.type == "cpu" else 1
+
+
+def launch(kernel: wp.Kernel, dim: int | tuple[int, ...], arguments: list, device: torch.device) -> None:
+    """Launch a Warp kernel on torch tensors without copies.
+
+    Args:
+        kernel: The kernel.
+        dim: Its launch dimensions.
+        arguments: Its arguments in order; tensors are handed over in place and must be contiguous.
+        device: Device of all the tensors. On CUDA the launch joins torch's current stream.
+    """
+    _initialised()
+    values = [wp.from_torch(a.detach()) if isinstance(a, torch.Tensor) else a for a in arguments]
+    if device.type == "cuda":
+        stream = wp.stream_from_torch(torch.cuda.current_stream(device))
+        wp.launch(kernel, dim=dim, inputs=values, device=f"cuda:{device.index or 0}", stream=stream)
+    else:
+        wp.launch(kernel, dim=dim, inputs=values, device="cpu")
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,84 @@
+"""Triangle meshes."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A triangle mesh.
+
+    Attributes:
+        vertices: Positions, float32, in the frame and unit of whoever made the mesh.
+        faces: Vertex indices, counter-clockwise seen from outside.
+        colors: Linear RGB per vertex in [0, 1], or None.
+
+    Constructing one checks dtypes and shapes only; `check` also looks at the values.
+    """
+
+    vertices: Float[Tensor, "V 3"]
+    faces: Int64[Tensor, "F 3"]
+    colors: Float[Tensor, "V 3"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.vertices.ndim != 2 or self.vertices.shape[1] != 3 or not self.vertices.is_floating_point():
+            raise InputError(
+                f"vertices must be floats of shape (V, 3), got {self.vertices.dtype} {tuple(self.vertices.shape)}"
+            )
+        if self.faces.ndim != 2 or self.faces.shape[1] != 3 or self.faces.dtype != torch.int64:
+            raise InputError(
+                f"faces must be int64 of shape (F, 3), got {self.faces.dtype} {tuple(self.faces.shape)}"
+            )
+        if self.colors is not None and self.colors.shape != self.vertices.shape:
+            raise InputError(
+                f"colors must have shape {tuple(self.vertices.shape)}, got {tuple(self.colors.shape)}"
+            )
+
+    def check(self, name: str = "mesh") -> Self:
+        """Return the mesh itself if it has faces, finite positions and indices in range.
+
+        Args:
+            name: How the message calls the mesh, for instance its file name.
+
+        Raises:
+            InputError: It does not; the message says what is wrong.
+        """
+        if len(self.vertices) == 0 or len(self.faces) == 0:
+            raise InputError(
+                f"{name} is empty: {len(self.vertices)} vertices and {len(self.faces)} faces; "
+                "a mesh with at least one triangle is needed"
+            )
+        bad = int((~torch.isfinite(self.vertices)).any(dim=1).sum())
+        if bad:
+            raise InputError(f"{name} has {bad} vertices with NaN or infinite coordinates; repair or remove them")
+        low, high = int(self.faces.min()), int(self.faces.max())
+        if low < 0 or high >= len(self.vertices):
+            raise InputError(
+                f"{name} has faces out of range: indices {low} to {high} with {len(self.vertices)} vertices; "
+                f"indices must lie in 0 to {len(self.vertices) - 1}"
+            )
+        return self
+
+    @property
+    def bounds(self) -> Float[Tensor, "2 3"]:
+        """Low and high corner of the axis-aligned bounding box."""
+        return torch.stack([self.vertices.amin(dim=0), self.vertices.amax(dim=0)])
+
+    def corners(self) -> Float[Tensor, "F 3 3"]:
+        """The three corner positions of every face."""
+        return self.vertices[self.faces]
+
+    def with_vertices(self, vertices: Float[Tensor, "V 3"]) -> Self:
+        """The same faces and colours over other positions."""
+        return replace(self, vertices=vertices)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The mesh on another device."""
+        colors = None if self.colors is None else self.colors.to(device)
+        return replace(self, vertices=self.vertices.to(device), faces=self.faces.to(device), colors=colors)

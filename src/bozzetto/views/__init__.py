@@ -1,0 +1,5 @@
+"""Cameras and captures (photographs with cameras and masks), readers and writers."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
