@@ -1,1 +1,17 @@
+from .color import linear_to_srgb as linear_to_srgb
+from .color import srgb_to_linear as srgb_to_linear
+from .io import load_mesh as load_mesh
+from .io import load_points as load_points
+from .io import save_mesh as save_mesh
+from .io import save_points as save_points
 from .mesh import Mesh as Mesh
+from .points import PointCloud as PointCloud
+from .primitives import box as box
+from .primitives import grid as grid
+from .primitives import icosahedron as icosahedron
+from .primitives import icosphere as icosphere
+from .primitives import join as join
+from .primitives import torus as torus
+from .sampling import sample_surface as sample_surface
+from .similarity import Similarity as Similarity
+from .similarity import normalisation as normalisation

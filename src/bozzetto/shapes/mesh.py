@@ -29,7 +29,8 @@ class Mesh:
     def __post_init__(self) -> None:
         if self.vertices.ndim != 2 or self.vertices.shape[1] != 3 or not self.vertices.is_floating_point():
             raise InputError(
-                f"vertices must be floats of shape (V, 3), got {self.vertices.dtype} {tuple(self.vertices.shape)}"
+                "vertices must be floats of shape (V, 3), "
+                f"got {self.vertices.dtype} {tuple(self.vertices.shape)}"
             )
         if self.faces.ndim != 2 or self.faces.shape[1] != 3 or self.faces.dtype != torch.int64:
             raise InputError(
@@ -56,7 +57,9 @@ class Mesh:
             )
         bad = int((~torch.isfinite(self.vertices)).any(dim=1).sum())
         if bad:
-            raise InputError(f"{name} has {bad} vertices with NaN or infinite coordinates; repair or remove them")
+            raise InputError(
+                f"{name} has {bad} vertices with NaN or infinite coordinates; repair or remove them"
+            )
         low, high = int(self.faces.min()), int(self.faces.max())
         if low < 0 or high >= len(self.vertices):
             raise InputError(

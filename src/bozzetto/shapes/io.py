@@ -1,0 +1,183 @@
+"""Loading and saving shapes.
+
+Loading never merges, splits or reorders vertices and never moves them; polygons become triangles. Colours are
+sRGB in files (linear in GLB, as glTF demands, and in NPZ) and linear in memory. Saving is atomic: the file at
+the path is either the old one or the whole new one.
+
+| ending | meshes | points | holds colours | holds normals |
+|---|---|---|---|---|
+| .ply | yes | yes | 8 bits, sRGB | of points |
+| .obj | yes | load | sRGB | no |
+| .stl | yes, three vertices per face | load | no | no |
+| .off | yes | load | no | no |
+| .glb | yes, node transforms applied | load | float32, linear | no |
+| .xyz | no | yes, 3, 6 or 9 columns | 8 bits, sRGB | yes |
+| .npz | `vertices`, `faces`, `colors` | `points`, `normals`, `colors` | float32, linear | of points |
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..files import write_bytes
+from . import readers, writers
+from .color import linear_to_srgb, srgb_to_linear
+from .mesh import Mesh
+from .points import PointCloud
+from .readers import Arrays
+
+_READERS: dict[str, Callable] = {
+    ".ply": readers.read_ply,
+    ".obj": readers.read_obj,
+    ".stl": readers.read_stl,
+    ".off": readers.read_off,
+    ".glb": readers.read_glb,
+    ".xyz": readers.read_xyz,
+    ".npz": readers.read_npz,
+}
+_MESH_WRITERS: dict[str, Callable[[Arrays], bytes]] = {
+    ".ply": writers.write_ply,
+    ".obj": writers.write_obj,
+    ".stl": writers.write_stl,
+    ".off": writers.write_off,
+    ".glb": writers.write_glb,
+    ".npz": lambda shape: writers.write_npz(shape, "vertices"),
+}
+_POINT_WRITERS: dict[str, Callable[[Arrays], bytes]] = {
+    ".ply": writers.write_ply,
+    ".xyz": writers.write_xyz,
+    ".npz": lambda shape: writers.write_npz(shape, "points"),
+}
+_LINEAR = (".glb", ".npz")
+
+
+def load_mesh(path: str | os.PathLike) -> Mesh:
+    """Load a triangle mesh; the ending of the name tells the format.
+
+    Raises:
+        InputError: The file is missing, of unknown kind, damaged, or holds no usable mesh: no triangles,
+            NaN or infinite coordinates, or faces out of range.
+    """
+    path = Path(path)
+    known = [ending for ending in _READERS if ending != ".xyz"]
+    arrays = _read(path, known)
+    if len(arrays.faces) == 0:
+        raise InputError(
+            f"{path} has {len(arrays.vertices)} vertices and no faces; "
+            "a mesh with at least one triangle is needed (points are loaded by load_points)"
+        )
+    with _damage(path):
+        mesh = Mesh(_floats(arrays.vertices), torch.from_numpy(_indices(arrays.faces)), _colors(arrays))
+    return mesh.check(str(path))
+
+
+def load_points(path: str | os.PathLike) -> PointCloud:
+    """Load a point cloud; the ending of the name tells the format. Of a mesh, its vertices are taken.
+
+    Raises:
+        InputError: The file is missing, of unknown kind, damaged, or empty, or has NaN or infinite values.
+    """
+    path = Path(path)
+    arrays = _read(path, list(_READERS))
+    with _damage(path):
+        normals = None if arrays.normals is None else _floats(arrays.normals)
+        cloud = PointCloud(_floats(arrays.vertices), normals, _colors(arrays))
+    return cloud.check(str(path))
+
+
+def save_mesh(mesh: Mesh, path: str | os.PathLike) -> None:
+    """Save a mesh; the ending of the name tells the format. STL and OFF hold no colours.
+
+    Raises:
+        InputError: The ending is unknown, the mesh is empty or invalid, or the folder cannot be written to.
+    """
+    path = Path(path)
+    write = _writer(path, _MESH_WRITERS)
+    mesh.check(f"the mesh for {path}")
+    faces = mesh.faces.cpu().numpy()
+    write_bytes(path, write(Arrays(_array(mesh.vertices), faces, colors=_encoded(mesh.colors, path))))
+
+
+def save_points(cloud: PointCloud, path: str | os.PathLike) -> None:
+    """Save a point cloud; the ending of the name tells the format.
+
+    Raises:
+        InputError: The ending is unknown, the cloud is empty or invalid, an XYZ file would need colours
+            without normals, or the folder cannot be written to.
+    """
+    path = Path(path)
+    write = _writer(path, _POINT_WRITERS)
+    cloud.check(f"the cloud for {path}")
+    if path.suffix.lower() == ".xyz" and cloud.colors is not None and cloud.normals is None:
+        raise InputError(f"{path} would hold colours without normals, which XYZ cannot; save it as .ply")
+    normals = None if cloud.normals is None else _array(cloud.normals)
+    colors = _encoded(cloud.colors, path)
+    write_bytes(path, write(Arrays(_array(cloud.points), normals=normals, colors=colors)))
+
+
+def _read(path: Path, known: list[str]) -> Arrays:
+    ending = path.suffix.lower()
+    if ending not in known:
+        raise InputError(f"{path} has an unknown ending {ending!r}; known are {', '.join(known)}")
+    if not path.is_file():
+        raise InputError(f"{path} does not exist or is not a file; check the path")
+    with _damage(path), path.open("rb") as file:
+        return _READERS[ending](file)
+
+
+class _damage:
+    """Turns whatever a parser stumbles over into one sentence about the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception):
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            name = self.path.suffix[1:].upper()
+            raise InputError(
+                f"{self.path} cannot be read as {name} ({reason}); the file is damaged, export it again"
+            ) from error
+
+
+def _writer(path: Path, known: dict[str, Callable]) -> Callable[[Arrays], bytes]:
+    ending = path.suffix.lower()
+    if ending not in known:
+        raise InputError(f"{path} cannot be saved as {ending!r}; known endings are {', '.join(known)}")
+    return known[ending]
+
+
+def _floats(values: np.ndarray) -> Tensor:
+    with np.errstate(over="ignore"):  # what exceeds float32 becomes infinite, and the check says so
+        return torch.from_numpy(np.ascontiguousarray(values, np.float32).copy())
+
+
+def _indices(faces: np.ndarray) -> np.ndarray:
+    if np.asarray(faces).dtype.kind not in "iu":
+        raise ValueError(f"face indices are {np.asarray(faces).dtype}, not integers")
+    return np.ascontiguousarray(faces, np.int64).copy()
+
+
+def _colors(arrays: Arrays) -> Tensor | None:
+    if arrays.colors is None:
+        return None
+    colors = _floats(arrays.colors)
+    return colors if arrays.linear else srgb_to_linear(colors)
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.detach().cpu().float().numpy()
+
+
+def _encoded(colors: Tensor | None, path: Path) -> np.ndarray | None:
+    if colors is None:
+        return None
+    return _array(colors if path.suffix.lower() in _LINEAR else linear_to_srgb(colors))

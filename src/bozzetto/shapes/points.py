@@ -1,0 +1,70 @@
+"""Point clouds."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class PointCloud:
+    """Points, with what is known at each of them.
+
+    Attributes:
+        points: Positions, float32, in the frame and unit of whoever made the cloud.
+        normals: Outward directions, or None. Not necessarily of unit length.
+        colors: Linear RGB per point in [0, 1], or None.
+
+    Constructing one checks dtypes and shapes only; `check` also looks at the values.
+    """
+
+    points: Float[Tensor, "P 3"]
+    normals: Float[Tensor, "P 3"] | None = None
+    colors: Float[Tensor, "P 3"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 2 or self.points.shape[1] != 3 or not self.points.is_floating_point():
+            raise InputError(
+                f"points must be floats of shape (P, 3), got {self.points.dtype} {tuple(self.points.shape)}"
+            )
+        for name, value in (("normals", self.normals), ("colors", self.colors)):
+            if value is not None and value.shape != self.points.shape:
+                raise InputError(
+                    f"{name} must have shape {tuple(self.points.shape)}, got {tuple(value.shape)}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def check(self, name: str = "point cloud") -> Self:
+        """Return the cloud itself if it has points and all of its values are finite.
+
+        Args:
+            name: How the message calls the cloud, for instance its file name.
+
+        Raises:
+            InputError: It does not; the message says what is wrong.
+        """
+        if len(self.points) == 0:
+            raise InputError(f"{name} is empty; a cloud with at least one point is needed")
+        for kind, value in (("coordinates", self.points), ("normals", self.normals), ("colors", self.colors)):
+            bad = 0 if value is None else int((~torch.isfinite(value)).any(dim=1).sum())
+            if bad:
+                raise InputError(
+                    f"{name} has {bad} points with NaN or infinite {kind}; repair or remove them"
+                )
+        return self
+
+    @property
+    def bounds(self) -> Float[Tensor, "2 3"]:
+        """Low and high corner of the axis-aligned bounding box."""
+        return torch.stack([self.points.amin(dim=0), self.points.amax(dim=0)])
+
+    def to(self, device: torch.device | str) -> Self:
+        """The cloud on another device."""
+        moved = [None if v is None else v.to(device) for v in (self.points, self.normals, self.colors)]
+        return replace(self, points=moved[0], normals=moved[1], colors=moved[2])
