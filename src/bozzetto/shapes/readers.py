@@ -74,7 +74,7 @@ def read_glb(file: BinaryIO) -> Arrays:
             vertices = vertices @ matrix[:3, :3].T + matrix[:3, 3]
         if np.linalg.det(matrix[:3, :3]) < 0:
             faces = faces[:, ::-1]  # a mirrored surface turns inside out
-        parts.append(Arrays(vertices, faces, None, _unit_colors(geometry.get("vertex_colors"))))
+        parts.append(Arrays(vertices, faces, colors=_unit_colors(geometry.get("vertex_colors"))))
     whole = _joined(parts)
     whole.linear = True
     return whole
@@ -84,15 +84,11 @@ def _joined(parts: list[Arrays]) -> Arrays:
     if not parts:
         return Arrays(np.zeros((0, 3)))
     offsets = np.cumsum([0] + [len(part.vertices) for part in parts])
-    faces = [
-        part.faces + start for part, start in zip(parts, offsets, strict=False) if part.faces is not None
-    ]
     colors = [part.colors for part in parts if part.colors is not None]
     return Arrays(
         np.concatenate([part.vertices for part in parts]),
         np.concatenate([part.faces + start for part, start in zip(parts, offsets, strict=False)]),
-        None,
-        np.concatenate(colors) if len(colors) == len(parts) else None,
+        colors=np.concatenate(colors) if len(colors) == len(parts) else None,
     )
 
 
@@ -109,8 +105,8 @@ def read_obj(file: BinaryIO) -> Arrays:
             if 0 in corners:
                 raise ValueError("face index 0; OBJ counts from 1")
             polygons.append([c - 1 if c > 0 else len(rows) + c for c in corners])
-    vertices, extra = _positions(rows)
-    return Arrays(vertices, _fans(polygons), None, extra)
+    vertices, colors = _positions(rows)
+    return Arrays(vertices, _fans(polygons), colors=colors)
 
 
 def _joined_lines(text: str) -> list[str]:
@@ -162,7 +158,8 @@ def read_xyz(file: BinaryIO) -> Arrays:
     if values.ndim != 2 or values.shape[1] not in (3, 6, 9):
         raise ValueError("lines must all hold 3, 6 or 9 numbers")
     normals = values[:, 3:6] if values.shape[1] > 3 else None
-    return Arrays(values[:, :3], None, normals, values[:, 6:] / 255 if values.shape[1] == 9 else None)
+    colors = values[:, 6:] / 255 if values.shape[1] == 9 else None
+    return Arrays(values[:, :3], normals=normals, colors=colors)
 
 
 def read_npz(file: BinaryIO) -> Arrays:
