@@ -9,11 +9,15 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import Lock
 
 import torch
 import warp as wp
 
-wp.config.quiet = True
+wp.config.quiet = True  # pyright: ignore[reportAttributeAccessIssue] (older Warp)
+wp.config.log_level = 40  # newer Warp: errors only, a missing CUDA driver is none
+
+_loading = Lock()
 
 
 @cache
@@ -59,7 +63,9 @@ def part_count(count: int, device: torch.device) -> int:
     return max(1, min(count, thread_count())) if device.type == "cpu" else 1
 
 
-def launch(kernel: wp.Kernel, dim: int | tuple[int, ...], arguments: list, device: torch.device) -> None:
+def launch(
+    kernel: wp.Kernel | Callable, dim: int | tuple[int, ...], arguments: list, device: torch.device
+) -> None:
     """Launch a Warp kernel on torch tensors without copies.
 
     Args:
@@ -74,6 +80,9 @@ def launch(kernel: wp.Kernel, dim: int | tuple[int, ...], arguments: list, devic
         stream = wp.stream_from_torch(torch.cuda.current_stream(device))
         wp.launch(kernel, dim=dim, inputs=values, device=f"cuda:{device.index or 0}", stream=stream)
     else:
+        assert isinstance(kernel, wp.Kernel)
+        with _loading:  # parts that start together would each compile the module
+            kernel.module.load("cpu")
         wp.launch(kernel, dim=dim, inputs=values, device="cpu")
 
 

@@ -1,7 +1,6 @@
 """Triangle meshes."""
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import torch
 from jaxtyping import Float, Int64
@@ -41,7 +40,7 @@ class Mesh:
                 f"colors must have shape {tuple(self.vertices.shape)}, got {tuple(self.colors.shape)}"
             )
 
-    def check(self, name: str = "mesh") -> Self:
+    def check(self, name: str = "mesh") -> "Mesh":
         """Return the mesh itself if it has faces, finite positions and indices in range.
 
         Args:
@@ -77,11 +76,11 @@ class Mesh:
         """The three corner positions of every face."""
         return self.vertices[self.faces]
 
-    def with_vertices(self, vertices: Float[Tensor, "V 3"]) -> Self:
+    def with_vertices(self, vertices: Float[Tensor, "V 3"]) -> "Mesh":
         """The same faces and colours over other positions."""
         return replace(self, vertices=vertices)
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Mesh":
         """The mesh on another device."""
         colors = None if self.colors is None else self.colors.to(device)
         return replace(self, vertices=self.vertices.to(device), faces=self.faces.to(device), colors=colors)

@@ -1,7 +1,6 @@
 """Cameras: where a picture was taken from and how the world lands on its pixels."""
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -47,7 +46,7 @@ class Cameras:
     def __len__(self) -> int:
         return len(self.T_cam_world)
 
-    def __getitem__(self, index: slice | list[int] | Tensor) -> Self:
+    def __getitem__(self, index: slice | list[int] | Tensor) -> "Cameras":
         """The cameras at these positions, as a batch."""
         return replace(self, T_cam_world=self.T_cam_world[index], K=self.K[index])
 
@@ -75,11 +74,11 @@ class Cameras:
         pixels = torch.einsum("nij,npj->npi", self.K[:, :2, :2], plane) + self.K[:, None, :2, 2]
         return torch.cat([pixels, depth], dim=-1)
 
-    def resized(self, width: int, height: int) -> Self:
+    def resized(self, width: int, height: int) -> "Cameras":
         """The same cameras on a pixel grid of another size (the picture is stretched to it)."""
         scale = torch.tensor([width / self.width, height / self.height, 1.0]).to(self.K)
         return replace(self, K=self.K * scale[:, None], width=width, height=height)
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Cameras":
         """The cameras on another device."""
         return replace(self, T_cam_world=self.T_cam_world.to(device), K=self.K.to(device))
