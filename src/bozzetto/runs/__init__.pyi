@@ -1,0 +1,10 @@
+from .checkpoint import read_checkpoint as read_checkpoint
+from .checkpoint import write_checkpoint as write_checkpoint
+from .environment import environment as environment
+from .environment import resolve_device as resolve_device
+from .environment import seed_everything as seed_everything
+from .fingerprint import fingerprint as fingerprint
+from .folder import RunFolder as RunFolder
+from .progress import Progress as Progress
+from .resources import Stopwatch as Stopwatch
+from .resources import peak_memory as peak_memory

@@ -1,0 +1,46 @@
+"""Checkpoints: a safetensors file that was either written completely or not at all."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..errors import InputError
+from ..files import atomic_path
+from .fingerprint import fingerprint
+
+
+def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], meta: dict) -> None:
+    """Replace a checkpoint by tensors and a dictionary that JSON can hold, with a checksum over both."""
+    # Clones, because safetensors refuses tensors that share memory.
+    content = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    text = json.dumps(meta)
+    with atomic_path(path) as temporary:
+        save_file(content, temporary, {"bozzetto": text, "checksum": _checksum(content, text)})
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """The tensors, on the CPU, and the dictionary of `write_checkpoint`.
+
+    Raises:
+        InputError: The file is truncated, was changed, or is no checkpoint of this library.
+    """
+    advice = "start again with --overwrite"
+    try:
+        with safe_open(path, "pt") as file:
+            info = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"the checkpoint {path} is damaged ({error}); {advice}") from None
+    if "bozzetto" not in info:
+        raise InputError(f"{path} is not a checkpoint of bozzetto; {advice}")
+    if info.get("checksum") != _checksum(tensors, info["bozzetto"]):
+        raise InputError(f"the checkpoint {path} was changed after it was written; {advice}")
+    return tensors, json.loads(info["bozzetto"])
+
+
+def _checksum(tensors: dict[str, torch.Tensor], text: str) -> str:
+    parts = [part for name in sorted(tensors) for part in (name, tensors[name])]
+    return fingerprint(text, *parts)

@@ -1,0 +1,68 @@
+"""Where a computation runs: device, seed, versions."""
+
+import os
+import platform
+import random
+from importlib import metadata
+from typing import Literal
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+
+PACKAGES = (
+    "bozzetto",
+    "torch",
+    "numpy",
+    "scipy",
+    "warp-lang",
+    "trimesh",
+    "scikit-image",
+    "safetensors",
+    "tyro",
+)
+
+
+def resolve_device(name: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
+    """The device of that name; "auto" takes CUDA where there is one.
+
+    Raises:
+        InputError: CUDA was asked for and is not there, or the name is unknown.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"unknown device {name!r}; choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "--device cuda was asked for, but this PyTorch finds no CUDA device; "
+            "use --device cpu, or install a CUDA build of PyTorch and its driver"
+        )
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators of Python, NumPy and torch (all devices)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def environment(device: torch.device | str = "cpu") -> dict:
+    """What a report needs so that somebody else can repeat a run, ready for JSON."""
+    device = torch.device(device)
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    cuda = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "device": device.type if cuda is None else f"{device.type} ({cuda})",
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "versions": versions,
+    }

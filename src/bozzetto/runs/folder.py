@@ -1,0 +1,226 @@
+"""The folder of a run: what was asked, what happened, what came out."""
+
+import dataclasses
+import json
+import math
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+from ..files import write_text
+from .checkpoint import read_checkpoint, write_checkpoint
+from .environment import environment
+from .resources import Stopwatch, peak_memory
+
+CONFIG, METRICS, REPORT, CHECKPOINT, FILES = (
+    "config.json",
+    "metrics.jsonl",
+    "report.json",
+    "checkpoint.safetensors",
+    ".files",
+)
+
+
+class RunFolder:
+    """A folder with the results of one run.
+
+    | file | what |
+    |---|---|
+    | `config.json` | the resolved settings and what the run worked on, written at the beginning |
+    | `metrics.jsonl` | a JSON object per logged step |
+    | `checkpoint.safetensors` | the newest state to resume from |
+    | `report.json` | seconds per stage, peak memory, device, seed, versions and figures, at the end |
+    | `.files` | names of everything the run wrote, which is all that `overwrite` ever deletes |
+
+    Attributes:
+        path: The folder.
+        config: The resolved settings as plain JSON values.
+        stopwatch: Seconds per stage; carried on when a run is resumed.
+    """
+
+    def __init__(self, path: Path, config: dict) -> None:
+        self.path = path
+        self.config = config
+        self.stopwatch = Stopwatch()
+        self._written = set(_listed(path))
+
+    @classmethod
+    def create(
+        cls, path: str | os.PathLike, config: object, overwrite: bool = False, resume: bool = False
+    ) -> Self:
+        """Begin a run in a folder, or continue the one that is there.
+
+        Call it when the input is known to be good: `overwrite` deletes the earlier results.
+
+        Args:
+            path: A new or empty folder, or the folder of an earlier run.
+            config: Settings: a dataclass or a dictionary. Whatever must not differ when the run is resumed
+                belongs in it, also the `fingerprint` of the input.
+            overwrite: Delete the results of an earlier run first (only the files that it wrote).
+            resume: Continue an earlier run; without one the run begins as usual.
+
+        Raises:
+            InputError: The folder holds an earlier run and neither flag is given; it holds files of others;
+                the earlier run had other settings or input; or the folder cannot be written to.
+        """
+        path, plain = Path(path), as_json(config)
+        if overwrite and resume:
+            raise InputError("--overwrite and --resume exclude each other; give one of them")
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file; --out needs a folder")
+        earlier = _earlier_config(path)
+        if earlier is not None and not (overwrite or resume):
+            raise InputError(
+                f"{path} holds the results of an earlier run; "
+                "continue it with --resume, replace it with --overwrite, or choose another --out"
+            )
+        if earlier is not None and resume:
+            _require_same(path, earlier, plain)
+            return cls(path, plain)
+        if earlier is not None:
+            _delete_results(path)
+        elif path.is_dir() and any(item.name != FILES for item in path.iterdir()):
+            raise InputError(f"{path} holds files that are not from bozzetto; choose a new folder with --out")
+        run = cls(path, plain)
+        write_text(run.file(CONFIG), json.dumps({"bozzetto": 1, "config": plain}, indent=2) + "\n")
+        return run
+
+    def file(self, name: str) -> Path:
+        """The path of a file of this name in the folder; sub-folders are made, the name is remembered."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name not in self._written:
+            self._written.add(name)
+            with (self.path / FILES).open("a", encoding="utf-8") as listing:
+                listing.write(name + "\n")
+        return path
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Count the time of a block under this name in the report."""
+        return self.stopwatch.stage(name)
+
+    def log(self, step: int, **values: Any) -> None:
+        """Append a line to the metrics; values that are not finite become null."""
+        line = json.dumps(as_json({"step": step, **values}))
+        with self.file(METRICS).open("a", encoding="utf-8") as metrics:
+            metrics.write(line + "\n")
+
+    def save_checkpoint(self, step: int, tensors: dict[str, torch.Tensor], meta: dict | None = None) -> None:
+        """Replace the checkpoint by the state after this step.
+
+        Args:
+            step: The last step whose effect is in the tensors, counted as in `log`.
+            tensors: The state.
+            meta: More state: anything that JSON can hold.
+        """
+        content = {"step": step, "seconds": self.stopwatch.seconds, "meta": as_json(meta or {})}
+        write_checkpoint(self.file(CHECKPOINT), tensors, content)
+
+    def load_checkpoint(self) -> tuple[int, dict[str, torch.Tensor], dict] | None:
+        """Step, tensors and meta of the checkpoint, or None if there is none yet.
+
+        Metrics logged after that step are dropped, since these steps will be done again.
+
+        Raises:
+            InputError: The checkpoint is damaged.
+        """
+        path = self.path / CHECKPOINT
+        if not path.exists():
+            (self.path / METRICS).unlink(missing_ok=True)
+            return None
+        tensors, content = read_checkpoint(path)
+        self.stopwatch = Stopwatch(content["seconds"])
+        self._keep_metrics(content["step"])
+        return content["step"], tensors, content["meta"]
+
+    def metrics(self) -> list[dict]:
+        """The logged lines; one cut short by a crash is left out."""
+        path, lines = self.path / METRICS, []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return lines
+
+    def _keep_metrics(self, last_step: int) -> None:
+        kept = [json.dumps(line) + "\n" for line in self.metrics() if line["step"] <= last_step]
+        write_text(self.file(METRICS), "".join(kept))
+
+    def report(
+        self, figures: dict, device: torch.device | str = "cpu", seed: int | None = None, **more: Any
+    ) -> dict:
+        """Write `report.json` and return it.
+
+        Args:
+            figures: What the run found out, as numbers.
+            device: Where it computed.
+            seed: Its seed.
+            more: Further entries, for instance the files that matter.
+        """
+        seconds = {name: round(value, 3) for name, value in self.stopwatch.seconds.items()}
+        content = {
+            "out": str(self.path),
+            "figures": figures,
+            "seconds": seconds,
+            "peak_memory_bytes": peak_memory(),
+            "seed": seed,
+            **environment(device),
+            **more,
+        }
+        content = as_json(content)
+        write_text(self.file(REPORT), json.dumps(content, indent=2) + "\n")
+        return content
+
+
+def as_json(value: Any) -> Any:
+    """Plain JSON values of dataclasses, paths, tensors and arrays; what is not finite becomes null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_json(item) for item in value]
+    if isinstance(value, torch.Tensor | np.ndarray | np.generic):
+        return as_json(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def _earlier_config(path: Path) -> dict | None:
+    try:
+        content = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        return content["config"] if "bozzetto" in content else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _require_same(path: Path, earlier: dict, now: dict) -> None:
+    for key in sorted(earlier.keys() | now.keys()):
+        if earlier.get(key) != now.get(key):
+            old, new = (json.dumps(part.get(key))[:60] for part in (earlier, now))
+            raise InputError(
+                f"{path} cannot be resumed: {key} was {old} and is now {new}; "
+                "give the same input and settings as before, or start again with --overwrite"
+            )
+
+
+def _listed(path: Path) -> list[str]:
+    listing = path / FILES
+    return listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
+
+
+def _delete_results(path: Path) -> None:
+    root = path.resolve()
+    for name in [*_listed(path), FILES]:
+        file = path / name
+        if root in file.resolve().parents and (file.is_file() or file.is_symlink()):
+            file.unlink()
