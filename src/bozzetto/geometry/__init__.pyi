@@ -2,3 +2,16 @@ from .closest import ClosestPoints as ClosestPoints
 from .closest import SurfaceIndex as SurfaceIndex
 from .closest import closest_points as closest_points
 from .isosurface import isosurface as isosurface
+from .self_intersections import intersecting_faces as intersecting_faces
+from .self_intersections import self_intersections as self_intersections
+from .topology import boundary_edges as boundary_edges
+from .topology import connected_components as connected_components
+from .topology import drop_unused_vertices as drop_unused_vertices
+from .topology import euler_number as euler_number
+from .topology import face_neighbours as face_neighbours
+from .topology import is_consistently_wound as is_consistently_wound
+from .topology import is_manifold as is_manifold
+from .topology import is_watertight as is_watertight
+from .topology import merge_vertices as merge_vertices
+from .topology import split_vertices as split_vertices
+from .topology import unique_edges as unique_edges

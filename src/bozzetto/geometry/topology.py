@@ -1,0 +1,216 @@
+"""Connectivity of triangle meshes: edges, neighbours, components, and what is wrong with them.
+
+Everything here is sorting and counting on the device of the faces. Nothing looks at positions except
+`merge_vertices`. A face that names a vertex twice is called collapsed: it has no area, so it has no
+neighbours and closes no hole.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int32, Int64
+from scipy.sparse import coo_array, csgraph
+from torch import Tensor
+
+from ..errors import InputError
+from ..shapes import Mesh
+
+
+def unique_edges(faces: Int64[Tensor, "F 3"]) -> Int64[Tensor, "E 2"]:
+    """Every undirected edge once, the smaller vertex first, in lexicographic order."""
+    edges = _half_edges(faces).reshape(-1, 2)
+    edges = edges[edges[:, 0] != edges[:, 1]]
+    keys, base = _keys(edges)
+    keys = torch.unique(keys)
+    return torch.stack([keys // base, keys % base], dim=1)
+
+
+def face_neighbours(faces: Int64[Tensor, "F 3"]) -> Int32[Tensor, "F 3"]:
+    """The face on the other side of every edge.
+
+    Returns:
+        Column k belongs to the edge from corner k to corner (k + 1) mod 3; -1 where the surface ends, where
+        more than two faces meet, and on collapsed faces. Faces of opposite winding are still neighbours.
+    """
+    first, second = _pairs(faces)
+    neighbours = torch.full((3 * len(faces),), -1, dtype=torch.int32, device=faces.device)
+    neighbours[first] = (second // 3).to(torch.int32)
+    neighbours[second] = (first // 3).to(torch.int32)
+    return neighbours.reshape(-1, 3)
+
+
+def boundary_edges(faces: Int64[Tensor, "F 3"]) -> Int64[Tensor, "B 2"]:
+    """Edges with a face on one side only, directed as that face winds (the surface lies on their left)."""
+    order, size = _runs(faces)
+    alone = order[size == 1].sort().values
+    return torch.stack([faces.flatten()[alone], faces.roll(-1, dims=1).flatten()[alone]], dim=1)
+
+
+def connected_components(faces: Int64[Tensor, "F 3"], vertex_count: int) -> Int64[Tensor, "V"]:
+    """A label per vertex, the same for vertices that edges join.
+
+    Labels count from 0 by the smallest vertex of each component; a vertex without edges has its own.
+
+    Raises:
+        InputError: Faces name vertices beyond `vertex_count`.
+    """
+    check_range(faces, vertex_count)
+    return _component_labels(unique_edges(faces), vertex_count)
+
+
+def is_watertight(faces: Int64[Tensor, "F 3"]) -> bool:
+    """Whether there are faces and every edge belongs to exactly two of them.
+
+    Winding is another matter (`is_consistently_wound`), and self-intersections are not looked at.
+    """
+    _, size = _runs(faces)
+    return len(size) > 0 and bool((size == 2).all())
+
+
+def is_consistently_wound(faces: Int64[Tensor, "F 3"]) -> bool:
+    """Whether every two neighbouring faces run along their common edge in opposite directions."""
+    first, second = _pairs(faces)
+    start = faces.flatten()
+    return bool((start[first] != start[second]).all())
+
+
+def is_manifold(faces: Int64[Tensor, "F 3"], vertex_count: int) -> bool:
+    """Whether the surface is everywhere like a disc or, at its boundary, half a disc.
+
+    That is: at most two faces at every edge, and the faces around every vertex form one fan, so that surfaces
+    touching in a single vertex are found too. Collapsed faces are passed over.
+
+    Raises:
+        InputError: Faces name vertices beyond `vertex_count`.
+    """
+    check_range(faces, vertex_count)
+    _, size = _runs(faces)
+    return not bool((size > 2).any()) and not bool(split_vertices(faces, vertex_count).any())
+
+
+def split_vertices(faces: Int64[Tensor, "F 3"], vertex_count: int) -> Bool[Tensor, "V"]:
+    """Vertices where more than one fan of faces meets."""
+    corner_vertex = faces.flatten()
+    # Two corners of one vertex are linked when their faces are neighbours across an edge at that vertex.
+    first, second = _pairs(faces)
+    one = torch.stack([first, _next(first)], dim=1)  # the corners at both ends of the half-edge
+    two = torch.stack([second, _next(second)], dim=1)
+    crossed = corner_vertex[one[:, 0]] != corner_vertex[two[:, 0]]
+    two = torch.where(crossed[:, None], two.flip(1), two)
+    links = torch.stack([one.flatten(), two.flatten()], dim=1)
+    fan = _component_labels(links, len(corner_vertex))
+    sound = (~_collapsed(faces)).repeat_interleave(3)
+    owner = torch.zeros_like(corner_vertex)
+    owner[fan[sound]] = corner_vertex[sound]
+    fans = torch.bincount(owner[torch.unique(fan[sound])], minlength=vertex_count)
+    return fans > 1
+
+
+def euler_number(faces: Int64[Tensor, "F 3"]) -> int:
+    """V - E + F over the vertices that faces use: 2 for a sphere, 0 for a torus.
+
+    Collapsed faces do not count.
+    """
+    faces = faces[~_collapsed(faces)]
+    return len(torch.unique(faces)) - len(unique_edges(faces)) + len(faces)
+
+
+def merge_vertices(mesh: Mesh, tolerance: float = 0.0) -> tuple[Mesh, Int64[Tensor, "V"]]:
+    """Join vertices in the same place, so that a surface cut along seams becomes one again.
+
+    Args:
+        mesh: The mesh to sew up.
+        tolerance: Edge length of the grid whose cells count as one place, in the unit of the mesh; 0 joins
+            exactly equal positions only.
+
+    Returns:
+        The mesh, with the first vertex (and colour) of each place, in their old order, and without the faces
+        that this collapsed; and the new index of every old vertex.
+    """
+    places = mesh.vertices.detach()
+    if tolerance > 0:
+        places = (places.double() / tolerance).round()
+    keys = torch.zeros(len(places), dtype=torch.int64, device=places.device)
+    for axis in places.T:  # three sorts of numbers are far cheaper than one of rows
+        rank = torch.unique(axis, return_inverse=True)[1]
+        keys = torch.unique(keys * max(len(places), 1) + rank, return_inverse=True)[1]
+    first = torch.full_like(keys, len(keys))
+    first.scatter_reduce_(0, keys, torch.arange(len(keys), device=keys.device), "amin")
+    kept = torch.zeros(len(keys), dtype=torch.bool, device=keys.device)
+    kept[first[keys]] = True
+    index = (kept.cumsum(0) - 1)[first[keys]]
+    faces = index[mesh.faces]
+    colors = None if mesh.colors is None else mesh.colors[kept]
+    return Mesh(mesh.vertices[kept], faces[~_collapsed(faces)], colors), index
+
+
+def drop_unused_vertices(mesh: Mesh) -> tuple[Mesh, Int64[Tensor, "V"]]:
+    """Leave out the vertices that no face uses.
+
+    Returns:
+        The mesh, its vertices in their old order; and the new index of every old vertex, -1 where dropped.
+    """
+    used = torch.zeros(len(mesh.vertices), dtype=torch.bool, device=mesh.faces.device)
+    used[mesh.faces.flatten()] = True
+    index = torch.where(used, used.cumsum(0) - 1, -1)
+    colors = None if mesh.colors is None else mesh.colors[used]
+    return Mesh(mesh.vertices[used], index[mesh.faces], colors), index
+
+
+def check_range(faces: Int64[Tensor, "F 3"], vertex_count: int) -> None:
+    """Raise InputError unless every face index lies in 0 to vertex_count - 1."""
+    if faces.numel() == 0:
+        return
+    low, high = int(faces.min()), int(faces.max())
+    if low < 0 or high >= vertex_count:
+        raise InputError(
+            f"faces name vertices {low} to {high} of a mesh with {vertex_count} vertices; "
+            f"indices must lie in 0 to {vertex_count - 1}"
+        )
+
+
+def _half_edges(faces: Tensor) -> Tensor:
+    """(F, 3, 2) sorted end points of the edge from corner k to corner k + 1."""
+    after = faces.roll(-1, dims=1)
+    return torch.stack([torch.minimum(faces, after), torch.maximum(faces, after)], dim=2)
+
+
+def _keys(edges: Tensor) -> tuple[Tensor, int]:
+    """One integer per edge in lexicographic order: first * base + second."""
+    base = int(edges.max()) + 1 if edges.numel() else 1
+    return edges[..., 0] * base + edges[..., 1], base
+
+
+def _collapsed(faces: Tensor) -> Tensor:
+    a, b, c = faces.unbind(1)
+    return (a == b) | (b == c) | (c == a)
+
+
+def _runs(faces: Tensor) -> tuple[Tensor, Tensor]:
+    """Half-edges 3 f + k of sound faces, sorted so that those of one edge follow each other; and how many do.
+
+    The second result repeats the number of faces at the edge for each of its half-edges.
+    """
+    keys = _keys(_half_edges(faces))[0].flatten()
+    sound = torch.nonzero((~_collapsed(faces)).repeat_interleave(3)).squeeze(1)
+    keys, order = keys[sound].sort(stable=True)
+    sizes = torch.unique_consecutive(keys, return_counts=True)[1]
+    return sound[order], sizes.repeat_interleave(sizes)
+
+
+def _pairs(faces: Tensor) -> tuple[Tensor, Tensor]:
+    """The two half-edges of every edge with exactly two faces."""
+    order, size = _runs(faces)
+    first, second = order[size == 2].reshape(-1, 2).unbind(1)
+    return first, second
+
+
+def _next(half_edges: Tensor) -> Tensor:
+    return torch.where(half_edges % 3 == 2, half_edges - 2, half_edges + 1)
+
+
+def _component_labels(pairs: Tensor, count: int) -> Tensor:
+    """Label of the connected component of each of `count` nodes; a graph search, done on the CPU."""
+    i, j = pairs.cpu().numpy().T
+    graph = coo_array((np.ones(len(i)), (i, j)), shape=(count, count))
+    labels = csgraph.connected_components(graph, directed=False)[1]
+    return torch.from_numpy(labels.astype(np.int64)).to(pairs.device)
