@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..shapes import Mesh
 from .closest_kernels import closest
-from .launch import in_parts, launch
+from .launch import in_parts, launch, stream
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,6 @@ def closest_points(
 
 def warp_mesh(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"]) -> wp.Mesh:
     """A Warp mesh with its hierarchy; keep it alive as long as its `id` is in use."""
-    wp.init()
-    points = wp.from_torch(vertices.contiguous(), dtype=wp.vec3)
-    indices = wp.from_torch(faces.to(torch.int32).flatten().contiguous())
-    if vertices.device.type != "cuda":
-        return wp.Mesh(points, indices)
-    with wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(vertices.device))):
-        return wp.Mesh(points, indices)
+    with stream(vertices.device):
+        points = wp.from_torch(vertices.contiguous(), dtype=wp.vec3)
+        return wp.Mesh(points, wp.from_torch(faces.to(torch.int32).flatten().contiguous()))

@@ -8,6 +8,7 @@ the whole range.
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from threading import Lock
 
@@ -84,6 +85,14 @@ def launch(
         with _loading:  # parts that start together would each compile the module
             kernel.module.load("cpu")
         wp.launch(kernel, dim=dim, inputs=values, device="cpu")
+
+
+def stream(device: torch.device) -> AbstractContextManager:
+    """Makes Warp work inside (building a hierarchy, say) join torch's current stream; nothing on the CPU."""
+    _initialised()
+    if device.type != "cuda":
+        return nullcontext()
+    return wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(device)))
 
 
 def available_cores() -> int:

@@ -1,0 +1,138 @@
+from fractions import Fraction
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+
+from bozzetto import InputError, Mesh
+from bozzetto.geometry import intersecting_faces, self_intersections
+from bozzetto.shapes import box, grid, icosphere, join, torus
+
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")),
+]
+
+
+def soup(*triangles):
+    """A mesh of triangles given by their corners."""
+    vertices = torch.tensor(triangles, dtype=torch.float32).reshape(-1, 3)
+    return Mesh(vertices, torch.arange(len(vertices)).reshape(-1, 3))
+
+
+FLAT = [(0, 0, 0), (4, 0, 0), (0, 4, 0)]
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ([(1, 1, -1), (1, 1, 1), (5, 5, 1)], True),  # pierces
+        ([(1, 1, 1), (2, 1, 1), (1, 2, 2)], False),  # above
+        ([(1, 1, 0), (1, 1, 2), (2, 1, 2)], False),  # stands on a point
+        ([(-1, 0, -1), (5, 0, -1), (2, 0, 3)], True),  # passes exactly through an edge
+        ([(1, 1, 0), (1, 2, 0), (9, 9, 0)], True),  # coplanar, overlapping
+        ([(5, 5, 0), (5, 6, 0), (9, 9, 0)], False),  # coplanar, apart
+        ([(4, 0, 0), (0, 4, 0), (4, 4, 0)], False),  # coplanar neighbour over a seam
+        ([(4, 0, 0), (0, 4, 0), (1, 1, 0)], True),  # coplanar, folded back over a seam
+        ([(4, 0, 0), (0, 4, 0), (1, 1, 1)], False),  # folded back, but not flat
+        ([(0, 0, 0), (1, 1, 1), (1, 1, -1)], True),  # common corner, passes through
+        ([(0, 0, 0), (-1, -1, 1), (-1, -1, -1)], False),  # common corner, leads away
+        ([(0, 0, 0), (1, 2, 0), (2, 1, 0)], True),  # common corner, coplanar, inside
+        ([(0, 0, 0), (-1, 2, 0), (-2, -1, 0)], False),  # common corner, coplanar, beside
+        ([(0, 0, 0), (0, 4, 0), (4, 0, 0)], True),  # the same triangle turned over
+        ([(1, 1, -1), (1, 1, 0), (1, 1, 1)], False),  # without area
+    ],
+)
+@pytest.mark.parametrize("device", DEVICES)
+def test_two_triangles(other, expected, device):
+    for first, second in [(FLAT, other), (other, FLAT), (FLAT[1:] + FLAT[:1], other[2:] + other[:2])]:
+        flags = self_intersections(soup(first, second).to(device))
+        assert flags.tolist() == [expected, expected]
+
+
+def minus(p, q):
+    return [a - b for a, b in zip(p, q, strict=True)]
+
+
+def dot(p, q):
+    return sum(a * b for a, b in zip(p, q, strict=True))
+
+
+def cross(p, q):
+    return [p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]]
+
+
+def clip(polygon, distance):
+    """The part of a convex polygon where an affine function is not negative, in exact arithmetic."""
+    kept = []
+    for p, q in zip(polygon, polygon[1:] + polygon[:1], strict=True):
+        d_p, d_q = distance(p), distance(q)
+        if d_p >= 0:
+            kept.append(p)
+        if d_p * d_q < 0:
+            kept.append([a + (b - a) * Fraction(d_p, d_p - d_q) for a, b in zip(p, q, strict=True)])
+    return kept
+
+
+def exactly_intersect(a, b):
+    """Clip a to the plane of b, then to its edges: a segment (or an area, if coplanar) must remain."""
+    a, b = ([[Fraction(int(x)) for x in p] for p in t] for t in (a, b))
+    normal = cross(minus(b[1], b[0]), minus(b[2], b[0]))
+    own = cross(minus(a[1], a[0]), minus(a[2], a[0]))
+    if not any(normal) or not any(own):
+        return False
+    polygon = clip(a, lambda p: dot(normal, minus(p, b[0])))
+    polygon = clip(polygon, lambda p: -dot(normal, minus(p, b[0])))
+    for start, end in zip(b, b[1:] + b[:1], strict=True):
+        inward = cross(normal, minus(end, start))
+        polygon = clip(polygon, lambda p, s=start, n=inward: dot(n, minus(p, s)))
+    if not any(cross(own, normal)):
+        area = [cross(minus(p, polygon[0]), minus(q, polygon[0])) for p, q in combinations(polygon, 2)]
+        return any(map(any, area))
+    return len({tuple(p) for p in polygon}) > 1
+
+
+@pytest.mark.parametrize("extent", [3, 6, 40])
+def test_agrees_with_exact_arithmetic_on_integer_triangles(extent):
+    triangles = np.random.default_rng(extent).integers(0, extent, (60, 3, 3))
+    found = {tuple(p) for p in intersecting_faces(soup(*triangles.tolist())).tolist()}
+    for i, j in combinations(range(len(triangles)), 2):
+        common = {tuple(p) for p in triangles[i]} & {tuple(p) for p in triangles[j]}
+        if len(common) < 2:
+            assert ((i, j) in found) == exactly_intersect(triangles[i], triangles[j]), (i, j)
+    assert len(found) > 20
+
+
+@pytest.mark.parametrize(
+    "mesh", [icosphere(3), torus(), box(), grid(6, 5)], ids=["sphere", "torus", "box", "grid"]
+)
+def test_clean_meshes_have_none_wherever_they_are(mesh):
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(3)))[0]
+    for vertices in (mesh.vertices, mesh.vertices @ turn, mesh.vertices * 1e-4, mesh.vertices @ turn + 100):
+        assert not self_intersections(mesh.with_vertices(vertices)).any()
+
+
+def test_overlapping_spheres_intersect_in_a_band_around_their_common_circle():
+    sphere = icosphere(4)
+    mesh = join([sphere, sphere.with_vertices(sphere.vertices + torch.tensor([1.0, 0.01, 0.02]))])
+    flags = self_intersections(mesh)
+    centres = mesh.corners().mean(dim=1)[flags]
+    edge = (mesh.corners()[:, 0] - mesh.corners()[:, 1]).norm(dim=1).max()
+    assert (centres[:, 0] - 0.5).abs().max() < edge + 0.03
+    # A triangle strip along a circle of radius sqrt(3)/2 on both spheres.
+    assert flags.sum() == pytest.approx(2 * 3**0.5 * torch.pi / edge.item() * 2, rel=0.5)
+    pairs = intersecting_faces(mesh)
+    assert (pairs[:, 0] < len(sphere.faces)).all() and (pairs[:, 1] >= len(sphere.faces)).all()
+
+
+def test_pushing_a_vertex_through_the_far_side_is_found():
+    sphere = icosphere(2)
+    vertices = sphere.vertices.clone()
+    vertices[0] = -1.5 * vertices[0]
+    assert self_intersections(sphere.with_vertices(vertices)).sum() >= 6
+
+
+def test_bad_input_is_named():
+    with pytest.raises(InputError, match="NaN"):
+        self_intersections(soup([(0, 0, 0), (1, 0, 0), (0, float("nan"), 0)]))
