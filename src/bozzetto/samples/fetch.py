@@ -113,7 +113,7 @@ def _collect(sample: Sample, source: Path, staging: Path) -> None:
         elif name in missing and not source.is_dir():
             raise InputError(
                 f"{name} from {_called(sample, source)} has a wrong checksum "
-                f"({len(data)} bytes, expected {size}); the set has changed or was damaged on the way, fetch it again"
+                f"({len(data)} bytes, expected {size}); it was changed or damaged on the way, fetch it again"
             )
     if missing:
         raise InputError(

@@ -1,0 +1,44 @@
+"""The command line: `bozzetto VERB ...`. Everything heavy is imported by the verb that needs it, when it runs."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+
+from .. import __version__
+from .common import Options, carry_out, verb_first
+from .data import Data
+from .demo import Demo
+from .doctor import Doctor
+from .reconstruct import Reconstruct
+
+Verb = (
+    Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
+    | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Data, tyro.conf.subcommand("data")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+)
+VERBS = ("reconstruct", "demo", "data", "doctor")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 done, 2 bad input, 130 interrupted.
+
+    Args:
+        arguments: Words after the name of the program; those of the process if None.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        sys.stdout.write(f"bozzetto {__version__}\n")
+        return 0
+    if not words:
+        words = ["--help"]
+    options: Options = tyro.cli(  # type: ignore[assignment]  # a union of Annotated types is not a type
+        Verb,  # type: ignore[arg-type]
+        prog="bozzetto",
+        description="Turn photographs, scans and collections of shapes into 3D shapes.",
+        args=verb_first(words, VERBS),
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.HelptextFromCommentsOff),
+    )
+    return carry_out(options)

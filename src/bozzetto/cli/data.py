@@ -1,0 +1,68 @@
+"""`bozzetto data list|get NAME`: public sample sets."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ..errors import InputError
+from .common import Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data(Options):
+    """List public sample sets, or get one from its official home.
+
+    Every file is checked against the checksum of what its authors published. Nothing is sent anywhere, and
+    an interrupted download continues the next time.
+    """
+
+    action: Annotated[Literal["list", "get"], tyro.conf.Positional] = "list"
+    """list: show names, sizes, terms and credit; get: fetch one."""
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = ""
+    """Which one to get."""
+    out: Path = Path("data")
+    """Folder in which the set gets a folder of its name."""
+    source: Annotated[Path | None, tyro.conf.arg(name="from", metavar="DIR|ZIP")] = None
+    """Take a local copy (folder or zip file), with the same checks, instead of the network."""
+
+    def run(self) -> dict:
+        """List or get."""
+        return self._list() if self.action == "list" else self._get()
+
+    def _list(self) -> dict:
+        from ..samples import catalogue
+        from ..samples.fetch import about
+
+        if self.name:
+            raise InputError(f"data list takes no name, got {self.name!r}; to fetch it: data get {self.name}")
+        samples = catalogue()
+        for sample in samples.values():
+            self.say(f"{about(sample)}\nsize: {sample.size / 1e6:.1f} MB in {len(sample.files)} files\n")
+        self.say("Get one with: bozzetto data get NAME")
+        keys = ("title", "home", "url", "terms", "credit", "size")
+        return {"samples": {name: {key: getattr(s, key) for key in keys} for name, s in samples.items()}}
+
+    def _get(self) -> dict:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        from ..samples.catalogue import find
+        from ..samples.fetch import about, fetch
+
+        if not self.name:
+            raise InputError("data get needs the name of a sample set; see: bozzetto data list")
+        sample = find(self.name)
+        self.say(about(sample))
+        with Progress(console=Console(stderr=True), disable=self.quiet or self.source is not None) as bar:
+            task = bar.add_task("fetch", total=sample.size)
+            folder = fetch(
+                sample,
+                self.out,
+                self.source,
+                self.overwrite,
+                lambda done, total: bar.update(task, completed=done, total=total or None),
+            )
+        self.say(f"checked: {len(sample.files)} files, {sample.size / 1e6:.1f} MB in {folder}")
+        return {"name": sample.name, "path": str(folder), "files": len(sample.files), "bytes": sample.size}

@@ -1,0 +1,40 @@
+"""`bozzetto reconstruct CAPTURE`: photographs with cameras to a watertight mesh."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from .common import Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruct(Options):
+    """Turn photographs with known cameras into a watertight mesh, in the frame and unit of the cameras.
+
+    Writes mesh.ply, mesh.glb and renders/ (photo, render and difference side by side, and a turntable).
+    """
+
+    capture: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")]
+    """Folder or camera file: transforms.json (Blender, instant-ngp, nerfstudio) or Middlebury *_par.txt."""
+    out: Path = Path("bozzetto-out/reconstruct")
+    """Folder for the results."""
+    preset: Literal["fast", "default", "fine"] = "default"
+    """How much work: about 2, 6 or 20 minutes for 16 photographs of 640x480 on two cores."""
+    masks: Annotated[str, tyro.conf.arg(metavar="auto|alpha|DIR")] = "auto"
+    """What is object: auto takes alpha or a masks folder if there is one, else the plain background decides."""
+    init: Annotated[str, tyro.conf.arg(metavar="hull|sphere|MESH")] = "hull"
+    """First surface: the visual hull of the masks, a sphere, or a mesh file."""
+    hold_out: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME,...|COUNT")
+    ] = ()
+    """Photographs kept aside to measure the result: their names, or how many."""
+    light: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Known light: a .npy file of 9 x 3 spherical-harmonics radiance coefficients; otherwise it is learned."""
+    resume: bool = False
+    """Continue an interrupted run in the same folder."""
+
+    def run(self) -> dict:
+        """Reconstruct."""
+        raise NotImplementedError
