@@ -2,6 +2,10 @@ from .closest import ClosestPoints as ClosestPoints
 from .closest import SurfaceIndex as SurfaceIndex
 from .closest import closest_points as closest_points
 from .isosurface import isosurface as isosurface
+from .measures import edge_lengths as edge_lengths
+from .measures import face_areas as face_areas
+from .normals import face_normals as face_normals
+from .normals import vertex_normals as vertex_normals
 from .self_intersections import intersecting_faces as intersecting_faces
 from .self_intersections import self_intersections as self_intersections
 from .topology import boundary_edges as boundary_edges

@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from bozzetto.geometry import edge_lengths, face_areas, unique_edges
+from bozzetto.shapes import box, icosphere
+
+
+def test_box():
+    mesh = box((1.0, 2.0, 3.0))
+    areas = face_areas(mesh.vertices, mesh.faces)
+    assert float(areas.sum()) == pytest.approx(22.0)
+    assert sorted(set(areas.tolist())) == [1.0, 1.5, 3.0]
+    lengths = edge_lengths(mesh.vertices, unique_edges(mesh.faces))
+    assert len(lengths) == 18
+    squares = sorted({round(x * x) for x in lengths.tolist()})
+    assert squares == [1, 4, 5, 9, 10, 13]  # sides and the diagonals of the three rectangles
+
+
+def test_area_and_length_grow_with_scale():
+    mesh = icosphere(1)
+    edges = unique_edges(mesh.faces)
+    scale = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    vertices = mesh.vertices.double() * scale
+    area, length = face_areas(vertices, mesh.faces).sum(), edge_lengths(vertices, edges).sum()
+    (by_area,) = torch.autograd.grad(area, scale, retain_graph=True)
+    (by_length,) = torch.autograd.grad(length, scale)
+    torch.testing.assert_close(by_area, area.detach())  # 2 area / scale
+    torch.testing.assert_close(by_length, length.detach() / 2)
+
+
+def test_gradients():
+    generator = torch.Generator().manual_seed(0)
+    vertices = torch.rand(5, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    faces = torch.tensor([[0, 1, 2], [1, 3, 2], [4, 0, 2]])
+    torch.autograd.gradcheck(lambda v: face_areas(v, faces), vertices)
+    torch.autograd.gradcheck(lambda v: edge_lengths(v, unique_edges(faces)), vertices)
+
+
+def test_zero_area_has_zero_gradient():
+    vertices = torch.ones(3, 3, requires_grad=True)
+    face_areas(vertices, torch.tensor([[0, 1, 2]])).sum().backward()
+    edge_lengths(vertices, torch.tensor([[0, 1]])).sum().backward()
+    assert vertices.grad is not None
+    assert torch.equal(vertices.grad, torch.zeros(3, 3))
