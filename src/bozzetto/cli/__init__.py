@@ -1,4 +1,4 @@
-"""The command line: `bozzetto VERB ...`. Everything heavy is imported by the verb that needs it, when it runs."""
+"""The command line: `bozzetto VERB ...`. A verb imports what is heavy when it runs."""
 
 import sys
 from collections.abc import Sequence

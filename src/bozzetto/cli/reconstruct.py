@@ -23,7 +23,7 @@ class Reconstruct(Options):
     preset: Literal["fast", "default", "fine"] = "default"
     """How much work: about 2, 6 or 20 minutes for 16 photographs of 640x480 on two cores."""
     masks: Annotated[str, tyro.conf.arg(metavar="auto|alpha|DIR")] = "auto"
-    """What is object: auto takes alpha or a masks folder if there is one, else the plain background decides."""
+    """What is object: auto takes alpha or a masks folder if there is one, else the plain background."""
     init: Annotated[str, tyro.conf.arg(metavar="hull|sphere|MESH")] = "hull"
     """First surface: the visual hull of the masks, a sphere, or a mesh file."""
     hold_out: Annotated[
@@ -31,7 +31,7 @@ class Reconstruct(Options):
     ] = ()
     """Photographs kept aside to measure the result: their names, or how many."""
     light: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Known light: a .npy file of 9 x 3 spherical-harmonics radiance coefficients; otherwise it is learned."""
+    """Known light: a .npy file of 9 x 3 spherical-harmonics coefficients; otherwise it is learned."""
     resume: bool = False
     """Continue an interrupted run in the same folder."""
 

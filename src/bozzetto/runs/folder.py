@@ -6,7 +6,7 @@ import math
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ class RunFolder:
     @classmethod
     def create(
         cls, path: str | os.PathLike, config: object, overwrite: bool = False, resume: bool = False
-    ) -> Self:
+    ) -> "RunFolder":
         """Begin a run in a folder, or continue the one that is there.
 
         Call it when the input is known to be good: `overwrite` deletes the earlier results.

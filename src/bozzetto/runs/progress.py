@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -49,7 +48,7 @@ class Progress:
         self._bar: Bar | None = None
         self._values = ""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Progress":
         self._start = self._spoken = self._clock()
         if not self.quiet and self._console.is_terminal:
             columns = (

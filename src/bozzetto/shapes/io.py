@@ -126,7 +126,8 @@ def _read(path: Path, known: list[str]) -> Arrays:
         raise InputError(f"{path} has an unknown ending {ending!r}; known are {', '.join(known)}")
     if not path.is_file():
         raise InputError(f"{path} does not exist or is not a file; check the path")
-    with _damage(path), path.open("rb") as file:
+    # What exceeds float32 becomes infinite, and the check says so.
+    with _damage(path), np.errstate(over="ignore"), path.open("rb") as file:
         return _READERS[ending](file)
 
 
@@ -156,7 +157,7 @@ def _writer(path: Path, known: dict[str, Callable]) -> Callable[[Arrays], bytes]
 
 
 def _floats(values: np.ndarray) -> Tensor:
-    with np.errstate(over="ignore"):  # what exceeds float32 becomes infinite, and the check says so
+    with np.errstate(over="ignore"):
         return torch.from_numpy(np.ascontiguousarray(values, np.float32).copy())
 
 

@@ -1,7 +1,6 @@
 """Point clouds."""
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -40,7 +39,7 @@ class PointCloud:
     def __len__(self) -> int:
         return len(self.points)
 
-    def check(self, name: str = "point cloud") -> Self:
+    def check(self, name: str = "point cloud") -> "PointCloud":
         """Return the cloud itself if it has points and all of its values are finite.
 
         Args:
@@ -64,7 +63,7 @@ class PointCloud:
         """Low and high corner of the axis-aligned bounding box."""
         return torch.stack([self.points.amin(dim=0), self.points.amax(dim=0)])
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "PointCloud":
         """The cloud on another device."""
         moved = [None if v is None else v.to(device) for v in (self.points, self.normals, self.colors)]
         return replace(self, points=moved[0], normals=moved[1], colors=moved[2])

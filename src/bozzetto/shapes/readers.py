@@ -60,7 +60,7 @@ def read_stl(file: BinaryIO) -> Arrays:
 
 
 def read_glb(file: BinaryIO) -> Arrays:
-    """Binary glTF: all meshes of the scene, in the order of its nodes, moved to where the nodes put them."""
+    """Binary glTF: all meshes of the scene one after the other, moved to where its nodes put them."""
     content = load_glb(file, skip_materials=True)
     graph = SceneGraph(base_frame=content.get("base_frame", "world"))
     for edge in content["graph"]:

@@ -1,7 +1,7 @@
 """Similarity transforms, and the one that brings points to a standard place and size."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Float64
@@ -34,12 +34,12 @@ class Similarity:
             points = points @ self.rotation.to(points).T
         return points * self.scale + self.translation.to(points)
 
-    def inverse(self) -> Self:
+    def inverse(self) -> "Similarity":
         """The map that undoes this one."""
         back = -self.translation / self.scale
         if self.rotation is None:
-            return type(self)(1 / self.scale, back)
-        return type(self)(1 / self.scale, self.rotation.T @ back, self.rotation.T.contiguous())
+            return Similarity(1 / self.scale, back)
+        return Similarity(1 / self.scale, self.rotation.T @ back, self.rotation.T.contiguous())
 
     @property
     def matrix(self) -> Float64[Tensor, "4 4"]:
