@@ -2,6 +2,9 @@ from .closest import ClosestPoints as ClosestPoints
 from .closest import SurfaceIndex as SurfaceIndex
 from .closest import closest_points as closest_points
 from .isosurface import isosurface as isosurface
+from .laplacian import cotangent_laplacian as cotangent_laplacian
+from .laplacian import grid_laplacian as grid_laplacian
+from .laplacian import laplacian as laplacian
 from .measures import edge_lengths as edge_lengths
 from .measures import face_areas as face_areas
 from .normals import face_normals as face_normals
@@ -19,3 +22,5 @@ from .topology import is_watertight as is_watertight
 from .topology import merge_vertices as merge_vertices
 from .topology import split_vertices as split_vertices
 from .topology import unique_edges as unique_edges
+from .remesh import remesh as remesh
+from .remesh import transfer as transfer

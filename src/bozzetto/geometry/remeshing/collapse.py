@@ -1,0 +1,160 @@
+"""Collapsing of short edges."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .surface import (
+    Flags,
+    Floats,
+    Ints,
+    Stars,
+    Surface,
+    area_vectors,
+    following,
+    lowest,
+    onto_segment,
+    preceding,
+    ranks,
+    turned,
+)
+
+ROUNDS = 60  # of collapses at the same time; a round that finds nothing ends it earlier
+TURN = 0.3  # cosine: no collapse may turn a face by more than some 70 degrees
+STRAIGHT = 0.05  # over the wanted length: how far a collapse may move the boundary
+
+
+@dataclass(frozen=True)
+class _Collapses:
+    """Edges whose end `gone` moves into `kept`, which moves to `place`."""
+
+    edge: Ints
+    kept: Ints
+    gone: Ints
+    place: Floats
+
+
+def collapse_short_edges(
+    surface: Surface, shortest: float, longest: float, generator: np.random.Generator
+) -> Surface:
+    """Collapse edges shorter than `shortest` times the wanted length, as far as that is safe.
+
+    A collapse needs the link condition (so that a manifold keeps its genus and boundaries), makes no edge
+    longer than `longest`, turns no face over and leaves the boundary curve where it is. In each round those
+    edges go together which come first in all the faces around them, in an order that prefers short ones.
+    """
+    refused = np.empty(0, np.int64)
+    for _ in range(ROUNDS):
+        edges = surface.edges
+        relative = surface.relative_length()
+        candidate = relative < shortest
+        candidate[candidate] = ~np.isin(edges.keys[candidate], refused)
+        # An inner edge between two boundary vertices would pinch the surface.
+        candidate &= edges.is_boundary | ~surface.boundary[edges.ends].all(axis=1)
+        index = np.flatnonzero(candidate)
+        if len(index) == 0:
+            break
+        order = ranks(relative[index] * generator.uniform(0.5, 1, len(index)))
+        chosen = index[_independent(surface, edges.ends[index], order)]
+        collapses = _place(surface, chosen)
+        safe = _safe(surface, collapses, longest)
+        refused = np.append(refused, edges.keys[chosen[~safe]])
+        surface = _apply(surface, collapses, safe)
+    return surface.compact()
+
+
+def _independent(surface: Surface, ends: Ints, order: Ints) -> Flags:
+    """Edges that come first among all those with an end in one of the faces around them.
+
+    The faces around two such edges are disjoint, so neither changes what the other was checked against.
+    """
+    faces = surface.faces
+    at_vertex = lowest(len(surface.vertices), ends.ravel(), np.repeat(order, 2))
+    in_face = at_vertex[faces].min(axis=1)
+    busy = np.flatnonzero(in_face < np.iinfo(np.int64).max)
+    around = lowest(len(surface.vertices), faces[busy].ravel(), np.repeat(in_face[busy], 3))
+    return (around[ends] == order[:, None]).all(axis=1)
+
+
+def _place(surface: Surface, chosen: Ints) -> _Collapses:
+    """The midpoint; the boundary vertex if there is one; on the boundary, the end that matters more."""
+    kept, gone = surface.edges.ends[chosen].T
+    on_kept, on_gone = surface.boundary[kept], surface.boundary[gone]
+    both = on_kept & on_gone
+    swap = on_gone & ~on_kept
+    swap[both] = _bend(surface, gone[both]) > _bend(surface, kept[both])
+    kept, gone = np.where(swap, gone, kept), np.where(swap, kept, gone)
+    middle = (surface.vertices[kept] + surface.vertices[gone]) / 2
+    place = np.where((on_kept | on_gone)[:, None], surface.vertices[kept], middle)
+    return _Collapses(chosen, kept, gone, place)
+
+
+def _bend(surface: Surface, vertices: Ints) -> Floats:
+    """How far boundary vertices lie from the line between their neighbours on the boundary."""
+    ends = surface.edges.ends[surface.edges.is_boundary]
+    order = np.argsort(ends.ravel(), kind="stable")  # manifold: every boundary vertex appears twice
+    owner, other = ends.ravel()[order], ends[:, ::-1].ravel()[order]
+    at = np.searchsorted(owner, vertices)
+    before, after = surface.vertices[other[at]], surface.vertices[other[at + 1]]
+    points = surface.vertices[vertices]
+    return np.linalg.norm(points - onto_segment(points, before, after), axis=1)
+
+
+def _safe(surface: Surface, collapses: _Collapses, longest: float) -> Flags:
+    """Whether each collapse may happen."""
+    stars = Stars.of(surface.faces, len(surface.vertices))
+    edges = surface.edges
+    safe = _link_condition(surface, stars, collapses)
+    ridge = edges.is_boundary[collapses.edge]
+    gone = collapses.gone[ridge]
+    safe[ridge] &= _bend(surface, gone) <= STRAIGHT * surface.target[gone]
+    # The faces that stay: those around either end without the other.
+    ends = np.concatenate([collapses.kept, collapses.gone])
+    owner, corner = stars.around(ends)
+    face = corner // 3
+    number = owner % len(collapses.edge)
+    other = np.concatenate([collapses.gone, collapses.kept])[owner]
+    stays = (surface.faces[face] != other[:, None]).all(axis=1)
+    face, corner, number = face[stays], corner[stays], number[stays]
+    before = surface.vertices[surface.faces[face]]
+    after = before.copy()
+    after[np.arange(len(face)), corner % 3] = collapses.place[number]
+    normal = area_vectors(after)
+    bad = turned(area_vectors(before), normal, TURN) | ~(normal != 0).any(axis=1)
+    reach = np.linalg.norm(after - collapses.place[number][:, None], axis=2) > longest * np.minimum(
+        surface.target[surface.faces[face]], surface.target[collapses.kept[number]][:, None]
+    )
+    safe[number[bad | reach.any(axis=1)]] = False
+    return safe
+
+
+def _link_condition(surface: Surface, stars: Stars, collapses: _Collapses) -> Flags:
+    """Whether the ends have no common neighbours but the corners opposite to the edge, which keep a fan.
+
+    Dey, Edelsbrunner, Guha & Nekhayev 1999, "Topology preserving edge contraction".
+    """
+    edges, faces, count = surface.edges, surface.faces, len(surface.vertices)
+    halves = edges.halves[collapses.edge]
+    opposite = faces.ravel()[preceding(halves)]
+    exists = halves >= 0
+    valence = np.bincount(edges.ends.ravel(), minlength=count)
+    smallest = np.where(surface.boundary[opposite], 2, 3)
+    fan = ((valence[opposite] > smallest) | ~exists).all(axis=1)
+    owner, corner = stars.around(collapses.kept)
+    near = np.concatenate([faces.ravel()[following(corner)], faces.ravel()[preceding(corner)]])
+    owner, near = np.divmod(np.unique(np.tile(owner, 2) * count + near), count)
+    common = edges.exist(near, collapses.gone[owner], count)
+    shared = np.bincount(owner[common], minlength=len(halves))
+    return fan & (shared == exists.sum(axis=1))
+
+
+def _apply(surface: Surface, collapses: _Collapses, safe: Flags) -> Surface:
+    kept, gone = collapses.kept[safe], collapses.gone[safe]
+    vertices, target = surface.vertices.copy(), surface.target.copy()
+    vertices[kept] = collapses.place[safe]
+    target[kept] = (target[kept] + target[gone]) / 2
+    index = np.arange(len(vertices))
+    index[gone] = kept
+    faces = index[surface.faces]
+    alive = (faces != np.roll(faces, 1, axis=1)).all(axis=1)
+    return Surface(vertices, faces[alive], target)

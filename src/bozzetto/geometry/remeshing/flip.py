@@ -1,0 +1,68 @@
+"""Flipping of edges towards even valence."""
+
+import numpy as np
+
+from .surface import Flags, Floats, Ints, Surface, area_vectors, dots, lowest, preceding, ranks, turned
+
+ROUNDS = 40  # of flips at the same time; every flip lowers the valence error, so it ends by itself
+CREASE = 0.5  # cosine: edges between faces that meet at a sharper angle than 60 degrees stay
+TURN = 0.5  # cosine: a flip may not turn the surface by more than this
+
+
+def flip_edges(surface: Surface, generator: np.random.Generator) -> Surface:
+    """Flip edges while that brings valences closer to 6, or 4 on the boundary.
+
+    A flip lowers the sum of absolute deviations over its four vertices, joins two vertices that no edge joins
+    yet, leaves creases alone and does not fold the surface. In each round those edges go together which share
+    no vertex with a better one, so the valences that decided are still true.
+    """
+    ideal = np.where(surface.boundary, 4, 6)
+    smallest = np.where(surface.boundary, 2, 3)
+    for _ in range(ROUNDS):
+        edges, count = surface.edges, len(surface.vertices)
+        halves = edges.halves[~edges.is_boundary]
+        corner = surface.faces.ravel()
+        # The edge runs from a to b; c is opposite on its left, d on its right.
+        quad = np.stack(
+            [*corner[np.stack([halves[:, 0], halves[:, 1]])], *corner[preceding(halves)].T], axis=1
+        )
+        excess = np.bincount(edges.ends.ravel(), minlength=count) - ideal
+        gain = _gain(excess[quad])
+        index = np.flatnonzero(gain > 0)
+        quad, halves, gain = quad[index], halves[index], gain[index]
+        allowed = ((excess + ideal)[quad[:, :2]] > smallest[quad[:, :2]]).all(axis=1)
+        allowed &= ~edges.exist(quad[:, 2], quad[:, 3], count)
+        allowed &= _keeps_shape(surface.vertices[quad])
+        quad, halves, gain = quad[allowed], halves[allowed], gain[allowed]
+        if len(quad) == 0:
+            break
+        order = ranks(generator.uniform(0, 1, len(quad)) - gain)
+        best = lowest(count, quad.ravel(), np.repeat(order, 4))
+        chosen = (best[quad] == order[:, None]).all(axis=1)
+        surface = _apply(surface, quad[chosen], halves[chosen])
+    return surface
+
+
+def _gain(excess: Ints) -> Ints:
+    """How much flipping lowers the valence error; columns a, b lose an edge, c, d win one."""
+    change = np.array([-1, -1, 1, 1])
+    return (np.abs(excess) - np.abs(excess + change)).sum(axis=1)
+
+
+def _keeps_shape(corners: Floats) -> Flags:
+    """Whether flipping the edge of quads (N, 4, 3) leaves creases and orientation as they are."""
+    old = [area_vectors(corners[:, part]) for part in ([0, 1, 2], [1, 0, 3])]
+    new = [area_vectors(corners[:, part]) for part in ([3, 1, 2], [2, 0, 3])]
+    both = old[0] + old[1]
+    fine = ~turned(old[0], old[1], CREASE)
+    for normal in new:
+        fine &= ~turned(both, normal, TURN) & (dots(both, normal) > 0)
+    return fine
+
+
+def _apply(surface: Surface, quad: Ints, halves: Ints) -> Surface:
+    a, b, c, d = quad.T
+    faces = surface.faces.copy()
+    faces[halves[:, 0] // 3] = np.stack([d, b, c], axis=1)
+    faces[halves[:, 1] // 3] = np.stack([c, a, d], axis=1)
+    return Surface(surface.vertices, faces, surface.target)

@@ -1,0 +1,59 @@
+"""Splitting of long edges."""
+
+import numpy as np
+
+from .surface import Floats, Ints, Surface
+
+ROUNDS = 40  # each halves the longest edge, so this is never reached
+
+
+def split_long_edges(surface: Surface, longest: float) -> Surface:
+    """Halve edges longer than `longest` times the wanted length until there are none.
+
+    All long edges are split at the same time: a face with one, two or three of them becomes two, three or
+    four faces. Botsch & Kobbelt split one edge after the other; the result differs only in diagonals.
+    """
+    for _ in range(ROUNDS):
+        long = surface.relative_length() > longest
+        if not long.any():
+            break
+        surface = _split(surface, np.flatnonzero(long))
+    return surface
+
+
+def _split(surface: Surface, chosen: Ints) -> Surface:
+    ends = surface.edges.ends[chosen]
+    vertices = np.concatenate([surface.vertices, surface.vertices[ends].mean(axis=1)])
+    target = np.concatenate([surface.target, surface.target[ends].mean(axis=1)])
+    middle_of_edge = np.full(len(surface.edges.keys), -1)
+    middle_of_edge[chosen] = len(surface.vertices) + np.arange(len(chosen))
+    middle = middle_of_edge[surface.edges.of_half].reshape(-1, 3)
+    return Surface(vertices, _subdivide(vertices, surface.faces, middle), target)
+
+
+def _subdivide(vertices: Floats, faces: Ints, middle: Ints) -> Ints:
+    """Replace faces by parts; middle (F, 3) is the vertex on the edge from corner k to k + 1, or -1."""
+    marked = (middle >= 0).sum(axis=1)
+    # Turn each face so that a single marked edge is the first, a single unmarked one the last.
+    single = np.where(marked == 1, np.argmax(middle >= 0, axis=1), 0)
+    turn = np.where(marked == 2, np.argmax(middle < 0, axis=1) + 1, single)
+    order = (turn[:, None] + np.arange(3)) % 3
+    faces, middle = np.take_along_axis(faces, order, 1), np.take_along_axis(middle, order, 1)
+
+    a, b, c, p, _, _ = _columns(faces, middle, marked == 1)
+    halves = [(a, p, c), (p, b, c)]
+    a, b, c, p, q, r = _columns(faces, middle, marked == 3)
+    quarters = [(a, p, r), (b, q, p), (c, r, q), (p, q, r)]
+    a, b, c, p, q, _ = _columns(faces, middle, marked == 2)
+    tip = [(p, b, q)]
+    # The quad a, p, q, c is cut along its shorter diagonal.
+    short = np.linalg.norm(vertices[a] - vertices[q], axis=1) < np.linalg.norm(
+        vertices[p] - vertices[c], axis=1
+    )
+    quad = [(a, p, np.where(short, q, c)), (np.where(short, a, p), q, c)]
+    parts = [np.stack(part, axis=1) for part in halves + quarters + tip + quad]
+    return np.concatenate([faces[marked == 0], *parts])
+
+
+def _columns(faces: Ints, middle: Ints, rows: Ints) -> tuple[Ints, ...]:
+    return (*faces[rows].T, *middle[rows].T)

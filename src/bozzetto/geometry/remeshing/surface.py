@@ -1,0 +1,170 @@
+"""What the steps of remeshing work on."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A consistently wound manifold triangle mesh and the edge length wanted at every vertex.
+
+    Attributes:
+        vertices: (V, 3) positions.
+        faces: (F, 3) vertex indices.
+        target: (V,) wanted edge length.
+    """
+
+    vertices: Floats
+    faces: Ints
+    target: Floats
+
+    @cached_property
+    def edges(self) -> "Edges":
+        """The edges; computed once, since a surface never changes."""
+        return Edges.of(self.faces, len(self.vertices))
+
+    @cached_property
+    def boundary(self) -> Flags:
+        """(V,) whether a vertex lies on the boundary."""
+        flags = np.zeros(len(self.vertices), bool)
+        flags[self.edges.ends[self.edges.is_boundary]] = True
+        return flags
+
+    def relative_length(self) -> Floats:
+        """(E,) edge length over the smaller of the lengths wanted at its ends.
+
+        The minimum follows Dunyach et al. 2013, "Adaptive remeshing for real-time mesh deformation", eq. 4.
+        """
+        a, b = self.edges.ends.T
+        length = np.linalg.norm(self.vertices[a] - self.vertices[b], axis=1)
+        return length / np.minimum(self.target[a], self.target[b])
+
+    def compact(self) -> "Surface":
+        """The surface without the vertices that no face uses."""
+        used = np.zeros(len(self.vertices), bool)
+        used[self.faces] = True
+        index = np.cumsum(used) - 1
+        return Surface(self.vertices[used], index[self.faces], self.target[used])
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Undirected edges of a manifold mesh; half-edge 3 f + k runs from corner k to corner k + 1 of face f.
+
+    Attributes:
+        keys: (E,) sorted, smaller end * vertex count + larger end.
+        ends: (E, 2) vertex indices, the smaller first.
+        halves: (E, 2) half-edges, the second -1 at the boundary.
+        of_half: (3 F,) the edge of every half-edge.
+    """
+
+    keys: Ints
+    ends: Ints
+    halves: Ints
+    of_half: Ints
+
+    @classmethod
+    def of(cls, faces: Ints, vertex_count: int) -> "Edges":
+        """Sort the half-edges so that those of one edge meet."""
+        start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+        keys = np.minimum(start, end) * vertex_count + np.maximum(start, end)
+        order = np.argsort(keys)
+        ranked = keys[order]
+        first = np.ones(len(ranked), bool)
+        first[1:] = ranked[1:] != ranked[:-1]
+        where = np.flatnonzero(first)
+        twice = np.append(~first[1:], False)[where]
+        one = order[where]
+        two = np.where(twice, order[np.minimum(where + 1, len(order) - 1)], -1)
+        # Equal keys come in no particular order; the same result on every processor needs one.
+        halves = np.stack([np.where(twice, np.minimum(one, two), one), np.maximum(one, two)], axis=1)
+        halves[~twice, 1] = -1
+        of_half = np.empty(len(keys), np.int64)
+        of_half[order] = np.cumsum(first) - 1
+        keys = ranked[where]
+        return cls(keys, np.stack(np.divmod(keys, vertex_count), axis=1), halves, of_half)
+
+    @property
+    def is_boundary(self) -> Flags:
+        """(E,) whether an edge has one face."""
+        return self.halves[:, 1] < 0
+
+    def exist(self, a: Ints, b: Ints, vertex_count: int) -> Flags:
+        """Whether vertices a and b are joined by an edge."""
+        keys = np.minimum(a, b) * vertex_count + np.maximum(a, b)
+        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return self.keys[at] == keys
+
+
+@dataclass(frozen=True)
+class Stars:
+    """The faces around every vertex, as corners 3 f + k; vertex v has corners[first[v]:first[v + 1]]."""
+
+    first: Ints
+    corners: Ints
+
+    @classmethod
+    def of(cls, faces: Ints, vertex_count: int) -> "Stars":
+        """Sort the corners by vertex."""
+        count = np.bincount(faces.ravel(), minlength=vertex_count)
+        return cls(np.concatenate([[0], np.cumsum(count)]), np.argsort(faces.ravel(), kind="stable"))
+
+    def around(self, vertices: Ints) -> tuple[Ints, Ints]:
+        """Position in `vertices` and corner, for every corner at each of these vertices."""
+        count = self.first[vertices + 1] - self.first[vertices]
+        owner = np.repeat(np.arange(len(vertices)), count)
+        within = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+        return owner, self.corners[self.first[vertices][owner] + within]
+
+
+def following(half: Ints) -> Ints:
+    """The next half-edge of the same face."""
+    return np.where(half % 3 == 2, half - 2, half + 1)
+
+
+def preceding(half: Ints) -> Ints:
+    """The previous half-edge of the same face; its start is the corner opposite to `half`."""
+    return np.where(half % 3 == 0, half + 2, half - 1)
+
+
+def area_vectors(corners: Floats) -> Floats:
+    """(N, 3) normals of triangles given as (N, 3, 3), as long as twice their area."""
+    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+
+
+def dots(a: Floats, b: Floats) -> Floats:
+    """(N,) scalar products of rows."""
+    return np.einsum("ij,ij->i", a, b)
+
+
+def turned(old: Floats, new: Floats, cosine: float) -> Flags:
+    """Whether normals turned by more than an angle; from or to a triangle without area counts as no turn."""
+    return dots(old, new) < cosine * np.sqrt(dots(old, old) * dots(new, new))
+
+
+def onto_segment(points: Floats, start: Floats, end: Floats) -> Floats:
+    """(N, 3) nearest points on segments."""
+    along = end - start
+    t = dots(points - start, along) / np.maximum(dots(along, along), 1e-300)
+    return start + np.clip(t, 0, 1)[:, None] * along
+
+
+def ranks(values: Floats) -> Ints:
+    """(N,) place of each value in ascending order: distinct integers."""
+    rank = np.empty(len(values), np.int64)
+    rank[np.argsort(values)] = np.arange(len(values))
+    return rank
+
+
+def lowest(size: int, index: Ints, value: Ints) -> Ints:
+    """(size,) the smallest value given for each index; a number beyond all values where there is none."""
+    result = np.full(size, np.iinfo(np.int64).max)
+    np.minimum.at(result, index, value)
+    return result
