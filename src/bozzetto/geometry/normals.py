@@ -93,7 +93,9 @@ class _VertexNormals(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides names)
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor, None, None]:
         vertices, faces, normals, scale = ctx.saved_tensors
         gradient, device = grad_outputs[0].contiguous(), vertices.device
         results = vertices.new_zeros(part_count(len(faces), device), len(vertices), 3)
