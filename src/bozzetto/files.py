@@ -33,6 +33,24 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: str | os.PathLike) -> Path:
+    """The folder, made with its parents if it is not there.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(path, error) from None
+    return path
+
+
+def _refused(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write {path} ({error.strerror}); choose a folder that you may write to")
+
+
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     """Write a whole file atomically."""
     with atomic_path(path) as temporary:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from ..files import write_text
+from ..files import make_folder, write_text
 from .checkpoint import read_checkpoint, write_checkpoint
 from .environment import environment
 from .resources import Stopwatch, peak_memory
@@ -93,11 +93,11 @@ class RunFolder:
     def file(self, name: str) -> Path:
         """The path of a file of this name in the folder; sub-folders are made, the name is remembered."""
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if name not in self._written:
             self._written.add(name)
-            with (self.path / FILES).open("a", encoding="utf-8") as listing:
-                listing.write(name + "\n")
+            # Written anew and not appended, so that also the listing is never found half written.
+            write_text(self.path / FILES, "".join(f"{entry}\n" for entry in sorted(self._written)))
         return path
 
     def stage(self, name: str) -> AbstractContextManager[None]:

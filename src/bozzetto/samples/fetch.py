@@ -6,12 +6,12 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from ..errors import InputError
-from ..files import write_text
+from ..files import make_folder, write_text
 from .catalogue import Sample
 
 SOURCE = "SOURCE.txt"
@@ -56,7 +56,7 @@ def fetch(
         raise InputError(f"{target} exists and was not fetched by bozzetto; choose another --out")
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists but is not intact; replace it with --overwrite")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     staging = folder / f".{sample.name}.staging"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
@@ -176,7 +176,7 @@ def download(url: str, path: Path, on_bytes: OnBytes | None = None) -> None:
         ) from None
 
 
-def _copy(answer: BinaryIO, file: BinaryIO, total: int, on_bytes: OnBytes | None) -> None:
+def _copy(answer: HTTPResponse, file: BinaryIO, total: int, on_bytes: OnBytes | None) -> None:
     while chunk := answer.read(CHUNK):
         file.write(chunk)
         if on_bytes is not None:

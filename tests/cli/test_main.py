@@ -1,0 +1,136 @@
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import bozzetto
+from bozzetto.cli import VERBS, main
+from bozzetto.cli.common import Options, carry_out, verb_first
+from bozzetto.errors import InputError
+
+
+def exit_code(*words: str) -> int:
+    """The exit code, whether tyro leaves by itself or `main` returns."""
+    try:
+        return main(words)
+    except SystemExit as leave:
+        return leave.code or 0
+
+
+@pytest.mark.parametrize("words", [["--help"], ["reconstruct", "--help"], ["data", "list"], ["--version"]])
+def test_help_and_list_do_not_import_torch(words):
+    script = (
+        "import sys\nfrom bozzetto.cli import main\n"
+        f"try:\n    main({words})\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'warp', 'scipy', 'trimesh', 'skimage'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_the_common_options(verb, capsys):
+    assert exit_code(verb, "--help") == 0
+    text = capsys.readouterr().out
+    for option in ("--out", "--device", "--seed", "--overwrite", "--quiet", "--json"):
+        assert option in text
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"bozzetto {bozzetto.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["sculpt"], ["reconstruct"], ["data", "list", "--colour", "red"]])
+def test_words_that_are_not_understood(words, capsys):
+    assert exit_code(*words) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "Traceback" not in output.err
+
+
+def test_options_may_stand_anywhere():
+    expected = ["doctor", "--quiet", "--out", "x", "--json"]
+    for words in (
+        ["--quiet", "--out", "x", "doctor", "--json"],
+        ["doctor", "--quiet", "--out", "x", "--json"],
+        ["--quiet", "doctor", "--out", "x", "--json"],
+    ):
+        assert verb_first(words, VERBS) == expected
+    assert verb_first(["--out", "demo", "doctor"], VERBS) == ["doctor", "--out", "demo"]
+    assert verb_first(["reconstruct", "demo"], VERBS) == ["reconstruct", "demo"]
+    assert verb_first(["--help"], VERBS) == ["--help"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failing(Options):
+    error: type[BaseException] = InputError
+    resume: bool = False
+
+    def run(self) -> dict:
+        raise self.error("photo.png is truncated; copy it again")
+
+
+def test_bad_input_is_one_sentence(capsys):
+    assert carry_out(Failing(json=True)) == 2
+    output = capsys.readouterr()
+    assert output.err == "bozzetto: photo.png is truncated; copy it again\n"
+    assert output.out == ""
+
+
+def test_interruption_tells_how_to_go_on(capsys):
+    assert carry_out(Failing(error=KeyboardInterrupt)) == 130
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_a_missing_extra_tells_the_command(capsys):
+    class Missing(Failing):
+        def run(self) -> dict:
+            raise ModuleNotFoundError(name="matplotlib.pyplot")
+
+    assert carry_out(Missing()) == 2
+    assert "pip install 'bozzetto[plots]'" in capsys.readouterr().err
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        carry_out(Failing(error=ZeroDivisionError))
+
+
+def test_json_is_all_there_is_on_stdout(capsys):
+    assert main(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["versions"]["bozzetto"] == bozzetto.__version__
+    assert set(report["optional"]) == {"cholespy", "matplotlib"}
+
+
+def test_quiet_says_nothing(capsys):
+    assert main(["--quiet", "doctor"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_data_list_shows_terms(capsys):
+    assert main(["data", "list"]) == 0
+    text = capsys.readouterr().out
+    assert "dino" in text and "terms:" in text and "credit:" in text and "MB" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["data", "get"], "needs the name"),
+        (["data", "get", "dragon"], "known are dino, temple"),
+        (["data", "list", "dino"], "data get dino"),
+        (["data", "get", "dino", "--from", "nowhere"], "does not exist"),
+    ],
+)
+def test_data_with_bad_input(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    output = capsys.readouterr()
+    assert message in output.err
+    assert output.err.count("\n") == 1
+    assert [p for p in Path().rglob("*") if p.is_file()] == []
