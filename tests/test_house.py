@@ -1,0 +1,95 @@
+"""The rules of the house: what may import what, what is imported when, and that public names exist."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bozzetto
+
+PACKAGE = Path(bozzetto.__file__).parent
+LEVELS = [
+    {"shapes"},
+    {"geometry", "runs", "samples"},
+    {"views", "render", "metrics"},
+    {"inverse"},
+    {"pipelines"},
+    {"cli", "viewer"},
+]
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+STUBS = sorted(PACKAGE.rglob("__init__.pyi"))
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms that a module imports, written relatively or absolutely, at the top or inside functions."""
+    package = path.relative_to(PACKAGE).parts[:-1]
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            parts = [*base, *(node.module or "").split(".")] if node.module else list(base)
+            names = [[*parts, alias.name] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [[*(node.module or "").split("."), alias.name] for alias in node.names]
+            names = [name[1:] for name in names if name[0] == "bozzetto"]
+        elif isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+            names = [name[1:] for name in names if name[0] == "bozzetto"]
+        rooms |= {name[0] for name in names if name and name[0] in LEVEL}
+    return rooms
+
+
+def test_every_room_has_its_level():
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert rooms <= set(LEVEL)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_arrows_point_one_way(path):
+    room = path.relative_to(PACKAGE).parts[0]
+    if room not in LEVEL:
+        return  # a module beside the rooms: errors, files
+    for other in imported_rooms(path) - {room}:
+        engines = LEVEL[room] == LEVEL[other] == LEVEL["inverse"]
+        assert LEVEL[other] <= LEVEL[room] and not engines, f"{room} must not import {other}"
+
+
+def test_modules_beside_the_rooms_import_no_room():
+    for path in PACKAGE.glob("*.py"):
+        assert imported_rooms(path) == set(), path.name
+
+
+def test_importing_bozzetto_and_its_rooms_imports_nothing_heavy():
+    rooms = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
+    script = (
+        "import sys, bozzetto\n"
+        f"[getattr(bozzetto, room) for room in {[room for room in rooms if room != 'cli']} "
+        "if room in bozzetto.__all__]\n"
+        "heavy = {'torch', 'warp', 'scipy', 'trimesh', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda p: str(p.parent.relative_to(PACKAGE)) or "bozzetto")
+def test_public_names_resolve(stub):
+    module = importlib.import_module(".".join(["bozzetto", *stub.parent.relative_to(PACKAGE).parts]))
+    for node in ast.parse(stub.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                assert alias.asname == alias.name, f"{alias.name} is not exported explicitly"
+                assert getattr(module, alias.name) is not None
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda p: str(p.parent.relative_to(PACKAGE)) or "bozzetto")
+def test_public_names_are_documented(stub):
+    module = importlib.import_module(".".join(["bozzetto", *stub.parent.relative_to(PACKAGE).parts]))
+    for name in module.__all__:
+        value = getattr(module, name)
+        if callable(value):
+            assert value.__doc__, f"{module.__name__}.{name} has no docstring"
