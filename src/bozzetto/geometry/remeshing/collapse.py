@@ -12,6 +12,7 @@ from .surface import (
     Surface,
     area_vectors,
     following,
+    lengths,
     lowest,
     onto_segment,
     preceding,
@@ -19,7 +20,8 @@ from .surface import (
     turned,
 )
 
-ROUNDS = 60  # of collapses at the same time; a round that finds nothing ends it earlier
+ROUNDS = 60  # of collapses at the same time, an end in case that none of the following comes
+FEW = 1e-3  # share of the vertices: a round that looks at fewer edges is the last one
 TURN = 0.3  # cosine: no collapse may turn a face by more than some 70 degrees
 STRAIGHT = 0.05  # over the wanted length: how far a collapse may move the boundary
 
@@ -50,7 +52,8 @@ def collapse_short_edges(
         candidate = relative < shortest
         candidate[candidate] = ~np.isin(edges.keys[candidate], refused)
         # An inner edge between two boundary vertices would pinch the surface.
-        candidate &= edges.is_boundary | ~surface.boundary[edges.ends].all(axis=1)
+        a, b = edges.ends.T
+        candidate &= edges.is_boundary | ~(surface.boundary[a] & surface.boundary[b])
         index = np.flatnonzero(candidate)
         if len(index) == 0:
             break
@@ -60,6 +63,8 @@ def collapse_short_edges(
         safe = _safe(surface, collapses, longest)
         refused = np.append(refused, edges.keys[chosen[~safe]])
         surface = _apply(surface, collapses, safe)
+        if len(chosen) < FEW * len(surface.vertices):
+            break
     return surface.compact()
 
 
@@ -70,10 +75,11 @@ def _independent(surface: Surface, ends: Ints, order: Ints) -> Flags:
     """
     faces = surface.faces
     at_vertex = lowest(len(surface.vertices), ends.ravel(), np.repeat(order, 2))
-    in_face = at_vertex[faces].min(axis=1)
+    a, b, c = faces.T
+    in_face = np.minimum(np.minimum(at_vertex[a], at_vertex[b]), at_vertex[c])
     busy = np.flatnonzero(in_face < np.iinfo(np.int64).max)
     around = lowest(len(surface.vertices), faces[busy].ravel(), np.repeat(in_face[busy], 3))
-    return (around[ends] == order[:, None]).all(axis=1)
+    return (around[ends[:, 0]] == order) & (around[ends[:, 1]] == order)
 
 
 def _place(surface: Surface, chosen: Ints) -> _Collapses:
@@ -97,7 +103,7 @@ def _bend(surface: Surface, vertices: Ints) -> Floats:
     at = np.searchsorted(owner, vertices)
     before, after = surface.vertices[other[at]], surface.vertices[other[at + 1]]
     points = surface.vertices[vertices]
-    return np.linalg.norm(points - onto_segment(points, before, after), axis=1)
+    return lengths(points - onto_segment(points, before, after))
 
 
 def _safe(surface: Surface, collapses: _Collapses, longest: float) -> Flags:
@@ -156,5 +162,6 @@ def _apply(surface: Surface, collapses: _Collapses, safe: Flags) -> Surface:
     index = np.arange(len(vertices))
     index[gone] = kept
     faces = index[surface.faces]
-    alive = (faces != np.roll(faces, 1, axis=1)).all(axis=1)
+    a, b, c = faces.T
+    alive = (a != b) & (b != c) & (c != a)
     return Surface(vertices, faces[alive], target)

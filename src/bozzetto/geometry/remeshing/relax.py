@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .surface import Floats, Surface, area_vectors, dots, turned
+from .surface import Floats, Surface, area_vectors, dots, lengths, turned
 
 ROUNDS = 10  # of taking back moves that turn faces over
 TURN = 0.3  # cosine: no move may turn a face by more than some 70 degrees
@@ -33,7 +33,7 @@ def relax(surface: Surface, project: Project | None = None) -> Surface:
 def vertex_normals(surface: Surface) -> Floats:
     """(V, 3) unit normals weighted by area; 0 where the faces cancel out."""
     normals = _scatter(surface, area_vectors(surface.vertices[surface.faces]))
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
+    return normals / np.maximum(lengths(normals), 1e-300)[:, None]
 
 
 def _tangential(offset: Floats, normals: Floats) -> Floats:
@@ -44,18 +44,20 @@ def _scatter(surface: Surface, values: Floats) -> Floats:
     """(V, C) sums of face values (F, C) over the faces at each vertex."""
     count = len(surface.vertices)
     corners = surface.faces.ravel()
-    return np.stack([np.bincount(corners, np.repeat(x, 3), count) for x in values.T], axis=1)
+    sums = [np.bincount(corners, np.repeat(x, 3), count) for x in values.T]
+    return np.stack(sums, axis=1).astype(np.float64)
 
 
 def _centroids(surface: Surface) -> Floats:
     """(V, 3) weighted mean of the neighbours of every vertex; its own place where it has none."""
-    area = np.linalg.norm(area_vectors(surface.vertices[surface.faces]), axis=1)[:, None]
-    weight = _scatter(surface, area)[:, 0] / surface.target**2
+    area = lengths(area_vectors(surface.vertices[surface.faces]))
+    weight = _scatter(surface, area[:, None])[:, 0] / surface.target**2
     a, b = surface.edges.ends.T
     count = len(surface.vertices)
 
     def sums(values: Floats) -> Floats:
-        return np.bincount(a, values[b], count) + np.bincount(b, values[a], count)
+        both = np.bincount(a, values[b], count) + np.bincount(b, values[a], count)
+        return both.astype(np.float64)
 
     total = sums(weight)[:, None]
     mean = np.stack([sums(weight * x) for x in surface.vertices.T], axis=1) / np.maximum(total, 1e-300)

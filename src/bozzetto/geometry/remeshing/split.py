@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .surface import Floats, Ints, Surface
+from .surface import Flags, Floats, Ints, Surface
 
 ROUNDS = 40  # each halves the longest edge, so this is never reached
 
@@ -55,5 +55,5 @@ def _subdivide(vertices: Floats, faces: Ints, middle: Ints) -> Ints:
     return np.concatenate([faces[marked == 0], *parts])
 
 
-def _columns(faces: Ints, middle: Ints, rows: Ints) -> tuple[Ints, ...]:
+def _columns(faces: Ints, middle: Ints, rows: Flags) -> tuple[Ints, ...]:
     return (*faces[rows].T, *middle[rows].T)

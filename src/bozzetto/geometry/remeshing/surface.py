@@ -43,8 +43,7 @@ class Surface:
         The minimum follows Dunyach et al. 2013, "Adaptive remeshing for real-time mesh deformation", eq. 4.
         """
         a, b = self.edges.ends.T
-        length = np.linalg.norm(self.vertices[a] - self.vertices[b], axis=1)
-        return length / np.minimum(self.target[a], self.target[b])
+        return lengths(self.vertices[a] - self.vertices[b]) / np.minimum(self.target[a], self.target[b])
 
     def compact(self) -> "Surface":
         """The surface without the vertices that no face uses."""
@@ -75,7 +74,7 @@ class Edges:
         """Sort the half-edges so that those of one edge meet."""
         start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
         keys = np.minimum(start, end) * vertex_count + np.maximum(start, end)
-        order = np.argsort(keys)
+        order = np.argsort(keys)  # several times faster than a stable sort
         ranked = keys[order]
         first = np.ones(len(ranked), bool)
         first[1:] = ranked[1:] != ranked[:-1]
@@ -114,7 +113,9 @@ class Stars:
     def of(cls, faces: Ints, vertex_count: int) -> "Stars":
         """Sort the corners by vertex."""
         count = np.bincount(faces.ravel(), minlength=vertex_count)
-        return cls(np.concatenate([[0], np.cumsum(count)]), np.argsort(faces.ravel(), kind="stable"))
+        size = faces.size
+        corners = np.sort(faces.ravel() * size + np.arange(size)) % size  # faster than a stable argsort
+        return cls(np.concatenate([[0], np.cumsum(count)]), corners)
 
     def around(self, vertices: Ints) -> tuple[Ints, Ints]:
         """Position in `vertices` and corner, for every corner at each of these vertices."""
@@ -136,12 +137,19 @@ def preceding(half: Ints) -> Ints:
 
 def area_vectors(corners: Floats) -> Floats:
     """(N, 3) normals of triangles given as (N, 3, 3), as long as twice their area."""
-    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    x, y, z = (corners[:, 1] - corners[:, 0]).T
+    u, v, w = (corners[:, 2] - corners[:, 0]).T
+    return np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=1)
 
 
 def dots(a: Floats, b: Floats) -> Floats:
     """(N,) scalar products of rows."""
     return np.einsum("ij,ij->i", a, b)
+
+
+def lengths(vectors: Floats) -> Floats:
+    """(N,) lengths of rows."""
+    return np.sqrt(dots(vectors, vectors))
 
 
 def turned(old: Floats, new: Floats, cosine: float) -> Flags:
