@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from threading import Lock
+from typing import Any
 
 import torch
 import warp as wp
@@ -76,7 +77,13 @@ def launch(
         device: Device of all the tensors. On CUDA the launch joins torch's current stream.
     """
     _initialised()
-    values = [wp.from_torch(a.detach()) if isinstance(a, torch.Tensor) else a for a in arguments]
+    types = [argument.type for argument in kernel.adj.args]
+    values = [
+        wp.from_torch(a.detach(), t.dtype, requires_grad=False, return_ctype=True)
+        if isinstance(a, torch.Tensor)
+        else a
+        for a, t in zip(arguments, types, strict=True)
+    ]
     if device.type == "cuda":
         stream = wp.stream_from_torch(torch.cuda.current_stream(device))
         wp.launch(kernel, dim=dim, inputs=values, device=f"cuda:{device.index or 0}", stream=stream)
@@ -85,6 +92,16 @@ def launch(
         with _loading:  # parts that start together would each compile the module
             kernel.module.load("cpu")
         wp.launch(kernel, dim=dim, inputs=values, device="cpu")
+
+
+def pack(struct: Any, **fields: Any) -> Any:
+    """Fill a Warp struct, arguments that several kernels share; tensors are handed over in place."""
+    packed = struct()
+    for name, value in fields.items():
+        if isinstance(value, torch.Tensor):
+            value = wp.from_torch(value.detach(), struct.vars[name].type.dtype, requires_grad=False)
+        setattr(packed, name, value)
+    return packed
 
 
 def stream(device: torch.device) -> AbstractContextManager:
