@@ -1,6 +1,7 @@
 from .closest import ClosestPoints as ClosestPoints
 from .closest import SurfaceIndex as SurfaceIndex
 from .closest import closest_points as closest_points
+from .components import largest_component as largest_component
 from .isosurface import isosurface as isosurface
 from .laplacian import cotangent_laplacian as cotangent_laplacian
 from .laplacian import grid_laplacian as grid_laplacian
@@ -11,6 +12,9 @@ from .normals import face_normals as face_normals
 from .normals import vertex_normals as vertex_normals
 from .self_intersections import intersecting_faces as intersecting_faces
 from .self_intersections import self_intersections as self_intersections
+from .solve import Solver as Solver
+from .solve import factorise as factorise
+from .solve import solve as solve
 from .topology import boundary_edges as boundary_edges
 from .topology import connected_components as connected_components
 from .topology import drop_unused_vertices as drop_unused_vertices

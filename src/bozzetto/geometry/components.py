@@ -1,0 +1,25 @@
+"""Pieces of a mesh."""
+
+import torch
+
+from ..shapes import Mesh
+from .measures import face_areas
+from .topology import connected_components, drop_unused_vertices
+
+
+def largest_component(mesh: Mesh) -> Mesh:
+    """The piece with the largest area, for instance an object without the crumbs around it.
+
+    Vertices keep their order; those of other pieces are dropped.
+
+    Raises:
+        InputError: The mesh is empty, has coordinates that are not finite or faces out of range.
+    """
+    mesh.check()
+    label = connected_components(mesh.faces, len(mesh.vertices))[mesh.faces[:, 0]]
+    areas = face_areas(mesh.vertices.detach().double(), mesh.faces)
+    total = torch.zeros(int(label.max()) + 1, dtype=areas.dtype, device=areas.device).index_add_(
+        0, label, areas
+    )
+    kept = mesh.faces[label == total.argmax()]
+    return drop_unused_vertices(Mesh(mesh.vertices, kept, mesh.colors))[0]
