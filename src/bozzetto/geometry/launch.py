@@ -76,6 +76,7 @@ def launch(
         arguments: Its arguments in order; tensors are handed over in place and must be contiguous.
         device: Device of all the tensors. On CUDA the launch joins torch's current stream.
     """
+    assert isinstance(kernel, wp.Kernel)
     _initialised()
     types = [argument.type for argument in kernel.adj.args]
     values = [
@@ -88,7 +89,6 @@ def launch(
         stream = wp.stream_from_torch(torch.cuda.current_stream(device))
         wp.launch(kernel, dim=dim, inputs=values, device=f"cuda:{device.index or 0}", stream=stream)
     else:
-        assert isinstance(kernel, wp.Kernel)
         with _loading:  # parts that start together would each compile the module
             kernel.module.load("cpu")
         wp.launch(kernel, dim=dim, inputs=values, device="cpu")
