@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from ..errors import InputError
 from .common import Options
 
 
@@ -38,3 +39,33 @@ class Reconstruct(Options):
     def run(self) -> dict:
         """Reconstruct."""
         raise NotImplementedError
+
+
+def choose_held_out(names: list[str], wanted: tuple[str, ...]) -> list[int]:
+    """Positions of the photographs to keep aside.
+
+    Args:
+        names: All photographs.
+        wanted: Names, with or without ending and several in one word when separated by commas; or one
+            number, which spreads that many evenly over the list.
+
+    Raises:
+        InputError: A name is unknown or nothing would be left to reconstruct from.
+    """
+    words = [word for group in wanted for word in group.split(",") if word]
+    if len(words) == 1 and words[0].isdigit() and words[0] not in names:
+        count = int(words[0])
+        chosen = sorted({(2 * i + 1) * len(names) // (2 * count) for i in range(count)})
+    else:
+        known = {key: i for i, name in enumerate(names) for key in (Path(name).stem, Path(name).name, name)}
+        unknown = [word for word in words if word not in known]
+        if unknown:
+            raise InputError(
+                f"--hold-out {unknown[0]}: there is no such photograph; names are {names[0]} to {names[-1]}"
+            )
+        chosen = sorted({known[word] for word in words})
+    if len(names) - len(chosen) < 2:
+        raise InputError(
+            f"--hold-out keeps {len(chosen)} of {len(names)} photographs aside; at least two must remain"
+        )
+    return chosen
