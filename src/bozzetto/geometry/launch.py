@@ -20,6 +20,7 @@ wp.config.quiet = True  # pyright: ignore[reportAttributeAccessIssue] (older War
 wp.config.log_level = 40  # newer Warp: errors only, a missing CUDA driver is none
 
 _loading = Lock()
+_loaded: set[wp.Module] = set()
 
 
 @cache
@@ -89,9 +90,12 @@ def launch(
         stream = wp.stream_from_torch(torch.cuda.current_stream(device))
         wp.launch(kernel, dim=dim, inputs=values, device=f"cuda:{device.index or 0}", stream=stream)
     else:
-        with _loading:  # parts that start together would each compile the module
-            kernel.module.load("cpu")
-        wp.launch(kernel, dim=dim, inputs=values, device="cpu")
+        if kernel.module not in _loaded:  # parts that start together would each compile the module
+            with _loading:
+                wp.launch(kernel, dim=dim, inputs=values, device="cpu")
+                _loaded.add(kernel.module)
+        else:
+            wp.launch(kernel, dim=dim, inputs=values, device="cpu")
 
 
 def pack(struct: Any, **fields: Any) -> Any:
