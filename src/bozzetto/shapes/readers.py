@@ -1,8 +1,9 @@
 """One reader per file format: from an open binary file to plain NumPy arrays.
 
 Readers keep the order and the number of the vertices in the file and leave checking values to the caller.
-PLY, STL and GLB are parsed by trimesh, without its clean-up. OBJ and OFF are parsed here, because trimesh
-splits OBJ vertices at texture seams and accepts OFF files with missing faces.
+STL and GLB are parsed by trimesh, without its clean-up. PLY, OBJ and OFF are parsed here, because trimesh
+refuses PLY lists of varying length, splits OBJ vertices at texture seams and accepts OFF files with missing
+faces.
 """
 
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from trimesh.exchange.gltf import load_glb
-from trimesh.exchange.ply import load_ply
 from trimesh.exchange.stl import load_stl
 from trimesh.scene.transforms import SceneGraph
+
+from .ply import read_elements
 
 
 @dataclass
@@ -29,19 +31,20 @@ class Arrays:
 
 def read_ply(file: BinaryIO) -> Arrays:
     """Stanford PLY, ASCII or binary; polygons become triangle fans."""
-    content = load_ply(file, fix_texture=False, skip_materials=True)
-    if "vertices" not in content:
+    elements = read_elements(file, ("vertex", "face"))
+    if "vertex" not in elements:
         return Arrays(np.zeros((0, 3)))
-    faces = content.get("faces", np.zeros((0, 3), np.int64))
-    declared = {name: element["length"] for name, element in content["metadata"]["_ply_raw"].items()}
-    if len(content["vertices"]) != declared["vertex"]:
-        raise ValueError(f"{declared['vertex']} vertices announced, {len(content['vertices'])} found")
-    if len(faces) < declared.get("face", 0):
-        raise ValueError(f"{declared['face']} faces announced, {len(faces)} found")
-    if faces.ndim == 2 and faces.shape[1] == 4:
-        faces = np.stack([faces[:, [0, 1, 2]], faces[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
-    colors = content.get("vertex_colors")
-    return Arrays(content["vertices"], faces, content.get("vertex_normals"), _unit_colors(colors))
+    columns = elements["vertex"].columns
+    groups = []
+    for names in ("x y z", "nx ny nz", "red green blue"):
+        found = all(name in columns for name in names.split())
+        groups.append(np.stack([columns[name] for name in names.split()], axis=1) if found else None)
+    vertices, normals, colors = groups
+    if vertices is None:
+        raise ValueError("its vertices have no x, y and z")
+    faces = elements["face"].columns if "face" in elements else {}
+    polygons = faces.get("vertex_indices", faces.get("vertex_index", []))
+    return Arrays(vertices, _fans(polygons), normals, _unit_colors(colors))
 
 
 def _unit_colors(colors: NDArray | None) -> NDArray | None:
@@ -124,7 +127,11 @@ def _positions(rows: list[list[float]]) -> tuple[NDArray, NDArray | None]:
     return vertices, colors
 
 
-def _fans(polygons: list[list[int]]) -> NDArray:
+def _fans(polygons: NDArray | list) -> NDArray:
+    """Triangles (a, b, c), (a, c, d) ... of polygons (a, b, c, d ...), in order."""
+    if isinstance(polygons, np.ndarray) and polygons.ndim == 2 and polygons.shape[1] >= 3:
+        corners = [[0, k, k + 1] for k in range(1, polygons.shape[1] - 1)]
+        return polygons.astype(np.int64)[:, corners].reshape(-1, 3)
     if any(len(polygon) < 3 for polygon in polygons):
         raise ValueError("a face with fewer than three corners")
     triangles = [(p[0], p[k], p[k + 1]) for p in polygons for k in range(1, len(p) - 1)]
