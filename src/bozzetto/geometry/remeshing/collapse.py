@@ -10,19 +10,16 @@ from .surface import (
     Ints,
     Stars,
     Surface,
-    area_vectors,
     following,
     lengths,
     lowest,
     onto_segment,
     preceding,
     ranks,
-    turned,
 )
 
 ROUNDS = 60  # of collapses at the same time, an end in case that none of the following comes
 FEW = 1e-3  # share of the vertices: a round that looks at fewer edges is the last one
-TURN = 0.3  # cosine: no collapse may turn a face by more than some 70 degrees
 STRAIGHT = 0.05  # over the wanted length: how far a collapse may move the boundary
 
 
@@ -122,11 +119,9 @@ def _safe(surface: Surface, collapses: _Collapses, longest: float) -> Flags:
     other = np.concatenate([collapses.gone, collapses.kept])[owner]
     stays = (surface.faces[face] != other[:, None]).all(axis=1)
     face, corner, number = face[stays], corner[stays], number[stays]
-    before = surface.vertices[surface.faces[face]]
-    after = before.copy()
+    after = surface.vertices[surface.faces[face]]
     after[np.arange(len(face)), corner % 3] = collapses.place[number]
-    normal = area_vectors(after)
-    bad = turned(area_vectors(before), normal, TURN) | ~(normal != 0).any(axis=1)
+    bad = surface.turns_over(face, after)
     reach = np.linalg.norm(after - collapses.place[number][:, None], axis=2) > longest * np.minimum(
         surface.target[surface.faces[face]], surface.target[collapses.kept[number]][:, None]
     )

@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from .surface import Floats, Surface, area_vectors, dots, lengths, turned
+from .surface import Floats, Surface, area_vectors, dots, lengths
 
 ROUNDS = 10  # of taking back moves that turn faces over
-TURN = 0.3  # cosine: no move may turn a face by more than some 70 degrees
 
 Project = Callable[[Surface, Floats, Floats], Floats]
 
@@ -32,26 +31,17 @@ def relax(surface: Surface, project: Project | None = None) -> Surface:
 
 def vertex_normals(surface: Surface) -> Floats:
     """(V, 3) unit normals weighted by area; 0 where the faces cancel out."""
-    normals = _scatter(surface, area_vectors(surface.vertices[surface.faces]))
-    return normals / np.maximum(lengths(normals), 1e-300)[:, None]
+    return surface.normals / np.maximum(lengths(surface.normals), 1e-300)[:, None]
 
 
 def _tangential(offset: Floats, normals: Floats) -> Floats:
     return offset - dots(offset, normals)[:, None] * normals
 
 
-def _scatter(surface: Surface, values: Floats) -> Floats:
-    """(V, C) sums of face values (F, C) over the faces at each vertex."""
-    count = len(surface.vertices)
-    corners = surface.faces.ravel()
-    sums = [np.bincount(corners, np.repeat(x, 3), count) for x in values.T]
-    return np.stack(sums, axis=1).astype(np.float64)
-
-
 def _centroids(surface: Surface) -> Floats:
     """(V, 3) weighted mean of the neighbours of every vertex; its own place where it has none."""
     area = lengths(area_vectors(surface.vertices[surface.faces]))
-    weight = _scatter(surface, area[:, None])[:, 0] / surface.target**2
+    weight = surface.sums(area[:, None])[:, 0] / surface.target**2
     a, b = surface.edges.ends.T
     count = len(surface.vertices)
 
@@ -66,10 +56,10 @@ def _centroids(surface: Surface) -> Floats:
 
 def _without_turns(surface: Surface, moved: Floats) -> Surface:
     """Move the vertices, except those whose faces would turn over; none if that does not end."""
-    before = area_vectors(surface.vertices[surface.faces])
+    every = np.arange(len(surface.faces))
     for _ in range(ROUNDS):
-        after = area_vectors(moved[surface.faces])
-        bad = turned(before, after, TURN)
+        touched = (moved != surface.vertices).any(axis=1)[surface.faces].any(axis=1)
+        bad = touched & surface.turns_over(every, moved[surface.faces])
         if not bad.any():
             return replace(surface, vertices=moved)
         back = surface.faces[bad]

@@ -10,6 +10,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
+TURN = 0.3  # cosine of the angle that counts as turning over
+
 
 @dataclass(frozen=True)
 class Surface:
@@ -36,6 +38,28 @@ class Surface:
         flags = np.zeros(len(self.vertices), bool)
         flags[self.edges.ends[self.edges.is_boundary]] = True
         return flags
+
+    @cached_property
+    def normals(self) -> Floats:
+        """(V, 3) sums of the area vectors of the faces at each vertex."""
+        return self.sums(area_vectors(self.vertices[self.faces]))
+
+    def sums(self, values: Floats) -> Floats:
+        """(V, C) sums of face values (F, C) over the faces at each vertex."""
+        corners, count = self.faces.ravel(), len(self.vertices)
+        columns = [np.bincount(corners, np.repeat(x, 3), count) for x in values.T]
+        return np.stack(columns, axis=1).astype(np.float64)
+
+    def turns_over(self, faces: Ints, places: Floats) -> Flags:
+        """(N,) whether these faces turn over or lose their area when their corners move to (N, 3, 3) places.
+
+        Beyond some 70 degrees from where the face looks now, and from where the surface around it looks: the
+        direction of a sliver says little, and slivers could not be mended otherwise.
+        """
+        corners = self.faces[faces]
+        around = self.normals[corners[:, 0]] + self.normals[corners[:, 1]] + self.normals[corners[:, 2]]
+        before, after = area_vectors(self.vertices[corners]), area_vectors(places)
+        return (turned(before, after, TURN) & turned(around, after, TURN)) | (dots(after, after) == 0)
 
     def relative_length(self) -> Floats:
         """(E,) edge length over the smaller of the lengths wanted at its ends.
