@@ -6,9 +6,9 @@ the whole range.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -25,8 +25,23 @@ _loaded: set[wp.Module] = set()
 
 @cache
 def _initialised() -> bool:
-    wp.init()
+    with nullcontext() if torch.cuda.is_available() else _no_stderr():
+        wp.init()
     return True
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Warp's native code complains about a missing CUDA driver, which is no fault, whatever its settings."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def thread_count() -> int:
