@@ -64,7 +64,7 @@ CLOSED = {
 }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     name=st.sampled_from(sorted(CLOSED)),
     amount=st.sampled_from([0.0, 0.1, 0.3]),
