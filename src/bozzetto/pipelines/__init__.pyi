@@ -1,0 +1,2 @@
+from .subjects import bust as bust
+from .subjects import vase as vase
