@@ -1,3 +1,16 @@
+from .config import AppearanceConfig as AppearanceConfig
+from .config import OptimizeConfig as OptimizeConfig
+from .config import ReconstructConfig as ReconstructConfig
+from .config import Stage as Stage
+from .data import Targets as Targets
+from .data import capture_targets as capture_targets
+from .data import studio_light as studio_light
+from .data import synthetic_targets as synthetic_targets
+from .model import Light as Light
+from .model import VertexField as VertexField
+from .model import ambient_light as ambient_light
+from .optimize import Optimization as Optimization
+from .optimize import optimize as optimize
 from .optimizers import OPTIMIZERS as OPTIMIZERS
 from .optimizers import AdamUniform as AdamUniform
 from .optimizers import VectorAdam as VectorAdam
@@ -5,3 +18,5 @@ from .optimizers import make_optimizer as make_optimizer
 from .precondition import Preconditioner as Preconditioner
 from .precondition import alpha_from_smoothness as alpha_from_smoothness
 from .precondition import smoothness_from_alpha as smoothness_from_alpha
+from .reconstruct import Reconstruction as Reconstruction
+from .reconstruct import reconstruct as reconstruct

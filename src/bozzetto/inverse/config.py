@@ -1,0 +1,101 @@
+"""Settings of the inverse engine. This file imports nothing heavy: the command line reads it for its help."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+OptimizerName = Literal["adam_uniform", "adam", "momentum", "gradient_descent"]
+Regularizer = Literal["none", "laplacian", "bilaplacian"]
+
+
+@dataclass(frozen=True)
+class OptimizeConfig:
+    """How a mesh is optimised against images. Lengths are in units of the normalised scene (radius 1)."""
+
+    steps: int = 500
+    """Optimisation steps at most."""
+    seconds: float = float("inf")
+    """Wall-clock limit; whichever of the two comes first ends the optimisation."""
+    step_size: float = 1e-2
+    """Step size of the vertices at the beginning."""
+    final_step_size: float = 0.1
+    """Step size at the end as a fraction of the first; it falls exponentially in between."""
+    smoothness: float = 19.0
+    """lambda of u = (I + lambda L) x, equations 8 and 9 of Large Steps; 0 optimises the vertices themselves."""
+    optimizer: OptimizerName = "adam_uniform"
+    """Update rule of the vertices (in u when smoothness > 0)."""
+    regularizer: Regularizer = "none"
+    """Smoothness penalty of the classical baselines."""
+    regularizer_weight: float = 0.0
+    """Weight of that penalty."""
+    loss: Literal["l1", "l2"] = "l1"
+    """Image loss, mean over views, pixels and channels."""
+    edge_gain: float = 1.0
+    """Factor on the silhouette part of the gradient; 1 is the true derivative."""
+    views_per_step: int = 0
+    """Random views rendered in each step; 0 takes all of them."""
+    remesh_at: tuple[int, ...] = ()
+    """Steps before which the surface is remeshed."""
+    remesh_edge: float = 0.0
+    """Edge length asked of the remesher; 0 halves the mean edge length each time."""
+    remesh_decay: float = 0.8
+    """Factor on the step size at every remeshing."""
+    seed: int = 0
+    """Seed of the choice of views."""
+
+
+@dataclass(frozen=True)
+class AppearanceConfig:
+    """What is known about light and material, and how fast the rest is learned."""
+
+    learn_light: bool = True
+    """Optimise the spherical-harmonics light."""
+    learn_albedo: bool = True
+    """Optimise one albedo per vertex."""
+    learn_exposure: bool = True
+    """Optimise one brightness per photograph."""
+    light_step: float = 2e-2
+    """Step size of the light coefficients and exposures."""
+    albedo_step: float = 2e-2
+    """Step size of the albedo."""
+    albedo_smoothness: float = 1.0
+    """lambda of the albedo's own preconditioner: how far colour spreads beyond what was observed."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One level of the coarse-to-fine schedule."""
+
+    scale: float
+    """Size of the photographs at this level as a fraction of the full size."""
+    edge_pixels: float
+    """Edge length of the mesh in pixels of this level."""
+    steps: int
+    """Optimisation steps."""
+    smoothness: float = 19.0
+    """lambda at this level."""
+    step_factor: float = 1.0
+    """Factor on the step size at this level."""
+
+
+@dataclass(frozen=True)
+class ReconstructConfig:
+    """From photographs to a mesh."""
+
+    init: str = "hull"
+    """First surface: `hull` (visual hull of the masks), `sphere`, or the path of a mesh."""
+    hull_resolution: int = 128
+    """Cells of the hull's grid along the longest side."""
+    stages: tuple[Stage, ...] = (
+        Stage(scale=0.25, edge_pixels=2.5, steps=200),
+        Stage(scale=0.5, edge_pixels=2.0, steps=250),
+        Stage(scale=1.0, edge_pixels=1.8, steps=350),
+    )
+    """Levels, coarse to fine."""
+    step_size: float = 1e-2
+    """Step size of the vertices, in units of the object's radius."""
+    views_per_step: int = 5
+    """Photographs rendered in each step."""
+    appearance: AppearanceConfig = AppearanceConfig()
+    """Light and material."""
+    seed: int = 0
+    """Seed of the choice of views."""

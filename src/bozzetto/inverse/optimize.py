@@ -1,0 +1,219 @@
+"""Fit a mesh to pictures by gradient descent in the preconditioned space (Nicolet et al. 2021, section 4)."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InputError
+from ..geometry import remesh, vertex_normals
+from ..render import antialias, interpolate, irradiance, rasterize
+from ..shapes import Mesh
+from .config import AppearanceConfig, OptimizeConfig
+from .data import Targets
+from .losses import SmoothnessPenalty, image_loss
+from .model import Light, VertexField
+from .optimizers import AdamUniform, make_optimizer
+from .state import optimizer_tensors, restore_optimizers
+
+
+class Optimization:
+    """A mesh on its way to the pictures: call `step` until done, look at `mesh` at any time.
+
+    The light is fixed and the surface white (or in its own colours) unless `appearance` says what to learn.
+    Every choice at random depends on the seed and the step alone, so that a run continued from `state`
+    ends where the uninterrupted run ends.
+
+    Args:
+        targets: Pictures to explain.
+        start: First mesh, in the frame of the cameras, best of radius about 1: step sizes are lengths.
+        light: Light to begin with, or the known light.
+        config: Step sizes, smoothness, schedule.
+        appearance: What else to learn; None keeps light, exposure and colours as they are.
+    """
+
+    def __init__(
+        self,
+        targets: Targets,
+        start: Mesh,
+        light: Light,
+        config: OptimizeConfig,
+        appearance: AppearanceConfig | None = None,
+    ) -> None:
+        self.targets, self.config, self.appearance = targets, config, appearance
+        self.light = light
+        self.steps_done = 0
+        self.started = time.perf_counter()
+        self.remeshings = 0
+        self._begin(start)
+
+    def _begin(self, mesh: Mesh) -> None:
+        """Set up unknowns and fresh optimiser state for a mesh with new connectivity."""
+        config, look = self.config, self.appearance
+        self.faces = mesh.faces
+        self.positions = VertexField(mesh.vertices, mesh.faces, config.smoothness)
+        self.optimizer = make_optimizer(config.optimizer, self.positions.parameters(), config.step_size)
+        self.penalty = SmoothnessPenalty(
+            mesh.faces, len(mesh.vertices), config.regularizer, config.regularizer_weight
+        )
+        self.fixed_colors = mesh.colors
+        self.albedo: VertexField | None = None
+        self.look_optimizers: list[torch.optim.Optimizer] = []
+        if look is None:
+            return
+        if look.learn_albedo:
+            colors = torch.ones_like(mesh.vertices) if mesh.colors is None else mesh.colors
+            self.albedo = VertexField(colors, mesh.faces, look.albedo_smoothness)
+            self.look_optimizers.append(AdamUniform(self.albedo.parameters(), look.albedo_step))
+        learned = [self.light.coefficients] * look.learn_light + [
+            self.light.log_exposure
+        ] * look.learn_exposure
+        if learned:
+            self.look_optimizers.append(torch.optim.Adam(learned, look.light_step))
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh now, detached from the computation."""
+        with torch.no_grad():
+            colors = self.fixed_colors if self.albedo is None else self.albedo()
+            return Mesh(self.positions().clone(), self.faces, None if colors is None else colors.clone())
+
+    @property
+    def progress(self) -> float:
+        """Fraction of the budget (steps or seconds, whichever is further) that is spent."""
+        elapsed = time.perf_counter() - self.started
+        return min(1.0, max(self.steps_done / max(self.config.steps, 1), elapsed / self.config.seconds))
+
+    def step(self) -> float:
+        """Do one step and return the loss before it.
+
+        Raises:
+            InputError: The loss is not a finite number; the message says at which step and view.
+        """
+        if self.steps_done in self.config.remesh_at:
+            self._remesh()
+        index = self._choose_views()
+        self._set_step_size()
+        optimizers = [self.optimizer, *self.look_optimizers]
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        positions = self.positions()
+        loss = self._image_loss(positions, index)
+        total = loss + self.penalty(positions)
+        total.backward()
+        if not torch.isfinite(total):
+            raise InputError(
+                f"the loss became {float(total.detach())} in step {self.steps_done} (views {index.tolist()}); "
+                "check the pictures and cameras of these views, or lower the step size"
+            )
+        for optimizer in optimizers:
+            optimizer.step()
+        self.steps_done += 1
+        return float(loss.detach())
+
+    def _image_loss(self, positions: Float[Tensor, "V 3"], index: Tensor) -> Float[Tensor, ""]:
+        targets = self.targets if len(index) == len(self.targets) else self.targets[index.tolist()]
+        images = self.render(positions, targets, index)
+        return image_loss(images, targets.images, targets.weights, self.config.loss)
+
+    def render(
+        self, positions: Float[Tensor, "V 3"], targets: Targets, index: Tensor
+    ) -> Float[Tensor, "n H W 4"]:
+        """Pictures (colour times coverage, coverage) of the surface as these targets see it."""
+        fragments = rasterize(positions, self.faces, targets.cameras)
+        normals = interpolate(fragments, vertex_normals(positions, self.faces))
+        colors = irradiance(normals, self.light.coefficients) / torch.pi
+        albedo = self.fixed_colors if self.albedo is None else self.albedo()
+        if albedo is not None:
+            colors = colors * interpolate(fragments, albedo)
+        if self.appearance is not None and self.appearance.learn_exposure:
+            colors = colors * self.light.exposure(index)[fragments.view][:, None]
+        covered = torch.cat([colors, torch.ones_like(colors[:, :1])], dim=1)
+        return antialias(fragments, covered, edge_gain=self.config.edge_gain)
+
+    def _choose_views(self) -> Tensor:
+        count, wanted = len(self.targets), self.config.views_per_step
+        if wanted <= 0 or wanted >= count:
+            return torch.arange(count)
+        # Epochs of shuffled views: every picture is seen equally often, and the choice needs no state.
+        position = self.steps_done * wanted
+        chosen = [self._shuffled(i // count)[i % count] for i in range(position, position + wanted)]
+        return torch.tensor(sorted(set(chosen)))
+
+    def _shuffled(self, epoch: int) -> list[int]:
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+        return torch.randperm(len(self.targets), generator=generator).tolist()
+
+    def _set_step_size(self) -> None:
+        decay = self.config.final_step_size**self.progress
+        sizes = self.config.step_size * decay * self.config.remesh_decay**self.remeshings
+        for group in self.optimizer.param_groups:
+            group["lr"] = sizes
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the coming steps depend on, as tensors; `restore` puts it back."""
+        tensors = {
+            "faces": self.faces,
+            "latent": self.positions.latent,
+            "steps_done": torch.tensor(self.steps_done),
+            "remeshings": torch.tensor(self.remeshings),
+            "light": self.light.coefficients,
+            "log_exposure": self.light.log_exposure,
+        }
+        if self.albedo is not None:
+            tensors["albedo"] = self.albedo.latent
+        elif self.fixed_colors is not None:
+            tensors["colors"] = self.fixed_colors
+        tensors |= optimizer_tensors([self.optimizer, *self.look_optimizers])
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Continue where the optimisation with this `state` stood."""
+        device = self.light.coefficients.device
+        state = {name: tensor.to(device) for name, tensor in state.items()}
+        self._begin(Mesh(torch.zeros_like(state["latent"]), state["faces"], state.get("colors")))
+        with torch.no_grad():
+            self.positions.latent.copy_(state["latent"])
+            self.light.coefficients.copy_(state["light"])
+            self.light.log_exposure.copy_(state["log_exposure"])
+            if self.albedo is not None:
+                self.albedo.latent.copy_(state["albedo"])
+        self.steps_done, self.remeshings = int(state["steps_done"]), int(state["remeshings"])
+        restore_optimizers([self.optimizer, *self.look_optimizers], state)
+
+    def _remesh(self) -> None:
+        edge = self.config.remesh_edge or None
+        self._begin(remesh(self.mesh, edge))
+        self.remeshings += 1
+
+
+def optimize(
+    targets: Targets,
+    start: Mesh,
+    light: Float[Tensor, "9 3"] | Light,
+    config: OptimizeConfig,
+    appearance: AppearanceConfig | None = None,
+    on_step: Callable[[Optimization, float], None] | None = None,
+) -> Mesh:
+    """Fit a mesh to pictures.
+
+    Args:
+        targets: Pictures to explain.
+        start: First mesh, in the frame of the cameras and of radius about 1.
+        light: Known light, or the light to begin with.
+        config: Step sizes, smoothness, schedule.
+        appearance: What else to learn; None keeps light, exposure and colours as they are.
+        on_step: Called after every step with the optimisation and its loss, for instance to show progress.
+
+    Returns:
+        The fitted mesh.
+    """
+    light = light if isinstance(light, Light) else Light(light, len(targets))
+    optimization = Optimization(targets, start, light, config, appearance)
+    while optimization.progress < 1:
+        loss = optimization.step()
+        if on_step is not None:
+            on_step(optimization, loss)
+    return optimization.mesh

@@ -1,0 +1,128 @@
+"""Photographs to mesh: visual hull, then geometry, light and albedo together, coarse to fine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InputError
+from ..geometry import remesh
+from ..shapes import Mesh, Similarity, icosphere, load_mesh, normalisation
+from ..views import Cameras, Capture, object_bounds, visual_hull
+from .config import OptimizeConfig, ReconstructConfig, Stage
+from .data import cameras_in_frame, capture_targets
+from .model import Light, ambient_light
+from .optimize import Optimization
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What photographs were turned into.
+
+    Attributes:
+        mesh: Surface with linear albedo as colours, in the frame and unit of the capture's cameras.
+        start: The surface that the optimisation began with, in the same frame.
+        light: Light (radiance coefficients, scene axes as in the capture) and exposures.
+    """
+
+    mesh: Mesh
+    start: Mesh
+    light: Light
+
+
+def reconstruct(
+    capture: Capture,
+    config: ReconstructConfig | None = None,
+    device: torch.device | str = "cpu",
+    on_step: Callable[[int, Optimization, float], None] | None = None,
+    resume_from: tuple[int, dict[str, Tensor]] | None = None,
+) -> Reconstruction:
+    """Turn posed photographs with masks into a watertight mesh.
+
+    Args:
+        capture: Photographs, cameras and masks.
+        config: First surface, coarse-to-fine schedule, step sizes; the defaults suit 10 to 50 photographs.
+        device: Where to compute.
+        on_step: Called after every step with (stage number, optimisation, loss): progress, checkpoints.
+        resume_from: Stage number and `Optimization.state` of an interrupted run.
+
+    Returns:
+        The mesh in the capture's frame, the surface it began with, light and exposures.
+
+    Raises:
+        InputError: Masks are missing, or the cameras do not see a common object.
+    """
+    config = config or ReconstructConfig()
+    start = initial_surface(capture, config)
+    frame = normalisation(start.vertices)
+    mesh = start.with_vertices(frame.apply(start.vertices)).to(device)
+    light = Light(ambient_light(device), len(capture.names))
+    first, state = resume_from or (0, None)
+    for number, stage in enumerate(config.stages):
+        if number < first:
+            continue
+        optimization = _begin_stage(capture, frame, mesh, light, config, stage, restoring=state is not None)
+        if state is not None:
+            optimization.restore(state)
+            state = None
+        while optimization.progress < 1:
+            loss = optimization.step()
+            if on_step is not None:
+                on_step(number, optimization, loss)
+        mesh = optimization.mesh
+    return Reconstruction(_in_world(mesh, frame), start, light)
+
+
+def _begin_stage(
+    capture: Capture,
+    frame: Similarity,
+    mesh: Mesh,
+    light: Light,
+    config: ReconstructConfig,
+    stage: Stage,
+    restoring: bool,
+) -> Optimization:
+    targets = capture_targets(capture.resized(stage.scale)).to(mesh.vertices.device)
+    targets = replace(targets, cameras=cameras_in_frame(targets.cameras, frame))
+    if not restoring:
+        mesh = remesh(mesh, stage.edge_pixels * pixel_size(targets.cameras))
+    settings = OptimizeConfig(
+        steps=stage.steps,
+        step_size=config.step_size * stage.step_factor,
+        smoothness=stage.smoothness,
+        views_per_step=config.views_per_step,
+        seed=config.seed,
+    )
+    return Optimization(targets, mesh, light, settings, config.appearance)
+
+
+def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
+    """The surface to begin with: visual hull, a sphere in the middle of the object's bounds, or a mesh file."""
+    if config.init == "hull":
+        return visual_hull(capture.cameras, _masks(capture), capture.known, resolution=config.hull_resolution)
+    if config.init != "sphere":
+        return load_mesh(config.init)
+    bounds = object_bounds(capture.cameras, _masks(capture), capture.known)
+    middle, radius = bounds.mean(dim=0), float((bounds[1] - bounds[0]).amax()) / 2
+    sphere = icosphere(4)
+    return sphere.with_vertices(sphere.vertices * radius + middle.to(sphere.vertices))
+
+
+def _masks(capture: Capture) -> Float[Tensor, "N H W"]:
+    if capture.masks is None:
+        raise InputError(
+            "the capture has no masks; give a masks folder, pictures with alpha, or --masks auto"
+        )
+    return capture.masks
+
+
+def pixel_size(cameras: Cameras) -> float:
+    """Median length, at the origin of the frame, that covers one pixel."""
+    depth = torch.ones(len(cameras)) if cameras.orthographic else cameras.T_cam_world[:, 2, 3].cpu()
+    return float((depth / cameras.K[:, 0, 0].cpu()).median())
+
+
+def _in_world(mesh: Mesh, frame: Similarity) -> Mesh:
+    return mesh.with_vertices(frame.inverse().apply(mesh.vertices)).to("cpu")
