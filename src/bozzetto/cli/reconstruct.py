@@ -1,13 +1,20 @@
 """`bozzetto reconstruct CAPTURE`: photographs with cameras to a watertight mesh."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from ..errors import InputError
 from .common import Options
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..inverse.config import ReconstructConfig
+
+EFFORT = {"fast": 0.4, "default": 1.0, "fine": 3.0}  # of each preset: factor on the optimisation steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +45,66 @@ class Reconstruct(Options):
 
     def run(self) -> dict:
         """Reconstruct."""
-        raise NotImplementedError
+        from ..pipelines import reconstruct_photographs
+        from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
+        from ..views import load_capture
+
+        device = resolve_device(self.device)
+        seed_everything(self.seed)
+        light = None if self.light is None else load_light(self.light)
+        capture = load_capture(self.capture, masks=self.masks).check()
+        used, held_out = capture.split(choose_held_out(list(capture.names), self.hold_out))
+        config = self.settings()
+        content = (
+            capture.images,
+            capture.masks,
+            capture.known,
+            capture.cameras.T_cam_world,
+            capture.cameras.K,
+        )
+        settings = {
+            "verb": "reconstruct",
+            "settings": config,
+            "held_out": held_out.names,
+            "light": None if light is None else light.tolist(),
+            "input": fingerprint(*(value for value in content if value is not None)),
+        }
+        run = RunFolder.create(self.out, settings, self.overwrite, self.resume)
+        figures = reconstruct_photographs(run, used, config, held_out, light, device, self.quiet)
+        report = run.report(figures, device, self.seed)
+        self.say(f"Mesh: {run.path / 'mesh.ply'} and mesh.glb; pictures: {run.path / 'renders'}")
+        return report
+
+    def settings(self) -> "ReconstructConfig":
+        """The preset with what the options change."""
+        from ..inverse.config import ReconstructConfig
+
+        base = ReconstructConfig(init=self.init, seed=self.seed)
+        stages = [replace(stage, steps=round(stage.steps * EFFORT[self.preset])) for stage in base.stages]
+        return replace(base, stages=tuple(stages))
+
+
+def load_light(path: Path) -> "Tensor":
+    """Spherical-harmonics coefficients from a NumPy file.
+
+    Raises:
+        InputError: The file cannot be read or does not hold nine finite RGB rows.
+    """
+    import numpy as np
+    import torch
+
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"cannot read the light {path} ({error}); give a .npy file of 9 x 3 numbers"
+        ) from None
+    if values.shape != (9, 3) or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise InputError(
+            f"{path} holds {values.dtype} of shape {values.shape}, expected 9 x 3 finite numbers: "
+            "one RGB row of radiance per spherical harmonic"
+        )
+    return torch.from_numpy(values.astype(np.float32))
 
 
 def choose_held_out(names: list[str], wanted: tuple[str, ...]) -> list[int]:
