@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.geometry import GridSolver
+from bozzetto.geometry import GridSolver, GridSpectrum
 from bozzetto.geometry.grid_solve import dct, idct
 
 
@@ -27,6 +27,16 @@ def test_waves_are_damped_by_their_eigenvalue():
     expected = wave / (1 + 5 * (2 - 2 * math.cos(2 * math.pi * 3 / 16)))
     solved = GridSolver(8, 16, 5.0, periodic=True)(wave.reshape(-1, 1)).reshape(8, 16)
     torch.testing.assert_close(solved, expected)
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize("height, width", [(4, 6), (3, 5), (5, 1), (1, 2)])
+def test_mean_response_is_what_stays_of_impulses(periodic, height, width):
+    spectrum = GridSpectrum(height, width, periodic)
+    response = (1 + 0.7 * spectrum.eigenvalues) ** -2
+    impulses = torch.eye(height * width, dtype=torch.float64)
+    kept = spectrum.filter(impulses, response).diagonal().mean()
+    assert spectrum.mean(response) == pytest.approx(float(kept))
 
 
 def test_empty_grids_are_named():

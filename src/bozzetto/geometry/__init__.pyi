@@ -4,6 +4,7 @@ from .closest import SurfaceIndex as SurfaceIndex
 from .closest import closest_points as closest_points
 from .components import largest_component as largest_component
 from .grid_solve import GridSolver as GridSolver
+from .grid_solve import GridSpectrum as GridSpectrum
 from .isosurface import isosurface as isosurface
 from .laplacian import cotangent_laplacian as cotangent_laplacian
 from .laplacian import grid_laplacian as grid_laplacian

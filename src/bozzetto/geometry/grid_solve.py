@@ -11,12 +11,69 @@ from ..errors import InputError
 from .launch import thread_count
 
 
-class GridSolver:
-    """Solves (I + smoothness * L) x = b with L = `grid_laplacian(height, width, periodic)`.
+class GridSpectrum:
+    """The eigenvectors of `grid_laplacian(height, width, periodic)` as a transform.
 
-    Nothing is factorised: the eigenvectors of L are the cosines of the discrete cosine transform (borders
-    where the grid ends) or the waves of the discrete Fourier transform (opposite borders joined), with
-    eigenvalues 2 - 2 cos(angle) along each side (Strang 1999, The Discrete Cosine Transform).
+    They are the cosines of the discrete cosine transform where the grid ends at its borders, and the waves
+    of the discrete Fourier transform where opposite borders are joined; the eigenvalues are
+    2 - 2 cos(angle), summed over both sides (Strang 1999, The Discrete Cosine Transform).
+
+    Args:
+        height: Rows.
+        width: Columns.
+        periodic: Whether opposite borders are joined.
+        device: Where the images will be.
+
+    Attributes:
+        eigenvalues: Between 0 and 8, one per wave. A real Fourier transform stores the first half of the
+            waves along a row only.
+    """
+
+    def __init__(
+        self, height: int, width: int, periodic: bool = False, device: torch.device | str = "cpu"
+    ) -> None:
+        if height < 1 or width < 1:
+            raise InputError(f"a grid needs at least one row and one column, got {height} x {width}")
+        self.shape, self.periodic = (height, width), periodic
+        turn = 2 * math.pi if periodic else math.pi
+        rows, columns = (
+            2 - 2 * torch.cos(torch.arange(side, dtype=torch.float64, device=device) * (turn / side))
+            for side in self.shape
+        )
+        if periodic:
+            columns = columns[: width // 2 + 1]
+        self.eigenvalues = rows[:, None] + columns
+
+    def filter(self, values: Float[Tensor, "n C"], response: Float[Tensor, "H K"]) -> Float[Tensor, "n C"]:
+        """Multiply every wave in an image, given as its texels row by row, by a factor per eigenvalue."""
+        images = values.detach().t().reshape(-1, *self.shape)
+        response = response.to(values.dtype)
+        if self.periodic:
+            result = torch.fft.irfft2(torch.fft.rfft2(images) * response, s=self.shape)
+        elif values.is_cuda:
+            spectrum = dct(dct(images).mT).mT * response
+            result = idct(idct(spectrum.mT).mT)
+        else:  # SciPy has real cosine transforms, five times faster here
+            options = {"axes": (1, 2), "workers": thread_count()}
+            spectrum = torch.from_numpy(scipy.fft.dctn(images.numpy(), **options)).mul_(response)
+            result = torch.from_numpy(scipy.fft.idctn(spectrum.numpy(), overwrite_x=True, **options))
+        return result.reshape(len(result), -1).t().contiguous()
+
+    def mean(self, response: Float[Tensor, "H K"]) -> float:
+        """Mean of a response over all waves: how much of an impulse stays at its texel, on average."""
+        if not self.periodic:
+            return float(response.mean())
+        twice = torch.full_like(response[0], 2)  # waves of the other half
+        twice[0] = 1
+        if self.shape[1] % 2 == 0:
+            twice[-1] = 1
+        return float((response * twice).sum()) / (self.shape[0] * self.shape[1])
+
+
+class GridSolver:
+    """Solves (I + smoothness * L) x = b with L = `grid_laplacian(height, width, periodic)`, exactly.
+
+    Nothing is factorised, and the cost does not depend on the smoothness.
 
     Args:
         height: Rows.
@@ -36,31 +93,12 @@ class GridSolver:
         periodic: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
-        if height < 1 or width < 1:
-            raise InputError(f"a grid needs at least one row and one column, got {height} x {width}")
-        self.shape, self.size, self.periodic = (height, width), height * width, periodic
-        # A real Fourier transform keeps only the first half of the waves along the last side.
-        counts = (height, width // 2 + 1 if periodic else width)
-        turn = 2 * math.pi if periodic else math.pi
-        rows, columns = (
-            2 - 2 * torch.cos(torch.arange(count, dtype=torch.float64) * (turn / side))
-            for count, side in zip(counts, self.shape, strict=True)
-        )
-        self._damping = (1 / (1 + smoothness * (rows[:, None] + columns))).to(device)
+        self.size = height * width
+        self._spectrum = GridSpectrum(height, width, periodic, device)
+        self._response = 1 / (1 + smoothness * self._spectrum.eigenvalues)
 
     def __call__(self, rhs: Float[Tensor, "n C"], adjoint: bool = False) -> Float[Tensor, "n C"]:
-        images = rhs.detach().t().reshape(-1, *self.shape)
-        damping = self._damping.to(rhs.dtype)
-        if self.periodic:
-            solution = torch.fft.irfft2(torch.fft.rfft2(images) * damping, s=self.shape)
-        elif rhs.is_cuda:
-            spectrum = dct(dct(images).mT).mT * damping
-            solution = idct(idct(spectrum.mT).mT)
-        else:  # SciPy has real cosine transforms, five times faster here
-            options = {"axes": (1, 2), "workers": thread_count()}
-            spectrum = damping * torch.from_numpy(scipy.fft.dctn(images.numpy(), **options))
-            solution = torch.from_numpy(scipy.fft.idctn(spectrum.numpy(), overwrite_x=True, **options))
-        return solution.reshape(len(solution), -1).t().contiguous()
+        return self._spectrum.filter(rhs, self._response)
 
 
 def dct(signal: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:

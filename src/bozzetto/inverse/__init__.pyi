@@ -20,3 +20,5 @@ from .precondition import alpha_from_smoothness as alpha_from_smoothness
 from .precondition import smoothness_from_alpha as smoothness_from_alpha
 from .reconstruct import Reconstruction as Reconstruction
 from .reconstruct import reconstruct as reconstruct
+from .texture import TextureFit as TextureFit
+from .texture import reconstruct_texture as reconstruct_texture
