@@ -1,10 +1,12 @@
 from .antialiasing import antialias as antialias
+from .antialiasing import compose as compose
 from .fragments import Fragments as Fragments
 from .interpolation import interpolate as interpolate
 from .lighting import irradiance as irradiance
 from .lighting import shade as shade
 from .lighting import spherical_harmonics as spherical_harmonics
 from .losses import l1_loss as l1_loss
+from .picture import Picture as Picture
 from .pictures import render as render
 from .pictures import render_depth as render_depth
 from .pictures import render_normals as render_normals

@@ -1,4 +1,4 @@
-"""Warp kernels of `antialias`: where outlines cross between pixel centres, and how they mix colours.
+"""Warp kernels of `compose`: where outlines cross between pixel centres, and how they mix colours.
 
 A crossing belongs to two neighbouring pixel centres p and q. The surface in front is seen at p and ends, or
 dives under another one, at the distance d in [0, 1] from p on the way to q.
@@ -6,26 +6,42 @@ dives under another one, at the distance d in [0, 1] from p on the way to q.
 
 import warp as wp
 
-from .projection_kernels import back_project, depth_at, edge_functions, project
-from .rasterization_kernels import FRONT
+from .projection_kernels import Edges, back_project, depth_at, edge_functions, edges, linear_depth_at, project
+from .rasterization_kernels import FRONT, SPANS
 
 wp.set_module_options({"enable_backward": False})
 
 
 @wp.struct
 class Scene:
-    """What all kernels here look at."""
+    """What the kernels here look at."""
 
     vertices: wp.array(dtype=wp.vec3)
     faces: wp.array(dtype=wp.vec3i)
-    neighbours: wp.array(dtype=wp.vec3i)  # see Topology
     cameras: wp.array(dtype=wp.mat44)
     triangle: wp.array(dtype=wp.int32)  # (N * H * W,)
-    flags: wp.array2d(dtype=wp.uint8)  # (N, F)
     width: int
     height: int
     perspective: bool
     near: float
+
+
+@wp.struct
+class Found:
+    """A list of crossings that grows; what goes beyond its end is only counted."""
+
+    count: wp.array(dtype=wp.int32)  # (parts,)
+    key: wp.array2d(dtype=wp.int64)  # (parts, capacity)
+    ends: wp.array2d(dtype=wp.vec4i)  # (parts, capacity) p, q and the vertices of the edge
+    distance: wp.array2d(dtype=float)  # (parts, capacity)
+
+
+@wp.struct
+class Plane:
+    """A projected triangle."""
+
+    edge: Edges
+    q: wp.vec3
 
 
 @wp.func
@@ -33,109 +49,100 @@ def corner(scene: Scene, view: int, vertex: int) -> wp.vec3:
     return project(scene.cameras[view], scene.vertices[vertex], scene.perspective, scene.near)
 
 
-@wp.struct
-class Plane:
-    """A projected triangle."""
-
-    face: wp.vec3i
-    a: wp.vec3
-    b: wp.vec3
-    c: wp.vec3
-
-
 @wp.func
 def plane(scene: Scene, view: int, triangle: int) -> Plane:
-    p = Plane()
-    p.face = scene.faces[triangle]
-    p.a = corner(scene, view, p.face[0])
-    p.b = corner(scene, view, p.face[1])
-    p.c = corner(scene, view, p.face[2])
-    return p
+    face = scene.faces[triangle]
+    a = corner(scene, view, face[0])
+    b = corner(scene, view, face[1])
+    c = corner(scene, view, face[2])
+    result = Plane()
+    result.edge = edges(face, a, b, c)
+    result.q = wp.vec3(a[2], b[2], c[2])
+    return result
 
 
 @wp.func
-def plane_depth(scene: Scene, p: Plane, x: float, y: float) -> float:
-    """Depth of the plane of a triangle at a point of the image."""
-    e = edge_functions(p.face, p.a, p.b, p.c, x, y)
-    return depth_at(e, wp.vec3(p.a[2], p.b[2], p.c[2]), scene.perspective)
+def center(scene: Scene, flat: int) -> wp.vec2:
+    return wp.vec2(float(flat % scene.width) + 0.5, float((flat / scene.width) % scene.height) + 0.5)
 
 
 @wp.func
-def ordered_key(p: int, q: int, depth: float) -> wp.int64:
-    """Sorts crossings by pixel pair, then by depth."""
-    pair = wp.int64(2) * wp.int64(wp.min(p, q)) + wp.where(wp.abs(p - q) == 1, wp.int64(0), wp.int64(1))
-    bits = wp.cast(depth, wp.int32)
-    if bits < 0:
-        bits = bits ^ 0x7FFFFFFF
-    return (pair << wp.int64(31)) | ((wp.int64(bits) + wp.int64(0x80000000)) >> wp.int64(1))
+def add_crossing(found: Found, part: int, ends: wp.vec4i, distance: float, depth: float):
+    """Append a crossing with a key that sorts by pixel pair, then by depth."""
+    n = wp.atomic_add(found.count, part, 1)
+    if n < found.key.shape[1]:
+        p = ends[0]
+        q = ends[1]
+        pair = wp.int64(2) * wp.int64(wp.min(p, q)) + wp.where(wp.abs(p - q) == 1, wp.int64(0), wp.int64(1))
+        bits = wp.cast(depth, wp.int32)
+        if bits < 0:
+            bits = bits ^ 0x7FFFFFFF
+        found.key[part, n] = (pair << wp.int64(31)) | ((wp.int64(bits) >> wp.int64(1)) + wp.int64(0x40000000))
+        found.ends[part, n] = ends
+        found.distance[part, n] = distance
+
+
+@wp.kernel
+def outline_edges(
+    neighbours: wp.array(dtype=wp.vec3i),  # (F,) see Topology
+    flags: wp.array2d(dtype=wp.uint8),  # (N, F)
+    view: int,
+    part: int,
+    has_boundary: bool,
+    count: wp.array(dtype=wp.int32),  # (parts,)
+    edge: wp.array2d(dtype=wp.vec2i),  # (parts, capacity) view, 3 * triangle + k
+):
+    """List the outline edges of one triangle in one view.
+
+    They are where a triangle that shows its outside meets one that shows its inside, or none.
+    """
+    i = wp.tid()
+    front = (flags[view, i] & FRONT) != wp.uint8(0)
+    if not front and not has_boundary:
+        return
+    for k in range(3):
+        other = neighbours[i][k]
+        outline = other == -1
+        if front and other >= 0:
+            outline = (flags[view, other] & FRONT) == wp.uint8(0)
+        elif other < -1:
+            other = -2 - other
+            outline = i < other and front == ((flags[view, other] & FRONT) != wp.uint8(0))
+        if outline:
+            n = wp.atomic_add(count, part, 1)
+            if n < edge.shape[1]:
+                edge[part, n] = wp.vec2i(view, 3 * i + k)
 
 
 @wp.kernel
 def outline_crossings(
     scene: Scene,
-    view: int,
+    edge: wp.array(dtype=wp.vec2i),  # (L,) view, 3 * triangle + k
     part: int,
-    has_boundary: bool,
-    capacity: int,
-    count: wp.array(dtype=wp.int32),  # (parts,) crossings found, also those beyond the capacity
-    key: wp.array2d(dtype=wp.int64),  # (parts, capacity)
-    crossing: wp.array2d(dtype=wp.vec4i),  # (parts, capacity) p, q and the ends of the edge
-    distance: wp.array2d(dtype=float),  # (parts, capacity)
+    found: Found,
 ):
-    """Crossings of the outline edges of one triangle in one view.
+    """Follow one outline edge across the image.
 
-    An edge is part of the outline where a triangle that shows its outside meets one that shows its inside, or
-    none. Steep edges are followed from image row to image row and flat ones from column to column, so that
-    the crossings of an edge add up to the area it sweeps.
+    Steep edges are followed from image row to image row and flat ones from column to column, so that the
+    crossings of an edge add up to the area it sweeps.
     """
-    i = wp.tid()
-    front = (scene.flags[view, i] & FRONT) != wp.uint8(0)
-    if not front and not has_boundary:
-        return
-    neighbours = scene.neighbours[i]
-    for k in range(3):
-        other = neighbours[k]
-        outline = other == -1
-        if front and other >= 0:
-            outline = (scene.flags[view, other] & FRONT) == wp.uint8(0)
-        elif other < -1:
-            other = -2 - other
-            outline = i < other and front == ((scene.flags[view, other] & FRONT) != wp.uint8(0))
-        if outline:
-            follow_edge(scene, view, i, k, other, part, capacity, count, key, crossing, distance)
-
-
-@wp.func
-def follow_edge(
-    scene: Scene,
-    view: int,
-    i: int,
-    k: int,
-    other: int,
-    part: int,
-    capacity: int,
-    count: wp.array(dtype=wp.int32),
-    key: wp.array2d(dtype=wp.int64),
-    crossing: wp.array2d(dtype=wp.vec4i),
-    distance: wp.array2d(dtype=float),
-):
-    face = scene.faces[i]
+    n = wp.tid()
+    view = edge[n][0]
+    triangle = edge[n][1] / 3
+    k = edge[n][1] % 3
+    face = scene.faces[triangle]
     va = face[k]
     vb = face[(k + 1) % 3]
     a = corner(scene, view, va)
     b = corner(scene, view, vb)
     if scene.perspective and wp.min(a[2], b[2]) <= 0.0:
         return
-    # "Along" is the axis from line to line of pixels, "across" the one inside a line.
-    along = int(1)
-    across = int(0)
-    lines = scene.height
-    length = scene.width
-    if wp.abs(b[1] - a[1]) < wp.abs(b[0] - a[0]):
-        along = int(0)
-        across = int(1)
-        lines = scene.width
-        length = scene.height
+    # "Along" is the axis that leads from line to line of pixels, "across" the one inside a line.
+    steep = wp.abs(b[1] - a[1]) >= wp.abs(b[0] - a[0])
+    along = wp.where(steep, 1, 0)
+    across = 1 - along
+    lines = wp.where(steep, scene.height, scene.width)
+    length = wp.where(steep, scene.width, scene.height)
     first = wp.max(wp.ceil(wp.min(a[along], b[along]) - 0.5), 0.0)
     last = wp.min(wp.ceil(wp.max(a[along], b[along]) - 0.5) - 1.0, float(lines - 1))
     if not first <= last:
@@ -145,57 +152,129 @@ def follow_edge(
     side = c[across] - a[across] - slope * (c[along] - a[along])
     if scene.perspective and c[2] < 0.0:
         side = -side
+    base = view * scene.width * scene.height
+    step = wp.where(steep, 1, scene.width)
     for line in range(int(first), int(last) + 1):
         s = float(line) + 0.5
         r = a[across] + slope * (s - a[along])
         low = wp.floor(r - 0.5)
         if low >= 0.0 and low + 1.0 < float(length):
-            inner = int(low)
-            outer = int(low) + 1
+            p = base + wp.where(steep, line * scene.width + int(low), int(low) * scene.width + line)
+            q = p + step
+            d = r - (low + 0.5)
             if side > 0.0:
-                inner = int(low) + 1
-                outer = int(low)
-            d = wp.abs(r - (float(inner) + 0.5))
-            x = wp.where(along == 1, r, s)
-            y = wp.where(along == 1, s, r)
-            p = wp.where(along == 1, line * scene.width + inner, inner * scene.width + line)
-            q = wp.where(along == 1, line * scene.width + outer, outer * scene.width + line)
+                p = q
+                q = p - step
+                d = 1.0 - d
             t = (s - a[along]) / (b[along] - a[along])
             depth = a[2] + t * (b[2] - a[2])
             if scene.perspective:
                 depth = 1.0 / depth
-            if visible(scene, view, i, other, p, q, x, y, depth):
-                base = view * scene.width * scene.height
-                n = wp.atomic_add(count, part, 1)
-                if n < capacity:
-                    key[part, n] = ordered_key(base + p, base + q, depth)
-                    crossing[part, n] = wp.vec4i(base + p, base + q, va, vb)
-                    distance[part, n] = d
+            if ends_surface(scene, view, triangle, p, q, depth):
+                add_crossing(found, part, wp.vec4i(p, q, va, vb), d, depth)
 
 
 @wp.func
-def visible(
-    scene: Scene, view: int, i: int, other: int, p: int, q: int, x: float, y: float, depth: float
-) -> bool:
-    """Whether the edge of triangle i ends what p sees, in front of what q sees."""
-    base = view * scene.width * scene.height
-    seen_p = scene.triangle[base + p]
-    seen_q = scene.triangle[base + q]
-    if seen_p < 0 or seen_p == seen_q or seen_q == i or seen_q == other or depth < scene.near:
+def ends_surface(scene: Scene, view: int, triangle: int, p: int, q: int, depth: float) -> bool:
+    """Whether an outline at this depth ends what p sees, in front of what q sees."""
+    seen_p = scene.triangle[p]
+    seen_q = scene.triangle[q]
+    if seen_p < 0 or seen_p == seen_q or seen_q == triangle or depth < scene.near:
         return False
-    if seen_q >= 0:
-        xq = float(q % scene.width) + 0.5
-        yq = float(q / scene.width) + 0.5
-        if plane_depth(scene, plane(scene, view, seen_q), xq, yq) < depth:
-            return False
-    return True
+    if seen_q < 0:
+        return True
+    behind = plane(scene, view, seen_q)
+    at_q = center(scene, q)
+    return depth_at(edge_functions(behind.edge, at_q[0], at_q[1]), behind.q, scene.perspective) > depth
 
 
 @wp.func
-def row_of(
-    flat: int, width: int, row_start: wp.array(dtype=wp.int32), pixel: wp.array(dtype=wp.int64)
-) -> int:
-    """Row of a covered pixel in the list of covered pixels, -1 if it is not in the list."""
+def gap(scene: Scene, a: Plane, b: Plane, x: float, y: float) -> float:
+    """How far plane a is in front of plane b at an image point, in a unit that is linear in the image."""
+    difference = linear_depth_at(edge_functions(a.edge, x, y), a.q) - linear_depth_at(
+        edge_functions(b.edge, x, y), b.q
+    )
+    return wp.where(scene.perspective, difference, -difference)
+
+
+@wp.func
+def contains(p: Plane, x: float, y: float) -> bool:
+    e = edge_functions(p.edge, x, y)
+    return (e[0] > 0.0) == (e[1] > 0.0) and (e[1] > 0.0) == (e[2] > 0.0)
+
+
+@wp.func
+def shares_corner(f: wp.vec3i, g: wp.vec3i) -> bool:
+    for i in range(3):
+        if f[i] == g[0] or f[i] == g[1] or f[i] == g[2]:
+            return True
+    return False
+
+
+@wp.func
+def cross_at_intersection(scene: Scene, view: int, part: int, p: int, q: int, found: Found):
+    """Add the crossing between p and q if their triangles pass through each other there."""
+    seen_p = scene.triangle[p]
+    seen_q = scene.triangle[q]
+    if shares_corner(scene.faces[seen_p], scene.faces[seen_q]):
+        return
+    a = plane(scene, view, seen_p)
+    b = plane(scene, view, seen_q)
+    if scene.perspective and wp.min(wp.min(a.q), wp.min(b.q)) <= 0.0:
+        return
+    at_p = center(scene, p)
+    at_q = center(scene, q)
+    ahead = gap(scene, a, b, at_p[0], at_p[1])
+    behind = gap(scene, a, b, at_q[0], at_q[1])
+    if not (ahead > 0.0 and behind < 0.0):
+        return
+    # As with outlines, a steep line counts between pixels of a row only, a flat one of a column.
+    slope_other = gap(scene, a, b, at_p[0] + at_q[1] - at_p[1], at_p[1] + at_q[0] - at_p[0]) - ahead
+    slope = behind - ahead
+    horizontal = at_p[1] == at_q[1]
+    if wp.abs(slope_other) > wp.abs(slope) or (wp.abs(slope_other) == wp.abs(slope) and not horizontal):
+        return
+    d = ahead / (ahead - behind)
+    x = at_p[0] + d * (at_q[0] - at_p[0])
+    y = at_p[1] + d * (at_q[1] - at_p[1])
+    if contains(a, x, y) and contains(b, x, y):
+        depth = depth_at(edge_functions(a.edge, x, y), a.q, scene.perspective)
+        add_crossing(found, part, wp.vec4i(p, q, -1, -1), d, depth)
+
+
+@wp.kernel
+def intersection_crossings(
+    scene: Scene,
+    flags: wp.array2d(dtype=wp.uint8),  # (N, F)
+    pixel: wp.array(dtype=wp.int64),  # (P,)
+    start: int,
+    part: int,
+    found: Found,
+):
+    """Crossings where visible triangles pass through each other, between a pixel and its right and lower one.
+
+    Triangles that cover a single pixel centre are left out: nearly all pairs would have to be looked at.
+    """
+    p = wp.int32(pixel[start + wp.tid()])
+    view = p / (scene.width * scene.height)
+    seen_p = scene.triangle[p]
+    if (flags[view, seen_p] & SPANS) == wp.uint8(0):
+        return
+    for axis in range(2):
+        inside = wp.where(
+            axis == 0, p % scene.width + 1 < scene.width, (p / scene.width) % scene.height + 1 < scene.height
+        )
+        if inside:
+            q = p + wp.where(axis == 0, 1, scene.width)
+            seen_q = scene.triangle[q]
+            if seen_q >= 0 and seen_q != seen_p:
+                if (flags[view, seen_q] & SPANS) != wp.uint8(0):
+                    cross_at_intersection(scene, view, part, p, q, found)
+
+
+@wp.func
+def row_of(flat: int, width: int, row_start: wp.array(dtype=wp.int32), pixel: wp.array(dtype=wp.int64)) -> int:
+    """Row of a pixel in the sorted list of covered pixels, -1 if it is not there."""
     low = row_start[flat / width]
     stop = row_start[flat / width + 1]
     high = stop
@@ -212,83 +291,147 @@ def row_of(
 
 @wp.kernel
 def find_rows(
-    crossing: wp.array(dtype=wp.vec4i),  # (K,)
+    ends: wp.array(dtype=wp.vec4i),  # (K,)
     width: int,
     row_start: wp.array(dtype=wp.int32),
     pixel: wp.array(dtype=wp.int64),  # (P,)
-    rows: wp.array2d(dtype=wp.int32),  # (K, 2) rows of p and q, -1 for background
+    rows: wp.array(dtype=wp.vec2i),  # (K,) rows of p and q, -1 for background
 ):
     n = wp.tid()
-    rows[n, 0] = row_of(crossing[n][0], width, row_start, pixel)
-    rows[n, 1] = row_of(crossing[n][1], width, row_start, pixel)
+    rows[n] = wp.vec2i(
+        row_of(ends[n][0], width, row_start, pixel), row_of(ends[n][1], width, row_start, pixel)
+    )
+
+
+@wp.func
+def before(
+    colors: wp.array2d(dtype=float), outside: wp.array2d(dtype=float), row: int, channel: int
+) -> float:
+    """Colour before mixing; a channel beyond those given is the coverage."""
+    if row >= colors.shape[0]:
+        return outside[row - colors.shape[0], channel]
+    if channel < colors.shape[1]:
+        return colors[row, channel]
+    return 1.0
 
 
 @wp.kernel
 def mix(
-    source: wp.array2d(dtype=float),  # (Q, C) colours before
-    rows: wp.array2d(dtype=wp.int32),  # (K, 2)
+    colors: wp.array2d(dtype=float),  # (P, C) colours before
+    outside: wp.array2d(dtype=float),  # (X, C) background of the uncovered pixels that follow
+    rows: wp.array(dtype=wp.vec2i),  # (K,)
     distance: wp.array(dtype=float),  # (K,)
-    out: wp.array2d(dtype=float),  # (Q, C) starts as a copy of source
+    out: wp.array2d(dtype=float),  # (P + X, C) starts as the colours before
 ):
     """Let the pixel that contains the outline receive its share of the other colour."""
     n = wp.tid()
-    p = rows[n, 0]
-    q = rows[n, 1]
+    p = rows[n][0]
+    q = rows[n][1]
     alpha = distance[n] - 0.5
     target = wp.where(alpha > 0.0, q, p)
-    for c in range(source.shape[1]):
-        wp.atomic_add(out, target, c, alpha * (source[p, c] - source[q, c]))
+    for c in range(out.shape[1]):
+        change = alpha * (before(colors, outside, p, c) - before(colors, outside, q, c))
+        wp.atomic_add(out, target, c, change)
 
 
 @wp.kernel
 def mix_adjoint(
-    source: wp.array2d(dtype=float),  # (Q, C)
-    rows: wp.array2d(dtype=wp.int32),  # (K, 2)
+    colors: wp.array2d(dtype=float),  # (P, C)
+    outside: wp.array2d(dtype=float),  # (X, C)
+    rows: wp.array(dtype=wp.vec2i),  # (K,)
     distance: wp.array(dtype=float),  # (K,)
-    grad_out: wp.array2d(dtype=float),  # (Q, C)
-    grad_source: wp.array2d(dtype=float),  # (Q, C) starts as a copy of grad_out
+    grad_out: wp.array2d(dtype=float),  # (P + X, C)
+    grad_colors: wp.array2d(dtype=float),  # (P + X, C) starts as a copy of grad_out
     grad_distance: wp.array(dtype=float),  # (K,)
 ):
     n = wp.tid()
-    p = rows[n, 0]
-    q = rows[n, 1]
+    p = rows[n][0]
+    q = rows[n][1]
     alpha = distance[n] - 0.5
     target = wp.where(alpha > 0.0, q, p)
     total = float(0.0)
-    for c in range(source.shape[1]):
+    for c in range(grad_out.shape[1]):
         g = grad_out[target, c]
-        total += g * (source[p, c] - source[q, c])
-        wp.atomic_add(grad_source, p, c, alpha * g)
-        wp.atomic_add(grad_source, q, c, -alpha * g)
+        total += g * (before(colors, outside, p, c) - before(colors, outside, q, c))
+        wp.atomic_add(grad_colors, p, c, alpha * g)
+        wp.atomic_add(grad_colors, q, c, -alpha * g)
     grad_distance[n] = total
+
+
+@wp.func
+def outline_adjoint(
+    scene: Scene, ends: wp.vec4i, gradient: float, grad_vertices: wp.array(dtype=wp.vec3)
+):
+    """Adjoint of the distance at an outline with respect to the two ends of its edge."""
+    p = ends[0]
+    q = ends[1]
+    view = p / (scene.width * scene.height)
+    a = corner(scene, view, ends[2])
+    b = corner(scene, view, ends[3])
+    at_p = center(scene, p)
+    g = gradient * wp.where(q > p, 1.0, -1.0)
+    if wp.abs(p - q) == 1:
+        t = (at_p[1] - a[1]) / (b[1] - a[1])
+        outward = wp.vec3(g, -g * (b[0] - a[0]) / (b[1] - a[1]), 0.0)
+    else:
+        t = (at_p[0] - a[0]) / (b[0] - a[0])
+        outward = wp.vec3(-g * (b[1] - a[1]) / (b[0] - a[0]), g, 0.0)
+    camera = scene.cameras[view]
+    wp.atomic_add(grad_vertices, ends[2], back_project(camera, a, (1.0 - t) * outward, scene.perspective))
+    wp.atomic_add(grad_vertices, ends[3], back_project(camera, b, t * outward, scene.perspective))
+
+
+@wp.func
+def plane_adjoint(
+    scene: Scene, view: int, triangle: int, at: wp.vec2, gradient: float, grad_vertices: wp.array(dtype=wp.vec3)
+):
+    """Adjoint of the plane's linear depth at an image point with respect to its corners.
+
+    A corner that moves by (du, dv, dq) moves it by its weight times dq - Qu du - Qv dv, Q the linear depth.
+    """
+    p = plane(scene, view, triangle)
+    e = edge_functions(p.edge, at[0], at[1])
+    here = linear_depth_at(e, p.q)
+    slope_u = linear_depth_at(edge_functions(p.edge, at[0] + 1.0, at[1]), p.q) - here
+    slope_v = linear_depth_at(edge_functions(p.edge, at[0], at[1] + 1.0), p.q) - here
+    weight = (gradient / (e[0] + e[1] + e[2])) * e
+    face = scene.faces[triangle]
+    for k in range(3):
+        g = weight[k] * wp.vec3(-slope_u, -slope_v, 1.0)
+        x = corner(scene, view, face[k])
+        wp.atomic_add(grad_vertices, face[k], back_project(scene.cameras[view], x, g, scene.perspective))
+
+
+@wp.func
+def intersection_adjoint(
+    scene: Scene, ends: wp.vec4i, gradient: float, grad_vertices: wp.array(dtype=wp.vec3)
+):
+    """Adjoint of the distance at an intersection, d = ahead / (ahead - behind), with respect to all corners."""
+    view = ends[0] / (scene.width * scene.height)
+    seen_p = scene.triangle[ends[0]]
+    seen_q = scene.triangle[ends[1]]
+    a = plane(scene, view, seen_p)
+    b = plane(scene, view, seen_q)
+    at_p = center(scene, ends[0])
+    at_q = center(scene, ends[1])
+    ahead = gap(scene, a, b, at_p[0], at_p[1])
+    behind = gap(scene, a, b, at_q[0], at_q[1])
+    scale = wp.where(scene.perspective, gradient, -gradient) / ((ahead - behind) * (ahead - behind))
+    plane_adjoint(scene, view, seen_p, at_p, -behind * scale, grad_vertices)
+    plane_adjoint(scene, view, seen_p, at_q, ahead * scale, grad_vertices)
+    plane_adjoint(scene, view, seen_q, at_p, behind * scale, grad_vertices)
+    plane_adjoint(scene, view, seen_q, at_q, -ahead * scale, grad_vertices)
 
 
 @wp.kernel
 def distance_adjoint(
     scene: Scene,
-    crossing: wp.array(dtype=wp.vec4i),  # (K,)
+    ends: wp.array(dtype=wp.vec4i),  # (K,)
     grad_distance: wp.array(dtype=float),  # (K,)
     grad_vertices: wp.array(dtype=wp.vec3),  # (V,)
 ):
-    """Adjoint of the distances with respect to the world positions of the ends of the edges."""
     n = wp.tid()
-    p = crossing[n][0]
-    q = crossing[n][1]
-    va = crossing[n][2]
-    vb = crossing[n][3]
-    size = scene.width * scene.height
-    view = p / size
-    a = corner(scene, view, va)
-    b = corner(scene, view, vb)
-    g = grad_distance[n] * wp.where(q > p, 1.0, -1.0)
-    if wp.abs(p - q) == 1:
-        s = float((p / scene.width) % scene.height) + 0.5
-        t = (s - a[1]) / (b[1] - a[1])
-        outward = wp.vec2(g, -g * (b[0] - a[0]) / (b[1] - a[1]))
+    if ends[n][2] >= 0:
+        outline_adjoint(scene, ends[n], grad_distance[n], grad_vertices)
     else:
-        s = float(p % scene.width) + 0.5
-        t = (s - a[0]) / (b[0] - a[0])
-        outward = wp.vec2(-g * (b[1] - a[1]) / (b[0] - a[0]), g)
-    camera = scene.cameras[view]
-    wp.atomic_add(grad_vertices, va, back_project(camera, a, (1.0 - t) * outward, scene.perspective))
-    wp.atomic_add(grad_vertices, vb, back_project(camera, b, t * outward, scene.perspective))
+        intersection_adjoint(scene, ends[n], grad_distance[n], grad_vertices)

@@ -24,35 +24,49 @@ def project(camera: wp.mat44, x: wp.vec3, perspective: bool, near: float) -> wp.
     return wp.vec3(p[0] / w, p[1] / w, 1.0 / w)
 
 
-@wp.func
-def edge_function_ordered(a: wp.vec3, b: wp.vec3, x: float, y: float) -> float:
-    e = (a[0] - x) * (b[1] - y) - (a[1] - y) * (b[0] - x)
-    if e == 0.0:
-        e = 1.0e-30 * wp.where(a[1] != b[1], wp.sign(a[1] - b[1]), wp.sign(b[0] - a[0]))
-    return e
+@wp.struct
+class Edges:
+    """The three edges of a projected triangle, each opposite to its corner: a point and the direction."""
+
+    x: wp.vec3
+    y: wp.vec3
+    dx: wp.vec3
+    dy: wp.vec3
+    bias: wp.vec3
 
 
 @wp.func
-def edge_function(i: wp.int32, a: wp.vec3, j: wp.int32, b: wp.vec3, x: float, y: float) -> float:
-    """Twice the signed area of the triangle (pixel centre, a, b), never zero.
+def edges(face: wp.vec3i, a: wp.vec3, b: wp.vec3, c: wp.vec3) -> Edges:
+    """Set up the edge functions of a triangle.
 
-    The two triangles at an edge must see exactly opposite values, so that no pixel is lost or drawn twice:
-    the end with the smaller vertex index comes first. A centre exactly on the edge counts as moved by an
-    infinitesimal (d, d^2), which is the top-left rule.
+    Both triangles at an edge must see exactly opposite values, so that no pixel is lost or drawn twice: every
+    edge starts at the end with the smaller vertex index. A centre exactly on the edge counts as moved by an
+    infinitesimal (d, d^2), the top-left rule: the bias decides where the edge function is zero and vanishes in
+    it elsewhere.
     """
-    if i > j:
-        return -edge_function_ordered(b, a, x, y)
-    return edge_function_ordered(a, b, x, y)
+    result = Edges()
+    for k in range(3):
+        i = (k + 1) % 3
+        j = (k + 2) % 3
+        p = wp.where(i == 0, a, wp.where(i == 1, b, c))
+        q = wp.where(j == 0, a, wp.where(j == 1, b, c))
+        dx = q[0] - p[0]
+        dy = q[1] - p[1]
+        start = wp.where(face[i] < face[j], p, q)
+        result.x[k] = start[0]
+        result.y[k] = start[1]
+        result.dx[k] = dx
+        result.dy[k] = dy
+        result.bias[k] = 1.0e-30 * wp.where(dy != 0.0, -wp.sign(dy), wp.sign(dx))
+    return result
 
 
 @wp.func
-def edge_functions(face: wp.vec3i, a: wp.vec3, b: wp.vec3, c: wp.vec3, x: float, y: float) -> wp.vec3:
-    """The edge functions opposite to the three corners, seen from a pixel centre."""
-    return wp.vec3(
-        edge_function(face[1], b, face[2], c, x, y),
-        edge_function(face[2], c, face[0], a, x, y),
-        edge_function(face[0], a, face[1], b, x, y),
-    )
+def edge_functions(edge: Edges, x: float, y: float) -> wp.vec3:
+    """Twice the signed areas of the triangles between a point and the edges, never zero."""
+    to_x = edge.x - wp.vec3(x, x, x)
+    to_y = edge.y - wp.vec3(y, y, y)
+    return wp.cw_mul(to_x, edge.dy) - wp.cw_mul(to_y, edge.dx) + edge.bias
 
 
 @wp.func
@@ -75,24 +89,30 @@ def sum3(a: wp.vec3) -> float:
 
 
 @wp.func
-def depth_at(e: wp.vec3, q: wp.vec3, perspective: bool) -> float:
-    """Depth of the triangle's plane at the pixel centre."""
-    if perspective:
-        return sum3(e) / wp.dot(e, q)
+def linear_depth_at(e: wp.vec3, q: wp.vec3) -> float:
+    """q of the triangle's plane at an image point: 1 / depth (perspective) or the depth (orthographic)."""
     return wp.dot(e, q) / sum3(e)
 
 
 @wp.func
-def back_project(camera: wp.mat44, p: wp.vec3, gradient: wp.vec2, perspective: bool) -> wp.vec3:
-    """Adjoint of the projection: gradient with respect to (u, v) of a vertex to the world."""
+def depth_at(e: wp.vec3, q: wp.vec3, perspective: bool) -> float:
+    """Depth of the triangle's plane at an image point."""
+    if perspective:
+        return sum3(e) / wp.dot(e, q)
+    return linear_depth_at(e, q)
+
+
+@wp.func
+def back_project(camera: wp.mat44, p: wp.vec3, gradient: wp.vec3, perspective: bool) -> wp.vec3:
+    """Adjoint of `project`: a gradient with respect to (u, v, q) of a vertex to its world position."""
     gu = gradient[0]
     gv = gradient[1]
-    gw = -(p[0] * gu + p[1] * gv)
-    g = wp.vec3(
-        gu * camera[0, 0] + gv * camera[1, 0] + gw * camera[2, 0],
-        gu * camera[0, 1] + gv * camera[1, 1] + gw * camera[2, 1],
-        gu * camera[0, 2] + gv * camera[1, 2] + gw * camera[2, 2],
-    )
+    gw = float(0.0)
+    gz = gradient[2]
     if perspective:
-        return g * p[2]
-    return g
+        gu = gu * p[2]
+        gv = gv * p[2]
+        gw = -(p[0] * gu + p[1] * gv)
+        gz = -p[2] * p[2] * gz
+    g = wp.vec4(gu, gv, gw, gz) * camera
+    return wp.vec3(g[0], g[1], g[2])

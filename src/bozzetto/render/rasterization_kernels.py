@@ -5,7 +5,7 @@ Pixels are grouped in image rows: row number view * height + y.
 
 import warp as wp
 
-from .projection_kernels import coverage, depth_at, edge_functions, project, sum3
+from .projection_kernels import coverage, depth_at, edge_functions, edges, project, sum3
 
 wp.set_module_options({"enable_backward": False})
 
@@ -99,10 +99,11 @@ def draw(
     y0 = wp.max(wp.ceil(box[2] - 0.5), 0.0)
     y1 = wp.min(wp.floor(box[3] - 0.5), float(height - 1))
     if x0 <= x1 and y0 <= y1:
+        edge = edges(face, a, b, c)
         covered = int(0)
         for y in range(int(y0), int(y1) + 1):
             for x in range(int(x0), int(x1) + 1):
-                e = edge_functions(face, a, b, c, float(x) + 0.5, float(y) + 0.5)
+                e = edge_functions(edge, float(x) + 0.5, float(y) + 0.5)
                 w = coverage(e, q, perspective)
                 if (w[0] > 0.0) == (w[1] > 0.0) and (w[1] > 0.0) == (w[2] > 0.0):
                     depth = depth_at(e, q, perspective)
@@ -167,7 +168,7 @@ def fill(
             b = project(camera, vertices[face[1]], perspective, near)
             c = project(camera, vertices[face[2]], perspective, near)
             q = wp.vec3(a[2], b[2], c[2])
-            e = edge_functions(face, a, b, c, float(x) + 0.5, float(y) + 0.5)
+            e = edge_functions(edges(face, a, b, c), float(x) + 0.5, float(y) + 0.5)
             w = coverage(e, q, perspective)
             pixel[out] = wp.int64(row * width + x)
             face_index[out] = wp.int64(t)
