@@ -1,0 +1,3 @@
+from .gallery import Gallery as Gallery
+from .packing import pack as pack
+from .packing import unpack as unpack

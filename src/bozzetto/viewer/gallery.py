@@ -1,0 +1,211 @@
+"""A page of pictures, turnable meshes and figures in one file that needs neither a server nor a network."""
+
+import base64
+import html
+import io
+import json
+import os
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from ..errors import InputError
+from ..files import write_text
+from ..shapes import Mesh
+from .packing import pack
+
+Vector = Sequence[float | int]
+
+_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+}
+
+
+class Gallery:
+    """Collects what to show, in order, and writes it as one self-contained HTML file.
+
+    Neighbouring pictures and meshes share a row. Every method returns the gallery, so calls can be chained:
+
+        Gallery("A vase").text("Seen from above.").picture("top.png").mesh(vase).save("index.html")
+    """
+
+    def __init__(self, title: str, subtitle: str = "") -> None:
+        """Begin an empty page.
+
+        Args:
+            title: Heading and name of the page.
+            subtitle: A sentence below the heading.
+        """
+        self.title, self.subtitle = title, subtitle
+        self._blocks: list[str] = []
+        self._row: list[str] = []
+
+    def text(self, text: str, heading: str = "") -> "Gallery":
+        """Add paragraphs of plain text (separated by empty lines), after an optional section heading."""
+        self._end_row()
+        if heading:
+            self._blocks.append(f"<h2>{html.escape(heading)}</h2>")
+        paragraphs = [p.strip() for p in text.split("\n\n") if p.strip()]
+        self._blocks += [f"<p>{html.escape(p)}</p>" for p in paragraphs]
+        return self
+
+    def picture(
+        self,
+        picture: str | os.PathLike | Float[Tensor, "H W C"] | np.ndarray,
+        caption: str = "",
+        wide: bool = False,
+    ) -> "Gallery":
+        """Add a picture; its bytes go into the page.
+
+        Args:
+            picture: A PNG, JPEG, WebP or GIF file (animations play), or sRGB values in [0, 1] with one,
+                three or four channels.
+            caption: Text below it, and its description for those who cannot see it.
+            wide: Give it a row of its own over the full width.
+
+        Raises:
+            InputError: The file cannot be read or is of another kind; the array has another shape.
+        """
+        kind, data = _picture_bytes(picture)
+        source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+        image = f'<img src="{source}" alt="{html.escape(caption)}" loading="lazy">'
+        self._figure(image, caption, wide)
+        return self
+
+    def mesh(
+        self,
+        mesh: Mesh,
+        caption: str = "",
+        up: Vector = (0, 1, 0),
+        front: Vector | None = None,
+        link: str = "",
+        wide: bool = False,
+    ) -> "Gallery":
+        """Add a mesh to turn, zoom and inspect.
+
+        Args:
+            mesh: The surface, with or without colours (linear).
+            caption: Text below it; the number of faces is added.
+            up: Direction of the mesh's frame that points upwards on the page.
+            front: Direction that faces the reader at first; +Z, or -Y where Z points upwards.
+            link: Meshes with the same link turn together, for comparison.
+            wide: Give it a row of its own over the full width.
+
+        Raises:
+            InputError: The mesh is empty, not finite or has faces out of range; `front` is along `up`.
+        """
+        front = front or ((0, 0, 1) if abs(up[2]) < max(abs(up[0]), abs(up[1])) else (0, -1, 0))
+        if np.linalg.norm(np.cross(up, front)) < 1e-6:
+            raise InputError(f"a mesh cannot face its own up direction, got {up} and {front}")
+        packed = pack(mesh)
+        data = packed.pop("data")
+        about = html.escape(json.dumps({**packed, "up": list(up), "front": list(front), "link": link}))
+        label = html.escape(caption)
+        view = (
+            f'<div class="view" data-mesh="{about}" tabindex="0" role="img" aria-label="{label}">'
+            f'<script type="text/plain">{data}</script></div>'
+        )
+        self._figure(view, f"{caption} ({len(mesh.faces):,} faces)".strip(), wide)
+        return self
+
+    def figures(self, figures: dict[str, Any], caption: str = "") -> "Gallery":
+        """Add a table of figures.
+
+        Args:
+            figures: Name and value per line; a dictionary of equal keys per line gives several columns.
+                Floats are shown with four significant digits.
+            caption: Text below it.
+        """
+        self._end_row()
+        columns = next((list(v) for v in figures.values() if isinstance(v, dict)), None)
+        head = (
+            "" if columns is None else f"<tr><th></th>{''.join(f'<th>{_cell(c)}</th>' for c in columns)}</tr>"
+        )
+        lines = []
+        for name, value in figures.items():
+            cells = [value.get(c) for c in columns or []] if isinstance(value, dict) else [value]
+            lines.append(f"<tr><th>{_cell(name)}</th>{''.join(f'<td>{_cell(c)}</td>' for c in cells)}</tr>")
+        note = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+        self._blocks.append(f'<figure class="table"><table>{head}{"".join(lines)}</table>{note}</figure>')
+        return self
+
+    def html(self) -> str:
+        """The whole page."""
+        self._end_row()
+        parts = {
+            "title": html.escape(self.title),
+            "subtitle": html.escape(self.subtitle),
+            "style": _asset("page.css"),
+            "body": "\n".join(self._blocks),
+            "script": _asset("viewer.js"),
+        }
+        return re.sub(r"{{(\w+)}}", lambda slot: parts[slot[1]], _asset("page.html"))
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the page to a file, or to `index.html` in a folder, and return its path.
+
+        Raises:
+            InputError: The folder cannot be written to.
+        """
+        path = Path(path)
+        path = path if path.suffix in (".html", ".htm") else path / "index.html"
+        write_text(path, self.html())
+        return path
+
+    def _figure(self, content: str, caption: str, wide: bool) -> None:
+        note = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+        figure = f"<figure>{content}{note}</figure>"
+        if wide:
+            self._end_row()
+            self._blocks.append(figure)
+        else:
+            self._row.append(figure)
+
+    def _end_row(self) -> None:
+        if self._row:
+            self._blocks.append(f'<div class="row">{"".join(self._row)}</div>')
+            self._row = []
+
+
+def _asset(name: str) -> str:
+    return resources.files(__name__.rpartition(".")[0]).joinpath(name).read_text(encoding="utf-8")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "–" if value is None else html.escape(str(value))
+
+
+def _picture_bytes(picture: str | os.PathLike | Tensor | np.ndarray) -> tuple[str, bytes]:
+    if isinstance(picture, str | os.PathLike):
+        path = Path(picture)
+        if path.suffix.lower() not in _TYPES:
+            raise InputError(f"a page cannot show {path.name}; give a file of {', '.join(_TYPES)}")
+        try:
+            return _TYPES[path.suffix.lower()], path.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read the picture {path} ({error.strerror}); check the path") from None
+    values = picture.detach().cpu().numpy() if isinstance(picture, torch.Tensor) else np.asarray(picture)
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4):
+        raise InputError(f"a picture must have shape (H, W, 1, 3 or 4), got {tuple(values.shape)}")
+    pixels = np.rint(np.clip(np.nan_to_num(values), 0, 1) * 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG", optimize=True)
+    return "image/png", buffer.getvalue()
