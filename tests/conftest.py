@@ -4,9 +4,12 @@ Warp compiles the source of a kernel and reads its annotations, so a kernel cann
 files named `*kernels.py`, which this leaves out.
 """
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import jaxtyping
+from beartype import BeartypeConf, beartype
 
 import bozzetto
 
@@ -19,4 +22,7 @@ def _checked_modules() -> list[str]:
     return [".".join(p.with_suffix("").parts) for p in checked]
 
 
-jaxtyping.install_import_hook(_checked_modules(), "beartype.beartype")
+# An int is good where a float is asked for (PEP 484). The hook takes a name and not an object, hence a module.
+_checker = sys.modules["bozzetto_type_checker"] = ModuleType("bozzetto_type_checker")
+_checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+jaxtyping.install_import_hook(_checked_modules(), "bozzetto_type_checker.check")
