@@ -1,7 +1,6 @@
 """What a mesh is fitted to: pictures with coverage, their cameras and which pixels count."""
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -31,12 +30,12 @@ class Targets:
     def __len__(self) -> int:
         return len(self.cameras)
 
-    def __getitem__(self, index: list[int]) -> Self:
+    def __getitem__(self, index: list[int]) -> "Targets":
         """The pictures at these positions."""
         weights = None if self.weights is None else self.weights[index]
         return replace(self, cameras=self.cameras[index], images=self.images[index], weights=weights)
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Targets":
         """The pictures on another device."""
         weights = None if self.weights is None else self.weights.to(device)
         return replace(self, cameras=self.cameras.to(device), images=self.images.to(device), weights=weights)
