@@ -1,5 +1,6 @@
 """Fit a mesh to pictures by gradient descent in the preconditioned space (Nicolet et al. 2021, section 4)."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -90,7 +91,7 @@ class Optimization:
         """Do one step and return the loss before it.
 
         Raises:
-            InputError: The loss is not a finite number; the message says at which step and view.
+            InputError: Loss or vertices are not finite; the message says in which step and view.
         """
         if self.steps_done in self.config.remesh_at:
             self._remesh()
@@ -103,15 +104,23 @@ class Optimization:
         loss = self._image_loss(positions, index)
         total = loss + self.penalty(positions)
         total.backward()
-        if not torch.isfinite(total):
-            raise InputError(
-                f"the loss became {float(total.detach())} in step {self.steps_done} (views {index.tolist()}); "
-                "check the pictures and cameras of these views, or lower the step size"
-            )
+        if not (torch.isfinite(total) and torch.isfinite(positions).all()):
+            raise InputError(self._diagnosis(positions.detach(), index))
         for optimizer in optimizers:
             optimizer.step()
         self.steps_done += 1
         return float(loss.detach())
+
+    def _diagnosis(self, positions: Float[Tensor, "V 3"], index: Tensor) -> str:
+        """What is not finite in this step, and in which view."""
+        step = f"the optimisation failed in step {self.steps_done}"
+        if not torch.isfinite(positions).all():
+            return f"{step}: vertices are not finite; lower the step size"
+        for view in index:
+            loss = float(self._image_loss(positions, view[None]))
+            if not math.isfinite(loss):
+                return f"{step}: the loss of view {int(view)} is {loss}; check its picture and camera"
+        return f"{step}: the loss is not finite; lower the step size"
 
     def _image_loss(self, positions: Float[Tensor, "V 3"], index: Tensor) -> Float[Tensor, ""]:
         targets = self.targets if len(index) == len(self.targets) else self.targets[index.tolist()]
