@@ -117,7 +117,7 @@ class Optimization:
         if not torch.isfinite(positions).all():
             return f"{step}: vertices are not finite; lower the step size"
         for view in index:
-            loss = float(self._image_loss(positions, view[None]))
+            loss = float(self._image_loss(positions, view[None]).detach())
             if not math.isfinite(loss):
                 return f"{step}: the loss of view {int(view)} is {loss}; check its picture and camera"
         return f"{step}: the loss is not finite; lower the step size"
