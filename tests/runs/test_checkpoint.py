@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -57,11 +59,12 @@ def test_a_failed_write_keeps_the_old_checkpoint(path, monkeypatch):
     with pytest.raises(TypeError):
         write_checkpoint(path, {"x": torch.zeros(1)}, {"bad": object()})
 
-    def disk_full(content, target, meta):
-        target.write_bytes(b"half")
+    def disk_full(target, data):
+        with target.open("wb") as file:
+            file.write(data[:4])
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("bozzetto.runs.checkpoint.save_file", disk_full)
+    monkeypatch.setattr(Path, "write_bytes", disk_full)
     with pytest.raises(OSError, match="no space"):
         write_checkpoint(path, {"x": torch.zeros(1)}, {})
     assert path.read_bytes() == before

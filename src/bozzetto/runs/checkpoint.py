@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ..errors import InputError
-from ..files import atomic_path
+from ..files import write_bytes
 from .fingerprint import fingerprint
 
 
@@ -17,8 +17,7 @@ def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], meta: dict) -
     # Clones, because safetensors refuses tensors that share memory.
     content = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     text = json.dumps(meta)
-    with atomic_path(path) as temporary:
-        save_file(content, temporary, {"bozzetto": text, "checksum": _checksum(content, text)})
+    write_bytes(path, save(content, {"bozzetto": text, "checksum": _checksum(content, text)}))
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:

@@ -1,0 +1,93 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bozzetto.inverse.config import ReconstructConfig, Stage
+from bozzetto.pipelines import photographs, reconstruct_photographs
+from bozzetto.render import render
+from bozzetto.runs import RunFolder
+from bozzetto.shapes import Mesh, load_mesh, torus
+from bozzetto.views import Capture, fibonacci_cameras
+
+CONFIG = ReconstructConfig(
+    hull_resolution=24,
+    stages=(Stage(scale=0.5, edge_pixels=3.0, steps=4), Stage(scale=1.0, edge_pixels=4.0, steps=4)),
+    views_per_step=3,
+)
+
+
+@pytest.fixture(scope="module")
+def capture() -> Capture:
+    """A torus of a centimetre, far from the origin, from eight sides."""
+    ring = torus(1.0, 0.4, 48, 24)
+    mesh = Mesh(ring.vertices * 0.01 + 5, ring.faces, torch.full_like(ring.vertices, 0.7))
+    cameras = fibonacci_cameras(8, distance=0.05, target=(5.0, 5.0, 5.0), size=48)
+    light = torch.zeros(9, 3)
+    light[0], light[2] = 2.0, 0.6
+    pictures = render(mesh, cameras, light)
+    known = torch.ones(8, 48, 48, dtype=torch.bool)
+    names = tuple(f"photos/{i}.png" for i in range(8))
+    return Capture(names, cameras, pictures[..., :3], pictures[..., 3], known)
+
+
+class Killed(Exception):
+    pass
+
+
+def reconstruct_until(run: RunFolder, capture: Capture, last_step: int | None = None) -> dict:
+    """Reconstruct, checkpoint after every step, and break off after one of them."""
+    log = RunFolder.log
+
+    def log_or_die(self, step, **values):
+        if last_step is not None and step > last_step:
+            raise Killed
+        log(self, step, **values)
+
+    used, held_out = capture.split([3])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(photographs, "CHECKPOINT_SECONDS", -1.0)
+        patch.setattr(RunFolder, "log", log_or_die)
+        return reconstruct_photographs(run, used, CONFIG, held_out, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def straight(capture, tmp_path_factory) -> tuple[RunFolder, dict]:
+    """A run that nobody interrupted, and its figures."""
+    run = RunFolder.create(tmp_path_factory.mktemp("straight"), CONFIG)
+    return run, reconstruct_until(run, capture)
+
+
+def test_a_run_writes_what_it_promises(straight):
+    run, figures = straight
+    mesh = load_mesh(run.path / "mesh.ply")
+    assert torch.equal(load_mesh(run.path / "mesh.glb").vertices, mesh.vertices)
+    assert mesh.colors is not None
+    assert (mesh.vertices.mean(dim=0) - 5).abs().max() < 0.002  # in the frame of the cameras
+    renders = {p.name for p in (run.path / "renders").iterdir()}
+    assert {"turntable.gif", "photos-3.png", "photos-0.png"} <= renders
+    assert [line["step"] for line in run.metrics()] == list(range(1, 9))
+    assert figures["held_out"]["silhouette_iou"][0] > 0.8
+
+
+@pytest.mark.parametrize("last_step", [2, 6])
+def test_a_killed_run_resumes_to_the_same_result(tmp_path, capture, straight, last_step):
+    broken = RunFolder.create(tmp_path / "broken", CONFIG)
+    with pytest.raises(Killed):
+        reconstruct_until(broken, capture, last_step)
+    resumed = RunFolder.create(tmp_path / "broken", CONFIG, resume=True)
+    reconstruct_until(resumed, capture)
+    a, b = load_mesh(straight[0].path / "mesh.ply"), load_mesh(resumed.path / "mesh.ply")
+    assert torch.equal(a.faces, b.faces)
+    assert torch.allclose(a.vertices, b.vertices, rtol=0, atol=1e-6)
+    assert [line["step"] for line in resumed.metrics()] == list(range(1, 9))
+
+
+def test_known_light_stays(tmp_path, capture):
+    light = torch.zeros(9, 3)
+    light[0], light[2] = 2.0, 0.6
+    run = RunFolder.create(tmp_path / "a", CONFIG)
+    quick = replace(CONFIG, stages=CONFIG.stages[:1])
+    reconstruct_photographs(run, capture, quick, light=light, quiet=True)
+    assert np.array_equal(np.load(run.path / "light.npy"), light.numpy())
