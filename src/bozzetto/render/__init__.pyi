@@ -11,3 +11,8 @@ from .pictures import render as render
 from .pictures import render_depth as render_depth
 from .pictures import render_normals as render_normals
 from .rasterization import rasterize as rasterize
+from .sheets import comparison_sheet as comparison_sheet
+from .sheets import contact_sheet as contact_sheet
+from .sheets import studio_light as studio_light
+from .sheets import turned as turned
+from .sheets import turntable as turntable

@@ -1,0 +1,237 @@
+"""Pictures for people: turntables, contact sheets, and photographs beside their renders."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ..errors import InputError
+from ..files import atomic_path
+from ..shapes import Mesh, linear_to_srgb, srgb_to_linear
+from ..views import Cameras, intrinsics_from_fov, look_at, save_image
+from .lighting import spherical_harmonics
+from .pictures import render
+
+Vector = Sequence[float | int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+_PAPER, _INK = (250, 249, 247), (60, 57, 54)
+_FOV = math.radians(28)
+
+
+def studio_light(up: Vector = (0, 1, 0), front: Vector = (0, 0, 1)) -> Float[Tensor, "9 3"]:
+    """Warm light from the upper left, cool light from the right, soft light from everywhere.
+
+    Args:
+        up: World direction that points upwards.
+        front: World direction from the object towards the reader.
+
+    Returns:
+        Radiance coefficients for `shade`, such that white comes out below 1.
+    """
+    x, y, z = _axes(up, front)
+    lamps = [((-0.55, 0.6, 0.6), (2.15, 2.02, 1.84)), ((0.85, 0.1, 0.2), (0.36, 0.42, 0.52))]
+    directions = torch.stack([normalize(a * x + b * y + c * z, dim=0) for (a, b, c), _ in lamps])
+    colors = torch.tensor([color for _, color in lamps])
+    ambient = torch.zeros(9, 3)
+    ambient[0] = 0.16 * math.sqrt(4 * math.pi)
+    return torch.einsum("lk,lc->kc", spherical_harmonics(directions), colors) + ambient
+
+
+def turntable(
+    mesh: Mesh,
+    path: str | os.PathLike,
+    frames: int = 36,
+    size: int = 320,
+    up: Vector = (0, 1, 0),
+    front: Vector = (0, 0, 1),
+    elevation: float = 0.15,
+    light: Float[Tensor, "9 3"] | None = None,
+    background: tuple[float, float, float] = (0.96, 0.95, 0.93),
+    seconds: float = 4.0,
+) -> Path:
+    """Write an animation of a mesh that turns once around, counter-clockwise seen from above.
+
+    Args:
+        mesh: The surface; its colours are shown, or white clay without.
+        path: The suffix chooses the format: `.webp`, `.gif`, or `.png` (animated).
+        frames: Pictures per turn.
+        size: Width and height in pixels.
+        up: Axis of the turn, upwards in the picture.
+        front: Direction that faces the reader in the first picture.
+        elevation: Angle from which the camera looks down, radians.
+        light: Radiance coefficients in the axes of the first picture; the studio light by default.
+        background: sRGB colour behind the mesh.
+        seconds: Duration of a turn.
+
+    Raises:
+        InputError: Another suffix, fewer than two frames, or a mesh that cannot be drawn.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".webp", ".gif", ".png") or frames < 2:
+        raise InputError(
+            f"a turntable needs 2 frames or more and a name in .webp, .gif or .png, got {frames}, {path.name}"
+        )
+    pictures = [_eight_bits(p) for p in turned(mesh, frames, size, up, front, elevation, light, background)]
+    images = [Image.fromarray(picture) for picture in pictures]
+    options: dict[str, Any] = {"quality": 88, "method": 4} if path.suffix.lower() == ".webp" else {}
+    with atomic_path(path) as temporary:
+        images[0].save(
+            temporary,
+            save_all=True,
+            append_images=images[1:],
+            duration=round(1000 * seconds / frames),
+            loop=0,
+            **options,
+        )
+    return path
+
+
+def turned(
+    mesh: Mesh,
+    frames: int = 4,
+    size: int = 320,
+    up: Vector = (0, 1, 0),
+    front: Vector = (0, 0, 1),
+    elevation: float = 0.15,
+    light: Float[Tensor, "9 3"] | None = None,
+    background: tuple[float, float, float] = (0.96, 0.95, 0.93),
+) -> Float[Tensor, "N H W 3"]:
+    """The pictures of a turntable in sRGB; arguments and errors as for `turntable`."""
+    mesh.check()
+    device = mesh.vertices.device
+    x, y, z = _axes(up, front)
+    centre = mesh.bounds.mean(dim=0)
+    local = (mesh.vertices - centre) @ torch.stack((x, y, z), dim=1).to(device)
+    radius = float(local.norm(dim=1).max())
+    eye = torch.tensor([0.0, math.sin(elevation), math.cos(elevation)]) * radius / math.sin(_FOV / 2)
+    pose = look_at(eye, torch.zeros(3), torch.tensor([0.0, 1.0, 0.0]))
+    camera = Cameras(pose, intrinsics_from_fov(_FOV, 2 * size, 2 * size)[None], 2 * size, 2 * size).to(device)
+    light = (studio_light() if light is None else light).to(device)
+    paper = srgb_to_linear(torch.tensor(background, device=device))
+    pictures = []
+    for angle in torch.arange(frames) * (2 * math.pi / frames):
+        cos, sin = float(angle.cos()), float(angle.sin())
+        turn = local.new_tensor(
+            [[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]]
+        )  # rows times matrix: left to right
+        picture = render(mesh.with_vertices(local @ turn), camera, light)[0].detach()
+        color, coverage = picture[..., :3], picture[..., 3:]
+        pictures.append(color.clamp(0, 1) + (1 - coverage.clamp(0, 1)) * paper)
+    # Relief is finer than a pixel: average 2 x 2 samples, as light.
+    fine = torch.stack(pictures).clamp(0, 1).unflatten(1, (size, 2)).unflatten(3, (size, 2))
+    return linear_to_srgb(fine.mean(dim=(2, 4))).cpu()
+
+
+def contact_sheet(
+    pictures: Sequence[Tensor] | Tensor, columns: int = 0, gap: int = 4
+) -> Float[Tensor, "H W 3"]:
+    """Pictures of one size side by side.
+
+    Args:
+        pictures: sRGB images (H, W, 3) in [0, 1].
+        columns: How many per line; 0 makes the sheet about square.
+        gap: Pixels between them.
+
+    Raises:
+        InputError: There are none, or their sizes differ.
+    """
+    shapes = {tuple(picture.shape) for picture in pictures}
+    if len(shapes) != 1:
+        raise InputError(f"a contact sheet needs pictures of one size, got {sorted(shapes) or 'none'}")
+    height, width, channels = shapes.pop()
+    columns = columns or math.ceil(math.sqrt(len(pictures) * height / width))
+    rows = math.ceil(len(pictures) / columns)
+    sheet = torch.ones(rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
+    for i, picture in enumerate(pictures):
+        y, x = (i // columns) * (height + gap), (i % columns) * (width + gap)
+        sheet[y : y + height, x : x + width] = picture.detach().cpu()
+    return sheet
+
+
+def comparison_sheet(
+    photos: Float[Tensor, "N H W 3"],
+    renders: Float[Tensor, "M h w 3"],
+    path: str | os.PathLike,
+    names: Sequence[str] = (),
+    scale: float = 0.0,
+) -> Float[Tensor, "height width 3"]:
+    """Write rows of photograph, render and their signed difference, with a legend.
+
+    The difference is that of the displayed (sRGB) values, averaged over the channels: red where the render
+    is brighter, blue where it is darker, white where both agree.
+
+    Args:
+        photos: Linear RGB.
+        renders: Linear RGB, of the same size.
+        path: Picture file.
+        names: One per row.
+        scale: Difference that gets the full colour, in (0, 1]; 0 takes the 99th percentile of the sheet.
+
+    Returns:
+        The sheet, sRGB in [0, 1].
+
+    Raises:
+        InputError: The sizes differ or there is nothing to compare.
+    """
+    if photos.shape != renders.shape or len(photos) == 0:
+        raise InputError(f"photographs {tuple(photos.shape)} and renders {tuple(renders.shape)} must match")
+    seen, made = (linear_to_srgb(images.detach().cpu().clamp(0, 1)) for images in (photos, renders))
+    signed = (made - seen).mean(dim=-1)
+    scale = scale or max(0.02, float(np.quantile(signed.abs().numpy(), 0.99)))
+    rows = torch.cat([seen, made, diverging(signed / scale)], dim=2)
+    _, height, width, _ = rows.shape
+    top, line = 26, height + 6
+    sheet = Image.new("RGB", (width, top + len(rows) * line + 34), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(13)
+    for i, title in enumerate(("photograph", "render", "render - photograph")):
+        draw.text((i * width // 3 + 6, 6), title, _INK, font)
+    for i, row in enumerate(rows):
+        sheet.paste(Image.fromarray(_eight_bits(row)), (0, top + i * line))
+        if i < len(names):
+            draw.text((6, top + i * line + 4), names[i], (150, 146, 140), font)
+    _legend(sheet, draw, font, scale)
+    picture = torch.from_numpy(np.array(sheet)).float() / 255
+    save_image(path, picture)
+    return picture
+
+
+def diverging(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:
+    """Blue at -1, white at 0, red at 1, of evenly falling lightness on both sides (sRGB)."""
+    amount = values.clamp(-1, 1)[..., None]
+    red, blue = torch.tensor([0.70, 0.09, 0.16]), torch.tensor([0.13, 0.34, 0.67])
+    end = torch.where(amount > 0, red, blue)
+    return 1 + amount.abs() ** 0.8 * (end - 1)
+
+
+def _legend(sheet: Image.Image, draw: ImageDraw.ImageDraw, font: Font, scale: float) -> None:
+    width = max(60, sheet.width // 3 - 110)
+    ramp = diverging(torch.linspace(-1, 1, width)).expand(12, width, 3)
+    x, y = sheet.width - sheet.width // 3 + 52, sheet.height - 24
+    sheet.paste(Image.fromarray(_eight_bits(ramp)), (x, y))
+    draw.text((x - 6, y - 1), f"-{scale:.2f}", _INK, font, anchor="ra")
+    draw.text((x + width + 6, y - 1), f"+{scale:.2f}", _INK, font)
+
+
+def _axes(up: Vector, front: Vector) -> tuple[Tensor, Tensor, Tensor]:
+    """Right, up and front as unit vectors, front made perpendicular to up."""
+    y = torch.as_tensor(up, dtype=torch.float32)
+    z = torch.as_tensor(front, dtype=torch.float32)
+    x = torch.linalg.cross(y, z)
+    if not float(x.norm()) > 1e-6:
+        raise InputError(f"up {tuple(up)} and front {tuple(front)} must be different directions")
+    x, y = normalize(x, dim=0), normalize(y, dim=0)
+    return x, y, torch.linalg.cross(x, y)
+
+
+def _eight_bits(picture: Tensor) -> np.ndarray:
+    return (picture.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
