@@ -5,9 +5,7 @@ The pictures are rendered here, so the answer is known and the distance to it ca
 
 import torch
 
-from bozzetto.inverse.config import OptimizeConfig
-from bozzetto.inverse.data import synthetic_targets
-from bozzetto.inverse.optimize import optimize
+from bozzetto.inverse import OptimizeConfig, optimize, synthetic_targets
 from bozzetto.metrics import surface_distance
 from bozzetto.shapes import Mesh, icosphere
 from bozzetto.views import fibonacci_cameras
@@ -22,12 +20,12 @@ def rounded_box() -> Mesh:
 
 def main() -> None:
     truth, start = rounded_box(), icosphere(4, radius=0.9)
-    cameras = fibonacci_cameras(12, distance=4.0, size=128)
+    cameras = fibonacci_cameras(12, distance=4.0, size=96)
     light = torch.zeros(9, 3)
     light[0], light[1:4] = 3.0, torch.tensor([[0.5], [0.8], [0.3]])
 
     targets = synthetic_targets(truth, cameras, light)
-    mesh = optimize(targets, start, light, OptimizeConfig(steps=60, step_size=2e-2, smoothness=19.0))
+    mesh = optimize(targets, start, light, OptimizeConfig(steps=80, step_size=3e-2, smoothness=19.0))
 
     for name, candidate in (("sphere", start), ("fitted", mesh)):
         distance = surface_distance(candidate, truth)
