@@ -18,9 +18,9 @@ Observation = tuple[Int64[Tensor, " n"], Float[Tensor, "n C"]]
 """Flat indices (row * width + column) of the texels that were seen, and their values."""
 
 REACH = 0.2
-"""lambda times the fraction of texels seen so far. The kernel (I + lambda L)^-2 covers about 4 pi lambda texels:
-2.5 times the area that each texel seen has to itself. Photographs of grass, rock and wood were all recovered
-best with 0.15 to 0.3."""
+"""lambda times the fraction of texels seen so far. The kernel (I + lambda L)^-2 covers about 4 pi lambda
+texels, here 2.5 times the area that each texel seen has to itself. Photographs of leaves, rock and wood were
+all recovered best with 0.15 to 0.3."""
 
 
 class TextureFit:
