@@ -75,6 +75,8 @@ class Stage:
     """lambda at this level."""
     step_factor: float = 1.0
     """Factor on the step size at this level."""
+    albedo: bool = True
+    """Learn the albedo at this level; before that, the surface has one colour and shading forms the shape."""
 
 
 @dataclass(frozen=True)

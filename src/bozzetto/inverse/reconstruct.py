@@ -38,6 +38,7 @@ def reconstruct(
     device: torch.device | str = "cpu",
     on_step: Callable[[int, Optimization, float], None] | None = None,
     resume_from: tuple[int, dict[str, Tensor]] | None = None,
+    known_light: Float[Tensor, "9 3"] | None = None,
 ) -> Reconstruction:
     """Turn posed photographs with masks into a watertight mesh.
 
@@ -47,6 +48,7 @@ def reconstruct(
         device: Where to compute.
         on_step: Called after every step with (stage number, optimisation, loss): progress, checkpoints.
         resume_from: Stage number and `Optimization.state` of an interrupted run.
+        known_light: Radiance coefficients in scene axes, kept fixed; None learns the light.
 
     Returns:
         The mesh in the capture's frame, the surface it began with, light and exposures.
@@ -58,7 +60,10 @@ def reconstruct(
     start = initial_surface(capture, config)
     frame = normalisation(start.vertices)
     mesh = start.with_vertices(frame.apply(start.vertices)).to(device)
-    light = Light(ambient_light(device), len(capture.names))
+    first_light = ambient_light(device) if known_light is None else known_light.to(device)
+    light = Light(first_light, len(capture.names))
+    if known_light is not None:
+        config = replace(config, appearance=replace(config.appearance, learn_light=False))
     first, state = resume_from or (0, None)
     for number, stage in enumerate(config.stages):
         if number < first:
@@ -95,7 +100,10 @@ def _begin_stage(
         views_per_step=config.views_per_step,
         seed=config.seed,
     )
-    return Optimization(targets, mesh, light, settings, config.appearance)
+    appearance = config.appearance
+    if not stage.albedo:
+        appearance = replace(appearance, learn_albedo=False)
+    return Optimization(targets, mesh, light, settings, appearance)
 
 
 def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
