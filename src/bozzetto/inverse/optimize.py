@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -84,8 +85,11 @@ class Optimization:
     @property
     def progress(self) -> float:
         """Fraction of the budget (steps or seconds, whichever is further) that is spent."""
+        steps, seconds = self.config.steps, self.config.seconds
         elapsed = time.perf_counter() - self.started
-        return min(1.0, max(self.steps_done / max(self.config.steps, 1), elapsed / self.config.seconds))
+        if steps <= self.steps_done or seconds <= elapsed:
+            return 1.0
+        return max(self.steps_done / steps, elapsed / seconds)
 
     def step(self) -> float:
         """Do one step and return the loss before it.
@@ -152,8 +156,7 @@ class Optimization:
         return torch.tensor(sorted(set(chosen)))
 
     def _shuffled(self, epoch: int) -> list[int]:
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
-        return torch.randperm(len(self.targets), generator=generator).tolist()
+        return np.random.default_rng((self.config.seed, epoch)).permutation(len(self.targets)).tolist()
 
     def _set_step_size(self) -> None:
         decay = self.config.final_step_size**self.progress

@@ -1,0 +1,214 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bozzetto import InputError, Mesh
+from bozzetto.geometry import is_manifold, is_watertight
+from bozzetto.inverse import AppearanceConfig, Light, ambient_light, optimize, studio_light, synthetic_targets
+from bozzetto.metrics import surface_distance
+from bozzetto.shapes import icosphere
+
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")),
+]
+
+
+def run(optimization, steps):
+    return [optimization.step() for _ in range(steps)]
+
+
+def distance(mesh, ball):
+    return surface_distance(mesh.to("cpu"), ball, samples=4000).mean
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_sphere_becomes_the_ball(begin, pictures, ball, device):
+    light = Light(studio_light().to(device), len(pictures))
+    optimization = begin(
+        pictures.to(device), icosphere(3, 0.6).to(device), light, steps=60, smoothness=5.0, step_size=0.1
+    )
+    before = distance(optimization.mesh, ball)
+    losses = run(optimization, 60)
+    assert losses[-1] < 0.1 * losses[0]
+    assert distance(optimization.mesh, ball) < 0.1 * before
+    assert is_watertight(optimization.mesh.faces)
+
+
+def test_the_answer_has_no_loss(begin, ball):
+    assert begin(start=ball).step() < 1e-6
+
+
+def test_small_steps_go_down_every_time(begin):
+    losses = run(begin(steps=10, step_size=1e-3, final_step_size=1.0), 10)
+    assert all(after < before for before, after in zip(losses, losses[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(optimizer="gradient_descent", step_size=100.0),
+        dict(optimizer="gradient_descent", step_size=5.0, smoothness=0.0),
+        dict(optimizer="momentum", step_size=100.0),
+        dict(optimizer="adam", step_size=1e-2, smoothness=0.0),
+        dict(
+            optimizer="adam", step_size=1e-2, smoothness=0.0, regularizer="laplacian", regularizer_weight=0.1
+        ),
+        dict(step_size=3e-2, loss="l2"),
+        dict(step_size=3e-2, views_per_step=4),
+    ],
+)
+def test_every_rule_descends(begin, settings):
+    optimization = begin(steps=25, **settings)
+    losses = run(optimization, 25)
+    assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
+
+
+def test_a_strong_penalty_smooths(begin, ball):
+    rough = ball.with_vertices(ball.vertices + 0.02 * torch.randn(ball.vertices.shape))
+    settings = dict(steps=20, optimizer="adam", smoothness=0.0, step_size=2e-3)
+    plain = begin(start=rough, **settings)
+    smooth = begin(start=rough, regularizer="bilaplacian", regularizer_weight=100.0, **settings)
+    penalty_before = float(smooth.penalty(rough.vertices))
+    run(plain, 20), run(smooth, 20)
+    assert float(smooth.penalty(smooth.mesh.vertices)) < 0.3 * penalty_before
+    assert float(smooth.penalty(smooth.mesh.vertices)) < 0.3 * float(smooth.penalty(plain.mesh.vertices))
+
+
+def test_the_step_size_falls_exponentially(begin):
+    optimization = begin(steps=10, step_size=0.02, final_step_size=0.25)
+    sizes = []
+    for _ in range(10):
+        optimization.step()
+        sizes.append(optimization.optimizer.param_groups[0]["lr"])
+    assert sizes[0] == pytest.approx(0.02)
+    assert sizes[5] == pytest.approx(0.01)
+    assert all(a / b == pytest.approx(4**0.1) for a, b in zip(sizes, sizes[1:], strict=False))
+
+
+def test_steps_and_seconds_end_it(begin, pictures):
+    assert begin(steps=0).progress == 1
+    assert begin(steps=10, seconds=0.0).progress == 1
+    optimization = begin(steps=4)
+    run(optimization, 3)
+    assert optimization.progress == 0.75
+    done = []
+    config = replace(optimization.config, steps=10**6, seconds=0.2)
+    optimize(
+        pictures, icosphere(1, 0.6), studio_light(), config, on_step=lambda o, _: done.append(o.steps_done)
+    )
+    assert 0 < len(done) < 10**6 and done == list(range(1, len(done) + 1))
+
+
+def test_remeshing_on_schedule(begin):
+    optimization = begin(
+        start=icosphere(1, 0.6), steps=20, remesh_at=(5, 10), remesh_decay=0.5, final_step_size=1
+    )
+    counts, sizes = [], []
+    for _ in range(12):
+        optimization.step()
+        mesh = optimization.mesh
+        assert is_watertight(mesh.faces) and is_manifold(mesh.faces, len(mesh.vertices))
+        counts.append(len(mesh.vertices))
+        sizes.append(optimization.optimizer.param_groups[0]["lr"] / optimization.config.step_size)
+    assert counts[:5] == [42] * 5 and len(set(counts[5:10])) == 1
+    assert counts[5] > 2.5 * 42 and counts[10] > 2.5 * counts[5]
+    assert sizes == [1.0] * 5 + [0.5] * 5 + [0.25] * 2
+
+
+def test_the_edge_length_asked_for(begin):
+    optimization = begin(steps=5, remesh_at=(1,), remesh_edge=0.05)
+    run(optimization, 2)
+    corners = optimization.mesh.corners()
+    mean = float((corners - corners.roll(1, dims=1)).norm(dim=2).mean())
+    assert mean == pytest.approx(0.05, rel=0.15)
+
+
+def test_epochs_see_every_view(begin):
+    optimization = begin(steps=50, views_per_step=2, seed=3)
+    chosen = []
+    for _ in range(12):
+        chosen.append(optimization._choose_views().tolist())
+        optimization.steps_done += 1
+    for epoch in range(4):
+        assert sorted(sum(chosen[3 * epoch : 3 * epoch + 3], [])) == list(range(6))
+    assert len({tuple(views) for views in chosen}) > 3  # the order changes between epochs
+    for wanted in (0, 6, 100):
+        assert begin(views_per_step=wanted)._choose_views().tolist() == list(range(6))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(),
+        dict(views_per_step=4, remesh_at=(2, 7)),
+        dict(optimizer="momentum", step_size=100.0),
+        dict(
+            optimizer="adam", smoothness=0.0, appearance=AppearanceConfig(), views_per_step=4, remesh_at=(2,)
+        ),
+        dict(appearance=AppearanceConfig(learn_light=False)),
+    ],
+)
+def test_a_restored_run_ends_bit_identically(begin, settings):
+    whole, first = begin(steps=10, **settings), begin(steps=10, **settings)
+    run(whole, 10), run(first, 5)
+    second = begin(steps=10, **settings)
+    second.restore(first.state())
+    assert second.steps_done == 5 and second.progress == 0.5
+    run(second, 5)
+    expected, state = whole.state(), second.state()
+    assert expected.keys() == state.keys()
+    for name in expected:
+        assert torch.equal(expected[name], state[name]), name
+
+
+def test_colours_survive_a_restore(begin, ball):
+    red = Mesh(ball.vertices, ball.faces, torch.tensor([0.8, 0.2, 0.1]).expand(len(ball.vertices), 3).clone())
+    first, second = begin(start=red, steps=5), begin(start=red, steps=5)
+    first.step()
+    second.restore(first.state())
+    assert torch.equal(second.mesh.colors, red.colors)
+    assert first.step() == second.step()
+
+
+def test_light_and_albedo_are_learned(begin, ball, pictures):
+    colors = torch.stack(
+        [0.3 + 0.2 * ball.vertices[:, 0], *[torch.full((len(ball.vertices),), 0.4)] * 2], dim=1
+    )
+    targets = synthetic_targets(Mesh(ball.vertices, ball.faces, colors), pictures.cameras, studio_light())
+    appearance = AppearanceConfig(learn_exposure=False, light_step=0.05, albedo_step=0.05)
+    optimization = begin(targets, ball, Light(ambient_light(), 6), appearance, steps=60, step_size=0.0)
+    losses = run(optimization, 60)
+    assert losses[-1] < 0.1 * losses[0]
+    assert torch.allclose(optimization.mesh.vertices, ball.vertices, atol=1e-5)
+    found = optimization.mesh.colors
+    assert float(torch.corrcoef(torch.stack([found[:, 0] / found[:, 1], colors[:, 0]]))[0, 1]) > 0.7
+
+
+def test_nan_in_a_picture_is_named_with_step_and_view(begin, pictures):
+    images = pictures.images.clone()
+    images[4, 20, 20, 1] = torch.nan
+    optimization = begin(replace(pictures, images=images), steps=5, views_per_step=3)
+    with pytest.raises(InputError, match=r"step [01]\b.* view 4\b"):
+        run(optimization, 2)
+
+
+def test_nan_in_the_mesh_is_named_with_the_step(begin):
+    optimization = begin(steps=5)
+    optimization.step()
+    with torch.no_grad():
+        optimization.positions.latent[3] = torch.nan
+    with pytest.raises(InputError, match=r"step 1\b.*vertices"):
+        optimization.step()
+
+
+def test_weights_hide_pixels(begin, pictures):
+    spoiled = pictures.images.clone()
+    spoiled[:, :24] = 7.0
+    weights = torch.ones(pictures.images.shape[:3])
+    weights[:, :24] = 0
+    one = begin(replace(pictures, images=spoiled, weights=weights), steps=5)
+    other = begin(replace(pictures, weights=weights), steps=5)
+    assert run(one, 3) == run(other, 3)
+    assert torch.equal(one.mesh.vertices, other.mesh.vertices)
