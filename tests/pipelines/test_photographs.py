@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -6,10 +7,11 @@ import torch
 
 from bozzetto.inverse.config import ReconstructConfig, Stage
 from bozzetto.pipelines import photographs, reconstruct_photographs
+from bozzetto.pipelines.photographs import upright
 from bozzetto.render import render
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import Mesh, load_mesh, torus
-from bozzetto.views import Capture, fibonacci_cameras
+from bozzetto.views import Cameras, Capture, fibonacci_cameras, orbit_cameras
 
 CONFIG = ReconstructConfig(
     hull_resolution=24,
@@ -36,7 +38,9 @@ class Killed(Exception):
     pass
 
 
-def reconstruct_until(run: RunFolder, capture: Capture, last_step: int | None = None) -> dict:
+def reconstruct_until(
+    run: RunFolder, capture: Capture, last_step: int | None = None, pictures: bool = False
+) -> dict:
     """Reconstruct, checkpoint after every step, and break off after one of them."""
     log = RunFolder.log
 
@@ -49,6 +53,8 @@ def reconstruct_until(run: RunFolder, capture: Capture, last_step: int | None = 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(photographs, "CHECKPOINT_SECONDS", -1.0)
         patch.setattr(RunFolder, "log", log_or_die)
+        if not pictures:
+            patch.setattr(photographs, "turntable", lambda *arguments, **options: None)
         return reconstruct_photographs(run, used, CONFIG, held_out, quiet=True)
 
 
@@ -56,7 +62,7 @@ def reconstruct_until(run: RunFolder, capture: Capture, last_step: int | None = 
 def straight(capture, tmp_path_factory) -> tuple[RunFolder, dict]:
     """A run that nobody interrupted, and its figures."""
     run = RunFolder.create(tmp_path_factory.mktemp("straight"), CONFIG)
-    return run, reconstruct_until(run, capture)
+    return run, reconstruct_until(run, capture, pictures=True)
 
 
 def test_a_run_writes_what_it_promises(straight):
@@ -66,7 +72,7 @@ def test_a_run_writes_what_it_promises(straight):
     assert mesh.colors is not None
     assert (mesh.vertices.mean(dim=0) - 5).abs().max() < 0.002  # in the frame of the cameras
     renders = {p.name for p in (run.path / "renders").iterdir()}
-    assert {"turntable.gif", "photos-3.png", "photos-0.png"} <= renders
+    assert renders == {"turntable.webp", "learned.png", "held-out.png"}
     assert [line["step"] for line in run.metrics()] == list(range(1, 9))
     assert figures["held_out"]["silhouette_iou"][0] > 0.8
 
@@ -84,10 +90,31 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path, capture, straight, la
     assert [line["step"] for line in resumed.metrics()] == list(range(1, 9))
 
 
-def test_known_light_stays(tmp_path, capture):
+def test_known_light_stays(tmp_path, capture, monkeypatch):
+    monkeypatch.setattr(photographs, "turntable", lambda *arguments, **options: None)
     light = torch.zeros(9, 3)
     light[0], light[2] = 2.0, 0.6
     run = RunFolder.create(tmp_path / "a", CONFIG)
     quick = replace(CONFIG, stages=CONFIG.stages[:1])
     reconstruct_photographs(run, capture, quick, light=light, quiet=True)
     assert np.array_equal(np.load(run.path / "light.npy"), light.numpy())
+
+
+@pytest.mark.parametrize("up", [(0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (0.6, 0.0, 0.8)])
+def test_up_is_found(up):
+    cameras = orbit_cameras(12, 0.3, up=up)
+    assert upright(cameras).tolist() == pytest.approx(up, abs=1e-6)
+
+
+def test_up_is_found_when_pictures_are_turned():
+    """A ring of which the smaller part is upside down, and one of pictures lying on their sides."""
+    cameras = orbit_cameras(12, 0.0)
+    for turned, angle in ((5, math.pi), (12, math.pi / 2)):
+        roll = torch.eye(4, dtype=torch.float64)
+        roll[:2, :2] = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+        T = cameras.T_cam_world.clone()
+        T[:turned] = roll @ T[:turned]
+        found = upright(Cameras(T, cameras.K, cameras.width, cameras.height))
+        assert abs(float(found[2])) == pytest.approx(1, abs=1e-6)
+        if angle == math.pi:
+            assert float(found[2]) > 0

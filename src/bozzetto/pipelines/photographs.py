@@ -14,14 +14,13 @@ from ..inverse.config import ReconstructConfig
 from ..inverse.optimize import Optimization
 from ..inverse.reconstruct import Reconstruction, reconstruct
 from ..metrics import mesh_report, photometric_error, silhouette_iou
-from ..render import render
+from ..render import comparison_sheet, render, turntable
 from ..runs import Progress, RunFolder
-from ..shapes import linear_to_srgb, save_mesh
-from ..views import Capture, save_image
-from .pictures import comparison_sheet, save_animation, turntable
+from ..shapes import save_mesh
+from ..views import Cameras, Capture
 
 CHECKPOINT_SECONDS = 20.0
-SHEETS = 4  # of views that were learned from; held-out views get one each
+SHEET_ROWS = 4  # of views that were learned from
 
 
 def reconstruct_photographs(
@@ -36,7 +35,8 @@ def reconstruct_photographs(
     """Reconstruct a capture into a run folder, continuing from its checkpoint if it has one.
 
     Writes `mesh.ply` and `mesh.glb` (with colours), `start.ply`, `light.npy` (its coefficients),
-    `renders/<view>.png` (photo, render, difference) and `renders/turntable.gif`.
+    `renders/learned.png` and `renders/held-out.png` (photograph, render, difference) and
+    `renders/turntable.webp`.
 
     Args:
         run: Where results go.
@@ -66,12 +66,15 @@ def reconstruct_photographs(
         save_mesh(result.start, run.file("start.ply"))
         _save_light(run, result)
         figures = {"mesh": asdict(mesh_report(result.mesh))}
+        few = torch.linspace(0, len(capture) - 1, min(SHEET_ROWS, len(capture))).round().long()
+        exposures = result.light.exposure(few.to(device)).detach()
+        figures["learned"] = _compare(run, "learned", capture.subset(few.tolist()), result, exposures)
         if held_out is not None and len(held_out):
-            figures["held_out"] = _compare(run, held_out, result)
-        few = torch.linspace(0, len(capture) - 1, min(SHEETS, len(capture))).round().int().tolist()
-        figures["learned"] = _compare(run, capture.subset(few), result)
-        frames = turntable(result.mesh, capture.cameras, result.light.coefficients.detach())
-        save_animation(run.file("renders/turntable.gif"), frames)
+            alike = torch.ones(len(held_out))  # the geometric mean of all exposures
+            figures["held_out"] = _compare(run, "held-out", held_out, result, alike)
+        front = -capture.cameras.forward[0].cpu()
+        path = run.file("renders/turntable.webp")
+        turntable(result.mesh, path, up=upright(capture.cameras).tolist(), front=front.tolist())
     return figures
 
 
@@ -106,18 +109,35 @@ def _save_light(run: RunFolder, result: Reconstruction) -> None:
     write_bytes(run.file("light.npy"), buffer.getvalue())
 
 
-def _compare(run: RunFolder, capture: Capture, result: Reconstruction) -> dict:
-    """Sheets and figures of some views."""
+def _compare(
+    run: RunFolder, name: str, capture: Capture, result: Reconstruction, exposures: Float[Tensor, "N"]
+) -> dict:
+    """A sheet of photographs beside renders, and figures per view."""
     light = result.light.coefficients.detach().cpu()
     pictures = render(result.mesh, capture.cameras, light)
+    colors, coverage = pictures[..., :3] * exposures.cpu()[:, None, None, None], pictures[..., 3]
     photos = capture.foreground()
-    for name, photo, picture in zip(capture.names, photos, pictures, strict=True):
-        sheet = comparison_sheet(photo, picture[..., :3])
-        save_image(run.file(f"renders/{name.replace('/', '-').rsplit('.', 1)[0]}.png"), linear_to_srgb(sheet))
-    masks = capture.masks if capture.masks is not None else torch.zeros_like(pictures[..., 3])
-    seen = (pictures[..., 3] > 0.5) & (masks > 0.5) & capture.known
+    comparison_sheet(photos, colors, run.file(f"renders/{name}.png"), capture.names)
+    masks = torch.zeros_like(coverage) if capture.masks is None else capture.masks
+    seen = (coverage > 0.5) & (masks > 0.5) & capture.known
     return {
         "views": list(capture.names),
-        "silhouette_iou": silhouette_iou(pictures[..., 3], masks, capture.known).tolist(),
-        "photometric_error": photometric_error(pictures[..., :3], photos, seen).tolist(),
+        "silhouette_iou": silhouette_iou(coverage, masks, capture.known).tolist(),
+        "photometric_error": photometric_error(colors, photos, seen).tolist(),
     }
+
+
+def upright(cameras: Cameras) -> Float[Tensor, "3"]:
+    """World direction that points upwards in most pictures.
+
+    Photographs may be turned in the image plane, some of them upside down. Then the direction about which
+    the cameras stand in a ring is taken: the normal of the plane in which their viewing directions vary.
+    """
+    ups = -cameras.T_cam_world[:, 1, :3].cpu()
+    mean = ups.mean(dim=0)
+    if float(mean.norm()) > 0.5:
+        return mean / mean.norm()
+    spread = cameras.forward.cpu() - cameras.forward.cpu().mean(dim=0)
+    axis = torch.linalg.eigh(spread.T @ spread)[1][:, 0]  # eigenvalues ascend
+    # Of the two directions along the axis, the one that more pictures show as up.
+    return axis if int(((ups @ axis) > 0).sum()) * 2 >= len(ups) else -axis
