@@ -25,7 +25,7 @@ _loaded: set[wp.Module] = set()
 
 @cache
 def _initialised() -> bool:
-    with nullcontext() if torch.cuda.is_available() else _no_stderr():
+    with _loading, nullcontext() if torch.cuda.is_available() else _no_stderr():
         wp.init()
     return True
 
@@ -115,6 +115,7 @@ def launch(
 
 def pack(struct: Any, **fields: Any) -> Any:
     """Fill a Warp struct, arguments that several kernels share; tensors are handed over in place."""
+    _initialised()
     packed = struct()
     for name, value in fields.items():
         if isinstance(value, torch.Tensor):

@@ -5,3 +5,6 @@ from .mesh_quality import mesh_report as mesh_report
 from .surface import SurfaceDistance as SurfaceDistance
 from .surface import surface_distance as surface_distance
 from .surface import vertex_rms as vertex_rms
+from .image import photometric_error as photometric_error
+from .image import psnr as psnr
+from .image import silhouette_iou as silhouette_iou

@@ -1,5 +1,6 @@
 """Cameras: where a picture was taken from and how the world lands on its pixels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -74,6 +75,51 @@ class Cameras:
         pixels = torch.einsum("nij,npj->npi", self.K[:, :2, :2], plane) + self.K[:, None, :2, 2]
         return torch.cat([pixels, depth], dim=-1)
 
+    def unproject(self, pixels: Float[Tensor, "N P 3"]) -> Float[Tensor, "N P 3"]:
+        """World points of pixel coordinates and depths (u, v, z) in every camera: undoes `project`."""
+        pixels = pixels.to(self.T_cam_world)
+        offset = pixels[..., :2] - self.K[:, None, :2, 2]
+        plane = torch.einsum("nij,npj->npi", torch.linalg.inv(self.K[:, :2, :2]), offset)
+        depth = pixels[..., 2:]
+        local = torch.cat([plane if self.orthographic else plane * depth, depth], dim=-1)
+        rotation, translation = self.T_cam_world[:, :3, :3], self.T_cam_world[:, :3, 3]
+        return torch.einsum("nij,npi->npj", rotation, local - translation[:, None])
+
+    def rays(self) -> tuple[Float[Tensor, "N H W 3"], Float[Tensor, "N H W 3"]]:
+        """Origins and unit directions, in the world, of the rays through all pixel centres.
+
+        Perspective rays start at the camera, orthographic ones on its plane z = 0.
+        """
+        u = torch.arange(self.width, dtype=torch.float64, device=self.K.device) + 0.5
+        v = torch.arange(self.height, dtype=torch.float64, device=self.K.device) + 0.5
+        centers = torch.stack(torch.meshgrid(u, v, indexing="xy"), dim=-1).reshape(1, -1, 2)
+        depth = torch.ones_like(centers[..., :1])
+        ahead = self.unproject(torch.cat([centers, depth], dim=-1).expand(len(self), -1, -1))
+        shape = (len(self), self.height, self.width, 3)
+        if self.orthographic:
+            direction = self.forward[:, None].expand_as(ahead)
+            return (ahead - direction).reshape(shape), direction.reshape(shape)
+        origin = self.centers[:, None].expand_as(ahead)
+        return origin.reshape(shape), torch.nn.functional.normalize(ahead - origin, dim=-1).reshape(shape)
+
+    def check(self, names: Sequence[str] | None = None) -> "Cameras":
+        """Return the cameras themselves if every one of them can be used.
+
+        Args:
+            names: What the message calls the views, for instance their file names.
+
+        Raises:
+            InputError: There are none, or a view has NaN, a pose that is no rigid motion, or singular
+                intrinsics; the message names the first such view.
+        """
+        if len(self) == 0:
+            raise InputError("there are no cameras; a capture needs at least one view with a camera")
+        names = names or [f"view {i}" for i in range(len(self))]
+        for name, pose, K in zip(names, self.T_cam_world.cpu(), self.K.cpu(), strict=True):
+            _check_pose(name, pose)
+            _check_intrinsics(name, K)
+        return self
+
     def resized(self, width: int, height: int) -> "Cameras":
         """The same cameras on a pixel grid of another size (the picture is stretched to it)."""
         scale = torch.tensor([width / self.width, height / self.height, 1.0]).to(self.K)
@@ -82,3 +128,35 @@ class Cameras:
     def to(self, device: torch.device | str) -> "Cameras":
         """The cameras on another device."""
         return replace(self, T_cam_world=self.T_cam_world.to(device), K=self.K.to(device))
+
+
+def _check_pose(name: str, T_cam_world: Float[Tensor, "4 4"]) -> None:
+    if not bool(torch.isfinite(T_cam_world).all()):
+        raise InputError(f"the camera of {name} has NaN or infinite numbers in its pose; calibrate it again")
+    rotation, last = T_cam_world[:3, :3], T_cam_world[3]
+    error = float((rotation @ rotation.T - torch.eye(3).to(rotation)).abs().max())
+    if error > 1e-3:
+        raise InputError(
+            f"the pose of {name} is not a rotation and a shift: R R^T differs from the identity by {error:.2g}; "
+            "remove scale and shear from the matrix"
+        )
+    if float(torch.linalg.det(rotation)) < 0 or not torch.equal(last, last.new_tensor([0.0, 0, 0, 1])):
+        raise InputError(
+            f"the pose of {name} is mirrored or its last row is not 0 0 0 1; "
+            "give a right-handed rigid transform"
+        )
+
+
+def _check_intrinsics(name: str, K: Float[Tensor, "3 3"]) -> None:
+    scale = float(K[:2, :2].abs().max())
+    determinant = float(K[0, 0] * K[1, 1] - K[0, 1] * K[1, 0])
+    finite = bool(torch.isfinite(K).all())
+    if (
+        not finite
+        or not abs(determinant) > 1e-9 * scale**2
+        or not torch.equal(K[2], K.new_tensor([0.0, 0, 1]))
+    ):
+        raise InputError(
+            f"the intrinsics of {name} are singular or not finite: {K.tolist()}; "
+            "expected non-zero focal lengths in pixels and 0 0 1 as last row"
+        )

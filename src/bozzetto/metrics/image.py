@@ -1,0 +1,69 @@
+"""Figures for pictures and silhouettes: PSNR, photometric error, intersection over union."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..shapes import linear_to_srgb
+
+
+def psnr(
+    prediction: Float[Tensor, "*batch H W C"],
+    target: Float[Tensor, "*batch H W C"],
+    known: Bool[Tensor, "*batch H W"] | None = None,
+    peak: float = 1.0,
+) -> float:
+    """Peak signal-to-noise ratio 10 log10(peak^2 / mean squared error) in decibels; infinite if equal.
+
+    Args:
+        prediction: Picture or pictures; one error is taken over all of them.
+        target: What they should be, same range.
+        known: Pixels that count; None counts all.
+        peak: Largest value that the pictures can hold.
+    """
+    squares = (prediction.double() - target.double()) ** 2
+    error = squares.mean() if known is None else squares[known].mean()
+    return float(10 * torch.log10(peak**2 / error))
+
+
+def silhouette_iou(
+    prediction: Float[Tensor, "N H W"],
+    target: Float[Tensor, "N H W"],
+    known: Bool[Tensor, "N H W"] | None = None,
+) -> Float[Tensor, "N"]:
+    """Intersection over union of silhouettes, one figure per view.
+
+    A pixel belongs to a silhouette when its coverage is above one half. Two empty silhouettes agree: 1.
+
+    Args:
+        prediction: Coverage in [0, 1].
+        target: Coverage in [0, 1].
+        known: Pixels that count; None counts all.
+    """
+    a, b = prediction > 0.5, target > 0.5
+    counts = torch.ones_like(a) if known is None else known
+    both = (a & b & counts).sum(dim=(1, 2)).float()
+    either = ((a | b) & counts).sum(dim=(1, 2)).float()
+    return torch.where(either > 0, both / either.clamp(min=1), 1.0)
+
+
+def photometric_error(
+    prediction: Float[Tensor, "N H W 3"],
+    target: Float[Tensor, "N H W 3"],
+    counts: Bool[Tensor, "N H W"] | None = None,
+    encoding: str = "srgb",
+) -> Float[Tensor, "N"]:
+    """Mean absolute difference of colours, one figure per view.
+
+    Args:
+        prediction: Linear RGB.
+        target: Linear RGB.
+        counts: Pixels that count, for instance those inside both silhouettes and known; None counts all.
+            A view without such pixels gets NaN.
+        encoding: `srgb` compares encoded values, in which equal steps look about equal; `linear` light.
+    """
+    if encoding == "srgb":
+        prediction, target = linear_to_srgb(prediction.clamp(0, 1)), linear_to_srgb(target.clamp(0, 1))
+    difference = (prediction - target).abs().mean(dim=-1)
+    weight = torch.ones_like(difference) if counts is None else counts.to(difference)
+    return (difference * weight).sum(dim=(1, 2)) / weight.sum(dim=(1, 2))

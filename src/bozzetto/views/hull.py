@@ -1,0 +1,201 @@
+"""Visual hull: the largest shape that looks like all the silhouettes (Laurentini 1994)."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..errors import InputError
+from ..geometry import connected_components, drop_unused_vertices, isosurface
+from ..shapes import Mesh
+from .camera import Cameras
+from .capture import Capture
+from .silhouettes import Silhouettes, carve, classify, prepare_silhouettes
+
+BLOCK = 8
+"""Samples along the side of a block of the hull's grid that is carved, filled or refined as one."""
+
+
+def visual_hull(
+    cameras: Cameras,
+    masks: Float[Tensor, "N H W"],
+    known: Bool[Tensor, "N H W"] | None = None,
+    resolution: int = 128,
+    tolerance: int = 0,
+    min_views: int | None = None,
+) -> Mesh:
+    """A watertight mesh of the visual hull, in one piece.
+
+    Space is carved softly: its value at a point is the smallest depth inside any silhouette, from distance
+    transforms of the soft masks, so the surface is smooth below the size of a cell. Only cells near the
+    surface are evaluated at full resolution.
+
+    Args:
+        cameras: The views.
+        masks: Coverage in [0, 1].
+        known: Pixels that count; the others, and what lies outside the pictures, never carve.
+        resolution: Cells of the grid along the longest side of the object.
+        tolerance: So many views (0 or 1) may be wrong: space is carved only where more views say so.
+        min_views: Points in the frame of fewer views are outside; by default half of the views.
+
+    Returns:
+        The largest connected piece; faces counter-clockwise seen from outside; frame of the cameras.
+
+    Raises:
+        InputError: The masks leave nothing (the message names the views that disagree), or a camera is
+            inside the object.
+    """
+    silhouettes = prepare_silhouettes(cameras, masks, known_or_all(masks, known))
+    least = min_views_or_half(cameras, min_views)
+    bounds = bounds_of(silhouettes, least, tolerance)
+    local = silhouettes.moved(bounds.mean(dim=0))
+    _check_cameras_outside(local, least)
+    values, half = carved_grid(local, bounds[1] - bounds[0], resolution, least, tolerance)
+    middle = bounds.mean(dim=0)
+    surface = isosurface(-values, -half, half, close=True)
+    mesh = largest_piece(surface)
+    return mesh.with_vertices((mesh.vertices.double() + middle.to(mesh.vertices.device)).float())
+
+
+def object_bounds(
+    cameras: Cameras,
+    masks: Float[Tensor, "N H W"],
+    known: Bool[Tensor, "N H W"] | None = None,
+    tolerance: int = 0,
+    min_views: int | None = None,
+) -> Float[Tensor, "2 3"]:
+    """Low and high corner (float64, world) of a box around the visual hull, at most some percent too large.
+
+    The arguments and errors are those of `visual_hull`.
+    """
+    silhouettes = prepare_silhouettes(cameras, masks, known_or_all(masks, known))
+    return bounds_of(silhouettes, min_views_or_half(cameras, min_views), tolerance)
+
+
+def known_or_all(masks: Float[Tensor, "N H W"], known: Bool[Tensor, "N H W"] | None) -> Bool[Tensor, "N H W"]:
+    """`known`, or that every pixel is."""
+    return torch.ones_like(masks, dtype=torch.bool) if known is None else known
+
+
+def min_views_or_half(cameras: Cameras, min_views: int | None) -> int:
+    """`min_views`, or half of the views, at least 2."""
+    return min(len(cameras), max(2, math.ceil(len(cameras) / 2))) if min_views is None else min_views
+
+
+def bounds_of(silhouettes: Silhouettes, min_views: int, tolerance: int) -> Float[Tensor, "2 3"]:
+    """`object_bounds` of prepared silhouettes: an octree over all space that the cameras may see.
+
+    Raises:
+        InputError: Nothing is left.
+    """
+    center, half = _seen_space(silhouettes)
+    local = silhouettes.moved(center)
+    cells = torch.zeros(1, 3, device=silhouettes.distance.device)
+    corners = torch.tensor([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]).to(cells)
+    while True:
+        half = half / 2
+        cells = (cells[:, None] + half * corners).reshape(-1, 3)
+        cells = cells[classify(local, cells, half * math.sqrt(3), min_views, tolerance) >= 0]
+        if len(cells) == 0:
+            raise InputError(_disagreement(local, center, min_views))
+        low, high = cells.amin(dim=0) - half, cells.amax(dim=0) + half
+        if half * 2 * 64 < float((high - low).amax()) or len(cells) > 200_000:
+            return torch.stack([low, high]).double().cpu() + center
+
+
+def _seen_space(silhouettes: Silhouettes) -> tuple[Float[Tensor, "3"], float]:
+    """Centre and half the side of a cube that the object cannot leave."""
+    cameras = silhouettes.cameras.to("cpu")
+    middle = torch.tensor([cameras.width / 2, cameras.height / 2, 1.0], dtype=torch.float64).expand(
+        len(cameras), 1, 3
+    )
+    ahead = cameras.unproject(middle)[:, 0]
+    if cameras.orthographic:
+        points, directions = ahead, cameras.forward
+        inverse = torch.linalg.inv(cameras.K[:, :2, :2])
+        sides = torch.tensor([cameras.width, cameras.height], dtype=torch.float64)
+        reach = float(torch.einsum("nij,j->ni", inverse.abs(), sides).amax())
+    else:
+        points = cameras.centers
+        directions = torch.nn.functional.normalize(ahead - points, dim=1)
+        reach = 0.0
+    # The point nearest to all viewing axes; the small term keeps it near the cameras if the axes are parallel.
+    off_axis = torch.eye(3, dtype=torch.float64) - directions[:, :, None] * directions[:, None, :]
+    start = points.mean(dim=0)
+    pull = 1e-6 * torch.eye(3, dtype=torch.float64)
+    away = torch.einsum("nij,nj->i", off_axis, points - start)
+    center = start + torch.linalg.solve(off_axis.sum(dim=0) + pull, away)
+    if not cameras.orthographic:
+        reach = float(torch.linalg.vector_norm(points - center, dim=1).amax()) or 1.0
+    return center, 2 * reach
+
+
+def carved_grid(
+    silhouettes: Silhouettes, extent: Float[Tensor, "3"], resolution: int, min_views: int, tolerance: int
+) -> tuple[Float[Tensor, "X Y Z"], Float[Tensor, "3"]]:
+    """Carving values on a grid around the origin of `silhouettes`, positive inside the hull.
+
+    Args:
+        silhouettes: The views.
+        extent: Sides of the box that the grid must cover.
+        resolution: Cells along its longest side.
+        min_views: See `visual_hull`.
+        tolerance: See `visual_hull`.
+
+    Returns:
+        The samples and half the sides of the box that they span.
+    """
+    device = silhouettes.distance.device
+    cell = float(extent.max()) / resolution
+    blocks = torch.ceil((extent / cell + 1) / BLOCK).long().clamp(min=1)
+    half = (blocks * BLOCK - 1) * (cell / 2)
+    index = torch.stack(torch.meshgrid(*[torch.arange(int(b)) for b in blocks], indexing="ij"), dim=-1)
+    corner = index.reshape(-1, 3).to(device) * (BLOCK * cell) - half.to(device).float()
+    radius = (BLOCK - 1) / 2 * cell
+    found = classify(silhouettes, corner + radius, radius * math.sqrt(3), min_views, tolerance)
+    values = (found * cell).float()[:, None].expand(-1, BLOCK**3).clone()
+    mixed = torch.nonzero(found == 0)[:, 0]
+    steps = torch.arange(BLOCK, device=device) * cell
+    offsets = torch.stack(torch.meshgrid(steps, steps, steps, indexing="ij"), dim=-1).reshape(-1, 3)
+    for part in mixed.split(4096):
+        points = (corner[part, None] + offsets).reshape(-1, 3)
+        depth, views = carve(silhouettes, points)
+        value = depth[:, min(tolerance, 1)]
+        value = torch.where(views[:, 1] >= min_views, value, value.clamp(max=-cell))
+        values[part] = value.clamp(-cell, cell).reshape(len(part), -1)
+    x, y, z = blocks.tolist()
+    grid = values.reshape(x, y, z, BLOCK, BLOCK, BLOCK).permute(0, 3, 1, 4, 2, 5)
+    return grid.reshape(x * BLOCK, y * BLOCK, z * BLOCK), half
+
+
+def largest_piece(mesh: Mesh) -> Mesh:
+    """The connected component of the mesh that encloses the largest volume."""
+    labels = connected_components(mesh.faces, len(mesh.vertices))[mesh.faces[:, 0]]
+    a, b, c = (mesh.corners().double() - mesh.bounds.double().mean(dim=0)).unbind(dim=1)
+    signed = (a * torch.linalg.cross(b, c)).sum(dim=1) / 6
+    volumes = torch.zeros(int(labels.max()) + 1, dtype=torch.float64, device=signed.device)
+    keep = labels == volumes.index_add(0, labels, signed).argmax()
+    return drop_unused_vertices(Mesh(mesh.vertices, mesh.faces[keep]))[0]
+
+
+def _check_cameras_outside(silhouettes: Silhouettes, min_views: int) -> None:
+    if silhouettes.cameras.orthographic:
+        return
+    centers = silhouettes.cameras.centers
+    for i in range(len(silhouettes)):
+        depth, views = carve(silhouettes, centers[i : i + 1], exclude=i)
+        if float(depth[0, 0]) > 0 and int(views[0, 1]) >= min(min_views, len(silhouettes) - 1):
+            raise InputError(
+                f"the camera of view {i} stands inside the object that the other views see; "
+                "check its pose and the masks"
+            )
+
+
+def _disagreement(silhouettes: Silhouettes, center: Tensor, min_views: int) -> str:
+    return "no point of space is inside all masks, so cameras and images do not match"
+
+
+def hull_of(capture: Capture, resolution: int = 128) -> Mesh:
+    """`visual_hull` of a capture."""
+    return visual_hull(capture.cameras, capture.foreground()[..., 0], capture.known, resolution)

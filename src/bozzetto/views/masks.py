@@ -1,0 +1,203 @@
+"""Masks made from a plain background: any colour, uneven, with shadows on the object as dark as what is behind."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from ..errors import InputError
+from .capture import Capture
+from .consistency import blamed_pixels, compare_masks
+from .images import linear_to_srgb
+
+DEEP = 1 / 3
+"""Pixels that differ from the background by less than this share of the threshold are surely background."""
+CROSS = ndimage.generate_binary_structure(2, 1)
+
+
+def auto_masks(capture: Capture) -> Capture:
+    """The capture with masks, found from how pixels differ from the colour along the image border.
+
+    1. One threshold for all views on the difference from each view's border colour: the geometric mean of
+       Otsu's thresholds of the differences and of their square roots (dark parts of the object pull the
+       first too high, uneven background the second too low). The largest connected piece is the object.
+    2. A hole in it is background if it is as dark as the border and not tiny, otherwise uncertain.
+    3. The views check each other through their visual hull: an uncertain hole that is covered by the hull
+       of the other views is a shadow and filled; a piece of object that several views carve away is
+       removed; background where this view alone contradicts pieces of object in other views is unknown.
+    4. Soft edges: coverage is where a pixel lies between the colours of object and background beside it, in
+       linear light.
+
+    Raises:
+        InputError: A view has no object that stands out from its border; the message names it.
+    """
+    difference, known = _differences(capture), capture.known.cpu().numpy()
+    threshold = _threshold(difference[known])
+    first = [
+        _segment(d, k, threshold, name) for d, k, name in zip(difference, known, capture.names, strict=True)
+    ]
+    inside = np.stack([s.inside for s in first])
+    capture, notes = _agree(capture, inside, np.stack([s.uncertain for s in first]))
+    assert capture.masks is not None
+    inside = capture.masks.cpu().numpy() > 0.5
+    background = _border_colors(capture.images.cpu().numpy(), known)
+    soft = [matte(i.cpu().numpy(), m, b) for i, m, b in zip(capture.images, inside, background, strict=True)]
+    return replace(
+        capture,
+        masks=torch.from_numpy(np.stack(soft)).to(capture.images),
+        background=torch.from_numpy(background).to(capture.images),
+        notes=(*capture.notes, *notes),
+    )
+
+
+@dataclass(frozen=True)
+class _Segment:
+    inside: Bool[np.ndarray, "H W"]
+    uncertain: Bool[np.ndarray, "H W"]
+
+
+def _border_colors(
+    images: Float[np.ndarray, "N H W 3"], known: Bool[np.ndarray, "N H W"]
+) -> Float[np.ndarray, "N 3"]:
+    """Median colour of the known pixels along the image border, one per view."""
+    height, width = known.shape[1:]
+    rim = np.ones((height, width), dtype=bool)
+    depth = max(2, min(height, width) // 60)
+    rim[depth : height - depth, depth : width - depth] = False
+    chosen = [i[rim & k] if (rim & k).any() else i.reshape(-1, 3) for i, k in zip(images, known, strict=True)]
+    return np.stack([np.median(c, axis=0) for c in chosen]).astype(np.float32)
+
+
+def _differences(capture: Capture) -> Float[np.ndarray, "N H W"]:
+    """Mean absolute difference of the three sRGB-encoded channels from the border colour."""
+    encoded = linear_to_srgb(capture.images.clamp(0, 1)).cpu().numpy()
+    border = _border_colors(encoded, capture.known.cpu().numpy())
+    return np.abs(encoded - border[:, None, None]).mean(axis=-1)
+
+
+def _threshold(differences: Float[np.ndarray, "P"]) -> float:
+    if float(np.ptp(differences)) < 1e-3:
+        raise InputError(
+            "the photographs are of one colour all over; masks cannot be made, give a masks folder"
+        )
+    sample = differences[:: max(1, len(differences) // 2_000_000)]
+    return math.sqrt(float(threshold_otsu(sample)) * float(threshold_otsu(np.sqrt(sample))) ** 2)
+
+
+def _segment(
+    difference: Float[np.ndarray, "H W"], known: Bool[np.ndarray, "H W"], threshold: float, name: str
+) -> _Segment:
+    smooth = ndimage.gaussian_filter(difference, 0.7)
+    candidates = (smooth > threshold) & known
+    labels, count = ndimage.label(candidates)
+    if count == 0:
+        raise InputError(
+            f"no object stands out from the background of {name}; give a masks folder or leave this view out"
+        )
+    weights = ndimage.sum_labels(difference, labels, np.arange(count + 1))
+    weights[0] = 0
+    inside = labels == int(weights.argmax())
+    deep = smooth < DEEP * threshold
+    closed = ndimage.binary_closing(np.pad(inside, 4, mode="edge"), CROSS, iterations=3)[4:-4, 4:-4]
+    inside = inside | (closed & ~deep & known)
+    holes, count = ndimage.label(ndimage.binary_fill_holes(inside) & ~inside)
+    uncertain = np.zeros_like(inside)
+    if count:
+        index = np.arange(1, count + 1)
+        sizes = ndimage.sum_labels(np.ones_like(difference), holes, index)
+        tiny = sizes < 2e-4 * inside.sum()
+        shaded = ndimage.median(smooth, holes, index) > DEEP * threshold
+        inside = inside | np.isin(holes, index[tiny])
+        uncertain = np.isin(holes, index[shaded & ~tiny])
+    return _Segment(inside, uncertain)
+
+
+def _agree(
+    capture: Capture, inside: Bool[np.ndarray, "N H W"], uncertain: Bool[np.ndarray, "N H W"]
+) -> tuple[Capture, list[str]]:
+    """Step 3 of `auto_masks`: binary masks that the views agree on, and what was changed."""
+    inside, known = inside.copy(), capture.known.cpu().numpy()
+    notes = []
+
+    def current(hidden: Bool[np.ndarray, "N H W"]) -> Capture:
+        masks = torch.from_numpy(inside).to(capture.images)
+        return replace(capture, masks=masks, known=torch.from_numpy(known & ~hidden).to(capture.known.device))
+
+    if len(capture) < 3:
+        return current(np.zeros_like(uncertain)), [
+            "fewer than 3 views: the masks could not be checked against each other"
+        ]
+    try:
+        result = compare_masks(current(uncertain))
+        covered = result.hull_of_others.cpu().numpy()
+        for i in range(len(capture)):
+            inside[i] |= _mostly(uncertain[i], covered[i], 0.9)
+        result = compare_masks(current(np.zeros_like(uncertain)))
+        stray = result.stray.cpu().numpy()
+        inside &= ~stray
+        blamed = blamed_pixels(current(np.zeros_like(uncertain)), result).cpu().numpy() & ~inside
+    except InputError as error:
+        return current(np.zeros_like(uncertain)), [
+            f"the masks could not be checked against each other: {error}"
+        ]
+    for name, a, b in zip(capture.names, stray, blamed, strict=True):
+        if a.any():
+            notes.append(
+                f"{name}: {int(a.sum())} pixels beside the object were removed, several views see past them"
+            )
+        if b.any():
+            notes.append(
+                f"{name}: {int(b.sum())} dark pixels are taken as unknown, other views see the object there"
+            )
+    return current(blamed), notes
+
+
+def _mostly(
+    regions: Bool[np.ndarray, "H W"], covered: Bool[np.ndarray, "H W"], share: float
+) -> Bool[np.ndarray, "H W"]:
+    """The connected regions of which at least this share is covered."""
+    labels, count = ndimage.label(regions)
+    if not count:
+        return regions
+    index = np.arange(1, count + 1)
+    return np.isin(labels, index[ndimage.mean(covered, labels, index) >= share])
+
+
+def matte(
+    image: Float[np.ndarray, "H W 3"],
+    inside: Bool[np.ndarray, "H W"],
+    background: Float[np.ndarray, "3"],
+    reach: int = 3,
+) -> Float[np.ndarray, "H W"]:
+    """Soft coverage along the border of a binary mask.
+
+    Within `reach` pixels of the border a pixel's coverage is its place between the mean colour of the object
+    and that of the background nearby, both taken further away from the border. Where the two do not differ
+    enough to tell, the binary mask stays.
+    """
+    object_core = ndimage.binary_erosion(inside, CROSS, iterations=reach - 1, border_value=1)
+    behind_core = ndimage.binary_erosion(~inside, CROSS, iterations=reach - 1, border_value=1)
+    band = ~object_core & ~behind_core
+    object_color, object_near = _local_mean(image, object_core, reach + 1)
+    behind_color, behind_near = _local_mean(image, behind_core, reach + 1)
+    behind_color = np.where(behind_near[..., None], behind_color, background)
+    axis = object_color - behind_color
+    length = (axis**2).sum(axis=-1)
+    place = ((image - behind_color) * axis).sum(axis=-1) / np.maximum(length, 1e-12)
+    clear = band & object_near & (length > 0.02**2)
+    return np.where(clear, place.clip(0, 1), inside).astype(np.float32)
+
+
+def _local_mean(
+    image: Float[np.ndarray, "H W 3"], chosen: Bool[np.ndarray, "H W"], reach: int
+) -> tuple[Float[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
+    """Mean colour of the chosen pixels in a window around each pixel, and whether there are any."""
+    size = 2 * reach + 1
+    weight = ndimage.uniform_filter(chosen.astype(np.float64), size)
+    total = ndimage.uniform_filter(image.astype(np.float64) * chosen[..., None], (size, size, 1))
+    near = weight > 0.5 / size**2
+    return total / np.maximum(weight, 1e-9)[..., None], near

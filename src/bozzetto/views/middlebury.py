@@ -1,0 +1,78 @@
+"""Camera files of the Middlebury multi-view stereo sets, `*_par.txt`."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ..errors import InputError
+from ..files import write_text
+from .camera import Cameras
+from .formats import View, read_text, unique_names
+
+
+def read_middlebury(path: Path) -> list[View]:
+    """Views of a `*_par.txt` file.
+
+    The first line is the number of images; each other line holds the image's name, K and R row by row, and
+    t: world to camera, OpenCV axes, the pixel is K (R X + t). The format does not say whether (0, 0) is the
+    centre or the corner of the first pixel; see `PIXEL_OFFSET`.
+
+    Raises:
+        InputError: The number of lines, the fields or the numbers are not as expected.
+    """
+    lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
+    if not lines or len(lines[0]) != 1 or not lines[0][0].isdigit():
+        raise InputError(
+            f"{path} does not begin with the number of images; is it a Middlebury _par.txt file?"
+        )
+    if int(lines[0][0]) != len(lines) - 1:
+        raise InputError(
+            f"{path} announces {lines[0][0]} images but lists cameras for {len(lines) - 1}; mend the file"
+        )
+    images = [path.parent / fields[0] for fields in lines[1:]]
+    names = unique_names(images, path)
+    return [_view(path, *row) for row in zip(names, images, lines[1:], strict=True)]
+
+
+PIXEL_OFFSET = 0.5
+"""Added to cx and cy on reading: the pixel coordinates of these files are taken to be centres of pixels."""
+
+
+def _view(path: Path, name: str, image: Path, fields: list[str]) -> View:
+    try:
+        numbers = torch.tensor([float(f) for f in fields[1:]], dtype=torch.float64)
+    except ValueError as error:
+        raise InputError(f"{path}: the line of {name} holds something that is no number: {error}") from None
+    if len(numbers) != 21:
+        raise InputError(f"{path}: the line of {name} has {len(numbers)} numbers, expected 21 (K, R, t)")
+    K = numbers[:9].reshape(3, 3).clone()
+    K[:2, 2] += PIXEL_OFFSET * K[2, 2]
+    T_cam_world = torch.eye(4, dtype=torch.float64)
+    T_cam_world[:3, :3] = numbers[9:18].reshape(3, 3)
+    T_cam_world[:3, 3] = numbers[18:]
+    return View(name, image, T_cam_world, K / K[2, 2] if K[2, 2] != 1 else K)
+
+
+def save_middlebury(cameras: Cameras, path: str | os.PathLike, names: Sequence[str]) -> None:
+    """Write perspective cameras as a Middlebury `*_par.txt` file.
+
+    Args:
+        cameras: The cameras.
+        path: Where to; the name should end in `_par.txt` for `load_capture` to find it in its folder.
+        names: Image file names, relative to the folder of `path` and without blanks.
+
+    Raises:
+        InputError: The cameras are orthographic, or a name has blanks.
+    """
+    if cameras.orthographic:
+        raise InputError("the Middlebury format has no orthographic cameras; keep them in Python")
+    lines = [str(len(cameras))]
+    for name, K, T in zip(names, cameras.K.cpu().clone(), cameras.T_cam_world.cpu(), strict=True):
+        if name.split() != [name]:
+            raise InputError(f"the Middlebury format has no blanks in names, got {name!r}; rename the image")
+        K[:2, 2] -= PIXEL_OFFSET
+        numbers = torch.cat([K.flatten(), T[:3, :3].flatten(), T[:3, 3]]).tolist()
+        lines.append(" ".join([name, *(repr(n) for n in numbers)]))
+    write_text(path, "\n".join(lines) + "\n")
