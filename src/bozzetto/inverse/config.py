@@ -14,13 +14,13 @@ class OptimizeConfig:
     steps: int = 500
     """Optimisation steps at most."""
     seconds: float = float("inf")
-    """Wall-clock limit; whichever of the two comes first ends the optimisation."""
+    """Time to spend in steps; whichever of the two comes first ends the optimisation."""
     step_size: float = 1e-2
     """Step size of the vertices at the beginning."""
     final_step_size: float = 0.1
     """Step size at the end as a fraction of the first; it falls exponentially in between."""
     smoothness: float = 19.0
-    """lambda of u = (I + lambda L) x, equations 8 and 9 of Large Steps; 0 optimises the vertices themselves."""
+    """lambda of u = (I + lambda L) x, equations 8 and 9 of Large Steps; 0 optimises the vertices."""
     optimizer: OptimizerName = "adam_uniform"
     """Update rule of the vertices (in u when smoothness > 0)."""
     regularizer: Regularizer = "none"

@@ -58,7 +58,7 @@ def capture_targets(capture: Capture) -> Targets:
 
 
 def synthetic_targets(mesh: Mesh, cameras: Cameras, light: Float[Tensor, "9 3"]) -> Targets:
-    """Targets rendered from a known mesh (white, or in its own colours) under a known light, as in the paper."""
+    """Targets rendered from a known mesh, white or in its own colours, under a known light, as in the paper."""
     with torch.no_grad():
         return Targets(cameras, render(mesh, cameras, light))
 
@@ -81,7 +81,7 @@ def cameras_in_frame(cameras: Cameras, to_frame: Similarity) -> Cameras:
 
 
 def studio_light() -> Float[Tensor, "9 3"]:
-    """A fixed light for synthetic pictures: soft ambient, a warm key, a cool fill and a weak light from below.
+    """A fixed light for synthetic pictures: soft ambient, warm key, cool fill and a weak light from below.
 
     Brightness and hue change in every direction, so that shading tells normals apart, and a white surface
     stays between about 0.1 and 1: nothing is clipped when the pictures are stored.

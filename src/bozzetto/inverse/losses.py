@@ -16,7 +16,7 @@ def image_loss(
     weights: Float[Tensor, "N H W"] | None,
     kind: Literal["l1", "l2"],
 ) -> Float[Tensor, ""]:
-    """Mean over views, pixels and channels of the absolute or squared difference, times the pixel's weight."""
+    """Mean over views, pixels and channels of absolute or squared differences, times the pixels' weights."""
     if kind == "l1":
         return l1_loss(images, targets, weights)
     squared = (images - targets).square()

@@ -47,9 +47,10 @@ class Optimization:
         self.targets, self.config, self.appearance = targets, config, appearance
         self.light = light
         self.steps_done = 0
-        self.started = time.perf_counter()
         self.remeshings = 0
+        begin = time.perf_counter()
         self._begin(start)
+        self.seconds_spent = time.perf_counter() - begin
 
     def _begin(self, mesh: Mesh) -> None:
         """Set up unknowns and fresh optimiser state for a mesh with new connectivity."""
@@ -84,12 +85,11 @@ class Optimization:
 
     @property
     def progress(self) -> float:
-        """Fraction of the budget (steps or seconds, whichever is further) that is spent."""
+        """Fraction of the budget (steps, or seconds inside `step`, whichever is further) that is spent."""
         steps, seconds = self.config.steps, self.config.seconds
-        elapsed = time.perf_counter() - self.started
-        if steps <= self.steps_done or seconds <= elapsed:
+        if steps <= self.steps_done or seconds <= self.seconds_spent:
             return 1.0
-        return max(self.steps_done / steps, elapsed / seconds)
+        return max(self.steps_done / steps, self.seconds_spent / seconds)
 
     def step(self) -> float:
         """Do one step and return the loss before it.
@@ -97,6 +97,7 @@ class Optimization:
         Raises:
             InputError: Loss or vertices are not finite; the message says in which step and view.
         """
+        begin = time.perf_counter()
         if self.steps_done in self.config.remesh_at:
             self._remesh()
         index = self._choose_views()
@@ -113,7 +114,9 @@ class Optimization:
         for optimizer in optimizers:
             optimizer.step()
         self.steps_done += 1
-        return float(loss.detach())
+        value = float(loss.detach())
+        self.seconds_spent += time.perf_counter() - begin
+        return value
 
     def _diagnosis(self, positions: Float[Tensor, "V 3"], index: Tensor) -> str:
         """What is not finite in this step, and in which view."""
@@ -170,6 +173,7 @@ class Optimization:
             "faces": self.faces,
             "latent": self.positions.latent,
             "steps_done": torch.tensor(self.steps_done),
+            "seconds_spent": torch.tensor(self.seconds_spent),
             "remeshings": torch.tensor(self.remeshings),
             "light": self.light.coefficients,
             "log_exposure": self.light.log_exposure,
@@ -193,6 +197,7 @@ class Optimization:
             if self.albedo is not None:
                 self.albedo.latent.copy_(state["albedo"])
         self.steps_done, self.remeshings = int(state["steps_done"]), int(state["remeshings"])
+        self.seconds_spent = float(state["seconds_spent"])
         restore_optimizers([self.optimizer, *self.look_optimizers], state)
 
     def _remesh(self) -> None:
