@@ -87,7 +87,7 @@ class Observer:
 class Curve:
     """PSNR against steps of one run, its time and its last texture."""
 
-    def __init__(self, observer: Observer, every: int = 5) -> None:
+    def __init__(self, observer: Observer, every: int = 10) -> None:
         self.observer, self.every = observer, every
         self.steps: list[int] = []
         self.psnr: list[float] = []
@@ -98,7 +98,7 @@ class Curve:
         if (step + 1) % self.every == 0:
             self.steps.append(step + 1)
             self.psnr.append(self.observer.psnr(texture))
-            self.texture = texture
+            self.texture = texture.detach().clone()
 
     def reaches(self, psnr: float) -> int | None:
         """The first recorded step with at least this PSNR."""
@@ -117,7 +117,7 @@ def preconditioned(observer: Observer, size: int, steps: int) -> Curve:
     curve, fit, started = Curve(observer), TextureFit(size, size), time.perf_counter()
     for step in range(steps):
         fit.update(*observer(step))
-        curve.record(step, fit.texture.clone())
+        curve.record(step, fit.texture)
     curve.seconds = time.perf_counter() - started
     return curve
 
@@ -136,21 +136,21 @@ def descend(
     for step in range(steps):
         texture = preconditioner.from_latent(latent) if preconditioner else latent
         if step:
-            curve.record(step - 1, texture.detach().clone())
+            curve.record(step - 1, texture.detach())
         texels, values = observer(step)
         rule.zero_grad()
         (0.5 * (texture.reshape(-1, 3)[texels] - values).square().sum()).backward()
         rule.step()
     with torch.no_grad():
-        curve.record(steps - 1, preconditioner.from_latent(latent) if preconditioner else latent.clone())
+        curve.record(steps - 1, preconditioner.from_latent(latent) if preconditioner else latent)
     curve.seconds = time.perf_counter() - started
     return curve
 
 
-def compare(target: Tensor, steps: int) -> tuple[dict, dict[str, Curve]]:
-    """All methods on one texture."""
+def compare(target: Tensor, steps: int, step_sizes: list[float]) -> tuple[dict, dict[str, Curve]]:
+    """All methods on one texture, Adam with each of these step sizes."""
     observer, size, third = Observer(target), len(target), steps // 3
-    scan = {s: descend(observer, size, steps, "adam", s) for s in ADAM_STEP_SIZES}
+    scan = {s: descend(observer, size, steps, "adam", s) for s in step_sizes}
     best = max(scan, key=lambda s: scan[s].psnr[-1])
     curves = {
         f"Adam (step size {best:g})": scan[best],
@@ -165,7 +165,7 @@ def compare(target: Tensor, steps: int) -> tuple[dict, dict[str, Curve]]:
     reached = ours.reaches(adam.psnr[-1])
     summary = {
         "adam_step_size": best,
-        "adam_step_size_inside_scan": ADAM_STEP_SIZES[0] < best < ADAM_STEP_SIZES[-1],
+        "adam_step_size_inside_scan": min(step_sizes) < best < max(step_sizes),
         "adam_scan": {f"{s:g}": round(curve.psnr[-1], 3) for s, curve in scan.items()},
         "adam_psnr": round(adam.psnr[-1], 3),
         "adam_psnr_at_a_third": round(adam.psnr[adam.steps.index(ours.steps[-1])], 3),
@@ -224,6 +224,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000, help="steps of Adam")
     parser.add_argument("--size", type=int, default=1024, help="side of the texture in texels")
     parser.add_argument("--textures", nargs="+", help="procedural, or names in textures/A")
+    parser.add_argument("--adam-step-sizes", type=float, nargs="+", default=ADAM_STEP_SIZES)
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     options = parser.parse_args()
     names = options.textures or ["procedural", *(PHOTOGRAPHS if os.environ.get("BOZZETTO_DATA") else ())]
@@ -231,7 +232,7 @@ def main() -> None:
     rows = {}
     for name in names:
         target = procedural(options.size) if name == "procedural" else photograph(name, options.size)
-        rows[name], curves = compare(target, options.steps)
+        rows[name], curves = compare(target, options.steps, options.adam_step_sizes)
         row = rows[name]
         print(
             f"{name:16s} Adam {row['adam_psnr']:.2f} dB after {options.steps} steps (step size "
