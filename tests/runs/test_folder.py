@@ -105,6 +105,14 @@ def test_resume_refuses_other_settings_or_input(tmp_path):
         RunFolder.create(tmp_path / "a", {"steps": 5, "input": fingerprint(photo + 1)}, resume=True)
 
 
+def test_a_difference_deep_inside_is_named(tmp_path):
+    RunFolder.create(tmp_path / "a", {"stages": [{"steps": 5}, {"steps": 6}]})
+    with pytest.raises(InputError, match=r"stages\.1\.steps was 6 and is now 7"):
+        RunFolder.create(tmp_path / "a", {"stages": [{"steps": 5}, {"steps": 7}]}, resume=True)
+    with pytest.raises(InputError, match="stages was"):
+        RunFolder.create(tmp_path / "a", {"stages": [{"steps": 5}]}, resume=True)
+
+
 def test_metrics_survive_a_crash_in_the_middle_of_a_line(tmp_path):
     run = RunFolder.create(tmp_path / "a", Settings())
     run.log(1, loss=float("nan"), values=torch.ones(2))

@@ -19,18 +19,18 @@ def progress_text(terminal: bool, quiet: bool = False, done: float = 0.0) -> str
         for _ in range(50):
             clock.now += 0.5
             progress.advance(1.0, loss=0.125)
-        assert quiet or progress.speed == 2.0
+        assert progress.seconds_left == (50 - done) / 2
     return out.getvalue()
 
 
 def test_plain_lines_have_loss_speed_and_time_left():
     lines = progress_text(terminal=False).splitlines()
     assert len(lines) == 3  # after 10 s, after 20 s, and at the end
-    assert lines[0] == "optimise  20/100  loss 0.125  2.0 steps/s  0:40 left"
+    assert lines[0] == "optimise  20 %  loss 0.125  2.0 steps/s  0:40 left"
 
 
 def test_resumed_work_counts_but_not_for_the_speed():
-    assert "optimise  60/100" in progress_text(terminal=False, done=40.0)
+    assert "optimise  60 %  loss 0.125  2.0 steps/s  0:20 left" in progress_text(terminal=False, done=40.0)
 
 
 def test_a_terminal_gets_a_bar():
@@ -44,9 +44,23 @@ def test_quiet_is_quiet():
     assert progress_text(terminal=True, quiet=True) == ""
 
 
-def test_slow_steps_are_told_as_seconds_per_step():
+def test_preparation_does_not_count_and_slow_steps_are_told_as_seconds_per_step():
     out, clock = io.StringIO(), Clock()
-    with Progress(2.0, "hull", console=Console(file=out), clock=clock) as progress:
-        clock.now = 20.0
+    with Progress(4.0, "hull", console=Console(file=out), clock=clock) as progress:
+        clock.now = 500.0
         progress.advance()
-    assert "20.0 s/step  0:20 left" in out.getvalue()
+        assert progress.seconds_left is None
+        clock.now = 520.0
+        progress.advance()
+    assert out.getvalue().splitlines()[1] == "hull  50 %  20.0 s/step  0:40 left"
+
+
+def test_steps_may_weigh_more_than_others():
+    out, clock = io.StringIO(), Clock()
+    with Progress(2.0 + 8.0, "refine", console=Console(file=out), clock=clock) as progress:
+        for weight in (1.0, 1.0, 4.0):
+            clock.now += weight
+            progress.advance(weight)
+        assert progress.seconds_left == 4.0
+    assert "60 %  1.7 s/step" not in out.getvalue()
+    assert "60 %  2.5 s/step" in out.getvalue()

@@ -83,8 +83,7 @@ class _Journal:
 
     def __init__(self, run: RunFolder, config: ReconstructConfig, done: int, quiet: bool) -> None:
         self.run, self.config = run, config
-        total = sum(stage.steps for stage in config.stages)
-        self.progress = Progress(total, "reconstruct", quiet, done=done)
+        self.progress = Progress(self._work(None), "reconstruct", quiet, done=self._work(done))
         self.saved = time.monotonic()
 
     def __enter__(self) -> "_Journal":
@@ -94,10 +93,15 @@ class _Journal:
     def __exit__(self, *error) -> None:
         self.progress.__exit__(*error)
 
+    def _work(self, steps: int | None) -> float:
+        """Work of the first steps (all if None): time grows with the pixels, on top of a fixed part."""
+        weights = [0.1 + stage.scale**2 for stage in self.config.stages for _ in range(stage.steps)]
+        return sum(weights[:steps])
+
     def on_step(self, stage: int, optimization: Optimization, loss: float) -> None:
         step = sum(s.steps for s in self.config.stages[:stage]) + optimization.steps_done
         self.run.log(step, stage=stage, loss=loss, vertices=len(optimization.positions.latent))
-        self.progress.advance(step - self.progress.done, loss=loss)
+        self.progress.advance(self._work(step) - self.progress.done, loss=loss)
         if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
             self.run.save_checkpoint(step, optimization.state(), {"stage": stage})
             self.saved = time.monotonic()

@@ -203,14 +203,21 @@ def _earlier_config(path: Path) -> dict | None:
         return None
 
 
-def _require_same(path: Path, earlier: dict, now: dict) -> None:
-    for key in sorted(earlier.keys() | now.keys()):
-        if earlier.get(key) != now.get(key):
-            old, new = (json.dumps(part.get(key))[:60] for part in (earlier, now))
-            raise InputError(
-                f"{path} cannot be resumed: {key} was {old} and is now {new}; "
-                "give the same input and settings as before, or start again with --overwrite"
-            )
+def _require_same(path: Path, earlier: Any, now: Any, key: str = "") -> None:
+    """Compare settings; the first difference is named by where it is, such as `settings.stages.0.steps`."""
+    pairs: dict = {}
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        pairs = {name: (earlier.get(name), now.get(name)) for name in sorted(earlier.keys() | now.keys())}
+    elif isinstance(earlier, list) and isinstance(now, list) and len(earlier) == len(now):
+        pairs = dict(enumerate(zip(earlier, now, strict=True)))
+    elif earlier != now:
+        old, new = (json.dumps(value)[:60] for value in (earlier, now))
+        raise InputError(
+            f"{path} cannot be resumed: {key} was {old} and is now {new}; "
+            "give the same input and settings as before, or start again with --overwrite"
+        )
+    for name, (old, new) in pairs.items():
+        _require_same(path, old, new, f"{key}.{name}" if key else str(name))
 
 
 def _listed(path: Path) -> list[str]:

@@ -19,10 +19,10 @@ class Progress:
                 progress.advance(loss=loss)
 
     Args:
-        total: Amount of work.
+        total: Amount of work. Steps that take longer than others may count as more than one.
         label: What is being done.
         quiet: Show nothing.
-        unit: What is counted, for the speed.
+        unit: What one call of `advance` is, for the speed.
         done: Work done before, when a run is resumed.
         interval: Seconds between plain lines.
         console: Where to write, instead of stderr.
@@ -41,15 +41,16 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total, self.label, self.quiet, self.unit = total, label, quiet, unit
-        self.done = self._begun = done
+        self.done, self.calls = done, 0
         self._interval, self._clock = interval, clock
         self._console = console or Console(stderr=True)
-        self._start = self._spoken = clock()
+        self._spoken = clock()
+        self._first: tuple[float, float] | None = None  # when the first call came, and work done then
         self._bar: Bar | None = None
         self._values = ""
 
     def __enter__(self) -> "Progress":
-        self._start = self._spoken = self._clock()
+        self._spoken = self._clock()
         if not self.quiet and self._console.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
@@ -80,6 +81,9 @@ class Progress:
             values: Shown beside the bar, for instance the loss.
         """
         self.done += amount
+        self.calls += 1
+        if self._first is None:  # what came before it was preparation and says nothing about the speed
+            self._first = self._clock(), self.done
         if self.quiet:
             return
         shown = [f"{name} {value:.4g}" for name, value in values.items()]
@@ -90,22 +94,26 @@ class Progress:
             self._say()
 
     @property
-    def speed(self) -> float:
-        """Work per second since the beginning (or since resuming)."""
-        elapsed = self._clock() - self._start
-        return (self.done - self._begun) / elapsed if elapsed > 0 else 0.0
+    def seconds_left(self) -> float | None:
+        """Estimate of the time to go, None as long as nothing is known."""
+        if self._first is None or self.done == self._first[1]:
+            return None
+        elapsed = self._clock() - self._first[0]
+        return elapsed * (self.total - self.done) / (self.done - self._first[1])
 
     def _pace(self) -> str:
-        speed = self.speed
-        if 0 < speed < 1:
-            return f"{1 / speed:.1f} s/{self.unit}"
-        return f"{speed:.1f} {self.unit}s/s"
+        elapsed = 0.0 if self._first is None else self._clock() - self._first[0]
+        if elapsed <= 0:
+            return ""
+        speed = (self.calls - 1) / elapsed
+        return f"{1 / speed:.1f} s/{self.unit}" if speed < 1 else f"{speed:.1f} {self.unit}s/s"
 
     def _say(self) -> None:
         self._spoken = self._clock()
-        left = (self.total - self.done) / self.speed if self.speed > 0 else None
-        ahead = "" if left is None or left <= 0 else f"  {_clock_text(left)} left"
-        text = f"{self.label}  {self.done:g}/{self.total:g}  {self._values}{ahead}"
+        left = self.seconds_left
+        ahead = f"{_clock_text(left)} left" if left else ""
+        share = f"{100 * self.done / self.total:.0f} %" if self.total else ""
+        text = "  ".join(part for part in (self.label, share, self._values, ahead) if part)
         self._console.print(text, highlight=False, soft_wrap=True)
 
 
