@@ -64,3 +64,13 @@ def test_steps_may_weigh_more_than_others():
         assert progress.seconds_left == 4.0
     assert "60 %  1.7 s/step" not in out.getvalue()
     assert "60 %  2.5 s/step" in out.getvalue()
+
+
+def test_with_a_real_clock_from_the_first_step_on():
+    out = io.StringIO()
+    with Progress(3.0, "quick", interval=0.0, console=Console(file=out)) as progress:
+        for _ in range(3):
+            progress.advance(loss=1.0)
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "quick  33 %  loss 1"
+    assert lines[-1].startswith("quick  100 %")

@@ -103,7 +103,7 @@ class Progress:
 
     def _pace(self) -> str:
         elapsed = 0.0 if self._first is None else self._clock() - self._first[0]
-        if elapsed <= 0:
+        if self.calls < 2 or elapsed <= 0:
             return ""
         speed = (self.calls - 1) / elapsed
         return f"{1 / speed:.1f} s/{self.unit}" if speed < 1 else f"{speed:.1f} {self.unit}s/s"
