@@ -87,7 +87,7 @@ class Progress:
         if self.quiet:
             return
         shown = [f"{name} {value:.4g}" for name, value in values.items()]
-        self._values = "  ".join([*shown, self._pace()])
+        self._values = "  ".join(part for part in (*shown, self._pace()) if part)
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done, values=self._values)
         elif self._clock() - self._spoken >= self._interval:
