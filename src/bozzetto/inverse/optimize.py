@@ -162,7 +162,7 @@ class Optimization:
         return np.random.default_rng((self.config.seed, epoch)).permutation(len(self.targets)).tolist()
 
     def _set_step_size(self) -> None:
-        decay = self.config.final_step_size**self.progress
+        decay = 1 - (1 - self.config.final_step_size) * self.progress
         sizes = self.config.step_size * decay * self.config.remesh_decay**self.remeshings
         for group in self.optimizer.param_groups:
             group["lr"] = sizes
