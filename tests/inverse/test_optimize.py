@@ -48,15 +48,15 @@ def test_small_steps_go_down_every_time(begin):
 @pytest.mark.parametrize(
     "settings",
     [
-        dict(optimizer="gradient_descent", step_size=100.0),
+        dict(optimizer="gradient_descent", step_size=100.0, smoothness=19.0),
         dict(optimizer="gradient_descent", step_size=5.0, smoothness=0.0),
-        dict(optimizer="momentum", step_size=100.0),
+        dict(optimizer="momentum", step_size=100.0, smoothness=19.0),
         dict(optimizer="adam", step_size=1e-2, smoothness=0.0),
         dict(
             optimizer="adam", step_size=1e-2, smoothness=0.0, regularizer="laplacian", regularizer_weight=0.1
         ),
-        dict(step_size=3e-2, loss="l2"),
-        dict(step_size=3e-2, views_per_step=4),
+        dict(loss="l2"),
+        dict(views_per_step=4),
     ],
 )
 def test_every_rule_descends(begin, settings):
@@ -67,7 +67,7 @@ def test_every_rule_descends(begin, settings):
 
 def test_a_strong_penalty_smooths(begin, ball):
     rough = ball.with_vertices(ball.vertices + 0.02 * torch.randn(ball.vertices.shape))
-    settings = dict(steps=20, optimizer="adam", smoothness=0.0, step_size=2e-3)
+    settings = dict(steps=20, optimizer="adam", smoothness=0.0, step_size=4e-3)
     plain = begin(start=rough, **settings)
     smooth = begin(start=rough, regularizer="bilaplacian", regularizer_weight=100.0, **settings)
     penalty_before = float(smooth.penalty(rough.vertices))
@@ -76,15 +76,13 @@ def test_a_strong_penalty_smooths(begin, ball):
     assert float(smooth.penalty(smooth.mesh.vertices)) < 0.3 * float(smooth.penalty(plain.mesh.vertices))
 
 
-def test_the_step_size_falls_exponentially(begin):
+def test_the_step_size_falls_linearly(begin):
     optimization = begin(steps=10, step_size=0.02, final_step_size=0.25)
     sizes = []
     for _ in range(10):
         optimization.step()
         sizes.append(optimization.optimizer.param_groups[0]["lr"])
-    assert sizes[0] == pytest.approx(0.02)
-    assert sizes[5] == pytest.approx(0.01)
-    assert all(a / b == pytest.approx(4**0.1) for a, b in zip(sizes, sizes[1:], strict=False))
+    assert sizes == pytest.approx([0.02 - 0.0015 * step for step in range(10)])
 
 
 def test_steps_and_seconds_end_it(begin, pictures):
@@ -184,7 +182,7 @@ def test_light_and_albedo_are_learned(begin, ball, pictures):
     assert losses[-1] < 0.1 * losses[0]
     assert torch.allclose(optimization.mesh.vertices, ball.vertices, atol=1e-5)
     found = optimization.mesh.colors
-    assert float(torch.corrcoef(torch.stack([found[:, 0] / found[:, 1], colors[:, 0]]))[0, 1]) > 0.7
+    assert float(torch.corrcoef(torch.stack([found[:, 0] / found[:, 1], colors[:, 0]]))[0, 1]) > 0.9
 
 
 def test_nan_in_a_picture_is_named_with_step_and_view(begin, pictures):
