@@ -30,8 +30,8 @@ class Reconstruct(Options):
     """Folder for the results."""
     preset: Literal["fast", "default", "fine"] = "default"
     """How much work: about 2, 6 or 20 minutes for 16 photographs of 640x480 on two cores."""
-    masks: Annotated[str, tyro.conf.arg(metavar="auto|alpha|DIR")] = "auto"
-    """What is object: auto takes alpha or a masks folder if there is one, else the plain background."""
+    masks: Annotated[str, tyro.conf.arg(metavar="auto|alpha|background|DIR")] = "auto"
+    """What is object: auto takes mask files or else alpha if there are any, else the plain background."""
     init: Annotated[str, tyro.conf.arg(metavar="hull|sphere|MESH")] = "hull"
     """First surface: the visual hull of the masks, a sphere, or a mesh file."""
     hold_out: Annotated[
@@ -47,6 +47,7 @@ class Reconstruct(Options):
         """Reconstruct."""
         from ..pipelines import reconstruct_photographs
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
+        from ..shapes import load_mesh
         from ..views import load_capture
 
         device = resolve_device(self.device)
@@ -55,19 +56,20 @@ class Reconstruct(Options):
         capture = load_capture(self.capture, masks=self.masks).check()
         used, held_out = capture.split(choose_held_out(list(capture.names), self.hold_out))
         config = self.settings()
-        content = (
-            capture.images,
-            capture.masks,
-            capture.known,
-            capture.cameras.T_cam_world,
-            capture.cameras.K,
-        )
+        if capture.masks is None:
+            raise InputError("reconstruct needs to know what is object; --masks none does not say")
+        cameras = capture.cameras
+        content = [capture.images, capture.masks, capture.known, cameras.T_cam_world, cameras.K]
+        if self.init not in ("hull", "sphere"):
+            content.append(
+                load_mesh(self.init).vertices
+            )  # read early, so that nothing begins with a bad file
         settings = {
             "verb": "reconstruct",
             "settings": config,
             "held_out": held_out.names,
             "light": None if light is None else light.tolist(),
-            "input": fingerprint(*(value for value in content if value is not None)),
+            "input": fingerprint(*content),
         }
         run = RunFolder.create(self.out, settings, self.overwrite, self.resume)
         figures = reconstruct_photographs(run, used, config, held_out, light, device, self.quiet)
@@ -80,7 +82,9 @@ class Reconstruct(Options):
         from ..inverse.config import ReconstructConfig
 
         base = ReconstructConfig(init=self.init, seed=self.seed)
-        stages = [replace(stage, steps=round(stage.steps * EFFORT[self.preset])) for stage in base.stages]
+        stages = [
+            replace(stage, steps=max(1, round(stage.steps * EFFORT[self.preset]))) for stage in base.stages
+        ]
         return replace(base, stages=tuple(stages))
 
 
