@@ -12,7 +12,7 @@ from bozzetto.cli import main, reconstruct
 from bozzetto.pipelines import photographs
 from bozzetto.render import render
 from bozzetto.shapes import linear_to_srgb, load_mesh, torus
-from bozzetto.views import fibonacci_cameras, save_image, save_transforms
+from bozzetto.views import fibonacci_cameras, load_image, save_image, save_transforms
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,20 @@ def test_reconstruct_and_what_it_refuses_afterwards(capture, tmp_path, monkeypat
     assert main([*words, "--overwrite"]) == 2
     assert "2.png" in capsys.readouterr().err
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_doctor_judges_a_capture(capture, tmp_path, capsys):
+    words = ["doctor", str(capture), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    assert "verdict: good" in capsys.readouterr().out
+    assert (tmp_path / "out" / "sheet.png").exists()
+    picture = load_image(capture / "images" / "2.png")
+    picture[..., 3] = picture[..., 3].roll(20, dims=1)
+    save_image(capture / "images" / "2.png", picture)
+    assert main([*words, "--overwrite", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)["capture"]
+    assert report["verdicts"]["2.png"] != "good"
+    assert report["views"] == 8 and report["size"] == [48, 48]
 
 
 def break_capture(capture: Path, how: str) -> list[str]:
