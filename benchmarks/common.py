@@ -13,6 +13,7 @@ import warp
 
 import bozzetto
 from bozzetto import Mesh, load_mesh
+from bozzetto.geometry import merge_vertices
 from bozzetto.shapes import normalisation
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,8 +31,8 @@ def data_folder(name: str) -> Path:
 
 
 def benchmark_mesh(name: str) -> Mesh:
-    """A mesh of the benchmark data, centred and scaled to the unit sphere."""
-    mesh = load_mesh(data_folder("meshes") / f"{name}.ply")
+    """A mesh of the benchmark data, seams sewn, centred and scaled to the unit sphere."""
+    mesh, _ = merge_vertices(load_mesh(data_folder("meshes") / f"{name}.ply"))
     return mesh.with_vertices(normalisation(mesh.vertices).apply(mesh.vertices))
 
 

@@ -1,120 +1,124 @@
-"""The paper's studies: six optimisers, the number of views, and lambda, with plots.
+"""The paper's studies: six ways of descent, the number of views, and lambda, with plots.
 
     python benchmarks/optimizer_study.py optimizers
     python benchmarks/optimizer_study.py views
     python benchmarks/optimizer_study.py smoothness
 
-optimizers: gradient descent, momentum and Adam, each on the vertices x and on u, and AdamUniform on u; every one
-with the best step size of a scan, since their units differ. views: 1 to 49 views. smoothness: the paper's alpha
-0 to 0.999, that is lambda = alpha / (1 - alpha) from 0 to 999.
+optimizers: gradient descent, momentum and Adam, each on the vertices x and on u, and AdamUniform on u.
+views: 1 to 49 pictures; ours against Adam on x with a bi-Laplacian penalty.
+smoothness: the paper's alpha from 0 to 0.999, that is lambda = alpha / (1 - alpha) from 0 to 999.
+
+Everything keeps the connectivity of a sphere of 2,562 vertices and takes the same number of steps with a
+falling step size. Each way, and each lambda, has the best step size of a scan, since units differ; step
+sizes at the ends of a scan are marked in the result file.
 """
 
 import argparse
+import math
+from dataclasses import replace
 from pathlib import Path
 
 from common import RESULTS, benchmark_mesh, save_results
-from fitting import Fit, quality, start_sphere, targets_around
+from fitting import fit, mesh_strip, quality, start_sphere, targets_around
 
-from bozzetto.inverse import OptimizeConfig, optimize, studio_light
-from bozzetto.render import mesh_strip
+from bozzetto import InputError, Mesh
+from bozzetto.inverse import OptimizeConfig, Targets
 
 SCANS = {
-    "gradient_descent": (1e1, 1e2, 1e3, 1e4),
-    "momentum": (1e0, 1e1, 1e2, 1e3),
-    "adam": (1e-3, 3e-3, 1e-2, 3e-2),
-    "adam_uniform": (3e-3, 1e-2, 3e-2),
+    "gradient_descent": {0.0: (1.0, 3.0, 10.0, 30.0), 19.0: (100.0, 300.0, 1000.0, 3000.0)},
+    "momentum": {0.0: (1.0, 3.0, 10.0, 30.0), 19.0: (100.0, 300.0, 1000.0, 3000.0)},
+    "adam": {0.0: (1e-3, 3e-3, 1e-2, 3e-2), 19.0: (3e-3, 1e-2, 3e-2, 1e-1)},
+    "adam_uniform": {19.0: (0.1, 0.2, 0.4, 0.8)},
 }
+VIEWS = (1, 2, 4, 9, 16, 25, 49)
+ALPHAS = (0.0, 0.25, 0.5, 0.75, 0.95, 0.98, 0.99, 0.999)
+Rows, Meshes = dict[str, dict], dict[str, Mesh]
 
 
-def run(targets, target, config: OptimizeConfig) -> tuple[dict, Fit]:
-    """One fit with its loss curve."""
-    losses: list[float] = []
-    mesh = optimize(
-        targets, start_sphere(), studio_light(), config, on_step=lambda _, loss: losses.append(loss)
-    )
-    row = {"losses": losses, **quality(mesh, target)}
-    return row, Fit(mesh, losses[-1], len(losses), 0.0)
+def best_of(
+    label: str, targets: Targets, target: Mesh, config: OptimizeConfig, scan: tuple[float, ...]
+) -> tuple[dict, Mesh]:
+    """The fit with the best step size of a scan, by distance."""
+    results = []
+    for step_size in scan:
+        try:
+            mesh, losses = fit(targets, start_sphere(4), replace(config, step_size=step_size))
+        except InputError:  # a step size at which the method diverges
+            continue
+        results.append(({"step_size": step_size, "losses": losses, **quality(mesh, target)}, mesh))
+    if not results:
+        raise SystemExit(f"{label}: every step size of {scan} diverged; put smaller ones into the scan")
+    row, mesh = min(results, key=lambda result: result[0]["mean_distance"])
+    row["at_end_of_scan"] = row["step_size"] in (scan[0], scan[-1])
+    print(f"{label:24s}", {name: value for name, value in row.items() if name != "losses"}, flush=True)
+    return row, mesh
 
 
-def optimizers(options, target) -> tuple[dict, dict]:
-    """Best of a scan of step sizes for each optimiser and space."""
-    targets = targets_around(target, size=options.size)
+def optimizers(options: argparse.Namespace, target: Mesh) -> tuple[Rows, Meshes]:
+    """Every update rule on x and on u."""
+    targets = targets_around(target, options.views, options.size)
     rows, meshes = {}, {}
-    for name, scan in SCANS.items():
-        for smoothness in (0.0, 19.0):
-            if name == "adam_uniform" and smoothness == 0:
-                continue
+    for name, spaces in SCANS.items():
+        for smoothness, scan in spaces.items():
             label = f"{name.replace('_', ' ')} on {'u' if smoothness else 'x'}"
-            for step in scan:
-                config = OptimizeConfig(
-                    steps=options.steps,
-                    optimizer=name,
-                    smoothness=smoothness,
-                    step_size=step,
-                    final_step_size=1.0,
-                )
-                try:
-                    row, result = run(targets, target, config)
-                except ValueError as error:  # a step size at which the method diverges
-                    print(f"{label:24s} step {step:g}: {error}")
-                    continue
-                if label not in rows or row["mean_distance"] < rows[label]["mean_distance"]:
-                    rows[label], meshes[label] = {"step_size": step, **row}, result.mesh
-            print(f"{label:24s}", short(rows[label]), flush=True)
+            config = OptimizeConfig(steps=options.steps, optimizer=name, smoothness=smoothness)
+            rows[label], meshes[label] = best_of(label, targets, target, config, scan)
     return rows, meshes
 
 
-def views(options, target) -> tuple[dict, dict]:
-    """1 to 49 views, ours against Adam with a bi-Laplacian penalty, same steps."""
-    rows, meshes = {}, {}
-    ours = OptimizeConfig(steps=options.steps)
+def views(options: argparse.Namespace, target: Mesh) -> tuple[Rows, Meshes]:
+    """1 to 49 pictures, ours against Adam with a bi-Laplacian penalty, same steps."""
+    ours = OptimizeConfig(steps=options.steps, smoothness=19.0)
     penalised = OptimizeConfig(
         steps=options.steps,
         optimizer="adam",
         smoothness=0.0,
-        step_size=1e-2,
-        final_step_size=1.0,
         regularizer="bilaplacian",
         regularizer_weight=2.1,
     )
-    for count in (1, 2, 4, 9, 16, 25, 49):
-        targets = targets_around(target, views=count, size=options.size)
-        for name, config in (("ours", ours), ("bi-Laplacian", penalised)):
+    rows, meshes = {}, {}
+    for count in VIEWS:
+        targets = targets_around(target, count, options.size)
+        for name, config, scan in (
+            ("ours", ours, SCANS["adam_uniform"][19.0][:2]),
+            ("bi-Laplacian", penalised, SCANS["adam"][0.0][1:3]),
+        ):
             label = f"{name}, {count} views"
-            rows[label], result = run(targets, target, config)
-            meshes[label] = result.mesh
-            print(f"{label:24s}", short(rows[label]), flush=True)
+            rows[label], meshes[label] = best_of(label, targets, target, config, scan)
     return rows, meshes
 
 
-def smoothness(options, target) -> tuple[dict, dict]:
+def smoothness(options: argparse.Namespace, target: Mesh) -> tuple[Rows, Meshes]:
     """The paper's values of alpha, written as lambda."""
-    targets = targets_around(target, size=options.size)
+    targets = targets_around(target, options.views, options.size)
     rows, meshes = {}, {}
-    for alpha in (0.0, 0.25, 0.5, 0.75, 0.95, 0.98, 0.99, 0.999):
+    for alpha in ALPHAS:
         value = alpha / (1 - alpha)
         label = f"lambda {value:.3g}"
-        rows[label], result = run(targets, target, OptimizeConfig(steps=options.steps, smoothness=value))
-        meshes[label] = result.mesh
-        print(f"{label:24s}", short(rows[label]), flush=True)
+        config = OptimizeConfig(steps=options.steps, smoothness=value)
+        # Steps in u that move x alike grow with lambda.
+        scan = tuple(math.sqrt(1 + value) * size for size in (0.01, 0.03, 0.1))
+        rows[label], meshes[label] = best_of(label, targets, target, config, scan)
     return rows, meshes
 
 
-def short(row: dict) -> dict:
-    """A row without its curve, for the terminal."""
-    return {name: value for name, value in row.items() if name != "losses"}
-
-
-def plot(rows: dict, path: Path) -> None:
-    """Loss against steps, one line per row."""
+def plot(rows: Rows, path: Path) -> None:
+    """Loss against steps, one line per row, and the final distances as bars."""
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 5))
-    for name, row in rows.items():
-        axes.semilogy(row["losses"], label=f"{name}: distance {row['mean_distance']:.2e}")
-    axes.set(xlabel="step", ylabel="L1 image loss")
-    axes.legend(fontsize=7)
-    figure.savefig(path, dpi=120, bbox_inches="tight")
+    figure, (curves, bars) = pyplot.subplots(ncols=2, figsize=(11, 4.5), width_ratios=(3, 2), layout="tight")
+    colors = pyplot.get_cmap("viridis" if len(rows) > 7 else "tab10")
+    for number, (name, row) in enumerate(rows.items()):
+        color = colors(number / len(rows) if len(rows) > 7 else number)
+        dashed = "--" if name.startswith("bi-Laplacian") or name.endswith("on x") else "-"
+        curves.semilogy(row["losses"], dashed, color=color, label=name, linewidth=1.2)
+        bars.barh(name, row["mean_distance"], color=color)
+    curves.set(xlabel="step", ylabel="L1 image loss")
+    curves.legend(fontsize=7)
+    bars.set(xscale="log", xlabel="symmetric mean distance (radius of the scene 1)")
+    bars.invert_yaxis()
+    bars.tick_params(axis="y", labelsize=7)
+    figure.savefig(path, dpi=100)
 
 
 STUDIES = {"optimizers": optimizers, "views": views, "smoothness": smoothness}
@@ -125,26 +129,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--mesh", default=None, help="default: suzanne for smoothness, bunny otherwise")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--size", type=int, default=128, help="image width and height")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--views", type=int, default=16, help="pictures, where their number is not studied")
+    parser.add_argument("--size", type=int, default=64, help="image width and height")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     name = options.mesh or ("suzanne" if options.study == "smoothness" else "bunny")
     target = benchmark_mesh(name)
     rows, meshes = STUDIES[options.study](options, target)
-    save_results(
-        f"study_{options.study}",
-        {
-            "mesh": name,
-            "steps": options.steps,
-            "size": options.size,
-            "rows": {k: short(v) for k, v in rows.items()},
-        },
-        options.out,
-    )
-    plot(rows, options.out / f"study_{options.study}.png")
+    title = f"study_{options.study}"
+    thinned = {label: {**row, "losses": row["losses"][::10]} for label, row in rows.items()}
+    scene = {"mesh": name, "views": options.views, "size": options.size, "steps": options.steps}
+    save_results(title, {**scene, "rows": thinned}, options.out)
+    plot(rows, options.out / f"{title}.png")
+    pictures = {**meshes, "target": target}
     mesh_strip(
-        [target, *meshes.values()], options.out / f"study_{options.study}_meshes.png", ["target", *meshes]
+        list(pictures.values()), options.out / f"{title}_meshes.png", list(pictures), columns=8, size=180
     )
 
 
