@@ -5,6 +5,7 @@ from .interpolation import interpolate as interpolate
 from .lighting import irradiance as irradiance
 from .lighting import shade as shade
 from .lighting import spherical_harmonics as spherical_harmonics
+from .losses import ImageLoss as ImageLoss
 from .losses import l1_loss as l1_loss
 from .picture import Picture as Picture
 from .pictures import render as render

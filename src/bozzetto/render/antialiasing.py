@@ -30,7 +30,7 @@ def compose(
     Unlike in that paper the edges of the outline are followed, not pairs of pixels looked at. An edge is found
     although no visible pixel belongs to its triangle, so triangles may be much smaller than pixels; and the
     cost is that of the outline, a percent or two of all edges. Lines of intersection are found between
-    triangles that cover more than one pixel centre.
+    triangles that cover several pixel centres.
 
     Args:
         fragments: What is seen.

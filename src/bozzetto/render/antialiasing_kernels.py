@@ -67,17 +67,18 @@ def center(scene: Scene, flat: int) -> wp.vec2:
 
 
 @wp.func
-def add_crossing(found: Found, part: int, ends: wp.vec4i, distance: float, depth: float):
-    """Append a crossing with a key that sorts by pixel pair, then by depth."""
+def pair_key(p: int, q: int) -> wp.int64:
+    """A number for two neighbouring pixels, whichever comes first."""
+    return wp.int64(2) * wp.int64(wp.min(p, q)) + wp.where(wp.abs(p - q) == 1, wp.int64(0), wp.int64(1))
+
+
+@wp.func
+def add_crossing(found: Found, part: int, ends: wp.vec4i, distance: float):
+    """Append a crossing. Its key sorts by pixel pair, and within a pair puts the one nearest to q first."""
     n = wp.atomic_add(found.count, part, 1)
     if n < found.key.shape[1]:
-        p = ends[0]
-        q = ends[1]
-        pair = wp.int64(2) * wp.int64(wp.min(p, q)) + wp.where(wp.abs(p - q) == 1, wp.int64(0), wp.int64(1))
-        bits = wp.cast(depth, wp.int32)
-        if bits < 0:
-            bits = bits ^ 0x7FFFFFFF
-        found.key[part, n] = (pair << wp.int64(31)) | ((wp.int64(bits) >> wp.int64(1)) + wp.int64(0x40000000))
+        nearness = wp.int64(wp.cast(1.0 - wp.clamp(distance, 0.0, 1.0), wp.int32))
+        found.key[part, n] = (pair_key(ends[0], ends[1]) << wp.int64(30)) | nearness
         found.ends[part, n] = ends
         found.distance[part, n] = distance
 
@@ -170,12 +171,14 @@ def outline_crossings(
             depth = a[2] + t * (b[2] - a[2])
             if scene.perspective:
                 depth = 1.0 / depth
-            if ends_surface(scene, view, triangle, p, q, depth):
-                add_crossing(found, part, wp.vec4i(p, q, va, vb), d, depth)
+            if ends_surface(scene, view, triangle, p, q, depth, wp.where(steep, r, s), wp.where(steep, s, r)):
+                add_crossing(found, part, wp.vec4i(p, q, va, vb), d)
 
 
 @wp.func
-def ends_surface(scene: Scene, view: int, triangle: int, p: int, q: int, depth: float) -> bool:
+def ends_surface(
+    scene: Scene, view: int, triangle: int, p: int, q: int, depth: float, x: float, y: float
+) -> bool:
     """Whether an outline at this depth ends what p sees, in front of what q sees."""
     seen_p = scene.triangle[p]
     seen_q = scene.triangle[q]
@@ -184,8 +187,7 @@ def ends_surface(scene: Scene, view: int, triangle: int, p: int, q: int, depth: 
     if seen_q < 0:
         return True
     behind = plane(scene, view, seen_q)
-    at_q = center(scene, q)
-    return depth_at(edge_functions(behind.edge, at_q[0], at_q[1]), behind.q, scene.perspective) > depth
+    return depth_at(edge_functions(behind.edge, x, y), behind.q, scene.perspective) > depth
 
 
 @wp.func
@@ -238,8 +240,7 @@ def cross_at_intersection(scene: Scene, view: int, part: int, p: int, q: int, fo
     x = at_p[0] + d * (at_q[0] - at_p[0])
     y = at_p[1] + d * (at_q[1] - at_p[1])
     if contains(a, x, y) and contains(b, x, y):
-        depth = depth_at(edge_functions(a.edge, x, y), a.q, scene.perspective)
-        add_crossing(found, part, wp.vec4i(p, q, -1, -1), d, depth)
+        add_crossing(found, part, wp.vec4i(p, q, -1, -1), d)
 
 
 @wp.kernel
@@ -253,7 +254,7 @@ def intersection_crossings(
 ):
     """Crossings where visible triangles pass through each other, between a pixel and its right and lower one.
 
-    Triangles that cover a single pixel centre are left out: nearly all pairs would have to be looked at.
+    Triangles that cover few pixel centres are left out: nearly all pairs would have to be looked at.
     """
     p = wp.int32(pixel[start + wp.tid()])
     view = p / (scene.width * scene.height)
@@ -273,7 +274,9 @@ def intersection_crossings(
 
 
 @wp.func
-def row_of(flat: int, width: int, row_start: wp.array(dtype=wp.int32), pixel: wp.array(dtype=wp.int64)) -> int:
+def row_of(
+    flat: int, width: int, row_start: wp.array(dtype=wp.int32), pixel: wp.array(dtype=wp.int64)
+) -> int:
     """Row of a pixel in the sorted list of covered pixels, -1 if it is not there."""
     low = row_start[flat / width]
     stop = row_start[flat / width + 1]
@@ -289,17 +292,42 @@ def row_of(flat: int, width: int, row_start: wp.array(dtype=wp.int32), pixel: wp
     return -1
 
 
+@wp.func
+def row_beyond(
+    flat: int,
+    neighbour: int,
+    width: int,
+    row_start: wp.array(dtype=wp.int32),
+    pixel: wp.array(dtype=wp.int64),
+    pair: wp.array(dtype=wp.int64),
+) -> int:
+    """Row of the pixel on the other side of `flat` than its neighbour, -1 if something crosses between."""
+    beyond = 2 * flat - neighbour
+    if beyond < 0 or beyond >= (row_start.shape[0] - 1) * width:
+        return -1
+    i = wp.lower_bound(pair, pair_key(flat, beyond))
+    if i < pair.shape[0] and pair[i] == pair_key(flat, beyond):
+        return -1
+    return row_of(beyond, width, row_start, pixel)
+
+
 @wp.kernel
 def find_rows(
     ends: wp.array(dtype=wp.vec4i),  # (K,)
+    pair: wp.array(dtype=wp.int64),  # (K,) sorted
     width: int,
     row_start: wp.array(dtype=wp.int32),
     pixel: wp.array(dtype=wp.int64),  # (P,)
-    rows: wp.array(dtype=wp.vec2i),  # (K,) rows of p and q, -1 for background
+    rows: wp.array(dtype=wp.vec4i),  # (K,) of p, q, the pixel behind p and the one behind q; -1 for none
 ):
     n = wp.tid()
-    rows[n] = wp.vec2i(
-        row_of(ends[n][0], width, row_start, pixel), row_of(ends[n][1], width, row_start, pixel)
+    p = ends[n][0]
+    q = ends[n][1]
+    rows[n] = wp.vec4i(
+        row_of(p, width, row_start, pixel),
+        row_of(q, width, row_start, pixel),
+        row_beyond(p, q, width, row_start, pixel, pair),
+        row_beyond(q, p, width, row_start, pixel, pair),
     )
 
 
@@ -319,7 +347,7 @@ def before(
 def mix(
     colors: wp.array2d(dtype=float),  # (P, C) colours before
     outside: wp.array2d(dtype=float),  # (X, C) background of the uncovered pixels that follow
-    rows: wp.array(dtype=wp.vec2i),  # (K,)
+    rows: wp.array(dtype=wp.vec4i),  # (K,)
     distance: wp.array(dtype=float),  # (K,)
     out: wp.array2d(dtype=float),  # (P + X, C) starts as the colours before
 ):
@@ -338,7 +366,7 @@ def mix(
 def mix_adjoint(
     colors: wp.array2d(dtype=float),  # (P, C)
     outside: wp.array2d(dtype=float),  # (X, C)
-    rows: wp.array(dtype=wp.vec2i),  # (K,)
+    rows: wp.array(dtype=wp.vec4i),  # (K,)
     distance: wp.array(dtype=float),  # (K,)
     grad_out: wp.array2d(dtype=float),  # (P + X, C)
     grad_colors: wp.array2d(dtype=float),  # (P + X, C) starts as a copy of grad_out
@@ -352,16 +380,22 @@ def mix_adjoint(
     total = float(0.0)
     for c in range(grad_out.shape[1]):
         g = grad_out[target, c]
-        total += g * (before(colors, outside, p, c) - before(colors, outside, q, c))
+        at_p = before(colors, outside, p, c)
+        at_q = before(colors, outside, q, c)
+        cp = at_p
+        cq = at_q
+        if rows[n][2] >= 0:
+            cp += distance[n] * (at_p - before(colors, outside, rows[n][2], c))
+        if rows[n][3] >= 0 and q < colors.shape[0]:
+            cq += (1.0 - distance[n]) * (at_q - before(colors, outside, rows[n][3], c))
+        total += g * (cp - cq)
         wp.atomic_add(grad_colors, p, c, alpha * g)
         wp.atomic_add(grad_colors, q, c, -alpha * g)
     grad_distance[n] = total
 
 
 @wp.func
-def outline_adjoint(
-    scene: Scene, ends: wp.vec4i, gradient: float, grad_vertices: wp.array(dtype=wp.vec3)
-):
+def outline_adjoint(scene: Scene, ends: wp.vec4i, gradient: float, grad_vertices: wp.array(dtype=wp.vec3)):
     """Adjoint of the distance at an outline with respect to the two ends of its edge."""
     p = ends[0]
     q = ends[1]
@@ -383,7 +417,12 @@ def outline_adjoint(
 
 @wp.func
 def plane_adjoint(
-    scene: Scene, view: int, triangle: int, at: wp.vec2, gradient: float, grad_vertices: wp.array(dtype=wp.vec3)
+    scene: Scene,
+    view: int,
+    triangle: int,
+    at: wp.vec2,
+    gradient: float,
+    grad_vertices: wp.array(dtype=wp.vec3),
 ):
     """Adjoint of the plane's linear depth at an image point with respect to its corners.
 

@@ -19,13 +19,14 @@ class Crossings:
     Attributes:
         ends: Flat indices of the pixels p and q, and the vertices of the outline edge that crosses between
             them, or -1, -1 where their triangles pass through each other.
-        rows: Rows of p and q among the covered pixels followed by those of `outside`.
+        rows: Rows of p and q among the covered pixels followed by those of `outside`, then of the pixels
+            beyond p and beyond q, or -1 if they are not covered or another crossing separates them.
         distance: Where the surface ends, from 0 at the centre of p to 1 at that of q.
         outside: Flat indices of the uncovered pixels that take part.
     """
 
     ends: Int32[Tensor, "K 4"]
-    rows: Int32[Tensor, "K 2"]
+    rows: Int32[Tensor, "K 4"]
     distance: Float[Tensor, " K"]
     outside: Int64[Tensor, " X"]
 
@@ -49,7 +50,7 @@ def scene_of(fragments: Fragments) -> Any:
 
 
 def find_crossings(fragments: Fragments) -> Crossings:
-    """All visible crossings, at most one per pixel pair: the nearest where several edges compete."""
+    """All visible crossings, at most one per pixel pair: of several the one nearest to q, where q appears."""
     views, height, width = fragments.triangle.shape
     parts = part_count(views, fragments.pixel.device)
     outlines = _outline_edges(fragments, parts, capacity=len(fragments.faces) * -(-views // parts) // 8 + 64)
@@ -61,7 +62,7 @@ def find_crossings(fragments: Fragments) -> Crossings:
             break
         capacity = most
     used = torch.arange(capacity, device=count.device) < count[:, None]
-    return _nearest(fragments, key[used], ends[used], distance[used])
+    return _one_per_pair(fragments, key[used], ends[used], distance[used])
 
 
 def _outline_edges(fragments: Fragments, parts: int, capacity: int) -> list[Tensor]:
@@ -107,15 +108,15 @@ def _all_crossings(
     return count, key, ends, distance
 
 
-def _nearest(fragments: Fragments, key: Tensor, ends: Tensor, distance: Tensor) -> Crossings:
-    """Keep the nearest crossing of every pixel pair and look up the rows of the pixels."""
+def _one_per_pair(fragments: Fragments, key: Tensor, ends: Tensor, distance: Tensor) -> Crossings:
+    """Keep the crossing nearest to q of every pixel pair and look up the rows of the pixels."""
     key, order = key.sort()
-    pair = key >> 31
+    pair = key >> 30
     first = torch.ones_like(pair, dtype=torch.bool)
     first[1:] = pair[1:] != pair[:-1]
-    ends, distance = ends[order[first]], distance[order[first]]
-    rows = torch.empty(len(ends), 2, dtype=torch.int32, device=ends.device)
-    inputs = [ends, fragments.cameras.width, fragments.row_start, fragments.pixel, rows]
+    pair, ends, distance = pair[first], ends[order[first]], distance[order[first]]
+    rows = torch.empty(len(ends), 4, dtype=torch.int32, device=ends.device)
+    inputs = [ends, pair, fragments.cameras.width, fragments.row_start, fragments.pixel, rows]
     launch(kernels.find_rows, len(ends), inputs, ends.device)
     missing = rows[:, 1] < 0
     outside, slot = torch.unique(ends[missing, 1], return_inverse=True)

@@ -88,8 +88,7 @@ def _visible_triangles(
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vertices: Tensor, faces: Tensor, camera_settings: tuple) -> tuple[Tensor, ...]:
-        matrices, _, _, perspective, near = camera_settings
-        device = vertices.device
+        matrices, device = camera_settings[0], vertices.device
         triangle, flags, counts = _visible_triangles(vertices, faces, camera_settings)
         row_start = torch.zeros(len(counts) + 1, dtype=torch.int32, device=device)
         torch.cumsum(counts, dim=0, dtype=torch.int32, out=row_start[1:])
@@ -100,7 +99,7 @@ class _Rasterize(torch.autograd.Function):
         depth = torch.empty(total, device=device)
 
         def run(part: int, start: int, stop: int) -> None:
-            scene = [triangle, faces, vertices, matrices, perspective, near, row_start, start]
+            scene = [triangle, faces, vertices, matrices, row_start, start]
             launch(kernels.fill, stop - start, [*scene, pixel, face, barycentric, depth], device)
 
         in_parts(run, len(counts), device)

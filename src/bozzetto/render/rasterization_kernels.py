@@ -10,7 +10,9 @@ from .projection_kernels import coverage, depth_at, edge_functions, edges, proje
 wp.set_module_options({"enable_backward": False})
 
 FRONT = wp.constant(wp.uint8(1))  # the triangle shows its outside
-SPANS = wp.constant(wp.uint8(2))  # the triangle covers at least two pixel centres
+SPANS = wp.constant(wp.uint8(2))  # the triangle covers at least MANY pixel centres
+MANY = wp.constant(4)
+SMALLEST = wp.constant(1.0e-30)
 EMPTY = wp.constant(wp.int64(0x7FFFFFFFFFFFFFFF))
 
 
@@ -110,7 +112,7 @@ def draw(
                     if depth >= near:
                         covered += 1
                         wp.atomic_min(nearest, y * width + x, depth_and_index(depth, i))
-        if covered > 1:
+        if covered >= MANY:
             flag = flag | SPANS
     flags[view, i] = flag
 
@@ -135,14 +137,30 @@ def resolve(
     count[view * nearest.shape[0] + y] = covered
 
 
+@wp.func
+def seen_from(camera: wp.mat44, p: wp.vec3, x: float, y: float) -> wp.vec3:
+    """Homogeneous image point (u w, v w) with the pixel centre (x, y) as origin, and the depth."""
+    h = camera * wp.vec4(p[0], p[1], p[2], 1.0)
+    return wp.vec3(h[0] - x * h[2], h[1] - y * h[2], h[3])
+
+
+@wp.func
+def seen_from_adjoint(camera: wp.mat44, x: float, y: float, g: wp.vec3) -> wp.vec3:
+    h = wp.vec4(g[0], g[1], -x * g[0] - y * g[1], g[2]) * camera
+    return wp.vec3(h[0], h[1], h[2])
+
+
+@wp.func
+def cross2(a: wp.vec3, b: wp.vec3) -> float:
+    return a[0] * b[1] - a[1] * b[0]
+
+
 @wp.kernel
 def fill(
     triangle: wp.array3d(dtype=wp.int32),  # (N, H, W)
     faces: wp.array(dtype=wp.vec3i),
     vertices: wp.array(dtype=wp.vec3),
     cameras: wp.array(dtype=wp.mat44),
-    perspective: bool,
-    near: float,
     row_start: wp.array(dtype=wp.int32),  # (N * H + 1,)
     first_row: int,
     pixel: wp.array(dtype=wp.int64),  # (P,)
@@ -160,28 +178,25 @@ def fill(
     if out == row_start[row + 1]:
         return
     camera = cameras[view]
+    py = float(y) + 0.5
     for x in range(width):
         t = triangle[view, y, x]
         if t >= 0:
             face = faces[t]
-            a = project(camera, vertices[face[0]], perspective, near)
-            b = project(camera, vertices[face[1]], perspective, near)
-            c = project(camera, vertices[face[2]], perspective, near)
-            q = wp.vec3(a[2], b[2], c[2])
-            e = edge_functions(edges(face, a, b, c), float(x) + 0.5, float(y) + 0.5)
-            w = coverage(e, q, perspective)
+            px = float(x) + 0.5
+            r0 = seen_from(camera, vertices[face[0]], px, py)
+            r1 = seen_from(camera, vertices[face[1]], px, py)
+            r2 = seen_from(camera, vertices[face[2]], px, py)
+            e = wp.vec3(cross2(r1, r2), cross2(r2, r0), cross2(r0, r1))
+            # The pixel centre is known to be inside; rounding may put it outside of a sliver.
+            sign = wp.sign(sum3(e))
+            e = wp.max(sign * e, wp.vec3(0.0, 0.0, 0.0))
+            b = e / wp.max(sum3(e), SMALLEST)
             pixel[out] = wp.int64(row * width + x)
             face_index[out] = wp.int64(t)
-            barycentric[out] = w / sum3(w)
-            depth[out] = depth_at(e, q, perspective)
+            barycentric[out] = b
+            depth[out] = b[0] * r0[2] + b[1] * r1[2] + b[2] * r2[2]
             out += 1
-
-
-@wp.func
-def shifted(camera: wp.mat44, p: wp.vec3, x: float, y: float) -> wp.vec2:
-    """Homogeneous image point (u w, v w) with the pixel centre as origin."""
-    h = camera * wp.vec4(p[0], p[1], p[2], 1.0)
-    return wp.vec2(h[0] - x * h[2], h[1] - y * h[2])
 
 
 @wp.kernel
@@ -202,8 +217,8 @@ def fill_adjoint(
 ):
     """Adjoint of barycentric coordinates and depth with respect to the world positions of the corners.
 
-    b_i = E_i / S with E_i = cross(r_j, r_k), S = E_0 + E_1 + E_2, r the shifted homogeneous corners, and the
-    depth is sum b_i z_i.
+    b_i = E_i / S with E_i = cross(p_j, p_k), S = E_0 + E_1 + E_2, p the homogeneous corners seen from the pixel
+    centre, and the depth is sum b_i z_i.
     """
     n = start + wp.tid()
     flat = wp.int32(pixel[n])
@@ -215,31 +230,18 @@ def fill_adjoint(
     b = barycentric[n]
     gz = grad_depth[n]
 
-    row_x = wp.vec3(
-        camera[0, 0] - x * camera[2, 0], camera[0, 1] - x * camera[2, 1], camera[0, 2] - x * camera[2, 2]
-    )
-    row_y = wp.vec3(
-        camera[1, 0] - y * camera[2, 0], camera[1, 1] - y * camera[2, 1], camera[1, 2] - y * camera[2, 2]
-    )
-    row_z = wp.vec3(camera[3, 0], camera[3, 1], camera[3, 2])
-
-    p0 = vertices[face[0]]
-    p1 = vertices[face[1]]
-    p2 = vertices[face[2]]
-    r0 = shifted(camera, p0, x, y)
-    r1 = shifted(camera, p1, x, y)
-    r2 = shifted(camera, p2, x, y)
-    total = (
-        (r1[0] * r2[1] - r1[1] * r2[0]) + (r2[0] * r0[1] - r2[1] * r0[0]) + (r0[0] * r1[1] - r0[1] * r1[0])
-    )
-    if total == 0.0:
+    p0 = seen_from(camera, vertices[face[0]], x, y)
+    p1 = seen_from(camera, vertices[face[1]], x, y)
+    p2 = seen_from(camera, vertices[face[2]], x, y)
+    total = cross2(p1, p2) + cross2(p2, p0) + cross2(p0, p1)
+    if wp.abs(total) < SMALLEST:
         return
-    z = wp.vec3(wp.dot(row_z, p0), wp.dot(row_z, p1), wp.dot(row_z, p2))
-    g = grad_barycentric[n] + gz * z
-    e = (g - wp.vec3(1.0, 1.0, 1.0) * wp.dot(g, b)) / total
-    g0 = e[1] * wp.vec2(-r2[1], r2[0]) + e[2] * wp.vec2(r1[1], -r1[0])
-    g1 = e[2] * wp.vec2(-r0[1], r0[0]) + e[0] * wp.vec2(r2[1], -r2[0])
-    g2 = e[0] * wp.vec2(-r1[1], r1[0]) + e[1] * wp.vec2(r0[1], -r0[0])
-    wp.atomic_add(grad_vertices, part, face[0], g0[0] * row_x + g0[1] * row_y + (gz * b[0]) * row_z)
-    wp.atomic_add(grad_vertices, part, face[1], g1[0] * row_x + g1[1] * row_y + (gz * b[1]) * row_z)
-    wp.atomic_add(grad_vertices, part, face[2], g2[0] * row_x + g2[1] * row_y + (gz * b[2]) * row_z)
+    g = grad_barycentric[n] + gz * wp.vec3(p0[2], p1[2], p2[2])
+    across = wp.dot(g, b)
+    e = wp.vec3(g[0] - across, g[1] - across, g[2] - across) / total
+    g0 = wp.vec3(e[2] * p1[1] - e[1] * p2[1], e[1] * p2[0] - e[2] * p1[0], gz * b[0])
+    g1 = wp.vec3(e[0] * p2[1] - e[2] * p0[1], e[2] * p0[0] - e[0] * p2[0], gz * b[1])
+    g2 = wp.vec3(e[1] * p0[1] - e[0] * p1[1], e[0] * p1[0] - e[1] * p0[0], gz * b[2])
+    wp.atomic_add(grad_vertices, part, face[0], seen_from_adjoint(camera, x, y, g0))
+    wp.atomic_add(grad_vertices, part, face[1], seen_from_adjoint(camera, x, y, g1))
+    wp.atomic_add(grad_vertices, part, face[2], seen_from_adjoint(camera, x, y, g2))
