@@ -1,8 +1,12 @@
 from . import geometry as geometry
 from . import inverse as inverse
 from . import metrics as metrics
+from . import pipelines as pipelines
 from . import render as render
+from . import runs as runs
+from . import samples as samples
 from . import shapes as shapes
+from . import viewer as viewer
 from . import views as views
 from .errors import InputError as InputError
 from .shapes import Mesh as Mesh

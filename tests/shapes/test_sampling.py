@@ -47,3 +47,11 @@ def test_gradient_reaches_the_vertices():
 def test_no_area_is_refused():
     with pytest.raises(InputError, match="no area"):
         sample_surface(Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]])), 5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_cuda():
+    mesh = icosphere(2).to("cuda")
+    points, face = sample_surface(mesh, 1000, torch.Generator("cuda").manual_seed(0))
+    assert points.device.type == face.device.type == "cuda"
+    assert bool((points.norm(dim=1) > 0.9).all())
