@@ -2,6 +2,7 @@ from .antialiasing import antialias as antialias
 from .antialiasing import compose as compose
 from .fragments import Fragments as Fragments
 from .interpolation import interpolate as interpolate
+from .lighting import environment_coefficients as environment_coefficients
 from .lighting import irradiance as irradiance
 from .lighting import shade as shade
 from .lighting import spherical_harmonics as spherical_harmonics
@@ -17,3 +18,6 @@ from .sheets import contact_sheet as contact_sheet
 from .sheets import studio_light as studio_light
 from .sheets import turned as turned
 from .sheets import turntable as turntable
+from .textures import mip_level as mip_level
+from .textures import pixel_derivatives as pixel_derivatives
+from .textures import sample_texture as sample_texture

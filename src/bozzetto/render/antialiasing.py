@@ -24,21 +24,24 @@ def compose(
     """Put the covered pixels on a background, with outlines placed exactly between pixel centres.
 
     Where an outline crosses between two pixel centres, the pixel that contains it receives its share of the
-    other's colour (Laine et al. 2020, section 3.6). This makes the picture a continuous function of the vertex
-    positions; its derivatives say how outlines, and lines where surfaces pass through each other, should move.
+    other's colour (Laine et al. 2020, section 3.6). This makes the picture a continuous function of the
+    vertex positions; its derivatives say how outlines, and lines where surfaces pass through each other,
+    should move.
 
-    Unlike in that paper the edges of the outline are followed, not pairs of pixels looked at. An edge is found
-    although no visible pixel belongs to its triangle, so triangles may be much smaller than pixels; and the
-    cost is that of the outline, a percent or two of all edges. Lines of intersection are found between
-    triangles that cover several pixel centres.
+    Deviations from that paper: the edges of the outline are followed instead of pairs of pixels looked at. An
+    edge is found although no visible pixel belongs to its triangle, so triangles may be much smaller than
+    pixels; and the cost is that of the outline, a percent or two of all edges. For the gradient the colours
+    on both sides are extrapolated to the crossing, which takes away most of its bias where they vary. Lines
+    of intersection are found between triangles that cover several pixel centres. Outlines between the last
+    pixel and the border of the image, and edges that reach behind the camera, are left as they are.
 
     Args:
         fragments: What is seen.
         colors: Colours of the covered pixels, any number of channels.
-        background: What is behind: one number, one colour, or images. With `coverage` it has that channel too.
+        background: What is behind: one number, one colour, or images, all channels of the result.
         coverage: Add a last channel that is 1 on the surface.
-        edge_gain: Factor on the gradients that outlines send to the vertices (Large Steps uses 3). The picture
-            does not change.
+        edge_gain: Factor on the gradients that outlines send to the vertices (Large Steps uses 3). The
+            picture does not change.
 
     Raises:
         InputError: The colours or the background do not fit the fragments.
@@ -48,7 +51,8 @@ def compose(
             f"antialiasing needs a colour per covered pixel, shape ({len(fragments)}, C), "
             f"got {tuple(colors.shape)}"
         )
-    shape = (*fragments.triangle.shape, colors.shape[1] + coverage)
+    views, height, width = fragments.triangle.shape
+    shape = (views, height, width, colors.shape[1] + coverage)
     behind = torch.as_tensor(background, dtype=torch.float32, device=colors.device)
     if behind.shape not in ((), shape[3:], shape):
         raise InputError(

@@ -81,6 +81,27 @@ def shade(
     return radiance if albedo is None else albedo * radiance
 
 
+def environment_coefficients(environment: Float[Tensor, "H W 3"]) -> Float[Tensor, "9 3"]:
+    """Project an environment map onto the spherical harmonics up to order 2.
+
+    L_lm is the sum over the texels of radiance * Y_lm(direction) * solid angle (Ramamoorthi and Hanrahan 2001,
+    equation 10). Rows go from +Y (top) to -Y; columns start at -Z and go over +X, +Z (the middle) and -X.
+
+    Args:
+        environment: Linear radiance in latitude-longitude layout.
+    """
+    height, width = environment.shape[:2]
+    polar = (torch.arange(height, device=environment.device) + 0.5) * (math.pi / height)
+    azimuth = (torch.arange(width, device=environment.device) + 0.5) * (2 * math.pi / width)
+    ring, phi = polar.sin()[:, None], azimuth[None]
+    directions = torch.stack(
+        torch.broadcast_tensors(ring * phi.sin(), polar.cos()[:, None], -ring * phi.cos()), dim=-1
+    )
+    solid_angle = ring * (2 * math.pi**2 / (height * width))
+    basis = spherical_harmonics(directions) * solid_angle[..., None]
+    return torch.einsum("hwk,hwc->kc", basis, environment)
+
+
 class _Irradiance(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, normals: Tensor, forms: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Warp kernels of `ImageLoss`: the difference of drawn pixels to fixed images, value and gradient in one pass."""
+"""Warp kernels of `ImageLoss`: drawn pixels against fixed images, value and gradient in one pass."""
 
 import warp as wp
 
