@@ -15,4 +15,5 @@ from .rigs import fibonacci_cameras as fibonacci_cameras
 from .rigs import intrinsics_from_fov as intrinsics_from_fov
 from .rigs import look_at as look_at
 from .rigs import orbit_cameras as orbit_cameras
+from .sheets import capture_sheet as capture_sheet
 from .transforms_json import save_transforms as save_transforms

@@ -85,22 +85,29 @@ class Cameras:
         rotation, translation = self.T_cam_world[:, :3, :3], self.T_cam_world[:, :3, 3]
         return torch.einsum("nij,npi->npj", rotation, local - translation[:, None])
 
-    def rays(self) -> tuple[Float[Tensor, "N H W 3"], Float[Tensor, "N H W 3"]]:
-        """Origins and unit directions, in the world, of the rays through all pixel centres.
+    def rays_through(
+        self, pixels: Float[Tensor, "N P 2"]
+    ) -> tuple[Float[Tensor, "N P 3"], Float[Tensor, "N P 3"]]:
+        """Origins and unit directions, in the world, of the rays through pixel coordinates (u, v).
 
         Perspective rays start at the camera, orthographic ones on its plane z = 0.
         """
+        depth = torch.ones_like(pixels[..., :1])
+        ahead = self.unproject(torch.cat([pixels, depth], dim=-1))
+        if self.orthographic:
+            direction = self.forward[:, None].expand_as(ahead)
+            return ahead - direction, direction
+        origin = self.centers[:, None].expand_as(ahead)
+        return origin, torch.nn.functional.normalize(ahead - origin, dim=-1)
+
+    def rays(self) -> tuple[Float[Tensor, "N H W 3"], Float[Tensor, "N H W 3"]]:
+        """Origins and unit directions, in the world, of the rays through all pixel centres."""
         u = torch.arange(self.width, dtype=torch.float64, device=self.K.device) + 0.5
         v = torch.arange(self.height, dtype=torch.float64, device=self.K.device) + 0.5
         centers = torch.stack(torch.meshgrid(u, v, indexing="xy"), dim=-1).reshape(1, -1, 2)
-        depth = torch.ones_like(centers[..., :1])
-        ahead = self.unproject(torch.cat([centers, depth], dim=-1).expand(len(self), -1, -1))
+        origin, direction = self.rays_through(centers.expand(len(self), -1, -1))
         shape = (len(self), self.height, self.width, 3)
-        if self.orthographic:
-            direction = self.forward[:, None].expand_as(ahead)
-            return (ahead - direction).reshape(shape), direction.reshape(shape)
-        origin = self.centers[:, None].expand_as(ahead)
-        return origin.reshape(shape), torch.nn.functional.normalize(ahead - origin, dim=-1).reshape(shape)
+        return origin.reshape(shape), direction.reshape(shape)
 
     def check(self, names: Sequence[str] | None = None) -> "Cameras":
         """Return the cameras themselves if every one of them can be used.
@@ -137,7 +144,7 @@ def _check_pose(name: str, T_cam_world: Float[Tensor, "4 4"]) -> None:
     error = float((rotation @ rotation.T - torch.eye(3).to(rotation)).abs().max())
     if error > 1e-3:
         raise InputError(
-            f"the pose of {name} is not a rotation and a shift: R R^T differs from the identity by {error:.2g}; "
+            f"the pose of {name} is no rotation and shift: R R^T is {error:.2g} away from the identity; "
             "remove scale and shear from the matrix"
         )
     if float(torch.linalg.det(rotation)) < 0 or not torch.equal(last, last.new_tensor([0.0, 0, 0, 1])):

@@ -67,11 +67,14 @@ def carve(
     second = float(1.0e30)
     view = int(-1)
     seen = int(0)
+    carving = int(0)
     for v in range(views.rotation.shape[0]):
         if v != exclude:
             d = depth_inside(views, v, points[p])
             if d[1] >= 0.0:
                 seen += 1
+            if d[0] < 0.0:
+                carving += 1
             if d[0] < smallest:
                 second = smallest
                 smallest = d[0]
@@ -82,6 +85,7 @@ def carve(
     values[p, 1] = second
     which[p, 0] = view
     which[p, 1] = seen
+    which[p, 2] = carving
 
 
 @wp.kernel
@@ -160,7 +164,7 @@ def trace(
     slope: float,
     hits: wp.array3d(dtype=int),
 ):
-    """Does the ray of a pixel meet the hull? Lengths in units of cells, the grid's first sample at the origin."""
+    """Does the ray of a pixel meet the hull? In units of cells, the grid's first sample at the origin."""
     n, row, i = wp.tid()
     j = first_row + row
     origin = origins[n, j, i]
@@ -183,7 +187,8 @@ def trace(
     found = int(0)
     while t < leave and found == 0:
         value = grid_value(smallest, second, which, left_out, origin + t * direction)
-        if value > 0.0:
+        # Interpolation cuts the corners of the hull, by about as much as this adds.
+        if value > -0.2:
             found = 1
         # Never shorter than a third of a cell, so that rays along the surface end.
         t = t + wp.max(-value / slope, 0.35)

@@ -1,21 +1,26 @@
 """Do masks agree with each other? Every mask is held against the visual hull of the others."""
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from ..errors import InputError
 from .camera import Cameras
 from .capture import Capture
 from .hull import bounds_of, min_views_or_half
-from .silhouettes import CarvedGrid, carve_grid, grid_silhouettes, prepare_silhouettes
+from .silhouettes import CarvedGrid, Silhouettes, carve_grid, depths, grid_silhouettes, prepare_silhouettes
 
-TRACE_SIZE = 640
+TRACE_SIZE = 320
 """Hulls are looked at in pictures with a longer side of at most this many pixels."""
-GRID = 160
-"""Cells of the hull along its longest side."""
+GRID = 128
+"""Cells of the hull along its longest side, at most."""
+ACCUSATIONS = 3.5
+"""More object pixels of other views than this must accuse the neighbourhood of a background pixel."""
 MARGIN = 2.5
 """Pixels by which a mask may pass the hull before it counts as wrong: grid, calibration and blur."""
 
@@ -25,26 +30,33 @@ class Comparison:
     """Masks against the hulls of the other views.
 
     Attributes:
-        iou: Intersection over union of each mask with the silhouette of the hull of all other views. With
-            few views the hull is larger than the object, so it stays below 1 even when all is well.
-        missing: Share of the mask that lies outside that hull: some other view has background there.
-        excess: Share by which that hull is larger than the mask.
-        hull_of_others: Silhouette of that hull.
-        stray: Object in this view where two or more others agree on background.
+        hull_of_others: Silhouette of the hull of all other views.
+        against: For object pixels that this hull does not reach, the smallest number of views that have to
+            be wrong for anything to be there; 0 elsewhere.
+        silhouettes: The silhouettes that were compared.
         grid: The carved space.
     """
 
-    iou: Float[Tensor, "N"]
-    missing: Float[Tensor, "N"]
-    excess: Float[Tensor, "N"]
     hull_of_others: Bool[Tensor, "N H W"]
-    stray: Bool[Tensor, "N H W"]
+    against: Int[Tensor, "N H W"]
+    silhouettes: Silhouettes
     grid: CarvedGrid
 
 
 @dataclass(frozen=True)
 class Consistency:
-    """How well each view fits the others; see `mask_consistency`."""
+    """How well each view fits the others, see `mask_consistency`; shares are of the area of the view's mask.
+
+    Attributes:
+        names: Names of the views.
+        iou: Intersection over union of the mask with the silhouette of the hull of all other views. With few
+            views that hull is larger than the object, so this stays below 1 even when all is well.
+        missing: Share of the mask that lies outside that hull.
+        excess: Share by which that hull is larger than the mask.
+        stray: Share of the mask that two or more other views see past.
+        blamed: Background pixels in which this view alone erases parts of the object in other views.
+        verdicts: `good`, or what is wrong.
+    """
 
     names: tuple[str, ...]
     iou: Float[Tensor, "N"]
@@ -63,115 +75,137 @@ class Consistency:
 def mask_consistency(capture: Capture) -> Consistency:
     """Hold every mask against the visual hull of the other views.
 
-    Returns:
-        Per view: the figures of `Comparison`; the share of its mask that several views see past (`stray`);
-        the pixels, as a share of its mask, in which it alone sees background where that erases parts of the
-        object in other views (`blamed`); and a verdict, `good` or what is wrong.
-
     Raises:
-        InputError: The masks have no common hull at all.
+        InputError: The masks have no common hull at all, or there are none.
     """
     result = compare_masks(capture)
-    assert capture.masks is not None
-    area = ((capture.masks > 0.5) & capture.known).sum(dim=(1, 2)).clamp(min=1)
-    stray = result.stray.sum(dim=(1, 2)) / area
-    blamed = blamed_pixels(capture, result).sum(dim=(1, 2)) / area
-    verdicts = []
-    for i, s, b in zip(result.iou.tolist(), stray.tolist(), blamed.tolist(), strict=True):
-        if i < 0.6:
-            verdicts.append("does not fit the other views; check its camera and mask")
-        elif s > 0.01:
-            verdicts.append("has object where several other views see background")
-        elif b > 0.01:
-            verdicts.append("has background where the other views see the object")
-        else:
-            verdicts.append("good")
+    inside = _inside(capture)
+    hull = result.hull_of_others & capture.known
+    area = inside.sum(dim=(1, 2)).clamp(min=1)
+    iou = (inside & hull).sum(dim=(1, 2)) / (inside | hull).sum(dim=(1, 2)).clamp(min=1)
+    stray = (result.against > 1).sum(dim=(1, 2)) / area
+    blamed = blamed_pixels(capture, result, result.against == 1).sum(dim=(1, 2)) / area
+    figures = zip(iou.tolist(), stray.tolist(), blamed.tolist(), strict=True)
     return Consistency(
-        capture.names, result.iou, result.missing, result.excess, stray, blamed, tuple(verdicts)
+        names=capture.names,
+        iou=iou,
+        missing=(inside & ~hull).sum(dim=(1, 2)) / area,
+        excess=(hull & ~inside).sum(dim=(1, 2)) / area,
+        stray=stray,
+        blamed=blamed,
+        verdicts=tuple(_verdict(*f) for f in figures),
     )
+
+
+def _verdict(iou: float, stray: float, blamed: float) -> str:
+    if iou < 0.6:
+        return "does not fit the other views; check its camera and mask"
+    if blamed > 0.02:
+        return "has background where the other views see the object"
+    if stray > 0.02:
+        return "has object where several other views see background"
+    return "good"
 
 
 def compare_masks(capture: Capture) -> Comparison:
     """The comparison behind `mask_consistency`."""
+    inside, cameras = _inside(capture), capture.cameras
     assert capture.masks is not None
-    cameras, masks, known = capture.cameras, capture.masks, capture.known
     least = min_views_or_half(cameras, None)
-    silhouettes = prepare_silhouettes(cameras, masks, known)
-    # The bounds must hold for the hull of any all but one views.
+    silhouettes = prepare_silhouettes(cameras, capture.masks, capture.known)
+    # The box must hold for the hull of any all but one views.
     bounds = bounds_of(silhouettes, least, 1 if len(cameras) > 3 else 0)
-    grid = carve_grid(silhouettes, bounds, GRID, least)
-    small = _traced_cameras(cameras)
-    others = _enlarge(grid_silhouettes(small, grid, leave_out=True), cameras)
-    forgiving = CarvedGrid(grid.second, grid.second, grid.which, grid.low, grid.cell, grid.slope)
-    reach = _enlarge(grid_silhouettes(small, forgiving, leave_out=False), cameras)
-    inside = (masks > 0.5) & known
-    stray = inside & ~_grown(reach, MARGIN)
-    area = inside.sum(dim=(1, 2)).clamp(min=1)
-    hull = others & known
-    return Comparison(
-        iou=(inside & hull).sum(dim=(1, 2)) / (inside | hull).sum(dim=(1, 2)).clamp(min=1),
-        missing=(inside & ~hull).sum(dim=(1, 2)) / area,
-        excess=(hull & ~inside).sum(dim=(1, 2)) / area,
-        hull_of_others=others,
-        stray=stray,
-        grid=grid,
-    )
-
-
-def blamed_pixels(capture: Capture, result: Comparison) -> Bool[Tensor, "N H W"]:
-    """Background pixels that alone erase parts of the object in other views.
-
-    Take an object pixel that the hull does not reach. If somewhere along its ray all views but one agree that
-    there is matter, that one is to blame, at the pixel onto which the place projects.
-    """
-    assert capture.masks is not None
-    grid, cameras = result.grid, capture.cameras
-    inside = (capture.masks > 0.5) & capture.known
-    small = _traced_cameras(cameras)
-    hull = _enlarge(grid_silhouettes(small, grid, leave_out=False), cameras)
-    missing = inside & ~_grown(hull, MARGIN) & ~result.stray
-    blamed = torch.zeros_like(inside)
-    origins, directions = cameras.to("cpu").rays()
-    for view in range(len(cameras)):
-        pixels = missing[view].cpu()
+    # Cells smaller than a pixel would tell nothing more.
+    pixels = float((bounds[1] - bounds[0]).max()) * _pixels_per_unit(cameras, bounds.mean(dim=0))
+    grid = carve_grid(silhouettes, bounds, max(16, min(GRID, round(pixels))), least)
+    others = _enlarge(grid_silhouettes(_traced_cameras(cameras), grid, leave_out=True), cameras)
+    # A view does not carve at its own object pixels, so there the hull of the others is the hull.
+    missing = inside & ~_grown(others, MARGIN)
+    against = torch.zeros_like(missing, dtype=torch.int32)
+    for view, pixels in enumerate(missing):
         if bool(pixels.any()):
-            places = _deepest_second(grid, origins[view][pixels], directions[view][pixels])
-            _mark(blamed, cameras, grid, places)
-    return _grown(blamed, 1.5) & ~inside & capture.known
+            against[view][pixels] = _fewest_carving(grid, cameras, view, pixels)[0]
+    return Comparison(others, against, silhouettes, grid)
 
 
-def _deepest_second(
-    grid: CarvedGrid, origins: Float[Tensor, "P 3"], directions: Float[Tensor, "P 3"]
-) -> Float[Tensor, "Q 3"]:
-    """Index of the grid sample, along each ray, that lies deepest inside all views but one."""
-    shape = torch.tensor(grid.smallest.shape)
-    center = grid.low + (shape - 1) / 2 * grid.cell
-    radius = grid.cell * float(torch.linalg.vector_norm(shape.double())) / 2
-    middle = ((center - origins) * directions).sum(dim=1, keepdim=True)
-    steps = torch.arange(-radius, radius, grid.cell / 2, dtype=torch.float64)
-    chosen = []
-    second = grid.second.cpu()
-    for o, d, m in zip(origins.split(4096), directions.split(4096), middle.split(4096), strict=True):
-        index = ((o[:, None] + (m + steps)[..., None] * d[:, None] - grid.low) / grid.cell).round().long()
+def _inside(capture: Capture) -> Bool[Tensor, "N H W"]:
+    if capture.masks is None:
+        raise InputError(
+            "the capture has no masks; give a masks folder, pictures with alpha, or --masks auto"
+        )
+    return (capture.masks > 0.5) & capture.known
+
+
+def blamed_pixels(
+    capture: Capture, result: Comparison, evidence: Bool[Tensor, "N H W"]
+) -> Bool[Tensor, "N H W"]:
+    """Background pixels that erase object pixels of other views.
+
+    Along the ray of an object pixel, take the place that the fewest views carve away. These views are to
+    blame, at the pixels onto which the place projects.
+
+    Args:
+        capture: The views.
+        result: Their comparison.
+        evidence: The object pixels that accuse, all with `result.against` above 0.
+    """
+    cameras, grid, inside = capture.cameras, result.grid, _inside(capture)
+    seeds = torch.zeros(evidence.shape, device=evidence.device)
+    for view, pixels in enumerate(evidence):
+        if bool(pixels.any()):
+            places = _fewest_carving(grid, cameras, view, pixels)[1]
+            guilty = depths(result.silhouettes, places) < 0
+            coordinates = cameras.project(places)
+            for other in torch.nonzero(guilty.any(dim=1))[:, 0].tolist():
+                _count(seeds[other], coordinates[other, guilty[other], :2])
+    # Places are as far apart as the samples of the grid; a few stray accusations count for nothing.
+    width = 2 * math.ceil(grid.cell * _pixels_per_unit(cameras, grid.low)) + 1
+    near = torch.stack([_grown(m[None], 0.05 * math.sqrt(float(m.sum())))[0] for m in inside])
+    around = (
+        torch.nn.functional.avg_pool2d(seeds[:, None], width, stride=1, padding=width // 2)[:, 0] * width**2
+    )
+    return (around > ACCUSATIONS) & near & ~inside & capture.known
+
+
+def _count(seeds: Float[Tensor, "H W"], pixels: Float[Tensor, "P 2"]) -> None:
+    """Add one at every pixel for each coordinate (u, v) that falls into it."""
+    u, v = pixels.floor().long().unbind(dim=-1)
+    there = (u >= 0) & (u < seeds.shape[1]) & (v >= 0) & (v < seeds.shape[0])
+    seeds.index_put_((v[there], u[there]), torch.ones(1, device=seeds.device), accumulate=True)
+
+
+def _fewest_carving(
+    grid: CarvedGrid, cameras: Cameras, view: int, pixels: Bool[Tensor, "H W"]
+) -> tuple[Int[Tensor, "P"], Float[Tensor, "P 3"]]:
+    """Along the rays of some pixels the smallest number of views that carve a place, and the place."""
+    device = grid.carving.device
+    centers = torch.nonzero(pixels).flip(1)[None] + 0.5
+    origins, directions = (a[0] for a in cameras[[view]].to(device).rays_through(centers.double()))
+    shape = torch.tensor(grid.carving.shape, device=device)
+    low = grid.low.to(device)
+    middle = low + (shape - 1) / 2 * grid.cell
+    reach = grid.cell * float(torch.linalg.vector_norm(shape.double())) / 2
+    steps = torch.arange(-reach, reach, grid.cell, dtype=torch.float64, device=device)
+    counts, places = [], []
+    # Fewest views first, then the place that is the least far outside.
+    cost = grid.carving + torch.sigmoid(-grid.smallest)
+    for o, d in zip(origins.split(2048), directions.split(2048), strict=True):
+        along = ((middle - o) * d).sum(dim=1, keepdim=True) + steps
+        index = ((o[:, None] + along[..., None] * d[:, None] - low) / grid.cell).round().long()
         valid = ((index >= 0) & (index < shape)).all(dim=-1)
         x, y, z = torch.minimum(index.clamp(min=0), shape - 1).unbind(dim=-1)
-        depth = torch.where(valid, second[x, y, z], -1.0)
-        best, at = depth.max(dim=1)
-        rows = torch.nonzero(best > 0)[:, 0]
-        chosen.append(index[rows, at[rows]])
-    return torch.cat(chosen).double()
+        best, at = torch.where(valid, cost[x, y, z], torch.inf).min(dim=1)
+        counts.append(best.nan_to_num(posinf=len(cameras)).floor().int().clamp(min=1))
+        places.append(low + index[torch.arange(len(o), device=device), at] * grid.cell)
+    return torch.cat(counts), torch.cat(places)
 
 
-def _mark(
-    blamed: Bool[Tensor, "N H W"], cameras: Cameras, grid: CarvedGrid, places: Float[Tensor, "Q 3"]
-) -> None:
-    """Set the pixels of the deciding views onto which grid samples project."""
-    x, y, z = places.long().unbind(dim=1)
-    culprit = grid.which.cpu()[x, y, z].long()
-    pixels = cameras.to("cpu").project(grid.low + places * grid.cell)[culprit, torch.arange(len(places))]
-    u, v = pixels[:, 0].floor().long(), pixels[:, 1].floor().long()
-    there = (u >= 0) & (u < cameras.width) & (v >= 0) & (v < cameras.height)
-    blamed[culprit[there], v[there], u[there]] = True
+def _pixels_per_unit(cameras: Cameras, place: Float[Tensor, "3"]) -> float:
+    """How many pixels a unit of length covers at a place in the world, median over the views."""
+    cameras = cameras.to("cpu")
+    focal = cameras.K[:, 0, 0]
+    depth = torch.ones_like(focal) if cameras.orthographic else cameras.project(place[None])[:, 0, 2]
+    return float((focal / depth).abs().median())
 
 
 def _traced_cameras(cameras: Cameras) -> Cameras:
@@ -188,8 +222,13 @@ def _enlarge(pictures: Bool[Tensor, "N h w"], cameras: Cameras) -> Bool[Tensor, 
 
 def _grown(regions: Bool[Tensor, "N H W"], distance: float) -> Bool[Tensor, "N H W"]:
     """All pixels within a distance of the regions."""
-    grown = [
-        torch.from_numpy(distance_transform_edt(~r) <= distance) if bool(r.any()) else torch.from_numpy(r)
-        for r in regions.cpu().numpy()
-    ]
+    grown = [torch.from_numpy(_distance(r) <= distance) for r in regions.cpu().numpy()]
     return torch.stack(grown).to(regions.device)
+
+
+def _distance(region: np.ndarray) -> np.ndarray:
+    if not region.any():
+        return np.full(region.shape, np.inf)
+    distance = distance_transform_edt(~region)
+    assert isinstance(distance, np.ndarray)
+    return distance

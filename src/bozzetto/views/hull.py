@@ -1,6 +1,7 @@
 """Visual hull: the largest shape that looks like all the silhouettes (Laurentini 1994)."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,11 +11,12 @@ from ..errors import InputError
 from ..geometry import connected_components, drop_unused_vertices, isosurface
 from ..shapes import Mesh
 from .camera import Cameras
-from .capture import Capture
-from .silhouettes import Silhouettes, carve, classify, prepare_silhouettes
+from .silhouettes import Silhouettes, carve, classify, depths, prepare_silhouettes
 
 BLOCK = 8
 """Samples along the side of a block of the hull's grid that is carved, filled or refined as one."""
+LEAVES = 64
+"""Cells of the octree that finds the object's bounds, along the longest side of the object."""
 
 
 def visual_hull(
@@ -24,6 +26,7 @@ def visual_hull(
     resolution: int = 128,
     tolerance: int = 0,
     min_views: int | None = None,
+    names: Sequence[str] | None = None,
 ) -> Mesh:
     """A watertight mesh of the visual hull, in one piece.
 
@@ -38,6 +41,7 @@ def visual_hull(
         resolution: Cells of the grid along the longest side of the object.
         tolerance: So many views (0 or 1) may be wrong: space is carved only where more views say so.
         min_views: Points in the frame of fewer views are outside; by default half of the views.
+        names: What messages call the views.
 
     Returns:
         The largest connected piece; faces counter-clockwise seen from outside; frame of the cameras.
@@ -48,9 +52,9 @@ def visual_hull(
     """
     silhouettes = prepare_silhouettes(cameras, masks, known_or_all(masks, known))
     least = min_views_or_half(cameras, min_views)
-    bounds = bounds_of(silhouettes, least, tolerance)
+    bounds = bounds_of(silhouettes, least, tolerance, names)
     local = silhouettes.moved(bounds.mean(dim=0))
-    _check_cameras_outside(local, least)
+    _check_cameras_outside(local, least, names)
     values, half = carved_grid(local, bounds[1] - bounds[0], resolution, least, tolerance)
     middle = bounds.mean(dim=0)
     surface = isosurface(-values, -half, half, close=True)
@@ -83,7 +87,9 @@ def min_views_or_half(cameras: Cameras, min_views: int | None) -> int:
     return min(len(cameras), max(2, math.ceil(len(cameras) / 2))) if min_views is None else min_views
 
 
-def bounds_of(silhouettes: Silhouettes, min_views: int, tolerance: int) -> Float[Tensor, "2 3"]:
+def bounds_of(
+    silhouettes: Silhouettes, min_views: int, tolerance: int, names: Sequence[str] | None = None
+) -> Float[Tensor, "2 3"]:
     """`object_bounds` of prepared silhouettes: an octree over all space that the cameras may see.
 
     Raises:
@@ -91,17 +97,44 @@ def bounds_of(silhouettes: Silhouettes, min_views: int, tolerance: int) -> Float
     """
     center, half = _seen_space(silhouettes)
     local = silhouettes.moved(center)
+    cells, size = _octree(local, half, min_views, tolerance)
+    if len(cells) == 0:
+        raise InputError(_disagreement(local, half, min_views, tolerance, names))
+    low, high = cells.amin(dim=0) - size, cells.amax(dim=0) + size
+    return torch.stack([low, high]).double().cpu() + center
+
+
+def _octree(
+    silhouettes: Silhouettes, half: float, min_views: int, tolerance: int
+) -> tuple[Float[Tensor, "P 3"], float]:
+    """Centres, and half the side, of small cubes that cover everything which is not surely outside."""
     cells = torch.zeros(1, 3, device=silhouettes.distance.device)
     corners = torch.tensor([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]).to(cells)
     while True:
         half = half / 2
         cells = (cells[:, None] + half * corners).reshape(-1, 3)
-        cells = cells[classify(local, cells, half * math.sqrt(3), min_views, tolerance) >= 0]
-        if len(cells) == 0:
-            raise InputError(_disagreement(local, center, min_views))
-        low, high = cells.amin(dim=0) - half, cells.amax(dim=0) + half
-        if half * 2 * 64 < float((high - low).amax()) or len(cells) > 200_000:
-            return torch.stack([low, high]).double().cpu() + center
+        cells = cells[classify(silhouettes, cells, half * math.sqrt(3), min_views, tolerance) >= 0]
+        if len(cells) == 0 or len(cells) > 200_000:
+            return cells, half
+        if half * 2 * LEAVES < float((cells.amax(dim=0) - cells.amin(dim=0)).amax()):
+            return cells, half
+
+
+def _disagreement(
+    silhouettes: Silhouettes, half: float, min_views: int, tolerance: int, names: Sequence[str] | None
+) -> str:
+    """Why nothing is left: the views without which something would be."""
+    for wrong in range(tolerance + 1, len(silhouettes) // 3 + 1):
+        cells, _ = _octree(silhouettes, half, min_views, wrong)
+        if len(cells):
+            carving = (depths(silhouettes, cells.cpu().double() + silhouettes.origin) < 0).float().mean(dim=1)
+            worst = carving.argsort(descending=True)[:wrong].sort().values.tolist()
+            views = ", ".join(_called(names, i) for i in worst)
+            return f"nothing is inside all masks: {views} disagree with the others; check or remove them"
+    return (
+        "no point of space is inside all masks, so cameras and images do not match; "
+        "check their order and the convention of the poses"
+    )
 
 
 def _seen_space(silhouettes: Silhouettes) -> tuple[Float[Tensor, "3"], float]:
@@ -120,7 +153,7 @@ def _seen_space(silhouettes: Silhouettes) -> tuple[Float[Tensor, "3"], float]:
         points = cameras.centers
         directions = torch.nn.functional.normalize(ahead - points, dim=1)
         reach = 0.0
-    # The point nearest to all viewing axes; the small term keeps it near the cameras if the axes are parallel.
+    # The point nearest to all viewing axes; the small term keeps it at the cameras if axes are parallel.
     off_axis = torch.eye(3, dtype=torch.float64) - directions[:, :, None] * directions[:, None, :]
     start = points.mean(dim=0)
     pull = 1e-6 * torch.eye(3, dtype=torch.float64)
@@ -179,7 +212,11 @@ def largest_piece(mesh: Mesh) -> Mesh:
     return drop_unused_vertices(Mesh(mesh.vertices, mesh.faces[keep]))[0]
 
 
-def _check_cameras_outside(silhouettes: Silhouettes, min_views: int) -> None:
+def _called(names: Sequence[str] | None, view: int) -> str:
+    return str(names[view]) if names else f"view {view}"
+
+
+def _check_cameras_outside(silhouettes: Silhouettes, min_views: int, names: Sequence[str] | None) -> None:
     if silhouettes.cameras.orthographic:
         return
     centers = silhouettes.cameras.centers
@@ -187,15 +224,6 @@ def _check_cameras_outside(silhouettes: Silhouettes, min_views: int) -> None:
         depth, views = carve(silhouettes, centers[i : i + 1], exclude=i)
         if float(depth[0, 0]) > 0 and int(views[0, 1]) >= min(min_views, len(silhouettes) - 1):
             raise InputError(
-                f"the camera of view {i} stands inside the object that the other views see; "
-                "check its pose and the masks"
+                f"the camera of {_called(names, i)} stands inside the object that the other "
+                "views see; check its pose and the masks"
             )
-
-
-def _disagreement(silhouettes: Silhouettes, center: Tensor, min_views: int) -> str:
-    return "no point of space is inside all masks, so cameras and images do not match"
-
-
-def hull_of(capture: Capture, resolution: int = 128) -> Mesh:
-    """`visual_hull` of a capture."""
-    return visual_hull(capture.cameras, capture.foreground()[..., 0], capture.known, resolution)

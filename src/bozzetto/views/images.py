@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from ..errors import InputError
@@ -38,6 +40,8 @@ def load_image(path: str | os.PathLike, orient: bool = True) -> Float[Tensor, "H
             deep = _deep_color(image)
             if deep is not None:
                 return torch.from_numpy(deep)
+            if isinstance(image, TiffImageFile) and image.mode.startswith("RGB") and _bits(image) > 8:
+                return _load_tiff(path)
             image.load()
             upright = ImageOps.exif_transpose(image) if orient else image
             return torch.from_numpy(_values(upright))
@@ -59,19 +63,25 @@ def _deep_color(image: Image.Image) -> np.ndarray | None:
     Pillow's names for the stored layout end in 16B (big-endian, as in PNG) and 16L. Read as the first it
     keeps the upper byte, read as the second the lower one.
     """
-    if image.format != "PNG" or not image.tile or image.tile[0].args not in ("RGB;16B", "RGBA;16B"):
+    if not isinstance(image, PngImageFile) or image.tile[0].args not in ("RGB;16B", "RGBA;16B"):
         return None
-    path, mode = image.filename, str(image.tile[0].args)[:-1]
+    mode = str(image.tile[0].args)[:-1]
     image.load()
     upper = np.asarray(image).astype(np.float32)
-    with Image.open(path) as again:
+    with Image.open(image.filename) as again:
+        assert isinstance(again, PngImageFile)
         again.tile = [again.tile[0]._replace(args=mode + "L")]
         lower = np.asarray(again).astype(np.float32)
     return (upper * 256 + lower) / 65535
 
 
+def _bits(image: TiffImageFile) -> int:
+    bits = image.tag_v2.get(258, 1)  # the tag BitsPerSample
+    return max(bits) if isinstance(bits, tuple) else int(bits)
+
+
 def _load_tiff(path: Path) -> Float[Tensor, "H W C"]:
-    """TIFF files that Pillow does not know, such as RGB with 16 bits or floats."""
+    """TIFF files of which Pillow keeps the upper byte or nothing, such as RGB with 16 bits or floats."""
     try:
         import imageio.v3 as imageio
 
@@ -95,7 +105,7 @@ def _values(image: Image.Image) -> np.ndarray:
         image = image.convert("RGB")
     array = np.asarray(image)
     if image.mode == "I":  # 32-bit integers, in which Pillow may keep 16-bit grey
-        array = array.astype(np.uint16) if not isinstance(image, TiffImagePlugin.TiffImageFile) else array
+        array = array.astype(np.uint16) if not isinstance(image, TiffImageFile) else array
     return _scaled(array.reshape(*array.shape[:2], -1))
 
 

@@ -83,8 +83,8 @@ def find_camera_file(path: Path) -> Path:
     if found:
         raise InputError(f"{path} holds {len(found)} camera files (*_par.txt); give the one you mean")
     raise InputError(
-        f"there are no cameras in {path}: no transforms.json and no *_par.txt; calibrate the photographs first, "
-        "for instance with COLMAP and nerfstudio's ns-process-data"
+        f"there are no cameras in {path}, no transforms.json and no *_par.txt; calibrate the photographs "
+        "first, for instance with COLMAP and nerfstudio's ns-process-data"
     )
 
 
@@ -121,8 +121,8 @@ def _load(view: View, mask_path: Path | None, max_size: int | None) -> _Picture:
         mask = load_mask(mask_path)[..., None]
         if mask.shape[:2] != (height, width):
             raise InputError(
-                f"the mask {mask_path} is {mask.shape[1]} x {mask.shape[0]} but {view.name} is {width} x {height}; "
-                "masks must have the size of their photographs"
+                f"the mask {mask_path} is {mask.shape[1]} x {mask.shape[0]} but {view.name} is {width} x "
+                f"{height}; masks must have the size of their photographs"
             )
     layers = torch.cat([srgb_to_linear(color).expand(-1, -1, 3) * alpha, alpha, mask], dim=-1)
     K = _complete_intrinsics(view, width, height)

@@ -1,4 +1,4 @@
-"""Masks made from a plain background: any colour, uneven, with shadows on the object as dark as what is behind."""
+"""Masks made from a plain background of any colour, though uneven and as dark as shadows on the object."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,14 +8,17 @@ import torch
 from jaxtyping import Bool, Float
 from scipy import ndimage
 from skimage.filters import threshold_otsu
+from torch import Tensor
 
 from ..errors import InputError
 from .capture import Capture
 from .consistency import blamed_pixels, compare_masks
 from .images import linear_to_srgb
 
-DEEP = 1 / 3
-"""Pixels that differ from the background by less than this share of the threshold are surely background."""
+DEEP = 0.4
+"""Pixels that differ from the background by less than this share of the threshold are as dark as it."""
+CLEAR = 1.5
+"""Pixels that differ by more than this multiple of the threshold clearly stand out."""
 CROSS = ndimage.generate_binary_structure(2, 1)
 
 
@@ -25,10 +28,11 @@ def auto_masks(capture: Capture) -> Capture:
     1. One threshold for all views on the difference from each view's border colour: the geometric mean of
        Otsu's thresholds of the differences and of their square roots (dark parts of the object pull the
        first too high, uneven background the second too low). The largest connected piece is the object.
-    2. A hole in it is background if it is as dark as the border and not tiny, otherwise uncertain.
-    3. The views check each other through their visual hull: an uncertain hole that is covered by the hull
-       of the other views is a shadow and filled; a piece of object that several views carve away is
-       removed; background where this view alone contradicts pieces of object in other views is unknown.
+    2. A hole or crack in it is background if it is as dark as the border, otherwise uncertain.
+    3. The views check each other through their visual hull (`consistency`). What stands out clearly is
+       object, and where the few views that contradict it have background, this is taken as unknown: it
+       may be a shadow. Uncertain holes that the hull of the other views covers are shadows and filled.
+       Pieces that stand out weakly and that other views see past are removed.
     4. Soft edges: coverage is where a pixel lies between the colours of object and background beside it, in
        linear light.
 
@@ -40,8 +44,12 @@ def auto_masks(capture: Capture) -> Capture:
     first = [
         _segment(d, k, threshold, name) for d, k, name in zip(difference, known, capture.names, strict=True)
     ]
-    inside = np.stack([s.inside for s in first])
-    capture, notes = _agree(capture, inside, np.stack([s.uncertain for s in first]))
+    capture = _agree(
+        capture,
+        np.stack([s.inside for s in first]),
+        np.stack([s.uncertain for s in first]),
+        torch.from_numpy(difference > CLEAR * threshold).to(capture.known.device),
+    )
     assert capture.masks is not None
     inside = capture.masks.cpu().numpy() > 0.5
     background = _border_colors(capture.images.cpu().numpy(), known)
@@ -50,7 +58,6 @@ def auto_masks(capture: Capture) -> Capture:
         capture,
         masks=torch.from_numpy(np.stack(soft)).to(capture.images),
         background=torch.from_numpy(background).to(capture.images),
-        notes=(*capture.notes, *notes),
     )
 
 
@@ -92,8 +99,7 @@ def _segment(
     difference: Float[np.ndarray, "H W"], known: Bool[np.ndarray, "H W"], threshold: float, name: str
 ) -> _Segment:
     smooth = ndimage.gaussian_filter(difference, 0.7)
-    candidates = (smooth > threshold) & known
-    labels, count = ndimage.label(candidates)
+    labels, count = _label((smooth > threshold) & known)
     if count == 0:
         raise InputError(
             f"no object stands out from the background of {name}; give a masks folder or leave this view out"
@@ -101,66 +107,86 @@ def _segment(
     weights = ndimage.sum_labels(difference, labels, np.arange(count + 1))
     weights[0] = 0
     inside = labels == int(weights.argmax())
-    deep = smooth < DEEP * threshold
+    dark = smooth < DEEP * threshold
     closed = ndimage.binary_closing(np.pad(inside, 4, mode="edge"), CROSS, iterations=3)[4:-4, 4:-4]
-    inside = inside | (closed & ~deep & known)
-    holes, count = ndimage.label(ndimage.binary_fill_holes(inside) & ~inside)
-    uncertain = np.zeros_like(inside)
+    uncertain = closed & ~inside & ~dark & known
+    holes, count = _label(ndimage.binary_fill_holes(inside) & ~inside)
     if count:
         index = np.arange(1, count + 1)
-        sizes = ndimage.sum_labels(np.ones_like(difference), holes, index)
-        tiny = sizes < 2e-4 * inside.sum()
+        tiny = ndimage.sum_labels(np.ones_like(difference), holes, index) < 2e-4 * inside.sum()
         shaded = ndimage.median(smooth, holes, index) > DEEP * threshold
         inside = inside | np.isin(holes, index[tiny])
-        uncertain = np.isin(holes, index[shaded & ~tiny])
-    return _Segment(inside, uncertain)
+        uncertain = uncertain | np.isin(holes, index[shaded])
+    return _Segment(inside, uncertain & ~inside)
+
+
+def _label(regions: Bool[np.ndarray, "H W"]) -> tuple[np.ndarray, int]:
+    labels = np.zeros(regions.shape, dtype=np.int32)
+    ndimage.label(regions, output=labels)
+    return labels, int(labels.max())
 
 
 def _agree(
-    capture: Capture, inside: Bool[np.ndarray, "N H W"], uncertain: Bool[np.ndarray, "N H W"]
-) -> tuple[Capture, list[str]]:
-    """Step 3 of `auto_masks`: binary masks that the views agree on, and what was changed."""
-    inside, known = inside.copy(), capture.known.cpu().numpy()
-    notes = []
+    capture: Capture,
+    inside: Bool[np.ndarray, "N H W"],
+    uncertain: Bool[np.ndarray, "N H W"],
+    clear: Bool[Tensor, "N H W"],
+) -> Capture:
+    """Step 3 of `auto_masks`: the capture with binary masks that the views agree on."""
 
     def current(hidden: Bool[np.ndarray, "N H W"]) -> Capture:
-        masks = torch.from_numpy(inside).to(capture.images)
-        return replace(capture, masks=masks, known=torch.from_numpy(known & ~hidden).to(capture.known.device))
+        masks, unknown = torch.from_numpy(inside).to(capture.images), torch.from_numpy(hidden)
+        return replace(capture, masks=masks, known=capture.known & ~unknown.to(capture.known.device))
 
-    if len(capture) < 3:
-        return current(np.zeros_like(uncertain)), [
-            "fewer than 3 views: the masks could not be checked against each other"
-        ]
+    nothing = np.zeros_like(uncertain)
+    if len(capture) < 4:
+        note = f"{len(capture)} views are too few to check the masks against each other"
+        return replace(current(nothing), notes=(*capture.notes, note))
+    few = min(3, len(capture) // 4)
     try:
-        result = compare_masks(current(uncertain))
+        now = current(uncertain)
+        result = compare_masks(now)
+        hidden = (
+            blamed_pixels(now, result, clear & (result.against > 0) & (result.against <= few)).cpu().numpy()
+        )
+        result = compare_masks(current(uncertain | hidden))
         covered = result.hull_of_others.cpu().numpy()
         for i in range(len(capture)):
             inside[i] |= _mostly(uncertain[i], covered[i], 0.9)
-        result = compare_masks(current(np.zeros_like(uncertain)))
-        stray = result.stray.cpu().numpy()
+        stray = ((result.against > few) | (~clear & (result.against > 1))).cpu().numpy()
         inside &= ~stray
-        blamed = blamed_pixels(current(np.zeros_like(uncertain)), result).cpu().numpy() & ~inside
     except InputError as error:
-        return current(np.zeros_like(uncertain)), [
-            f"the masks could not be checked against each other: {error}"
-        ]
-    for name, a, b in zip(capture.names, stray, blamed, strict=True):
-        if a.any():
+        note = f"the masks could not be checked against each other: {error}"
+        return replace(current(nothing), notes=(*capture.notes, note))
+    hidden &= ~inside
+    return replace(current(hidden), notes=(*capture.notes, *_remarks(capture, stray, hidden, inside)))
+
+
+def _remarks(
+    capture: Capture,
+    stray: Bool[np.ndarray, "N H W"],
+    hidden: Bool[np.ndarray, "N H W"],
+    inside: Bool[np.ndarray, "N H W"],
+) -> list[str]:
+    """What step 3 changed in more than one per cent of a mask."""
+    notes = []
+    for name, removed, shadow, mask in zip(capture.names, stray, hidden, inside, strict=True):
+        if removed.sum() > 0.01 * mask.sum():
             notes.append(
-                f"{name}: {int(a.sum())} pixels beside the object were removed, several views see past them"
+                f"{name}: {removed.sum()} pixels beside the object were removed, other views see past them"
             )
-        if b.any():
+        if shadow.sum() > 0.01 * mask.sum():
             notes.append(
-                f"{name}: {int(b.sum())} dark pixels are taken as unknown, other views see the object there"
+                f"{name}: {shadow.sum()} background pixels may be shadow, other views see the object there"
             )
-    return current(blamed), notes
+    return notes
 
 
 def _mostly(
     regions: Bool[np.ndarray, "H W"], covered: Bool[np.ndarray, "H W"], share: float
 ) -> Bool[np.ndarray, "H W"]:
     """The connected regions of which at least this share is covered."""
-    labels, count = ndimage.label(regions)
+    labels, count = _label(regions)
     if not count:
         return regions
     index = np.arange(1, count + 1)
@@ -179,8 +205,10 @@ def matte(
     and that of the background nearby, both taken further away from the border. Where the two do not differ
     enough to tell, the binary mask stays.
     """
-    object_core = ndimage.binary_erosion(inside, CROSS, iterations=reach - 1, border_value=1)
-    behind_core = ndimage.binary_erosion(~inside, CROSS, iterations=reach - 1, border_value=1)
+    object_core, behind_core = (
+        np.asarray(ndimage.binary_erosion(side, CROSS, iterations=reach - 1, border_value=1), dtype=bool)
+        for side in (inside, ~inside)
+    )
     band = ~object_core & ~behind_core
     object_color, object_near = _local_mean(image, object_core, reach + 1)
     behind_color, behind_near = _local_mean(image, behind_core, reach + 1)
@@ -198,6 +226,6 @@ def _local_mean(
     """Mean colour of the chosen pixels in a window around each pixel, and whether there are any."""
     size = 2 * reach + 1
     weight = ndimage.uniform_filter(chosen.astype(np.float64), size)
-    total = ndimage.uniform_filter(image.astype(np.float64) * chosen[..., None], (size, size, 1))
+    channels = [ndimage.uniform_filter(c * chosen, size) for c in np.moveaxis(image.astype(np.float64), 2, 0)]
     near = weight > 0.5 / size**2
-    return total / np.maximum(weight, 1e-9)[..., None], near
+    return np.stack(channels, axis=-1) / np.maximum(weight, 1e-9)[..., None], near

@@ -35,7 +35,9 @@ def signed_distance(
         )
     if not border.any():
         return np.full(coverage.shape, 1e6 if inside.all() else -1e6, dtype=np.float32)
-    away, nearest = distance_transform_edt(~border, return_indices=True)
+    found = distance_transform_edt(~border, return_indices=True)
+    assert found is not None
+    away, nearest = found
     shift = soft[tuple(nearest)] - 0.5
     return (np.where(inside, away, -away) + shift)[1:-1, 1:-1].astype(np.float32)
 
@@ -125,7 +127,7 @@ def prepare_silhouettes(
 
 def carve(
     silhouettes: Silhouettes, points: Float[Tensor, "P 3"], exclude: int = -1
-) -> tuple[Float[Tensor, "P 2"], Int[Tensor, "P 2"]]:
+) -> tuple[Float[Tensor, "P 2"], Int[Tensor, "P 3"]]:
     """How deep points lie inside the silhouettes.
 
     Args:
@@ -136,11 +138,11 @@ def carve(
     Returns:
         The smallest and second smallest depth over the views, in world units: d z / f for a point at
         distance d pixels inside the silhouette (negative: outside) and depth z. And the view of the
-        smallest, and the number of views that have the point in their frame.
+        smallest, the number of views that have the point in their frame, and of those that carve it.
     """
     points = points.float().contiguous()
     values = points.new_empty(len(points), 2)
-    views = torch.empty(len(points), 2, dtype=torch.int32, device=points.device)
+    views = torch.empty(len(points), 3, dtype=torch.int32, device=points.device)
     packed = silhouettes.packed()
 
     def run(_: int, start: int, stop: int) -> None:
@@ -150,6 +152,24 @@ def carve(
     if len(points):
         in_parts(run, len(points), points.device)
     return values, views
+
+
+def depths(silhouettes: Silhouettes, points: Float[Tensor, "P 3"]) -> Float[Tensor, "N P"]:
+    """Depth of world points inside every silhouette, in plain PyTorch: what `carve` takes the minimum of."""
+    cameras, size = silhouettes.cameras, silhouettes.distance.shape[1:]
+    pixels = cameras.project(points - silhouettes.origin.to(points))
+    limits = torch.tensor([size[1], size[0]]).to(pixels) - 0.5
+    clamped = torch.minimum(pixels[..., :2].clamp(min=0.5), limits)
+    grid = (2 * clamped / torch.tensor([size[1], size[0]]).to(pixels) - 1)[:, None]
+    distance = torch.nn.functional.grid_sample(
+        silhouettes.distance[:, None].to(grid), grid, padding_mode="border", align_corners=False
+    )[:, 0, 0]
+    distance = distance + torch.linalg.vector_norm(pixels[..., :2] - clamped, dim=-1)
+    focal = torch.sqrt(torch.linalg.det(cameras.K[:, :2, :2]).abs())[:, None]
+    if cameras.orthographic:
+        return distance / focal
+    depth = pixels[..., 2]
+    return torch.where(depth > cameras.near, distance * depth / focal, cameras.near - depth)
 
 
 def classify(
@@ -185,6 +205,8 @@ class CarvedGrid:
         smallest: Depth inside the silhouettes, in cells.
         second: The same without the view in `which`.
         which: The view that decides.
+        carving: Number of views that have the sample outside their silhouette; so many that nothing can be
+            there where too few views see it.
         low: First sample, world.
         cell: Distance of samples, world.
         slope: Bound on how fast the values change per cell.
@@ -193,6 +215,7 @@ class CarvedGrid:
     smallest: Float[Tensor, "X Y Z"]
     second: Float[Tensor, "X Y Z"]
     which: Int[Tensor, "X Y Z"]
+    carving: Int[Tensor, "X Y Z"]
     low: Float[Tensor, "3"]
     cell: float
     slope: float
@@ -210,12 +233,12 @@ def carve_grid(
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
     depth, views = carve(local, points)
     depth = depth / cell
-    depth = torch.where(views[:, 1:] >= min_views, depth, depth.clamp(max=-1))
+    depth = torch.where(views[:, 1:2] >= min_views, depth, depth.clamp(max=-1))
     low = middle - (torch.tensor(counts, dtype=torch.float64) - 1) / 2 * cell
     smallest, second = (depth[:, i].reshape(counts).contiguous() for i in (0, 1))
-    return CarvedGrid(
-        smallest, second, views[:, 0].reshape(counts).contiguous(), low, cell, silhouettes.slope
-    )
+    views[:, 2] += (views[:, 1] < min_views) * len(silhouettes)
+    which, carving = (views[:, i].reshape(counts).contiguous() for i in (0, 2))
+    return CarvedGrid(smallest, second, which, carving, low, cell, silhouettes.slope)
 
 
 def grid_silhouettes(cameras: Cameras, grid: CarvedGrid, leave_out: bool) -> Bool[Tensor, "N H W"]:

@@ -93,8 +93,8 @@ def _check_model(path: Path, name: str, values: dict) -> None:
     model = str(values.get("camera_model", "OPENCV")).upper()
     if model not in MODELS or values.get("is_fisheye"):
         raise InputError(
-            f"{path}: {name} was taken with the camera model {model if model not in MODELS else 'fisheye'}; only "
-            f"central perspective ({', '.join(MODELS)}) can be read, undistort such pictures to PINHOLE first"
+            f"{path}: {name} has the camera model {model if model not in MODELS else 'fisheye'}, but only "
+            f"{', '.join(MODELS)} can be read; undistort these pictures to PINHOLE first"
         )
 
 
@@ -119,6 +119,9 @@ def _pose(path: Path, name: str, frame: dict) -> Float[Tensor, "4 4"]:
 
 
 def _intrinsics(values: dict, size: tuple[int, int] | None) -> Float[Tensor, "3 3"] | None:
+    given = {k: float(values[k]) for k in ("fl_x", "fl_y", "cx", "cy") if k in values}
+    if not all(math.isfinite(number) for number in given.values()):
+        raise ValueError(f"intrinsics are not finite: {given}")
     fx = float(values["fl_x"])
     fy = float(values.get("fl_y", fx))
     if "cx" not in values and size is None:

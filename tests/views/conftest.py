@@ -1,0 +1,54 @@
+"""Captures of things whose silhouettes are known exactly."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bozzetto.views import Capture, fibonacci_cameras
+
+
+def sphere_coverage(cameras, center=(0.0, 0.0, 0.0), radius=1.0):
+    """Coverage of every pixel by a sphere, from the distance of the pixel's ray to the outline."""
+    origins, directions = cameras.rays()
+    offset = torch.tensor(center, dtype=torch.float64) - origins
+    along = (offset * directions).sum(dim=-1)
+    miss = torch.sqrt(((offset - along[..., None] * directions) ** 2).sum(dim=-1).clamp(min=0)) - radius
+    per_unit = cameras.K[:, 0, 0, None, None]
+    pixels = miss * per_unit if cameras.orthographic else miss * per_unit / along
+    coverage = (0.5 - pixels).clamp(0, 1)
+    return (coverage if cameras.orthographic else coverage * (along > 0)).float()
+
+
+def make_capture(masks, cameras, light=0.7, background=(0.0, 0.0, 0.0)):
+    color = torch.tensor([light, 0.8 * light, 0.6 * light])
+    behind = torch.tensor(background)
+    images = masks[..., None] * color + (1 - masks[..., None]) * behind
+    return Capture(
+        names=tuple(f"{i:02}.png" for i in range(len(cameras))),
+        cameras=cameras,
+        images=images,
+        masks=masks,
+        known=torch.ones_like(masks, dtype=torch.bool),
+    )
+
+
+@pytest.fixture
+def sphere_capture():
+    """Makes captures of a unit sphere around the origin."""
+
+    def make(count=12, size=(72, 64), center=(0.0, 0.0, 0.0), radius=1.0, **options):
+        cameras = fibonacci_cameras(count, distance=6.0, fov=0.5, size=size)
+        return make_capture(sphere_coverage(cameras, center, radius), cameras, **options)
+
+    return make
+
+
+@pytest.fixture
+def coverage():
+    return sphere_coverage
+
+
+@pytest.fixture
+def without_masks():
+    return lambda capture: replace(capture, masks=None)
