@@ -55,9 +55,9 @@ def timed(function, *arguments):
 def main() -> None:
     """Run the schedule and the comparison, write figures and the strip of stages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--size", type=int, default=192, help="image width and height")
-    parser.add_argument("--remesh-at", type=int, nargs="+", default=[20, 40, 70, 110, 170, 260])
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--size", type=int, default=128, help="image width and height")
+    parser.add_argument("--remesh-at", type=int, nargs="+", default=[20, 40, 70, 110, 160])
     parser.add_argument("--mesh", default="armadillo")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
