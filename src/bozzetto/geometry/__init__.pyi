@@ -13,8 +13,12 @@ from .measures import edge_lengths as edge_lengths
 from .measures import face_areas as face_areas
 from .normals import face_normals as face_normals
 from .normals import vertex_normals as vertex_normals
+from .remesh import remesh as remesh
+from .remesh import transfer as transfer
 from .self_intersections import intersecting_faces as intersecting_faces
 from .self_intersections import self_intersections as self_intersections
+from .signed_distance import resurface as resurface
+from .signed_distance import signed_distance as signed_distance
 from .solve import Solver as Solver
 from .solve import factorise as factorise
 from .solve import solve as solve
@@ -29,5 +33,3 @@ from .topology import is_watertight as is_watertight
 from .topology import merge_vertices as merge_vertices
 from .topology import split_vertices as split_vertices
 from .topology import unique_edges as unique_edges
-from .remesh import remesh as remesh
-from .remesh import transfer as transfer

@@ -60,8 +60,8 @@ class AppearanceConfig:
     light_step: float = 2e-2
     """Step size of the light coefficients and exposures."""
     albedo_step: float = 2e-2
-    """Step size of the albedo."""
-    albedo_smoothness: float = 1.0
+    """Step size of the albedo (Adam)."""
+    albedo_smoothness: float = 0.5
     """lambda of the albedo's own preconditioner: how far colour spreads beyond what was observed."""
 
 
@@ -77,10 +77,12 @@ class Stage:
     """Optimisation steps."""
     smoothness: float = 19.0
     """lambda at this level."""
-    step_factor: float = 1.0
-    """Factor on the step size at this level."""
     albedo: bool = True
-    """Learn the albedo at this level; before that, the surface has one colour and shading forms the shape."""
+    """Learn the albedo at this level; without it the surface has one colour and shading alone forms the shape,
+    which cast shadows mislead."""
+    resurface: bool = True
+    """Make the surface anew from the solid it encloses before this level, so that places where it has passed
+    through itself open up."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,15 @@ class ReconstructConfig:
     hull_resolution: int = 128
     """Cells of the hull's grid along the longest side."""
     stages: tuple[Stage, ...] = (
-        Stage(scale=0.25, edge_pixels=2.5, steps=200),
-        Stage(scale=0.5, edge_pixels=2.0, steps=250),
-        Stage(scale=1.0, edge_pixels=1.8, steps=350),
+        Stage(scale=0.25, edge_pixels=2.5, steps=200, resurface=False),
+        Stage(scale=0.5, edge_pixels=2.0, steps=200),
+        Stage(scale=1.0, edge_pixels=1.7, steps=160, resurface=False),
     )
     """Levels, coarse to fine."""
-    step_size: float = 1e-2
-    """Step size of the vertices, in units of the object's radius."""
+    step_size: float = 1.0
+    """Step size of the vertices at the beginning of each level, in edge lengths of its mesh."""
+    final_step_size: float = 0.1
+    """Step sizes at the end of each level as a fraction of the first."""
     views_per_step: int = 5
     """Photographs rendered in each step."""
     appearance: AppearanceConfig = AppearanceConfig()

@@ -17,7 +17,7 @@ from .config import AppearanceConfig, OptimizeConfig
 from .data import Targets
 from .losses import SmoothnessPenalty, image_loss
 from .model import Light, VertexField
-from .optimizers import AdamUniform, make_optimizer
+from .optimizers import make_optimizer
 from .state import optimizer_tensors, restore_optimizers
 
 
@@ -69,7 +69,7 @@ class Optimization:
         if look.learn_albedo:
             colors = torch.ones_like(mesh.vertices) if mesh.colors is None else mesh.colors
             self.albedo = VertexField(colors, mesh.faces, look.albedo_smoothness)
-            self.look_optimizers.append(AdamUniform(self.albedo.parameters(), look.albedo_step))
+            self.look_optimizers.append(torch.optim.Adam(self.albedo.parameters(), look.albedo_step))
         learned = [self.light.coefficients] * look.learn_light + [
             self.light.log_exposure
         ] * look.learn_exposure
@@ -163,9 +163,11 @@ class Optimization:
 
     def _set_step_size(self) -> None:
         decay = 1 - (1 - self.config.final_step_size) * self.progress
-        sizes = self.config.step_size * decay * self.config.remesh_decay**self.remeshings
-        for group in self.optimizer.param_groups:
-            group["lr"] = sizes
+        for optimizer in [self.optimizer, *self.look_optimizers]:
+            remeshed = self.config.remesh_decay**self.remeshings if optimizer is self.optimizer else 1.0
+            for group in optimizer.param_groups:
+                first = group.setdefault("first_lr", group["lr"])
+                group["lr"] = first * decay * remeshed
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the coming steps depend on, as tensors; `restore` puts it back."""

@@ -8,13 +8,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry import remesh
+from ..geometry import remesh, resurface, transfer
 from ..shapes import Mesh, Similarity, icosphere, load_mesh, normalisation
 from ..views import Cameras, Capture, object_bounds, visual_hull
 from .config import OptimizeConfig, ReconstructConfig, Stage
 from .data import cameras_in_frame, capture_targets
 from .model import Light, ambient_light
 from .optimize import Optimization
+
+RESURFACE_CELL = 1 / 64
+"""Grid cell, in radii of the object, with which the surface is made anew between levels."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,13 @@ def _begin_stage(
 ) -> Optimization:
     targets = capture_targets(capture.resized(stage.scale)).to(mesh.vertices.device)
     targets = replace(targets, cameras=cameras_in_frame(targets.cameras, frame))
+    edge = stage.edge_pixels * pixel_size(targets.cameras)
     if not restoring:
-        mesh = remesh(mesh, stage.edge_pixels * pixel_size(targets.cameras))
+        mesh = remesh(_with_open_topology(mesh) if stage.resurface else mesh, edge)
     settings = OptimizeConfig(
         steps=stage.steps,
-        step_size=config.step_size * stage.step_factor,
+        step_size=config.step_size * edge,
+        final_step_size=config.final_step_size,
         smoothness=stage.smoothness,
         views_per_step=config.views_per_step,
         seed=config.seed,
@@ -104,6 +109,14 @@ def _begin_stage(
     if not stage.albedo:
         appearance = replace(appearance, learn_albedo=False)
     return Optimization(targets, mesh, light, settings, appearance)
+
+
+def _with_open_topology(mesh: Mesh) -> Mesh:
+    """The solid inside a surface that may have passed through itself, with the old colours."""
+    solid = resurface(mesh, RESURFACE_CELL)
+    if mesh.colors is None:
+        return solid
+    return replace(solid, colors=transfer(mesh, mesh.colors, solid.vertices))
 
 
 def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
