@@ -160,7 +160,8 @@ def blamed_pixels(
                 _count(seeds[other], coordinates[other, guilty[other], :2])
     # Places are as far apart as the samples of the grid; a few stray accusations count for nothing.
     width = 2 * math.ceil(grid.cell * _pixels_per_unit(cameras, grid.low)) + 1
-    near = torch.stack([_grown(m[None], 0.05 * math.sqrt(float(m.sum())))[0] for m in inside])
+    edges = [_grown(m[None], 0.05 * math.sqrt(float(m.sum())))[0] for m in inside]
+    near = torch.stack(edges) | result.hull_of_others
     around = (
         torch.nn.functional.avg_pool2d(seeds[:, None], width, stride=1, padding=width // 2)[:, 0] * width**2
     )
