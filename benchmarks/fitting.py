@@ -28,7 +28,7 @@ from bozzetto.views import Cameras, fibonacci_cameras, intrinsics_from_fov, look
 
 DISTANCE, FOV = 3.5, math.radians(36)
 START_RADIUS = 0.5
-PAPER = srgb_to_linear(torch.tensor([0.96, 0.95, 0.93]))
+PAPER_TONE = torch.tensor([0.96, 0.95, 0.93])
 
 
 def targets_around(mesh: Mesh, views: int = 25, size: int = 256) -> Targets:
@@ -101,12 +101,16 @@ def mesh_strip(
     light, font, tiles = display_light(front=eye), ImageFont.load_default(13), []
     for mesh, label in zip(meshes, labels, strict=True):
         picture = render(mesh, camera, light)[0].detach()
-        picture = picture[..., :3].clamp(0, 1) + (1 - picture[..., 3:].clamp(0, 1)) * PAPER
+        picture = picture[..., :3].clamp(0, 1) + (1 - picture[..., 3:].clamp(0, 1)) * srgb_to_linear(
+            PAPER_TONE
+        )
         fine = linear_to_srgb(picture.unflatten(0, (size, 2)).unflatten(2, (size, 2)).mean(dim=(1, 3)))
         tile = Image.new("RGB", (size, size + 22), (245, 242, 237))
         tile.paste(Image.fromarray((fine * 255).round().byte().numpy()))
         ImageDraw.Draw(tile).text((size / 2, size + 4), label, (60, 57, 54), font, anchor="ma")
         tiles.append(torch.from_numpy(np.array(tile)).float() / 255)
-    sheet = contact_sheet(tiles, columns or len(tiles), gap=0)
+    columns = columns or len(tiles)
+    tiles += [PAPER_TONE.expand(size + 22, size, 3)] * (-len(tiles) % columns)
+    sheet = contact_sheet(tiles, columns, gap=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray((sheet * 255).round().byte().numpy()).quantize(128).save(path)

@@ -2,10 +2,9 @@
 
     python benchmarks/remeshing.py
 
-Every remeshing halves the mean edge length. Against the same vertex count without remeshing: an even sphere
-with as many vertices as the schedule ends with, given the same steps (which cost it more time, because it is
-fine from the start), with the default lambda and with the paper's. A picture per stage; closed and manifold
-at each.
+Every remeshing halves the mean edge length. Against a fit without: an even sphere of at least as many
+vertices as the schedule ends with, given the same steps (which take longer, because it is fine from the
+start), with the default lambda and with the paper's. A picture per stage; closed and manifold at each.
 """
 
 import argparse
