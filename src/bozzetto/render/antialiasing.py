@@ -17,7 +17,7 @@ from .picture import Picture
 def compose(
     fragments: Fragments,
     colors: Float[Tensor, "P C"],
-    background: float | Float[Tensor, " C"] | Float[Tensor, "N H W C"] = 0.0,
+    background: float | Float[Tensor, " D"] | Float[Tensor, "N H W D"] = 0.0,
     coverage: bool = False,
     edge_gain: float = 1.0,
 ) -> Picture:
@@ -69,7 +69,7 @@ def compose(
 def antialias(
     fragments: Fragments,
     colors: Float[Tensor, "P C"],
-    background: float | Float[Tensor, " C"] | Float[Tensor, "N H W C"] = 0.0,
+    background: float | Float[Tensor, " D"] | Float[Tensor, "N H W D"] = 0.0,
     coverage: bool = False,
     edge_gain: float = 1.0,
 ) -> Float[Tensor, "N H W D"]:

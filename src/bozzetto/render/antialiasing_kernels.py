@@ -158,7 +158,8 @@ def outline_crossings(
     for line in range(int(first), int(last) + 1):
         s = float(line) + 0.5
         r = a[across] + slope * (s - a[along])
-        low = wp.floor(r - 0.5)
+        # A centre exactly on the edge counts as moved by (d, d^2), as where coverage is decided.
+        low = wp.where(not steep and slope > 0.0, wp.floor(r - 0.5), wp.ceil(r - 0.5) - 1.0)
         if low >= 0.0 and low + 1.0 < float(length):
             p = base + wp.where(steep, line * scene.width + int(low), int(low) * scene.width + line)
             q = p + step

@@ -63,7 +63,7 @@ class ImageLoss:
         behind = torch.as_tensor(background, dtype=torch.float32, device=device)
         self.background = behind.expand(channels).contiguous()
         self.penalty = _KINDS[kind], width
-        rows = torch.empty(views * height, device=device)
+        rows = torch.empty(views * height, dtype=torch.float64, device=device)
         images = [self.targets.view(-1, columns, channels), self._flat_weights(views * height)]
 
         def run(part: int, start: int, stop: int) -> None:
@@ -71,7 +71,7 @@ class ImageLoss:
             launch(kernels.background_rows, stop - start, inputs, device)
 
         in_parts(run, len(rows), device)
-        self.background_cost: Float[Tensor, " N"] = rows.view(views, height).double().sum(dim=1)
+        self.background_cost: Float[Tensor, " N"] = rows.view(views, height).sum(dim=1)
 
     def _flat_weights(self, rows: int) -> Tensor:
         return self.weights.view(rows, -1) if len(self.weights) else self.weights

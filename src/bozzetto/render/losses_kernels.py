@@ -49,7 +49,7 @@ def drawn_pixels(
 ):
     """Add what the drawn pixels cost more than the background would, and write the derivative."""
     first = start + wp.tid() * CHUNK
-    result = float(0.0)
+    result = wp.float64(0.0)
     for n in range(first, wp.min(first + CHUNK, stop)):
         size = targets.shape[1]
         flat = wp.int32(pixel[n])
@@ -62,9 +62,9 @@ def drawn_pixels(
             target = targets[view, at, c]
             difference = values[n, c] - target
             more = penalty(difference, kind, width) - penalty(background[c] - target, kind, width)
-            result += weight * more
+            result += wp.float64(weight * more)
             gradient[n, c] = weight * slope(difference, kind, width)
-    wp.atomic_add(total, part, wp.float64(result))
+    wp.atomic_add(total, part, result)
 
 
 @wp.kernel
@@ -75,15 +75,15 @@ def background_rows(
     kind: int,
     width: float,
     start: int,
-    total: wp.array(dtype=float),  # (N * H,)
+    total: wp.array(dtype=wp.float64),  # (N * H,)
 ):
     """What one image row costs if nothing is drawn in it."""
     row = start + wp.tid()
-    result = float(0.0)
+    result = wp.float64(0.0)
     for x in range(targets.shape[1]):
         weight = float(1.0)
         if weights.shape[0] > 0:
             weight = weights[row, x]
         for c in range(targets.shape[2]):
-            result += weight * penalty(background[c] - targets[row, x, c], kind, width)
+            result += wp.float64(weight * penalty(background[c] - targets[row, x, c], kind, width))
     total[row] = result

@@ -17,7 +17,7 @@ def render(
     mesh: Mesh,
     cameras: Cameras,
     light: Float[Tensor, "9 3"],
-    background: float | Float[Tensor, " C"] | Float[Tensor, "N H W C"] = 0.0,
+    background: float | Float[Tensor, " 4"] | Float[Tensor, "N H W 4"] = 0.0,
 ) -> Float[Tensor, "N H W 4"]:
     """Picture a diffuse mesh under a distant light, antialiased and differentiable.
 

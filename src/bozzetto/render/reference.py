@@ -126,7 +126,8 @@ def _crossings(points: Tensor, depth: Tensor, a: int, b: int, c: int, camera: Ca
         at = points[a, across] + t * (points[b, across] - points[a, across])
         tc = (points[c, along] - points[a, along]) / (points[b, along] - points[a, along])
         side = points[c, across] - points[a, across] - tc * (points[b, across] - points[a, across])
-        first = math.floor(float(at) - 0.5)
+        rising = along == 0 and (points[b, 1] > points[a, 1]) == (points[b, 0] > points[a, 0])
+        first = math.floor(float(at) - 0.5) if rising else math.ceil(float(at) - 0.5) - 1
         if first < 0 or first + 1 >= size[across]:
             continue
         inner, outer = (first + 1, first) if side > 0 else (first, first + 1)
