@@ -16,6 +16,7 @@ from bozzetto.views import Cameras, Capture, fibonacci_cameras, orbit_cameras
 CONFIG = ReconstructConfig(
     hull_resolution=24,
     stages=(Stage(scale=0.5, edge_pixels=3.0, steps=4), Stage(scale=1.0, edge_pixels=4.0, steps=4)),
+    step_size=0.2,  # of edges that are large for the ring, in few steps
     views_per_step=3,
 )
 
