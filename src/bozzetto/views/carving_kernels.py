@@ -193,3 +193,45 @@ def trace(
         # Never shorter than a third of a cell, so that rays along the surface end.
         t = t + wp.max(-value / slope, 0.35)
     hits[n, j, i] = found
+
+
+@wp.kernel
+def fewest(
+    start: int,
+    origins: wp.array(dtype=wp.vec3),
+    directions: wp.array(dtype=wp.vec3),
+    smallest: wp.array3d(dtype=float),
+    carving: wp.array3d(dtype=int),
+    most: int,
+    counts: wp.array(dtype=int),
+    places: wp.array(dtype=wp.vec3),
+):
+    """The sample on a ray that the fewest views carve, of several the least far outside; units of `trace`."""
+    p = start + wp.tid()
+    origin = origins[p]
+    direction = directions[p]
+    nx = smallest.shape[0]
+    ny = smallest.shape[1]
+    nz = smallest.shape[2]
+    middle = wp.vec3(float(nx - 1), float(ny - 1), float(nz - 1)) * 0.5
+    reach = wp.length(middle)
+    t = wp.dot(middle - origin, direction) - reach
+    steps = int(2.0 * reach) + 1
+    count = most
+    depth = float(-1.0e30)
+    place = middle
+    for _ in range(steps):
+        at = origin + t * direction
+        i = int(wp.round(at[0]))
+        j = int(wp.round(at[1]))
+        k = int(wp.round(at[2]))
+        if i >= 0 and j >= 0 and k >= 0 and i < nx and j < ny and k < nz:
+            c = carving[i, j, k]
+            d = smallest[i, j, k]
+            if c < count or (c == count and d > depth):
+                count = c
+                depth = d
+                place = wp.vec3(float(i), float(j), float(k))
+        t = t + 1.0
+    counts[p] = count
+    places[p] = place

@@ -13,7 +13,15 @@ from ..errors import InputError
 from .camera import Cameras
 from .capture import Capture
 from .hull import bounds_of, min_views_or_half
-from .silhouettes import CarvedGrid, Silhouettes, carve_grid, depths, grid_silhouettes, prepare_silhouettes
+from .silhouettes import (
+    CarvedGrid,
+    Silhouettes,
+    carve_grid,
+    depths,
+    fewest_carving,
+    grid_silhouettes,
+    prepare_silhouettes,
+)
 
 TRACE_SIZE = 320
 """Hulls are looked at in pictures with a longer side of at most this many pixels."""
@@ -178,27 +186,11 @@ def _count(seeds: Float[Tensor, "H W"], pixels: Float[Tensor, "P 2"]) -> None:
 def _fewest_carving(
     grid: CarvedGrid, cameras: Cameras, view: int, pixels: Bool[Tensor, "H W"]
 ) -> tuple[Int[Tensor, "P"], Float[Tensor, "P 3"]]:
-    """Along the rays of some pixels the smallest number of views that carve a place, and the place."""
-    device = grid.carving.device
-    centers = torch.nonzero(pixels).flip(1)[None] + 0.5
-    origins, directions = (a[0] for a in cameras[[view]].to(device).rays_through(centers.double()))
-    shape = torch.tensor(grid.carving.shape, device=device)
-    low = grid.low.to(device)
-    middle = low + (shape - 1) / 2 * grid.cell
-    reach = grid.cell * float(torch.linalg.vector_norm(shape.double())) / 2
-    steps = torch.arange(-reach, reach, grid.cell, dtype=torch.float64, device=device)
-    counts, places = [], []
-    # Fewest views first, then the place that is the least far outside.
-    cost = grid.carving + torch.sigmoid(-grid.smallest)
-    for o, d in zip(origins.split(2048), directions.split(2048), strict=True):
-        along = ((middle - o) * d).sum(dim=1, keepdim=True) + steps
-        index = ((o[:, None] + along[..., None] * d[:, None] - low) / grid.cell).round().long()
-        valid = ((index >= 0) & (index < shape)).all(dim=-1)
-        x, y, z = torch.minimum(index.clamp(min=0), shape - 1).unbind(dim=-1)
-        best, at = torch.where(valid, cost[x, y, z], torch.inf).min(dim=1)
-        counts.append(best.nan_to_num(posinf=len(cameras)).floor().int().clamp(min=1))
-        places.append(low + index[torch.arange(len(o), device=device), at] * grid.cell)
-    return torch.cat(counts), torch.cat(places)
+    """`fewest_carving` along the rays of some pixels of one view; at least one view is always to blame."""
+    centers = torch.nonzero(pixels).flip(1)[None].double() + 0.5
+    origins, directions = cameras[[view]].to(grid.carving.device).rays_through(centers)
+    counts, places = fewest_carving(grid, origins[0], directions[0])
+    return counts.clamp(1, len(cameras)), places
 
 
 def _pixels_per_unit(cameras: Cameras, place: Float[Tensor, "3"]) -> float:

@@ -263,3 +263,32 @@ def grid_silhouettes(cameras: Cameras, grid: CarvedGrid, leave_out: bool) -> Boo
 
     in_parts(run, height, device)
     return hits.bool()
+
+
+def fewest_carving(
+    grid: CarvedGrid, origins: Float[Tensor, "P 3"], directions: Float[Tensor, "P 3"]
+) -> tuple[Int[Tensor, "P"], Float[Tensor, "P 3"]]:
+    """Along rays, the smallest number of views that carve a sample of the grid, and that sample.
+
+    Args:
+        grid: The grid.
+        origins: Where the rays start, world.
+        directions: Unit directions.
+
+    Returns:
+        The numbers, and the places (float64, world). Rays that miss the grid get a number above that of the
+        views and its middle.
+    """
+    device = grid.carving.device
+    starts = ((origins - grid.low.to(device)) / grid.cell).float().contiguous()
+    counts = torch.empty(len(starts), dtype=torch.int32, device=device)
+    places = torch.empty_like(starts)
+
+    def run(_: int, start: int, stop: int) -> None:
+        rays = [starts, directions.float().contiguous()]
+        arguments = [start, *rays, grid.smallest, grid.carving, 1 << 20, counts, places]
+        launch(carving_kernels.fewest, stop - start, arguments, device)
+
+    if len(starts):
+        in_parts(run, len(starts), device)
+    return counts, places.double() * grid.cell + grid.low.to(device)
