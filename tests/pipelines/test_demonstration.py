@@ -14,7 +14,15 @@ from bozzetto.views import load_capture, orbit_cameras
 @pytest.fixture
 def small(monkeypatch):
     """The demo as a miniature: few views, few pixels, few steps, a ball for a bust."""
-    sizes = {"VIEWS": 25, "HELD_OUT": 4, "WIDTH": 36, "HEIGHT": 48, "SAMPLES": 2000, "FRAMES": 3}
+    sizes = {
+        "VIEWS": 25,
+        "HELD_OUT": 4,
+        "WIDTH": 36,
+        "HEIGHT": 48,
+        "SAMPLES": 2000,
+        "HULL_CELLS": 24,
+        "FRAMES": 3,
+    }
     for name, value in sizes.items():
         monkeypatch.setattr(demonstration, name, value)
     monkeypatch.setattr(demonstration, "SCHEDULE", (Stage(0.5, 2.0, 25), Stage(1.0, 2.0, 10)))
@@ -69,7 +77,7 @@ def test_demo_writes_a_gallery_and_honest_figures(tmp_path, small):
     assert figures["mesh"]["watertight"] is True and figures["mesh"]["pieces"] == 1
     distance = {name: row["mean distance (mm)"] for name, row in figures["distances"].items()}
     assert distance["reconstruction"] < 0.75 * distance["sphere (start)"]
-    assert distance["visual hull"] < 5
+    assert distance["visual hull"] < 10
     assert json.dumps(figures)
     mesh = load_mesh(tmp_path / "out" / "inverse" / "mesh.ply")
     assert float(mesh.bounds.abs().max()) < 0.2  # in the frame and unit of the subject

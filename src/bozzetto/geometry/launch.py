@@ -93,6 +93,8 @@ def launch(
         device: Device of all the tensors. On CUDA the launch joins torch's current stream.
     """
     assert isinstance(kernel, wp.Kernel)
+    if dim == 0:
+        return  # empty tensors have strides that Warp refuses
     _initialised()
     types = [argument.type for argument in kernel.adj.args]
     values = [

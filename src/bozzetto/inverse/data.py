@@ -51,8 +51,7 @@ def capture_targets(capture: Capture) -> Targets:
         raise InputError(
             "the capture has no masks; give a masks folder, pictures with alpha, or --masks auto"
         )
-    coverage = capture.masks[..., None]
-    images = torch.cat([capture.images * coverage, coverage], dim=-1)
+    images = torch.cat([capture.foreground(), capture.masks[..., None]], dim=-1)
     weights = None if bool(capture.known.all()) else capture.known.to(images)
     return Targets(capture.cameras, images, weights)
 

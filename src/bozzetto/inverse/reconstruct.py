@@ -122,7 +122,13 @@ def _with_open_topology(mesh: Mesh) -> Mesh:
 def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
     """The surface to begin with: visual hull, a sphere in the middle of the object's bounds, or a mesh file."""
     if config.init == "hull":
-        return visual_hull(capture.cameras, _masks(capture), capture.known, resolution=config.hull_resolution)
+        return visual_hull(
+            capture.cameras,
+            _masks(capture),
+            capture.known,
+            resolution=config.hull_resolution,
+            names=capture.names,
+        )
     if config.init != "sphere":
         return load_mesh(config.init)
     bounds = object_bounds(capture.cameras, _masks(capture), capture.known)

@@ -1,3 +1,6 @@
+from .image import photometric_error as photometric_error
+from .image import psnr as psnr
+from .image import silhouette_iou as silhouette_iou
 from .mesh_quality import FlippedFaces as FlippedFaces
 from .mesh_quality import MeshReport as MeshReport
 from .mesh_quality import flipped_faces as flipped_faces
@@ -5,6 +8,3 @@ from .mesh_quality import mesh_report as mesh_report
 from .surface import SurfaceDistance as SurfaceDistance
 from .surface import surface_distance as surface_distance
 from .surface import vertex_rms as vertex_rms
-from .image import photometric_error as photometric_error
-from .image import psnr as psnr
-from .image import silhouette_iou as silhouette_iou

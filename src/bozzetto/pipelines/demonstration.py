@@ -31,7 +31,7 @@ from .subjects import bust
 
 VIEWS, HELD_OUT = 25, 5
 WIDTH, HEIGHT = 288, 384
-SAMPLES, FRAMES = 100_000, 36  # points that measure distances; pictures of the turntable
+SAMPLES, HULL_CELLS, FRAMES = 100_000, 128, 36  # to measure distances; the visual hull; the turntable
 SCHEDULE = (
     Stage(scale=0.25, edge_pixels=2.5, steps=160, albedo=False),
     Stage(scale=0.5, edge_pixels=2.0, steps=160),
@@ -119,9 +119,9 @@ def take_photographs(subject: Mesh, light: Lamps, run: RunFolder) -> Path:
     """
     low, high = subject.bounds
     middle, radius = (low + high) / 2, float((high - low).norm() / 2)
-    fov = math.radians(28)
+    fov = math.radians(28)  # horizontally; the height of the picture holds almost all of the bounding sphere
     place = {"target": middle, "up": (0.0, 1.0, 0.0), "fov": fov, "size": (WIDTH, HEIGHT)}
-    distance = 0.92 * radius / math.sin(fov / 2)
+    distance = 0.93 * radius / math.sin(math.atan(HEIGHT / WIDTH * math.tan(fov / 2)))
     rigs = [fibonacci_cameras(count, distance=distance, **place) for count in (VIEWS, HELD_OUT)]
     cameras = Cameras(
         torch.cat([rig.T_cam_world for rig in rigs]), torch.cat([rig.K for rig in rigs]), WIDTH, HEIGHT
@@ -168,7 +168,7 @@ def _reconstruct(
 
 
 def _measure(truth: Mesh, result: Reconstruction, capture: Capture, held_out: Capture) -> dict:
-    hull = visual_hull(capture.cameras, _coverage(capture), capture.known, resolution=128)
+    hull = visual_hull(capture.cameras, _coverage(capture), capture.known, resolution=HULL_CELLS)
     shapes = {"sphere (start)": result.start, "visual hull": hull, "reconstruction": result.mesh}
     distances = {}
     for name, mesh in shapes.items():
@@ -208,7 +208,7 @@ def _gallery(
     stages: list[Mesh],
     figures: dict,
 ) -> None:
-    sheet = contact_sheet(_on_paper(capture), columns=9)
+    sheet = contact_sheet(_on_paper(capture), columns=13, gap=0)
     save_image(run.file("inverse/views.png"), sheet)
     light = result.light.coefficients.detach().cpu()
     some = held_out.subset([1, 2, 3])

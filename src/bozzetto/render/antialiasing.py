@@ -94,7 +94,7 @@ class _Mix(torch.autograd.Function):
         out[:covered, :channels] = colors
         out[:covered, channels:] = 1.0
         out[covered:] = outside
-        inputs = [colors, outside, crossings.rows, crossings.distance, out]
+        inputs = [colors, outside, crossings.rows, crossings.distance, crossings.weight, out]
         launch(kernels.mix, len(crossings), inputs, colors.device)
         ctx.save_for_backward(colors, outside, vertices)
         ctx.rest = crossings, fragments, edge_gain
@@ -107,8 +107,9 @@ class _Mix(torch.autograd.Function):
         grad_out, device = gradients[0].contiguous(), colors.device
         grad_values = grad_out.clone()
         grad_distance = colors.new_empty(len(crossings))
-        inputs = [colors, outside, crossings.rows, crossings.distance, grad_out, grad_values, grad_distance]
-        launch(kernels.mix_adjoint, len(crossings), inputs, device)
+        inputs = [colors, outside, crossings.rows, crossings.distance, crossings.weight]
+        outputs = [grad_out, grad_values, grad_distance]
+        launch(kernels.mix_adjoint, len(crossings), inputs + outputs, device)
         grad_vertices = None
         if ctx.needs_input_grad[2]:
             grad_vertices = torch.zeros_like(vertices)

@@ -12,6 +12,9 @@ from .rasterization_kernels import FRONT, SPANS
 wp.set_module_options({"enable_backward": False})
 
 
+LEAST = wp.constant(1.0e-3)  # crossings with less weight are left out
+
+
 @wp.struct
 class Scene:
     """What the kernels here look at."""
@@ -34,6 +37,7 @@ class Found:
     key: wp.array2d(dtype=wp.int64)  # (parts, capacity)
     ends: wp.array2d(dtype=wp.vec4i)  # (parts, capacity) p, q and the vertices of the edge
     distance: wp.array2d(dtype=float)  # (parts, capacity)
+    weight: wp.array2d(dtype=float)  # (parts, capacity)
 
 
 @wp.struct
@@ -73,7 +77,7 @@ def pair_key(p: int, q: int) -> wp.int64:
 
 
 @wp.func
-def add_crossing(found: Found, part: int, ends: wp.vec4i, distance: float):
+def add_crossing(found: Found, part: int, ends: wp.vec4i, distance: float, weight: float):
     """Append a crossing. Its key sorts by pixel pair, and within a pair puts the one nearest to q first."""
     n = wp.atomic_add(found.count, part, 1)
     if n < found.key.shape[1]:
@@ -81,6 +85,7 @@ def add_crossing(found: Found, part: int, ends: wp.vec4i, distance: float):
         found.key[part, n] = (pair_key(ends[0], ends[1]) << wp.int64(30)) | nearness
         found.ends[part, n] = ends
         found.distance[part, n] = distance
+        found.weight[part, n] = weight
 
 
 @wp.kernel
@@ -122,28 +127,52 @@ def outline_crossings(
     part: int,
     found: Found,
 ):
-    """Follow one outline edge across the image.
+    """Find where one outline edge crosses the image rows and columns.
 
-    Steep edges are followed from image row to image row and flat ones from column to column, so that the
-    crossings of an edge add up to the area it sweeps.
+    Crossings with rows alone add up to the area that the edge sweeps when it moves, and so do crossings with
+    columns. They are mixed by the squared components of the normal of the edge: steep edges count in rows,
+    flat ones in columns, and no edge jumps from one to the other.
     """
     n = wp.tid()
     view = edge[n][0]
     triangle = edge[n][1] / 3
     k = edge[n][1] % 3
     face = scene.faces[triangle]
-    va = face[k]
-    vb = face[(k + 1) % 3]
-    a = corner(scene, view, va)
-    b = corner(scene, view, vb)
+    a = corner(scene, view, face[k])
+    b = corner(scene, view, face[(k + 1) % 3])
     if scene.perspective and wp.min(a[2], b[2]) <= 0.0:
         return
+    du = b[0] - a[0]
+    dv = b[1] - a[1]
+    steepness = dv * dv / (du * du + dv * dv)
+    if steepness > LEAST:
+        follow_edge(scene, view, triangle, k, a, b, True, steepness, part, found)
+    if 1.0 - steepness > LEAST:
+        follow_edge(scene, view, triangle, k, a, b, False, 1.0 - steepness, part, found)
+
+
+@wp.func
+def follow_edge(
+    scene: Scene,
+    view: int,
+    triangle: int,
+    k: int,
+    a: wp.vec3,
+    b: wp.vec3,
+    by_rows: bool,
+    weight: float,
+    part: int,
+    found: Found,
+):
+    """Crossings of one edge with image rows or columns."""
+    face = scene.faces[triangle]
+    va = face[k]
+    vb = face[(k + 1) % 3]
     # "Along" is the axis that leads from line to line of pixels, "across" the one inside a line.
-    steep = wp.abs(b[1] - a[1]) >= wp.abs(b[0] - a[0])
-    along = wp.where(steep, 1, 0)
+    along = wp.where(by_rows, 1, 0)
     across = 1 - along
-    lines = wp.where(steep, scene.height, scene.width)
-    length = wp.where(steep, scene.width, scene.height)
+    lines = wp.where(by_rows, scene.height, scene.width)
+    length = wp.where(by_rows, scene.width, scene.height)
     first = wp.max(wp.ceil(wp.min(a[along], b[along]) - 0.5), 0.0)
     last = wp.min(wp.ceil(wp.max(a[along], b[along]) - 0.5) - 1.0, float(lines - 1))
     if not first <= last:
@@ -154,14 +183,14 @@ def outline_crossings(
     if scene.perspective and c[2] < 0.0:
         side = -side
     base = view * scene.width * scene.height
-    step = wp.where(steep, 1, scene.width)
+    step = wp.where(by_rows, 1, scene.width)
     for line in range(int(first), int(last) + 1):
         s = float(line) + 0.5
         r = a[across] + slope * (s - a[along])
         # A centre exactly on the edge counts as moved by (d, d^2), as where coverage is decided.
-        low = wp.where(not steep and slope > 0.0, wp.floor(r - 0.5), wp.ceil(r - 0.5) - 1.0)
+        low = wp.where(not by_rows and slope > 0.0, wp.floor(r - 0.5), wp.ceil(r - 0.5) - 1.0)
         if low >= 0.0 and low + 1.0 < float(length):
-            p = base + wp.where(steep, line * scene.width + int(low), int(low) * scene.width + line)
+            p = base + wp.where(by_rows, line * scene.width + int(low), int(low) * scene.width + line)
             q = p + step
             d = r - (low + 0.5)
             if side > 0.0:
@@ -172,8 +201,10 @@ def outline_crossings(
             depth = a[2] + t * (b[2] - a[2])
             if scene.perspective:
                 depth = 1.0 / depth
-            if ends_surface(scene, view, triangle, p, q, depth, wp.where(steep, r, s), wp.where(steep, s, r)):
-                add_crossing(found, part, wp.vec4i(p, q, va, vb), d)
+            x = wp.where(by_rows, r, s)
+            y = wp.where(by_rows, s, r)
+            if ends_surface(scene, view, triangle, p, q, depth, x, y):
+                add_crossing(found, part, wp.vec4i(p, q, va, vb), d, weight)
 
 
 @wp.func
@@ -231,17 +262,16 @@ def cross_at_intersection(scene: Scene, view: int, part: int, p: int, q: int, fo
     behind = gap(scene, a, b, at_q[0], at_q[1])
     if not (ahead > 0.0 and behind < 0.0):
         return
-    # As with outlines, a steep line counts between pixels of a row only, a flat one of a column.
-    slope_other = gap(scene, a, b, at_p[0] + at_q[1] - at_p[1], at_p[1] + at_q[0] - at_p[0]) - ahead
-    slope = behind - ahead
-    horizontal = at_p[1] == at_q[1]
-    if wp.abs(slope_other) > wp.abs(slope) or (wp.abs(slope_other) == wp.abs(slope) and not horizontal):
-        return
     d = ahead / (ahead - behind)
     x = at_p[0] + d * (at_q[0] - at_p[0])
     y = at_p[1] + d * (at_q[1] - at_p[1])
     if contains(a, x, y) and contains(b, x, y):
-        add_crossing(found, part, wp.vec4i(p, q, -1, -1), d)
+        # The gap's slopes along and across the pair are the normal of the line of intersection.
+        slope = behind - ahead
+        other = gap(scene, a, b, at_p[0] + at_q[1] - at_p[1], at_p[1] + at_q[0] - at_p[0]) - ahead
+        weight = slope * slope / (slope * slope + other * other)
+        if weight > LEAST:
+            add_crossing(found, part, wp.vec4i(p, q, -1, -1), d, weight)
 
 
 @wp.kernel
@@ -350,13 +380,14 @@ def mix(
     outside: wp.array2d(dtype=float),  # (X, C) background of the uncovered pixels that follow
     rows: wp.array(dtype=wp.vec4i),  # (K,)
     distance: wp.array(dtype=float),  # (K,)
+    weight: wp.array(dtype=float),  # (K,)
     out: wp.array2d(dtype=float),  # (P + X, C) starts as the colours before
 ):
     """Let the pixel that contains the outline receive its share of the other colour."""
     n = wp.tid()
     p = rows[n][0]
     q = rows[n][1]
-    alpha = distance[n] - 0.5
+    alpha = weight[n] * (distance[n] - 0.5)
     target = wp.where(alpha > 0.0, q, p)
     for c in range(out.shape[1]):
         change = alpha * (before(colors, outside, p, c) - before(colors, outside, q, c))
@@ -369,6 +400,7 @@ def mix_adjoint(
     outside: wp.array2d(dtype=float),  # (X, C)
     rows: wp.array(dtype=wp.vec4i),  # (K,)
     distance: wp.array(dtype=float),  # (K,)
+    weight: wp.array(dtype=float),  # (K,)
     grad_out: wp.array2d(dtype=float),  # (P + X, C)
     grad_colors: wp.array2d(dtype=float),  # (P + X, C) starts as a copy of grad_out
     grad_distance: wp.array(dtype=float),  # (K,)
@@ -376,7 +408,7 @@ def mix_adjoint(
     n = wp.tid()
     p = rows[n][0]
     q = rows[n][1]
-    alpha = distance[n] - 0.5
+    alpha = weight[n] * (distance[n] - 0.5)
     target = wp.where(alpha > 0.0, q, p)
     total = float(0.0)
     for c in range(grad_out.shape[1]):
@@ -392,7 +424,7 @@ def mix_adjoint(
         total += g * (cp - cq)
         wp.atomic_add(grad_colors, p, c, alpha * g)
         wp.atomic_add(grad_colors, q, c, -alpha * g)
-    grad_distance[n] = total
+    grad_distance[n] = weight[n] * total
 
 
 @wp.func

@@ -22,12 +22,14 @@ class Crossings:
         rows: Rows of p and q among the covered pixels followed by those of `outside`, then of the pixels
             beyond p and beyond q, or -1 if they are not covered or another crossing separates them.
         distance: Where the surface ends, from 0 at the centre of p to 1 at that of q.
+        weight: How much it counts: the squared component, along p to q, of the normal of the outline.
         outside: Flat indices of the uncovered pixels that take part.
     """
 
     ends: Int32[Tensor, "K 4"]
     rows: Int32[Tensor, "K 4"]
     distance: Float[Tensor, " K"]
+    weight: Float[Tensor, " K"]
     outside: Int64[Tensor, " X"]
 
     def __len__(self) -> int:
@@ -56,13 +58,13 @@ def find_crossings(fragments: Fragments) -> Crossings:
     outlines = _outline_edges(fragments, parts, capacity=len(fragments.faces) * -(-views // parts) // 8 + 64)
     capacity = 8 * (width + height) * -(-views // parts)
     while True:
-        count, key, ends, distance = _all_crossings(fragments, outlines, parts, capacity)
+        count, *found = _all_crossings(fragments, outlines, parts, capacity)
         most = int(count.max())
         if most <= capacity:
             break
         capacity = most
     used = torch.arange(capacity, device=count.device) < count[:, None]
-    return _one_per_pair(fragments, key[used], ends[used], distance[used])
+    return _one_per_pair(fragments, *[column[used] for column in found])
 
 
 def _outline_edges(fragments: Fragments, parts: int, capacity: int) -> list[Tensor]:
@@ -85,15 +87,16 @@ def _outline_edges(fragments: Fragments, parts: int, capacity: int) -> list[Tens
 
 def _all_crossings(
     fragments: Fragments, outlines: list[Tensor], parts: int, capacity: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Number of crossings found per part, then sorting key, ends and distance, with room to spare."""
+) -> tuple[Tensor, ...]:
+    """Number of crossings found per part, then sorting key, ends, distance and weight, with room to spare."""
     device = fragments.pixel.device
     count = torch.zeros(parts, dtype=torch.int32, device=device)
     key = torch.empty(parts, capacity, dtype=torch.int64, device=device)
     ends = torch.empty(parts, capacity, 4, dtype=torch.int32, device=device)
     distance = torch.empty(parts, capacity, device=device)
     scene = scene_of(fragments)
-    found = pack(kernels.Found, count=count, key=key, ends=ends, distance=distance)
+    weight = torch.empty_like(distance)
+    found = pack(kernels.Found, count=count, key=key, ends=ends, distance=distance, weight=weight)
 
     def follow_outlines(part: int, start: int, stop: int) -> None:
         for i in range(start, stop):
@@ -105,20 +108,23 @@ def _all_crossings(
 
     in_parts(follow_outlines, len(outlines), device)
     in_parts(find_intersections, len(fragments), device)
-    return count, key, ends, distance
+    return count, key, ends, distance, weight
 
 
-def _one_per_pair(fragments: Fragments, key: Tensor, ends: Tensor, distance: Tensor) -> Crossings:
+def _one_per_pair(
+    fragments: Fragments, key: Tensor, ends: Tensor, distance: Tensor, weight: Tensor
+) -> Crossings:
     """Keep the crossing nearest to q of every pixel pair and look up the rows of the pixels."""
     key, order = key.sort()
     pair = key >> 30
     first = torch.ones_like(pair, dtype=torch.bool)
     first[1:] = pair[1:] != pair[:-1]
-    pair, ends, distance = pair[first], ends[order[first]], distance[order[first]]
+    pair, chosen = pair[first], order[first]
+    ends, distance, weight = ends[chosen], distance[chosen], weight[chosen]
     rows = torch.empty(len(ends), 4, dtype=torch.int32, device=ends.device)
     inputs = [ends, pair, fragments.cameras.width, fragments.row_start, fragments.pixel, rows]
     launch(kernels.find_rows, len(ends), inputs, ends.device)
     missing = rows[:, 1] < 0
     outside, slot = torch.unique(ends[missing, 1], return_inverse=True)
     rows[missing, 1] = (slot + len(fragments)).to(torch.int32)
-    return Crossings(ends, rows, distance, outside.long())
+    return Crossings(ends, rows, distance, weight, outside.long())
