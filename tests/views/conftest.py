@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bozzetto.views import Capture, fibonacci_cameras
+from bozzetto.views.silhouettes import prepare_silhouettes
 
 
 def sphere_coverage(cameras, center=(0.0, 0.0, 0.0), radius=1.0):
@@ -52,3 +53,10 @@ def coverage():
 @pytest.fixture
 def without_masks():
     return lambda capture: replace(capture, masks=None)
+
+
+@pytest.fixture(params=[None, 3.0], ids=["perspective", "orthographic"])
+def silhouettes(request, coverage):
+    cameras = fibonacci_cameras(7, distance=6.0, fov=0.5, extent=request.param, size=(72, 64))
+    masks = coverage(cameras)
+    return prepare_silhouettes(cameras, masks, torch.ones_like(masks, dtype=torch.bool))
