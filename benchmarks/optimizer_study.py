@@ -97,7 +97,7 @@ def smoothness(options: argparse.Namespace, target: Mesh) -> tuple[Rows, Meshes]
         label = f"lambda {value:.3g}"
         config = OptimizeConfig(steps=options.steps, smoothness=value)
         # Steps in u that move x alike grow with lambda.
-        scan = tuple(math.sqrt(1 + value) * size for size in (0.01, 0.03, 0.1))
+        scan = tuple(math.sqrt(1 + value) * size for size in (0.01, 0.03, 0.1, 0.3))
         rows[label], meshes[label] = best_of(label, targets, target, config, scan)
     return rows, meshes
 
