@@ -2,9 +2,9 @@
 
     python benchmarks/real_photos.py
 
-Runs `bozzetto reconstruct` as a user does and reads its report. The baseline is the visual hull that the run began
-with, refined to the same edge length and given its best colours: light, exposure and albedo are fitted with the
-same steps at full resolution while the surface stays put. The photometric error is the mean absolute difference
+Runs `bozzetto reconstruct` as a user does and reads its report. The baseline is the visual hull that the run
+began with, refined to the same edge length and given its best colours: light, exposure and albedo are fitted
+with as many steps at full resolution while the surface stays put. The photometric error is the mean absolute difference
 in linear RGB over all known pixels of the mask (what the surface misses counts as black).
 """
 

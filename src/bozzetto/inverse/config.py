@@ -77,6 +77,8 @@ class Stage:
     """Optimisation steps."""
     smoothness: float = 19.0
     """lambda at this level."""
+    step_factor: float = 1.0
+    """Factor on the step size at this level."""
     albedo: bool = True
     """Learn the albedo at this level; without it the surface has one colour and shading alone forms the shape,
     which cast shadows mislead."""
@@ -96,7 +98,7 @@ class ReconstructConfig:
     stages: tuple[Stage, ...] = (
         Stage(scale=0.25, edge_pixels=2.5, steps=200, resurface=False),
         Stage(scale=0.5, edge_pixels=2.0, steps=200),
-        Stage(scale=1.0, edge_pixels=1.7, steps=160, resurface=False),
+        Stage(scale=1.0, edge_pixels=1.7, steps=180, smoothness=5.0, step_factor=3.0, resurface=False),
     )
     """Levels, coarse to fine."""
     step_size: float = 1.0

@@ -99,7 +99,7 @@ def _begin_stage(
         mesh = remesh(_with_open_topology(mesh) if stage.resurface else mesh, edge)
     settings = OptimizeConfig(
         steps=stage.steps,
-        step_size=config.step_size * edge,
+        step_size=config.step_size * stage.step_factor * edge,
         final_step_size=config.final_step_size,
         smoothness=stage.smoothness,
         views_per_step=config.views_per_step,
