@@ -13,9 +13,9 @@ from .scenes import DEVICES, agreement, bumpy, cameras, crossing_boxes, facing_c
 
 
 def two_balls() -> Mesh:
-    """A small ball in front of a large one."""
+    """A small ball before a large one."""
     far, near = icosphere(3, 0.9), icosphere(3, 0.45)
-    return join([far, Mesh(near.vertices + torch.tensor([0.55, 0.35, 0.5]), near.faces)])
+    return join([far, Mesh(near.vertices + torch.tensor([0.9, 0.6, 0.8]), near.faces)])
 
 
 def vertex_pattern(mesh: Mesh) -> torch.Tensor:

@@ -6,12 +6,22 @@ dives under another one, at the distance d in [0, 1] from p on the way to q.
 
 import warp as wp
 
-from .projection_kernels import Edges, back_project, depth_at, edge_functions, edges, linear_depth_at, project
+from .projection_kernels import (
+    Edges,
+    back_project,
+    depth_at,
+    edge_functions,
+    edges,
+    linear_depth_at,
+    project,
+    sum3,
+)
 from .rasterization_kernels import FRONT, SPANS
 
 wp.set_module_options({"enable_backward": False})
 
 
+MOST_STEPS = wp.constant(6)  # from triangle to triangle in search of an intersection
 LEAST = wp.constant(1.0e-3)  # crossings with less weight are left out
 
 
@@ -21,6 +31,8 @@ class Scene:
 
     vertices: wp.array(dtype=wp.vec3)
     faces: wp.array(dtype=wp.vec3i)
+    neighbours: wp.array(dtype=wp.vec3i)  # see Topology
+    flags: wp.array2d(dtype=wp.uint8)  # (N, F)
     cameras: wp.array(dtype=wp.mat44)
     triangle: wp.array(dtype=wp.int32)  # (N * H * W,)
     width: int
@@ -231,53 +243,93 @@ def gap(scene: Scene, a: Plane, b: Plane, x: float, y: float) -> float:
     return wp.where(scene.perspective, difference, -difference)
 
 
-@wp.func
-def contains(p: Plane, x: float, y: float) -> bool:
-    e = edge_functions(p.edge, x, y)
-    return (e[0] > 0.0) == (e[1] > 0.0) and (e[1] > 0.0) == (e[2] > 0.0)
+@wp.struct
+class Exit:
+    """Where a path leaves a triangle."""
+
+    distance: float  # along the path, more than 1 if it ends inside
+    next: int  # the triangle behind that edge, -1 if the surface ends or turns over there
 
 
 @wp.func
-def shares_corner(f: wp.vec3i, g: wp.vec3i) -> bool:
+def leave(scene: Scene, view: int, triangle: int, p: Plane, start: wp.vec2, end: wp.vec2) -> Exit:
+    """Follow the path from one image point to another out of a triangle."""
+    at_start = edge_functions(p.edge, start[0], start[1])
+    at_end = edge_functions(p.edge, end[0], end[1])
+    sign = wp.sign(sum3(at_start))
+    result = Exit()
+    result.distance = 2.0
+    result.next = -1
+    k = int(0)
     for i in range(3):
-        if f[i] == g[0] or f[i] == g[1] or f[i] == g[2]:
-            return True
-    return False
+        fall = sign * (at_start[i] - at_end[i])
+        if fall > 0.0:
+            if sign * at_start[i] < result.distance * fall:
+                result.distance = sign * at_start[i] / fall
+                k = (i + 1) % 3
+    other = scene.neighbours[triangle][k]
+    same = scene.flags[view, triangle] & FRONT
+    if other < -1:
+        other = -2 - other
+        same = same ^ FRONT
+    if other >= 0:
+        if (scene.flags[view, other] & FRONT) == same:
+            result.next = other
+    return result
 
 
 @wp.func
 def cross_at_intersection(scene: Scene, view: int, part: int, p: int, q: int, found: Found):
-    """Add the crossing between p and q if their triangles pass through each other there."""
-    seen_p = scene.triangle[p]
-    seen_q = scene.triangle[q]
-    if shares_corner(scene.faces[seen_p], scene.faces[seen_q]):
-        return
-    a = plane(scene, view, seen_p)
-    b = plane(scene, view, seen_q)
-    if scene.perspective and wp.min(wp.min(a.q), wp.min(b.q)) <= 0.0:
-        return
+    """Add the crossing between p and q if the surfaces that they see pass through each other in between.
+
+    Where the planes of two triangles meet outside of one of them, the path goes on in its neighbour.
+    """
     at_p = center(scene, p)
     at_q = center(scene, q)
-    ahead = gap(scene, a, b, at_p[0], at_p[1])
-    behind = gap(scene, a, b, at_q[0], at_q[1])
-    if not (ahead > 0.0 and behind < 0.0):
-        return
-    d = ahead / (ahead - behind)
-    x = at_p[0] + d * (at_q[0] - at_p[0])
-    y = at_p[1] + d * (at_q[1] - at_p[1])
-    if contains(a, x, y) and contains(b, x, y):
-        # The gap's slopes along and across the pair are the normal of the line of intersection.
-        slope = behind - ahead
-        other = gap(scene, a, b, at_p[0] + at_q[1] - at_p[1], at_p[1] + at_q[0] - at_p[0]) - ahead
-        weight = slope * slope / (slope * slope + other * other)
-        if weight > LEAST:
-            add_crossing(found, part, wp.vec4i(p, q, -1, -1), d, weight)
+    seen_a = scene.triangle[p]
+    seen_b = scene.triangle[q]
+    start_a = float(0.0)
+    start_b = float(0.0)
+    a = plane(scene, view, seen_a)
+    b = plane(scene, view, seen_b)
+    for _step in range(MOST_STEPS):
+        if scene.perspective and wp.min(wp.min(a.q), wp.min(b.q)) <= 0.0:
+            return
+        ahead = gap(scene, a, b, at_p[0], at_p[1])
+        behind = gap(scene, a, b, at_q[0], at_q[1])
+        if not (ahead > 0.0 and behind < 0.0):
+            return
+        d = ahead / (ahead - behind)
+        exit_a = leave(scene, view, seen_a, a, at_p, at_q)
+        exit_b = leave(scene, view, seen_b, b, at_q, at_p)
+        if exit_a.next == seen_b or exit_b.next == seen_a:
+            return  # one surface
+        if d > exit_a.distance:
+            if exit_a.next < 0:
+                return
+            seen_a = exit_a.next
+            start_a = exit_a.distance
+            a = plane(scene, view, seen_a)
+        elif 1.0 - d > exit_b.distance:
+            if exit_b.next < 0:
+                return
+            seen_b = exit_b.next
+            start_b = exit_b.distance
+            b = plane(scene, view, seen_b)
+        else:
+            if d >= start_a and 1.0 - d >= start_b:
+                # The gap's slopes along and across the pair are the normal of the line of intersection.
+                slope = behind - ahead
+                other = gap(scene, a, b, at_p[0] + at_q[1] - at_p[1], at_p[1] + at_q[0] - at_p[0]) - ahead
+                weight = slope * slope / (slope * slope + other * other)
+                if weight > LEAST:
+                    add_crossing(found, part, wp.vec4i(p, q, -1 - seen_a, -1 - seen_b), d, weight)
+            return
 
 
 @wp.kernel
 def intersection_crossings(
     scene: Scene,
-    flags: wp.array2d(dtype=wp.uint8),  # (N, F)
     pixel: wp.array(dtype=wp.int64),  # (P,)
     start: int,
     part: int,
@@ -290,7 +342,7 @@ def intersection_crossings(
     p = wp.int32(pixel[start + wp.tid()])
     view = p / (scene.width * scene.height)
     seen_p = scene.triangle[p]
-    if (flags[view, seen_p] & SPANS) == wp.uint8(0):
+    if (scene.flags[view, seen_p] & SPANS) == wp.uint8(0):
         return
     for axis in range(2):
         inside = wp.where(
@@ -300,7 +352,7 @@ def intersection_crossings(
             q = p + wp.where(axis == 0, 1, scene.width)
             seen_q = scene.triangle[q]
             if seen_q >= 0 and seen_q != seen_p:
-                if (flags[view, seen_q] & SPANS) != wp.uint8(0):
+                if (scene.flags[view, seen_q] & SPANS) != wp.uint8(0):
                     cross_at_intersection(scene, view, part, p, q, found)
 
 
@@ -480,8 +532,8 @@ def intersection_adjoint(
 ):
     """Adjoint of the distance at an intersection, d = ahead / (ahead - behind), with respect to all corners."""
     view = ends[0] / (scene.width * scene.height)
-    seen_p = scene.triangle[ends[0]]
-    seen_q = scene.triangle[ends[1]]
+    seen_p = -1 - ends[2]
+    seen_q = -1 - ends[3]
     a = plane(scene, view, seen_p)
     b = plane(scene, view, seen_q)
     at_p = center(scene, ends[0])

@@ -18,7 +18,7 @@ class Crossings:
 
     Attributes:
         ends: Flat indices of the pixels p and q, and the vertices of the outline edge that crosses between
-            them, or -1, -1 where their triangles pass through each other.
+            them; or, where two triangles pass through each other, -1 - their indices.
         rows: Rows of p and q among the covered pixels followed by those of `outside`, then of the pixels
             beyond p and beyond q, or -1 if they are not covered or another crossing separates them.
         distance: Where the surface ends, from 0 at the centre of p to 1 at that of q.
@@ -42,6 +42,8 @@ def scene_of(fragments: Fragments) -> Any:
         kernels.Scene,
         vertices=fragments.vertices.detach().to(torch.float32).contiguous(),
         faces=fragments.faces,
+        neighbours=fragments.topology.neighbours,
+        flags=fragments.flags,
         cameras=fragments.matrices,
         triangle=fragments.triangle.view(-1),
         width=fragments.cameras.width,
@@ -103,8 +105,8 @@ def _all_crossings(
             launch(kernels.outline_crossings, len(outlines[i]), [scene, outlines[i], part, found], device)
 
     def find_intersections(part: int, start: int, stop: int) -> None:
-        rows = [fragments.flags, fragments.pixel, start, part]
-        launch(kernels.intersection_crossings, stop - start, [scene, *rows, found], device)
+        inputs = [scene, fragments.pixel, start, part, found]
+        launch(kernels.intersection_crossings, stop - start, inputs, device)
 
     in_parts(follow_outlines, len(outlines), device)
     in_parts(find_intersections, len(fragments), device)

@@ -5,7 +5,7 @@ at depth Z.x, where W = Z for a perspective camera and W.x = 1 for an orthograph
 
 Inside the kernels a projected vertex is (u, v, q): the pixel, and q = 1 / depth (perspective) or the depth
 itself (orthographic), because that is what varies linearly across the image. Negative q of a perspective
-camera means behind it, which needs no clipping: see `coverage`.
+camera means behind it, which needs no clipping: see `turned`.
 """
 
 import warp as wp
@@ -70,17 +70,19 @@ def edge_functions(edge: Edges, x: float, y: float) -> wp.vec3:
 
 
 @wp.func
-def coverage(e: wp.vec3, q: wp.vec3, perspective: bool) -> wp.vec3:
-    """Homogeneous edge functions: all of one sign where the triangle covers the pixel centre.
+def turned(edge: Edges, sign: wp.vec3) -> Edges:
+    """Edge functions multiplied by a sign each, so that all are positive where the triangle covers a point.
 
-    With p = (u w, v w, w) they are cross(p_j, p_k) (Olano and Greer 1997). Dividing the three by w_a w_b w_c
-    leaves the plain edge functions times q. That holds wherever the corners are, so a triangle which reaches
-    behind the camera needs no clipping, only the depth has to be tested. Divided by their sum these are the
-    perspective-correct barycentric coordinates.
+    With p = (u w, v w, w) the homogeneous edge functions are cross(p_j, p_k) (Olano and Greer 1997), and a
+    point is covered where all have one sign. Dividing the three by w_a w_b w_c leaves the plain edge functions
+    times q. That holds wherever the corners are, so a triangle that reaches behind the camera needs no
+    clipping: the signs are those of q times the orientation in the image. Only the depth has to be tested.
     """
-    if perspective:
-        return wp.cw_mul(e, q)
-    return e
+    result = edge
+    result.dx = wp.cw_mul(edge.dx, sign)
+    result.dy = wp.cw_mul(edge.dy, sign)
+    result.bias = wp.cw_mul(edge.bias, sign)
+    return result
 
 
 @wp.func

@@ -5,13 +5,13 @@ Pixels are grouped in image rows: row number view * height + y.
 
 import warp as wp
 
-from .projection_kernels import coverage, depth_at, edge_functions, edges, project, sum3
+from .projection_kernels import depth_at, edge_functions, edges, project, sum3, turned
 
 wp.set_module_options({"enable_backward": False})
 
 FRONT = wp.constant(wp.uint8(1))  # the triangle shows its outside
 SPANS = wp.constant(wp.uint8(2))  # the triangle covers at least MANY pixel centres
-MANY = wp.constant(1)
+MANY = wp.constant(6)
 SMALLEST = wp.constant(1.0e-30)
 EMPTY = wp.constant(wp.int64(0x7FFFFFFFFFFFFFFF))
 
@@ -88,6 +88,7 @@ def draw(
         wp.min(a[1], wp.min(b[1], c[1])),
         wp.max(a[1], wp.max(b[1], c[1])),
     )
+    turn = wp.sign(area)
     if perspective and wp.min(q) <= 0.0:
         area *= q[0] * q[1] * q[2]
         box = wp.vec4(1.0e9, -1.0e9, 1.0e9, -1.0e9)
@@ -101,14 +102,16 @@ def draw(
     y0 = wp.max(wp.ceil(box[2] - 0.5), 0.0)
     y1 = wp.min(wp.floor(box[3] - 0.5), float(height - 1))
     if x0 <= x1 and y0 <= y1:
-        edge = edges(face, a, b, c)
+        side = wp.vec3(1.0, 1.0, 1.0)
+        if perspective:
+            side = wp.vec3(wp.sign(q[0]), wp.sign(q[1]), wp.sign(q[2]))
+        edge = turned(edges(face, a, b, c), turn * side)
         covered = int(0)
         for y in range(int(y0), int(y1) + 1):
             for x in range(int(x0), int(x1) + 1):
                 e = edge_functions(edge, float(x) + 0.5, float(y) + 0.5)
-                w = coverage(e, q, perspective)
-                if (w[0] > 0.0) == (w[1] > 0.0) and (w[1] > 0.0) == (w[2] > 0.0):
-                    depth = depth_at(e, q, perspective)
+                if wp.min(e) > 0.0:
+                    depth = depth_at(wp.cw_mul(e, side), q, perspective)
                     if depth >= near:
                         covered += 1
                         wp.atomic_min(nearest, y * width + x, depth_and_index(depth, i))
@@ -137,16 +140,33 @@ def resolve(
     count[view * nearest.shape[0] + y] = covered
 
 
-@wp.func
-def seen_from(camera: wp.mat44, p: wp.vec3, x: float, y: float) -> wp.vec3:
-    """Homogeneous image point (u w, v w) with the pixel centre (x, y) as origin, and the depth."""
-    h = camera * wp.vec4(p[0], p[1], p[2], 1.0)
-    return wp.vec3(h[0] - x * h[2], h[1] - y * h[2], h[3])
+@wp.struct
+class PixelCamera:
+    """Rows of a camera whose image has a pixel centre as its origin: (u w, v w) and the depth."""
+
+    x: wp.vec4
+    y: wp.vec4
+    z: wp.vec4
 
 
 @wp.func
-def seen_from_adjoint(camera: wp.mat44, x: float, y: float, g: wp.vec3) -> wp.vec3:
-    h = wp.vec4(g[0], g[1], -x * g[0] - y * g[1], g[2]) * camera
+def pixel_camera(camera: wp.mat44, x: float, y: float) -> PixelCamera:
+    result = PixelCamera()
+    result.x = camera[0] - x * camera[2]
+    result.y = camera[1] - y * camera[2]
+    result.z = camera[3]
+    return result
+
+
+@wp.func
+def seen(camera: PixelCamera, p: wp.vec3) -> wp.vec3:
+    h = wp.vec4(p[0], p[1], p[2], 1.0)
+    return wp.vec3(wp.dot(camera.x, h), wp.dot(camera.y, h), wp.dot(camera.z, h))
+
+
+@wp.func
+def seen_adjoint(camera: PixelCamera, g: wp.vec3) -> wp.vec3:
+    h = g[0] * camera.x + g[1] * camera.y + g[2] * camera.z
     return wp.vec3(h[0], h[1], h[2])
 
 
@@ -177,16 +197,14 @@ def fill(
     out = row_start[row]
     if out == row_start[row + 1]:
         return
-    camera = cameras[view]
-    py = float(y) + 0.5
     for x in range(width):
         t = triangle[view, y, x]
         if t >= 0:
             face = faces[t]
-            px = float(x) + 0.5
-            r0 = seen_from(camera, vertices[face[0]], px, py)
-            r1 = seen_from(camera, vertices[face[1]], px, py)
-            r2 = seen_from(camera, vertices[face[2]], px, py)
+            camera = pixel_camera(cameras[view], float(x) + 0.5, float(y) + 0.5)
+            r0 = seen(camera, vertices[face[0]])
+            r1 = seen(camera, vertices[face[1]])
+            r2 = seen(camera, vertices[face[2]])
             e = wp.vec3(cross2(r1, r2), cross2(r2, r0), cross2(r0, r1))
             # The pixel centre is known to be inside; rounding may put it outside of a sliver.
             sign = wp.sign(sum3(e))
@@ -226,13 +244,13 @@ def fill_adjoint(
     y = float((flat / width) % height) + 0.5
     x = float(flat % width) + 0.5
     face = faces[wp.int32(face_index[n])]
-    camera = cameras[view]
+    camera = pixel_camera(cameras[view], x, y)
     b = barycentric[n]
     gz = grad_depth[n]
 
-    p0 = seen_from(camera, vertices[face[0]], x, y)
-    p1 = seen_from(camera, vertices[face[1]], x, y)
-    p2 = seen_from(camera, vertices[face[2]], x, y)
+    p0 = seen(camera, vertices[face[0]])
+    p1 = seen(camera, vertices[face[1]])
+    p2 = seen(camera, vertices[face[2]])
     total = cross2(p1, p2) + cross2(p2, p0) + cross2(p0, p1)
     if wp.abs(total) < SMALLEST:
         return
@@ -242,6 +260,6 @@ def fill_adjoint(
     g0 = wp.vec3(e[2] * p1[1] - e[1] * p2[1], e[1] * p2[0] - e[2] * p1[0], gz * b[0])
     g1 = wp.vec3(e[0] * p2[1] - e[2] * p0[1], e[2] * p0[0] - e[0] * p2[0], gz * b[1])
     g2 = wp.vec3(e[1] * p0[1] - e[0] * p1[1], e[0] * p1[0] - e[1] * p0[0], gz * b[2])
-    wp.atomic_add(grad_vertices, part, face[0], seen_from_adjoint(camera, x, y, g0))
-    wp.atomic_add(grad_vertices, part, face[1], seen_from_adjoint(camera, x, y, g1))
-    wp.atomic_add(grad_vertices, part, face[2], seen_from_adjoint(camera, x, y, g2))
+    wp.atomic_add(grad_vertices, part, face[0], seen_adjoint(camera, g0))
+    wp.atomic_add(grad_vertices, part, face[1], seen_adjoint(camera, g1))
+    wp.atomic_add(grad_vertices, part, face[2], seen_adjoint(camera, g2))

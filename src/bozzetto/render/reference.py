@@ -86,28 +86,28 @@ def antialias(
 ) -> Float[Tensor, "H W C"]:
     """Blend the pixel pairs that outlines cross, of one view (without lines of intersection).
 
-    The derivatives are those of the picture itself, so without the extrapolation of colours to the crossing.
+    The derivatives treat the weights as constants, and do not extrapolate colours to the crossing.
     """
     vertices = vertices.double()
     homogeneous_points, depth = homogeneous(vertices, camera)
     points = homogeneous_points[:, :2] / homogeneous_points[:, 2:]
     front, neighbours = outside_of(vertices, faces, camera), face_neighbours(faces)
-    best: dict[tuple, tuple[Tensor, tuple, tuple]] = {}
+    best: dict[tuple, tuple[Tensor, Tensor, tuple, tuple]] = {}
     for i, face in enumerate(faces.tolist()):
         for k in range(3):
             other = int(neighbours[i, k])
             if other >= 0 and not (front[i] and not front[other]):
                 continue
             a, b, c = (face[(k + j) % 3] for j in range(3))
-            for p, q, distance, z in _crossings(points, depth, a, b, c, camera):
+            for p, q, distance, weight, z in _crossings(points, depth, a, b, c, camera):
                 if not _ends(vertices, faces, camera, seen, i, p, q, distance, z):
                     continue
                 pair = min(p, q), max(p, q)
                 if pair not in best or distance > best[pair][0]:
-                    best[pair] = distance, p, q
+                    best[pair] = distance, weight, p, q
     result = image.clone()
-    for distance, p, q in best.values():
-        alpha = distance - 0.5
+    for distance, weight, p, q in best.values():
+        alpha = weight * (distance - 0.5)
         (y, x) = q if alpha > 0 else p
         change = alpha * (image[p] - image[q])
         result = result.index_put((torch.tensor(y), torch.tensor(x)), change, accumulate=True)
@@ -115,29 +115,35 @@ def antialias(
 
 
 def _crossings(points: Tensor, depth: Tensor, a: int, b: int, c: int, camera: Cameras):
-    """Pixel pairs (p, q) that the edge a, b crosses; where, and at what depth. c is on the side of p."""
-    du, dv = (points[b] - points[a]).tolist()
-    along = 1 if abs(dv) >= abs(du) else 0
-    across = 1 - along
-    low, high = sorted((float(points[a, along]), float(points[b, along])))
-    size = (camera.width, camera.height)
-    for line in range(max(0, math.ceil(low - 0.5)), min(size[along] - 1, math.ceil(high - 0.5) - 1) + 1):
-        t = (line + 0.5 - points[a, along]) / (points[b, along] - points[a, along])
-        at = points[a, across] + t * (points[b, across] - points[a, across])
-        tc = (points[c, along] - points[a, along]) / (points[b, along] - points[a, along])
-        side = points[c, across] - points[a, across] - tc * (points[b, across] - points[a, across])
-        rising = along == 0 and (points[b, 1] > points[a, 1]) == (points[b, 0] > points[a, 0])
-        first = math.floor(float(at) - 0.5) if rising else math.ceil(float(at) - 0.5) - 1
-        if first < 0 or first + 1 >= size[across]:
+    """Pixel pairs (p, q) that the edge a, b crosses; where, how much that counts, at what depth.
+
+    c is on the side of p.
+    """
+    size = camera.width, camera.height
+    squares = (points[b] - points[a]).detach().square()
+    for along in (1, 0):  # crossings with image rows, then with columns
+        across = 1 - along
+        weight = squares[along] / squares.sum()
+        if weight <= 1e-3:
             continue
-        inner, outer = (first + 1, first) if side > 0 else (first, first + 1)
-        p, q = ((line, i) if along == 1 else (i, line) for i in (inner, outer))
-        distance = (at - inner - 0.5).abs()
-        if camera.orthographic:
-            z = depth[a] + t * (depth[b] - depth[a])
-        else:
-            z = 1 / (1 / depth[a] + t * (1 / depth[b] - 1 / depth[a]))
-        yield p, q, distance, z
+        low, high = sorted((float(points[a, along]), float(points[b, along])))
+        first, last = max(0, math.ceil(low - 0.5)), min(size[along] - 1, math.ceil(high - 0.5) - 1)
+        for line in range(first, last + 1):
+            t = (line + 0.5 - points[a, along]) / (points[b, along] - points[a, along])
+            at = points[a, across] + t * (points[b, across] - points[a, across])
+            tc = (points[c, along] - points[a, along]) / (points[b, along] - points[a, along])
+            side = points[c, across] - points[a, across] - tc * (points[b, across] - points[a, across])
+            rising = along == 0 and (points[b, 1] > points[a, 1]) == (points[b, 0] > points[a, 0])
+            left = math.floor(float(at) - 0.5) if rising else math.ceil(float(at) - 0.5) - 1
+            if left < 0 or left + 1 >= size[across]:
+                continue
+            inner, outer = (left + 1, left) if side > 0 else (left, left + 1)
+            p, q = ((line, i) if along == 1 else (i, line) for i in (inner, outer))
+            if camera.orthographic:
+                z = depth[a] + t * (depth[b] - depth[a])
+            else:
+                z = 1 / (1 / depth[a] + t * (1 / depth[b] - 1 / depth[a]))
+            yield p, q, (at - inner - 0.5).abs(), weight, z
 
 
 def _ends(vertices, faces, camera, seen, i, p, q, distance, z) -> bool:
