@@ -2,21 +2,11 @@ import pytest
 import torch
 
 from bozzetto import Mesh
-from bozzetto.inverse.losses import SmoothnessPenalty, image_loss
+from bozzetto.inverse.losses import SmoothnessPenalty
 from bozzetto.shapes import icosphere
 
 TRIANGLE = torch.tensor([[0, 1, 2]])
 CORNERS = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
-
-
-def test_image_losses_by_hand():
-    images = torch.zeros(1, 1, 2, 2)
-    targets = torch.tensor([[[[1.0, -2.0], [3.0, 0.0]]]])
-    assert float(image_loss(images, targets, None, "l1")) == pytest.approx(6 / 4)
-    assert float(image_loss(images, targets, None, "l2")) == pytest.approx(14 / 4)
-    weights = torch.tensor([[[1.0, 0.5]]])
-    assert float(image_loss(images, targets, weights, "l1")) == pytest.approx((3 + 1.5) / 4)
-    assert float(image_loss(images, targets, weights, "l2")) == pytest.approx((5 + 4.5) / 4)
 
 
 def test_penalties_by_hand():

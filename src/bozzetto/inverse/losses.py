@@ -1,26 +1,10 @@
-"""Losses of the inverse engine: pictures, and the smoothness penalties of the classical baselines."""
-
-from typing import Literal
+"""Smoothness penalties of the classical baselines; the image loss is `render.ImageLoss`."""
 
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..geometry import laplacian
-from ..render import l1_loss
 from .config import Regularizer
-
-
-def image_loss(
-    images: Float[Tensor, "N H W C"],
-    targets: Float[Tensor, "N H W C"],
-    weights: Float[Tensor, "N H W"] | None,
-    kind: Literal["l1", "l2"],
-) -> Float[Tensor, ""]:
-    """Mean over views, pixels and channels of absolute or squared differences, times the pixels' weights."""
-    if kind == "l1":
-        return l1_loss(images, targets, weights)
-    squared = (images - targets).square()
-    return squared.mean() if weights is None else (squared * weights[..., None]).mean()
 
 
 class SmoothnessPenalty:

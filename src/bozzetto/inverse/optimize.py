@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import remesh, vertex_normals
-from ..render import antialias, interpolate, irradiance, rasterize
+from ..render import ImageLoss, Picture, compose, interpolate, irradiance, rasterize
 from ..shapes import Mesh
 from .config import AppearanceConfig, OptimizeConfig
 from .data import Targets
-from .losses import SmoothnessPenalty, image_loss
+from .losses import SmoothnessPenalty
 from .model import Light, VertexField
 from .optimizers import make_optimizer
 from .state import optimizer_tensors, restore_optimizers
@@ -46,6 +46,7 @@ class Optimization:
     ) -> None:
         self.targets, self.config, self.appearance = targets, config, appearance
         self.light = light
+        self.image_loss = ImageLoss(targets.images, targets.weights, kind=config.loss)
         self.steps_done = 0
         self.remeshings = 0
         begin = time.perf_counter()
@@ -130,15 +131,11 @@ class Optimization:
         return f"{step}: the loss is not finite; lower the step size"
 
     def _image_loss(self, positions: Float[Tensor, "V 3"], index: Tensor) -> Float[Tensor, ""]:
-        targets = self.targets if len(index) == len(self.targets) else self.targets[index.tolist()]
-        images = self.render(positions, targets, index)
-        return image_loss(images, targets.images, targets.weights, self.config.loss)
+        return self.image_loss(self.picture(positions, index), index)
 
-    def render(
-        self, positions: Float[Tensor, "V 3"], targets: Targets, index: Tensor
-    ) -> Float[Tensor, "n H W 4"]:
-        """Pictures (colour times coverage, coverage) of the surface as these targets see it."""
-        fragments = rasterize(positions, self.faces, targets.cameras)
+    def picture(self, positions: Float[Tensor, "V 3"], index: Tensor) -> Picture:
+        """Colour times coverage, and coverage, of the surface as these views see it."""
+        fragments = rasterize(positions, self.faces, self.targets.cameras[index.tolist()])
         normals = interpolate(fragments, vertex_normals(positions, self.faces))
         colors = irradiance(normals, self.light.coefficients) / torch.pi
         albedo = self.fixed_colors if self.albedo is None else self.albedo()
@@ -146,8 +143,7 @@ class Optimization:
             colors = colors * interpolate(fragments, albedo)
         if self.appearance is not None and self.appearance.learn_exposure:
             colors = colors * self.light.exposure(index)[fragments.view][:, None]
-        covered = torch.cat([colors, torch.ones_like(colors[:, :1])], dim=1)
-        return antialias(fragments, covered, edge_gain=self.config.edge_gain)
+        return compose(fragments, colors, coverage=True, edge_gain=self.config.edge_gain)
 
     def _choose_views(self) -> Tensor:
         count, wanted = len(self.targets), self.config.views_per_step
