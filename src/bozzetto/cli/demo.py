@@ -18,8 +18,8 @@ class Demo(Options):
 
     def run(self) -> dict:
         """Make the gallery."""
-        from ..pipelines import demo
         from ..runs import RunFolder, resolve_device, seed_everything
+        from ..viewer import demo
 
         device = resolve_device(self.device)
         seed_everything(self.seed)

@@ -1,4 +1,3 @@
-from .demonstration import demo as demo
 from .photographs import reconstruct_photographs as reconstruct_photographs
 from .subjects import bust as bust
 from .subjects import vase as vase

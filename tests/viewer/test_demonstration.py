@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from bozzetto.inverse import Stage
-from bozzetto.pipelines import demo, demonstration
-from bozzetto.pipelines.demonstration import Lamps, photograph, take_photographs
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import Mesh, icosphere, load_mesh, srgb_to_linear
+from bozzetto.viewer import demo, demonstration
+from bozzetto.viewer.demonstration import Lamps, photograph, take_photographs
 from bozzetto.views import load_capture, orbit_cameras
 
 

@@ -14,10 +14,10 @@ from ..inverse.config import ReconstructConfig, Stage
 from ..inverse.optimize import Optimization
 from ..inverse.reconstruct import Reconstruction, reconstruct
 from ..metrics import mesh_report, psnr, silhouette_iou, surface_distance
+from ..pipelines import bust
 from ..render import comparison_sheet, contact_sheet, interpolate, rasterize, render, turntable
 from ..runs import Progress, RunFolder
 from ..shapes import Mesh, linear_to_srgb, normalisation, save_mesh, srgb_to_linear
-from ..viewer import Gallery
 from ..views import (
     Cameras,
     Capture,
@@ -27,7 +27,7 @@ from ..views import (
     save_transforms,
     visual_hull,
 )
-from .subjects import bust
+from .gallery import Gallery
 
 VIEWS, HELD_OUT = 25, 5
 WIDTH, HEIGHT = 288, 384
