@@ -12,9 +12,9 @@ from bozzetto.shapes import grid, icosphere, join, torus
 from .scenes import DEVICES, agreement, bumpy, cameras, crossing_boxes, facing_camera, smooth_moves, turned
 
 
-def two_balls() -> Mesh:
+def two_balls(subdivisions: int = 3) -> Mesh:
     """A small ball before a large one."""
-    far, near = icosphere(3, 0.9), icosphere(3, 0.45)
+    far, near = icosphere(subdivisions, 0.9), icosphere(subdivisions, 0.45)
     return join([far, Mesh(near.vertices + torch.tensor([0.9, 0.6, 0.8]), near.faces)])
 
 
@@ -22,11 +22,18 @@ def vertex_pattern(mesh: Mesh) -> torch.Tensor:
     return 0.5 + 0.5 * torch.sin(mesh.vertices * torch.tensor([2.0, 3.0, 2.5]))
 
 
+def merging_balls() -> Mesh:
+    """Two balls that pass through each other, in triangles of a few pixels."""
+    ball = icosphere(3, 0.5)
+    return join([icosphere(3, 0.9), Mesh(ball.vertices + torch.tensor([0.35, 0.2, 0.7]), ball.faces)])
+
+
 SHAPES = {
     "sphere": icosphere(3),
     "torus": turned(torus(0.8, 0.3, 40, 20), (0.9, 0.3, 0.0), (0.0, 0.0, 0.0)),
     "balls": two_balls(),
     "boxes": crossing_boxes(),
+    "merging": merging_balls(),
 }
 LIGHT = torch.tensor([3.0, 0.4, 0.9, -0.5, 0.2, 0.1, 0.3, -0.2, 0.4])[:, None] * torch.tensor([1.0, 0.8, 0.6])
 
@@ -53,15 +60,10 @@ def test_an_edge_covers_exactly_its_share_of_every_pixel():
         image = antialias(fragments, torch.ones(len(fragments), 1))[0, :, :, 0]
         expected = (edge - torch.arange(8.0)).clamp(0, 1)
         torch.testing.assert_close(image, expected.expand(6, 8), atol=1e-5, rtol=0)
-        flat = antialias(
-            rasterize(
-                vertices.roll(1, dims=1).roll(-1, dims=1)[:, [1, 0, 2]],
-                torch.tensor([[0, 2, 1], [0, 3, 2]]),
-                facing_camera(6, 8),
-            ),
-            torch.ones(int((edge + 0.5) // 1) * 6, 1),
-        )[0, :, :, 0]
-        torch.testing.assert_close(flat.T, expected.expand(6, 8), atol=1e-5, rtol=0)
+        upright = vertices[:, [1, 0, 2]].contiguous()
+        fragments = rasterize(upright, torch.tensor([[0, 2, 1], [0, 3, 2]]), facing_camera(6, 8))
+        image = antialias(fragments, torch.ones(len(fragments), 1))[0, :, :, 0]
+        torch.testing.assert_close(image.T, expected.expand(6, 8), atol=1e-5, rtol=0)
 
 
 def test_area_of_a_disc_is_exact_at_any_triangle_size():
@@ -79,16 +81,16 @@ def test_area_of_a_disc_is_exact_at_any_triangle_size():
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("orthographic", [False, True])
-@pytest.mark.parametrize("mesh", [bumpy(), two_balls()], ids=["bumpy", "balls"])
+@pytest.mark.parametrize("mesh", [bumpy(), two_balls(2)], ids=["bumpy", "balls"])
 def test_agrees_with_the_reference(mesh, orthographic, device):
-    views = cameras(1, size=40, orthographic=orthographic)
+    views = cameras(1, size=30, orthographic=orthographic)
     fragments = rasterize(mesh.vertices.to(device), mesh.faces.to(device), views)
     colors = torch.rand(len(fragments), 3, generator=torch.Generator().manual_seed(0))
     image = antialias(fragments, colors.to(device), background=0.5)[0].cpu()
     seen = reference.rasterize(mesh.vertices, mesh.faces, views)
     flips = int((seen.triangle != fragments.triangle[0].cpu()).sum())
     assert flips == 0  # these scenes have no centre on an edge
-    plain = torch.full((32, 40, 3), 0.5, dtype=torch.float64)
+    plain = torch.full((22, 30, 3), 0.5, dtype=torch.float64)
     plain[seen.triangle >= 0] = colors.double()
     expected = reference.antialias(mesh.vertices, mesh.faces, views, plain, seen)
     assert (expected - plain).abs().max() > 0.1
@@ -121,10 +123,10 @@ def smooth_weights(views, channels, seed=0):
 
 
 def check_differences(mesh, coloring, channels, orthographic=False, seed=0, tolerance=0.05):
-    views = cameras(2, size=96, orthographic=orthographic)
+    views = cameras(2, size=128, orthographic=orthographic)
     moves, weights = smooth_moves(mesh.vertices, 12, seed), smooth_weights(views, channels, seed)
     by_gradient = directional(mesh, views, coloring, weights, moves)
-    by_differences = directional(mesh, views, coloring, weights, moves, step=0.008)  # a quarter of a pixel
+    by_differences = directional(mesh, views, coloring, weights, moves, step=0.006)  # a quarter of a pixel
     cosine, ratio = agreement(by_gradient, by_differences)
     assert cosine > 0.99 and abs(ratio - 1) < tolerance, (cosine, ratio)
 
@@ -145,7 +147,7 @@ def test_shading_gradients_agree_with_differences(name):
     check_differences(mesh, coloring, 3)
 
 
-@pytest.mark.parametrize("name", ["balls", "boxes"])
+@pytest.mark.parametrize("name", ["balls", "boxes", "merging"])
 def test_gradients_of_occluding_contours_and_intersections_agree_with_differences(name):
     """Each part has one colour, so only contours and the lines of intersection have gradients."""
     mesh = SHAPES[name]

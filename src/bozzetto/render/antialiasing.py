@@ -31,9 +31,13 @@ def compose(
     Deviations from that paper: the edges of the outline are followed instead of pairs of pixels looked at. An
     edge is found although no visible pixel belongs to its triangle, so triangles may be much smaller than
     pixels; and the cost is that of the outline, a percent or two of all edges. For the gradient the colours
-    on both sides are extrapolated to the crossing, which takes away most of its bias where they vary. Lines
-    of intersection are found between triangles that cover several pixel centres. Outlines between the last
-    pixel and the border of the image, and edges that reach behind the camera, are left as they are.
+    on both sides are extrapolated to the crossing, which takes away most of its bias where they vary. Every
+    outline counts both between pixels of a row and of a column, mixed by its direction, which takes away most
+    of the variance.
+
+    Left as they are: outlines between the last pixel and the border of the image, edges that reach behind the
+    camera, and lines where a connected surface passes through itself in triangles of less than about four
+    pixels.
 
     Args:
         fragments: What is seen.

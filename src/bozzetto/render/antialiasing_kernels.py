@@ -32,6 +32,7 @@ class Scene:
     vertices: wp.array(dtype=wp.vec3)
     faces: wp.array(dtype=wp.vec3i)
     neighbours: wp.array(dtype=wp.vec3i)  # see Topology
+    component: wp.array(dtype=wp.int32)  # (F,), or (0,) if there is one
     flags: wp.array2d(dtype=wp.uint8)  # (N, F)
     cameras: wp.array(dtype=wp.mat44)
     triangle: wp.array(dtype=wp.int32)  # (N * H * W,)
@@ -327,6 +328,32 @@ def cross_at_intersection(scene: Scene, view: int, part: int, p: int, q: int, fo
             return
 
 
+@wp.func
+def shares_corner(f: wp.vec3i, g: wp.vec3i) -> bool:
+    for i in range(3):
+        if f[i] == g[0] or f[i] == g[1] or f[i] == g[2]:
+            return True
+    return False
+
+
+@wp.func
+def may_intersect(scene: Scene, a: int, b: int, p: int) -> bool:
+    """Cheap test of what two neighbouring pixels see.
+
+    Different components always may. A component with itself only where triangles cover several pixel centres:
+    elsewhere nearly all pairs would have to be looked at.
+    """
+    if b < 0 or a == b:
+        return False
+    if scene.component.shape[0] > 0:
+        if scene.component[a] != scene.component[b]:
+            return True
+    view = p / (scene.width * scene.height)
+    if (scene.flags[view, a] & scene.flags[view, b] & SPANS) == wp.uint8(0):
+        return False
+    return not shares_corner(scene.faces[a], scene.faces[b])
+
+
 @wp.kernel
 def intersection_crossings(
     scene: Scene,
@@ -335,25 +362,16 @@ def intersection_crossings(
     part: int,
     found: Found,
 ):
-    """Crossings where visible triangles pass through each other, between a pixel and its right and lower one.
-
-    Triangles that cover few pixel centres are left out: nearly all pairs would have to be looked at.
-    """
+    """Crossings where visible surfaces pass through each other, between a pixel and its right and lower one."""
     p = wp.int32(pixel[start + wp.tid()])
-    view = p / (scene.width * scene.height)
-    seen_p = scene.triangle[p]
-    if (scene.flags[view, seen_p] & SPANS) == wp.uint8(0):
-        return
     for axis in range(2):
         inside = wp.where(
             axis == 0, p % scene.width + 1 < scene.width, (p / scene.width) % scene.height + 1 < scene.height
         )
         if inside:
             q = p + wp.where(axis == 0, 1, scene.width)
-            seen_q = scene.triangle[q]
-            if seen_q >= 0 and seen_q != seen_p:
-                if (scene.flags[view, seen_q] & SPANS) != wp.uint8(0):
-                    cross_at_intersection(scene, view, part, p, q, found)
+            if may_intersect(scene, scene.triangle[p], scene.triangle[q], p):
+                cross_at_intersection(scene, p / (scene.width * scene.height), part, p, q, found)
 
 
 @wp.func

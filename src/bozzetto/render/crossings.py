@@ -43,6 +43,7 @@ def scene_of(fragments: Fragments) -> Any:
         vertices=fragments.vertices.detach().to(torch.float32).contiguous(),
         faces=fragments.faces,
         neighbours=fragments.topology.neighbours,
+        component=fragments.topology.component,
         flags=fragments.flags,
         cameras=fragments.matrices,
         triangle=fragments.triangle.view(-1),

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int, Int32
 from torch import Tensor
 
-from ..geometry import face_neighbours
+from ..geometry import connected_components, face_neighbours
 
 
 class Topology:
@@ -33,6 +33,15 @@ class Topology:
         same_direction = (theirs == start[..., None]) & (theirs.roll(-1, dims=2) == end[..., None])
         flipped = (neighbours >= 0) & same_direction.any(dim=2)
         return torch.where(flipped, -2 - neighbours, neighbours).contiguous()
+
+    @cached_property
+    def component(self) -> Int32[Tensor, " F"]:
+        """Connected component of every triangle; empty if all belong to one."""
+        faces = self.faces.long()
+        count = int(faces.max()) + 1 if len(faces) else 0
+        labels = connected_components(faces, count)[faces[:, 0]].to(torch.int32)
+        several = len(labels) > 0 and bool((labels != labels[0]).any())
+        return labels.contiguous() if several else labels[:0]
 
     @cached_property
     def has_boundary(self) -> bool:
