@@ -36,7 +36,7 @@ def compose(
     of the variance.
 
     Left as they are: outlines between the last pixel and the border of the image, edges that reach behind the
-    camera, and lines where a connected surface passes through itself in triangles of less than about four
+    camera, and lines where a connected surface passes through itself in triangles of less than about eight
     pixels.
 
     Args:
@@ -109,15 +109,16 @@ class _Mix(torch.autograd.Function):
         colors, outside, vertices = ctx.saved_tensors
         crossings, fragments, edge_gain = ctx.rest
         grad_out, device = gradients[0].contiguous(), colors.device
-        grad_values = grad_out.clone()
+        covered, channels = colors.shape
+        grad_colors = grad_out[:covered, :channels].clone(memory_format=torch.contiguous_format)
+        grad_outside = grad_out[covered:].clone()
         grad_distance = colors.new_empty(len(crossings))
         inputs = [colors, outside, crossings.rows, crossings.distance, crossings.weight]
-        outputs = [grad_out, grad_values, grad_distance]
+        outputs = [grad_out, grad_colors, grad_outside, grad_distance]
         launch(kernels.mix_adjoint, len(crossings), inputs + outputs, device)
         grad_vertices = None
         if ctx.needs_input_grad[2]:
             grad_vertices = torch.zeros_like(vertices)
             scene = [scene_of(fragments), crossings.ends, grad_distance.mul_(edge_gain)]
             launch(kernels.distance_adjoint, len(crossings), [*scene, grad_vertices], device)
-        covered, channels = colors.shape
-        return grad_values[:covered, :channels], grad_values[covered:], grad_vertices, None, None, None
+        return grad_colors, grad_outside, grad_vertices, None, None, None

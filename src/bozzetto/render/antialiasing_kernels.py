@@ -46,11 +46,11 @@ class Scene:
 class Found:
     """A list of crossings that grows; what goes beyond its end is only counted."""
 
-    count: wp.array(dtype=wp.int32)  # (parts,)
-    key: wp.array2d(dtype=wp.int64)  # (parts, capacity)
-    ends: wp.array2d(dtype=wp.vec4i)  # (parts, capacity) p, q and the vertices of the edge
-    distance: wp.array2d(dtype=float)  # (parts, capacity)
-    weight: wp.array2d(dtype=float)  # (parts, capacity)
+    count: wp.array(dtype=wp.int32)  # (1,)
+    key: wp.array(dtype=wp.int64)  # (capacity,)
+    ends: wp.array(dtype=wp.vec4i)  # (capacity,) see Crossings
+    distance: wp.array(dtype=float)  # (capacity,)
+    weight: wp.array(dtype=float)  # (capacity,)
 
 
 @wp.struct
@@ -90,15 +90,15 @@ def pair_key(p: int, q: int) -> wp.int64:
 
 
 @wp.func
-def add_crossing(found: Found, part: int, ends: wp.vec4i, distance: float, weight: float):
+def add_crossing(found: Found, ends: wp.vec4i, distance: float, weight: float):
     """Append a crossing. Its key sorts by pixel pair, and within a pair puts the one nearest to q first."""
-    n = wp.atomic_add(found.count, part, 1)
-    if n < found.key.shape[1]:
+    n = wp.atomic_add(found.count, 0, 1)
+    if n < found.key.shape[0]:
         nearness = wp.int64(wp.cast(1.0 - wp.clamp(distance, 0.0, 1.0), wp.int32))
-        found.key[part, n] = (pair_key(ends[0], ends[1]) << wp.int64(30)) | nearness
-        found.ends[part, n] = ends
-        found.distance[part, n] = distance
-        found.weight[part, n] = weight
+        found.key[n] = (pair_key(ends[0], ends[1]) << wp.int64(30)) | nearness
+        found.ends[n] = ends
+        found.distance[n] = distance
+        found.weight[n] = weight
 
 
 @wp.kernel
@@ -106,10 +106,9 @@ def outline_edges(
     neighbours: wp.array(dtype=wp.vec3i),  # (F,) see Topology
     flags: wp.array2d(dtype=wp.uint8),  # (N, F)
     view: int,
-    part: int,
     has_boundary: bool,
-    count: wp.array(dtype=wp.int32),  # (parts,)
-    edge: wp.array2d(dtype=wp.vec2i),  # (parts, capacity) view, 3 * triangle + k
+    count: wp.array(dtype=wp.int32),  # (1,)
+    edge: wp.array(dtype=wp.vec2i),  # (capacity,) view, 3 * triangle + k
 ):
     """List the outline edges of one triangle in one view.
 
@@ -128,16 +127,15 @@ def outline_edges(
             other = -2 - other
             outline = i < other and front == ((flags[view, other] & FRONT) != wp.uint8(0))
         if outline:
-            n = wp.atomic_add(count, part, 1)
-            if n < edge.shape[1]:
-                edge[part, n] = wp.vec2i(view, 3 * i + k)
+            n = wp.atomic_add(count, 0, 1)
+            if n < edge.shape[0]:
+                edge[n] = wp.vec2i(view, 3 * i + k)
 
 
 @wp.kernel
 def outline_crossings(
     scene: Scene,
     edge: wp.array(dtype=wp.vec2i),  # (L,) view, 3 * triangle + k
-    part: int,
     found: Found,
 ):
     """Find where one outline edge crosses the image rows and columns.
@@ -159,9 +157,9 @@ def outline_crossings(
     dv = b[1] - a[1]
     steepness = dv * dv / (du * du + dv * dv)
     if steepness > LEAST:
-        follow_edge(scene, view, triangle, k, a, b, True, steepness, part, found)
+        follow_edge(scene, view, triangle, k, a, b, True, steepness, found)
     if 1.0 - steepness > LEAST:
-        follow_edge(scene, view, triangle, k, a, b, False, 1.0 - steepness, part, found)
+        follow_edge(scene, view, triangle, k, a, b, False, 1.0 - steepness, found)
 
 
 @wp.func
@@ -174,7 +172,6 @@ def follow_edge(
     b: wp.vec3,
     by_rows: bool,
     weight: float,
-    part: int,
     found: Found,
 ):
     """Crossings of one edge with image rows or columns."""
@@ -217,7 +214,7 @@ def follow_edge(
             x = wp.where(by_rows, r, s)
             y = wp.where(by_rows, s, r)
             if ends_surface(scene, view, triangle, p, q, depth, x, y):
-                add_crossing(found, part, wp.vec4i(p, q, va, vb), d, weight)
+                add_crossing(found, wp.vec4i(p, q, va, vb), d, weight)
 
 
 @wp.func
@@ -280,7 +277,7 @@ def leave(scene: Scene, view: int, triangle: int, p: Plane, start: wp.vec2, end:
 
 
 @wp.func
-def cross_at_intersection(scene: Scene, view: int, part: int, p: int, q: int, found: Found):
+def cross_at_intersection(scene: Scene, view: int, p: int, q: int, found: Found):
     """Add the crossing between p and q if the surfaces that they see pass through each other in between.
 
     Where the planes of two triangles meet outside of one of them, the path goes on in its neighbour.
@@ -324,7 +321,7 @@ def cross_at_intersection(scene: Scene, view: int, part: int, p: int, q: int, fo
                 other = gap(scene, a, b, at_p[0] + at_q[1] - at_p[1], at_p[1] + at_q[0] - at_p[0]) - ahead
                 weight = slope * slope / (slope * slope + other * other)
                 if weight > LEAST:
-                    add_crossing(found, part, wp.vec4i(p, q, -1 - seen_a, -1 - seen_b), d, weight)
+                    add_crossing(found, wp.vec4i(p, q, -1 - seen_a, -1 - seen_b), d, weight)
             return
 
 
@@ -359,11 +356,13 @@ def intersection_crossings(
     scene: Scene,
     pixel: wp.array(dtype=wp.int64),  # (P,)
     start: int,
-    part: int,
     found: Found,
 ):
     """Crossings where visible surfaces pass through each other, between a pixel and its right and lower one."""
     p = wp.int32(pixel[start + wp.tid()])
+    if scene.component.shape[0] == 0:
+        if (scene.flags[p / (scene.width * scene.height), scene.triangle[p]] & SPANS) == wp.uint8(0):
+            return
     for axis in range(2):
         inside = wp.where(
             axis == 0, p % scene.width + 1 < scene.width, (p / scene.width) % scene.height + 1 < scene.height
@@ -371,7 +370,7 @@ def intersection_crossings(
         if inside:
             q = p + wp.where(axis == 0, 1, scene.width)
             if may_intersect(scene, scene.triangle[p], scene.triangle[q], p):
-                cross_at_intersection(scene, p / (scene.width * scene.height), part, p, q, found)
+                cross_at_intersection(scene, p / (scene.width * scene.height), p, q, found)
 
 
 @wp.func
@@ -472,7 +471,8 @@ def mix_adjoint(
     distance: wp.array(dtype=float),  # (K,)
     weight: wp.array(dtype=float),  # (K,)
     grad_out: wp.array2d(dtype=float),  # (P + X, C)
-    grad_colors: wp.array2d(dtype=float),  # (P + X, C) starts as a copy of grad_out
+    grad_colors: wp.array2d(dtype=float),  # (P, C) starts as a copy of its part of grad_out
+    grad_outside: wp.array2d(dtype=float),  # (X, C) likewise
     grad_distance: wp.array(dtype=float),  # (K,)
 ):
     n = wp.tid()
@@ -492,8 +492,12 @@ def mix_adjoint(
         if rows[n][3] >= 0 and q < colors.shape[0]:
             cq += (1.0 - distance[n]) * (at_q - before(colors, outside, rows[n][3], c))
         total += g * (cp - cq)
-        wp.atomic_add(grad_colors, p, c, alpha * g)
-        wp.atomic_add(grad_colors, q, c, -alpha * g)
+        if c < colors.shape[1]:
+            wp.atomic_add(grad_colors, p, c, alpha * g)
+        if q >= colors.shape[0]:
+            wp.atomic_add(grad_outside, q - colors.shape[0], c, -alpha * g)
+        elif c < colors.shape[1]:
+            wp.atomic_add(grad_colors, q, c, -alpha * g)
     grad_distance[n] = weight[n] * total
 
 

@@ -56,68 +56,41 @@ def scene_of(fragments: Fragments) -> Any:
 
 def find_crossings(fragments: Fragments) -> Crossings:
     """All visible crossings, at most one per pixel pair: of several the one nearest to q, where q appears."""
-    views, height, width = fragments.triangle.shape
-    parts = part_count(views, fragments.pixel.device)
-    outlines = _outline_edges(fragments, parts, capacity=len(fragments.faces) * -(-views // parts) // 8 + 64)
-    capacity = 8 * (width + height) * -(-views // parts)
-    while True:
-        count, *found = _all_crossings(fragments, outlines, parts, capacity)
-        most = int(count.max())
-        if most <= capacity:
-            break
-        capacity = most
-    used = torch.arange(capacity, device=count.device) < count[:, None]
-    return _one_per_pair(fragments, *[column[used] for column in found])
-
-
-def _outline_edges(fragments: Fragments, parts: int, capacity: int) -> list[Tensor]:
-    """Outline edges (view, 3 * triangle + k) of every part of the views."""
-    device, topology = fragments.pixel.device, fragments.topology
-    count = torch.zeros(parts, dtype=torch.int32, device=device)
-    edges = torch.empty(parts, capacity, 2, dtype=torch.int32, device=device)
+    device, views = fragments.pixel.device, len(fragments.cameras)
+    scene = scene_of(fragments)
+    found = [_no_crossings(device)] * part_count(views, device)
 
     def run(part: int, start: int, stop: int) -> None:
-        for view in range(start, stop):
-            scene = [topology.neighbours, fragments.flags, view, part, topology.has_boundary]
-            launch(kernels.outline_edges, len(fragments.faces), [*scene, count, edges], device)
+        found[part] = _crossings_in(fragments, scene, start, stop)
 
-    in_parts(run, len(fragments.cameras), device)
-    counts = count.tolist()
-    if max(counts) > capacity:
-        return _outline_edges(fragments, parts, max(counts))
-    return [edges[part, :n] for part, n in enumerate(counts)]
+    in_parts(run, views, device)
+    return _joined(found, len(fragments))
 
 
-def _all_crossings(
-    fragments: Fragments, outlines: list[Tensor], parts: int, capacity: int
-) -> tuple[Tensor, ...]:
-    """Number of crossings found per part, then sorting key, ends, distance and weight, with room to spare."""
-    device = fragments.pixel.device
-    count = torch.zeros(parts, dtype=torch.int32, device=device)
-    key = torch.empty(parts, capacity, dtype=torch.int64, device=device)
-    ends = torch.empty(parts, capacity, 4, dtype=torch.int32, device=device)
-    distance = torch.empty(parts, capacity, device=device)
-    scene = scene_of(fragments)
-    weight = torch.empty_like(distance)
-    found = pack(kernels.Found, count=count, key=key, ends=ends, distance=distance, weight=weight)
-
-    def follow_outlines(part: int, start: int, stop: int) -> None:
-        for i in range(start, stop):
-            launch(kernels.outline_crossings, len(outlines[i]), [scene, outlines[i], part, found], device)
-
-    def find_intersections(part: int, start: int, stop: int) -> None:
-        inputs = [scene, fragments.pixel, start, part, found]
-        launch(kernels.intersection_crossings, stop - start, inputs, device)
-
-    in_parts(follow_outlines, len(outlines), device)
-    in_parts(find_intersections, len(fragments), device)
-    return count, key, ends, distance, weight
+def _no_crossings(device: torch.device) -> Crossings:
+    integers, floats = torch.zeros(0, 4, dtype=torch.int32, device=device), torch.zeros(0, device=device)
+    return Crossings(integers, integers, floats, floats, torch.zeros(0, dtype=torch.int64, device=device))
 
 
-def _one_per_pair(
-    fragments: Fragments, key: Tensor, ends: Tensor, distance: Tensor, weight: Tensor
-) -> Crossings:
-    """Keep the crossing nearest to q of every pixel pair and look up the rows of the pixels."""
+def _joined(parts: list[Crossings], covered: int) -> Crossings:
+    """Crossings of consecutive views as one list."""
+    if len(parts) == 1:
+        return parts[0]
+    rows, before = [], 0
+    for part in parts:
+        rows.append(torch.where(part.rows >= covered, part.rows + before, part.rows))
+        before += len(part.outside)
+    columns = [torch.cat([getattr(p, n) for p in parts]) for n in ("ends", "distance", "weight", "outside")]
+    return Crossings(columns[0], torch.cat(rows), *columns[1:])
+
+
+def _crossings_in(fragments: Fragments, scene: Any, start: int, stop: int) -> Crossings:
+    """The crossings of the views from start to stop."""
+    edges = _outline_edges(fragments, start, stop, capacity=len(fragments.faces) * (stop - start) // 8 + 64)
+    size = fragments.cameras.width + fragments.cameras.height
+    key, ends, distance, weight = _all_crossings(
+        fragments, scene, edges, start, stop, 8 * size * (stop - start)
+    )
     key, order = key.sort()
     pair = key >> 30
     first = torch.ones_like(pair, dtype=torch.bool)
@@ -131,3 +104,37 @@ def _one_per_pair(
     outside, slot = torch.unique(ends[missing, 1], return_inverse=True)
     rows[missing, 1] = (slot + len(fragments)).to(torch.int32)
     return Crossings(ends, rows, distance, weight, outside.long())
+
+
+def _outline_edges(fragments: Fragments, start: int, stop: int, capacity: int) -> Int32[Tensor, "L 2"]:
+    """Outline edges (view, 3 * triangle + k) of the views from start to stop."""
+    device, topology = fragments.pixel.device, fragments.topology
+    count = torch.zeros(1, dtype=torch.int32, device=device)
+    edges = torch.empty(capacity, 2, dtype=torch.int32, device=device)
+    for view in range(start, stop):
+        inputs = [topology.neighbours, fragments.flags, view, topology.has_boundary, count, edges]
+        launch(kernels.outline_edges, len(fragments.faces), inputs, device)
+    found = int(count)
+    return edges[:found] if found <= capacity else _outline_edges(fragments, start, stop, found)
+
+
+def _all_crossings(
+    fragments: Fragments, scene: Any, edges: Tensor, start: int, stop: int, capacity: int
+) -> list[Tensor]:
+    """Sorting key, ends, distance and weight of the crossings in the views from start to stop."""
+    device, height = fragments.pixel.device, fragments.cameras.height
+    count = torch.zeros(1, dtype=torch.int32, device=device)
+    columns = {
+        "key": torch.empty(capacity, dtype=torch.int64, device=device),
+        "ends": torch.empty(capacity, 4, dtype=torch.int32, device=device),
+        "distance": torch.empty(capacity, device=device),
+        "weight": torch.empty(capacity, device=device),
+    }
+    found = pack(kernels.Found, count=count, **columns)
+    launch(kernels.outline_crossings, len(edges), [scene, edges, found], device)
+    first, last = fragments.row_start[[start * height, stop * height]].tolist()
+    launch(kernels.intersection_crossings, last - first, [scene, fragments.pixel, first, found], device)
+    total = int(count)
+    if total > capacity:
+        return _all_crossings(fragments, scene, edges, start, stop, total)
+    return [column[:total] for column in columns.values()]

@@ -25,7 +25,7 @@ class Fragments:
             differentiable with respect to the vertices.
         depth: Camera-space depth of the surface there, in world units; differentiable likewise.
         row_start: Rows row_start[r] to row_start[r + 1] belong to image row r = view * height + y.
-        flags: Per view and triangle, bit 0: it shows its outside; bit 1: it covers four or more pixel centres.
+        flags: Per view and triangle, bit 0: it shows its outside; bit 1: it covers eight or more pixel centres.
         vertices: World positions that were rasterised.
         topology: Their triangles and how they hang together.
         cameras: The views.

@@ -11,7 +11,7 @@ wp.set_module_options({"enable_backward": False})
 
 FRONT = wp.constant(wp.uint8(1))  # the triangle shows its outside
 SPANS = wp.constant(wp.uint8(2))  # the triangle covers at least MANY pixel centres
-MANY = wp.constant(4)
+MANY = wp.constant(8)
 SMALLEST = wp.constant(1.0e-30)
 EMPTY = wp.constant(wp.int64(0x7FFFFFFFFFFFFFFF))
 
