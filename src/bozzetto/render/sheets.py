@@ -82,7 +82,10 @@ def turntable(
         )
     pictures = [_eight_bits(p) for p in turned(mesh, frames, size, up, front, elevation, light, background)]
     images = [Image.fromarray(picture) for picture in pictures]
-    options: dict[str, Any] = {"quality": 88, "method": 4} if path.suffix.lower() == ".webp" else {}
+    # Every picture is stored whole: differences between lossy pictures leave traces beside the outline.
+    options: dict[str, Any] = (
+        {"quality": 88, "method": 4, "kmax": 1} if path.suffix.lower() == ".webp" else {}
+    )
     with atomic_path(path) as temporary:
         images[0].save(
             temporary,
@@ -132,7 +135,10 @@ def turned(
 
 
 def contact_sheet(
-    pictures: Sequence[Tensor] | Tensor, columns: int = 0, gap: int = 4
+    pictures: Sequence[Tensor] | Tensor,
+    columns: int = 0,
+    gap: int = 4,
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> Float[Tensor, "H W 3"]:
     """Pictures of one size side by side.
 
@@ -140,6 +146,7 @@ def contact_sheet(
         pictures: sRGB images (H, W, 3) in [0, 1].
         columns: How many per line; 0 makes the sheet about square.
         gap: Pixels between them.
+        background: sRGB colour between them and in places without a picture.
 
     Raises:
         InputError: There are none, or their sizes differ.
@@ -147,10 +154,10 @@ def contact_sheet(
     shapes = {tuple(picture.shape) for picture in pictures}
     if len(shapes) != 1:
         raise InputError(f"a contact sheet needs pictures of one size, got {sorted(shapes) or 'none'}")
-    height, width, channels = shapes.pop()
+    height, width, _ = shapes.pop()
     columns = columns or math.ceil(math.sqrt(len(pictures) * height / width))
     rows = math.ceil(len(pictures) / columns)
-    sheet = torch.ones(rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
+    sheet = torch.tensor(background).repeat(rows * (height + gap) - gap, columns * (width + gap) - gap, 1)
     for i, picture in enumerate(pictures):
         y, x = (i // columns) * (height + gap), (i % columns) * (width + gap)
         sheet[y : y + height, x : x + width] = picture.detach().cpu()

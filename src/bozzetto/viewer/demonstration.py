@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..geometry import SurfaceIndex, vertex_normals
-from ..inverse.config import ReconstructConfig, Stage
+from ..inverse.config import ReconstructConfig
 from ..inverse.optimize import Optimization
 from ..inverse.reconstruct import Reconstruction, reconstruct
 from ..metrics import mesh_report, psnr, silhouette_iou, surface_distance
@@ -32,12 +32,9 @@ from .gallery import Gallery
 VIEWS, HELD_OUT = 25, 5
 WIDTH, HEIGHT = 288, 384
 SAMPLES, HULL_CELLS, FRAMES = 100_000, 128, 36  # to measure distances; the visual hull; the turntable
-SCHEDULE = (
-    Stage(scale=0.25, edge_pixels=2.5, steps=160, albedo=False),
-    Stage(scale=0.5, edge_pixels=2.0, steps=160),
-    Stage(scale=1.0, edge_pixels=1.8, steps=200),
-)
+SCHEDULE = ReconstructConfig().stages
 _SHOWN_AT = (0.08, 0.3, 0.6)  # fractions of the steps at which a stage is kept for the gallery
+_PAPER = (0.96, 0.95, 0.93)
 _WORST = 2e-3  # metres: full colour in the picture of distances
 
 
@@ -182,6 +179,8 @@ def _measure(truth: Mesh, result: Reconstruction, capture: Capture, held_out: Ca
     pictures = render(result.mesh, held_out.cameras, result.light.coefficients.detach().cpu())
     colors = pictures[..., :3] * result.light.log_exposure.detach().cpu().exp().mean()
     iou = silhouette_iou(pictures[..., 3], _coverage(held_out), held_out.known)
+    seen, made = (linear_to_srgb(images.clamp(0, 1)) for images in (held_out.foreground(), colors))
+    object_pixels = held_out.known & ((_coverage(held_out) > 0) | (pictures[..., 3] > 0))
     return {
         "distances": distances,
         "mesh": {
@@ -194,7 +193,7 @@ def _measure(truth: Mesh, result: Reconstruction, capture: Capture, held_out: Ca
         "new views": {
             "silhouette overlap (IoU, mean)": float(iou.mean()),
             "silhouette overlap (IoU, worst)": float(iou.min()),
-            "PSNR (dB)": psnr(linear_to_srgb(colors.clamp(0, 1)), linear_to_srgb(held_out.foreground())),
+            "PSNR on the object (dB)": psnr(made, seen, object_pixels),
         },
     }
 
@@ -208,7 +207,7 @@ def _gallery(
     stages: list[Mesh],
     figures: dict,
 ) -> None:
-    sheet = contact_sheet(_on_paper(capture), columns=13, gap=0)
+    sheet = contact_sheet(_on_paper(capture), columns=13, gap=0, background=_PAPER)
     save_image(run.file("inverse/views.png"), sheet)
     light = result.light.coefficients.detach().cpu()
     some = held_out.subset([1, 2, 3])
@@ -235,7 +234,8 @@ def _gallery(
         page.mesh(Mesh(mesh.vertices, mesh.faces), f"After {fraction:.0%} of the steps", link="stages")
     page.text(
         f"{len(held_out)} photographs were kept aside. The reconstruction, under the light that was learned "
-        "with it, predicts them like this. The difference shows what a smooth light cannot explain.",
+        "with it, predicts them like this. The photographs were made with lamps that cast no shadows; the "
+        "learned light is smooth, so part of the difference is light and not shape.",
         heading="Views that it never saw",
     )
     page.picture(run.path / "inverse/comparison.png", "Held-out photographs and their prediction")
@@ -247,7 +247,7 @@ def _gallery(
 
 
 def _on_paper(capture: Capture) -> Float[Tensor, "N H W 3"]:
-    paper = srgb_to_linear(torch.tensor([0.96, 0.95, 0.93]))
+    paper = srgb_to_linear(torch.tensor(_PAPER))
     return linear_to_srgb(capture.foreground() + (1 - _coverage(capture)[..., None]) * paper)
 
 
