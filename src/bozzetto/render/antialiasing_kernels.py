@@ -290,7 +290,9 @@ def cross_at_intersection(scene: Scene, view: int, p: int, q: int, found: Found)
     start_b = float(0.0)
     a = plane(scene, view, seen_a)
     b = plane(scene, view, seen_b)
-    for _step in range(MOST_STEPS):
+    step = int(0)
+    while step < MOST_STEPS:  # not unrolled: this is long
+        step += 1
         if scene.perspective and wp.min(wp.min(a.q), wp.min(b.q)) <= 0.0:
             return
         ahead = gap(scene, a, b, at_p[0], at_p[1])
