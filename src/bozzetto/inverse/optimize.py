@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import remesh, vertex_normals
-from ..render import ImageLoss, Picture, compose, interpolate, irradiance, rasterize
+from ..render import ImageLoss, Picture, compose, interpolate, rasterize, shade
 from ..shapes import Mesh
 from .config import AppearanceConfig, OptimizeConfig
 from .data import Targets
@@ -137,7 +137,7 @@ class Optimization:
         """Colour times coverage, and coverage, of the surface as these views see it."""
         fragments = rasterize(positions, self.faces, self.targets.cameras[index.tolist()])
         normals = interpolate(fragments, vertex_normals(positions, self.faces))
-        colors = irradiance(normals, self.light.coefficients) / torch.pi
+        colors = shade(normals, self.light.coefficients)
         albedo = self.fixed_colors if self.albedo is None else self.albedo()
         if albedo is not None:
             colors = colors * interpolate(fragments, albedo)
