@@ -4,7 +4,7 @@
 
 Runs `bozzetto reconstruct` as a user does and reads its report. The baseline is the visual hull that the run
 began with, refined to the same edge length and given its best colours: light, exposure and albedo are fitted
-with as many steps at full resolution while the surface stays put. Photometric error: mean absolute difference
+with the steps of the last level while the surface stays put. Photometric error: mean absolute difference
 over all known pixels of the mask (what the surface misses counts as black), in linear light and sRGB-encoded.
 """
 
@@ -48,8 +48,7 @@ def best_colours(hull: Mesh, capture: Capture, edge: float) -> tuple[Mesh, Light
     start = Mesh(frame.apply(start.vertices), start.faces)
     targets = capture_targets(capture)
     targets = replace(targets, cameras=cameras_in_frame(targets.cameras, frame))
-    steps = sum(stage.steps for stage in config.stages)
-    fixed = OptimizeConfig(steps=steps, step_size=0.0, views_per_step=config.views_per_step)
+    fixed = OptimizeConfig(steps=config.stages[-1].steps, step_size=0.0, views_per_step=config.views_per_step)
     light = Light(ambient_light(), len(capture))
     optimization = Optimization(targets, start, light, fixed, config.appearance)
     while optimization.progress < 1:
