@@ -21,7 +21,7 @@ from fitting import targets_around
 from bozzetto import Mesh
 from bozzetto.geometry import vertex_normals
 from bozzetto.inverse import Light, Optimization, OptimizeConfig, Targets, studio_light
-from bozzetto.render import ImageLoss, compose, interpolate, irradiance, rasterize
+from bozzetto.render import ImageLoss, compose, interpolate, rasterize, shade, visible_triangles
 
 
 def milliseconds(work: Callable[[], object]) -> float:
@@ -47,9 +47,8 @@ def stages(step: Optimization, targets: Targets) -> dict[str, float]:
     normals = part("normals", lambda: vertex_normals(x, faces))
     fragments = part("rasterise", lambda: rasterize(x, faces, targets.cameras))
     rows = part("interpolate", lambda: interpolate(fragments, normals))
-    colors = part("shade", lambda: irradiance(rows, light) / torch.pi)
-    covered = torch.cat([colors, torch.ones_like(colors[:, :1])], dim=1)
-    picture = part("antialias", lambda: compose(fragments, covered))
+    colors = part("shade", lambda: shade(rows, light))
+    picture = part("antialias", lambda: compose(fragments, colors, coverage=True))
     value = part("loss", lambda: loss(picture))
     part("backward, with the second solve", lambda: value.backward())
     part("update", lambda: step.optimizer.step())
@@ -74,10 +73,11 @@ def main() -> None:
 
     works = {
         "bounding-box loop": lambda: index_images(vertices, faces32, cameras),
+        "index image": lambda: visible_triangles(vertices, faces, cameras),
         "fragments": lambda: rasterize(vertices, faces, cameras),
         "full step": step.step,
     }
-    ours, loop = rasterize(vertices, faces, cameras).triangle, index_images(vertices, faces32, cameras)
+    ours, loop = visible_triangles(vertices, faces, cameras), index_images(vertices, faces32, cameras)
     agreement = float((ours == loop).float().mean())
     rounds: dict[str, list[float]] = {name: [] for name in works}
     parts: list[dict[str, float]] = []

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bozzetto import InputError, Mesh
-from bozzetto.render import rasterize, reference
+from bozzetto.render import rasterize, reference, visible_triangles
 from bozzetto.shapes import box, grid, icosphere, join
 
 from .scenes import DEVICES, agreement, bumpy, cameras, crossing_boxes, facing_camera
@@ -169,6 +169,7 @@ def test_nothing_in_view_gives_empty_fragments_and_zero_gradients():
 def test_a_batch_sees_what_single_views_see():
     mesh, views = bumpy(2), cameras(5)
     batch = rasterize(mesh.vertices, mesh.faces, views)
+    assert torch.equal(visible_triangles(mesh.vertices, mesh.faces, views), batch.triangle)
     start = 0
     for i in range(5):
         single = rasterize(mesh.vertices, mesh.faces, views[[i]])

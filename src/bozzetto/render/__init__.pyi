@@ -13,6 +13,7 @@ from .pictures import render as render
 from .pictures import render_depth as render_depth
 from .pictures import render_normals as render_normals
 from .rasterization import rasterize as rasterize
+from .rasterization import visible_triangles as visible_triangles
 from .sheets import comparison_sheet as comparison_sheet
 from .sheets import contact_sheet as contact_sheet
 from .sheets import studio_light as studio_light

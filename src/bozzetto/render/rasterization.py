@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
 from ..errors import InputError
@@ -33,16 +33,9 @@ def rasterize(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], cameras
     Raises:
         InputError: The images together have 2^31 pixels or more.
     """
-    count, height, width = len(cameras), cameras.height, cameras.width
-    if count * height * width >= 2**31:
-        raise InputError(
-            f"{count} views of {width} x {height} pixels are too many for one call; render fewer at a time"
-        )
-    matrices = camera_matrices(cameras, vertices.device)
-    topology = topology_of(faces)
-    camera_settings = (matrices, width, height, not cameras.orthographic, cameras.near)
+    settings, topology = _settings(cameras, vertices.device), topology_of(faces)
     triangle, flags, row_start, pixel, face, barycentric, depth = _Rasterize.apply(
-        vertices.to(torch.float32).contiguous(), topology.faces, camera_settings
+        vertices.to(torch.float32).contiguous(), topology.faces, settings
     )
     return Fragments(
         triangle,
@@ -55,8 +48,27 @@ def rasterize(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], cameras
         vertices,
         topology,
         cameras,
-        matrices,
+        settings[0],
     )
+
+
+@torch.no_grad()
+def visible_triangles(
+    vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], cameras: Cameras
+) -> Int32[Tensor, "N H W"]:
+    """Only the index of the visible triangle of every pixel, -1 where there is none; see `rasterize`."""
+    settings = _settings(cameras, vertices.device)
+    return _visible_triangles(vertices.to(torch.float32).contiguous(), topology_of(faces).faces, settings)[0]
+
+
+def _settings(cameras: Cameras, device: torch.device) -> tuple[Tensor, int, int, bool, float]:
+    """Matrices, width, height, perspective, near."""
+    count, height, width = len(cameras), cameras.height, cameras.width
+    if count * height * width >= 2**31:
+        raise InputError(
+            f"{count} views of {width} x {height} pixels are too many for one call; render fewer at a time"
+        )
+    return camera_matrices(cameras, device), width, height, not cameras.orthographic, cameras.near
 
 
 def _visible_triangles(
