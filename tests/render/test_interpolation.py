@@ -54,6 +54,19 @@ def test_a_constant_stays_constant_and_sends_nothing_to_the_vertices():
     assert vertices.grad.abs().max() < 1e-2  # barycentric slopes are of order 100 here
 
 
+@pytest.mark.parametrize("channels", [2, 3])
+def test_fixed_attributes_still_move_the_vertices(channels):
+    mesh, views = bumpy(), cameras()
+    gradients = []
+    for wanted in (False, True):
+        vertices = mesh.vertices.clone().requires_grad_()
+        attribute = mesh.vertices[:, :channels].clone().requires_grad_(wanted)
+        interpolate(rasterize(vertices, mesh.faces, views), attribute).square().sum().backward()
+        gradients.append(vertices.grad)
+    torch.testing.assert_close(*gradients)
+    assert gradients[0].abs().sum() > 0
+
+
 def test_an_attribute_of_the_wrong_length_is_refused():
     mesh = bumpy()
     fragments = rasterize(mesh.vertices, mesh.faces, cameras())

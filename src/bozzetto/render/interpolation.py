@@ -45,10 +45,11 @@ class _Interpolate(torch.autograd.Function):
     ) -> Tensor:
         attribute, device = attribute.contiguous(), attribute.device
         out = attribute.new_empty(len(face), attribute.shape[1])
+        kernel, values, results = kernels.GATHER[_size(attribute)], _values(attribute), _values(out)
 
         def run(part: int, start: int, stop: int) -> None:
-            inputs = [face, barycentric, faces, attribute, per_corner, start, out]
-            launch(kernels.gather, stop - start, inputs, device)
+            inputs = [face, barycentric, faces, values, per_corner, start, results]
+            launch(kernel, stop - start, inputs, device)
 
         in_parts(run, len(face), device)
         ctx.save_for_backward(attribute, barycentric, face, faces)
@@ -58,15 +59,27 @@ class _Interpolate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None, None, None]:
         attribute, barycentric, face, faces = ctx.saved_tensors
-        grad_out, device = gradients[0].contiguous(), attribute.device
-        parts = part_count(len(face), device)
+        grad_out, device = _values(gradients[0].contiguous()), attribute.device
         wanted = ctx.needs_input_grad[0]
-        grad_attribute = attribute.new_zeros((parts, *attribute.shape) if wanted else (0, 0, 0))
+        parts = part_count(len(face), device) if wanted else 0
+        grad_attribute = attribute.new_zeros(parts, *attribute.shape)
         grad_barycentric = torch.empty_like(barycentric)
+        kernel, values = kernels.GATHER_ADJOINT[_size(attribute)], _values(attribute)
+        results = [_values(grad_attribute), grad_barycentric]
 
         def run(part: int, start: int, stop: int) -> None:
-            inputs = [face, barycentric, faces, attribute, ctx.per_corner, grad_out, start, part]
-            launch(kernels.gather_adjoint, stop - start, [*inputs, grad_attribute, grad_barycentric], device)
+            inputs = [face, barycentric, faces, values, ctx.per_corner, grad_out, start, part, *results]
+            launch(kernel, stop - start, inputs, device)
 
         in_parts(run, len(face), device)
         return grad_attribute.sum(dim=0) if wanted else None, grad_barycentric, None, None, None
+
+
+def _size(attribute: Tensor) -> int:
+    """How many channels the kernels take at a time."""
+    return 3 if attribute.shape[-1] % 3 == 0 else 1
+
+
+def _values(rows: Tensor) -> Tensor:
+    """The same memory as values of `_size` channels."""
+    return rows.unflatten(-1, (-1, 3)) if _size(rows) == 3 else rows
