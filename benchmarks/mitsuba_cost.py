@@ -4,8 +4,10 @@
 
 Same mesh, views and size, one process after the other. Ours: a full optimisation step over 16 views (solve,
 normals, rasterise, interpolate, shade, antialias, loss, backward, update), divided by 16. Mitsuba's: see
-mitsuba_step.py; variant `llvm_ad_rgb`, integrator `direct_projective`, 4 samples, a view per step. Mitsuba may
-live in an environment of its own, whose Python is given; without it the script says so and measures ours alone.
+mitsuba_step.py; variant `llvm_ad_rgb`, integrator `direct_projective`, 4 samples, a view per step: once as the
+integrator comes, and once without its gradients of shadows, the cheapest it offers (ours draws no shadows).
+Mitsuba may live in an environment of its own, whose Python is given; without it the script says so and measures
+ours alone.
 It needs LLVM's shared library: set DRJIT_LIBLLVM_PATH if it does not find the right one.
 """
 
@@ -40,10 +42,10 @@ def our_seconds(mesh: Mesh, views: int, size: int, rounds: int) -> list[float]:
     return seconds[2:]
 
 
-def mitsuba_seconds(python: str, mesh: Mesh, views: int, size: int, steps: int) -> dict | None:
-    """Seconds of Mitsuba's steps and its version, or None where it is not installed."""
-    if subprocess.run([python, "-c", "import mitsuba"], capture_output=True).returncode:
-        return None
+def mitsuba_seconds(
+    python: str, mesh: Mesh, views: int, size: int, steps: int, shadow_gradients: bool
+) -> dict:
+    """Seconds of Mitsuba's steps, and its version."""
     cameras = targets_around(mesh, views=views, size=8).cameras
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mesh.ply"
@@ -53,6 +55,7 @@ def mitsuba_seconds(python: str, mesh: Mesh, views: int, size: int, steps: int) 
             "size": size,
             "samples": 4,
             "steps": steps,
+            "shadow_gradients": shadow_gradients,
             "cameras": [
                 {"eye": eye.tolist(), "target": [0, 0, 0], "up": [0, 0, 1], "fov_degrees": math.degrees(FOV)}
                 for eye in cameras.centers
@@ -84,24 +87,26 @@ def main() -> None:
     median = statistics.median(ours)
     print(f"bozzetto: {1e3 * median:.1f} ms per view and step (camera distance {DISTANCE})")
     results: dict = {"ours_seconds_per_view": median, "ours_rounds": ours}
-    theirs = mitsuba_seconds(
-        options.mitsuba_python, mesh, options.views, options.size, options.mitsuba_steps + 1
-    )
-    if theirs is None:
-        print(
-            f"Mitsuba is not installed for {options.mitsuba_python}: pip install mitsuba, and LLVM's library"
-        )
+    python = options.mitsuba_python
+    if subprocess.run([python, "-c", "import mitsuba"], capture_output=True).returncode:
+        print(f"Mitsuba is not installed for {python}: pip install mitsuba, and LLVM's library")
         results["mitsuba"] = "not installed"
     else:
-        seconds = theirs["seconds"][1:]  # the first step compiles
-        results |= {
-            "mitsuba": {"mitsuba": theirs["mitsuba"], "drjit": theirs["drjit"]},
-            "mitsuba_seconds_per_view": statistics.median(seconds),
-            "mitsuba_rounds": seconds,
-            "times_faster": statistics.median(seconds) / median,
-        }
-        print(f"Mitsuba {theirs['mitsuba']}: {1e3 * statistics.median(seconds):.0f} ms per view and step")
-        print(f"{results['times_faster']:.0f} times faster")
+        for name, shadow_gradients in (("as it comes", True), ("without gradients of shadows", False)):
+            theirs = mitsuba_seconds(
+                python, mesh, options.views, options.size, options.mitsuba_steps + 1, shadow_gradients
+            )
+            seconds = theirs["seconds"][1:]  # the first step compiles
+            times = statistics.median(seconds) / median
+            results["mitsuba"] = {"mitsuba": theirs["mitsuba"], "drjit": theirs["drjit"]}
+            results[name] = {
+                "seconds_per_view": statistics.median(seconds),
+                "rounds": seconds,
+                "times_faster": times,
+            }
+            print(
+                f"Mitsuba {theirs['mitsuba']} {name}: {1e3 * statistics.median(seconds):.0f} ms, {times:.0f} x"
+            )
     settings = {key: getattr(options, key) for key in ("mesh", "views", "size", "rounds", "mitsuba_steps")}
     save_results("mitsuba_cost", {"settings": settings, **results}, options.out)
 

@@ -2,10 +2,10 @@
 
     python mitsuba_step.py REQUEST.json
 
-The request names a PLY mesh, the cameras (position, target, up, horizontal field of view), the image size and
-the number of steps. One step is what a user of Mitsuba would do: render a view with `direct_projective`, take
-the L1 difference to a reference picture, differentiate down to the vertices, update them with Adam. Prints the
-seconds of every step and the versions as JSON.
+The request names a PLY mesh, the cameras (position, target, up, horizontal field of view), the image size, the
+number of steps and whether to sample gradients of shadows. One step is what a user of Mitsuba would do: render a
+view with `direct_projective`, take the L1 difference to a reference picture, differentiate down to the vertices,
+update them with Adam. Prints the seconds of every step and the versions as JSON.
 """
 
 import json
@@ -19,8 +19,10 @@ mi.set_variant("llvm_ad_rgb")
 
 
 def scene_of(request):
-    """A white diffuse mesh in constant light."""
-    integrator = {"type": "direct_projective", "sppi": 0, "guiding": "none"}  # the cheapest settings it has
+    """A white diffuse mesh in constant light, which casts shadows; their gradients may be left out."""
+    integrator = {"type": "direct_projective", "guiding": "none"}
+    if not request["shadow_gradients"]:
+        integrator["sppi"] = 0
     mesh = {"type": "ply", "filename": request["mesh"], "bsdf": {"type": "diffuse"}}
     return mi.load_dict(
         {"type": "scene", "integrator": integrator, "light": {"type": "constant"}, "mesh": mesh}
