@@ -2,9 +2,9 @@
 
     python mitsuba_step.py REQUEST.json
 
-The request names a PLY mesh, the cameras (position, target, up, horizontal field of view), the image size, the
-number of steps and whether to sample gradients of shadows. One step is what a user of Mitsuba would do: render a
-view with `direct_projective`, take the L1 difference to a reference picture, differentiate down to the vertices,
+The request names a PLY mesh, cameras (position, target, up, horizontal field of view), the image size, the
+number of steps and whether to sample gradients of shadows. One step is what a user of Mitsuba would do: draw a
+view with `direct_projective`, take the L1 difference to a reference picture, differentiate to the vertices,
 update them with Adam. Prints the seconds of every step and the versions as JSON.
 """
 
