@@ -1,0 +1,88 @@
+"""Settings of the sdf engine. This file imports nothing heavy: the command line reads it for its help."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Architecture = Literal["concatenate", "grid"]
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The network that turns a code and a point into a signed distance."""
+
+    architecture: Architecture = "grid"
+    """`concatenate` is the published network; `grid` maps the code to a small volume of features that the
+    network reads where the point lies."""
+    code_size: int = 64
+    """Numbers per shape."""
+    hidden: int = 128
+    """Width of the hidden layers."""
+    layers: int = 4
+    """Hidden layers."""
+    skip: int | None = None
+    """Hidden layer (counted from 0) before which code and point enter again; `concatenate` only."""
+    dropout: float = 0.0
+    """Share of hidden units switched off in training; `concatenate` only."""
+    grid: int = 8
+    """Nodes of the feature volume along each axis; `grid` only."""
+    features: int = 16
+    """Features per node; `grid` only."""
+    octaves: int = 3
+    """Octaves of sines and cosines of the position that the network also sees; `grid` only."""
+
+
+REFERENCE_DECODER = DecoderConfig(
+    architecture="concatenate", code_size=256, hidden=512, layers=8, skip=4, dropout=0.2
+)
+"""DeepSDF as released: 8 hidden layers of 512, the input again before the fifth, weight normalisation, tanh."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a prior is learned from samples of a collection."""
+
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    """The network."""
+    epochs: int = 2000
+    """Passes over the shapes, at most."""
+    seconds: float = float("inf")
+    """Time to spend; schedules follow whichever of time and epochs is further."""
+    shapes_per_step: int = 16
+    """Shapes in a step."""
+    samples_per_shape: int = 2048
+    """Samples of each of them, half outside and half inside where there are enough."""
+    step_size: float = 2e-3
+    """Step size of the network (Adam)."""
+    code_step_size: float = 4e-3
+    """Step size of the codes (Adam)."""
+    schedule: Literal["halving", "cosine"] = "cosine"
+    """How step sizes fall: cut in half every quarter of the way, as published, or along a cosine."""
+    clamp: float = 0.1
+    """delta: distances beyond count as this one (equation 4); 0 never clamps."""
+    far_weight: float = 0.0
+    """Weight of the part of the error beyond the clamp, so that the field is a distance everywhere."""
+    prior_weight: float = 1e-4
+    """Weight of the codes' penalty."""
+    code_std: float = 0.0625
+    """Standard deviation of the first codes."""
+    average: float = 0.0
+    """Decay of the running mean of the weights that is kept in place of the last ones; 0 keeps the last."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the network in training; auto takes bfloat16 where the processor multiplies it fast."""
+    seed: int = 0
+    """Seed of first weights, codes and choice of samples."""
+
+
+REFERENCE = TrainConfig(
+    decoder=REFERENCE_DECODER,
+    epochs=2001,
+    shapes_per_step=64,
+    samples_per_shape=16384,
+    step_size=5e-4,
+    code_step_size=1e-3,
+    schedule="halving",
+    clamp=0.1,
+)
+"""As released: 64 shapes of 16,384 samples in a step, both step sizes halved every 500 of 2,001 epochs."""
+
+PRESETS = {"default": TrainConfig(), "reference": REFERENCE}

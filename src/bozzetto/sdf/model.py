@@ -1,0 +1,115 @@
+"""What is optimised: decoders from (code, point) to signed distance, and the prior that a collection leaves."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from .config import DecoderConfig
+
+
+class Decoder(nn.Module, ABC):
+    """f(z, x): signed distance, negative inside, of normalised shapes (they fit into the unit sphere)."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def forward(self, codes: Float[Tensor, "B K"], points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N"]:
+        """Distances at N points for each of B codes."""
+
+    def value_and_jacobian(
+        self, code: Float[Tensor, " K"], points: Float[Tensor, "N 3"]
+    ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N K"], Float[Tensor, "N 3"]]:
+        """Distances, and their derivatives with respect to the code and to the point.
+
+        Every point has a copy of the code of its own, so that one backward pass of the sum gives all rows.
+        """
+        with torch.enable_grad():
+            codes = code.detach().expand(len(points), -1).contiguous().requires_grad_()
+            places = points.detach()[:, None].clone().requires_grad_()
+            values = self(codes, places)[:, 0]
+            by_code, by_point = torch.autograd.grad(values.sum(), (codes, places))
+        return values.detach(), by_code, by_point[:, 0]
+
+
+class ConcatenatingDecoder(Decoder):
+    """The published network (DeepSDF, section 4 and the released code).
+
+    Each hidden layer is linear with weight normalisation, ReLU and dropout; code and point enter at the
+    first one and again before layer `skip`, whose predecessor is narrower by their size. A tanh ends it.
+    """
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__(config)
+        size, width = config.code_size + 3, config.hidden
+        layers, arriving = [], size
+        for index in range(config.layers):
+            leaving = width - size if index + 1 == config.skip else width
+            layers.append(weight_norm(nn.Linear(arriving, leaving)))
+            arriving = leaving + size if index + 1 == config.skip else leaving
+        self.hidden = nn.ModuleList(layers)
+        self.last = nn.Linear(arriving, 1)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, codes: Float[Tensor, "B K"], points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N"]:
+        """Distances at N points for each of B codes, within (-1, 1)."""
+        inputs = torch.cat([codes[:, None].expand(-1, points.shape[1], -1), points], dim=-1)
+        x = inputs
+        for index, layer in enumerate(self.hidden):
+            if index == self.config.skip:
+                x = torch.cat([x, inputs], dim=-1)
+            x = self.dropout(torch.relu(layer(x)))
+        return torch.tanh(self.last(x))[..., 0]
+
+
+class GridDecoder(Decoder):
+    """A code becomes a small volume of features; a network of modest width reads them where a point lies.
+
+    Nearly all of what depends on the shape alone is computed once per shape and not once per point, so the
+    network that every point passes is thirty times smaller than the published one, and features belong to
+    places, so that parts of shapes combine. It computes the difference to a sphere, which no code can make
+    positive or negative everywhere at the start of a training: the known way to collapse.
+    """
+
+    RADIUS = 0.5
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__(config)
+        self.volume = nn.Linear(config.code_size, config.features * config.grid**3)
+        sizes = [config.features + 3 + 6 * config.octaves] + [config.hidden] * config.layers
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.last = nn.Linear(config.hidden, 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def volumes(self, codes: Float[Tensor, "B K"]) -> Float[Tensor, "B C G G G"]:
+        """The features that codes stand for; the last axis runs along x."""
+        side = self.config.grid
+        return self.volume(codes).view(-1, self.config.features, side, side, side)
+
+    def forward(self, codes: Float[Tensor, "B K"], points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N"]:
+        """Distances at N points for each of B codes; the volume fills [-1, 1]^3 and its border goes on."""
+        places = points[:, None, None].to(codes.dtype)
+        found = nn.functional.grid_sample(
+            self.volumes(codes), places, mode="bilinear", padding_mode="border", align_corners=True
+        )
+        x = torch.cat([found[:, :, 0, 0].transpose(1, 2), points, waves(points, self.config.octaves)], dim=-1)
+        for layer in self.hidden:
+            x = torch.relu(layer(x))
+        return self.last(x)[..., 0] + points.norm(dim=-1) - self.RADIUS
+
+
+def waves(points: Float[Tensor, "*batch 3"], octaves: int) -> Float[Tensor, "*batch W"]:
+    """Sines and cosines of 2^k pi x for each coordinate and k < octaves (Mildenhall et al. 2020)."""
+    frequencies = torch.pi * 2.0 ** torch.arange(octaves, device=points.device, dtype=points.dtype)
+    angles = (points[..., None] * frequencies).flatten(-2)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def build_decoder(config: DecoderConfig) -> Decoder:
+    """The decoder that a configuration describes, with first weights from the global generator."""
+    return {"concatenate": ConcatenatingDecoder, "grid": GridDecoder}[config.architecture](config)

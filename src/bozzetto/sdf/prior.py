@@ -1,0 +1,82 @@
+"""What a collection leaves behind: a decoder, the codes of its shapes, and how codes are distributed."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InputError
+from ..runs import read_checkpoint, write_checkpoint
+from .config import DecoderConfig
+from .model import Decoder, build_decoder
+
+
+@dataclass(frozen=True)
+class ShapePrior:
+    """A trained decoder with the codes of the shapes it has learned.
+
+    Attributes:
+        decoder: In evaluation mode.
+        codes: One row per training shape.
+        names: Of the training shapes.
+        about: What it was trained on and how: name, licence, command, seed, figures.
+    """
+
+    decoder: Decoder
+    codes: Float[Tensor, "S K"]
+    names: tuple[str, ...]
+    about: dict = field(default_factory=dict)
+
+    def check_code(self, code: Tensor, name: str = "the code") -> Float[Tensor, " K"]:
+        """The code itself, if it is one of this prior.
+
+        Raises:
+            InputError: It has another length or values that are not finite.
+        """
+        size = self.decoder.config.code_size
+        if code.shape != (size,):
+            raise InputError(
+                f"{name} has shape {tuple(code.shape)}, but this prior's codes have {size} numbers; "
+                "use the prior that the code was made with"
+            )
+        if not torch.isfinite(code).all():
+            raise InputError(f"{name} has NaN or infinite numbers; make it anew")
+        return code
+
+    def to(self, device: torch.device | str) -> "ShapePrior":
+        """The prior on another device."""
+        return ShapePrior(self.decoder.to(device), self.codes.to(device), self.names, self.about)
+
+
+def save_prior(prior: ShapePrior, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write a prior as safetensors, with a checksum; `dtype` float16 halves its size."""
+    weights = {f"decoder.{name}": value.to(dtype) for name, value in prior.decoder.state_dict().items()}
+    meta = {
+        "kind": "sdf prior",
+        "decoder": asdict(prior.decoder.config),
+        "names": list(prior.names),
+        "about": prior.about,
+    }
+    write_checkpoint(Path(path), {**weights, "codes": prior.codes.to(dtype)}, meta)
+
+
+def load_prior(path: str | Path) -> ShapePrior:
+    """Read a prior.
+
+    Raises:
+        InputError: The file is missing, damaged, changed, or holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no prior at {path}; train one with: bozzetto train sdf DATA")
+    tensors, meta = read_checkpoint(path)
+    if meta.get("kind") != "sdf prior":
+        raise InputError(f"{path} holds {meta.get('kind', 'a training state')!r}, not a prior over shapes")
+    decoder = build_decoder(DecoderConfig(**meta["decoder"]))
+    weights = {n.removeprefix("decoder."): v.float() for n, v in tensors.items() if n.startswith("decoder.")}
+    decoder.load_state_dict(weights)
+    return ShapePrior(
+        decoder.eval().requires_grad_(False), tensors["codes"].float(), tuple(meta["names"]), meta["about"]
+    )
