@@ -97,10 +97,50 @@ class GridDecoder(Decoder):
         found = nn.functional.grid_sample(
             self.volumes(codes), places, mode="bilinear", padding_mode="border", align_corners=True
         )
-        x = torch.cat([found[:, :, 0, 0].transpose(1, 2), points, waves(points, self.config.octaves)], dim=-1)
+        return self.distances(found[:, :, 0, 0].transpose(1, 2), points)
+
+    def distances(
+        self, found: Float[Tensor, "B N C"], points: Float[Tensor, "B N 3"]
+    ) -> Float[Tensor, "B N"]:
+        """Distances at points where these features have been read."""
+        x = torch.cat([found, points, waves(points, self.config.octaves)], dim=-1)
         for layer in self.hidden:
             x = torch.relu(layer(x))
         return self.last(x)[..., 0] + points.norm(dim=-1) - self.RADIUS
+
+    def value_and_jacobian(
+        self, code: Float[Tensor, " K"], points: Float[Tensor, "N 3"]
+    ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N K"], Float[Tensor, "N 3"]]:
+        """Distances, and their derivatives with respect to the code and to the point.
+
+        The features that a point reads are linear in the code. So one volume serves all points, and a row of
+        the Jacobian is the sum of the rows of the volume's matrix, at the eight nodes around the point, times
+        the weight of the node and the derivative with respect to the feature.
+        """
+        side = self.config.grid
+        position = ((points.detach() + 1) * ((side - 1) / 2)).clamp(0, side - 1)
+        corner = position.floor().clamp(max=side - 2)
+        far = torch.cartesian_prod(*[torch.arange(2, device=points.device)] * 3)  # x, y, z: 0 near, 1 far
+        share = (position - corner)[:, None]
+        weights = torch.where(far == 1, share, 1 - share).prod(dim=-1)
+        strides = torch.tensor([1, side, side * side], device=points.device)
+        nodes = ((corner.long()[:, None] + far) * strides).sum(dim=-1)
+        with torch.enable_grad():
+            places = points.detach()[None].clone().requires_grad_()
+            volume = self.volumes(code.detach()[None])
+            found = nn.functional.grid_sample(
+                volume, places[:, None, None], mode="bilinear", padding_mode="border", align_corners=True
+            )[:, :, 0, 0].transpose(1, 2)
+            values = self.distances(found, places)
+            by_feature, by_point = torch.autograd.grad(values.sum(), (found, places))
+        first = torch.arange(self.config.features, device=points.device) * side**3
+        by_code = nn.functional.embedding_bag(
+            (first[:, None] + nodes[:, None]).flatten(1),
+            self.volume.weight.detach(),
+            mode="sum",
+            per_sample_weights=(by_feature[0, :, :, None] * weights[:, None]).flatten(1),
+        )
+        return values.detach()[0], by_code, by_point[0]
 
 
 def waves(points: Float[Tensor, "*batch 3"], octaves: int) -> Float[Tensor, "*batch W"]:
