@@ -73,6 +73,16 @@ def test_holes_as_dark_as_the_background_stay_open_and_grey_ones_are_uncertain()
     assert found.inside[60, 60]
 
 
+def test_grey_bays_of_the_outline_are_uncertain_and_grey_things_beside_it_are_not():
+    picture = np.zeros((80, 80))
+    picture[20:60, 20:60] = 0.5
+    picture[20:40, 34:46] = 0.13  # shadow that reaches the outline
+    picture[30:50, 60:72] = 0.13  # dim cloth
+    parts = _segment(picture, np.ones((80, 80), dtype=bool), 0.2, "photo")
+    assert not parts.inside[30, 40] and parts.uncertain[24:38, 36:44].all()
+    assert not parts.uncertain[35:45, 63:72].any()
+
+
 def test_the_brightest_piece_is_the_object():
     difference = np.zeros((60, 60), dtype=np.float32)
     difference[5:25, 5:55] = 0.25  # a large dim thing

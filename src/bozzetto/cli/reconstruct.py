@@ -29,7 +29,7 @@ class Reconstruct(Options):
     out: Path = Path("bozzetto-out/reconstruct")
     """Folder for the results."""
     preset: Literal["fast", "default", "fine"] = "default"
-    """How much work: about 2, 6 or 20 minutes for 16 photographs of 640x480 on two cores."""
+    """How much work: about 1, 3 or 8 minutes for 16 photographs of 640x480 on two cores."""
     masks: Annotated[str, tyro.conf.arg(metavar="auto|alpha|background|DIR")] = "auto"
     """What is object: auto takes mask files or else alpha if there are any, else the plain background."""
     init: Annotated[str, tyro.conf.arg(metavar="hull|sphere|MESH")] = "hull"

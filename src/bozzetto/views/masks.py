@@ -19,6 +19,8 @@ DEEP = 0.4
 """Pixels that differ from the background by less than this share of the threshold are as dark as it."""
 CLEAR = 1.5
 """Pixels that differ by more than this multiple of the threshold clearly stand out."""
+ENCLOSED = 0.7
+"""A shaded region may be part of the object if the object makes up this share of its surroundings."""
 CROSS = ndimage.generate_binary_structure(2, 1)
 
 
@@ -28,7 +30,7 @@ def auto_masks(capture: Capture) -> Capture:
     1. One threshold for all views on the difference from each view's border colour: the geometric mean of
        Otsu's thresholds of the differences and of their square roots (dark parts of the object pull the
        first too high, uneven background the second too low). The largest connected piece is the object.
-    2. A hole or crack in it is background if it is as dark as the border, otherwise uncertain.
+    2. A hole, crack or bay in it is background if it is as dark as the border, otherwise uncertain.
     3. The views check each other through their visual hull (`consistency`). What stands out clearly is
        object, and where the few views that contradict it have background, this is taken as unknown: it
        may be a shadow. Uncertain holes that the hull of the other views covers are shadows and filled.
@@ -109,7 +111,7 @@ def _segment(
     inside = labels == int(weights.argmax())
     dark = smooth < DEEP * threshold
     closed = ndimage.binary_closing(np.pad(inside, 4, mode="edge"), CROSS, iterations=3)[4:-4, 4:-4]
-    uncertain = closed & ~inside & ~dark & known
+    uncertain = (closed & ~inside & ~dark & known) | _bays(inside, ~inside & ~dark & known)
     holes, count = _label(ndimage.binary_fill_holes(inside) & ~inside)
     if count:
         index = np.arange(1, count + 1)
@@ -118,6 +120,19 @@ def _segment(
         inside = inside | np.isin(holes, index[tiny])
         uncertain = uncertain | np.isin(holes, index[shaded])
     return _Segment(inside, uncertain & ~inside)
+
+
+def _bays(inside: Bool[np.ndarray, "H W"], shaded: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """The shaded regions that lie mostly along the object: dents in its outline where it may be in shadow."""
+    cores, count = _label(
+        ndimage.binary_opening(shaded, CROSS, iterations=2)
+    )  # without the outline's soft rim
+    bays = np.zeros_like(inside)
+    for core in (cores == i for i in range(1, count + 1)):
+        near, around = (ndimage.binary_dilation(core, CROSS, iterations=n) for n in (1, 3))
+        if inside[around & ~near].mean() > ENCLOSED:
+            bays |= around & shaded
+    return bays
 
 
 def _label(regions: Bool[np.ndarray, "H W"]) -> tuple[np.ndarray, int]:
