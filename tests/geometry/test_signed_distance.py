@@ -5,6 +5,7 @@ import torch
 
 from bozzetto import InputError, Mesh
 from bozzetto.geometry import (
+    distance_and_winding,
     euler_number,
     is_manifold,
     is_watertight,
@@ -37,6 +38,26 @@ def test_inside_out_is_outside() -> None:
     assert signed_distance(flipped, torch.zeros(1, 3)) > 0
 
 
+def _winding_by_hand(mesh: Mesh, points: torch.Tensor) -> torch.Tensor:
+    """Sum of the solid angles of all faces over 4 pi (van Oosterom and Strackee 1983), in double precision."""
+    a, b, c = (mesh.corners().double()[None] - points.double()[:, None, None]).unbind(dim=2)
+    la, lb, lc = (v.norm(dim=-1) for v in (a, b, c))
+    below = la * lb * lc + (a * b).sum(-1) * lc + (b * c).sum(-1) * la + (c * a).sum(-1) * lb
+    return torch.atan2((a * torch.linalg.cross(b, c)).sum(-1), below).sum(dim=1) / (2 * torch.pi)
+
+
+def test_winding_numbers_of_closed_open_and_inverted_meshes() -> None:
+    points = 1.5 * torch.randn(400, 3, generator=torch.Generator().manual_seed(1))
+    sphere = icosphere(3)
+    bowl = Mesh(sphere.vertices, sphere.faces[sphere.corners()[..., 2].mean(dim=1) < 0.2])
+    for mesh in (sphere, bowl, Mesh(bowl.vertices, bowl.faces.flip(1)), _two_balls()):
+        distance, winding = distance_and_winding(mesh, points, accuracy=20.0)
+        torch.testing.assert_close(winding, _winding_by_hand(mesh, points).float(), atol=1e-3, rtol=0)
+        torch.testing.assert_close(distance, signed_distance(mesh, points).abs())
+        rough = distance_and_winding(mesh, points)[1]
+        torch.testing.assert_close(rough, winding, atol=0.03, rtol=0)
+
+
 def _two_balls() -> Mesh:
     ball = icosphere(3)
     return join([ball, ball.with_vertices(ball.vertices + torch.tensor([1.0, 0, 0]))])
@@ -67,5 +88,7 @@ def test_resurface_opens_what_passed_through_itself() -> None:
 def test_bad_input_is_refused() -> None:
     with pytest.raises(InputError, match="finite"):
         signed_distance(icosphere(1), torch.full((1, 3), torch.nan))
+    with pytest.raises(InputError, match="no area"):
+        distance_and_winding(Mesh(torch.eye(3), torch.tensor([[0, 1, 1]])), torch.zeros(1, 3))
     with pytest.raises(InputError, match="empty"):
         signed_distance(Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64)), torch.zeros(1, 3))

@@ -11,15 +11,17 @@ from .common import Options, carry_out, verb_first
 from .data import Data
 from .demo import Demo
 from .doctor import Doctor
+from .prepare import Prepare
 from .reconstruct import Reconstruct
 
 Verb = (
     Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
-VERBS = ("reconstruct", "demo", "data", "doctor")
+VERBS = ("reconstruct", "demo", "prepare", "data", "doctor")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

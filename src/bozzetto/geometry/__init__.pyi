@@ -17,6 +17,7 @@ from .remesh import remesh as remesh
 from .remesh import transfer as transfer
 from .self_intersections import intersecting_faces as intersecting_faces
 from .self_intersections import self_intersections as self_intersections
+from .signed_distance import distance_and_winding as distance_and_winding
 from .signed_distance import resurface as resurface
 from .signed_distance import signed_distance as signed_distance
 from .solve import Solver as Solver

@@ -7,12 +7,13 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..shapes import Mesh
+from . import signed_distance_kernels as kernels
 from .components import largest_component
 from .isosurface import isosurface
 from .launch import in_parts, launch, stream
-from .signed_distance_kernels import signed_distance as signed_distance_kernel
 
 COARSENING = 4
+INSIDE = 0.5  # winding number at which inside begins
 
 
 def signed_distance(mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 2.0) -> Float[Tensor, " P"]:
@@ -30,6 +31,26 @@ def signed_distance(mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 
     Raises:
         InputError: The mesh is empty or broken, or a query point is not finite.
     """
+    distance, winding = distance_and_winding(mesh, points, accuracy)
+    return torch.where(winding > INSIDE, -distance, distance)
+
+
+def distance_and_winding(
+    mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 2.0
+) -> tuple[Float[Tensor, " P"], Float[Tensor, " P"]]:
+    """Unsigned distance and generalised winding number, the two halves of `signed_distance`.
+
+    Around a closed surface the winding number is 1 inside and 0 outside; between them it tells how open the
+    mesh is there, and it is negative where faces are turned inside out.
+
+    Args:
+        mesh: The surface.
+        points: Query points in the frame of the mesh, on its device.
+        accuracy: How far away, in radii, a group of faces is taken as one; larger is slower.
+
+    Raises:
+        InputError: The mesh is empty or broken or has no area, or a query point is not finite.
+    """
     mesh.check()
     if not torch.isfinite(points).all():
         raise InputError("query points must be finite, got NaN or infinite coordinates")
@@ -42,15 +63,17 @@ def signed_distance(mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 
             support_winding_number=True,
         )
     local = (points.detach().double() - centre).float().contiguous()
-    distance = torch.empty(len(local), device=local.device)
+    distance, winding = (torch.empty(len(local), device=local.device) for _ in range(2))
 
     def run(_: int, start: int, stop: int) -> None:
-        arguments = [index.id, local[start:stop], accuracy, distance[start:stop]]
-        launch(signed_distance_kernel, stop - start, arguments, local.device)
+        arguments = [index.id, local[start:stop], accuracy, distance[start:stop], winding[start:stop]]
+        launch(kernels.distance_and_winding, stop - start, arguments, local.device)
 
     if len(local):
         in_parts(run, len(local), local.device)
-    return distance.to(points.dtype)
+    if torch.isinf(distance).any():
+        raise InputError("the mesh has no area; a triangle that is no line or point is needed")
+    return distance.to(points.dtype), winding.to(points.dtype)
 
 
 def resurface(mesh: Mesh, spacing: float) -> Mesh:

@@ -1,0 +1,55 @@
+"""`bozzetto prepare sdf DATA`: meshes to the samples that a prior is trained on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from .common import Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepare(Options):
+    """Sample signed distances of a folder of meshes, in the layout of the released DeepSDF code.
+
+    Writes SdfSamples/, NormalizationParameters/, split.json and report.json. The same command again continues
+    an interrupted run and adds meshes that are new or have changed. Meshes that fail are named in the report.
+    """
+
+    kind: Annotated[Literal["sdf"], tyro.conf.Positional]
+    """What the data is for."""
+    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    """Folder of meshes (PLY, OBJ, STL, OFF, GLB), also a ShapeNet folder as it unpacks."""
+    out: Path = Path("bozzetto-out/prepare")
+    """The prepared folder."""
+    split: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Only the shapes of this split file: {dataset: {class: [name, ...]}}."""
+    samples: int = 500_000
+    """Samples per shape."""
+    protocol: Literal["released", "paper"] = "released"
+    """Where they are taken: near the surface with the variances of the released code or of the paper."""
+
+    def run(self) -> dict:
+        """Prepare."""
+        from ..runs import resolve_device
+        from ..sdf import find_meshes, prepare_collection
+
+        meshes = find_meshes(self.data, self.split)
+        report = prepare_collection(
+            meshes,
+            self.out,
+            self.samples,
+            self.seed,
+            self.protocol,
+            resolve_device(self.device),
+            self.overwrite,
+            self.silent,
+        )
+        failed, doubtful = report["failed"], report["doubtful"]
+        for name, reason in list(failed.items())[:10]:
+            self.say(f"left out: {name}: {reason}")
+        if doubtful:
+            self.say(f"doubtful signs (open or turned inconsistently): {', '.join(doubtful[:10])}")
+        self.say(f"prepared: {len(report['shapes'])} of {len(meshes)} shapes in {self.out}; see report.json")
+        return report

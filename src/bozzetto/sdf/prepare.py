@@ -1,0 +1,192 @@
+"""A whole collection of meshes to a prepared folder: on all cores, resumable, whatever some meshes are like."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from ..errors import InputError
+from ..files import make_folder, write_text
+from ..geometry.launch import thread_count
+from ..runs import Progress
+from ..shapes import load_mesh
+from .collection import is_prepared, normalisation_path, sample_path
+from .preparation import PreparedShape, Protocol, prepare_shape
+from .samples import save_normalisation, save_sdf_samples
+from .splits import as_split, check_name
+
+SETTINGS, RECORDS, REPORT, SPLIT = "preparation.json", "preparation.jsonl", "report.json", "split.json"
+DOUBTFUL = 0.02
+"""The report names shapes with a larger share of ambiguous signs; the paper rejects meshes at this share of
+double-sided views."""
+
+
+def prepare_collection(
+    meshes: Sequence[tuple[str, Path]],
+    out: str | os.PathLike,
+    count: int = 500_000,
+    seed: int = 0,
+    protocol: Protocol = "released",
+    device: torch.device | str = "cpu",
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> dict:
+    """Prepare every mesh and write the layout of the released code, see `collection`.
+
+    Beside it: `split.json` with all shapes, and `report.json`. Shapes that an earlier call has finished stay
+    as they are unless their mesh has changed since; a mesh that fails is reported and never stops the others.
+    What a shape gets depends on the seed and its name, not on the order or the other shapes.
+
+    Args:
+        meshes: Names (`dataset/class/name`) and files, see `find_meshes`.
+        out: The prepared folder.
+        count: Samples per shape.
+        seed: Of the samples.
+        protocol: Where samples are taken, see `prepare_shape`.
+        device: Where distances are computed.
+        overwrite: Delete what an earlier call has made there.
+        quiet: Show no progress.
+
+    Returns:
+        What `report.json` holds: settings, `shapes` with samples, share inside, ambiguity and whether the
+        faces were turned inward, `doubtful` names, and `failed` names with reasons.
+
+    Raises:
+        InputError: A name is malformed, the folder holds shapes prepared with other settings, cannot be
+            written to, or no mesh could be prepared.
+    """
+    wanted = {name: Path(path) for name, path in meshes}
+    for name in wanted:
+        check_name(name)
+    if not wanted or len(wanted) < len(meshes):
+        raise InputError(f"{len(meshes)} meshes have {len(wanted)} names; every mesh needs one of its own")
+    out = make_folder(out)
+    begin, settings = time.perf_counter(), {"count": count, "seed": seed, "protocol": protocol}
+    kept = _earlier(out, settings, overwrite)
+    done = {name: kept[name] for name, path in wanted.items() if name in kept and _fresh(out, name, path)}
+    failed: dict[str, str] = {}
+    with Progress(len(wanted), "prepare", quiet, unit="shape", done=len(done)) as progress, _pool() as pool:
+        running = {
+            pool.submit(_work, name, path, count, seed, protocol, device): name
+            for name, path in wanted.items()
+            if name not in done
+        }
+        for future in as_completed(running):
+            name = running.pop(future)
+            if (reason := _failure(future)) is not None:
+                failed[name] = reason
+            else:
+                done[name] = _keep(out, name, *future.result())
+            progress.advance(failed=len(failed))
+    if not done:
+        name = next(iter(failed))
+        raise InputError(f"none of {len(wanted)} meshes could be prepared; first {name}: {failed[name]}")
+    report = {
+        "settings": settings,
+        "seconds": round(time.perf_counter() - begin, 3),
+        "shapes": {name: done[name] for name in wanted if name in done},
+        "doubtful": [name for name in wanted if name in done and done[name]["ambiguity"] > DOUBTFUL],
+        "failed": failed,
+    }
+    write_text(out / REPORT, json.dumps(report, indent=2) + "\n")
+    write_text(out / SPLIT, json.dumps(as_split(list(report["shapes"])), indent=2) + "\n")
+    return report
+
+
+def _work(
+    name: str, path: Path, count: int, seed: int, protocol: Protocol, device: torch.device | str
+) -> tuple[PreparedShape, float]:
+    """One shape, and the seconds it took; runs in a thread."""
+    begin = time.perf_counter()
+    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+    shape = prepare_shape(load_mesh(path).to(device), count, generator, protocol)
+    return shape, time.perf_counter() - begin
+
+
+@contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads that load and sample shapes; kernels leave the interpreter to the others while they run."""
+    pool = ThreadPoolExecutor(thread_count(), thread_name_prefix="bozzetto-prepare")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an interruption nothing new begins
+
+
+def _failure(future: Future) -> str | None:
+    error = future.exception()
+    if error is None or isinstance(error, InputError):
+        return None if error is None else str(error)
+    if isinstance(error, Exception):
+        return f"{type(error).__name__}: {error}"
+    raise error
+
+
+def _keep(out: Path, name: str, shape: PreparedShape, seconds: float) -> dict:
+    """Write a shape; its record comes last, so that a shape with a record is whole."""
+    save_normalisation(shape.normalisation, normalisation_path(out, name))
+    save_sdf_samples(shape.samples, sample_path(out, name))
+    record = {
+        "samples": len(shape.samples),
+        "inside": round(len(shape.samples.inside) / len(shape.samples), 6),
+        "ambiguity": round(shape.ambiguity, 6),
+        "inverted": shape.inverted,
+        "seconds": round(seconds, 3),
+    }
+    with (out / RECORDS).open("a", encoding="utf-8") as records:
+        records.write(json.dumps({"name": name, **record}) + "\n")
+    return record
+
+
+def _fresh(out: Path, name: str, mesh: Path) -> bool:
+    """Whether samples are there and no older than their mesh (which may be gone by now)."""
+    samples = sample_path(out, name)
+    if not samples.is_file():
+        return False
+    return not mesh.exists() or samples.stat().st_mtime >= mesh.stat().st_mtime
+
+
+def _earlier(out: Path, settings: dict, overwrite: bool) -> dict[str, dict]:
+    """Records of shapes that are finished; the folder is ready for more of them afterwards."""
+    records = _records(out)
+    if not (out / SETTINGS).exists() and is_prepared(out):
+        raise InputError(f"{out} holds samples that were not prepared here; choose a new folder with --out")
+    if overwrite:
+        for name in records:
+            sample_path(out, name).unlink(missing_ok=True)
+            normalisation_path(out, name).unlink(missing_ok=True)
+        records = {}
+    elif records and (before := _settings(out)) != settings:
+        raise InputError(
+            f"{out} was prepared with {before}, now asked for is {settings}; "
+            "replace it with --overwrite or choose another --out"
+        )
+    write_text(out / SETTINGS, json.dumps(settings) + "\n")
+    # Anew, because a crash may have left half a line to which the next would be appended.
+    write_text(out / RECORDS, "".join(json.dumps({"name": n, **r}) + "\n" for n, r in records.items()))
+    return records
+
+
+def _settings(out: Path) -> dict | None:
+    try:
+        return json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _records(out: Path) -> dict[str, dict]:
+    path, records = out / RECORDS, {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            record = json.loads(line)
+            records[record.pop("name")] = record
+        except (ValueError, KeyError, AttributeError):
+            continue
+    return records

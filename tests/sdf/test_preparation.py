@@ -1,0 +1,119 @@
+"""Samples of one shape against what is known of it."""
+
+import pytest
+import torch
+
+from bozzetto import InputError, Mesh
+from bozzetto.sdf import prepare_shape
+from bozzetto.sdf.preparation import PROTOCOLS, sample_points, shape_normalisation
+from bozzetto.shapes import box, icosphere, join
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def moved(mesh: Mesh, scale: float, by: tuple[float, float, float]) -> Mesh:
+    return mesh.with_vertices(mesh.vertices * scale + torch.tensor(by))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_sphere_anywhere_has_the_distances_of_a_sphere(device) -> None:
+    mesh = moved(icosphere(5), 20.0, (300.0, -40.0, 7.0))
+    shape = prepare_shape(mesh.to(device), 4000, seeded())
+    expected = shape.samples.points.norm(dim=1) - 1 / 1.03
+    torch.testing.assert_close(shape.samples.distances, expected, atol=1e-3, rtol=0)
+    assert shape.samples.points.device.type == "cpu"
+    assert shape.ambiguity < 0.01 and not shape.inverted
+    back = shape.normalisation.inverse().apply(shape.samples.points.double())
+    distance = (back - torch.tensor([300.0, -40.0, 7.0])).norm(dim=1) - 20
+    torch.testing.assert_close(
+        distance.float() * shape.normalisation.scale, shape.samples.distances, atol=1e-3, rtol=0
+    )
+
+
+def test_normalisation_counts_only_vertices_of_faces_and_fits_into_a_file() -> None:
+    mesh = box([2.0, 4.0, 6.0])
+    stray = Mesh(torch.cat([mesh.vertices, torch.tensor([[900.0, 0, 0]])]) + 5, mesh.faces)
+    to_unit = shape_normalisation(stray)
+    placed = to_unit.apply(stray.vertices[:-1].double())
+    torch.testing.assert_close(placed.amax(0), -placed.amin(0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(placed.norm(dim=1).amax().item(), 1 / 1.03)
+    assert to_unit.scale == float(torch.tensor(to_unit.scale, dtype=torch.float32))
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_samples_are_spread_as_the_protocol_says(name) -> None:
+    # A huge flat square: the height over it has the distribution of the perturbation.
+    protocol, size = PROTOCOLS[name], 1e3
+    corners = torch.tensor([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]) * size
+    square = Mesh(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]))
+    points = sample_points(square, 40_000, seeded(), protocol)
+    uniform = (points.abs() <= 1).all(dim=1)  # next to no other sample is that near to the origin
+    assert abs(int(uniform.sum()) - 40_000 * (1 - protocol.near)) < 10
+    torch.testing.assert_close(points[uniform].var(dim=0), torch.full((3,), 1 / 3), atol=0.03, rtol=0)
+    height = points[~uniform][:, 2]
+    mean_square = sum(protocol.variances) / 2
+    fourth = 3 * sum(v**2 for v in protocol.variances) / 2
+    torch.testing.assert_close(float(height.square().mean()), mean_square, rtol=0.05, atol=0)
+    torch.testing.assert_close(float(height.pow(4).mean()), fourth, rtol=0.1, atol=0)
+    assert len(points) == 40_000
+    half = points[:20_000]  # in random order, every part is like the whole
+    assert abs(float((half.abs() <= 1).all(dim=1).double().mean()) - float(uniform.double().mean())) < 0.01
+
+
+def test_protocols_have_the_published_numbers() -> None:
+    released, paper = PROTOCOLS["released"], PROTOCOLS["paper"]
+    assert round(500_000 * released.near) == 470_000
+    torch.testing.assert_close([v**0.5 for v in released.variances], [0.0707, 0.0224], atol=1e-4, rtol=0)
+    torch.testing.assert_close([v**0.5 for v in paper.variances], [0.05, 0.0158], atol=1e-4, rtol=0)
+
+
+def test_faces_turned_inward_change_nothing_else() -> None:
+    mesh = join([box(1.0), moved(icosphere(2), 0.3, (2.0, 0.0, 0.0))])
+    right = prepare_shape(mesh, 3000, seeded())
+    turned = prepare_shape(Mesh(mesh.vertices, mesh.faces.flip(1)), 3000, seeded())
+    assert turned.inverted and not right.inverted
+    # The random points differ, since the corners of each face come in another order.
+    assert abs(len(turned.samples.inside) - len(right.samples.inside)) < 150
+    checked = prepare_shape(mesh, 10, seeded()).normalisation
+    assert checked.scale == turned.normalisation.scale
+    inside = checked.inverse().apply(turned.samples.inside.points)
+    in_box = (inside.abs() < 0.501).all(dim=1)
+    in_ball = (inside - torch.tensor([2.0, 0, 0])).norm(dim=1) < 0.301
+    assert (in_box | in_ball).all()
+
+
+def test_open_mesh_is_ambiguous_and_closed_ones_are_not() -> None:
+    cube = box(1.0)
+    lid = cube.vertices[cube.faces][..., 1].amin(dim=1) > 0.49
+    assert lid.any()
+    closed = prepare_shape(cube, 4000, seeded())
+    opened = prepare_shape(Mesh(cube.vertices, cube.faces[~lid]), 4000, seeded())
+    assert closed.ambiguity < 0.001 < 0.004 < opened.ambiguity < 0.1
+    overlapping = join([cube, moved(cube, 1.0, (0.5, 0.2, 0.1))])
+    assert prepare_shape(overlapping, 4000, seeded()).ambiguity < 0.002
+
+
+def test_the_same_seed_gives_the_same_samples() -> None:
+    first, again, other = (prepare_shape(icosphere(2), 500, seeded(seed)).samples for seed in (1, 1, 2))
+    assert torch.equal(first.points, again.points) and torch.equal(first.distances, again.distances)
+    assert not torch.equal(first.points, other.points)
+
+
+def test_shapes_that_cannot_be_sampled_are_refused() -> None:
+    with pytest.raises(InputError, match="at least two"):
+        prepare_shape(box(1.0), 1)
+    with pytest.raises(InputError, match="empty"):
+        prepare_shape(Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64)), 100)
+    with pytest.raises(InputError, match="encloses nothing"):
+        sheet = Mesh(torch.eye(3), torch.tensor([[0, 1, 2], [0, 2, 1]]))
+        prepare_shape(sheet, 1000, seeded())
+    with pytest.raises(InputError, match="no area"):
+        prepare_shape(Mesh(torch.eye(3), torch.tensor([[0, 1, 1]])), 100)
+    broken = box(1.0)
+    broken.vertices[0, 0] = torch.nan
+    with pytest.raises(InputError, match="NaN"):
+        prepare_shape(broken, 100)

@@ -1,0 +1,166 @@
+"""Whole collections: layout, failures, resuming, repeatability, and the verb."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from bozzetto import InputError, Mesh, save_mesh
+from bozzetto.cli import main
+from bozzetto.sdf import (
+    find_meshes,
+    load_collection,
+    load_sdf_samples,
+    prepare,
+    prepare_collection,
+    prepare_shape,
+)
+from bozzetto.sdf.collection import sample_path
+from bozzetto.shapes import box, icosphere
+
+GOOD = ["meshes/things/ball", "meshes/things/cube", "meshes/things/inward"]
+
+
+@pytest.fixture
+def things(tmp_path):
+    root = tmp_path / "things"
+    cube = box([1.0, 2.0, 3.0])
+    save_mesh(cube.with_vertices(cube.vertices + 7), root / "cube.ply")
+    save_mesh(icosphere(2, 30.0), root / "ball.obj")
+    save_mesh(Mesh(cube.vertices, cube.faces.flip(1)), root / "inward.off")
+    return root
+
+
+@pytest.fixture
+def bad_things(things):
+    (things / "torn.ply").write_bytes((things / "cube.ply").read_bytes()[:-20])
+    (things / "nothing.obj").write_text("v 0 0 0\n")
+    save_mesh(Mesh(torch.eye(3), torch.tensor([[0, 1, 2]])), things / "sheet.ply")
+    return things
+
+
+def run(root, out, **options) -> dict:
+    return prepare_collection(find_meshes(root), out, **{"count": 400, "quiet": True, **options})
+
+
+def test_bad_meshes_are_reported_and_stop_nothing(bad_things, tmp_path) -> None:
+    out = tmp_path / "out"
+    report = run(bad_things, out)
+    assert list(report["shapes"]) == GOOD
+    failed = report["failed"]
+    assert sorted(failed) == [f"meshes/things/{name}" for name in ("nothing", "sheet", "torn")]
+    assert "damaged" in failed["meshes/things/torn"] and "no faces" in failed["meshes/things/nothing"]
+    assert "encloses nothing" in failed["meshes/things/sheet"]
+    assert json.loads((out / "report.json").read_text()) == report
+    assert report["shapes"][GOOD[2]]["inverted"] and not report["shapes"][GOOD[1]]["inverted"]
+    split = json.loads((out / "split.json").read_text())
+    assert split == {"meshes": {"things": ["ball", "cube", "inward"]}}
+    collection = load_collection(out, out / "split.json")
+    assert collection.names == tuple(GOOD)
+    for samples, to_unit in zip(collection.samples, collection.normalisations, strict=True):
+        assert len(samples) == 400 and 0 < len(samples.inside) < 400
+        assert to_unit.scale > 0
+    back = collection.normalisations[1].inverse().apply(collection.samples[1].inside.points)
+    assert (((back - 7) / torch.tensor([0.5, 1.0, 1.5])).abs() <= 1.001).all()
+
+
+def test_samples_depend_on_seed_and_name_only(things, tmp_path) -> None:
+    run(things, tmp_path / "all")
+    cube = [(name, path) for name, path in find_meshes(things) if name.endswith("cube")]
+    prepare_collection(cube, tmp_path / "one", 400, quiet=True)
+    prepare_collection(cube, tmp_path / "other", 400, seed=1, quiet=True)
+    content = [sample_path(tmp_path / f, GOOD[1]).read_bytes() for f in ("all", "one", "other")]
+    assert content[0] == content[1] != content[2]
+
+
+def test_an_interrupted_run_goes_on(things, tmp_path, monkeypatch) -> None:
+    out, calls = tmp_path / "out", []
+
+    def interrupted(mesh, *arguments):
+        calls.append(len(mesh.vertices))
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return prepare_shape(mesh, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "prepare_shape", interrupted)
+        patch.setattr(prepare, "thread_count", lambda: 1)
+        with pytest.raises(KeyboardInterrupt):
+            run(things, out)
+    assert load_collection(out).names == (GOOD[0],) and not (out / "report.json").exists()
+    first = sample_path(out, GOOD[0]).stat().st_mtime_ns
+    with (out / "preparation.jsonl").open("a") as records:
+        records.write('{"name": "meshes/things/cu')  # what a power failure may leave
+    report = run(things, out)
+    assert list(report["shapes"]) == GOOD
+    assert sample_path(out, GOOD[0]).stat().st_mtime_ns == first
+    assert run(things, out)["shapes"] == report["shapes"]
+    run(things, tmp_path / "whole")
+    for name in GOOD:
+        assert sample_path(out, name).read_bytes() == sample_path(tmp_path / "whole", name).read_bytes()
+
+
+def test_changed_new_and_lost_shapes_are_prepared_again(things, tmp_path) -> None:
+    out = tmp_path / "out"
+    run(things, out)
+    before = {name: sample_path(out, name).stat().st_mtime_ns for name in GOOD}
+    later = before[GOOD[0]] / 1e9 + 100
+    save_mesh(icosphere(1, 5.0), things / "cube.ply")
+    os.utime(things / "cube.ply", (later, later))
+    save_mesh(icosphere(1), things / "new.ply")
+    sample_path(out, GOOD[2]).unlink()
+    report = run(things, out)
+    assert list(report["shapes"]) == [*GOOD, "meshes/things/new"]
+    assert sample_path(out, GOOD[0]).stat().st_mtime_ns == before[GOOD[0]]
+    radius = load_sdf_samples(sample_path(out, GOOD[1])).inside.points.norm(dim=1)
+    assert float(radius.max()) < 1 / 1.03
+    assert sample_path(out, GOOD[2]).exists()
+
+
+def test_other_settings_need_a_word(things, tmp_path) -> None:
+    out = tmp_path / "out"
+    run(things, out)
+    for other in ({"count": 300}, {"seed": 5}, {"protocol": "paper"}):
+        with pytest.raises(InputError, match="--overwrite"):
+            run(things, out, **other)
+    (things / "ball.obj").unlink()
+    report = run(things, out, count=300, overwrite=True)
+    assert report["shapes"][GOOD[1]]["samples"] == 300
+    assert not sample_path(out, GOOD[0]).exists()  # made with the other settings
+
+
+def test_what_others_made_is_not_touched(things, tmp_path) -> None:
+    theirs = sample_path(tmp_path, GOOD[1])
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"theirs")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="not prepared here"):
+            run(things, tmp_path, overwrite=overwrite)
+    assert theirs.read_bytes() == b"theirs"
+
+
+def test_errors_that_concern_everything_are_raised(bad_things, tmp_path) -> None:
+    bad = [(name, path) for name, path in find_meshes(bad_things) if name not in GOOD]
+    with pytest.raises(InputError, match="none of 3 meshes could be prepared; first meshes/things/"):
+        prepare_collection(bad, tmp_path / "out", 100, quiet=True)
+    with pytest.raises(InputError, match="one of its own"):
+        prepare_collection([bad[0], bad[0]], tmp_path / "out", 100, quiet=True)
+    with pytest.raises(InputError, match="dataset/class/name"):
+        prepare_collection([("../x", bad[0][1])], tmp_path / "out", 100, quiet=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write"):
+        prepare_collection(bad, tmp_path / "file", 100, quiet=True)
+
+
+def test_the_verb(bad_things, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    words = ["prepare", "sdf", str(bad_things), "--out", str(out), "--samples", "200"]
+    assert main([*words, "--quiet", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert list(report["shapes"]) == GOOD and len(report["failed"]) == 3
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "prepared: 3 of 6 shapes" in said and said.count("left out") == 3
+    assert main(["prepare", "sdf", str(tmp_path / "nowhere"), "--out", str(out)]) == 2
+    assert "no folder" in capsys.readouterr().err

@@ -1,0 +1,137 @@
+"""Sample files: the released layout, round trips, and files that are something else."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bozzetto import InputError
+from bozzetto.sdf import (
+    SdfSamples,
+    load_normalisation,
+    load_sdf_samples,
+    save_normalisation,
+    save_sdf_samples,
+)
+from bozzetto.shapes import Similarity
+
+
+def some_samples(count: int = 50) -> SdfSamples:
+    values = torch.randn(count, 4, generator=torch.Generator().manual_seed(0))
+    return SdfSamples(values[:, :3].contiguous(), values[:, 3].contiguous())
+
+
+def test_inside_and_outside_divide_the_samples() -> None:
+    samples = some_samples()
+    assert (samples.inside.distances < 0).all() and (samples.outside.distances >= 0).all()
+    assert len(samples.inside) + len(samples.outside) == len(samples) == 50
+    torch.testing.assert_close(samples.inside.points, samples.points[samples.distances < 0])
+
+
+def test_file_has_the_released_layout_and_comes_back_exactly(tmp_path) -> None:
+    samples = some_samples()
+    save_sdf_samples(samples, tmp_path / "shape.npz")
+    with np.load(tmp_path / "shape.npz") as content:
+        assert sorted(content.files) == ["neg", "pos"]
+        assert content["pos"].dtype == content["neg"].dtype == np.float32
+        assert content["pos"].shape[1] == content["neg"].shape[1] == 4
+        assert (content["pos"][:, 3] >= 0).all() and (content["neg"][:, 3] < 0).all()
+    read = load_sdf_samples(tmp_path / "shape.npz")
+    for part in ("inside", "outside"):
+        before, after = getattr(samples, part), getattr(read, part)
+        assert torch.equal(before.points, after.points) and torch.equal(before.distances, after.distances)
+
+
+def test_rows_that_are_not_finite_are_dropped(tmp_path) -> None:
+    rows = np.ones((6, 4), np.float32)
+    rows[1, 3], rows[4, 0] = np.nan, np.inf
+    np.savez(tmp_path / "a.npz", pos=rows, neg=-rows[:3])
+    samples = load_sdf_samples(tmp_path / "a.npz")
+    assert len(samples.outside) == 4 and len(samples.inside) == 2
+    assert torch.isfinite(samples.points).all()
+    np.savez(tmp_path / "b.npz", pos=rows[1:2], neg=rows[:0])
+    with pytest.raises(InputError, match="no finite samples"):
+        load_sdf_samples(tmp_path / "b.npz")
+
+
+def write_truncated(path) -> None:
+    save_sdf_samples(some_samples(), path)
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+def write_damaged(path) -> None:
+    save_sdf_samples(some_samples(), path)
+    content = bytearray(path.read_bytes())
+    content[200] ^= 255  # inside the data: the checksum of the zip file tells
+    path.write_bytes(bytes(content))
+
+
+FOREIGN = {
+    "truncated": (write_truncated, "damaged"),
+    "changed": (write_damaged, "damaged"),
+    "empty": (lambda path: path.write_bytes(b""), "damaged"),
+    "text": (lambda path: path.write_text("ply\nformat ascii 1.0\n"), "damaged"),
+    "array": (lambda path: path.write_bytes(_npy()), "single array"),
+    "mesh": (lambda path: np.savez(path, vertices=np.ones(3)), "lacks pos and neg, it has vertices"),
+    "narrow": (lambda path: np.savez(path, pos=np.ones((5, 3)), neg=np.ones((5, 3))), r"\(5, 3\)"),
+    "integers": (lambda path: np.savez(path, pos=np.ones((5, 4), int), neg=np.ones((0, 4))), "int64"),
+    "objects": (lambda path: np.savez(path, pos=np.array([{}]), neg=np.ones((0, 4))), "damaged"),
+}
+
+
+def _npy() -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    np.save(buffer, np.ones((3, 4)))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_other_files_are_refused_in_one_sentence(kind, tmp_path) -> None:
+    write, message = FOREIGN[kind]
+    write(tmp_path / "shape.npz")
+    with pytest.raises(InputError, match=message) as refused:
+        load_sdf_samples(tmp_path / "shape.npz")
+    assert "\n" not in str(refused.value)
+
+
+def test_missing_files_and_bad_samples_are_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        load_sdf_samples(tmp_path / "nothing.npz")
+    with pytest.raises(InputError, match="NaN"):
+        save_sdf_samples(SdfSamples(torch.zeros(1, 3), torch.full((1,), torch.nan)), tmp_path / "a.npz")
+    assert not (tmp_path / "a.npz").exists()
+
+
+@given(
+    scale=st.floats(2**-10, 1024, width=32),
+    offset=st.tuples(*[st.floats(-100, 100, width=32)] * 3),
+)
+def test_normalisation_keeps_the_released_convention(scale, offset, tmp_path_factory) -> None:
+    path = tmp_path_factory.mktemp("normalisation") / "shape.npz"
+    offset = torch.tensor(offset, dtype=torch.float64)
+    save_normalisation(Similarity(scale, offset * scale), path)
+    with np.load(path) as content:
+        assert content["offset"].dtype == content["scale"].dtype == np.float32
+        assert content["offset"].shape == (3,) and content["scale"].shape == (1,)
+        # x_normalised = (x + offset) * scale, as the released code applies it.
+        points = torch.randn(5, 3, dtype=torch.float64)
+        expected = (points + torch.from_numpy(content["offset"]).double()) * float(content["scale"][0])
+    torch.testing.assert_close(load_normalisation(path).apply(points), expected, atol=1e-9, rtol=1e-9)
+
+
+def test_what_is_no_normalisation_is_refused(tmp_path) -> None:
+    path = tmp_path / "shape.npz"
+    for arrays in (
+        {"offset": np.zeros(2), "scale": np.ones(1)},
+        {"offset": np.zeros(3), "scale": np.zeros(1)},
+        {"offset": np.full(3, np.nan), "scale": np.ones(1)},
+    ):
+        np.savez(path, allow_pickle=True, **arrays)
+        with pytest.raises(InputError, match="no normalisation"):
+            load_normalisation(path)
+    turned = Similarity(1.0, torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
+    with pytest.raises(InputError, match="rotates"):
+        save_normalisation(turned, path)
