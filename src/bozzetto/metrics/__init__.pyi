@@ -1,3 +1,7 @@
+from .assignment import Assignments as Assignments
+from .assignment import solve_assignments as solve_assignments
+from .earth_mover import EarthMover as EarthMover
+from .earth_mover import earth_mover as earth_mover
 from .image import photometric_error as photometric_error
 from .image import psnr as psnr
 from .image import silhouette_iou as silhouette_iou
@@ -8,3 +12,7 @@ from .mesh_quality import mesh_report as mesh_report
 from .surface import SurfaceDistance as SurfaceDistance
 from .surface import surface_distance as surface_distance
 from .surface import vertex_rms as vertex_rms
+from .surface_scores import SurfaceScores as SurfaceScores
+from .surface_scores import evaluate_surface as evaluate_surface
+from .surface_scores import intersection_over_union as intersection_over_union
+from .surface_scores import summarise as summarise
