@@ -5,6 +5,13 @@ from .closest import closest_points as closest_points
 from .components import largest_component as largest_component
 from .grid_solve import GridSolver as GridSolver
 from .grid_solve import GridSpectrum as GridSpectrum
+from .height_gradients import gradients_from_height as gradients_from_height
+from .height_gradients import gradients_from_normals as gradients_from_normals
+from .height_gradients import normals_from_gradients as normals_from_gradients
+from .height_gradients import normals_from_height as normals_from_height
+from .integration import crossover as crossover
+from .integration import integrate_gradients as integrate_gradients
+from .integration import integrate_normals as integrate_normals
 from .isosurface import isosurface as isosurface
 from .laplacian import cotangent_laplacian as cotangent_laplacian
 from .laplacian import grid_laplacian as grid_laplacian

@@ -1,6 +1,8 @@
 """Exact solves on a grid of texels: cosine and Fourier transforms diagonalise the grid's Laplacian."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import scipy.fft
 import torch
@@ -54,9 +56,7 @@ class GridSpectrum:
             spectrum = dct(dct(images).mT).mT * response
             result = idct(idct(spectrum.mT).mT)
         else:  # SciPy has real cosine transforms, five times faster here
-            options = {"axes": (1, 2), "workers": thread_count()}
-            spectrum = torch.from_numpy(scipy.fft.dctn(images.numpy(), **options)).mul_(response)
-            result = torch.from_numpy(scipy.fft.idctn(spectrum.numpy(), overwrite_x=True, **options))
+            result = _idct2(_dct2(images).mul_(response))
         return result.reshape(len(result), -1).t().contiguous()
 
     def mean(self, response: Float[Tensor, "H K"]) -> float:
@@ -99,6 +99,50 @@ class GridSolver:
 
     def __call__(self, rhs: Float[Tensor, "n C"], adjoint: bool = False) -> Float[Tensor, "n C"]:
         return self._spectrum.filter(rhs, self._response)
+
+
+def filter_cosines(
+    images: Sequence[Float[Tensor, "*batch H W"]], responses: Sequence[Float[Tensor, "H W"]]
+) -> Float[Tensor, "*batch H W"]:
+    """The sum of images whose cosine waves are multiplied by a factor each; differentiable.
+
+    Gradients for the responses cost more than for the images alone, on the CPU.
+    """
+    if images[0].is_cuda or any(response.requires_grad for response in responses):
+        waves = [dct(dct(x).mT).mT * r for x, r in zip(images, responses, strict=True)]
+        return idct(idct(sum(waves[1:], waves[0]).mT).mT)
+    return _FilterCosines.apply(len(images), *images, *responses)
+
+
+class _FilterCosines(torch.autograd.Function):
+    """SciPy's real transforms, which autograd cannot see. Filtering is symmetric: its adjoint is itself."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *tensors: Tensor) -> Tensor:
+        images, ctx.responses = tensors[:count], tensors[count:]
+        total = None
+        for image, response in zip(images, ctx.responses, strict=True):
+            waves = _dct2(image).mul_(response)
+            total = waves if total is None else total.add_(waves)
+        assert total is not None
+        return _idct2(total)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple:
+        waves = _dct2(gradients[0])
+        wanted = zip(ctx.needs_input_grad[1:], ctx.responses, strict=False)
+        grads = [_idct2(waves * response) if needed else None for needed, response in wanted]
+        return None, *grads, *[None] * len(ctx.responses)
+
+
+def _dct2(images: Tensor) -> Tensor:
+    array = images.detach().contiguous().numpy()
+    return torch.from_numpy(scipy.fft.dctn(array, axes=(-2, -1), workers=thread_count()))
+
+
+def _idct2(waves: Tensor) -> Tensor:
+    options = {"axes": (-2, -1), "workers": thread_count(), "overwrite_x": True}
+    return torch.from_numpy(scipy.fft.idctn(waves.numpy(), **options))
 
 
 def dct(signal: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
