@@ -30,6 +30,8 @@ from .signed_distance import signed_distance as signed_distance
 from .solve import Solver as Solver
 from .solve import factorise as factorise
 from .solve import solve as solve
+from .sparse_isosurface import SparseIsosurface as SparseIsosurface
+from .sparse_isosurface import sparse_isosurface as sparse_isosurface
 from .topology import boundary_edges as boundary_edges
 from .topology import connected_components as connected_components
 from .topology import drop_unused_vertices as drop_unused_vertices

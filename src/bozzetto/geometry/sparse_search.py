@@ -1,0 +1,270 @@
+"""The search for the cells of a grid that a surface crosses, from coarse to fine."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int, Int64
+from torch import Tensor
+
+from ..errors import InputError
+from .sparse_grid import SparseGrid
+
+Function = Callable[[Tensor], Tensor]
+"""Points (P, 3) to values (P,), negative inside."""
+
+CORNERS = torch.cartesian_prod(*[torch.arange(2)] * 3)
+"""Offsets of the eight corners of a cell, z fastest."""
+
+_PART = 1 << 15  # cells looked at together, so that temporary arrays stay small
+_SAMPLES = 2048  # places where the slope is measured
+
+
+class SampledFunction:
+    """A function on the nodes of a regular grid, each evaluated at most once.
+
+    Attributes:
+        counts: Nodes along each axis.
+        low: Position of the first node, float64.
+        step: Distance between nodes along each axis, float64.
+        last: Indices of the last node.
+        grid: The values; +-inf where only the sign is known, NaN where nothing is.
+        evaluations: How many values were computed, by purpose.
+        seen: Smallest and largest of them.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        counts: list[int],
+        low: Float[Tensor, "3"],
+        high: Float[Tensor, "3"],
+        batch: int,
+        device: torch.device,
+    ) -> None:
+        self._function, self._batch = function, batch
+        self.counts, self.device = counts, device
+        self.last = torch.tensor(counts, device=device) - 1
+        self.low = low.to(device)
+        self.step = (high.to(device) - self.low) / self.last
+        self.grid = SparseGrid(counts, device)
+        self.evaluations: dict[str, int] = {}
+        self.seen = (torch.inf, -torch.inf)
+
+    @property
+    def total(self) -> int:
+        """Evaluations so far."""
+        return sum(self.evaluations.values())
+
+    def place(self, nodes: Tensor) -> Float[Tensor, "*batch 3"]:
+        """Where (fractions of) nodes lie; rounded once, to float32."""
+        return (self.low + nodes * self.step).float()
+
+    def __call__(self, points: Float[Tensor, "P 3"], purpose: str) -> Float[Tensor, " P"]:
+        """The function in batches, counted and checked."""
+        with torch.no_grad():
+            parts = [self._function(part) for part in points.split(self._batch)]
+        values = torch.cat(parts).float()
+        if values.shape != points.shape[:1]:
+            raise InputError(
+                f"the function gave values of shape {tuple(values.shape)} for {len(points)} points; "
+                "one number per point is expected"
+            )
+        self.evaluations[purpose] = self.evaluations.get(purpose, 0) + len(values)
+        if len(values):
+            low, high = (float(v) for v in values.aminmax())
+            if not -torch.inf < low <= high < torch.inf:
+                raise InputError("the function has NaN or infinite values in the box; check it or its input")
+            self.seen = min(self.seen[0], low), max(self.seen[1], high)
+        return values
+
+    def at(self, nodes: Int64[Tensor, "P 3"], purpose: str) -> Float[Tensor, " P"]:
+        """Values at nodes, none of them listed twice; computed where they are not known."""
+        address = self.grid.address(*nodes.T)
+        values = self.grid.read(address)
+        new = ~values.isfinite()
+        if new.any():
+            values[new] = self(self.place(nodes[new]), purpose)
+            self.grid.write(address, values)
+        return values
+
+    def complete(self, nodes: Int64[Tensor, "P 3"], address: Int[Tensor, " P"], purpose: str) -> None:
+        """Evaluate nodes that may be listed several times, given also their addresses."""
+        unique, place = address.unique(return_inverse=True)
+        first = torch.empty_like(place[: len(unique)])
+        first[place] = torch.arange(len(place), device=self.device)
+        self.at(nodes[first], purpose)
+
+    def box(self, lower: Int64[Tensor, "K 3"], side: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Indices of the side^3 nodes of cells, as three tensors that broadcast to (K, side, side, side).
+
+        Nodes beyond the grid are replaced by the last ones that it has.
+        """
+        x, y, z = torch.minimum(
+            lower.T[..., None] + torch.arange(side, device=self.device), self.last[:, None, None]
+        )
+        return x[:, :, None, None], y[:, None, :, None], z[:, None, None, :]
+
+    def corners(self, cells: Int64[Tensor, "C 3"]) -> Float[Tensor, "C 2 2 2"]:
+        """What is known at the corners of cells of the grid."""
+        return self.grid.read(self.grid.address(*self.box(cells, 2)))
+
+    def inside(self, cells: Int64[Tensor, "N 3"]) -> Int64[Tensor, "M 3"]:
+        """Those cells that are in the grid."""
+        return cells[((cells >= 0) & (cells < self.last)).all(dim=1)]
+
+    def index(self, nodes: Int64[Tensor, "P 3"]) -> Int64[Tensor, " P"]:
+        """Numbers of nodes in the order of a dense grid."""
+        x, y, z = nodes.unbind(dim=-1)
+        return (x * self.counts[1] + y) * self.counts[2] + z
+
+
+def cell_widths(counts: list[int], coarse: int) -> list[int]:
+    """Widths of the cells of all levels in spacings: powers of two, down to 2."""
+    widths = [2]
+    while widths[0] * 2 * coarse <= max(counts):
+        widths.insert(0, widths[0] * 2)
+    return widths
+
+
+def measured_slope(samples: SampledFunction, width: int, trusted: float) -> float:
+    """Largest slope over one spacing at random places of the box where |f| < trusted."""
+    generator = torch.Generator().manual_seed(0)
+    lower = _roots(samples, width)
+    above, centre = _extent(samples, lower, width)
+    values = samples.at(centre, str(width)).abs()
+    near = (values < trusted).nonzero()[:, 0]
+    near = near if len(near) else values.argsort()[:64]
+    pick = near[torch.randint(len(near), (_SAMPLES,), generator=generator).to(samples.device)]
+    share = torch.rand(_SAMPLES, 3, generator=generator).to(samples.device)
+    start = lower[pick] + share * (above[pick] - lower[pick] - 1)
+    shifts = torch.cat([torch.zeros(1, 3), torch.eye(3)]).to(samples.device)
+    places = samples.place(start + shifts[:, None]).view(-1, 3)
+    found = samples(places, "slope").view(4, -1)
+    lengths = ((found[1:] - found[0]) / samples.step.float()[:, None]).norm(dim=0)
+    inside = (found.abs() < trusted).all(dim=0)
+    return float((lengths[inside] if inside.any() else lengths).max())
+
+
+def crossed_cells(
+    samples: SampledFunction, widths: list[int], bound: float, trusted: float
+) -> Int64[Tensor, "C 3"]:
+    """Lower corners of all cells with a sign change, whose corners are evaluated."""
+    samples.grid.forget_infinite()
+    lower = _roots(samples, widths[0])
+    value = samples.step.new_empty(0)
+    for width in widths:
+        above, centre = _extent(samples, lower, width)
+        value = samples.at(centre, str(width)).clamp(-trusted, trusted)
+        radius = (torch.maximum(centre - lower, above - centre) * samples.step).norm(dim=1)
+        kept = value.abs() <= bound * radius
+        lower, value = lower[kept], value[kept]
+        if width > 2:
+            lower = samples.inside((lower[:, None] + width // 2 * CORNERS.to(samples.device)).view(-1, 3))
+    return _follow(samples, _candidates(samples, lower, value, bound))
+
+
+def _roots(samples: SampledFunction, width: int) -> Int64[Tensor, "K 3"]:
+    axes = [torch.arange(0, count - 1, width, device=samples.device) for count in samples.counts]
+    return torch.cartesian_prod(*axes)
+
+
+def _extent(samples: SampledFunction, lower: Int64[Tensor, "K 3"], width: int) -> tuple[Tensor, Tensor]:
+    """Upper corners of cells, where the grid ends if they reach beyond, and the node in the middle."""
+    above = torch.minimum(lower + width, samples.last)
+    return above, (lower + above) // 2
+
+
+def _candidates(
+    samples: SampledFunction, lower: Int64[Tensor, "K 3"], value: Float[Tensor, " K"], bound: float
+) -> Int64[Tensor, "C 3"]:
+    """Cells of the grid with a sign change, in cells of width 2 with the value at their middle.
+
+    Of their nodes, those near to a middle get +-inf if they must have its sign, and others are evaluated.
+    """
+    parts = [samples.grid.address(*samples.box(cells, 3)).flatten(1) for cells in lower.split(_PART)]
+    for cells, address, middle in zip(lower.split(_PART), parts, value.split(_PART), strict=True):
+        proven = middle.abs()[:, None] > bound * _distances(samples, cells)
+        sign = middle.sign()[:, None].expand_as(proven)[proven]
+        address = address[proven]
+        unknown = ~samples.grid.read(address).isfinite()
+        samples.grid.write(address[unknown], sign[unknown] * torch.inf)
+    missing = [samples.grid.read(address).isnan() for address in parts]
+    which = [m.nonzero().T for m in missing]
+    thirds = torch.cartesian_prod(*[torch.arange(3, device=samples.device)] * 3)
+    nodes = [c[k] + thirds[o] for c, (k, o) in zip(lower.split(_PART), which, strict=True)]
+    samples.complete(
+        torch.minimum(torch.cat(nodes), samples.last),
+        torch.cat([a[m] for a, m in zip(parts, missing, strict=True)]),
+        "nodes",
+    )
+    found = [_crossed_eighths(samples.grid.read(address).view(-1, 3, 3, 3)) for address in parts]
+    cells = [c[f[:, 0]] + f[:, 1:] for c, f in zip(lower.split(_PART), found, strict=True)]
+    return samples.inside(torch.cat(cells))
+
+
+def _distances(samples: SampledFunction, lower: Int64[Tensor, "K 3"]) -> Float[Tensor, "K 27"]:
+    """Of the nodes of cells of width 2 from the node in their middle."""
+    _, centre = _extent(samples, lower, 2)
+    x, y, z = samples.box(lower, 3)
+    offsets = [axis - c.view(-1, 1, 1, 1) for axis, c in zip((x, y, z), centre.T, strict=True)]
+    squares = [(o * s).square().float() for o, s in zip(offsets, samples.step, strict=True)]
+    return (squares[0] + squares[1] + squares[2]).sqrt().flatten(1)
+
+
+def _crossed_eighths(values: Float[Tensor, "K 3 3 3"]) -> Int64[Tensor, "N 4"]:
+    """Which of the eight cells between 27 nodes have a sign change: row, and offset along each axis."""
+    above, below = values > 0, values <= 0
+    for axis in (1, 2, 3):
+        above = above.narrow(axis, 0, 2) | above.narrow(axis, 1, 2)
+        below = below.narrow(axis, 0, 2) | below.narrow(axis, 1, 2)
+    return (above & below).nonzero()
+
+
+def _follow(samples: SampledFunction, cells: Int64[Tensor, "C 3"]) -> Int64[Tensor, "D 3"]:
+    """All crossed cells among the given ones, and those that continue them, in order."""
+    found = SparseGrid(samples.counts, samples.device)  # 1 where a cell is known to be crossed
+    every = [cells[:0]]
+    purpose = "nodes"
+    while len(cells):
+        address = samples.grid.address(*samples.box(cells, 2)).flatten(1)
+        guessed = samples.grid.read(address)
+        nodes = cells[:, None] + CORNERS.to(samples.device)
+        open_ = ~guessed.isfinite()
+        samples.complete(nodes[open_], address[open_], purpose)
+        values = samples.grid.read(address)
+        wrong = nodes[guessed.isinf() & ((guessed > 0) != (values > 0))]
+        crossed = _mixed(values)
+        cells, values = cells[crossed], values[crossed]
+        found.write(found.address(*cells.T), values.new_ones(()))
+        every.append(cells)
+        further = torch.cat([_behind(samples, cells, values), _around(samples, wrong)])
+        further = further[found.read(found.address(*further.T)).isnan()].unique(dim=0)
+        cells = further[_mixed(samples.corners(further).flatten(1))]
+        purpose = "continuation"
+    cells = torch.cat(every)
+    return cells[samples.index(cells).argsort()]
+
+
+def _behind(
+    samples: SampledFunction, cells: Int64[Tensor, "C 3"], values: Float[Tensor, "C 8"]
+) -> Int64[Tensor, "N 3"]:
+    """Neighbours across the faces that have a sign change."""
+    above = (values > 0).view(-1, 2, 2, 2)
+    shifts = torch.eye(3, dtype=torch.int64, device=samples.device)
+    neighbours = []
+    for axis in range(3):
+        for side in (0, 1):
+            face = above.select(axis + 1, side).flatten(1)
+            mixed = face.any(dim=1) & ~face.all(dim=1)
+            neighbours.append(cells[mixed] + shifts[axis] * (2 * side - 1))
+    return samples.inside(torch.cat(neighbours))
+
+
+def _around(samples: SampledFunction, nodes: Int64[Tensor, "N 3"]) -> Int64[Tensor, "M 3"]:
+    """The eight cells at each of some nodes."""
+    return samples.inside((nodes[:, None] - CORNERS.to(samples.device)).view(-1, 3))
+
+
+def _mixed(values: Float[Tensor, "C K"]) -> Bool[Tensor, " C"]:
+    """Whether known values have both signs; zero counts as negative, as in marching cubes."""
+    return (values > 0).any(dim=1) & (values <= 0).any(dim=1)

@@ -1,0 +1,60 @@
+import torch
+from scipy.spatial import cKDTree
+
+from bozzetto.geometry import is_watertight, isosurface
+from bozzetto.geometry.cell_triangles import NO_EDGE, cell_triangles
+
+
+def random_cells(seed):
+    """A noisy grid, full of ambiguous cells, with a border of outside; its crossed cells and their corners."""
+    inner = torch.randn(18, 18, 18, generator=torch.Generator().manual_seed(seed))
+    values = torch.nn.functional.pad(inner, (1,) * 6, value=2.0)
+    corners = values.unfold(0, 2, 1).unfold(1, 2, 1).unfold(2, 2, 1)
+    mixed = (corners > 0).flatten(3).any(-1) & (corners <= 0).flatten(3).any(-1)
+    return values, mixed.nonzero(), corners[mixed]
+
+
+def welded(cells, owner, edges, count):
+    """Faces over one vertex per edge of the grid."""
+    lower = torch.stack([edges // 3 % 2, edges // 6 % 2, edges // 12 % 2], dim=-1)
+    x, y, z = (cells[owner][:, None] + lower).unbind(-1)
+    key = ((x * count + y) * count + z) * 3 + edges % 3
+    key = torch.where(edges == NO_EDGE, 3 * count**3 + owner[:, None], key)
+    return key.unique(return_inverse=True)
+
+
+def test_cells_apart_give_the_triangles_of_the_whole_grid():
+    for seed in range(3):
+        values, cells, corners = random_cells(seed)
+        owner, edges, places = cell_triangles(corners)
+        expected = isosurface(values, (0.0, 0.0, 0.0), (19.0, 19.0, 19.0))
+        unique, faces = welded(cells, owner, edges, 20)
+        assert (edges == NO_EDGE).any()  # the grid has cells that need a vertex inside
+        assert len(unique) == len(expected.vertices)
+        assert is_watertight(faces)
+        ours = (cells[owner][:, None] + places).mean(dim=1)
+        theirs = expected.corners().mean(dim=1).double()
+        assert len(ours) == len(theirs)
+        assert cKDTree(ours).query(theirs)[0].max() < 0.02  # the least values are moved by so much
+        assert cKDTree(theirs).query(ours)[0].max() < 0.02
+
+
+def test_edges_are_told_apart_where_all_vertices_fall_into_one_point():
+    corners = torch.ones(1, 2, 2, 2)
+    corners[0, 0, 1, 0] = 0.0
+    owner, edges, places = cell_triangles(corners)
+    assert owner.tolist() == [0]
+    base = 3 * 2  # offset y = 1
+    assert sorted(edges[0].tolist()) == [1, base + 0, base + 2]  # along y it ends here, x and z start here
+    assert (places - torch.tensor([0.0, 1.0, 0.0])).abs().max() < 1e-3
+
+
+def test_more_cells_than_are_handed_over_at_once():
+    corners = torch.randn(33_000, 2, 2, 2, generator=torch.Generator().manual_seed(1))
+    corners[:, 0, 0, 0], corners[:, 1, 1, 1] = -1.0, 1.0
+    owner, edges, places = cell_triangles(corners)
+    assert torch.equal(owner.unique(), torch.arange(33_000))
+    for k in (0, 32_767, 32_768, 32_999):
+        _, alone, there = cell_triangles(corners[k : k + 1])
+        assert torch.equal(edges[owner == k], alone)
+        torch.testing.assert_close(places[owner == k], there, atol=1e-4, rtol=0)
