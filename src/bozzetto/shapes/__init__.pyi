@@ -1,5 +1,8 @@
 from .color import linear_to_srgb as linear_to_srgb
 from .color import srgb_to_linear as srgb_to_linear
+from .height_field import HeightField as HeightField
+from .height_files import load_height as load_height
+from .height_files import save_height as save_height
 from .io import load_mesh as load_mesh
 from .io import load_points as load_points
 from .io import save_mesh as save_mesh
