@@ -26,7 +26,7 @@ def test_sphere_anywhere_has_the_distances_of_a_sphere(device) -> None:
     expected = shape.samples.points.norm(dim=1) - 1 / 1.03
     torch.testing.assert_close(shape.samples.distances, expected, atol=1e-3, rtol=0)
     assert shape.samples.points.device.type == "cpu"
-    assert shape.ambiguity < 0.01 and not shape.inverted
+    assert shape.ambiguity < 0.01 and shape.turned == 0
     back = shape.normalisation.inverse().apply(shape.samples.points.double())
     distance = (back - torch.tensor([300.0, -40.0, 7.0])).norm(dim=1) - 20
     torch.testing.assert_close(
@@ -75,7 +75,7 @@ def test_faces_turned_inward_change_nothing_else() -> None:
     mesh = join([box(1.0), moved(icosphere(2), 0.3, (2.0, 0.0, 0.0))])
     right = prepare_shape(mesh, 3000, seeded())
     turned = prepare_shape(Mesh(mesh.vertices, mesh.faces.flip(1)), 3000, seeded())
-    assert turned.inverted and not right.inverted
+    assert turned.turned == 1 and right.turned == 0
     # The random points differ, since the corners of each face come in another order.
     assert abs(len(turned.samples.inside) - len(right.samples.inside)) < 150
     checked = prepare_shape(mesh, 10, seeded()).normalisation
@@ -84,6 +84,24 @@ def test_faces_turned_inward_change_nothing_else() -> None:
     in_box = (inside.abs() < 0.501).all(dim=1)
     in_ball = (inside - torch.tensor([2.0, 0, 0])).norm(dim=1) < 0.301
     assert (in_box | in_ball).all()
+
+
+def test_one_part_turned_inward_is_mended() -> None:
+    cube, ball = box(1.0), moved(icosphere(3), 0.4, (1.5, 0.0, 0.0))
+    mesh = join([cube, Mesh(ball.vertices, ball.faces.flip(1))])
+    shape = prepare_shape(mesh, 4000, seeded())
+    torch.testing.assert_close(shape.turned, len(ball.faces) / len(mesh.faces))
+    expected = prepare_shape(join([cube, ball]), 4000, seeded())
+    in_ball = (shape.normalisation.inverse().apply(shape.samples.inside.points)[:, 0] > 1).sum()
+    in_expected = (shape.normalisation.inverse().apply(expected.samples.inside.points)[:, 0] > 1).sum()
+    assert int(in_expected) > 300 and abs(int(in_ball) - int(in_expected)) < 60
+    # A cavity is turned the other way too, and stays.
+    small = moved(icosphere(3), 0.6, (0.0, 0.0, 0.0))
+    hollow = join([icosphere(3), Mesh(small.vertices, small.faces.flip(1))])
+    for mesh, turned in ((hollow, 0), (Mesh(hollow.vertices, hollow.faces.flip(1)), 1)):
+        shape = prepare_shape(mesh, 4000, seeded())
+        radius = shape.samples.inside.points.norm(dim=1) * 1.03
+        assert shape.turned == turned and 0.59 < float(radius.min()) < 0.7 < float(radius.max()) <= 1
 
 
 def test_open_mesh_is_ambiguous_and_closed_ones_are_not() -> None:

@@ -53,7 +53,7 @@ def test_bad_meshes_are_reported_and_stop_nothing(bad_things, tmp_path) -> None:
     assert "damaged" in failed["meshes/things/torn"] and "no faces" in failed["meshes/things/nothing"]
     assert "encloses nothing" in failed["meshes/things/sheet"]
     assert json.loads((out / "report.json").read_text()) == report
-    assert report["shapes"][GOOD[2]]["inverted"] and not report["shapes"][GOOD[1]]["inverted"]
+    assert [report["shapes"][name]["turned"] for name in GOOD] == [0, 0, 1]
     split = json.loads((out / "split.json").read_text())
     assert split == {"meshes": {"things": ["ball", "cube", "inward"]}}
     collection = load_collection(out, out / "split.json")

@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..geometry import distance_and_winding
 from ..shapes import Mesh, Similarity, sample_surface
 from ..shapes import normalisation as unit_normalisation
+from .orientation import inward_faces, turn
 from .samples import SdfSamples
 
 Protocol = Literal["released", "paper"]
@@ -19,6 +20,8 @@ MARGIN = 1.03
 """A normalised shape reaches to the radius 1 / MARGIN (released code)."""
 AMBIGUOUS = 0.1
 """A sign is doubtful where the winding number is nearer than this to one half."""
+INSIDE_OUT = 0.001
+"""Share of samples inside of parts turned inward that is put up with: open meshes have some at their rims."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,13 @@ class PreparedShape:
         normalisation: From the frame of the mesh to the normalised frame.
         ambiguity: Share of samples whose sign is doubtful, because the mesh is open or turned inconsistently
             there: the winding number differs from one half by less than 0.1.
-        inverted: Whether the faces were turned inward, which is mended.
+        turned: Share of faces that were turned inward and have been turned round.
     """
 
     samples: SdfSamples
     normalisation: Similarity
     ambiguity: float
-    inverted: bool
+    turned: float
 
 
 def prepare_shape(
@@ -73,10 +76,9 @@ def prepare_shape(
     the generalised winding number, where the released sampler takes the nearest pixel of renderings and a
     vote, and drops samples that are not unanimous: nothing is dropped here and nothing needs a display.
 
-    A closed mesh whose faces are turned inward has a winding number of -1 inside. If the winding numbers of
-    the samples sum up to less than zero, which is the sign of the enclosed volume but needs no closed mesh,
-    all faces count as turned round. Parts that are turned otherwise than the rest stay as they are; the
-    ambiguity shows them if they meet.
+    Inside a part whose faces are turned inward the winding number is -1. Where that happens to more than one
+    sample in a thousand, patches of the mesh are turned so that their outside is what one sees from around
+    (`inward_faces`), if that helps.
 
     Args:
         mesh: The shape; distances are computed on its device.
@@ -97,12 +99,7 @@ def prepare_shape(
     to_unit = shape_normalisation(mesh)
     unit = mesh.with_vertices(to_unit.apply(mesh.vertices.detach().double()).float())
     points = sample_points(unit.to("cpu"), count, generator, PROTOCOLS[protocol])
-    distance, winding = (
-        values.cpu() for values in distance_and_winding(unit, points.to(mesh.vertices.device))
-    )
-    inverted = bool(winding.double().sum() < 0)
-    if inverted:
-        winding = -winding
+    distance, winding, turned = _distance_and_winding(unit, points.to(mesh.vertices.device))
     inside = winding > 0.5
     if not inside.any():
         raise InputError(
@@ -111,7 +108,24 @@ def prepare_shape(
         )
     ambiguity = float(((winding - 0.5).abs() < AMBIGUOUS).double().mean())
     samples = SdfSamples(points, torch.where(inside, -distance, distance))
-    return PreparedShape(samples, to_unit, ambiguity, inverted)
+    return PreparedShape(samples, to_unit, ambiguity, turned)
+
+
+def _distance_and_winding(mesh: Mesh, points: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Both on the CPU, and the share of faces that had to be turned for it."""
+    distance, winding = distance_and_winding(mesh, points)
+    turned = 0.0
+    if (wrong := _inside_out(winding)) > INSIDE_OUT:
+        inward = inward_faces(mesh)
+        mended = distance_and_winding(turn(mesh, inward), points)[1]
+        if _inside_out(mended) < wrong:
+            winding, turned = mended, float(inward.double().mean())
+    return distance.cpu(), winding.cpu(), turned
+
+
+def _inside_out(winding: Tensor) -> float:
+    """Share of samples inside of something that is turned inward."""
+    return float((winding < -0.5).double().mean())
 
 
 def shape_normalisation(mesh: Mesh) -> Similarity:

@@ -54,8 +54,8 @@ def prepare_collection(
         quiet: Show no progress.
 
     Returns:
-        What `report.json` holds: settings, `shapes` with samples, share inside, ambiguity and whether the
-        faces were turned inward, `doubtful` names, and `failed` names with reasons.
+        What `report.json` holds: settings, `shapes` with samples, share inside, ambiguity and share of
+        faces turned round, `doubtful` names, and `failed` names with reasons.
 
     Raises:
         InputError: A name is malformed, the folder holds shapes prepared with other settings, cannot be
@@ -137,7 +137,7 @@ def _keep(out: Path, name: str, shape: PreparedShape, seconds: float) -> dict:
         "samples": len(shape.samples),
         "inside": round(len(shape.samples.inside) / len(shape.samples), 6),
         "ambiguity": round(shape.ambiguity, 6),
-        "inverted": shape.inverted,
+        "turned": round(shape.turned, 6),
         "seconds": round(seconds, 3),
     }
     with (out / RECORDS).open("a", encoding="utf-8") as records:
