@@ -30,6 +30,7 @@ from .signed_distance import signed_distance as signed_distance
 from .solve import Solver as Solver
 from .solve import factorise as factorise
 from .solve import solve as solve
+from .sparse_isosurface import NoSurfaceError as NoSurfaceError
 from .sparse_isosurface import SparseIsosurface as SparseIsosurface
 from .sparse_isosurface import sparse_isosurface as sparse_isosurface
 from .topology import boundary_edges as boundary_edges

@@ -16,6 +16,10 @@ _MARGIN = 1.25  # assumed bound of the slope over the largest one seen
 _ATTEMPTS = 4  # times that the bound is raised when the surface turns out steeper
 
 
+class NoSurfaceError(InputError):
+    """The function has one sign at all that was looked at."""
+
+
 @dataclass(frozen=True)
 class SparseIsosurface:
     """A surface and what it cost to find.
@@ -27,12 +31,14 @@ class SparseIsosurface:
             Lipschitz bound, "8" for centres of cells 8 spacings wide and so on, "nodes" for corners of the
             cells of the grid, "continuation" for cells that pruning had left out wrongly.
         lipschitz: The bound that the pruning rested on.
+        steepest: The largest slope in the crossed cells; above `lipschitz`, pieces of surface may be missing.
     """
 
     mesh: Mesh
     cells: Int64[Tensor, "C 3"]
     evaluations: dict[str, int]
     lipschitz: float
+    steepest: float
 
     @property
     def total(self) -> int:
@@ -91,19 +97,20 @@ def sparse_isosurface(
     widths = cell_widths(counts, coarse)
     bound = lipschitz if lipschitz is not None else _MARGIN * measured_slope(samples, widths[0], trusted)
     cells = crossed_cells(samples, widths, bound, trusted)
-    for _ in range(_ATTEMPTS if lipschitz is None and len(cells) else 0):
-        slope = _steepest(samples.corners(cells), samples.step)
-        if slope <= bound:
+    slope = _steepest(samples, cells)
+    for _ in range(_ATTEMPTS):
+        if lipschitz is not None or slope <= bound:
             break
         bound = _MARGIN * slope
         cells = crossed_cells(samples, widths, bound, trusted)
+        slope = _steepest(samples, cells)
     if len(cells) == 0:
-        raise InputError(
+        raise NoSurfaceError(
             f"no surface at level 0: the {samples.total} values looked at run from {samples.seen[0]:g} to "
             f"{samples.seen[1]:g}; choose a larger box or check the function"
         )
-    mesh = _triangulate(samples, cells, samples.corners(cells))
-    return SparseIsosurface(mesh.to(device), cells, samples.evaluations, float(bound))
+    mesh = _triangulate(samples, cells).to(device)
+    return SparseIsosurface(mesh, cells, samples.evaluations, float(bound), slope)
 
 
 def _check(counts: list[int], low: Tensor, high: Tensor, lipschitz: float | None, trusted: float) -> None:
@@ -116,18 +123,20 @@ def _check(counts: list[int], low: Tensor, high: Tensor, lipschitz: float | None
             raise InputError(f"the {name} must be positive, got {value}; leave it out if it is unknown")
 
 
-def _steepest(corners: Float[Tensor, "C 2 2 2"], step: Float[Tensor, "3"]) -> float:
+def _steepest(samples: SampledFunction, cells: Int64[Tensor, "C 3"]) -> float:
     """Largest slope in the middle of cells, of the trilinear function."""
-    slopes = [corners.diff(dim=axis + 1).flatten(1).mean(dim=1) / float(step[axis]) for axis in range(3)]
+    if len(cells) == 0:
+        return 0.0
+    corners = samples.corners(cells)
+    slopes = [corners.diff(dim=axis + 1).flatten(1).mean(dim=1) / samples.step[axis] for axis in range(3)]
     return float(torch.stack(slopes).norm(dim=0).max())
 
 
-def _triangulate(
-    samples: SampledFunction, cells: Int64[Tensor, "C 3"], corners: Float[Tensor, "C 2 2 2"]
-) -> Mesh:
+def _triangulate(samples: SampledFunction, cells: Int64[Tensor, "C 3"]) -> Mesh:
     """Triangles of all cells, with one vertex per crossed edge of the grid."""
+    corners = samples.corners(cells).cpu().double()
     index, cells = samples.index(cells).cpu(), cells.cpu()
-    corners, step, low = corners.cpu().double(), samples.step.cpu(), samples.low.cpu()
+    step, low = samples.step.cpu(), samples.low.cpu()
     owner, edges, local = cell_triangles(corners)
     owner, edges, local = owner.repeat_interleave(3), edges.view(-1), local.view(-1, 3)
     lower, along = CORNERS.flip(1)[edges // 3 % 8], torch.eye(3, dtype=torch.int64)[edges % 3]

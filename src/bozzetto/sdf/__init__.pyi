@@ -3,6 +3,9 @@ from .collection import is_prepared as is_prepared
 from .collection import load_collection as load_collection
 from .config import DecoderConfig as DecoderConfig
 from .config import TrainConfig as TrainConfig
+from .evaluate import Evaluator as Evaluator
+from .extract import extract_mesh as extract_mesh
+from .extract import extract_surface as extract_surface
 from .meshes import find_meshes as find_meshes
 from .model import Decoder as Decoder
 from .model import build_decoder as build_decoder
