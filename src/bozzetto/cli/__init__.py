@@ -8,20 +8,28 @@ import tyro
 
 from .. import __version__
 from .common import Options, carry_out, verb_first
+from .complete import Complete
 from .data import Data
 from .demo import Demo
 from .doctor import Doctor
+from .evaluate import Evaluate
+from .interpolate import Interpolate
 from .prepare import Prepare
 from .reconstruct import Reconstruct
+from .train import Train
 
 Verb = (
     Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
+    | Annotated[Complete, tyro.conf.subcommand("complete")]
+    | Annotated[Interpolate, tyro.conf.subcommand("interpolate")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
-VERBS = ("reconstruct", "demo", "prepare", "data", "doctor")
+VERBS = ("reconstruct", "complete", "interpolate", "demo", "train", "prepare", "evaluate", "data", "doctor")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

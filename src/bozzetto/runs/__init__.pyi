@@ -1,6 +1,7 @@
 from .checkpoint import read_checkpoint as read_checkpoint
 from .checkpoint import write_checkpoint as write_checkpoint
 from .environment import environment as environment
+from .environment import fast_bfloat16 as fast_bfloat16
 from .environment import resolve_device as resolve_device
 from .environment import seed_everything as seed_everything
 from .fingerprint import fingerprint as fingerprint

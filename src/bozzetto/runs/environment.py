@@ -3,6 +3,7 @@
 import os
 import platform
 import random
+import time
 from importlib import metadata
 from typing import Literal
 
@@ -40,6 +41,23 @@ def resolve_device(name: Literal["auto", "cpu", "cuda"] = "auto") -> torch.devic
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def fast_bfloat16(device: torch.device | str = "cpu") -> bool:
+    """Whether a device multiplies bfloat16 clearly faster than float32, found by trying it."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        matrix = torch.ones(768, 768, dtype=dtype, device=device)
+        rounds = []
+        for _ in range(5):
+            began = time.perf_counter()
+            matrix @ matrix
+            rounds.append(time.perf_counter() - began)
+        seconds[dtype] = min(rounds)
+    return seconds[torch.bfloat16] < 0.7 * seconds[torch.float32]
 
 
 def seed_everything(seed: int) -> None:

@@ -85,4 +85,12 @@ REFERENCE = TrainConfig(
 )
 """As released: 64 shapes of 16,384 samples in a step, both step sizes halved every 500 of 2,001 epochs."""
 
-PRESETS = {"default": TrainConfig(), "reference": REFERENCE}
+SINGLE = TrainConfig(
+    decoder=DecoderConfig(code_size=1, grid=24, features=8, octaves=5),
+    epochs=4000,
+    shapes_per_step=1,
+    samples_per_shape=16384,
+)
+"""One shape: the code hardly matters, the volume is fine and the network sees high frequencies."""
+
+PRESETS = {"default": TrainConfig(), "reference": REFERENCE, "single": SINGLE}

@@ -1,0 +1,92 @@
+"""From a folder of shapes to a prior: preparation, training, checkpoints, previews."""
+
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..render import contact_sheet, turned
+from ..runs import Progress, RunFolder
+from ..sdf import Collection, ShapePrior, TrainConfig, find_meshes, is_prepared, load_collection
+from ..sdf.data import sample_table
+from ..sdf.extract import extract_mesh
+from ..sdf.prepare import prepare_collection
+from ..sdf.prior import save_prior
+from ..sdf.train import Training, require_alive
+from ..views import save_image
+
+CHECKPOINT_SECONDS = 60.0
+LOG_EVERY = 20  # steps
+PREVIEWS = 8
+PREVIEW_RESOLUTION = 96
+
+
+def prepared_collection(
+    run: RunFolder, data: Path, count: int, split: Path | None = None, seed: int = 0, quiet: bool = False
+) -> Collection:
+    """The samples of a folder: read if it is prepared, made under the run's folder if it holds meshes.
+
+    Raises:
+        InputError: The folder holds neither, or no mesh in it can be used.
+    """
+    if is_prepared(data):
+        return load_collection(data, split)
+    folder = run.path / "prepared"
+    with run.stage("prepare"):
+        prepare_collection(find_meshes(data, split), folder, count=count, seed=seed, quiet=quiet)
+    return load_collection(folder)
+
+
+def learn_shape_prior(
+    run: RunFolder,
+    collection: Collection,
+    config: TrainConfig,
+    device: torch.device | str = "cpu",
+    quiet: bool = False,
+    about: dict | None = None,
+) -> dict:
+    """Train a prior in a run folder, continuing from its checkpoint if it has one.
+
+    Writes `prior.safetensors`, and `preview.png` with some of the shapes as the prior has learned them.
+
+    Returns:
+        Figures: loss and share of inside samples found at the end, steps, parameters.
+    """
+    table = sample_table(list(collection.samples), collection.names)
+    training = Training(table, config, device)
+    saved = run.load_checkpoint()
+    if saved is not None:
+        training.restore(saved[1], saved[2])
+    figures: dict[str, float] = {}
+    with run.stage("train"), Progress(1.0, "train", quiet, done=training.progress) as progress:
+        written = time.monotonic()
+        while training.progress < 1:
+            figures = training.step()
+            require_alive(training, figures)
+            progress.advance(training.progress - progress.done, loss=figures["loss"])
+            if training.steps_done % LOG_EVERY == 0 and training.fabric.is_global_zero:
+                run.log(training.steps_done, epoch=training.epoch, elapsed=training.elapsed, **figures)
+            if time.monotonic() - written > CHECKPOINT_SECONDS and training.fabric.is_global_zero:
+                _save(run, training)
+                written = time.monotonic()
+    if training.fabric.is_global_zero:
+        _save(run, training)
+    prior = training.prior(collection.names, {"training": run.config, **(about or {})})
+    with run.stage("write"):
+        save_prior(prior, run.file("prior.safetensors"))
+        save_image(run.file("preview.png"), preview(prior))
+    count = sum(p.numel() for p in prior.decoder.parameters())
+    return {**figures, "steps": training.steps_done, "parameters": count, "shapes": len(collection)}
+
+
+def _save(run: RunFolder, training: Training) -> None:
+    tensors, meta = training.state()
+    run.save_checkpoint(training.steps_done, tensors, meta)
+
+
+def preview(prior: ShapePrior, count: int = PREVIEWS) -> Tensor:
+    """A sheet of training shapes, spread over the collection, as the prior draws them."""
+    chosen = torch.linspace(0, len(prior.codes) - 1, min(count, len(prior.codes))).round().long()
+    meshes = [extract_mesh(prior, prior.codes[i], PREVIEW_RESOLUTION) for i in chosen]
+    return contact_sheet([turned(mesh, frames=1, size=240, front=(0.6, 0, 1))[0] for mesh in meshes])

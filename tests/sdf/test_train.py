@@ -1,0 +1,131 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bozzetto import InputError
+from bozzetto.sdf import DecoderConfig, SdfSamples, TrainConfig, Training, load_prior, save_prior, train_prior
+from bozzetto.sdf.config import REFERENCE
+from bozzetto.sdf.data import sample_table
+from bozzetto.sdf.losses import clamped_l1, code_penalty
+from bozzetto.sdf.train import require_alive
+
+TINY = TrainConfig(
+    decoder=DecoderConfig("grid", code_size=4, hidden=16, layers=2, grid=4, features=4, octaves=1),
+    epochs=250,
+    far_weight=0.2,
+    shapes_per_step=2,
+    samples_per_shape=256,
+    precision="float32",
+)
+
+
+@pytest.fixture(scope="module")
+def spheres():
+    """Three spheres whose signed distance is known."""
+    generator = torch.Generator().manual_seed(0)
+    samples = []
+    for radius in (0.4, 0.55, 0.7):
+        points = torch.rand(4000, 3, generator=generator) * 2 - 1
+        samples.append(SdfSamples(points, points.norm(dim=1) - radius))
+    return sample_table(samples, ("small", "middle", "large"))
+
+
+def test_the_table_draws_half_of_the_samples_from_each_side(spheres):
+    points, distances = spheres.draw(torch.tensor([2, 0]), 64, torch.Generator().manual_seed(1))
+    assert (distances[:, :32] >= 0).all() and (distances[:, 32:] < 0).all()
+    torch.testing.assert_close(distances, points.norm(dim=2) - torch.tensor([[0.7], [0.4]]))
+
+
+def test_shapes_without_inside_are_refused_by_name():
+    points = torch.rand(10, 3)
+    with pytest.raises(InputError, match="flat has no samples inside"):
+        sample_table([SdfSamples(points, torch.ones(10))], ["flat"])
+    with pytest.raises(InputError, match="no shapes"):
+        sample_table([], [])
+
+
+def test_loss_counts_what_is_beyond_the_clamp_as_the_clamp():
+    predicted, true = torch.tensor([0.05, 0.5, -0.5]), torch.tensor([0.02, 0.3, 0.3])
+    torch.testing.assert_close(clamped_l1(predicted, true, 0.1), torch.tensor([0.03, 0.0, 0.2]))
+    torch.testing.assert_close(clamped_l1(predicted, true, 0.1, 0.5), torch.tensor([0.045, 0.1, 0.6]))
+    torch.testing.assert_close(clamped_l1(predicted, true, 0.0), torch.tensor([0.03, 0.2, 0.8]))
+    torch.testing.assert_close(code_penalty(torch.tensor([[3.0, 4.0], [0.0, 1.0]])), torch.tensor(3.0))
+
+
+def test_training_learns_the_shapes(spheres, tmp_path):
+    losses = []
+    prior = train_prior(
+        spheres, ("small", "middle", "large"), TINY, on_step=lambda _, figures: losses.append(figures["loss"])
+    )
+    assert losses[-1] < 0.3 * losses[0]
+    points = torch.tensor([[[0.4, 0.0, 0.0], [0.0, 0.55, 0.0], [0.0, 0.0, -0.7]]]).expand(3, -1, -1)
+    found = prior.decoder(prior.codes, points)
+    torch.testing.assert_close(found.diagonal(), torch.zeros(3), atol=0.05, rtol=0)
+    save_prior(prior, tmp_path / "prior.safetensors")
+    again = load_prior(tmp_path / "prior.safetensors")
+    torch.testing.assert_close(again.decoder(again.codes, points), found)
+    assert again.names == prior.names
+
+
+def test_a_resumed_training_ends_the_same(spheres):
+    whole = Training(spheres, replace(TINY, average=0.9))
+    for _ in range(20):
+        whole.step()
+    first = Training(spheres, replace(TINY, average=0.9))
+    for _ in range(9):
+        first.step()
+    tensors, meta = first.state()
+    second = Training(spheres, replace(TINY, average=0.9))
+    second.restore({name: value.clone() for name, value in tensors.items()}, meta)
+    for _ in range(11):
+        second.step()
+    ends = whole.prior("abc"), second.prior("abc")
+    torch.testing.assert_close(ends[1].codes, ends[0].codes, rtol=0, atol=0)
+    for a, b in zip(ends[0].decoder.parameters(), ends[1].decoder.parameters(), strict=True):
+        torch.testing.assert_close(b, a, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shapes", [1, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_seed_or_batch_size_collapses(spheres, seed, shapes):
+    training = Training(spheres, replace(TINY, seed=seed, shapes_per_step=shapes))
+    found = [training.step()["inside_found"] for _ in range(120)]
+    assert min(found) > 0 and min(found[-10:]) > 0.8
+
+
+def test_a_collapse_stops_the_training(spheres):
+    training = Training(spheres, TINY)
+    training.steps_done = 500
+    with pytest.raises(InputError, match="collapsed"):
+        require_alive(training, {"inside_found": 0.0})
+    require_alive(training, {"inside_found": 0.01})
+
+
+def test_published_step_sizes_halve_four_times(spheres):
+    training = Training(spheres, replace(REFERENCE, decoder=TINY.decoder, epochs=8, precision="float32"))
+    sizes = []
+    for epoch in range(8):
+        training.steps_done = epoch
+        sizes.append(training._step_sizes()[0])
+    assert sizes == pytest.approx([5e-4] * 2 + [2.5e-4] * 2 + [1.25e-4] * 2 + [6.25e-5] * 2)
+
+
+def test_damaged_and_foreign_priors_are_refused(spheres, tmp_path):
+    path = tmp_path / "prior.safetensors"
+    prior = Training(spheres, TINY).prior(("a", "b", "c"))
+    save_prior(prior, path)
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError, match="changed after it was written"):
+        load_prior(path)
+    path.write_bytes(bytes(content)[:100])
+    with pytest.raises(InputError, match="damaged"):
+        load_prior(path)
+    with pytest.raises(InputError, match="no prior at"):
+        load_prior(tmp_path / "missing.safetensors")
+    with pytest.raises(InputError, match="have 4 numbers"):
+        prior.check_code(torch.zeros(5))
+    with pytest.raises(InputError, match="NaN"):
+        prior.check_code(torch.full((4,), torch.nan))
