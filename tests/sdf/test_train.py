@@ -91,7 +91,7 @@ def test_a_resumed_training_ends_the_same(spheres):
 def test_no_seed_or_batch_size_collapses(spheres, seed, shapes):
     training = Training(spheres, replace(TINY, seed=seed, shapes_per_step=shapes))
     found = [training.step()["inside_found"] for _ in range(120)]
-    assert min(found) > 0 and min(found[-10:]) > 0.8
+    assert min(found) > 0 and sum(found[-20:]) / 20 > 0.75
 
 
 def test_a_collapse_stops_the_training(spheres):

@@ -206,8 +206,8 @@ def require_alive(training: Training, figures: dict[str, float]) -> None:
     """
     if training.steps_done > 200 and figures["inside_found"] == 0.0:
         raise InputError(
-            f"the training has collapsed: after {training.steps_done} steps nothing is predicted inside a shape; "
-            "take more shapes per step, smaller steps or the default preset"
+            f"the training has collapsed: after {training.steps_done} steps nothing is predicted "
+            "inside a shape; take more shapes per step, smaller steps or the default preset"
         )
 
 
