@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry.launch import in_parts, launch
-from .assignment_kernels import CANDIDATES, auction
+from .assignment_kernels import CAPACITY, auction
 
 TOLERANCE = 1e-6
 FIRST_STEP = 0.1  # bid increment of the first phase over the mean cost
@@ -96,12 +96,12 @@ class _Workspace:
         )
         self.column = empty(count, dtype=whole)
         self.lower, self.upper = empty(dtype=real), empty(dtype=real)
-        chosen = empty(count, int(CANDIDATES), dtype=whole)
-        bound, row_of, free = empty(count, dtype=real), empty(count, dtype=whole), empty(count, dtype=whole)
-        bids = empty(dtype=whole)
-        self.arrays = [
-            self.prices, chosen, bound, row_of, self.column, free, self.lower, self.upper, bids,
-        ]  # fmt: skip
+        chosen = empty(count, int(CAPACITY), dtype=whole)
+        found, row_of, free = (empty(count, dtype=whole) for _ in range(3))
+        bound, reach = empty(count, dtype=real), empty(count, dtype=real)
+        work = [chosen, found, bound, reach, row_of]
+        self.bids = empty(dtype=whole)
+        self.arrays = [self.prices, *work, self.column, free, self.lower, self.upper, self.bids]
 
 
 def _finish(

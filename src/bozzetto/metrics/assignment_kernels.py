@@ -1,62 +1,72 @@
-"""Warp kernels of the assignment solver: one thread per assignment."""
+"""Warp kernels of the assignment solver: one thread per assignment.
+
+Variables start from literals, since wp.float64(CONSTANT) would be the constant itself, and change it.
+"""
 
 import warp as wp
 
-CANDIDATES = wp.constant(16)  # columns that a row remembers: fewer are chosen anew more often
-UNKNOWN = wp.constant(wp.float64(-1.0e300))
-# Variables start from literals: wp.float64(CONSTANT) would be the constant itself, and change it.
+CAPACITY = wp.constant(64)  # columns that a row remembers
+FEW = wp.constant(16)  # a row that found fewer looks farther the next time
 
 
 @wp.func
-def _price(costs: wp.array(dtype=float), prices: wp.array(dtype=wp.float64), column: int):
-    return wp.float64(costs[column]) + prices[column]
+def cheapest(
+    costs: wp.array(dtype=float),  # (n,) of one row
+    prices: wp.array(dtype=wp.float64),  # (n,)
+    chosen: wp.array(dtype=int),  # (CAPACITY,)
+    found: int,
+):
+    """The least cost at present prices among the first `found` candidates."""
+    least = wp.float64(1.0e300)
+    for k in range(found):
+        least = wp.min(least, wp.float64(costs[chosen[k]]) + prices[chosen[k]])
+    return least
 
 
 @wp.func
 def choose_candidates(
     costs: wp.array(dtype=float),  # (n,) of one row
     prices: wp.array(dtype=wp.float64),  # (n,)
-    chosen: wp.array(dtype=int),  # (CANDIDATES,) out
-    count: int,
+    chosen: wp.array(dtype=int),  # (CAPACITY,) out: columns below the bound, the cheapest among them
+    i: int,
+    least: wp.float64,  # an upper bound of the least cost of the row
+    reach: wp.array(dtype=wp.float64),  # (n,) how far above the least a row looks, adapted
+    found_: wp.array(dtype=int),  # (n,) out: how many were chosen
+    bound: wp.array(dtype=wp.float64),  # (n,) out: what every column that is not chosen costs at least
 ):
-    """The cheapest columns at present prices; returns what every other column costs at least."""
-    found = int(0)
-    bound = wp.float64(1.0e300)
-    for j in range(count):
-        cost = wp.float64(costs[j]) + prices[j]
-        if cost < bound:
-            k = int(found)
-            if found == CANDIDATES:
-                k = CANDIDATES - 1
-                worst = wp.float64(costs[chosen[k]]) + prices[chosen[k]]
-                if cost >= worst:
-                    bound = cost
-                    k = -1
-                else:
-                    bound = worst
-            else:
+    """Remember the cheapest columns of a row at present prices."""
+    top = least
+    tries = int(0)
+    searching = int(1)
+    while searching == 1:
+        limit = top + reach[i]
+        found = int(0)
+        low = wp.float64(1.0e300)
+        best = int(0)
+        for j in range(costs.shape[0]):
+            cost = wp.float64(costs[j]) + prices[j]
+            if cost <= limit:  # so that at least the cheapest is found
+                if found < CAPACITY:
+                    chosen[found] = j
                 found += 1
-            while k > 0 and _price(costs, prices, chosen[wp.max(k - 1, 0)]) > cost:
-                chosen[k] = chosen[k - 1]
-                k -= 1
-            if k >= 0:
-                chosen[k] = j
-    for k in range(found, CANDIDATES):
-        chosen[k] = chosen[0]
-    return bound
-
-
-@wp.func
-def cheapest(
-    costs: wp.array(dtype=float),
-    prices: wp.array(dtype=wp.float64),
-    chosen: wp.array(dtype=int),
-):
-    """The least cost among the candidates of a row."""
-    least = wp.float64(1.0e300)
-    for k in range(CANDIDATES):
-        least = wp.min(least, wp.float64(costs[chosen[k]]) + prices[chosen[k]])
-    return least
+                if cost < low:
+                    low = cost
+                    best = j
+        tries += 1
+        top = low
+        found_[i] = found
+        bound[i] = limit
+        searching = 0
+        if found > CAPACITY:
+            if tries < 6:
+                searching = 1
+                reach[i] = reach[i] * wp.float64(0.4)
+            else:  # equal points: keep some, of the others it is known that none is cheaper than the least
+                chosen[0] = best
+                found_[i] = CAPACITY
+                bound[i] = low
+        elif found < FEW and tries == 1:
+            reach[i] = reach[i] * wp.float64(1.7)
 
 
 @wp.kernel
@@ -67,8 +77,10 @@ def auction(
     cutoffs: wp.array(dtype=wp.float64),  # (B,) a lower bound above this stops, too
     bid_limit: int,
     prices_: wp.array2d(dtype=wp.float64),  # (B, n) in and out
-    chosen_: wp.array3d(dtype=int),  # (B, n, CANDIDATES) work
-    bound_: wp.array2d(dtype=wp.float64),  # (B, n) work: what columns outside `chosen` cost at least
+    chosen_: wp.array3d(dtype=int),  # (B, n, CAPACITY) work
+    found_: wp.array2d(dtype=int),  # (B, n) work: how many are chosen
+    bound_: wp.array2d(dtype=wp.float64),  # (B, n) work: what the other columns cost at least
+    reach_: wp.array2d(dtype=wp.float64),  # (B, n) work
     row_of_: wp.array2d(dtype=int),  # (B, n) work
     column_of_: wp.array2d(dtype=int),  # (B, n) out, -1 where none
     free_: wp.array2d(dtype=int),  # (B, n) work
@@ -84,16 +96,22 @@ def auction(
     """
     b = wp.tid()
     prices = prices_[b]
+    found = found_[b]
     bound = bound_[b]
+    reach = reach_[b]
     row_of = row_of_[b]
     column_of = column_of_[b]
     free = free_[b]
     count = prices.shape[0]
+    step = steps[b, 0]
     for i in range(count):
-        bound[i] = UNKNOWN
+        least = wp.float64(1.0e300)
+        for j in range(count):
+            least = wp.min(least, wp.float64(costs[b, i, j]) + prices[j])
+        reach[i] = step
+        choose_candidates(costs[b, i], prices, chosen_[b, i], i, least, reach, found, bound)
         row_of[i] = -1
         column_of[i] = -1
-    step = steps[b, 0]
     made = int(0)
     low = wp.float64(0.0)
     high = wp.float64(1.0e300)
@@ -102,7 +120,7 @@ def auction(
         waiting = int(0)
         for i in range(count):
             if column_of[i] >= 0:
-                least = wp.min(bound[i], cheapest(costs[b, i], prices, chosen_[b, i]))
+                least = wp.min(bound[i], cheapest(costs[b, i], prices, chosen_[b, i], found[i]))
                 if wp.float64(costs[b, i, column_of[i]]) + prices[column_of[i]] > least + step:
                     row_of[column_of[i]] = -1
                     column_of[i] = -1
@@ -112,8 +130,6 @@ def auction(
         while waiting > 0 and made < bid_limit:
             i = free[waiting - 1]
             waiting -= 1
-            row = costs[b, i]
-            chosen = chosen_[b, i]
             first = wp.float64(1.0e300)
             second = wp.float64(1.0e300)
             best = int(0)
@@ -121,23 +137,20 @@ def auction(
             while searching == 1:
                 first = wp.float64(1.0e300)
                 second = wp.float64(1.0e300)
-                if bound[i] > UNKNOWN:
-                    for k in range(CANDIDATES):
-                        j = chosen[k]
-                        cost = wp.float64(row[j]) + prices[j]
-                        if cost < first:
-                            second = first
-                            first = cost
-                            best = j
-                        elif cost < second and j != best:
-                            second = cost
-                if bound[i] == UNKNOWN or first > bound[i]:
-                    bound[i] = choose_candidates(row, prices, chosen, count)
+                for k in range(found[i]):
+                    j = chosen_[b, i, k]
+                    cost = wp.float64(costs[b, i, j]) + prices[j]
+                    if cost < first:
+                        second = first
+                        first = cost
+                        best = j
+                    elif cost < second and j != best:
+                        second = cost
+                if first > bound[i]:
+                    choose_candidates(costs[b, i], prices, chosen_[b, i], i, first, reach, found, bound)
                 else:
                     searching = 0
             second = wp.min(second, bound[i])
-            if second >= wp.float64(1.0e300):  # a single column
-                second = first
             prices[best] = prices[best] + (second - first) + step
             made += 1
             loser = row_of[best]
@@ -152,9 +165,7 @@ def auction(
         for i in range(count):
             if column_of[i] >= 0:
                 high += wp.float64(costs[b, i, column_of[i]])
-            if bound[i] == UNKNOWN:
-                bound[i] = choose_candidates(costs[b, i], prices, chosen_[b, i], count)
-            low += wp.min(bound[i], cheapest(costs[b, i], prices, chosen_[b, i])) - prices[i]
+            low += wp.min(bound[i], cheapest(costs[b, i], prices, chosen_[b, i], found[i])) - prices[i]
         low = low / wp.float64(count)
         high = high / wp.float64(count)
         if waiting > 0:  # the limit was reached: no assignment

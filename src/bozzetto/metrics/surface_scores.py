@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..errors import InputError
@@ -121,7 +121,7 @@ def evaluate_surface(
         f_score=2 * precision * completeness / max(precision + completeness, 1e-30),
         normal_consistency=None if forward is None or backward is None else (forward + backward) / 2,
         normal_cosine_ref_to_pred=backward,
-        iou=intersection_over_union(pred, ref, seed=seed) if isinstance(pred, Mesh) else None,
+        iou=intersection_over_union(pred, ref, samples, seed) if isinstance(pred, Mesh) else None,
         threshold=limit,
         samples=samples,
     )
@@ -230,7 +230,7 @@ def _cosine(normals: Float[Tensor, "P 3"] | None, there: _Nearest) -> float | No
 def _nearest_points(
     queries: Float[Tensor, "P 3"], points: Float[Tensor, "Q 3"]
 ) -> tuple[Float[Tensor, "P"], Int64[Tensor, "P"]]:
-    distance, index = cKDTree(points.double().cpu().numpy()).query(queries.double().cpu().numpy())
+    distance, index = KDTree(points.double().cpu().numpy()).query(queries.double().cpu().numpy())
     return torch.from_numpy(distance).to(queries.device), torch.from_numpy(index).to(queries.device)
 
 

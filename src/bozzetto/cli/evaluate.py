@@ -1,0 +1,344 @@
+"""`bozzetto evaluate surface|points|generation PRED REF`: results in the figures of the literature."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from ..errors import InputError
+from .common import Options
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..metrics import GenerationScores
+    from ..shapes import Mesh, PointCloud
+
+MESHES = (".ply", ".obj", ".stl", ".off", ".glb", ".npz")
+CLOUDS = (".ply", ".xyz", ".npz", ".obj", ".off", ".stl", ".glb", ".npy")
+SETS = (".npy",)  # one file that holds many clouds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Options):
+    """Compare predictions with references: prints a table and writes report.json.
+
+    surface: predicted meshes or clouds against reference meshes, files or folders matched by name.
+    points: predicted clouds against reference clouds, files or folders matched by name.
+    generation: a folder of generated clouds against a folder of references, as sets: MMD, COV, 1-NNA and JSD
+    with exact Chamfer and earth mover's distances.
+    """
+
+    what: Annotated[Literal["surface", "points", "generation"], tyro.conf.Positional]
+    """What is compared."""
+    pred: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PRED")]
+    """The predictions: a file or a folder."""
+    ref: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REF")]
+    """The references: a file or a folder."""
+    out: Path = Path("bozzetto-out/evaluate")
+    """Folder for the report."""
+    samples: int = 30_000
+    """surface: points sampled on each surface; 30000 as in DeepSDF."""
+    threshold: Annotated[float | None, tyro.conf.arg(metavar="LENGTH")] = None
+    """surface: distance for completeness and F-score; by default 1 % of the radius of the reference."""
+    protocol: Literal["pointflow", "shapegf", "none"] = "none"
+    """generation: how clouds are normalised; shapegf takes each to [-1, 1], the others leave them alone."""
+    train: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """generation: the training set, for the row that shows what its clouds would score."""
+    points: Annotated[int, tyro.conf.arg(metavar="N")] = 2048
+    """points, generation: points per cloud for the earth mover's distance; fewer if files hold fewer."""
+
+    def run(self) -> dict:
+        """Evaluate."""
+        from ..runs import RunFolder, resolve_device, seed_everything
+
+        device = resolve_device(self.device)
+        seed_everything(self.seed)
+        if self.points < 2 or self.samples < 1:
+            raise InputError(
+                f"--points must be at least 2 and --samples at least 1, got {self.points} and {self.samples}"
+            )
+        work = {"surface": self._surface, "points": self._points, "generation": self._generation}[self.what]
+        figures, table = work()
+        settings = {"verb": f"evaluate {self.what}", "pred": self.pred, "ref": self.ref, "seed": self.seed}
+        run = RunFolder.create(self.out, settings, self.overwrite)
+        report = run.report(figures, device, self.seed)
+        self.say(f"{table}\nReport: {run.path / 'report.json'}")
+        return report
+
+    def _surface(self) -> tuple[dict, str]:
+        from ..metrics import evaluate_surface, summarise
+        from ..shapes import load_mesh
+
+        pairs = matched(self.pred, self.ref, MESHES)
+        scores = {
+            name: evaluate_surface(load_shape(pred), load_mesh(ref), self.samples, self.seed, self.threshold)
+            for name, pred, ref in self._each(pairs)
+        }
+        summary = summarise(list(scores.values()))
+        figures = {
+            "protocol": f"{self.samples} samples per surface; deepsdf_chamfer as in DeepSDF (squared, summed)",
+            "shapes": len(scores),
+            "summary": summary,
+            "scores": {name: asdict(one) for name, one in scores.items()},
+        }
+        note = "deepsdf_chamfer x 1000: " + ", ".join(
+            f"{key} {1e3 * value:.4g}"
+            for key, value in summary["deepsdf_chamfer"].items()
+            if value is not None
+        )
+        return figures, f"{mean_and_median(summary, len(scores))}\n{note}"
+
+    def _points(self) -> tuple[dict, str]:
+        from ..metrics import evaluate_points
+
+        scores = {
+            name: evaluate_points(one_cloud(pred), one_cloud(ref), self.seed, self.points)
+            for name, pred, ref in self._each(matched(self.pred, self.ref, CLOUDS))
+        }
+        oracle = {name: asdict(one) for name, one in self._oracle(scores).items()}
+        plain = {name: asdict(one) for name, one in scores.items()}
+        summary = column_means(plain)
+        figures: dict = {"shapes": len(scores), "summary": summary, "scores": plain}
+        lines = [mean_and_median(summary, len(scores))]
+        if oracle:
+            figures["oracle"] = {"summary": column_means(oracle), "scores": oracle}
+            lines.append("oracle (two disjoint halves of each reference):")
+            lines.append(mean_and_median(figures["oracle"]["summary"], len(oracle)))
+        else:
+            lines.append("no oracle row: it takes references with twice the points of the predictions")
+        return figures, "\n".join(lines)
+
+    def _oracle(self, scores: dict) -> dict:
+        """Two disjoint samples of each reference, as large as the prediction, against each other."""
+        from ..metrics import evaluate_points
+
+        found = {}
+        for name, pred, ref in matched(self.pred, self.ref, CLOUDS):
+            size, cloud = len(one_cloud(pred)), shuffled(one_cloud(ref), self.seed)
+            if len(cloud) < 2 * size:
+                return {}
+            found[name] = evaluate_points(cloud[:size], cloud[size : 2 * size], self.seed, self.points)
+        return found
+
+    def _generation(self) -> tuple[dict, str]:
+        from ..metrics import evaluate_generation
+
+        sets = {"generated": load_set(self.pred), "references": load_set(self.ref)}
+        if self.train is not None:
+            sets["training set"] = load_set(self.train)
+        size = min(self.points, *(len(cloud) for clouds in sets.values() for cloud in clouds))
+        clouds = {name: stack(found, size, self.seed) for name, found in sets.items()}
+        ref, rows = clouds.pop("references"), {}
+        if all(len(cloud) >= 2 * size for cloud in sets["references"]):
+            clouds["oracle"] = stack(sets["references"], size, self.seed, skip=size)
+        if "training set" in clouds:
+            clouds["training set"] = clouds["training set"][: len(ref)]
+        for name, pred in clouds.items():
+            with self._bar(name) as progress:
+                rows[name] = evaluate_generation(pred, ref, self.protocol, seed=self.seed, progress=progress)
+        figures = {"protocol": self.protocol, "points": size, "rows": {k: asdict(v) for k, v in rows.items()}}
+        table = generation_table(rows)
+        if "oracle" not in rows:
+            table += f"\nno oracle row: it takes references with {2 * size} points or more"
+        if "training set" not in rows:
+            table += "\nno training-set row: give --train DIR"
+        return figures, table
+
+    def _each(self, pairs: list[tuple[str, Path, Path]]) -> Iterable[tuple[str, Path, Path]]:
+        from rich.console import Console
+        from rich.progress import track
+
+        console = Console(stderr=True)
+        hidden = self.silent or len(pairs) == 1
+        return track(pairs, "evaluate", console=console, disable=hidden)
+
+    def _bar(self, name: str) -> "_Bar":
+        return _Bar(name, self.silent)
+
+
+class _Bar:
+    """A progress bar on stderr that takes (stage, share)."""
+
+    def __init__(self, name: str, hidden: bool) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._bar = Progress(console=Console(stderr=True), disable=hidden)
+        self._name, self._task = name, self._bar.add_task(name, total=1)
+
+    def __enter__(self) -> Callable[[str, float], None]:
+        self._bar.start()
+        return lambda stage, share: self._bar.update(
+            self._task, description=f"{self._name}: {stage}", completed=share
+        )
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+
+def matched(pred: Path, ref: Path, endings: tuple[str, ...]) -> list[tuple[str, Path, Path]]:
+    """Name, prediction and reference; in folders those belong together whose names before the ending agree.
+
+    Raises:
+        InputError: A path is missing, only one is a folder, or a reference has no prediction.
+    """
+    for path in (pred, ref):
+        if not path.exists():
+            raise InputError(f"{path} does not exist; check the path")
+    if pred.is_dir() != ref.is_dir():
+        raise InputError(f"{pred} and {ref} must be two files or two folders")
+    if not pred.is_dir():
+        return [(pred.stem, pred, ref)]
+    found = {path.stem: path for path in files_in(pred, endings)}
+    pairs = [(path.stem, found.get(path.stem), path) for path in files_in(ref, endings)]
+    missing = [name for name, one, _ in pairs if one is None]
+    if missing:
+        raise InputError(
+            f"{pred} has no shape named {missing[0]}, nor {len(missing) - 1} more of the {len(pairs)} "
+            f"references in {ref}; a prediction belongs to the reference of the same name"
+        )
+    return pairs  # type: ignore[return-value]
+
+
+def files_in(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """Files with one of the endings, sorted by name.
+
+    Raises:
+        InputError: There are none.
+    """
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
+    if not found:
+        raise InputError(f"{folder} holds no shapes; files must end in {', '.join(endings)}")
+    return found
+
+
+def load_shape(path: Path) -> "Mesh | PointCloud":
+    """A mesh, or a point cloud where a file has no faces."""
+    from ..shapes import load_mesh, load_points
+
+    try:
+        return load_mesh(path)
+    except InputError:
+        return load_points(path)
+
+
+def one_cloud(path: Path) -> "Tensor":
+    """The points of a file.
+
+    Raises:
+        InputError: It holds no single cloud of points in 3D.
+    """
+    from ..shapes import load_points
+
+    if path.suffix.lower() not in SETS:
+        return load_points(path).points
+    cloud = load_array(path)
+    if cloud.ndim != 2 or cloud.shape[1] != 3:
+        raise InputError(f"{path} has shape {tuple(cloud.shape)}, expected (points, 3)")
+    return cloud
+
+
+def load_set(path: Path) -> list["Tensor"]:
+    """Many clouds: a folder with a file each, or an array of shape (clouds, points, 3).
+
+    Raises:
+        InputError: There is nothing there, or a cloud is not in 3D, not finite or all of its points are equal.
+    """
+    from ..metrics.cloud_scores import check_cloud
+
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the path")
+    if path.is_dir():
+        clouds = {str(file): one_cloud(file) for file in files_in(path, CLOUDS)}
+    else:
+        array = load_array(path)
+        if array.ndim != 3 or array.shape[2] != 3:
+            raise InputError(
+                f"{path} has shape {tuple(array.shape)}, expected (clouds, points, 3); 2D clouds cannot be used"
+            )
+        clouds = {f"cloud {i} of {path}": cloud for i, cloud in enumerate(array)}
+    for name, cloud in clouds.items():
+        check_cloud(cloud, name)
+    if len(clouds) < 2:
+        raise InputError(f"{path} holds {len(clouds)} clouds; sets of at least two are compared")
+    return list(clouds.values())
+
+
+def load_array(path: Path) -> "Tensor":
+    """Numbers of a NumPy file.
+
+    Raises:
+        InputError: It cannot be read or holds something else.
+    """
+    import numpy as np
+    import torch
+
+    if path.suffix.lower() != ".npy":
+        raise InputError(f"{path} is no folder and no .npy file; give one of these")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"cannot read {path} ({error}); give an array saved by NumPy") from None
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{path} holds {array.dtype}, expected numbers")
+    return torch.from_numpy(array.astype(np.float32))
+
+
+def shuffled(cloud: "Tensor", seed: int) -> "Tensor":
+    """The points in random order."""
+    import torch
+
+    return cloud[torch.randperm(len(cloud), generator=torch.Generator().manual_seed(seed))]
+
+
+def stack(clouds: list["Tensor"], size: int, seed: int, skip: int = 0) -> "Tensor":
+    """So many random points of each cloud; those after the first `skip` for a disjoint sample."""
+    import torch
+
+    return torch.stack([shuffled(cloud, seed)[skip : skip + size] for cloud in clouds])
+
+
+def column_means(scores: dict[str, dict]) -> dict[str, dict[str, float]]:
+    """Mean and median of each figure over shapes."""
+    from statistics import fmean, median
+
+    first = next(iter(scores.values()))
+    columns = {key: [one[key] for one in scores.values()] for key in first if key != "earth_mover_points"}
+    return {key: {"mean": fmean(values), "median": median(values)} for key, values in columns.items()}
+
+
+def mean_and_median(summary: dict, shapes: int) -> str:
+    """The table of a summary."""
+    lines = [f"{'over ' + str(shapes) + ' shapes':28s} {'mean':>12s} {'median':>12s}"]
+    for name, row in summary.items():
+        cells = ["-" if row[key] is None else f"{row[key]:.6g}" for key in ("mean", "median")]
+        lines.append(f"{name:28s} {cells[0]:>12s} {cells[1]:>12s}")
+    return "\n".join(lines)
+
+
+def generation_table(rows: "dict[str, GenerationScores]") -> str:
+    """Rows as papers print them: MMD-CD x 10^3, MMD-EMD x 10^2, COV and 1-NNA in percent, with intervals."""
+    first = next(iter(rows.values()))
+    lines = [
+        f"protocol {first.protocol}; {first.references} references, {first.points} points; [95 % interval]",
+        f"{'':14s}"
+        + "".join(f"{name:>24s}" for name in ("MMD x 10^3 | 10^2", "COV %", "1-NNA %"))
+        + "     JSD",
+    ]
+    for name, row in rows.items():
+        for distance, factor in (("chamfer", 1e3), ("earth_mover", 1e2)):
+            figures = getattr(row, distance)
+            cells = [(figures.mmd, factor), (figures.cov, 100), (figures.one_nna, 100)]
+            text = "".join(
+                f"{f'{f.value * k:.2f} [{f.low * k:.2f}, {f.high * k:.2f}]':>24s}" for f, k in cells
+            )
+            label = "CD" if distance == "chamfer" else "EMD"
+            jsd = f"{row.jsd:8.4f}" if distance == "chamfer" and row.jsd is not None else ""
+            lines.append(f"{name:>12s} {label:3s}"[:14].ljust(14) + text + jsd)
+        cost = row.search
+        if cost is not None:
+            lines.append(f"{'':14s}assignments solved: {cost.solved} of {cost.pairs} pairs")
+    return "\n".join(lines)
