@@ -66,7 +66,5 @@ class CodeDistribution:
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Float64[Tensor, "{count} K"]:
         """Random codes."""
-        noise = torch.randn(
-            count, len(self.mean), dtype=torch.float64, device=self.mean.device, generator=generator
-        )
-        return self.mean + noise @ torch.linalg.cholesky(self.covariance).T
+        noise = torch.randn(count, len(self.mean), dtype=torch.float64, generator=generator)
+        return self.mean + noise.to(self.mean.device) @ torch.linalg.cholesky(self.covariance).T

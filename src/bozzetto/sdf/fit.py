@@ -1,5 +1,6 @@
 """The most probable code for known signed distances (maximum a posteriori, DeepSDF section 4.2)."""
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -24,8 +25,8 @@ class Fit:
     Attributes:
         code: The most probable one.
         covariance: Of the posterior near it (Laplace's approximation); None from Adam.
-        losses: The published objective, mean clamped L1 + 1e-4 mean(z^2), at the start and after every
-            iteration; from Adam each on the samples of that step, before it.
+        losses: What was minimised, at the start and after every iteration; from Adam each on the samples of
+            that step, before it.
         iterations: Done.
         seconds: Spent.
     """
@@ -56,9 +57,9 @@ def fit_code(
         method: `second_order` is Levenberg-Marquardt on the code, with the Jacobian of all samples at once,
             reweighted so that it minimises the L1 objective. `adam` is what was released: from
             N(0, 0.01^2), 800 steps of 8,000 fresh samples, step size 5e-3, a tenth of it after half of them.
-        regulariser: Penalty of the second-order fit: Mahalanobis distance to the codes of the training
-            shapes, scaled to weigh as a likelihood does, or `isotropic`, the published 1e-4 mean(z^2).
-            Adam always has the published one.
+        regulariser: `codes` makes the second-order fit a maximum a posteriori estimate: errors have Laplace's
+            distribution, whose scale is found as well (n log mean|r|), and codes that of the training shapes.
+            `isotropic` minimises the published mean|r| + 1e-4 mean(z^2), as Adam always does.
         iterations: 15 or 800 by default.
         samples: In use at a time, half of them inside as far as there are any.
         seed: Of the choice of samples.
@@ -82,7 +83,7 @@ def fit_code(
     return Fit(
         solution.state.float(),
         objective.covariance(solution.state),
-        tuple(objective.published[loss] for loss in solution.losses),
+        solution.losses,
         solution.iterations,
         time.perf_counter() - start,
     )
@@ -150,7 +151,7 @@ def _adam(
 
 
 class _ClampedL1:
-    """Mean clamped L1 with a Gaussian penalty, as iteratively reweighted least squares.
+    """Clamped L1 with a Gaussian penalty, as iteratively reweighted least squares.
 
     |r| lies below r^2 / (2 w) + w / 2 with w = |r'| at the current residual r', and touches it there, so that
     every quadratic solve lowers the L1 objective. Weights are bounded where residuals vanish.
@@ -162,29 +163,31 @@ class _ClampedL1:
         self.prior, self.points = prior, points
         self.target = distances.clamp(-CLAMP, CLAMP)
         self.codes = CodeDistribution.of(prior.codes)
+        self.likelihood = regulariser == "codes"
         size = len(self.codes.mean)
-        if regulariser == "isotropic":
-            # |z|^2 / (2 std^2) = 1e-4 mean(z^2)
-            self.penalty = CodeDistribution.isotropic(size, (size / (2 * PENALTY)) ** 0.5, points.device)
-            self.weight = 1.0
-        else:
-            self.penalty = self.codes
-            self.weight = TYPICAL_ERROR / len(points)
+        # |z|^2 / (2 std^2) = 1e-4 mean(z^2)
+        std = (size / (2 * PENALTY)) ** 0.5
+        self.penalty = self.codes if self.likelihood else CodeDistribution.isotropic(size, std, points.device)
         self.start = self.codes.mean
-        self.published: dict[float, float] = {}
+        self.telling = max(int((self.target.abs() < CLAMP).sum()), 1)
 
     def linearise(self, code: Float64[Tensor, " K"]) -> Quadratic:
         values, by_code, _ = self.prior.decoder.value_and_jacobian(code.float(), self.points)
         residual = values.clamp(-CLAMP, CLAMP) - self.target
         size = residual.abs()
-        floor = max(self.FLOOR * float(size.median()), 1e-7)
-        weight = (values.abs() < CLAMP) / size.clamp_min(floor) / len(size)
-        curvature = (by_code * weight[:, None]).T @ by_code
-        gradient = by_code.T @ (weight * residual)
-        offset, penalty = code - self.penalty.mean, self.weight * self.penalty.precision
-        loss = float(size.double().mean()) + float(offset @ penalty @ offset) / 2
-        self.published[loss] = float(size.double().mean()) + PENALTY * float(code.square().mean())
-        return Quadratic(loss, gradient.double() + penalty @ offset, curvature.double() + penalty)
+        free = values.abs() < CLAMP
+        floor = max(self.FLOOR * float(size[free].median()), 1e-7) if bool(free.any()) else 1.0
+        weight = free / size.clamp_min(floor) / len(size)
+        curvature = ((by_code * weight[:, None]).T @ by_code).double()
+        gradient = (by_code.T @ (weight * residual)).double()
+        loss, share = float(size.double().mean()), 1.0
+        if self.likelihood:  # the logarithm, per sample that tells something
+            loss += 1e-7
+            curvature, gradient = curvature / loss, gradient / loss
+            loss, share = math.log(loss), 1 / self.telling
+        offset, penalty = code - self.penalty.mean, share * self.penalty.precision
+        loss += float(offset @ penalty @ offset) / 2
+        return Quadratic(loss, gradient + penalty @ offset, curvature + penalty)
 
     def covariance(self, code: Float64[Tensor, " K"]) -> Float64[Tensor, "K K"]:
         """Of the posterior: least absolute deviations with the codes of the collection as prior.
@@ -200,7 +203,3 @@ class _ClampedL1:
         width = max(float(size.median()) / 2, 1e-7) if len(size) else 1.0
         density = float((size < width).double().mean()) / (2 * width) if len(size) else 0.0
         return torch.linalg.inv(4 * density**2 * by_code.T @ by_code + self.codes.precision)
-
-
-TYPICAL_ERROR = 0.003
-"""Mean distance by which a decoder misses shapes of its kind; weighs their likelihood against the codes'."""

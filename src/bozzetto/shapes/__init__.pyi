@@ -5,9 +5,12 @@ from .height_files import load_height as load_height
 from .height_files import save_height as save_height
 from .io import load_mesh as load_mesh
 from .io import load_points as load_points
+from .io import load_shape as load_shape
 from .io import save_mesh as save_mesh
 from .io import save_points as save_points
 from .mesh import Mesh as Mesh
+from .morph import save_morph as save_morph
+from .morph import save_sequence as save_sequence
 from .points import PointCloud as PointCloud
 from .primitives import box as box
 from .primitives import grid as grid

@@ -90,6 +90,18 @@ def load_points(path: str | os.PathLike) -> PointCloud:
     return cloud.check(str(path))
 
 
+def load_shape(path: str | os.PathLike) -> Mesh | PointCloud:
+    """Load a mesh if the file has faces, and otherwise, from a format that is also used for points, a cloud.
+
+    Raises:
+        InputError: As `load_mesh` and `load_points` do.
+    """
+    path = Path(path)
+    if path.suffix.lower() in _POINT_WRITERS and len(_read(path, list(_READERS)).faces) == 0:
+        return load_points(path)
+    return load_mesh(path)
+
+
 def save_mesh(mesh: Mesh, path: str | os.PathLike) -> None:
     """Save a mesh; the ending of the name tells the format. STL and OFF hold no colours.
 

@@ -90,41 +90,68 @@ def write_npz(shape: Arrays, position: str) -> bytes:
 
 def write_glb(shape: Arrays) -> bytes:
     """Binary glTF 2.0 with one mesh; linear colours as float32, since in 8 bits dark tones would band."""
-    vertices = np.ascontiguousarray(shape.vertices, "<f4")
-    views = [
-        (np.ascontiguousarray(shape.faces, "<u4"), 34963, "SCALAR", 5125),
-        (vertices, 34962, "VEC3", 5126),
-    ]
-    if shape.colors is not None:
-        views.append((np.ascontiguousarray(shape.colors, "<f4"), 34962, "VEC3", 5126))
-    blob, buffer_views, accessors = b"", [], []
-    for values, target, kind, component in views:
+    binary = Binary()
+    primitive = binary.primitive(shape)
+    return binary.glb({"nodes": [{"mesh": 0}], "meshes": [{"primitives": [primitive]}]})
+
+
+class Binary:
+    """The binary part of a glTF file while it is put together, and the entries that describe it."""
+
+    def __init__(self) -> None:
+        self._blob, self._views, self._accessors = b"", [], []
+
+    def add(self, values: NDArray, kind: str, target: int | None = None, bounds: bool = False) -> int:
+        """Append numbers, integers as uint32 and all else as float32, and return their accessor.
+
+        Args:
+            values: A row per element.
+            kind: SCALAR or VEC3.
+            target: What a graphics card uses them for, as glTF numbers it.
+            bounds: State the least and the largest of them, as glTF demands in places.
+        """
+        integers = np.asarray(values).dtype.kind in "iu"
+        values = np.ascontiguousarray(values, "<u4" if integers else "<f4")
         count = values.size if kind == "SCALAR" else len(values)
-        buffer_views.append(
-            {"buffer": 0, "byteOffset": len(blob), "byteLength": values.nbytes, "target": target}
-        )
-        accessors.append(
-            {"bufferView": len(accessors), "componentType": component, "count": count, "type": kind}
-        )
-        blob += values.tobytes()  # every element size is a multiple of four bytes, so no padding is needed
-    accessors[1] |= {"min": vertices.min(axis=0).tolist(), "max": vertices.max(axis=0).tolist()}
-    attributes = {"POSITION": 1}
-    if shape.colors is not None:
-        attributes["COLOR_0"] = 2
-    tree = {
-        "asset": {"version": "2.0", "generator": "bozzetto"},
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [{"attributes": attributes, "indices": 0, "material": 0}]}],
-        "materials": [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}],
-        "buffers": [{"byteLength": len(blob)}],
-        "bufferViews": buffer_views,
-        "accessors": accessors,
-    }
-    text = json.dumps(tree, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    chunks = (
-        struct.pack("<II", len(text), 0x4E4F534A) + text + struct.pack("<II", len(blob), 0x004E4942) + blob
-    )
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+        view = {"buffer": 0, "byteOffset": len(self._blob), "byteLength": values.nbytes}
+        self._views.append(view if target is None else {**view, "target": target})
+        accessor = {
+            "bufferView": len(self._views) - 1,
+            "componentType": 5125 if integers else 5126,
+            "count": count,
+            "type": kind,
+        }
+        if bounds:
+            rows = values.reshape(count, -1)
+            accessor |= {"min": rows.min(axis=0).tolist(), "max": rows.max(axis=0).tolist()}
+        self._accessors.append(accessor)
+        self._blob += (
+            values.tobytes()
+        )  # every element size is a multiple of four bytes, so no padding is needed
+        return len(self._accessors) - 1
+
+    def primitive(self, shape: Arrays) -> dict:
+        """Append a mesh and return its entry."""
+        indices = self.add(shape.faces.astype("<u4"), "SCALAR", 34963)
+        attributes = {"POSITION": self.add(shape.vertices, "VEC3", 34962, bounds=True)}
+        if shape.colors is not None:
+            attributes["COLOR_0"] = self.add(shape.colors, "VEC3", 34962)
+        return {"attributes": attributes, "indices": indices, "material": 0}
+
+    def glb(self, tree: dict) -> bytes:
+        """The whole file, with the nodes, meshes and animations of `tree`."""
+        whole = {
+            "asset": {"version": "2.0", "generator": "bozzetto"},
+            "scene": 0,
+            "scenes": [{"nodes": list(range(len(tree["nodes"])))}],
+            **tree,
+            "materials": [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}],
+            "buffers": [{"byteLength": len(self._blob)}],
+            "bufferViews": self._views,
+            "accessors": self._accessors,
+        }
+        text = json.dumps(whole, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 4)
+        chunks = struct.pack("<II", len(text), 0x4E4F534A) + text
+        chunks += struct.pack("<II", len(self._blob), 0x004E4942) + self._blob
+        return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks

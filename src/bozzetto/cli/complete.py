@@ -1,0 +1,90 @@
+"""`bozzetto complete SCAN`: a partial scan to a whole shape."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from ..errors import InputError
+from .common import Options
+
+if TYPE_CHECKING:
+    from ..sdf import ShapePrior
+
+
+@dataclass(frozen=True, kw_only=True)
+class Complete(Options):
+    """Complete a partial scan with a prior over shapes, in the scan's own frame and unit.
+
+    Writes mesh.ply and mesh.glb (colours tell observed from invented), code.safetensors, pose.json and
+    preview.png.
+    """
+
+    scan: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SCAN")]
+    """Point cloud or mesh with holes, or an .npz with depth (H, W), K (3, 3) and perhaps T_cam_world (4, 4)."""
+    out: Path = Path("bozzetto-out/complete")
+    """Folder for the results."""
+    prior: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "bodies"
+    """What shapes look like: a prior that comes with the program, or a file from training."""
+    pose: Literal["solve", "known"] = "solve"
+    """Find place, direction and scale of the scan, or trust that it is in the normalised frame of the prior."""
+    up: Literal["x", "-x", "y", "-y", "z", "-z"] = "y"
+    """Axis of the scan that points upwards, when the pose is solved."""
+    turns: int = 8
+    """Directions around that axis to start from; 1 if the scan faces as the shapes of the prior do."""
+    hypotheses: int = 0
+    """Further shapes that also explain the scan."""
+    noise: float | None = None
+    """Standard deviation of the points, in the unit of the scan; estimated without it."""
+    viewpoint: tuple[float, float, float] | None = None
+    """Where the scanner of a point cloud stood, so that the space in between is known to be empty."""
+    resolution: int = 256
+    """Grid for the mesh, along each axis."""
+
+    def run(self) -> dict:
+        """Complete."""
+        import torch
+
+        from ..pipelines import complete_scan
+        from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
+        from ..sdf import CompleteConfig, load_scan
+
+        device = resolve_device(self.device)
+        seed_everything(self.seed)
+        for name, value, least in (("turns", self.turns, 1), ("hypotheses", self.hypotheses, 0)):
+            if value < least:
+                raise InputError(f"--{name} must be {least} or more, got {value}")
+        prior = open_prior(self.prior).to(device)
+        viewpoint = None if self.viewpoint is None else torch.tensor(self.viewpoint)
+        seen = load_scan(self.scan, self.noise, viewpoint)
+        config = CompleteConfig(
+            pose=self.pose,
+            up=self.up,
+            turns=self.turns,
+            hypotheses=self.hypotheses,
+            resolution=self.resolution,
+            seed=self.seed,
+        )
+        settings = {"verb": "complete", "settings": config, "prior": self.prior}
+        run = RunFolder.create(self.out, {**settings, "input": fingerprint(self.scan)}, self.overwrite)
+        figures = complete_scan(run, prior, seen, config)
+        report = run.report(figures, device, self.seed)
+        self.say(f"Mesh: {run.path / 'mesh.ply'} and mesh.glb; picture: {run.path / 'preview.png'}")
+        return report
+
+
+def open_prior(name: str) -> "ShapePrior":
+    """A prior from a file, or one that comes with the program.
+
+    Raises:
+        InputError: There is none of this name, or the file holds something else.
+    """
+    from ..sdf import load_prior
+
+    path = Path(name)
+    if path.suffix or path.exists():
+        return load_prior(path)
+    from ..weights import find
+
+    return load_prior(find(name))

@@ -1,0 +1,82 @@
+"""`bozzetto interpolate A B`: shapes between two shapes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from ..errors import InputError
+from .common import Options
+from .complete import open_prior
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..sdf import ShapePrior
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpolate(Options):
+    """Walk from one shape to another through shapes of a family.
+
+    Writes mesh-1.ply and so on, morph.glb and strip.png, in the normalised frame of the prior.
+    """
+
+    a: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="A")]
+    """First shape: a mesh or scan, a code (.safetensors, .npy), or the name of a training shape."""
+    b: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="B")]
+    """Last shape, likewise."""
+    out: Path = Path("bozzetto-out/interpolate")
+    """Folder for the results."""
+    prior: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "bodies"
+    """What shapes look like: a prior that comes with the program, or a file from training."""
+    count: int = 9
+    """Shapes, including both ends."""
+    path: Literal["straight", "spherical"] = "straight"
+    """Straight between the codes, or an arc around the average shape."""
+    up: Literal["x", "-x", "y", "-y", "z", "-z"] = "y"
+    """Axis of meshes and scans that points upwards."""
+    resolution: int = 128
+    """Grid for the meshes, along each axis."""
+
+    def run(self) -> dict:
+        """Interpolate."""
+        from ..pipelines import interpolate_codes
+        from ..runs import RunFolder, resolve_device, seed_everything
+
+        device = resolve_device(self.device)
+        seed_everything(self.seed)
+        if self.count < 2:
+            raise InputError(f"--count must be 2 or more, got {self.count}")
+        prior = open_prior(self.prior).to(device)
+        ends = [find_shape(word, prior, self.up, self.seed) for word in (self.a, self.b)]
+        settings = {"verb": "interpolate", "count": self.count, "path": self.path, "prior": self.prior}
+        codes = [end.tolist() for end in ends]
+        run = RunFolder.create(
+            self.out, {**settings, "resolution": self.resolution, "codes": codes}, self.overwrite
+        )
+        figures = interpolate_codes(run, prior, *ends, self.count, self.path, self.resolution)
+        report = run.report(figures, device, self.seed)
+        self.say(f"Animation: {run.path / 'morph.glb'}; picture: {run.path / 'strip.png'}")
+        return report
+
+
+def find_shape(word: str, prior: "ShapePrior", up: str = "y", seed: int = 0) -> "Tensor":
+    """The code of a training shape, of a file with a code, or of the shape in a file.
+
+    Raises:
+        InputError: There is no such shape or file, or it cannot be used.
+    """
+    from ..sdf import CompleteConfig, find_code, load_code, load_scan
+    from ..sdf.codes import ENDINGS
+
+    if word in prior.names:
+        return prior.codes[prior.names.index(word)]
+    path = Path(word)
+    if not path.is_file():
+        known = f"{prior.names[0]} to {prior.names[-1]}" if prior.names else "none"
+        raise InputError(f"{word} is neither a file nor a training shape of this prior; names are {known}")
+    if path.suffix.lower() in ENDINGS:
+        return load_code(path, prior)
+    return find_code(prior, load_scan(path), CompleteConfig(up=up, seed=seed))[0]

@@ -1,0 +1,314 @@
+"""From a partial scan to a whole shape, in the scan's own frame and unit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from ..errors import InputError
+from ..geometry import SurfaceIndex
+from ..shapes import Mesh, Similarity, normalisation
+from .correction import ResidualField, project, value_and_gradient
+from .distribution import CodeDistribution
+from .evidence import Evidence, Objective, State
+from .extract import extract_mesh
+from .observations import Observations, require_extent
+from .pose import RADIUS, compose, turned_starts
+from .prior import ShapePrior
+
+OBSERVED, INVENTED = (0.80, 0.58, 0.42), (0.34, 0.46, 0.66)
+WIDTHS = (0.1, 0.03)
+"""Of the error distribution while poses are compared and while the best are refined, in radii of the scan."""
+LEAST_WIDTH, LARGEST_WIDTH = 0.003, 0.02
+"""Bounds of the width estimated in the end."""
+KEPT = 3
+CORRECTED = 0.1
+"""Residuals beyond this, in the normalised frame, are strays or other objects and correct nothing."""
+
+
+@dataclass(frozen=True)
+class CompleteConfig:
+    """How to complete a scan."""
+
+    pose: Literal["solve", "known"] = "solve"
+    """Whether place, size and direction of the scan are unknown, or it is in the frame of the prior."""
+    up: str = "y"
+    """Axis of the scan that points upwards: x, y or z, perhaps with a minus; for unknown poses."""
+    turns: int = 8
+    """Directions around that axis to start from; 1 if the scan faces as the shapes of the prior do."""
+    surface: int = 1500
+    """Points on the surface in use at a time."""
+    space: int = 1500
+    """Samples of empty space in use at a time."""
+    iterations: int = 25
+    """Steps of the last refinement, at most."""
+    hypotheses: int = 0
+    """Further shapes that explain the scan, drawn at random."""
+    resolution: int = 256
+    """Grid for the mesh, along each axis."""
+    correct: bool = True
+    """Let the surface pass through the observed points instead of nearby."""
+    seed: int = 0
+    """Of everything random."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A whole shape.
+
+    Attributes:
+        mesh: In the frame and unit of the scan; colours tell observed from invented.
+        observed: Per vertex, whether an observation is within noise and spacing of the points.
+        distance: Per vertex, distance to the nearest observation.
+        code: Of the shape.
+        covariance: Of the code given the scan (Laplace's approximation, pose marginalised).
+        pose: From the scan to the normalised frame of the prior.
+        hypotheses: Further shapes as probable as the noise allows.
+        figures: Residuals in the unit of the scan, and how starts fared.
+    """
+
+    mesh: Mesh
+    observed: Bool[Tensor, " V"]
+    distance: Float[Tensor, " V"]
+    code: Float[Tensor, " K"]
+    covariance: Float64[Tensor, "K K"]
+    pose: Similarity
+    hypotheses: tuple[Mesh, ...] = ()
+    figures: dict = field(default_factory=dict)
+
+
+def complete(
+    prior: ShapePrior,
+    seen: Observations,
+    config: CompleteConfig | None = None,
+    starts: Sequence[Similarity] | None = None,
+) -> Completion:
+    """The most probable shape that explains a scan.
+
+    Code and pose are solved for together by Levenberg-Marquardt, from several starts and from coarse to fine
+    in the width of the error distribution. Then the surface is corrected by a smooth field so that it passes
+    through the observed points within their noise.
+
+    Args:
+        prior: The family of shapes.
+        seen: The scan.
+        config: How.
+        starts: Guesses of the map from the scan to the normalised frame, instead of directions around `up`;
+            with a known pose, that map, the identity by default.
+
+    Raises:
+        InputError: There are too few points, or with a known pose they are not where shapes of the prior are.
+    """
+    config = config or CompleteConfig()
+    solver, solved = _solve(prior, seen, config, starts)
+    mesh = solver.surface(solved.state)
+    generator = torch.Generator().manual_seed(config.seed + 1)
+    others = [solver.surface(solver.alternative(solved, generator)) for _ in range(config.hypotheses)]
+    distance, reach = support(mesh.vertices, seen)
+    observed = distance <= reach
+    colors = torch.where(observed.cpu()[:, None], torch.tensor(OBSERVED), torch.tensor(INVENTED))
+    size = len(solver.codes.mean)
+    return Completion(
+        Mesh(mesh.vertices, mesh.faces, colors.to(mesh.vertices)),
+        observed,
+        distance,
+        solved.state.code.float(),
+        torch.linalg.inv(solved.curvature)[:size, :size],
+        compose(solved.state.pose, solver.to_internal),
+        tuple(others),
+        {**solved.figures, **misfit(mesh, seen), "observed_share": float(observed.double().mean())},
+    )
+
+
+def find_code(
+    prior: ShapePrior,
+    seen: Observations,
+    config: CompleteConfig | None = None,
+    starts: Sequence[Similarity] | None = None,
+) -> tuple[Float[Tensor, " K"], Similarity]:
+    """Code of the most probable shape, and the pose from the scan to the normalised frame, without a mesh.
+
+    Arguments and errors are those of `complete`.
+    """
+    solver, solved = _solve(prior, seen, config or CompleteConfig(), starts)
+    return solved.state.code.float(), compose(solved.state.pose, solver.to_internal)
+
+
+def _solve(
+    prior: ShapePrior, seen: Observations, config: CompleteConfig, starts: Sequence[Similarity] | None
+) -> "tuple[_Solver, _Solved]":
+    require_extent(seen.points, "the scan")
+    solver = _Solver(prior, seen, config)
+    if config.pose == "known":
+        starts = starts or [Similarity(1.0, torch.zeros(3, dtype=torch.float64))]
+        require_normalised(starts[0].apply(seen.points.double()))
+    return solver, solver.solve(starts or solver.standing())
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """Code and pose (from the solver's frame), the curvature there, the width of errors, and figures."""
+
+    state: State
+    curvature: Float64[Tensor, "P P"]
+    width: float
+    figures: dict
+
+
+class _Solver:
+    """One scan, moved to about the unit sphere, ready to be explained."""
+
+    def __init__(self, prior: ShapePrior, seen: Observations, config: CompleteConfig) -> None:
+        self.prior, self.seen, self.config = prior, seen, config
+        self.codes = CodeDistribution.of(prior.codes)
+        self.to_internal = robust_normalisation(seen.points)
+        inside = seen.moved(self.to_internal).to(prior.codes.device)
+        generator = torch.Generator().manual_seed(config.seed)
+        self.coarse = Evidence.of(inside, config.surface // 4, config.space // 4, generator)
+        self.fine = Evidence.of(inside, config.surface, config.space, generator)
+        self.noise = inside.noise
+
+    def standing(self) -> list[Similarity]:
+        """Poses that stand the scan upright, turned around."""
+        still = Similarity(1.0, torch.zeros(3, dtype=torch.float64))
+        turns = turned_starts(self.config.up, self.config.turns)
+        poses = [Similarity(1.0, still.translation, turn) for turn in turns]
+        return [compose(pose, self.to_internal) for pose in poses]
+
+    def objective(self, evidence: Evidence, width: float, solve_code: bool = True) -> Objective:
+        """The posterior at a width of errors."""
+        return Objective(self.prior, self.codes, evidence, width, self.config.pose == "solve", solve_code)
+
+    def solve(self, starts: Sequence[Similarity]) -> _Solved:
+        """The best explanation from all starts."""
+        begun = sorted((self.screen(start) for start in starts), key=lambda pair: pair[0])
+        refined = [self.objective(self.fine, WIDTHS[1]).solve(s, 12) for _, s in begun[:KEPT]]
+        best = min(refined, key=lambda solution: solution.model.loss)
+        width = self.error_width(best.state)
+        final = self.objective(self.fine, width).solve(best.state, self.config.iterations)
+        figures = {
+            "starts": len(starts),
+            "start_losses": [loss for loss, _ in begun],
+            "refined_losses": [solution.model.loss for solution in refined],
+            "loss": final.model.loss,
+            "iterations": final.iterations,
+            "error_width": width / compose(final.state.pose, self.to_internal).scale * final.state.pose.scale,
+            "code_distance": self.codes.distance(final.state.code),
+        }
+        return _Solved(final.state, final.model.curvature, width, figures)
+
+    def screen(self, start: Similarity) -> tuple[float, State]:
+        """Loss and state after a short solve: pose alone, the best of all known shapes, then everything."""
+        state = State(self.codes.mean, compose(start, self.to_internal.inverse()))
+        objective = self.objective(self.coarse, WIDTHS[0])
+        if self.config.pose == "solve":
+            state = self.objective(self.coarse, WIDTHS[0], solve_code=False).solve(state, 8).state
+        known = torch.cat([self.codes.mean[None].to(self.prior.codes), self.prior.codes])
+        best = int(objective.loss_of(known, state.pose).argmin())
+        solution = objective.solve(state._replace(code=known[best].double()), 10)
+        return solution.model.loss, solution.state
+
+    def error_width(self, state: State) -> float:
+        """Standard deviation of most residuals on the surface, within bounds."""
+        residual, _ = self.objective(self.fine, WIDTHS[1]).residuals(state)
+        spread = 1.4826 * float(residual[~self.fine.empty].abs().median())
+        return min(max(spread, self.noise, LEAST_WIDTH), max(LARGEST_WIDTH, self.noise))
+
+    def alternative(self, solved: _Solved, generator: torch.Generator) -> State:
+        """Another explanation: a draw from the posterior.
+
+        The optimum of a problem whose prior mean and data are perturbed as they are uncertain is a draw; for
+        a linear problem exactly (Bardsley et al. 2014, "Randomize-then-optimize").
+        """
+        device = self.prior.codes.device
+        centre = self.codes.sample(1, generator)[0]
+        error = solved.width * self.fine.weights.clamp_min(1e-9).rsqrt().cpu()
+        shift = error * torch.randn(len(error), generator=generator)
+        shift[self.fine.empty.cpu()] = 0
+        evidence = replace(self.fine, distances=self.fine.distances + shift.to(device))
+        codes = CodeDistribution(centre, self.codes.covariance)
+        # The pose is kept: it is shared, and how it varies shows in the code as well.
+        objective = Objective(self.prior, codes, evidence, solved.width, solve_pose=False)
+        return objective.solve(solved.state, self.config.iterations).state
+
+    def surface(self, state: State) -> Mesh:
+        """The mesh in the frame of the scan, corrected if wanted."""
+        pose, code = compose(state.pose, self.to_internal), state.code.float()
+        mesh = extract_mesh(self.prior, code, self.config.resolution)
+        vertices = mesh.vertices
+        if self.config.correct:
+            points = pose.apply(self.seen.points.double()).float().to(code.device)
+            field = residual_field(self.prior, code, points, self.seen.noise * pose.scale)
+            vertices = project(self.prior.decoder, code, vertices, field)
+        back = pose.inverse().apply(vertices.double()).float()
+        return Mesh(back, mesh.faces)
+
+
+def residual_field(
+    prior: ShapePrior, code: Float[Tensor, " K"], points: Float[Tensor, "P 3"], noise: float, most: int = 8000
+) -> ResidualField | None:
+    """The correction that observed points ask for, in the normalised frame; None without any nearby."""
+    chosen = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:most]
+    points = points[chosen.to(points.device)]
+    values, _ = value_and_gradient(prior.decoder, code, points)
+    spread = 1.4826 * float(values.abs().median())
+    near = values.abs() < min(max(5 * spread, 3 * noise), CORRECTED)
+    return ResidualField(points[near], values[near], noise) if bool(near.any()) else None
+
+
+def robust_normalisation(points: Float[Tensor, "P 3"]) -> Similarity:
+    """As `normalisation`, but a hundredth of the points may be strays on either side of every axis."""
+    places = points.detach().double().cpu()
+    ordered = places.sort(dim=0).values
+    trim = len(places) // 100
+    low, high = ordered[trim], ordered[len(places) - 1 - trim]
+    centre = (low + high) / 2
+    within = ((places >= low) & (places <= high)).all(dim=1)
+    radius = float((places[within] - centre).norm(dim=1).max()) if bool(within.any()) else 0.0
+    if not radius > 0:
+        return normalisation(points)
+    return Similarity(RADIUS / radius, -centre * RADIUS / radius)
+
+
+def require_normalised(points: Float[Tensor, "P 3"]) -> None:
+    """Refuse points that cannot be of a shape in the normalised frame.
+
+    Raises:
+        InputError: Fewer than half of them lie in its sphere, or all of them within a hundredth of it.
+    """
+    inside = float((points.norm(dim=1) < 1.1).double().mean())
+    size = float((points.amax(dim=0) - points.amin(dim=0)).max())
+    if inside < 0.5 or size < 0.02:
+        raise InputError(
+            "with a known pose the scan must lie in the prior's frame, a sphere of radius 1 around the origin, "
+            f"but it is {size:.3g} wide and {100 * inside:.0f} % of it lies there; "
+            "give the right pose and unit, or let the pose be solved"
+        )
+
+
+def support(vertices: Float[Tensor, "V 3"], seen: Observations) -> tuple[Float[Tensor, " V"], float]:
+    """Distance to the nearest observation, and the distance up to which a vertex counts as observed.
+
+    The latter is three times the noise, or twice the distance of neighbouring observations if that is more.
+    """
+    tree = KDTree(seen.points.detach().cpu().double().numpy())
+    own, _ = tree.query(tree.data[:: max(1, len(tree.data) // 2000)], k=4)
+    spacing = float(np.median(own[:, -1]))
+    distance, _ = tree.query(vertices.detach().cpu().double().numpy())
+    return torch.from_numpy(distance).to(vertices), max(3 * seen.noise, 2 * spacing)
+
+
+def misfit(mesh: Mesh, seen: Observations) -> dict:
+    """How far observed points are from a mesh in the frame of the scan, also in units of the noise."""
+    distance = SurfaceIndex(mesh).closest(seen.points.to(mesh.vertices)).distance
+    return {
+        "noise": seen.noise,
+        "observed_median": float(distance.median()),
+        "observed_95": float(distance.double().quantile(0.95)),
+        "within_two_noise": float((distance <= 2 * seen.noise).double().mean()),
+    }

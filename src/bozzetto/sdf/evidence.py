@@ -1,0 +1,195 @@
+"""The objective of a completion: how well a code and a pose explain what was observed."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor
+
+from ..shapes import Similarity
+from .distribution import CodeDistribution
+from .gauge import Gauge
+from .least_squares import Quadratic, Solution, levenberg_marquardt
+from .observations import Observations
+from .pose import by_move, moved
+from .prior import ShapePrior
+
+CELL = 0.1
+"""Errors of a decoder look alike over about this length, so points within such a cell count as one."""
+REACH = 1.2
+"""Radius, in units of the scan's, within which empty space is of interest."""
+
+
+class State(NamedTuple):
+    """What is solved for: a code, and the map from the scan to the frame of the prior."""
+
+    code: Float64[Tensor, " K"]
+    pose: Similarity
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Observations as samples of the signed distance, in a frame where the scan has about radius 1.
+
+    Attributes:
+        places: Where something is known.
+        distances: What is known there: the signed distance, or for empty space its lower bound.
+        weights: How many independent observations each stands for.
+        empty: Which are samples of empty space.
+    """
+
+    places: Float[Tensor, "M 3"]
+    distances: Float[Tensor, " M"]
+    weights: Float[Tensor, " M"]
+    empty: Bool[Tensor, " M"]
+
+    @classmethod
+    def of(cls, seen: Observations, surface: int, space: int, generator: torch.Generator) -> "Evidence":
+        """Samples of observations: points on the surface, beside it along their normals, and in empty space.
+
+        Args:
+            seen: In the frame named above.
+            surface: Points to take, at most; with normals each gives two more, at +- eta (DeepSDF, 6.3).
+            space: Samples of empty space to take, at most.
+            generator: Chooses them.
+        """
+        chosen = torch.randperm(len(seen.points), generator=generator)[:surface].to(seen.points.device)
+        points, eta = seen.points[chosen], max(0.01, 2 * seen.noise)
+        places, distances = [points], [torch.zeros_like(points[:, 0])]
+        if seen.normals is not None:
+            for offset in (eta, -eta):
+                places.append(points + offset * seen.normals[chosen])
+                distances.append(torch.full_like(points[:, 0], offset))
+        free = empty_space(seen, space, generator)
+        sizes = [independent(points) / max(len(points), 1)] * len(places)
+        weights = [torch.full_like(d, size) for d, size in zip(distances, sizes, strict=True)]
+        count = sum(len(d) for d in distances)
+        weights.append(torch.full_like(free[:, 0], independent(free) / max(len(free), 1)))
+        return cls(
+            torch.cat([*places, free]),
+            torch.cat([*distances, torch.zeros_like(free[:, 0])]),
+            torch.cat(weights),
+            torch.arange(count + len(free), device=points.device) >= count,
+        )
+
+
+def independent(points: Float[Tensor, "N 3"]) -> int:
+    """Cells of side `CELL` in which there are points."""
+    return len(torch.unique((points / CELL).floor().long(), dim=0)) if len(points) else 0
+
+
+def empty_space(seen: Observations, count: int, generator: torch.Generator) -> Float[Tensor, "M 3"]:
+    """Random positions on the segments known to be empty, within `REACH` and not quite up to the surface."""
+    if seen.empty_from is None or seen.empty_to is None or count == 0:
+        return seen.points[:0]
+    start, end = seen.empty_from, seen.empty_to
+    length = (end - start).norm(dim=1, keepdim=True).clamp_min(1e-12)
+    ray = (end - start) / length
+    middle = -(start * ray).sum(dim=1)
+    half = (REACH**2 - (start.square().sum(dim=1) - middle.square())).clamp_min(0).sqrt()
+    first = (middle - half).clamp_min(0)
+    last = torch.minimum(middle + half, length[:, 0] - max(0.03, 3 * seen.noise))
+    usable = (last > first).nonzero()[:, 0]
+    if len(usable) == 0:
+        return seen.points[:0]
+    random = torch.rand(2, count, generator=generator).to(start)
+    pick = usable[(random[0] * len(usable)).long().clamp(max=len(usable) - 1)]
+    # Half of the samples crowd towards the surface, where empty space says most about it.
+    crowd = torch.arange(count, device=start.device) % 2 == 0
+    share = torch.where(crowd, 1 - 0.3 * random[1].square(), random[1])
+    return start[pick] + ray[pick] * (first[pick] + (last - first)[pick] * share)[:, None]
+
+
+class Objective:
+    """Negative logarithm of the posterior of code and pose, up to a constant.
+
+    Residuals are distances in the unit of the scan, f(z, T x) / scale(T) - d, so that shrinking the scan to
+    a point on the surface explains nothing; empty space counts only where f is negative. They have a
+    Cauchy distribution of some width, which forgives strays and what the prior cannot represent. Beyond
+    [-1, 1]^3, where decoders are not trained, the distance to that cube is added.
+
+    Args:
+        prior: The family of shapes.
+        codes: Distribution of codes.
+        evidence: What was observed.
+        width: Of the Cauchy distribution.
+        solve_pose: Whether the pose is unknown. Then `Gauge` holds the shape in place.
+        solve_code: Whether the code is.
+    """
+
+    def __init__(
+        self,
+        prior: ShapePrior,
+        codes: CodeDistribution,
+        evidence: Evidence,
+        width: float,
+        solve_pose: bool,
+        solve_code: bool = True,
+    ) -> None:
+        self.prior, self.codes, self.evidence, self.width = prior, codes, evidence, width
+        self.solve_pose, self.solve_code = solve_pose, solve_code
+        self.gauge = Gauge(prior.decoder, device=prior.codes.device) if solve_pose and solve_code else None
+
+    def solve(self, state: State, iterations: int) -> Solution[State]:
+        """Levenberg-Marquardt from a state."""
+        return levenberg_marquardt(self.linearise, self.move, state, iterations, damping=1e-2, tolerance=1e-3)
+
+    def move(self, state: State, step: Float64[Tensor, " P"]) -> State:
+        """The state after a step: code first, then the seven numbers of the pose, as far as solved for."""
+        size = len(state.code) * self.solve_code
+        code = state.code + step[:size] if size else state.code
+        return State(code, moved(state.pose, step[size:]) if self.solve_pose else state.pose)
+
+    def residuals(self, state: State) -> tuple[Tensor, Tensor]:
+        """Residuals in the unit of the evidence and their derivatives, a column per solved number."""
+        places = state.pose.apply(self.evidence.places)
+        inside = places.clamp(-1, 1)
+        beyond = places - inside
+        away = beyond.norm(dim=1)
+        values, by_code, by_point = self.prior.decoder.value_and_jacobian(state.code.float(), inside)
+        by_point = by_point * (beyond == 0) + beyond / away.clamp_min(1e-12)[:, None]
+        values = values + away
+        columns = [by_code] if self.solve_code else []
+        if self.solve_pose:
+            change = by_move(places, by_point)
+            change[:, 6] -= values
+            columns.append(change)
+        residual = values / state.pose.scale - self.evidence.distances
+        counts = ~self.evidence.empty | (residual < 0)
+        return residual * counts, torch.cat(columns, dim=1) * (counts / state.pose.scale)[:, None]
+
+    def linearise(self, state: State) -> Quadratic:
+        """The objective and its majorising quadratic."""
+        residual, jacobian = self.residuals(state)
+        ratio = (residual / self.width).square()
+        weight = self.evidence.weights / (1 + ratio) / self.width**2
+        gradient = (jacobian.T @ (weight * residual)).double()
+        curvature = ((jacobian * weight[:, None]).T @ jacobian).double()
+        loss = float((self.evidence.weights.double() * ratio.double().log1p()).sum()) / 2
+        loss += self.codes.distance(state.code) / 2
+        size = len(state.code)
+        if self.solve_code:
+            gradient[:size] += self.codes.precision @ (state.code - self.codes.mean)
+            curvature[:size, :size] += self.codes.precision
+        if self.gauge is not None:
+            offset, by_code = self.gauge(state.code)
+            loss += float(offset.square().sum()) / 2
+            gradient[:size] += by_code.T @ offset
+            curvature[:size, :size] += by_code.T @ by_code
+        return Quadratic(loss, gradient, curvature)
+
+    def loss_of(self, codes: Float[Tensor, "S K"], pose: Similarity) -> Float[Tensor, " S"]:
+        """The objective for many codes at once, at one pose."""
+        places = pose.apply(self.evidence.places)
+        inside = places.clamp(-1, 1)
+        away = (places - inside).norm(dim=1)
+        losses = []
+        with torch.no_grad():
+            for code in codes:
+                values = self.prior.decoder(code[None], inside[None])[0] + away
+                residual = values / pose.scale - self.evidence.distances
+                residual = torch.where(self.evidence.empty, residual.clamp(max=0), residual)
+                terms = self.evidence.weights * (residual / self.width).square().log1p()
+                losses.append(float(terms.sum()) / 2 + self.codes.distance(code) / 2)
+        return torch.tensor(losses, dtype=codes.dtype)

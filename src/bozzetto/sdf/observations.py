@@ -1,0 +1,188 @@
+"""What a scan says about a shape: points on its surface, and space that is known to be empty."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from ..errors import InputError
+from ..geometry import face_normals
+from ..shapes import Mesh, PointCloud, Similarity, normalisation, sample_surface
+from ..views import Cameras
+
+NEIGHBOURS = 12
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Evidence, in the frame and unit of whoever measured it.
+
+    Attributes:
+        points: On the surface, up to noise.
+        noise: Standard deviation of their distance to the surface.
+        normals: Outward unit directions there, or None.
+        empty_from: One end of line segments that touch no solid, or None.
+        empty_to: The other end.
+    """
+
+    points: Float[Tensor, "P 3"]
+    noise: float
+    normals: Float[Tensor, "P 3"] | None = None
+    empty_from: Float[Tensor, "Q 3"] | None = None
+    empty_to: Float[Tensor, "Q 3"] | None = None
+
+    def moved(self, similarity: Similarity) -> "Observations":
+        """The same evidence in another frame."""
+
+        def place(points: Tensor | None) -> Tensor | None:
+            return None if points is None else similarity.apply(points.double()).float()
+
+        turn = similarity.rotation
+        normals = (
+            self.normals if self.normals is None or turn is None else self.normals @ turn.T.to(self.normals)
+        )
+        return Observations(
+            similarity.apply(self.points.double()).float(),
+            self.noise * similarity.scale,
+            normals,
+            place(self.empty_from),
+            place(self.empty_to),
+        )
+
+    def to(self, device: torch.device | str) -> "Observations":
+        """The evidence on another device."""
+        parts = (self.normals, self.empty_from, self.empty_to)
+        return Observations(
+            self.points.to(device), self.noise, *[None if p is None else p.to(device) for p in parts]
+        )
+
+
+def observe_points(
+    cloud: PointCloud,
+    noise: float | None = None,
+    viewpoint: Float[Tensor, "3"] | None = None,
+    name: str = "the scan",
+) -> Observations:
+    """A partial scan as points, perhaps with normals.
+
+    Args:
+        cloud: Points in any unit.
+        noise: Standard deviation in that unit; None estimates it from how far neighbours are from a plane.
+        viewpoint: Where the scanner stood. Then the way from there to every point is empty, and missing
+            normals are estimated, towards it.
+        name: What messages call the scan.
+
+    Raises:
+        InputError: Fewer than 10 points, points that all coincide, or values that are not finite.
+    """
+    cloud.check(name)
+    require_extent(cloud.points, name)
+    if noise is not None and not 0 < noise < math.inf:
+        raise InputError(f"noise must be a positive length in the unit of the scan, got {noise:g}")
+    normals, spread = local_planes(cloud.points)
+    size = float((cloud.bounds[1] - cloud.bounds[0]).norm())
+    noise = noise or max(float(spread.median()), 1e-4 * size)
+    if cloud.normals is not None:
+        return _with_rays(cloud.points, torch.nn.functional.normalize(cloud.normals, dim=1), noise, viewpoint)
+    if viewpoint is None:
+        return Observations(cloud.points, noise)
+    towards = (normals * (viewpoint.to(cloud.points) - cloud.points)).sum(dim=1, keepdim=True)
+    return _with_rays(cloud.points, torch.where(towards < 0, -normals, normals), noise, viewpoint)
+
+
+def _with_rays(points: Tensor, normals: Tensor, noise: float, viewpoint: Tensor | None) -> Observations:
+    if viewpoint is None:
+        return Observations(points, noise, normals)
+    return Observations(points, noise, normals, viewpoint.to(points).expand_as(points), points)
+
+
+def observe_depth(
+    depth: Float[Tensor, "H W"], camera: Cameras, noise: float | None = None, name: str = "the depth map"
+) -> Observations:
+    """A depth map with the camera that took it.
+
+    Args:
+        depth: Camera-space z per pixel in the unit of the camera's pose. Infinite where the ray meets
+            nothing, which is evidence of empty space; 0, negative or NaN where nothing is known.
+        camera: One camera with an image of this size.
+        noise: Standard deviation of the depth; None estimates it.
+        name: What messages call it.
+
+    Raises:
+        InputError: The sizes differ, or fewer than 10 pixels have a depth.
+    """
+    if len(camera) != 1 or depth.shape != (camera.height, camera.width):
+        raise InputError(
+            f"{name} has {tuple(depth.shape)} pixels and {len(camera)} cameras of {camera.height} x "
+            f"{camera.width}; give one camera with the size of the map"
+        )
+    rows, columns = torch.meshgrid(*[torch.arange(n) for n in depth.shape], indexing="ij")
+    pixels = torch.stack([columns, rows], dim=-1).double() + 0.5
+    depth = depth.detach().double().cpu()
+    camera = camera.to("cpu")
+    hit, beyond = (depth > 0) & torch.isfinite(depth), torch.isposinf(depth)
+    seen = torch.cat([pixels[hit], depth[hit][:, None]], dim=1)
+    points = camera.unproject(seen[None])[0]
+    require_extent(points.float(), name)
+    origin, ray = camera.rays_through(pixels.reshape(1, -1, 2))
+    eye = origin[0, hit.flatten()]
+    far = 2 * float((points - eye).norm(dim=1).max())
+    out = origin[0, beyond.flatten()]
+    normals, spread = local_planes(points.float())
+    towards = (normals * (eye - points).float()).sum(dim=1, keepdim=True)
+    size = float(points.float().amax(dim=0).sub(points.float().amin(dim=0)).norm())
+    return Observations(
+        points.float(),
+        noise or max(float(spread.median()), 1e-4 * size),
+        torch.where(towards < 0, -normals, normals),
+        torch.cat([eye, out]).float(),
+        torch.cat([points, out + far * ray[0, beyond.flatten()]]).float(),
+    )
+
+
+def observe_mesh(
+    mesh: Mesh, count: int = 6000, noise: float | None = None, seed: int = 0, name: str = "the mesh"
+) -> Observations:
+    """A mesh, perhaps with holes, as samples of its faces with their normals.
+
+    Raises:
+        InputError: It has no faces, no area, or values that are not finite.
+    """
+    mesh.check(name)
+    require_extent(mesh.vertices, name)
+    points, face = sample_surface(mesh, count, torch.Generator(mesh.vertices.device).manual_seed(seed))
+    size = float((mesh.bounds[1] - mesh.bounds[0]).norm())
+    return Observations(points, noise or 1e-3 * size, face_normals(mesh.vertices, mesh.faces)[face])
+
+
+def require_extent(points: Float[Tensor, "P 3"], name: str) -> None:
+    """Refuse what cannot be placed.
+
+    Raises:
+        InputError: Fewer than 10 points, or all in one place.
+    """
+    if len(points) < 10:
+        raise InputError(f"{name} has {len(points)} points; a completion needs at least 10 on the surface")
+    if not torch.isfinite(points).all():
+        raise InputError(f"{name} has NaN or infinite coordinates; remove these points")
+    try:
+        normalisation(points)
+    except InputError:
+        raise InputError(f"all {len(points)} points of {name} coincide; check its export") from None
+
+
+def local_planes(
+    points: Float[Tensor, "P 3"], neighbours: int = NEIGHBOURS
+) -> tuple[Float[Tensor, "P 3"], Float[Tensor, " P"]]:
+    """Normals of either sign, and standard deviations from the plane, of each point's nearest neighbours."""
+    places = points.detach().cpu().double()
+    count = min(neighbours, len(places))
+    _, index = KDTree(places.numpy()).query(places.numpy(), k=count)
+    group = places[torch.from_numpy(index).long()]
+    group = group - group.mean(dim=1, keepdim=True)
+    values, axes = torch.linalg.eigh(group.mT @ group)
+    spread = (values[:, 0].clamp_min(0) / max(count - 3, 1)).sqrt()
+    return axes[:, :, 0].to(points), spread.to(points)

@@ -1,0 +1,67 @@
+"""Files that hold scans."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InputError
+from ..shapes import Mesh, load_shape
+from ..views import Cameras
+from .observations import Observations, observe_depth, observe_mesh, observe_points
+
+
+def load_scan(
+    path: str | os.PathLike, noise: float | None = None, viewpoint: Float[Tensor, "3"] | None = None
+) -> Observations:
+    """Read a partial scan.
+
+    | file | what |
+    |---|---|
+    | `.ply`, `.xyz`, `.npz` without faces | a point cloud, perhaps with normals |
+    | any mesh format with faces | a mesh, perhaps with holes, sampled |
+    | `.npz` with `depth`, `K` and perhaps `T_cam_world` | a depth map (H, W), see `observe_depth` |
+
+    Args:
+        path: The file.
+        noise: Standard deviation of points in the unit of the file; None estimates it.
+        viewpoint: Where the scanner of a point cloud stood.
+
+    Raises:
+        InputError: The file is missing, damaged, of unknown kind, empty, or too small to say anything.
+    """
+    path = Path(path)
+    depth = _depth(path) if path.suffix.lower() == ".npz" and path.is_file() else None
+    if depth is not None:
+        return observe_depth(*depth, noise, str(path))
+    shape = load_shape(path)
+    if isinstance(shape, Mesh):
+        return observe_mesh(shape, noise=noise, name=str(path))
+    return observe_points(shape, noise, viewpoint, str(path))
+
+
+def _depth(path: Path) -> tuple[Tensor, Cameras] | None:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in ("depth", "K", "T_cam_world") if name in archive}
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} cannot be read as NPZ ({error}); export it again") from None
+    if "depth" not in arrays:
+        return None
+    pose = arrays.get("T_cam_world", np.eye(4))
+    if "K" not in arrays or arrays["depth"].ndim != 2 or arrays["K"].shape != (3, 3) or pose.shape != (4, 4):
+        raise InputError(
+            f"{path} needs depth (H, W), K (3, 3) and perhaps T_cam_world (4, 4), "
+            f"got {', '.join(f'{name} {value.shape}' for name, value in arrays.items())}"
+        )
+    depth = torch.from_numpy(arrays["depth"].astype(np.float32))
+    camera = Cameras(
+        torch.from_numpy(pose.astype(np.float64))[None],
+        torch.from_numpy(arrays["K"].astype(np.float64))[None],
+        depth.shape[1],
+        depth.shape[0],
+    )
+    return depth, camera.check([str(path)])
