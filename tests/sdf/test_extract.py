@@ -4,7 +4,6 @@ import torch
 from bozzetto import InputError
 from bozzetto.geometry import is_watertight, isosurface
 from bozzetto.sdf import Evaluator, extract_mesh, extract_surface
-from bozzetto.sdf import extract as extract_file
 
 LOW, HIGH = (-1.0,) * 3, (1.0,) * 3
 
@@ -36,28 +35,6 @@ def test_a_ball_has_its_place_and_size(balls):
     a, b, c = mesh.corners().unbind(dim=1)
     outwards = (torch.linalg.cross(b - a, c - a) * (a - code[:3])).sum(dim=1)
     assert (outwards > 0).all()
-
-
-def test_slopes_are_measured_once_per_code_and_state_of_the_weights(figures):
-    code = figures.codes[3].clone()
-    first, second = extract_surface(figures, code, 33), extract_surface(figures.decoder, code, 33)
-    assert "slope" in first.evaluations
-    assert "slope" not in second.evaluations
-    assert torch.equal(first.mesh.faces, second.mesh.faces)
-    assert "slope" in extract_surface(figures, figures.codes[4].clone(), 33).evaluations
-    next(figures.decoder.parameters()).mul_(1.0)  # as a step of a training would
-    assert "slope" in extract_surface(figures, code, 33).evaluations
-
-
-def test_a_remembered_slope_that_is_too_small_is_measured_again(figures, monkeypatch):
-    code = figures.codes[5]
-    expected = extract_surface(figures, code, 49)
-    known = extract_file._slopes[figures.decoder]
-    for key in known:
-        monkeypatch.setitem(known, key, 0.2)
-    again = extract_surface(figures, code, 49)
-    assert again.lipschitz == expected.lipschitz
-    assert torch.equal(again.cells, expected.cells)
 
 
 def test_a_code_without_surface_is_named(balls):

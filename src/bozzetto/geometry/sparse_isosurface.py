@@ -10,9 +10,9 @@ from torch import Tensor
 from ..errors import InputError
 from ..shapes import Mesh
 from .cell_triangles import NO_EDGE, cell_triangles
-from .sparse_search import CORNERS, Function, SampledFunction, cell_widths, crossed_cells, measured_slope
+from .slope_bound import SlopeBound
+from .sparse_search import CORNERS, Function, SampledFunction, cell_widths, crossed_cells, mean_slopes
 
-_MARGIN = 1.25  # assumed bound of the slope over the largest one seen
 _ATTEMPTS = 4  # times that the bound is raised when the surface turns out steeper
 
 
@@ -27,18 +27,18 @@ class SparseIsosurface:
     Attributes:
         mesh: The surface.
         cells: Lower corners of the cells that it crosses, as node indices.
-        evaluations: Values of the function that were computed, by purpose: "slope" for measuring the
-            Lipschitz bound, "8" for centres of cells 8 spacings wide and so on, "nodes" for corners of the
-            cells of the grid, "continuation" for cells that pruning had left out wrongly.
-        lipschitz: The bound that the pruning rested on.
-        steepest: The largest slope in the crossed cells; above `lipschitz`, pieces of surface may be missing.
+        evaluations: Values of the function that were computed, by purpose: "8" for centres of cells
+            8 spacings wide and so on, "nodes" for corners of the cells of the grid, "continuation" for cells
+            that pruning had left out wrongly.
+        lipschitz: The largest bound of the slope that the pruning rested on at the surface.
+        bounded: Whether the slope in every crossed cell is within the bound.
     """
 
     mesh: Mesh
     cells: Int64[Tensor, "C 3"]
     evaluations: dict[str, int]
     lipschitz: float
-    steepest: float
+    bounded: bool
 
     @property
     def total(self) -> int:
@@ -66,16 +66,19 @@ def sparse_isosurface(
 
     Then the surface is followed: where a face of a crossed cell has a sign change, the cell behind it is
     crossed as well and is added if it was left out. So a piece of surface that is found at all is complete
-    even where L is too small. A measured L is raised, and the search repeated with all values kept, if the
-    surface turns out to be steeper.
+    even where L is too small.
+
+    Without a given L, the slopes between all values found so far give one for each place (`SlopeBound`). It
+    is raised, and the search repeated with all values kept, if the surface turns out to be steeper. What such
+    a bound can miss is a separate piece of surface, smaller than a coarse cell, whose slope shows nowhere.
 
     Args:
         function: Negative inside, on points of the given device; called without gradients.
         resolution: Nodes along each axis, or one number for all three; at least 2.
         low: Position of the first node.
         high: Position of the last one.
-        lipschitz: L, a bound of the slope |f(x) - f(y)| / |x - y| wherever |f| < trusted. None measures it:
-            1.25 times the largest slope over a spacing at 2,048 random places there.
+        lipschitz: L, a bound of the slope |f(x) - f(y)| / |x - y| wherever |f| < trusted. None measures it
+            place by place.
         trusted: Where |f| is larger it tells nothing but its sign, as in networks trained with clamped
             distances. Levels at which L radius exceeds this keep all cells.
         batch: Points per call.
@@ -95,22 +98,22 @@ def sparse_isosurface(
     _check(counts, first, last, lipschitz, trusted)
     samples = SampledFunction(function, counts, first, last, batch, torch.device(device))
     widths = cell_widths(counts, coarse)
-    bound = lipschitz if lipschitz is not None else _MARGIN * measured_slope(samples, widths[0], trusted)
-    cells = crossed_cells(samples, widths, bound, trusted)
-    slope = _steepest(samples, cells)
-    for _ in range(_ATTEMPTS):
-        if lipschitz is not None or slope <= bound:
-            break
-        bound = _MARGIN * slope
-        cells = crossed_cells(samples, widths, bound, trusted)
-        slope = _steepest(samples, cells)
+    bound = SlopeBound(counts, widths[0], samples.last.device, lipschitz)
+    cells, steep = _crossed(samples, widths, bound, trusted)
+    attempts = _ATTEMPTS if lipschitz is None else 0
+    while attempts and (steep > bound.at(cells)).any():
+        bound.note(cells, steep)
+        cells, steep = _crossed(samples, widths, bound, trusted)
+        attempts -= 1
     if len(cells) == 0:
         raise NoSurfaceError(
             f"no surface at level 0: the {samples.total} values looked at run from {samples.seen[0]:g} to "
             f"{samples.seen[1]:g}; choose a larger box or check the function"
         )
     mesh = _triangulate(samples, cells).to(device)
-    return SparseIsosurface(mesh, cells, samples.evaluations, float(bound), slope)
+    bounds = bound.at(cells)
+    within = bool((steep <= bounds).all())
+    return SparseIsosurface(mesh, cells, samples.evaluations, float(bounds.max()), within)
 
 
 def _check(counts: list[int], low: Tensor, high: Tensor, lipschitz: float | None, trusted: float) -> None:
@@ -123,13 +126,12 @@ def _check(counts: list[int], low: Tensor, high: Tensor, lipschitz: float | None
             raise InputError(f"the {name} must be positive, got {value}; leave it out if it is unknown")
 
 
-def _steepest(samples: SampledFunction, cells: Int64[Tensor, "C 3"]) -> float:
-    """Largest slope in the middle of cells, of the trilinear function."""
-    if len(cells) == 0:
-        return 0.0
-    corners = samples.corners(cells)
-    slopes = [corners.diff(dim=axis + 1).flatten(1).mean(dim=1) / samples.step[axis] for axis in range(3)]
-    return float(torch.stack(slopes).norm(dim=0).max())
+def _crossed(
+    samples: SampledFunction, widths: list[int], bound: SlopeBound, trusted: float
+) -> tuple[Int64[Tensor, "C 3"], Float[Tensor, " C"]]:
+    """The crossed cells, and the slope in each."""
+    cells = crossed_cells(samples, widths, bound, trusted)
+    return cells, mean_slopes(samples.corners(cells), samples.step)
 
 
 def _triangulate(samples: SampledFunction, cells: Int64[Tensor, "C 3"]) -> Mesh:

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from ..errors import InputError
+from .slope_bound import SlopeBound
 from .sparse_grid import SparseGrid
 
 Function = Callable[[Tensor], Tensor]
@@ -16,7 +17,6 @@ CORNERS = torch.cartesian_prod(*[torch.arange(2)] * 3)
 """Offsets of the eight corners of a cell, z fastest."""
 
 _PART = 1 << 15  # cells looked at together, so that temporary arrays stay small
-_SAMPLES = 2048  # places where the slope is measured
 
 
 class SampledFunction:
@@ -126,41 +126,71 @@ def cell_widths(counts: list[int], coarse: int) -> list[int]:
     return widths
 
 
-def measured_slope(samples: SampledFunction, width: int, trusted: float) -> float:
-    """Largest slope over one spacing at random places of the box where |f| < trusted."""
-    generator = torch.Generator().manual_seed(0)
-    lower = _roots(samples, width)
-    above, centre = _extent(samples, lower, width)
-    values = samples.at(centre, str(width)).abs()
-    near = (values < trusted).nonzero()[:, 0]
-    near = near if len(near) else values.argsort()[:64]
-    pick = near[torch.randint(len(near), (_SAMPLES,), generator=generator).to(samples.device)]
-    share = torch.rand(_SAMPLES, 3, generator=generator).to(samples.device)
-    start = lower[pick] + share * (above[pick] - lower[pick] - 1)
-    shifts = torch.cat([torch.zeros(1, 3), torch.eye(3)]).to(samples.device)
-    places = samples.place(start + shifts[:, None]).view(-1, 3)
-    found = samples(places, "slope").view(4, -1)
-    lengths = ((found[1:] - found[0]) / samples.step.float()[:, None]).norm(dim=0)
-    inside = (found.abs() < trusted).all(dim=0)
-    return float((lengths[inside] if inside.any() else lengths).max())
-
-
 def crossed_cells(
-    samples: SampledFunction, widths: list[int], bound: float, trusted: float
+    samples: SampledFunction, widths: list[int], bound: SlopeBound, trusted: float
 ) -> Int64[Tensor, "C 3"]:
     """Lower corners of all cells with a sign change, whose corners are evaluated."""
     samples.grid.forget_infinite()
     lower = _roots(samples, widths[0])
-    value = samples.step.new_empty(0)
+    value = _centres(samples, lower, widths[0], trusted)
+    bound.note(*_root_slopes(samples, lower, widths[0], value, trusted))
     for width in widths:
         above, centre = _extent(samples, lower, width)
-        value = samples.at(centre, str(width)).clamp(-trusted, trusted)
         radius = (torch.maximum(centre - lower, above - centre) * samples.step).norm(dim=1)
-        kept = value.abs() <= bound * radius
+        kept = value.abs() <= bound.at(lower) * radius
         lower, value = lower[kept], value[kept]
         if width > 2:
-            lower = samples.inside((lower[:, None] + width // 2 * CORNERS.to(samples.device)).view(-1, 3))
+            lower, value = _split(samples, lower, width // 2, bound, trusted)
     return _follow(samples, _candidates(samples, lower, value, bound))
+
+
+def _centres(
+    samples: SampledFunction, lower: Int64[Tensor, "K 3"], width: int, trusted: float
+) -> Float[Tensor, " K"]:
+    """Values in the middle of cells, those of larger size than is trusted cut down to it."""
+    _, centre = _extent(samples, lower, width)
+    return samples.at(centre, str(width)).clamp(-trusted, trusted)
+
+
+def _split(
+    samples: SampledFunction, parents: Int64[Tensor, "K 3"], width: int, bound: SlopeBound, trusted: float
+) -> tuple[Int64[Tensor, "C 3"], Float[Tensor, " C"]]:
+    """The eighths of cells, as far as they are in the grid, and their values; slopes between them are noted."""
+    lower = parents[:, None] + width * CORNERS.to(samples.device)
+    exist = (lower < samples.last).all(dim=-1)
+    values = torch.full_like(exist, torch.nan, dtype=torch.float32)
+    values[exist] = _centres(samples, lower[exist], width, trusted)
+    whole = (parents + 2 * width <= samples.last).all(dim=1)
+    bound.note(parents[whole], mean_slopes(values[whole].view(-1, 2, 2, 2), width * samples.step))
+    return lower[exist], values[exist]
+
+
+def mean_slopes(corners: Float[Tensor, "C 2 2 2"], step: Float[Tensor, "3"]) -> Float[Tensor, " C"]:
+    """Slopes in the middle of boxes, of the trilinear function between values at their corners."""
+    parts = [corners.diff(dim=axis + 1).flatten(1).mean(dim=1) / step[axis] for axis in range(3)]
+    return torch.stack(parts).norm(dim=0).float()
+
+
+def _root_slopes(
+    samples: SampledFunction,
+    lower: Int64[Tensor, "K 3"],
+    width: int,
+    value: Float[Tensor, " K"],
+    trusted: float,
+) -> tuple[Int64[Tensor, "N 3"], Float[Tensor, " N"]]:
+    """Slopes between the first cells, the larger one of both sides along each axis, where f is trusted."""
+    shape = [(count - 2) // width + 1 for count in samples.counts]
+    field = value.view(shape)
+    _, centre = _extent(samples, lower, width)
+    squares = torch.zeros_like(field)
+    for axis in range(3):
+        between = (centre[:, axis].view(shape).diff(dim=axis) * samples.step[axis]).float()
+        slope = field.diff(dim=axis).abs() / between
+        pad = slope.new_zeros(slope.shape[:axis] + (1,) + slope.shape[axis + 1 :])
+        squares += torch.maximum(torch.cat([pad, slope], axis), torch.cat([slope, pad], axis)).square()
+    near = value.abs() < trusted
+    near = near if near.any() else torch.ones_like(near)
+    return lower[near], squares.sqrt().view(-1)[near]
 
 
 def _roots(samples: SampledFunction, width: int) -> Int64[Tensor, "K 3"]:
@@ -175,7 +205,7 @@ def _extent(samples: SampledFunction, lower: Int64[Tensor, "K 3"], width: int) -
 
 
 def _candidates(
-    samples: SampledFunction, lower: Int64[Tensor, "K 3"], value: Float[Tensor, " K"], bound: float
+    samples: SampledFunction, lower: Int64[Tensor, "K 3"], value: Float[Tensor, " K"], bound: SlopeBound
 ) -> Int64[Tensor, "C 3"]:
     """Cells of the grid with a sign change, in cells of width 2 with the value at their middle.
 
@@ -183,7 +213,7 @@ def _candidates(
     """
     parts = [samples.grid.address(*samples.box(cells, 3)).flatten(1) for cells in lower.split(_PART)]
     for cells, address, middle in zip(lower.split(_PART), parts, value.split(_PART), strict=True):
-        proven = middle.abs()[:, None] > bound * _distances(samples, cells)
+        proven = middle.abs()[:, None] > bound.at(cells)[:, None] * _distances(samples, cells)
         sign = middle.sign()[:, None].expand_as(proven)[proven]
         address = address[proven]
         unknown = ~samples.grid.read(address).isfinite()

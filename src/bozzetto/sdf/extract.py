@@ -1,7 +1,5 @@
 """The surface that a code stands for, as a mesh."""
 
-from weakref import WeakKeyDictionary
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,9 +10,6 @@ from ..shapes import Mesh
 from .evaluate import Evaluator, Precision
 from .model import Decoder
 from .prior import ShapePrior
-
-_slopes: WeakKeyDictionary[Decoder, dict[tuple, float]] = WeakKeyDictionary()
-"""Lipschitz bounds measured so far: for each decoder, by code and state of the weights."""
 
 
 def extract_mesh(
@@ -36,7 +31,7 @@ def extract_mesh(
         code: The shape.
         resolution: Nodes along each axis.
         trusted: The clamp of the training: larger distances tell nothing but the side.
-        lipschitz: Bound of the slope of f in x. None measures it and remembers it for this code.
+        lipschitz: Bound of the slope of f in x. None measures it place by place.
         precision: Arithmetic of the network.
 
     Returns:
@@ -61,25 +56,12 @@ def extract_surface(
         prior = ShapePrior(prior, code.new_empty(0, prior.config.code_size), ())
     decoder, code = prior.decoder, prior.check_code(code).detach()
     code = code.to(next((p.device for p in decoder.parameters()), code.device))
-    known = _slopes.setdefault(decoder, {})
-    key = (code.cpu().numpy().tobytes(), trusted, sum(p._version for p in decoder.parameters()))
     function = Evaluator(decoder, code, precision)
-
-    def find(bound: float | None) -> SparseIsosurface:
-        return sparse_isosurface(
-            function, resolution, (-1.0,) * 3, (1.0,) * 3, bound, trusted, device=code.device
-        )
-
+    low, high = (-1.0,) * 3, (1.0,) * 3
     try:
-        if lipschitz is not None:
-            return find(lipschitz)
-        found = find(known.get(key))
-        if found.steepest > found.lipschitz:  # the grid is finer than where it was measured
-            found = find(None)
+        return sparse_isosurface(function, resolution, low, high, lipschitz, trusted, device=code.device)
     except NoSurfaceError as error:
         raise InputError(
             f"this code gives no surface in [-1, 1]^3 (norm {float(torch.linalg.vector_norm(code)):.3g}): "
             f"{error}; give a code of this prior, or one near to its codes"
         ) from error
-    known[key] = found.lipschitz
-    return found
