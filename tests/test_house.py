@@ -16,7 +16,7 @@ LEVELS = [
     {"shapes"},
     {"geometry", "runs", "samples"},
     {"views", "render", "metrics"},
-    {"inverse"},
+    {"heightmap", "inverse", "sdf"},
     {"pipelines"},
     {"cli", "viewer"},
 ]

@@ -1,4 +1,5 @@
 from . import geometry as geometry
+from . import heightmap as heightmap
 from . import inverse as inverse
 from . import metrics as metrics
 from . import pipelines as pipelines

@@ -1,0 +1,240 @@
+"""How well a height map agrees with a measured one: the figures in use, and figures that mean something.
+
+A height map from one photo has neither scale nor offset, and its sign may be wrong, so most figures are taken
+after the best affine map a h + b. The published figures are kept for comparison only: the photo's own luminance
+scores a GLCM cosine of 0.98, and a perfect map of half the contrast loses half of the published edge score.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from skimage.feature import graycomatrix, graycoprops
+from skimage.metrics import structural_similarity
+from torch import Tensor
+
+from ..errors import InputError
+from .canny import canny_8bit, canny_like, edge_scores
+
+GLCM_FEATURES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation", "ASM")
+GLCM_ANGLES = (0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
+PROTOCOL_SIDE = 256
+
+
+@dataclass(frozen=True)
+class HeightScores:
+    """Figures of one height map against the true one, both as they come.
+
+    Attributes:
+        rmse_affine: RMS difference after the best a h + b, in units of the true range; 0 is perfect.
+        rmse_positive: The same if a may not be negative: what is left without knowing the sign.
+        correlation: Pearson correlation of the heights; its sign is that of a.
+        gradient_correlation: Pearson correlation of the central differences, both directions together.
+        sign_error: Whether hills became hollows: a < 0.
+        ssim: Structural similarity (Gaussian window, sigma 1.5, 11 taps, no sample covariance, data range 1),
+            each map stretched from its 1st to its 99th percentile.
+        ssim_min_max: The same, each map stretched from its least to its largest value (see `stretch`).
+        edge_f1_0, edge_f1_2: F1 of edges after the affine map with tolerance 0 and 2 pixels (`canny_like`).
+        edge_f1_15: The same with 1.5 pixels.
+        glcm_z: Cosine of co-occurrence features (32 levels), each z-scored over a reference set; None without.
+        glcm_published: Cosine of raw co-occurrence features (256 levels, distance 1, four angles, symmetric,
+            normed), 8 bits. Says little.
+        edge_precision_published, edge_recall_published, edge_f1_published: Canny 100 / 200 on the same 8 bits,
+            coinciding pixels only. Depends on contrast.
+    """
+
+    rmse_affine: float
+    rmse_positive: float
+    correlation: float
+    gradient_correlation: float
+    sign_error: bool
+    ssim: float
+    ssim_min_max: float
+    edge_f1_0: float
+    edge_f1_15: float
+    edge_f1_2: float
+    glcm_z: float | None
+    glcm_published: float
+    edge_precision_published: float
+    edge_recall_published: float
+    edge_f1_published: float
+
+
+def height_scores(
+    prediction: Float[Tensor, "H W"],
+    truth: Float[Tensor, "Ht Wt"],
+    reference: "GlcmReference | None" = None,
+    stretch: bool = True,
+) -> HeightScores:
+    """All figures of one height map against the true one.
+
+    The protocol is HM-256: both maps are averaged over areas to 256 x 256 first (`at_protocol_size`), and
+    figures are averaged over materials, not pixels. This function takes the maps as they are.
+
+    Args:
+        prediction: Heights of any scale; white is high.
+        truth: Measured heights.
+        reference: What features are z-scored by, usually of all true maps of the test.
+        stretch: Whether `ssim_min_max` and the published figures see the prediction stretched from its least to
+            its largest value, or as it comes, clipped to [0, 1]. The truth is always stretched.
+
+    Raises:
+        InputError: The sizes differ, are below 16 pixels, or a value is not finite.
+    """
+    p, t = _checked(prediction, truth)
+    t = stretched(t)
+    slope, aligned = affine_fit(p, t)
+    positive = aligned if slope > 0 else np.full_like(t, t.mean())
+    found, edges = canny_like(aligned, t)
+    shown = stretched(p) if stretch else p.clip(0, 1)
+    p8, t8 = _levels(shown, 256), _levels(t, 256)
+    published = edge_scores(canny_8bit(p8), canny_8bit(t8))
+    return HeightScores(
+        rmse_affine=_rms(aligned - t),
+        rmse_positive=_rms(positive - t),
+        correlation=_pearson(p, t),
+        gradient_correlation=_pearson(_slopes(p), _slopes(t)),
+        sign_error=slope < 0,
+        ssim=_ssim(_percentiles(p), _percentiles(t)),
+        ssim_min_max=_ssim(shown, t),
+        edge_f1_0=edge_scores(found, edges, 0)[2],
+        edge_f1_15=edge_scores(found, edges, 1.5)[2],
+        edge_f1_2=edge_scores(found, edges, 2)[2],
+        glcm_z=None if reference is None else reference.cosine(p, t),
+        glcm_published=_cosine(glcm_features(shown, 256), glcm_features(t, 256)),
+        edge_precision_published=published[0],
+        edge_recall_published=published[1],
+        edge_f1_published=published[2],
+    )
+
+
+def mean_scores(scores: Sequence[HeightScores]) -> dict[str, float | None]:
+    """Every figure averaged over materials; `sign_error` becomes a rate. None where one is missing.
+
+    Raises:
+        InputError: There are none.
+    """
+    if not scores:
+        raise InputError("there are no scores to average; evaluate at least one material")
+    rows = [asdict(score) for score in scores]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return {name: None if None in values else float(np.mean(values)) for name, values in columns.items()}
+
+
+class GlcmReference:
+    """Mean and spread of co-occurrence features (32 levels) over a set of true maps.
+
+    Args:
+        maps: At least two height maps.
+
+    Raises:
+        InputError: There are fewer than two.
+    """
+
+    def __init__(self, maps: Sequence[Float[Tensor, "H W"]]) -> None:
+        if len(maps) < 2:
+            raise InputError(f"z-scores need at least two reference maps, got {len(maps)}")
+        features = np.stack([glcm_features(stretched(_array(m)), 32) for m in maps])
+        self._mean, self._spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-12)
+
+    def cosine(self, prediction: NDArray, truth: NDArray) -> float:
+        """Cosine of the z-scored features of two maps: 1 for the same, about 0 for unrelated ones."""
+        a, b = ((glcm_features(stretched(m), 32) - self._mean) / self._spread for m in (prediction, truth))
+        return _cosine(a, b)
+
+
+def seam_ratio(height: Float[Tensor, "H W"]) -> tuple[float, float]:
+    """Mean step across the joined left and right, and top and bottom, borders over the mean step inside.
+
+    About 1 for a map that tiles; above 1.5 the seam shows. A map without any steps gets 0.
+    """
+    values = _array(height)
+    ratios = []
+    for axis in (1, 0):
+        inner = np.abs(np.diff(values, axis=axis)).mean() if values.shape[axis] > 1 else 0.0
+        seam = np.abs(values.take(0, axis) - values.take(-1, axis)).mean()
+        ratios.append(float(seam / inner) if inner > 0 else 0.0)
+    return ratios[0], ratios[1]
+
+
+def at_protocol_size(
+    image: Float[Tensor, "*batch H W"], side: int = PROTOCOL_SIDE
+) -> Float[Tensor, "*batch S S"]:
+    """A map averaged over areas to `side` x `side`, as the protocol HM-256 asks for."""
+    flat = image.reshape(1, -1, *image.shape[-2:])
+    pooled = torch.nn.functional.adaptive_avg_pool2d(flat, side)
+    return pooled.reshape(*image.shape[:-2], side, side)
+
+
+def affine_fit(prediction: NDArray, truth: NDArray) -> tuple[float, NDArray]:
+    """The a of the best a h + b in least squares, and the map; a is 0 for a constant."""
+    centred = prediction - prediction.mean()
+    square = float((centred**2).sum())
+    if square <= 1e-18 * prediction.size:
+        return 0.0, np.full_like(truth, truth.mean())
+    slope = float((centred * truth).sum()) / square
+    return slope, slope * centred + truth.mean()
+
+
+def stretched(values: NDArray) -> NDArray:
+    """From 0 to 1; zeros for a constant."""
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+
+
+def glcm_features(height: NDArray, levels: int) -> NDArray:
+    """Six co-occurrence features at four angles, 24 numbers of a map in [0, 1] (Haralick et al. 1973)."""
+    matrix = graycomatrix(_levels(height, levels), [1], GLCM_ANGLES, levels, symmetric=True, normed=True)
+    return np.concatenate([graycoprops(matrix, name).ravel() for name in GLCM_FEATURES])
+
+
+def _checked(prediction: Tensor, truth: Tensor) -> tuple[NDArray, NDArray]:
+    if prediction.shape != truth.shape or min(truth.shape) < 16:
+        raise InputError(
+            f"height maps of {tuple(prediction.shape)} and {tuple(truth.shape)} cannot be compared; "
+            "both must have the same size of at least 16 x 16, so resize one"
+        )
+    p, t = _array(prediction), _array(truth)
+    if not (np.isfinite(p).all() and np.isfinite(t).all()):
+        raise InputError("a height map to compare holds NaN or infinite values; fill or crop them")
+    return p, t
+
+
+def _array(values: Tensor) -> NDArray:
+    return values.detach().cpu().double().numpy()
+
+
+def _levels(values: NDArray, count: int) -> NDArray[np.uint8]:
+    return np.round(values * (count - 1)).astype(np.uint8)
+
+
+def _percentiles(values: NDArray) -> NDArray:
+    low, high = np.percentile(values, [1, 99])
+    return ((values - low) / (high - low)).clip(0, 1) if high > low else stretched(values)
+
+
+def _ssim(a: NDArray, b: NDArray) -> float:
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    return float(np.mean(structural_similarity(a, b, **options)))
+
+
+def _slopes(values: NDArray) -> NDArray:
+    return np.stack([np.gradient(values, axis=axis) for axis in (0, 1)])
+
+
+def _rms(values: NDArray) -> float:
+    return float(np.sqrt((values**2).mean()))
+
+
+def _pearson(a: NDArray, b: NDArray) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt((a**2).sum() * (b**2).sum()))
+    return float((a * b).sum()) / size if size > 0 else 0.0
+
+
+def _cosine(a: NDArray, b: NDArray) -> float:
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / size if size > 0 else 0.0
