@@ -88,7 +88,8 @@ def interpolate_codes(
         if result.morph is None:
             save_sequence(result.meshes, run.file("morph.glb"))
         else:
-            save_morph(result.meshes[0], result.morph[1:], run.file("morph.glb"))
+            first, *others = result.morph
+            save_morph(first, [mesh.vertices for mesh in others], run.file("morph.glb"))
         for index, code in ((1, result.codes[0]), (count, result.codes[-1])):
             save_code(code, prior, run.file(f"code-{index}.safetensors"))
         save_image(run.file("strip.png"), strip(result))

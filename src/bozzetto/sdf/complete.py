@@ -11,7 +11,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry import SurfaceIndex
+from ..geometry import SurfaceIndex, vertex_normals
 from ..shapes import Mesh, Similarity, normalisation
 from .correction import ResidualField, project, value_and_gradient
 from .distribution import CodeDistribution
@@ -109,8 +109,7 @@ def complete(
     mesh = solver.surface(solved.state)
     generator = torch.Generator().manual_seed(config.seed + 1)
     others = [solver.surface(solver.alternative(solved, generator)) for _ in range(config.hypotheses)]
-    distance, reach = support(mesh.vertices, seen)
-    observed = distance <= reach
+    distance, observed = support(mesh, seen)
     colors = torch.where(observed.cpu()[:, None], torch.tensor(OBSERVED), torch.tensor(INVENTED))
     size = len(solver.codes.mean)
     return Completion(
@@ -291,16 +290,22 @@ def require_normalised(points: Float[Tensor, "P 3"]) -> None:
         )
 
 
-def support(vertices: Float[Tensor, "V 3"], seen: Observations) -> tuple[Float[Tensor, " V"], float]:
-    """Distance to the nearest observation, and the distance up to which a vertex counts as observed.
+def support(mesh: Mesh, seen: Observations) -> tuple[Float[Tensor, " V"], Bool[Tensor, " V"]]:
+    """Distance of vertices to the nearest observation, and whether they count as observed.
 
-    The latter is three times the noise, or twice the distance of neighbouring observations if that is more.
+    They do up to three times the noise, or twice the distance of neighbouring observations if that is more,
+    unless the observed normal points the other way: then it belongs to the far side of something thin.
     """
     tree = KDTree(seen.points.detach().cpu().double().numpy())
     own, _ = tree.query(tree.data[:: max(1, len(tree.data) // 2000)], k=4)
-    spacing = float(np.median(own[:, -1]))
-    distance, _ = tree.query(vertices.detach().cpu().double().numpy())
-    return torch.from_numpy(distance).to(vertices), max(3 * seen.noise, 2 * spacing)
+    reach = max(3 * seen.noise, 2 * float(np.median(own[:, -1])))
+    found, index = tree.query(mesh.vertices.detach().cpu().double().numpy())
+    distance = torch.from_numpy(np.asarray(found)).to(mesh.vertices)
+    observed = distance <= reach
+    if seen.normals is not None:
+        nearest = seen.normals[torch.from_numpy(np.asarray(index)).to(seen.normals.device)].to(mesh.vertices)
+        observed &= (vertex_normals(mesh.vertices, mesh.faces) * nearest).sum(dim=1) > 0
+    return distance, observed
 
 
 def misfit(mesh: Mesh, seen: Observations) -> dict:

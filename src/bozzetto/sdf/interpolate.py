@@ -9,16 +9,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry import SurfaceIndex
+from ..geometry import SurfaceIndex, laplacian, unique_edges, vertex_normals
 from ..shapes import Mesh
 from .correction import project
 from .distribution import CodeDistribution
 from .extract import extract_mesh
 from .prior import ShapePrior
 
-LOST = 0.04
-"""Distance, in the normalised frame, that a deformed mesh may leave to the true surface before it counts as
-torn: beyond it the surface has parts that the first mesh has not."""
+RELAXED = 0.3
+LOST, MISSING = 0.03, 0.1
+"""Distances, in the normalised frame, up to which a deformed mesh follows the true surface: for 99 of 100
+vertices of either, and for all of them. Beyond, the surface has parts that the deformed mesh has not."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,13 @@ class Interpolation:
     Attributes:
         codes: From the first to the last.
         meshes: Of these codes, in the normalised frame, each with vertices of its own.
-        morph: Vertices of the first mesh carried along, for all codes; None where the topology changes on
-            the way or parts grow that the first mesh has not.
+        morph: One mesh per code, all with the faces of the mesh in the middle, which is carried along to both
+            ends; None where the topology changes on the way or parts grow that it has not.
     """
 
     codes: Float[Tensor, "C K"]
     meshes: tuple[Mesh, ...]
-    morph: tuple[Float[Tensor, "V 3"], ...] | None
+    morph: tuple[Mesh, ...] | None
 
 
 def interpolate(
@@ -90,24 +91,44 @@ def code_path(
 
 
 def carried(
-    prior: ShapePrior, codes: Float[Tensor, "C K"], meshes: Sequence[Mesh], steps: int = 3
-) -> tuple[Float[Tensor, "V 3"], ...] | None:
-    """Vertices of the first mesh moved onto the surfaces of all codes, in small steps along the gradient.
+    prior: ShapePrior, codes: Float[Tensor, "C K"], meshes: Sequence[Mesh]
+) -> tuple[Mesh, ...] | None:
+    """The mesh in the middle moved onto the surfaces of all codes; None if it cannot follow."""
+    middle = len(meshes) // 2
+    ahead = _followed(prior, codes[middle:], meshes[middle:])
+    back = _followed(prior, codes[: middle + 1].flip(0), meshes[middle::-1])
+    return None if ahead is None or back is None else (*back[:0:-1], *ahead)
 
-    Returns:
-        Positions per code; None where they end more than `LOST` away from one of the meshes or leave a part
-        of it that far behind.
+
+def _followed(
+    prior: ShapePrior, codes: Float[Tensor, "C K"], meshes: Sequence[Mesh], steps: int = 6
+) -> list[Mesh] | None:
+    """The first mesh moved onto the surfaces of all codes, in small steps along the gradient.
+
+    Where surfaces slide along themselves, vertices would crowd; relaxing them within the surface after each
+    step keeps triangles even.
     """
-    vertices = meshes[0].vertices
-    positions = [vertices]
-    for start, end, mesh in zip(codes[:-1], codes[1:], meshes[1:], strict=True):
+    mesh, found = meshes[0], [meshes[0]]
+    for start, end, true in zip(codes[:-1], codes[1:], meshes[1:], strict=True):
         for step in range(1, steps + 1):
             code = start + (end - start) * (step / steps)
-            vertices = project(prior.decoder, code, vertices, iterations=2, reach=0.05)
-        deformed = meshes[0].with_vertices(vertices)
-        there = SurfaceIndex(mesh).closest(vertices).distance.max()
-        back = SurfaceIndex(deformed).closest(mesh.vertices).distance.max()
-        if float(torch.maximum(there, back)) > LOST:
+            mesh = mesh.with_vertices(project(prior.decoder, code, mesh.vertices, iterations=2, reach=0.05))
+            relaxed = mesh.vertices + RELAXED * _along(mesh)
+            mesh = mesh.with_vertices(project(prior.decoder, code, relaxed, iterations=1))
+        there = SurfaceIndex(true).closest(mesh.vertices).distance
+        back = SurfaceIndex(mesh).closest(true.vertices).distance
+        far = max(float(distance.quantile(0.99)) for distance in (there, back))
+        if far > LOST or float(torch.maximum(there.max(), back.max())) > MISSING:
             return None
-        positions.append(vertices)
-    return tuple(positions)
+        found.append(mesh)
+    return found
+
+
+def _along(mesh: Mesh) -> Float[Tensor, "V 3"]:
+    """From every vertex to the mean of its neighbours, within the tangent plane."""
+    matrix = laplacian(mesh.faces, len(mesh.vertices)).to(mesh.vertices.device)
+    edges = unique_edges(mesh.faces).flatten()
+    count = torch.bincount(edges, minlength=len(mesh.vertices)).clamp_min(1)
+    way = -(matrix @ mesh.vertices) / count[:, None]
+    normals = vertex_normals(mesh.vertices, mesh.faces)
+    return way - (way * normals).sum(dim=1, keepdim=True) * normals

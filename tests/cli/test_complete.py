@@ -1,0 +1,75 @@
+import json
+
+import pytest
+import torch
+
+from bozzetto.cli import main
+from bozzetto.sdf import DecoderConfig, ShapePrior, build_decoder, save_prior
+from bozzetto.shapes import Mesh, PointCloud, icosphere, load_mesh, save_mesh, save_points
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A prior that knows spheres only (an untrained decoder does), half a sphere in millimetres, and a mesh."""
+    folder = tmp_path_factory.mktemp("complete")
+    torch.manual_seed(0)
+    decoder = build_decoder(DecoderConfig(code_size=3, grid=3, features=2, hidden=8, layers=1))
+    decoder.RADIUS = 0.5
+    torch.nn.init.normal_(decoder.last.weight, std=1e-3)
+    codes = torch.randn(4, 3)
+    prior = ShapePrior(decoder.eval().requires_grad_(False), codes, ("a", "b", "c", "d"))
+    save_prior(prior, folder / "prior.safetensors")
+    ball = icosphere(3, 500.0)
+    half = ball.vertices[ball.vertices[:, 2] > 100]
+    save_points(PointCloud(half + 2000, half / 500), folder / "scan.ply")
+    save_mesh(Mesh(ball.vertices / 1000, ball.faces), folder / "ball.ply")
+    return folder
+
+
+def run(files, *words) -> int:
+    return main([*words, "--prior", str(files / "prior.safetensors"), "--quiet", "--resolution", "24"])
+
+
+def test_a_scan_is_completed_in_its_own_frame(files, tmp_path, capsys):
+    scan = str(files / "scan.ply")
+    words = ("complete", scan, "--out", str(tmp_path), "--turns", "1", "--hypotheses", "1", "--json")
+    assert run(files, *words) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["figures"]["observed_median"] < 10
+    radius = (load_mesh(tmp_path / "mesh.ply").vertices - 2000).norm(dim=1)
+    assert float((radius - 500).abs().mean()) < 60
+    pose = json.loads((tmp_path / "pose.json").read_text())
+    assert torch.allclose(
+        torch.tensor(pose["matrix"]) @ torch.tensor(pose["inverse"]), torch.eye(4), atol=1e-3
+    )
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"mesh.glb", "code.safetensors", "preview.png", "hypothesis-1.ply", "report.json"} <= names
+
+
+def test_shapes_are_interpolated(files, tmp_path):
+    assert (
+        run(files, "interpolate", "a", str(files / "ball.ply"), "--count", "3", "--out", str(tmp_path)) == 0
+    )
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"mesh-1.ply", "mesh-3.ply", "morph.glb", "strip.png", "code-3.safetensors"} <= names
+    again = (str(tmp_path / "code-3.safetensors"), "b", "--count", "2", "--out", str(tmp_path / "again"))
+    assert run(files, "interpolate", *again) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["complete", "missing.ply"], "does not exist"),
+        (["complete", "{files}/scan.ply", "--pose", "known"], "let the pose be solved"),
+        (["complete", "{files}/scan.ply", "--turns", "0"], "--turns must be 1 or more"),
+        (["interpolate", "a", "z"], "neither a file nor a training shape"),
+        (["interpolate", "a", "b", "--count", "1"], "--count must be 2 or more"),
+        (["interpolate", "a", "{files}/prior.safetensors"], "not a code"),
+    ],
+)
+def test_bad_input_is_one_sentence(files, tmp_path, capsys, words, message):
+    words = [word.replace("{files}", str(files)) for word in words]
+    assert run(files, *words, "--out", str(tmp_path / "out")) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "out" / "mesh.ply").exists()
