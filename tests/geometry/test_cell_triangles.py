@@ -14,26 +14,28 @@ def random_cells(seed):
     return values, mixed.nonzero(), corners[mixed]
 
 
-def welded(cells, owner, edges, count):
-    """Faces over one vertex per edge of the grid."""
+def welded(cells, parts, count):
+    """Names of vertices by edge of the grid, and faces over them."""
+    edges = parts.edges
     lower = torch.stack([edges // 3 % 2, edges // 6 % 2, edges // 12 % 2], dim=-1)
-    x, y, z = (cells[owner][:, None] + lower).unbind(-1)
+    x, y, z = (cells[parts.cells] + lower).unbind(-1)
     key = ((x * count + y) * count + z) * 3 + edges % 3
-    key = torch.where(edges == NO_EDGE, 3 * count**3 + owner[:, None], key)
-    return key.unique(return_inverse=True)
+    key = torch.where(edges == NO_EDGE, 3 * count**3 + parts.cells, key)
+    names, welded = key.unique(return_inverse=True)
+    return names, welded[parts.faces]
 
 
 def test_cells_apart_give_the_triangles_of_the_whole_grid():
     for seed in range(3):
         values, cells, corners = random_cells(seed)
-        owner, edges, places = cell_triangles(corners)
+        parts = cell_triangles(corners)
         expected = isosurface(values, (0.0, 0.0, 0.0), (19.0, 19.0, 19.0))
-        unique, faces = welded(cells, owner, edges, 20)
-        assert (edges == NO_EDGE).any()  # the grid has cells that need a vertex inside
-        assert len(unique) == len(expected.vertices)
+        names, faces = welded(cells, parts, 20)
+        assert (parts.edges == NO_EDGE).any()  # the grid has cells that need a vertex inside
+        assert len(names) == len(expected.vertices)
         assert is_watertight(faces)
-        ours = (cells[owner][:, None] + places).mean(dim=1)
-        theirs = expected.corners().mean(dim=1).double()
+        ours = (cells[parts.cells] + parts.places)[parts.faces].mean(dim=1)
+        theirs = expected.corners().mean(dim=1)
         assert len(ours) == len(theirs)
         assert cKDTree(ours).query(theirs)[0].max() < 0.02  # the least values are moved by so much
         assert cKDTree(theirs).query(ours)[0].max() < 0.02
@@ -42,19 +44,23 @@ def test_cells_apart_give_the_triangles_of_the_whole_grid():
 def test_edges_are_told_apart_where_all_vertices_fall_into_one_point():
     corners = torch.ones(1, 2, 2, 2)
     corners[0, 0, 1, 0] = 0.0
-    owner, edges, places = cell_triangles(corners)
-    assert owner.tolist() == [0]
+    parts = cell_triangles(corners)
+    assert parts.faces.shape == (1, 3) and parts.cells.tolist() == [0, 0, 0]
     base = 3 * 2  # offset y = 1
-    assert sorted(edges[0].tolist()) == [1, base + 0, base + 2]  # along y it ends here, x and z start here
-    assert (places - torch.tensor([0.0, 1.0, 0.0])).abs().max() < 1e-3
+    assert sorted(parts.edges.tolist()) == [1, base + 0, base + 2]  # along y it ends here, x and z start here
+    assert (parts.places - torch.tensor([0.0, 1.0, 0.0])).abs().max() < 1e-3
 
 
 def test_more_cells_than_are_handed_over_at_once():
     corners = torch.randn(33_000, 2, 2, 2, generator=torch.Generator().manual_seed(1))
     corners[:, 0, 0, 0], corners[:, 1, 1, 1] = -1.0, 1.0
-    owner, edges, places = cell_triangles(corners)
-    assert torch.equal(owner.unique(), torch.arange(33_000))
+    parts = cell_triangles(corners)
+    assert torch.equal(parts.cells.unique(), torch.arange(33_000))
+    owners = parts.cells[parts.faces]
+    assert (owners == owners[:, :1]).all()
     for k in (0, 32_767, 32_768, 32_999):
-        _, alone, there = cell_triangles(corners[k : k + 1])
-        assert torch.equal(edges[owner == k], alone)
-        torch.testing.assert_close(places[owner == k], there, atol=1e-4, rtol=0)
+        alone, here = cell_triangles(corners[k : k + 1]), parts.cells == k
+        assert torch.equal(parts.edges[here], alone.edges)
+        torch.testing.assert_close(parts.places[here], alone.places, atol=1e-4, rtol=0)
+        faces = parts.faces[owners[:, 0] == k]
+        assert torch.equal(faces - here.nonzero()[0], alone.faces)

@@ -1,8 +1,10 @@
 """Marching cubes of single cells, so that a grid need not be stored to be meshed."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from skimage.measure import marching_cubes
 from torch import Tensor
 
@@ -14,9 +16,25 @@ _FLOOR = 1e-4  # least size of a value, relative to the largest
 _NEAR = 2e-5  # coordinates closer to a node than this are on it: less than _FLOOR, more than rounding
 
 
-def cell_triangles(
-    corners: Float[Tensor, "M 2 2 2"],
-) -> tuple[Int64[Tensor, " T"], Int64[Tensor, "T 3"], Float[Tensor, "T 3 3"]]:
+@dataclass(frozen=True)
+class CellTriangles:
+    """Triangles of separate cells.
+
+    Attributes:
+        cells: The cell that each vertex belongs to; cells share no vertices.
+        edges: The edge of the cell on which it lies, as axis + 3 * (offset x + 2 * offset y + 4 * offset z)
+            of the edge's lower end, or `NO_EDGE`.
+        places: Its coordinates in [0, 1]^3 of the cell.
+        faces: Triples of vertices, counter-clockwise seen from larger values.
+    """
+
+    cells: Int64[Tensor, " V"]
+    edges: Int64[Tensor, " V"]
+    places: Float[Tensor, "V 3"]
+    faces: Int64[Tensor, "T 3"]
+
+
+def cell_triangles(corners: Float[Tensor, "M 2 2 2"]) -> CellTriangles:
     """Triangles of the zero set in each of M separate cells, the same as in a whole grid.
 
     What marching cubes (Lewiner et al. 2003, scikit-image) does in a cell follows from the values at its
@@ -29,23 +47,22 @@ def cell_triangles(
     Args:
         corners: Values at the corners, indexed by the offset along x, y and z, on the CPU. Every cell has
             both positive and non-positive ones.
-
-    Returns:
-        The cell of each triangle; for each of its corners the cell's edge that it lies on, as
-        axis + 3 * (offset x + 2 * offset y + 4 * offset z) of the edge's lower end, or `NO_EDGE`; and its
-        coordinates in [0, 1]^3 of the cell.
     """
-    values = corners.detach().double()
-    values = torch.where(values > 0, 1.0, -1.0) * values.abs().clamp_min(_FLOOR * float(values.abs().max()))
+    least = _FLOOR * float(corners.abs().max())
+    values = torch.where(corners > 0, corners.clamp_min(least), corners.clamp_max(-least))
     parts = [_triangles(part) for part in values.split(_ROW**3)]
-    starts = range(0, len(corners), _ROW**3)
-    cells = torch.cat([cell + start for start, (cell, _) in zip(starts, parts, strict=True)])
-    places = torch.cat([place for _, place in parts])
-    return cells, _edges(places), places
+    starts = np.cumsum([0] + [len(places) for _, places, _ in parts]).tolist()
+    places = torch.cat([places for _, places, _ in parts])
+    return CellTriangles(
+        torch.cat([cells + _ROW**3 * i for i, (cells, _, _) in enumerate(parts)]),
+        _edges(places),
+        places,
+        torch.cat([faces + start for (_, _, faces), start in zip(parts, starts, strict=False)]),
+    )
 
 
-def _triangles(values: Float[Tensor, "M 2 2 2"]) -> tuple[Int64[Tensor, " T"], Float[Tensor, "T 3 3"]]:
-    """Cell of each triangle, and its corners in coordinates of the cell."""
+def _triangles(values: Float[Tensor, "M 2 2 2"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Cells and places of vertices, and faces."""
     count = len(values)
     layers = -(-count // _ROW**2)
     padded = torch.cat([values, values.new_ones(layers * _ROW**2 - count, 2, 2, 2)])
@@ -54,18 +71,17 @@ def _triangles(values: Float[Tensor, "M 2 2 2"]) -> tuple[Int64[Tensor, " T"], F
     mask = np.zeros(volume.shape, dtype=bool)
     mask[1::2, 1::2, 1::2] = True  # a cell is switched on at its last corner
     vertices, faces, _, _ = marching_cubes(volume, 0.0, gradient_direction="descent", mask=mask)
-    corners = torch.from_numpy(np.ascontiguousarray(vertices)).double()[
-        torch.from_numpy(faces.astype(np.int64))
-    ]
-    block = (corners.mean(dim=1) / 2).floor()
+    corners = torch.from_numpy(np.ascontiguousarray(vertices))
+    block = (corners / 2).floor()
     x, y, z = block.long().unbind(dim=1)
-    return (x * _ROW + y) * _ROW + z, corners - 2 * block[:, None]
+    return (x * _ROW + y) * _ROW + z, corners - 2 * block, torch.from_numpy(faces.astype(np.int64))
 
 
-def _edges(places: Float[Tensor, "T 3 3"]) -> Int64[Tensor, "T 3"]:
+def _edges(places: Float[Tensor, "V 3"]) -> Int64[Tensor, " V"]:
     """Which edge of its cell a vertex lies on, or `NO_EDGE`."""
-    between: Bool[Tensor, "T 3 3"] = (places > _NEAR) & (places < 1 - _NEAR)
-    axis = between.long().argmax(dim=-1)
-    lower = places.round().long().masked_fill(between, 0)
-    edge = axis + 3 * (lower * torch.tensor([1, 2, 4])).sum(dim=-1)
-    return torch.where(between.sum(dim=-1) == 1, edge, NO_EDGE)
+    between = (places > _NEAR) & (places < 1 - _NEAR)
+    upper = (places > 0.5) & ~between
+    x, y, z = between.unbind(dim=1)
+    axis = y + 2 * z.long()
+    lower = upper[:, 0] + 2 * upper[:, 1].long() + 4 * upper[:, 2].long()
+    return torch.where(x.long() + y + z == 1, axis + 3 * lower, NO_EDGE)

@@ -99,20 +99,20 @@ def sparse_isosurface(
     samples = SampledFunction(function, counts, first, last, batch, torch.device(device))
     widths = cell_widths(counts, coarse)
     bound = SlopeBound(counts, widths[0], samples.last.device, lipschitz)
-    cells, steep = _crossed(samples, widths, bound, trusted)
+    cells, corners = crossed_cells(samples, widths, bound, trusted)
     attempts = _ATTEMPTS if lipschitz is None else 0
-    while attempts and (steep > bound.at(cells)).any():
+    while attempts and ((steep := mean_slopes(corners, samples.step)) > bound.at(cells)).any():
         bound.note(cells, steep)
-        cells, steep = _crossed(samples, widths, bound, trusted)
+        cells, corners = crossed_cells(samples, widths, bound, trusted)
         attempts -= 1
     if len(cells) == 0:
         raise NoSurfaceError(
             f"no surface at level 0: the {samples.total} values looked at run from {samples.seen[0]:g} to "
             f"{samples.seen[1]:g}; choose a larger box or check the function"
         )
-    mesh = _triangulate(samples, cells).to(device)
+    mesh = _triangulate(samples, cells, corners).to(device)
     bounds = bound.at(cells)
-    within = bool((steep <= bounds).all())
+    within = bool((mean_slopes(corners, samples.step) <= bounds).all())
     return SparseIsosurface(mesh, cells, samples.evaluations, float(bounds.max()), within)
 
 
@@ -126,31 +126,24 @@ def _check(counts: list[int], low: Tensor, high: Tensor, lipschitz: float | None
             raise InputError(f"the {name} must be positive, got {value}; leave it out if it is unknown")
 
 
-def _crossed(
-    samples: SampledFunction, widths: list[int], bound: SlopeBound, trusted: float
-) -> tuple[Int64[Tensor, "C 3"], Float[Tensor, " C"]]:
-    """The crossed cells, and the slope in each."""
-    cells = crossed_cells(samples, widths, bound, trusted)
-    return cells, mean_slopes(samples.corners(cells), samples.step)
-
-
-def _triangulate(samples: SampledFunction, cells: Int64[Tensor, "C 3"]) -> Mesh:
+def _triangulate(
+    samples: SampledFunction, cells: Int64[Tensor, "C 3"], corners: Float[Tensor, "C 2 2 2"]
+) -> Mesh:
     """Triangles of all cells, with one vertex per crossed edge of the grid."""
-    corners = samples.corners(cells).cpu().double()
-    index, cells = samples.index(cells).cpu(), cells.cpu()
-    step, low = samples.step.cpu(), samples.low.cpu()
-    owner, edges, local = cell_triangles(corners)
-    owner, edges, local = owner.repeat_interleave(3), edges.view(-1), local.view(-1, 3)
-    lower, along = CORNERS.flip(1)[edges // 3 % 8], torch.eye(3, dtype=torch.int64)[edges % 3]
-    on_edge = edges < NO_EDGE
+    index, cells, corners = samples.index(cells).cpu(), cells.cpu(), corners.cpu()
+    parts = cell_triangles(corners)
     stride = torch.tensor([samples.counts[1] * samples.counts[2], samples.counts[2], 1])
-    key = 4 * (index[owner] + (lower @ stride) * on_edge) + torch.where(on_edge, edges % 3, 3)
-    unique, faces = key.unique(return_inverse=True)
+    lower, on_edge = CORNERS.flip(1)[parts.edges // 3 % 8], parts.edges < NO_EDGE
+    start = index[parts.cells] + (CORNERS.flip(1) @ stride)[parts.edges // 3 % 8] * on_edge
+    unique, welded = (4 * start + torch.where(on_edge, parts.edges % 3, 3)).unique(return_inverse=True)
     first = torch.empty_like(unique)
-    first[faces] = torch.arange(len(faces))
-    owner, lower, along = owner[first], lower[first], along[first]
-    start = corners[(owner, *lower.T)]
-    share = start / (start - corners[(owner, *(lower + along).clamp_max(1).T)])
-    between = lower + along * share[:, None]
-    nodes = cells[owner] + torch.where(on_edge[first, None], between, local[first])
-    return Mesh((low + nodes * step).float(), faces.view(-1, 3))
+    first[welded] = torch.arange(len(welded))
+    owner, lower, on_edge = parts.cells[first], lower[first], on_edge[first]
+    along = torch.eye(3, dtype=torch.int64)[parts.edges[first] % 3]
+    values = corners[owner].double().flatten(1)
+    digits = torch.tensor([4, 2, 1])
+    near = values.gather(1, (lower @ digits)[:, None])
+    far = values.gather(1, ((lower | along) @ digits)[:, None])
+    between = lower + along * near / (near - far)
+    nodes = cells[owner] + torch.where(on_edge[:, None], between, parts.places[first])
+    return Mesh((samples.low.cpu() + nodes * samples.step.cpu()).float(), welded[parts.faces])

@@ -128,8 +128,8 @@ def cell_widths(counts: list[int], coarse: int) -> list[int]:
 
 def crossed_cells(
     samples: SampledFunction, widths: list[int], bound: SlopeBound, trusted: float
-) -> Int64[Tensor, "C 3"]:
-    """Lower corners of all cells with a sign change, whose corners are evaluated."""
+) -> tuple[Int64[Tensor, "C 3"], Float[Tensor, "C 2 2 2"]]:
+    """Lower corners of all cells with a sign change, in order, and the values at their corners."""
     samples.grid.forget_infinite()
     lower = _roots(samples, widths[0])
     value = _centres(samples, lower, widths[0], trusted)
@@ -250,29 +250,43 @@ def _crossed_eighths(values: Float[Tensor, "K 3 3 3"]) -> Int64[Tensor, "N 4"]:
     return (above & below).nonzero()
 
 
-def _follow(samples: SampledFunction, cells: Int64[Tensor, "C 3"]) -> Int64[Tensor, "D 3"]:
-    """All crossed cells among the given ones, and those that continue them, in order."""
+def _follow(
+    samples: SampledFunction, cells: Int64[Tensor, "C 3"]
+) -> tuple[Int64[Tensor, "D 3"], Float[Tensor, "D 2 2 2"]]:
+    """All crossed cells among the given ones, and those that continue them."""
     found = SparseGrid(samples.counts, samples.device)  # 1 where a cell is known to be crossed
-    every = [cells[:0]]
+    every, corners = [cells[:0]], [samples.corners(cells[:0])]
     purpose = "nodes"
     while len(cells):
-        address = samples.grid.address(*samples.box(cells, 2)).flatten(1)
-        guessed = samples.grid.read(address)
-        nodes = cells[:, None] + CORNERS.to(samples.device)
-        open_ = ~guessed.isfinite()
-        samples.complete(nodes[open_], address[open_], purpose)
-        values = samples.grid.read(address)
-        wrong = nodes[guessed.isinf() & ((guessed > 0) != (values > 0))]
+        values, wrong = _evaluated(samples, cells, purpose)
         crossed = _mixed(values)
         cells, values = cells[crossed], values[crossed]
         found.write(found.address(*cells.T), values.new_ones(()))
         every.append(cells)
+        corners.append(values.view(-1, 2, 2, 2))
         further = torch.cat([_behind(samples, cells, values), _around(samples, wrong)])
         further = further[found.read(found.address(*further.T)).isnan()].unique(dim=0)
         cells = further[_mixed(samples.corners(further).flatten(1))]
         purpose = "continuation"
-    cells = torch.cat(every)
-    return cells[samples.index(cells).argsort()]
+    cells, values = torch.cat(every), torch.cat(corners)
+    order = samples.index(cells).argsort()
+    return cells[order], values[order]
+
+
+def _evaluated(
+    samples: SampledFunction, cells: Int64[Tensor, "C 3"], purpose: str
+) -> tuple[Float[Tensor, "C 8"], Int64[Tensor, "N 3"]]:
+    """Values at the corners of cells, and the nodes whose sign was believed to be the other one."""
+    address = samples.grid.address(*samples.box(cells, 2)).flatten(1)
+    guessed = samples.grid.read(address)
+    row, corner = (~guessed.isfinite()).nonzero().T
+    if len(row) == 0:
+        return guessed, cells[:0]
+    nodes, address_there = cells[row] + CORNERS.to(samples.device)[corner], address[row, corner]
+    samples.complete(nodes, address_there, purpose)
+    believed = guessed[row, corner]
+    wrong = believed.isinf() & ((believed > 0) != (samples.grid.read(address_there) > 0))
+    return samples.grid.read(address), nodes[wrong]
 
 
 def _behind(
