@@ -1,4 +1,4 @@
-"""Height maps from photos: several photos under different lights, tactile sensors, and what to make of heights."""
+"""Height maps from photos, under several lights or with a tactile sensor, and what is made of heights."""
 
 import lazy_loader
 

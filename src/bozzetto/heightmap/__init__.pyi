@@ -1,3 +1,8 @@
+from .maps import ambient_occlusion as ambient_occlusion
+from .maps import curvature as curvature
+from .relief import Relief as Relief
+from .relief import relief_mesh as relief_mesh
+from .relief import save_relief as save_relief
 from .tactile import TactileCalibration as TactileCalibration
 from .tactile import calibrate_tactile as calibrate_tactile
 from .tactile import even_light as even_light
