@@ -40,8 +40,17 @@ def figures(folder) -> dict:
 
 def test_surfaces_in_folders(spheres, capsys):
     out = spheres / "out"
-    words = ["evaluate", "surface", str(spheres / "pred"), str(spheres / "ref"), "--out", str(out)]
-    assert main([*words, "--samples", "2000"]) == 0
+    words = [
+        "evaluate",
+        "surface",
+        str(spheres / "pred"),
+        str(spheres / "ref"),
+        "--out",
+        str(out),
+        "--samples",
+        "2000",
+    ]
+    assert main(words) == 0
     text = capsys.readouterr().out
     assert "chamfer_squared_sum" in text and "median" in text and str(out) in text
     found = figures(out)
@@ -118,7 +127,10 @@ def test_bad_files_are_one_sentence(spheres, capsys):
     (spheres / "none").mkdir()
     (spheres / "one.xyz").write_text("0 0 0\n")
     (spheres / "flat.npy").write_bytes(b"no array")
+    off = "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n"
+    (spheres / "broken.off").write_text(off)
     cases = [
+        ("out of range", "surface", spheres / "broken.off", ref / "0.ply"),
         ("does not exist", "surface", pred / "9.ply", ref / "0.ply"),
         ("two files or two folders", "surface", pred, ref / "0.ply"),
         ("no shapes", "surface", spheres / "none", ref),

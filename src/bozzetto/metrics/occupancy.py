@@ -41,8 +41,8 @@ def occupancy_divergence(
 
 
 def _shares(tree: KDTree, clouds: Float64[Tensor, "N n 3"]) -> np.ndarray:
-    node = tree.query(clouds.reshape(-1, 3).numpy())[1]
-    return np.bincount(node, minlength=tree.n) / len(node)
+    node = np.asarray(tree.query(clouds.reshape(-1, 3).numpy())[1])
+    return np.bincount(node, minlength=tree.n) / node.size
 
 
 def _entropy(shares: np.ndarray) -> float:

@@ -1,0 +1,141 @@
+"""Finding and loading what `evaluate` compares."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..shapes import Mesh, PointCloud
+
+MESHES = (".ply", ".obj", ".stl", ".off", ".glb", ".npz", ".xyz")
+SETS = (".npy",)  # a cloud, or one file with many
+CLOUDS = (*MESHES, *SETS)
+
+
+def matched(pred: Path, ref: Path, endings: tuple[str, ...]) -> list[tuple[str, Path, Path]]:
+    """Name, prediction and reference; in folders those belong together whose names before the ending agree.
+
+    Raises:
+        InputError: A path is missing, only one is a folder, or a reference has no prediction.
+    """
+    for path in (pred, ref):
+        if not path.exists():
+            raise InputError(f"{path} does not exist; check the path")
+    if pred.is_dir() != ref.is_dir():
+        raise InputError(f"{pred} and {ref} must be two files or two folders")
+    if not pred.is_dir():
+        return [(pred.stem, pred, ref)]
+    found = {path.stem: path for path in files_in(pred, endings)}
+    pairs = [(path.stem, found.get(path.stem), path) for path in files_in(ref, endings)]
+    missing = [name for name, one, _ in pairs if one is None]
+    if missing:
+        raise InputError(
+            f"{pred} has no shape named {missing[0]}, nor {len(missing) - 1} more of the {len(pairs)} "
+            f"references in {ref}; a prediction belongs to the reference of the same name"
+        )
+    return pairs  # type: ignore[return-value]
+
+
+def files_in(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """Files with one of the endings, sorted by name.
+
+    Raises:
+        InputError: There are none.
+    """
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
+    if not found:
+        raise InputError(f"{folder} holds no shapes; files must end in {', '.join(endings)}")
+    return found
+
+
+def load_shape(path: Path) -> "Mesh | PointCloud":
+    """A mesh, or a point cloud where a file has no faces."""
+    from ..shapes import load_mesh, load_points
+
+    if path.suffix.lower() == ".xyz":
+        return load_points(path)
+    try:
+        return load_mesh(path)
+    except InputError as error:
+        if "no faces" not in str(error):  # a damaged mesh is not taken for its vertices
+            raise
+        return load_points(path)
+
+
+def one_cloud(path: Path) -> "Tensor":
+    """The points of a file.
+
+    Raises:
+        InputError: It holds no single cloud of points in 3D.
+    """
+    from ..shapes import load_points
+
+    if path.suffix.lower() not in SETS:
+        return load_points(path).points
+    cloud = load_array(path)
+    if cloud.ndim != 2 or cloud.shape[1] != 3:
+        raise InputError(f"{path} has shape {tuple(cloud.shape)}, expected (points, 3)")
+    return cloud
+
+
+def load_set(path: Path) -> list["Tensor"]:
+    """Many clouds: a folder with a file each, or an array of shape (clouds, points, 3).
+
+    Raises:
+        InputError: There is nothing there, or a cloud is not in 3D, not finite or all of its points are equal.
+    """
+    from ..metrics.cloud_scores import check_cloud
+
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the path")
+    if path.is_dir():
+        clouds = {str(file): one_cloud(file) for file in files_in(path, CLOUDS)}
+    else:
+        array = load_array(path)
+        if array.ndim != 3 or array.shape[2] != 3:
+            raise InputError(
+                f"{path} has shape {tuple(array.shape)}, expected (clouds, points, 3); 2D clouds cannot be used"
+            )
+        clouds = {f"cloud {i} of {path}": cloud for i, cloud in enumerate(array)}
+    for name, cloud in clouds.items():
+        check_cloud(cloud, name)
+    if len(clouds) < 2:
+        raise InputError(f"{path} holds {len(clouds)} clouds; sets of at least two are compared")
+    return list(clouds.values())
+
+
+def load_array(path: Path) -> "Tensor":
+    """Numbers of a NumPy file.
+
+    Raises:
+        InputError: It cannot be read or holds something else.
+    """
+    import numpy as np
+    import torch
+
+    if path.suffix.lower() != ".npy":
+        raise InputError(f"{path} is no folder and no .npy file; give one of these")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"cannot read {path} ({error}); give an array saved by NumPy") from None
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{path} holds {array.dtype}, expected numbers")
+    return torch.from_numpy(array.astype(np.float32))
+
+
+def shuffled(cloud: "Tensor", seed: int) -> "Tensor":
+    """The points in random order."""
+    import torch
+
+    return cloud[torch.randperm(len(cloud), generator=torch.Generator().manual_seed(seed))]
+
+
+def stack(clouds: list["Tensor"], size: int, seed: int, skip: int = 0) -> "Tensor":
+    """So many random points of each cloud; those after the first `skip` for a disjoint sample."""
+    import torch
+
+    return torch.stack([shuffled(cloud, seed)[skip : skip + size] for cloud in clouds])
