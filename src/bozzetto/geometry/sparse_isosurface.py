@@ -100,10 +100,12 @@ def sparse_isosurface(
     widths = cell_widths(counts, coarse)
     bound = SlopeBound(counts, widths[0], samples.last.device, lipschitz)
     cells, corners = crossed_cells(samples, widths, bound, trusted)
+    steep = mean_slopes(corners, samples.step)
     attempts = _ATTEMPTS if lipschitz is None else 0
-    while attempts and ((steep := mean_slopes(corners, samples.step)) > bound.at(cells)).any():
+    while attempts and (steep > bound.at(cells)).any():
         bound.note(cells, steep)
         cells, corners = crossed_cells(samples, widths, bound, trusted)
+        steep = mean_slopes(corners, samples.step)
         attempts -= 1
     if len(cells) == 0:
         raise NoSurfaceError(
@@ -112,8 +114,9 @@ def sparse_isosurface(
         )
     mesh = _triangulate(samples, cells, corners).to(device)
     bounds = bound.at(cells)
-    within = bool((mean_slopes(corners, samples.step) <= bounds).all())
-    return SparseIsosurface(mesh, cells, samples.evaluations, float(bounds.max()), within)
+    return SparseIsosurface(
+        mesh, cells, samples.evaluations, float(bounds.max()), bool((steep <= bounds).all())
+    )
 
 
 def _check(counts: list[int], low: Tensor, high: Tensor, lipschitz: float | None, trusted: float) -> None:

@@ -136,7 +136,8 @@ def crossed_cells(
     bound.note(*_root_slopes(samples, lower, widths[0], value, trusted))
     for width in widths:
         above, centre = _extent(samples, lower, width)
-        radius = (torch.maximum(centre - lower, above - centre) * samples.step).norm(dim=1)
+        x, y, z = (torch.maximum(centre - lower, above - centre) * samples.step).float().unbind(dim=1)
+        radius = (x * x + y * y + z * z).sqrt()
         kept = value.abs() <= bound.at(lower) * radius
         lower, value = lower[kept], value[kept]
         if width > 2:
@@ -167,8 +168,8 @@ def _split(
 
 def mean_slopes(corners: Float[Tensor, "C 2 2 2"], step: Float[Tensor, "3"]) -> Float[Tensor, " C"]:
     """Slopes in the middle of boxes, of the trilinear function between values at their corners."""
-    parts = [corners.diff(dim=axis + 1).flatten(1).mean(dim=1) / step[axis] for axis in range(3)]
-    return torch.stack(parts).norm(dim=0).float()
+    x, y, z = [corners.diff(dim=axis + 1).sum(dim=(1, 2, 3)) / float(4 * step[axis]) for axis in range(3)]
+    return (x * x + y * y + z * z).sqrt()
 
 
 def _root_slopes(
