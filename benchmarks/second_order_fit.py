@@ -3,8 +3,8 @@
     python benchmarks/second_order_fit.py --family bodies [--prior FILE]
 
 Both minimise mean clamped L1 + 1e-4 mean(z^2) over the same 8,000 samples, on one thread. For each shape:
-how many iterations, and what part of the time, the second-order fit needs to come below the loss that Adam
-ends with; and the loss of both at their ends.
+how many iterations, and what part of the time, the second-order fit needs to come within a thousandth of the
+loss that Adam ends with; and the loss of both at their ends, which shows what the thousandth hides.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from bozzetto.sdf import fit_code, prepare_shape
 from bozzetto.sdf.fit import balanced, published_loss
 
 SAMPLES = 8000
+TOLERANCE = 1e-3
 
 
 def compare(prior, mesh, seed: int) -> dict:
@@ -29,10 +30,7 @@ def compare(prior, mesh, seed: int) -> dict:
     adam = fit_code(prior, points, distances, "adam", seed=seed)
     second = fit_code(prior, points, distances, regulariser="isotropic", seed=seed)
     ends = [float(published_loss(prior, fit.code, points, distances)) for fit in (adam, second)]
-    reached = next((i for i, loss in enumerate(second.losses) if loss <= ends[0]), None)
-    best = next(
-        i for i, loss in enumerate(second.losses) if loss <= 1.01 * ends[0] or loss == second.losses[-1]
-    )
+    reached = next((i for i, loss in enumerate(second.losses) if loss <= (1 + TOLERANCE) * ends[0]), None)
     # One evaluation comes before the first iteration.
     pace = second.seconds / (second.iterations + 1)
     return {
@@ -42,7 +40,6 @@ def compare(prior, mesh, seed: int) -> dict:
         "second_order_seconds": second.seconds,
         "iterations": second.iterations,
         "iterations_to_loss_of_adam": reached,
-        "iterations_to_one_percent": best,
         "times_faster_to_loss_of_adam": None if reached is None else adam.seconds / (pace * (reached + 1)),
         "times_faster": adam.seconds / second.seconds,
     }
@@ -71,6 +68,7 @@ def main() -> None:
         "iterations_largest": max((r for r in reached if r is not None), default=None),
         "times_faster_median": statistics.median(faster) if faster else None,
         "times_faster_least": min(faster, default=None),
+        "loss_ratio_largest": max(r["second_order_loss"] / r["adam_loss"] for r in rows.values()),
         "loss_ratio_median": statistics.median(
             r["second_order_loss"] / r["adam_loss"] for r in rows.values()
         ),

@@ -78,7 +78,7 @@ def fit_code(
     chosen = balanced(distances, samples, generator)
     objective = _ClampedL1(prior, points[chosen], distances[chosen], regulariser)
     solution = levenberg_marquardt(
-        objective.linearise, lambda code, step: code + step, objective.start, iterations or 15
+        objective.linearise, torch.add, objective.start, iterations or 15, tolerance=2e-5
     )
     return Fit(
         solution.state.float(),
@@ -154,10 +154,11 @@ class _ClampedL1:
     """Clamped L1 with a Gaussian penalty, as iteratively reweighted least squares.
 
     |r| lies below r^2 / (2 w) + w / 2 with w = |r'| at the current residual r', and touches it there, so that
-    every quadratic solve lowers the L1 objective. Weights are bounded where residuals vanish.
+    every quadratic solve lowers the L1 objective. Where residuals vanish, weights are bounded by a share of the
+    median residual. Large shares give longer steps and small ones the exact minimum, so it shrinks.
     """
 
-    FLOOR = 0.3  # of the median residual: below it the quadratic is kept from growing too steep
+    FLOOR, SHRINK, LEAST_FLOOR = 3.0, 0.65, 0.05
 
     def __init__(self, prior: ShapePrior, points: Tensor, distances: Tensor, regulariser: str) -> None:
         self.prior, self.points = prior, points
@@ -169,6 +170,7 @@ class _ClampedL1:
         std = (size / (2 * PENALTY)) ** 0.5
         self.penalty = self.codes if self.likelihood else CodeDistribution.isotropic(size, std, points.device)
         self.start = self.codes.mean
+        self.floor = self.FLOOR
         self.telling = max(int((self.target.abs() < CLAMP).sum()), 1)
 
     def linearise(self, code: Float64[Tensor, " K"]) -> Quadratic:
@@ -176,7 +178,8 @@ class _ClampedL1:
         residual = values.clamp(-CLAMP, CLAMP) - self.target
         size = residual.abs()
         free = values.abs() < CLAMP
-        floor = max(self.FLOOR * float(size[free].median()), 1e-7) if bool(free.any()) else 1.0
+        floor = max(self.floor * float(size[free].median()), 1e-7) if bool(free.any()) else 1.0
+        self.floor = max(self.floor * self.SHRINK, self.LEAST_FLOOR)
         weight = free / size.clamp_min(floor) / len(size)
         curvature = ((by_code * weight[:, None]).T @ by_code).double()
         gradient = (by_code.T @ (weight * residual)).double()
