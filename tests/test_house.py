@@ -14,7 +14,7 @@ import bozzetto
 PACKAGE = Path(bozzetto.__file__).parent
 LEVELS = [
     {"shapes"},
-    {"geometry", "runs", "samples"},
+    {"geometry", "runs", "samples", "weights"},
     {"views", "render", "metrics"},
     {"heightmap", "inverse", "sdf"},
     {"pipelines"},

@@ -13,11 +13,11 @@ class DecoderConfig:
     architecture: Architecture = "grid"
     """`concatenate` is the published network; `grid` maps the code to a small volume of features that the
     network reads where the point lies."""
-    code_size: int = 64
+    code_size: int = 128
     """Numbers per shape."""
-    hidden: int = 128
+    hidden: int = 96
     """Width of the hidden layers."""
-    layers: int = 4
+    layers: int = 3
     """Hidden layers."""
     skip: int | None = None
     """Hidden layer (counted from 0) before which code and point enter again; `concatenate` only."""
@@ -49,23 +49,25 @@ class TrainConfig:
     """Time to spend; schedules follow whichever of time and epochs is further."""
     shapes_per_step: int = 16
     """Shapes in a step."""
-    samples_per_shape: int = 2048
+    samples_per_shape: int = 1024
     """Samples of each of them, half outside and half inside where there are enough."""
-    step_size: float = 2e-3
+    step_size: float = 4e-3
     """Step size of the network (Adam)."""
-    code_step_size: float = 4e-3
+    code_step_size: float = 1e-2
     """Step size of the codes (Adam)."""
     schedule: Literal["halving", "cosine"] = "cosine"
     """How step sizes fall: cut in half every quarter of the way, as published, or along a cosine."""
     clamp: float = 0.1
     """delta: distances beyond count as this one (equation 4); 0 never clamps."""
-    far_weight: float = 0.0
+    far_weight: float = 0.05
     """Weight of the part of the error beyond the clamp, so that the field is a distance everywhere."""
     prior_weight: float = 1e-4
     """Weight of the codes' penalty."""
-    code_std: float = 0.0625
+    code_std: float = 0.2
     """Standard deviation of the first codes."""
-    average: float = 0.0
+    longest_code: float = float("inf")
+    """Codes are kept within the ball of this radius."""
+    average: float = 0.99
     """Decay of the running mean of the weights that is kept in place of the last ones; 0 keeps the last."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the network in training; auto takes bfloat16 where the processor multiplies it fast."""
@@ -81,7 +83,10 @@ REFERENCE = TrainConfig(
     step_size=5e-4,
     code_step_size=1e-3,
     schedule="halving",
-    clamp=0.1,
+    far_weight=0.0,
+    code_std=0.0625,
+    longest_code=1.0,
+    average=0.0,
 )
 """As released: 64 shapes of 16,384 samples in a step, both step sizes halved every 500 of 2,001 epochs."""
 

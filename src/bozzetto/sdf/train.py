@@ -19,8 +19,6 @@ from .prior import ShapePrior
 
 WARM_UP_EPOCHS = 100
 """Over so many epochs the penalty of the codes grows to its full weight, as released."""
-LONGEST_CODE = 1.0
-"""Codes are kept within the ball of this radius, as released."""
 
 
 class AutoDecoder(nn.Module):
@@ -132,7 +130,7 @@ class Training:
     def _after_step(self) -> None:
         self.steps_done += 1
         codes = self.model.codes.weight
-        codes *= (LONGEST_CODE / codes.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1.0)
+        codes *= (self.config.longest_code / codes.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1.0)
         # The mean begins where little is learned yet; a growing memory forgets that soon.
         keep = min(self.config.average, self.steps_done / (self.steps_done + 10))
         for name, value in self.model.module.state_dict().items():

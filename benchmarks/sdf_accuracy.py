@@ -1,0 +1,156 @@
+"""Priors on shapes they have not seen: our default against DeepSDF as released, trained for the same time.
+
+    python benchmarks/sdf_accuracy.py [--minutes 5]
+
+Of each collection four fifths of the shapes are learned from and one fifth is held out; near-copies (meshes
+with one list of faces) are on one side. Both priors train for the same time on the same samples, one after
+the other. Codes of held-out shapes come from the same second-order fit to 100,000 samples; meshes at 128^3 are
+compared with the original in the original frame. Baseline without learning: the nearest training shape.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from common import RESULTS, data_folder, save_results
+
+from bozzetto import InputError, Mesh, load_mesh
+from bozzetto.metrics import SurfaceScores, evaluate_surface, summarise
+from bozzetto.sdf import (
+    Collection,
+    ShapePrior,
+    TrainConfig,
+    find_meshes,
+    fit_code,
+    load_collection,
+    near_copies,
+    prepare_collection,
+    split_collection,
+    train_prior,
+)
+from bozzetto.sdf.config import PRESETS
+from bozzetto.sdf.data import sample_table
+from bozzetto.sdf.extract import extract_mesh
+from bozzetto.sdf.splits import as_split
+
+COLLECTIONS = ("vases", "lamps", "candles", "planes")
+RESOLUTION = 128
+
+
+def prepare(name: str, work: Path, count: int) -> tuple[dict[str, Path], Collection, Collection]:
+    """Mesh files by name, and the shapes to learn from and to test on."""
+    meshes = dict(find_meshes(data_folder("collections") / name))
+    prepare_collection(list(meshes.items()), work / name, count=count, quiet=True)
+    names = tuple(meshes)
+    groups = near_copies([load_mesh(path) for path in meshes.values()])
+    learn, test = split_collection(names, groups)
+    parts = [load_collection(work / name, as_split(part)) for part in (learn, test)]
+    return meshes, parts[0], parts[1]
+
+
+def scores(
+    prior: ShapePrior, code: torch.Tensor, shape: int, part: Collection, meshes: dict
+) -> SurfaceScores:
+    """Of one shape, in its original frame; a code without a surface counts as a point in the middle."""
+    original = load_mesh(meshes[part.names[shape]])
+    try:
+        mesh = extract_mesh(prior, code, RESOLUTION)
+    except InputError:
+        mesh = Mesh(1e-3 * torch.eye(3), torch.tensor([[0, 1, 2]]))
+    back = part.normalisations[shape].inverse()
+    return evaluate_surface(mesh.with_vertices(back.apply(mesh.vertices)), original)
+
+
+def judge(prior: ShapePrior, learn: Collection, test: Collection, meshes: dict) -> dict:
+    """Summaries over held-out shapes, and over as many training shapes."""
+    held_out, seconds = [], []
+    for shape, samples in enumerate(test.samples):
+        fit = fit_code(prior, samples.points, samples.distances)
+        seconds.append(fit.seconds)
+        held_out.append(scores(prior, fit.code, shape, test, meshes))
+    some = torch.linspace(0, len(learn) - 1, min(len(test), len(learn))).round().long().tolist()
+    known = [scores(prior, prior.codes[i], i, learn, meshes) for i in some]
+    return {
+        "held_out": summarise(held_out),
+        "training_shapes": summarise(known),
+        "each_held_out": {name: asdict(s) for name, s in zip(test.names, held_out, strict=True)},
+        "fit_seconds": statistics.median(seconds),
+    }
+
+
+def nearest(learn: Collection, test: Collection, meshes: dict) -> dict:
+    """For each held-out shape the training shape with the smallest Chamfer distance, both normalised."""
+    known = [normalised(learn, i, meshes) for i in range(len(learn))]
+    best = []
+    for shape in range(len(test)):
+        wanted = normalised(test, shape, meshes)
+        trial = [evaluate_surface(mesh, wanted, samples=1000).chamfer_sum for mesh in known]
+        mesh = known[trial.index(min(trial))]
+        back = test.normalisations[shape].inverse()
+        original = load_mesh(meshes[test.names[shape]])
+        best.append(evaluate_surface(mesh.with_vertices(back.apply(mesh.vertices)), original))
+    return summarise(best)
+
+
+def normalised(part: Collection, shape: int, meshes: dict) -> Mesh:
+    """A shape in the normalised frame."""
+    mesh = load_mesh(meshes[part.names[shape]])
+    return mesh.with_vertices(part.normalisations[shape].apply(mesh.vertices))
+
+
+def learn_for(minutes: float, learn: Collection, config: TrainConfig) -> tuple[ShapePrior, dict]:
+    """A prior after so many minutes of steps."""
+    table = sample_table(list(learn.samples), learn.names)
+    last: dict = {}
+
+    def remember(training, figures):
+        last.update(steps=training.steps_done, epoch=training.epoch, **figures)
+
+    prior = train_prior(
+        table, learn.names, replace(config, seconds=60 * minutes, epochs=10**9), on_step=remember
+    )
+    return prior, last
+
+
+def main() -> None:
+    """Train, fit, compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=5, help="of training, each")
+    parser.add_argument("--samples", type=int, default=100_000)
+    parser.add_argument("--collections", nargs="+", default=list(COLLECTIONS))
+    parser.add_argument("--presets", nargs="+", default=["reference", "default"])
+    parser.add_argument(
+        "--work", type=Path, default=Path("bozzetto-out/sdf_accuracy"), help="prepared samples"
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    results: dict = {"minutes": options.minutes, "samples": options.samples, "collections": {}}
+    for name in options.collections:
+        meshes, learn, test = prepare(name, options.work, options.samples)
+        row: dict = {
+            "shapes": [len(learn), len(test)],
+            "nearest_training_shape": nearest(learn, test, meshes),
+        }
+        for preset in options.presets:
+            began = time.perf_counter()
+            prior, last = learn_for(options.minutes, learn, PRESETS[preset])
+            row[preset] = {**judge(prior, learn, test, meshes), "training": last}
+            row[preset]["seconds"] = time.perf_counter() - began
+            chamfer = row[preset]["held_out"]["deepsdf_chamfer"]
+            print(name, preset, json.dumps({"chamfer": chamfer, **last}), flush=True)
+        if {"reference", "default"} <= row.keys():
+            ours, theirs = (row[p]["held_out"]["deepsdf_chamfer"]["median"] for p in ("default", "reference"))
+            row["below_reference"] = 1 - ours / theirs
+            print(
+                f"{name}: median Chamfer {100 * row['below_reference']:.0f} % below the reference", flush=True
+            )
+        results["collections"][name] = row
+        save_results("sdf_accuracy", results, options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+import json
+
+import pytest
+
+from bozzetto.cli import main
+from bozzetto.sdf import load_prior
+from bozzetto.shapes import box, icosphere, save_mesh, torus
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three closed meshes."""
+    folder = tmp_path_factory.mktemp("meshes")
+    for name, mesh in (("ball", icosphere(2)), ("box", box((1.0, 0.6, 0.8))), ("ring", torus(0.7, 0.3))):
+        save_mesh(mesh, folder / f"{name}.ply")
+    return folder
+
+
+def train(folder, out, *more):
+    words = ["train", "sdf", str(folder), "--out", str(out), "--samples", "4000", "--quiet", *more]
+    return main(words)
+
+
+def test_a_folder_of_meshes_becomes_a_prior(folder, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(folder, out, "--epochs", "120", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["figures"]["shapes"] == 3 and report["figures"]["inside_found"] > 0.9
+    prior = load_prior(out / "prior.safetensors")
+    assert len(prior.names) == 3 and prior.names[1].endswith("box")
+    assert (out / "preview.png").stat().st_size > 1000
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 120 // 20
+    # The same command again changes nothing, unless asked to.
+    before = (out / "prior.safetensors").read_bytes()
+    assert train(folder, out, "--epochs", "120") == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (out / "prior.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (("--minutes", "0"), "--minutes"),
+        (("--epochs", "0"), "--epochs"),
+    ],
+)
+def test_settings_without_training_are_refused(folder, tmp_path, capsys, words, sentence):
+    assert train(folder, tmp_path / "run", *words) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_folders_without_shapes_are_refused(tmp_path, capsys):
+    assert train(tmp_path / "nowhere", tmp_path / "run") == 2
+    assert "does not exist" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert train(tmp_path / "empty", tmp_path / "run") == 2
+    assert "holds no mesh" in capsys.readouterr().err
