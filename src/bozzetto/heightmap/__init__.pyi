@@ -1,5 +1,10 @@
 from .maps import ambient_occlusion as ambient_occlusion
 from .maps import curvature as curvature
+from .normal_maps import load_normal_map as load_normal_map
+from .normal_maps import save_normal_map as save_normal_map
+from .photometric_stereo import PhotometricStereo as PhotometricStereo
+from .photometric_stereo import photometric_stereo as photometric_stereo
+from .photometric_stereo import unknown_lights as unknown_lights
 from .relief import Relief as Relief
 from .relief import relief_mesh as relief_mesh
 from .relief import save_relief as save_relief
