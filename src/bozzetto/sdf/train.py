@@ -1,5 +1,6 @@
 """Learning a prior: the decoder and the codes of all shapes together (DeepSDF, equation 9)."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -52,6 +53,7 @@ class Training:
 
     def __init__(self, table: SampleTable, config: TrainConfig, device: torch.device | str = "cpu") -> None:
         self.table, self.config = table, config
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces its precision
         self.fabric = Fabric(
             accelerator=torch.device(device).type,
             devices="auto" if _distributed() else 1,
