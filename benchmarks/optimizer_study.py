@@ -116,6 +116,7 @@ def plot(rows: Rows, path: Path) -> None:
     curves.set(xlabel="step", ylabel="L1 image loss")
     curves.legend(fontsize=7)
     bars.set(xscale="log", xlabel="symmetric mean distance (radius of the scene 1)")
+    bars.xaxis.set_minor_formatter("")  # decades alone, or their labels overlap
     bars.invert_yaxis()
     bars.tick_params(axis="y", labelsize=7)
     figure.savefig(path, dpi=100)

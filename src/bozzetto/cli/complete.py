@@ -83,7 +83,7 @@ def open_prior(name: str) -> "ShapePrior":
     from ..sdf import load_prior
 
     path = Path(name)
-    if path.suffix or path.exists():
+    if path.suffix or path.is_file():
         return load_prior(path)
     from ..weights import find
 
