@@ -65,14 +65,17 @@ class Interpolate(Options):
 def find_shape(word: str, prior: "ShapePrior", up: str = "y", seed: int = 0) -> "Tensor":
     """The code of a training shape, of a file with a code, or of the shape in a file.
 
+    A training shape may be called by the last part of its name if no other ends in the same.
+
     Raises:
         InputError: There is no such shape or file, or it cannot be used.
     """
     from ..sdf import CompleteConfig, find_code, load_code, load_scan
     from ..sdf.codes import ENDINGS
 
-    if word in prior.names:
-        return prior.codes[prior.names.index(word)]
+    named = [i for i, name in enumerate(prior.names) if word in (name, name.rsplit("/", 1)[-1])]
+    if len(named) == 1:
+        return prior.codes[named[0]]
     path = Path(word)
     if not path.is_file():
         known = f"{prior.names[0]} to {prior.names[-1]}" if prior.names else "none"
