@@ -17,8 +17,10 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from common import RESULTS, data_folder, save_results
+from scipy.spatial import cKDTree
 
 from bozzetto import InputError, Mesh, load_mesh
 from bozzetto.metrics import SurfaceScores, evaluate_surface, summarise
@@ -38,6 +40,7 @@ from bozzetto.sdf.config import PRESETS
 from bozzetto.sdf.data import sample_table
 from bozzetto.sdf.extract import extract_mesh
 from bozzetto.sdf.splits import as_split
+from bozzetto.shapes import sample_surface
 
 TRAININGS = {
     "reference": replace(PRESETS["reference"], shapes_per_step=16, samples_per_shape=2048),
@@ -90,12 +93,22 @@ def judge(prior: ShapePrior, learn: Collection, test: Collection, meshes: dict) 
 
 def nearest(learn: Collection, test: Collection, meshes: dict) -> dict:
     """For each held-out shape the training shape with the smallest Chamfer distance, both normalised."""
-    known = [normalised(learn, i, meshes) for i in range(len(learn))]
-    best = []
+
+    def points(part: Collection, shape: int) -> np.ndarray:
+        return sample_surface(normalised(part, shape, meshes), 2000, torch.Generator().manual_seed(shape))[
+            0
+        ].numpy()
+
+    clouds = [points(learn, i) for i in range(len(learn))]
+    trees, best = [cKDTree(cloud) for cloud in clouds], []
     for shape in range(len(test)):
-        wanted = normalised(test, shape, meshes)
-        trial = [evaluate_surface(mesh, wanted, samples=1000).chamfer_sum for mesh in known]
-        mesh = known[trial.index(min(trial))]
+        wanted = points(test, shape)
+        tree = cKDTree(wanted)
+        gaps = [
+            there.query(wanted)[0].mean() + tree.query(cloud)[0].mean()
+            for there, cloud in zip(trees, clouds, strict=True)
+        ]
+        mesh = normalised(learn, int(np.argmin(gaps)), meshes)
         back = test.normalisations[shape].inverse()
         original = load_mesh(meshes[test.names[shape]])
         best.append(evaluate_surface(mesh.with_vertices(back.apply(mesh.vertices)), original))
