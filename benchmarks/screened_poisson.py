@@ -2,7 +2,8 @@
 
 No permissively licensed package of it is at hand, so this is a compact version of Kazhdan and Hoppe 2013,
 "Screened Poisson surface reconstruction": the same energy (equation 4) on a regular grid of trilinear functions
-instead of an octree of B-splines, solved by conjugate gradients with a cosine transform as preconditioner.
+instead of an octree of B-splines, solved by conjugate gradients with a cosine transform as preconditioner. The
+border of the grid is drawn to the value outside, so that a surface seen from one side closes behind it.
 """
 
 import numpy as np
@@ -42,8 +43,12 @@ def screened_poisson(
     eigenvalues = angle[:, None, None] + angle[:, None] + angle
     shift = float(points_weight.sum()) / side**3
 
+    border = np.ones((side,) * 3)
+    border[1:-1, 1:-1, 1:-1] = 0  # the field jumps by about 1 from inside to outside, with 0 on the surface
+    pull = 0.1 * border.ravel()
+
     def apply(x: np.ndarray) -> np.ndarray:
-        return filtered(x, eigenvalues) + points_weight @ x
+        return filtered(x, eigenvalues) + points_weight @ x + pull * x
 
     def precondition(x: np.ndarray) -> np.ndarray:
         return filtered(x, 1 / (eigenvalues + shift))
@@ -51,7 +56,7 @@ def screened_poisson(
     shape = (side**3, side**3)
     values, _ = cg(
         LinearOperator(shape, apply, dtype=np.float64),
-        -divergence,
+        -divergence + 0.5 * pull,
         rtol=1e-4,
         maxiter=300,
         M=LinearOperator(shape, precondition, dtype=np.float64),

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bozzetto.sdf.pose import (
+    between,
     by_move,
     compose,
     moved,
@@ -31,6 +32,12 @@ def test_derivatives_of_a_move_are_those_of_differences():
         step = torch.zeros(7, dtype=torch.float64)
         step[axis] = 1e-6
         assert torch.allclose(found[:, axis], (value(step) - value(-step)) / 2e-6, atol=1e-6)
+
+
+def test_the_step_between_poses_leads_from_one_to_the_other():
+    step = torch.tensor([0.1, -0.2, 0.3, 0.5, -1.0, 0.7, 0.2]).double()
+    assert torch.allclose(between(POSE, moved(POSE, step)), step, atol=1e-6)
+    assert torch.allclose(between(POSE, POSE), torch.zeros(7).double(), atol=1e-6)
 
 
 def test_composition_is_one_map_after_the_other():

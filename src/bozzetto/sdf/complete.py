@@ -26,7 +26,7 @@ WIDTHS = (0.1, 0.03)
 """Of the error distribution while poses are compared and while the best are refined, in radii of the scan."""
 LEAST_WIDTH, LARGEST_WIDTH = 0.003, 0.02
 """Bounds of the width estimated in the end."""
-KEPT = 3
+KEPT, CANDIDATES = 3, 4
 CORRECTED = 0.1
 """Residuals beyond this, in the normalised frame, are strays or other objects and correct nothing."""
 
@@ -179,38 +179,48 @@ class _Solver:
         poses = [Similarity(1.0, still.translation, turn) for turn in turns]
         return [compose(pose, self.to_internal) for pose in poses]
 
-    def objective(self, evidence: Evidence, width: float, solve_code: bool = True) -> Objective:
+    def objective(
+        self, evidence: Evidence, width: float, guess: Similarity | None = None, solve_code: bool = True
+    ) -> Objective:
         """The posterior at a width of errors."""
-        return Objective(self.prior, self.codes, evidence, width, self.config.pose == "solve", solve_code)
+        solve_pose = self.config.pose == "solve"
+        return Objective(self.prior, self.codes, evidence, width, solve_pose, solve_code, guess)
 
     def solve(self, starts: Sequence[Similarity]) -> _Solved:
         """The best explanation from all starts."""
-        begun = sorted((self.screen(start) for start in starts), key=lambda pair: pair[0])
-        refined = [self.objective(self.fine, WIDTHS[1]).solve(s, 12) for _, s in begun[:KEPT]]
-        best = min(refined, key=lambda solution: solution.model.loss)
+        guesses = [compose(start, self.to_internal.inverse()) for start in starts]
+        begun = sorted(((*self.screen(guess), guess) for guess in guesses), key=lambda found: found[0])
+        refined = [
+            (self.objective(self.fine, WIDTHS[1], guess).solve(state, 12), guess)
+            for _, state, guess in begun[:KEPT]
+        ]
+        best, guess = min(refined, key=lambda pair: pair[0].model.loss)
         width = self.error_width(best.state)
-        final = self.objective(self.fine, width).solve(best.state, self.config.iterations)
+        final = self.objective(self.fine, width, guess).solve(best.state, self.config.iterations)
         figures = {
             "starts": len(starts),
-            "start_losses": [loss for loss, _ in begun],
-            "refined_losses": [solution.model.loss for solution in refined],
+            "start_losses": [loss for loss, *_ in begun],
+            "refined_losses": [solution.model.loss for solution, _ in refined],
             "loss": final.model.loss,
             "iterations": final.iterations,
-            "error_width": width / compose(final.state.pose, self.to_internal).scale * final.state.pose.scale,
+            "error_width": width / self.to_internal.scale,
             "code_distance": self.codes.distance(final.state.code),
         }
         return _Solved(final.state, final.model.curvature, width, figures)
 
-    def screen(self, start: Similarity) -> tuple[float, State]:
-        """Loss and state after a short solve: pose alone, the best of all known shapes, then everything."""
-        state = State(self.codes.mean, compose(start, self.to_internal.inverse()))
-        objective = self.objective(self.coarse, WIDTHS[0])
-        if self.config.pose == "solve":
-            state = self.objective(self.coarse, WIDTHS[0], solve_code=False).solve(state, 8).state
+    def screen(self, guess: Similarity) -> tuple[float, State]:
+        """Loss and state after a short solve: poses of a few known shapes, then everything."""
+        objective = self.objective(self.coarse, WIDTHS[0], guess)
         known = torch.cat([self.codes.mean[None].to(self.prior.codes), self.prior.codes])
-        best = int(objective.loss_of(known, state.pose).argmin())
-        solution = objective.solve(state._replace(code=known[best].double()), 10)
-        return solution.model.loss, solution.state
+        likely = objective.loss_of(known, guess).argsort()[:CANDIDATES].tolist()
+        states = [State(known[i].double(), guess) for i in dict.fromkeys([0, *likely])]
+        if self.config.pose == "solve":
+            placing = self.objective(self.coarse, WIDTHS[0], guess, solve_code=False)
+            states = [placing.solve(state, 8).state for state in states]
+        states.sort(key=lambda state: objective.linearise(state).loss)
+        solved = [objective.solve(state, 10) for state in states[:2]]
+        best = min(solved, key=lambda solution: solution.model.loss)
+        return best.model.loss, best.state
 
     def error_width(self, state: State) -> float:
         """Standard deviation of most residuals on the surface, within bounds."""

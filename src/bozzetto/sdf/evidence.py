@@ -12,11 +12,15 @@ from .distribution import CodeDistribution
 from .gauge import Gauge
 from .least_squares import Quadratic, Solution, levenberg_marquardt
 from .observations import Observations
-from .pose import by_move, moved
+from .pose import between, by_move, moved
 from .prior import ShapePrior
 
 CELL = 0.1
 """Errors of a decoder look alike over about this length, so points within such a cell count as one."""
+POSE_SPREAD = (0.2, 0.2, 0.2, 0.2, 1.0, 0.2, 0.15)
+"""Standard deviations of a pose about its guess: shift, turn about x, y (upright) and z in radians, and the
+logarithm of the scale. They matter only where the evidence leaves a choice: a scan that a prior explains
+badly is otherwise explained best as a small part of something else."""
 REACH = 1.2
 """Radius, in units of the scan's, within which empty space is of interest."""
 
@@ -62,8 +66,8 @@ class Evidence:
                 places.append(points + offset * seen.normals[chosen])
                 distances.append(torch.full_like(points[:, 0], offset))
         free = empty_space(seen, space, generator)
-        sizes = [independent(points) / max(len(points), 1)] * len(places)
-        weights = [torch.full_like(d, size) for d, size in zip(distances, sizes, strict=True)]
+        share = independent(points) / max(len(points), 1) / len(places)
+        weights = [torch.full_like(d, share) for d in distances]
         count = sum(len(d) for d in distances)
         weights.append(torch.full_like(free[:, 0], independent(free) / max(len(free), 1)))
         return cls(
@@ -116,6 +120,8 @@ class Objective:
         width: Of the Cauchy distribution.
         solve_pose: Whether the pose is unknown. Then `Gauge` holds the shape in place.
         solve_code: Whether the code is.
+        guess: The pose that is most probable beforehand, if it is unknown; how far from it poses are likely
+            says `POSE_SPREAD`.
     """
 
     def __init__(
@@ -126,9 +132,11 @@ class Objective:
         width: float,
         solve_pose: bool,
         solve_code: bool = True,
+        guess: Similarity | None = None,
     ) -> None:
         self.prior, self.codes, self.evidence, self.width = prior, codes, evidence, width
         self.solve_pose, self.solve_code = solve_pose, solve_code
+        self.guess = guess if solve_pose else None
         self.gauge = Gauge(prior.decoder, device=prior.codes.device) if solve_pose and solve_code else None
 
     def solve(self, state: State, iterations: int) -> Solution[State]:
@@ -177,6 +185,12 @@ class Objective:
             loss += float(offset.square().sum()) / 2
             gradient[:size] += by_code.T @ offset
             curvature[:size, :size] += by_code.T @ by_code
+        if self.guess is not None:
+            offset = between(self.guess, state.pose).to(gradient.device)
+            pull = 1 / torch.tensor(POSE_SPREAD, dtype=torch.float64, device=gradient.device).square()
+            loss += float((offset.square() * pull).sum()) / 2
+            gradient[-7:] += pull * offset
+            curvature[-7:, -7:] += torch.diag(pull)
         return Quadratic(loss, gradient, curvature)
 
     def loss_of(self, codes: Float[Tensor, "S K"], pose: Similarity) -> Float[Tensor, " S"]:

@@ -22,6 +22,18 @@ def moved(pose: Similarity, step: Float64[Tensor, " 7"]) -> Similarity:
     return compose(Similarity(growth, shift, rotation), pose)
 
 
+def between(a: Similarity, b: Similarity) -> Float64[Tensor, " 7"]:
+    """The step of `moved` from pose `a` to pose `b`."""
+    change = compose(b, a.inverse())
+    rotation = rotation_of(change)
+    angle = rotation_angle(Similarity(1.0, change.translation), change)
+    skew = (rotation - rotation.T) / 2
+    axis = torch.stack([skew[2, 1], skew[0, 2], skew[1, 0]])
+    turn = axis * (angle / max(float(axis.norm()), 1e-12)) if angle > 1e-9 else 0 * axis
+    growth = torch.tensor([math.log(change.scale)], dtype=torch.float64)
+    return torch.cat([change.translation.cpu(), turn, growth])
+
+
 def by_move(points: Float[Tensor, "N 3"], by_point: Float[Tensor, "N 3"]) -> Float[Tensor, "N 7"]:
     """Derivatives of values at moved points with respect to the step of `moved`, at step 0."""
     turn = torch.linalg.cross(points, by_point)
