@@ -11,7 +11,15 @@ from ..errors import InputError
 from ..shapes import Mesh
 from .cell_triangles import NO_EDGE, cell_triangles
 from .slope_bound import SlopeBound
-from .sparse_search import CORNERS, Function, SampledFunction, cell_widths, crossed_cells, mean_slopes
+from .sparse_search import (
+    CORNERS,
+    Function,
+    SampledFunction,
+    cell_widths,
+    crossed_cells,
+    mean_slopes,
+    torch_threads,
+)
 
 _ATTEMPTS = 4  # times that the bound is raised when the surface turns out steeper
 
@@ -97,8 +105,25 @@ def sparse_isosurface(
     first, last = (torch.as_tensor(c, dtype=torch.float64).cpu() for c in (low, high))
     _check(counts, first, last, lipschitz, trusted)
     samples = SampledFunction(function, counts, first, last, batch, torch.device(device))
-    widths = cell_widths(counts, coarse)
-    bound = SlopeBound(counts, widths[0], samples.last.device, lipschitz)
+    with torch_threads(1):  # steps are short: sharing them saves little, and costs much on busy cores
+        return _extract(samples, cell_widths(counts, coarse), lipschitz, trusted)
+
+
+def _check(counts: list[int], low: Tensor, high: Tensor, lipschitz: float | None, trusted: float) -> None:
+    if len(counts) != 3 or min(counts) < 2:
+        raise InputError(f"a grid needs two nodes or more along each of three axes, got {counts}")
+    if not (low < high).all():
+        raise InputError(f"the low corner {low.tolist()} must be below the high corner {high.tolist()}")
+    for name, value in (("Lipschitz bound", lipschitz), ("trusted size of values", trusted)):
+        if value is not None and not value > 0:
+            raise InputError(f"the {name} must be positive, got {value}; leave it out if it is unknown")
+
+
+def _extract(
+    samples: SampledFunction, widths: list[int], lipschitz: float | None, trusted: float
+) -> SparseIsosurface:
+    """Search until the surface is nowhere steeper than the bound that the search rested on."""
+    bound = SlopeBound(samples.counts, widths[0], samples.device, lipschitz)
     cells, corners = crossed_cells(samples, widths, bound, trusted)
     steep = mean_slopes(corners, samples.step)
     attempts = _ATTEMPTS if lipschitz is None else 0
@@ -112,21 +137,11 @@ def sparse_isosurface(
             f"no surface at level 0: the {samples.total} values looked at run from {samples.seen[0]:g} to "
             f"{samples.seen[1]:g}; choose a larger box or check the function"
         )
-    mesh = _triangulate(samples, cells, corners).to(device)
+    mesh = _triangulate(samples, cells, corners).to(samples.device)
     bounds = bound.at(cells)
     return SparseIsosurface(
         mesh, cells, samples.evaluations, float(bounds.max()), bool((steep <= bounds).all())
     )
-
-
-def _check(counts: list[int], low: Tensor, high: Tensor, lipschitz: float | None, trusted: float) -> None:
-    if len(counts) != 3 or min(counts) < 2:
-        raise InputError(f"a grid needs two nodes or more along each of three axes, got {counts}")
-    if not (low < high).all():
-        raise InputError(f"the low corner {low.tolist()} must be below the high corner {high.tolist()}")
-    for name, value in (("Lipschitz bound", lipschitz), ("trusted size of values", trusted)):
-        if value is not None and not value > 0:
-            raise InputError(f"the {name} must be positive, got {value}; leave it out if it is unknown")
 
 
 def _triangulate(

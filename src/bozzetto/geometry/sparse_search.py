@@ -1,6 +1,7 @@
 """The search for the cells of a grid that a surface crosses, from coarse to fine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Bool, Float, Int, Int64
@@ -19,8 +20,21 @@ CORNERS = torch.cartesian_prod(*[torch.arange(2)] * 3)
 _PART = 1 << 15  # cells looked at together, so that temporary arrays stay small
 
 
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Torch with so many threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class SampledFunction:
     """A function on the nodes of a regular grid, each evaluated at most once.
+
+    It is called with the threads that torch had when this was made.
 
     Attributes:
         counts: Nodes along each axis.
@@ -41,7 +55,7 @@ class SampledFunction:
         batch: int,
         device: torch.device,
     ) -> None:
-        self._function, self._batch = function, batch
+        self._function, self._batch, self._threads = function, batch, torch.get_num_threads()
         self.counts, self.device = counts, device
         self.last = torch.tensor(counts, device=device) - 1
         self.low = low.to(device)
@@ -61,7 +75,7 @@ class SampledFunction:
 
     def __call__(self, points: Float[Tensor, "P 3"], purpose: str) -> Float[Tensor, " P"]:
         """The function in batches, counted and checked."""
-        with torch.no_grad():
+        with torch.no_grad(), torch_threads(self._threads):
             parts = [self._function(part) for part in points.split(self._batch)]
         values = torch.cat(parts).float()
         if values.shape != points.shape[:1]:
