@@ -50,13 +50,13 @@ class Interpolate(Options):
         if self.count < 2:
             raise InputError(f"--count must be 2 or more, got {self.count}")
         prior = open_prior(self.prior).to(device)
-        ends = [find_shape(word, prior, self.up, self.seed) for word in (self.a, self.b)]
+        a, b = (find_shape(word, prior, self.up, self.seed) for word in (self.a, self.b))
         settings = {"verb": "interpolate", "count": self.count, "path": self.path, "prior": self.prior}
-        codes = [end.tolist() for end in ends]
+        codes = [a.tolist(), b.tolist()]
         run = RunFolder.create(
             self.out, {**settings, "resolution": self.resolution, "codes": codes}, self.overwrite
         )
-        figures = interpolate_codes(run, prior, *ends, self.count, self.path, self.resolution)
+        figures = interpolate_codes(run, prior, a, b, self.count, self.path, self.resolution)
         report = run.report(figures, device, self.seed)
         self.say(f"Animation: {run.path / 'morph.glb'}; picture: {run.path / 'strip.png'}")
         return report

@@ -54,7 +54,7 @@ def fast_bfloat16(device: torch.device | str = "cpu") -> bool:
         rounds = []
         for _ in range(5):
             began = time.perf_counter()
-            matrix @ matrix
+            _ = matrix @ matrix
             rounds.append(time.perf_counter() - began)
         seconds[dtype] = min(rounds)
     return seconds[torch.bfloat16] < 0.7 * seconds[torch.float32]

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -219,8 +220,6 @@ def _distributed() -> bool:
     return torch.distributed.is_torchelastic_launched()
 
 
-def _precision(config: TrainConfig) -> str:
-    wanted = config.precision
-    if wanted == "auto":
-        wanted = "bfloat16" if fast_bfloat16() else "float32"
-    return {"bfloat16": "bf16-mixed", "float32": "32-true"}[wanted]
+def _precision(config: TrainConfig) -> Literal["bf16-mixed", "32-true"]:
+    bfloat16 = fast_bfloat16() if config.precision == "auto" else config.precision == "bfloat16"
+    return "bf16-mixed" if bfloat16 else "32-true"

@@ -124,12 +124,13 @@ def _segment(
 
 def _bays(inside: Bool[np.ndarray, "H W"], shaded: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
     """The shaded regions that lie mostly along the object: dents in its outline where it may be in shadow."""
-    cores, count = _label(
-        ndimage.binary_opening(shaded, CROSS, iterations=2)
-    )  # without the outline's soft rim
+    # The opening takes the soft rim of the outline away.
+    cores, count = _label(ndimage.binary_opening(shaded, CROSS, iterations=2))
     bays = np.zeros_like(inside)
     for core in (cores == i for i in range(1, count + 1)):
-        near, around = (ndimage.binary_dilation(core, CROSS, iterations=n) for n in (1, 3))
+        near, around = (
+            np.asarray(ndimage.binary_dilation(core, CROSS, iterations=n), dtype=bool) for n in (1, 3)
+        )
         if inside[around & ~near].mean() > ENCLOSED:
             bays |= around & shaded
     return bays
