@@ -58,11 +58,11 @@ def figures(one_thread: None) -> ShapePrior:
         decoder = build_decoder(
             DecoderConfig(code_size=4, hidden=48, layers=2, grid=6, features=8, octaves=1)
         )
-    steps, optimizer = 400, torch.optim.Adam(decoder.parameters(), lr=1e-2)
+    steps, optimizer = 300, torch.optim.Adam(decoder.parameters(), lr=1e-2)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = 1e-2 * (1 - step / steps) + 1e-4
         shapes = torch.randint(SHAPES, (8, 1), generator=generator)
-        chosen = torch.randint(cube.shape[1], (8, 512), generator=generator)
+        chosen = torch.randint(cube.shape[1], (8, 384), generator=generator)
         loss = (decoder(codes[shapes[:, 0]], cube[shapes, chosen]) - truth[shapes, chosen]).abs().mean()
         optimizer.zero_grad()
         loss.backward()

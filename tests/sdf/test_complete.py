@@ -5,7 +5,7 @@ import torch
 
 from bozzetto.errors import InputError
 from bozzetto.sdf import CompleteConfig, Observations, complete, find_code
-from bozzetto.sdf.complete import require_normalised, robust_normalisation, support
+from bozzetto.sdf.complete import require_normalised, residual_field, robust_normalisation, support
 from bozzetto.sdf.pose import compose, rotation_about, rotation_angle
 from bozzetto.shapes import Similarity, box
 
@@ -61,7 +61,7 @@ def test_with_a_known_pose_the_unseen_side_is_right_and_the_seen_one_exact(figur
 def test_directions_around_the_upright_axis_are_tried(figures, scan):
     code, seen = scan
     flipped = seen.moved(Similarity(1000.0, torch.zeros(3).double(), rotation_about((1, 0, 0), math.pi / 2)))
-    config = CompleteConfig(up="z", turns=8, surface=600, space=600)
+    config = CompleteConfig(up="z", turns=4, surface=400, space=400)
     _, pose = find_code(figures, flipped, config)
     points = pose.apply(flipped.points.double())
     assert float((points - TRUE.apply(seen.points.double())).norm(dim=1).mean()) < 0.06
@@ -78,6 +78,19 @@ def test_wrong_units_with_a_known_pose_are_refused(figures, scan):
 def test_one_point_is_refused(figures):
     with pytest.raises(InputError, match="at least 10"):
         complete(figures, Observations(torch.zeros(1, 3), 0.01))
+
+
+def test_shapes_are_pushed_out_of_empty_space(balls):
+    eye = torch.tensor([0.0, 0.0, 4.0]).expand(400, 3)
+    end = torch.rand(400, 3, generator=torch.Generator().manual_seed(0)) * 0.8 - 0.4
+    end[:, 2] = -2.0  # rays pass through where the ball bulges to the side
+    end[:, 0] += 0.9
+    surface = 0.5 * torch.nn.functional.normalize(torch.tensor([[-1.0, 0.1, 0.2]]).repeat(20, 1), dim=1)
+    code = torch.tensor([0.0, 0.0, 0.0, 0.5])
+    field = residual_field(balls, code, Observations(surface, 1e-3, None, eye, end))
+    inside = torch.tensor([[0.42, 0.0, 0.0], [-0.42, 0.0, 0.0]])
+    corrected = balls.decoder(code[None], inside[None])[0] - field(inside)
+    assert float(corrected[0]) > -0.01 > float(corrected[1])
 
 
 def test_strays_do_not_shift_the_scan():

@@ -11,12 +11,21 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry import SurfaceIndex, vertex_normals
+from ..geometry import (
+    SurfaceIndex,
+    connected_components,
+    drop_unused_vertices,
+    face_areas,
+    sparse_isosurface,
+    vertex_normals,
+)
 from ..shapes import Mesh, Similarity, normalisation
-from .correction import ResidualField, project, value_and_gradient
+from .correction import ResidualField, value_and_gradient
 from .distribution import CodeDistribution
-from .evidence import Evidence, Objective, State
+from .evaluate import Evaluator
+from .evidence import Evidence, Objective, State, empty_space
 from .extract import extract_mesh
+from .fit import CLAMP
 from .observations import Observations, require_extent
 from .pose import RADIUS, compose, turned_starts
 from .prior import ShapePrior
@@ -27,8 +36,11 @@ WIDTHS = (0.1, 0.03)
 LEAST_WIDTH, LARGEST_WIDTH = 0.003, 0.02
 """Bounds of the width estimated in the end."""
 KEPT, CANDIDATES = 3, 4
-CORRECTED = 0.1
-"""Residuals beyond this, in the normalised frame, are strays or other objects and correct nothing."""
+CORRECTED, STRAY = 0.1, 8.0
+"""Residuals beyond this, in the normalised frame or in units of most residuals, are strays or other objects and
+correct nothing."""
+CLEARANCE = 0.005
+"""Distance to which a shape is pushed out of empty space, in the normalised frame."""
 
 
 @dataclass(frozen=True)
@@ -248,26 +260,80 @@ class _Solver:
     def surface(self, state: State) -> Mesh:
         """The mesh in the frame of the scan, corrected if wanted."""
         pose, code = compose(state.pose, self.to_internal), state.code.float()
-        mesh = extract_mesh(self.prior, code, self.config.resolution)
-        vertices = mesh.vertices
+        field = None
         if self.config.correct:
-            points = pose.apply(self.seen.points.double()).float().to(code.device)
-            field = residual_field(self.prior, code, points, self.seen.noise * pose.scale)
-            vertices = project(self.prior.decoder, code, vertices, field)
-        back = pose.inverse().apply(vertices.double()).float()
-        return Mesh(back, mesh.faces)
+            field = residual_field(self.prior, code, self.seen.moved(pose).to(code.device))
+        if field is None:
+            mesh = extract_mesh(self.prior, code, self.config.resolution)
+        else:
+            mesh = corrected_mesh(self.prior, code, field, self.config.resolution)
+        mesh = without_specks(mesh)
+        return mesh.with_vertices(pose.inverse().apply(mesh.vertices.double()).float())
+
+
+def corrected_mesh(
+    prior: ShapePrior, code: Float[Tensor, " K"], field: ResidualField, resolution: int
+) -> Mesh:
+    """The surface where the decoder equals a field of residuals, in the normalised frame.
+
+    Raises:
+        InputError: There is none.
+    """
+    evaluate = Evaluator(prior.decoder, code)
+    corners = (-1.0,) * 3, (1.0,) * 3
+    return sparse_isosurface(
+        lambda points: evaluate(points) - field(points),
+        resolution,
+        *corners,
+        trusted=CLAMP,
+        device=code.device,
+    ).mesh
+
+
+def without_specks(mesh: Mesh, share: float = 0.01) -> Mesh:
+    """The mesh without pieces that have less than a share of its area: a prior makes crumbs and hollows."""
+    label = connected_components(mesh.faces, len(mesh.vertices))[mesh.faces[:, 0]]
+    areas = face_areas(mesh.vertices, mesh.faces)
+    total = areas.new_zeros(int(label.max()) + 1).index_add_(0, label, areas)
+    kept = total[label] >= share * areas.sum()
+    return drop_unused_vertices(Mesh(mesh.vertices, mesh.faces[kept], mesh.colors))[0]
 
 
 def residual_field(
-    prior: ShapePrior, code: Float[Tensor, " K"], points: Float[Tensor, "P 3"], noise: float, most: int = 8000
+    prior: ShapePrior, code: Float[Tensor, " K"], seen: Observations, most: int = 8000
 ) -> ResidualField | None:
-    """The correction that observed points ask for, in the normalised frame; None without any nearby."""
-    chosen = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:most]
-    points = points[chosen.to(points.device)]
+    """The correction that observations ask for; None without any nearby.
+
+    With normals, the distance a little outside and inside is corrected as well, so that the side is right.
+    Where space is known to be empty, a shape that is there nevertheless is pushed out.
+
+    Args:
+        prior: The family of shapes.
+        code: The shape.
+        seen: In the normalised frame.
+        most: Points in use, at most.
+    """
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(len(seen.points), generator=generator)[:most]
+    chosen = chosen.to(seen.points.device)
+    points, targets = seen.points[chosen], seen.points.new_zeros(len(chosen))
     values, _ = value_and_gradient(prior.decoder, code, points)
     spread = 1.4826 * float(values.abs().median())
-    near = values.abs() < min(max(5 * spread, 3 * noise), CORRECTED)
-    return ResidualField(points[near], values[near], noise) if bool(near.any()) else None
+    near = values.abs() < min(max(STRAY * spread, 3 * seen.noise), CORRECTED)
+    if not bool(near.any()):
+        return None
+    points, targets = points[near], targets[near]
+    if seen.normals is not None:
+        eta = max(0.015, 3 * seen.noise)
+        shift = eta * seen.normals[chosen][near]
+        points = torch.cat([points, points + shift, points - shift])
+        targets = torch.cat([targets, targets + eta, targets - eta])
+    free = empty_space(seen, most, generator)
+    filled = free[value_and_gradient(prior.decoder, code, free)[0] < 0]
+    points = torch.cat([points, filled])
+    targets = torch.cat([targets, torch.full_like(filled[:, 0], CLEARANCE)])
+    values, _ = value_and_gradient(prior.decoder, code, points)
+    return ResidualField(points, values - targets, seen.noise)
 
 
 def robust_normalisation(points: Float[Tensor, "P 3"]) -> Similarity:
