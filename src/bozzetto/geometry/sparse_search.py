@@ -279,7 +279,8 @@ def _follow(
         found.write(found.address(*cells.T), values.new_ones(()))
         every.append(cells)
         corners.append(values.view(-1, 2, 2, 2))
-        further = torch.cat([_behind(samples, cells, values), _around(samples, wrong)])
+        first = purpose == "nodes"  # the given cells come with the seven others in their cell of width 2
+        further = torch.cat([_behind(samples, cells, values, first), _around(samples, wrong)])
         further = further[found.read(found.address(*further.T)).isnan()].unique(dim=0)
         cells = further[_mixed(samples.corners(further).flatten(1))]
         purpose = "continuation"
@@ -305,9 +306,9 @@ def _evaluated(
 
 
 def _behind(
-    samples: SampledFunction, cells: Int64[Tensor, "C 3"], values: Float[Tensor, "C 8"]
+    samples: SampledFunction, cells: Int64[Tensor, "C 3"], values: Float[Tensor, "C 8"], outer: bool
 ) -> Int64[Tensor, "N 3"]:
-    """Neighbours across the faces that have a sign change."""
+    """Neighbours across the faces that have a sign change; if `outer`, only out of their cell of width 2."""
     above = (values > 0).view(-1, 2, 2, 2)
     shifts = torch.eye(3, dtype=torch.int64, device=samples.device)
     neighbours = []
@@ -315,6 +316,8 @@ def _behind(
         for side in (0, 1):
             face = above.select(axis + 1, side).flatten(1)
             mixed = face.any(dim=1) & ~face.all(dim=1)
+            if outer:
+                mixed &= (cells[:, axis] & 1) == side
             neighbours.append(cells[mixed] + shifts[axis] * (2 * side - 1))
     return samples.inside(torch.cat(neighbours))
 
