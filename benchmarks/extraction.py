@@ -154,21 +154,28 @@ def peak_memory(path: Path, shape: int, resolution: int) -> dict:
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+def peak() -> int:
+    """Largest memory of this process so far in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # unlike the call below, without what the parent had before
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def child(path: str, shape: int, resolution: int) -> None:
     """Extract, and print time and peak memory."""
     torch.set_num_threads(2)
     prior = load_prior(path)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     begin = time.perf_counter()
     found = extract_surface(prior, prior.codes[shape], resolution)
     took = time.perf_counter() - begin
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     print(
         json.dumps(
             {
-                "peak_gib": peak / 2**30,
-                "before_gib": before * unit / 2**30,
+                "peak_gib": peak() / 2**30,
+                "before_gib": before / 2**30,
                 "seconds": took,
                 "cells": len(found.cells),
                 "share_of_nodes": found.total / resolution**3,
@@ -193,6 +200,7 @@ def main() -> None:
     parser.add_argument("--shapes", type=int, default=8, help="that the default decoder is trained on")
     parser.add_argument("--measured", type=int, default=3, help="shapes measured per network")
     parser.add_argument("--priors", type=Path, nargs="*", default=[], help="trained elsewhere")
+    parser.add_argument("--networks", nargs="*", default=["default", "reference"], help="to train")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -212,10 +220,8 @@ def main() -> None:
             seconds=2 * options.seconds,
         ),
     }
-    networks = {
-        "default": trained(configs["default"], options.shapes),
-        "reference": trained(configs["reference"], 2),
-    }
+    shapes = {"default": options.shapes, "reference": 2}
+    networks = {name: trained(configs[name], shapes[name]) for name in options.networks}
     networks |= {path.stem: load_prior(path) for path in options.priors}
     results: dict = {"threads": options.threads, "functions": {}, "networks": {}, "memory_512": {}}
     for name in FUNCTIONS:
