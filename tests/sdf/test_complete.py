@@ -5,7 +5,8 @@ import torch
 
 from bozzetto.errors import InputError
 from bozzetto.sdf import CompleteConfig, Observations, complete, find_code
-from bozzetto.sdf.complete import require_normalised, residual_field, robust_normalisation, support
+from bozzetto.sdf.complete import require_normalised, robust_normalisation
+from bozzetto.sdf.completed_surface import residual_field, support
 from bozzetto.sdf.pose import compose, rotation_about, rotation_angle
 from bozzetto.shapes import Similarity, box
 

@@ -1,0 +1,123 @@
+"""The surface of a completion: the prior's, corrected by what was observed, and how well it is supported."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from ..geometry import (
+    SurfaceIndex,
+    connected_components,
+    drop_unused_vertices,
+    face_areas,
+    sparse_isosurface,
+    vertex_normals,
+)
+from ..shapes import Mesh
+from .correction import ResidualField, value_and_gradient
+from .evaluate import Evaluator
+from .evidence import empty_space
+from .fit import CLAMP
+from .observations import Observations
+from .prior import ShapePrior
+
+CORRECTED, STRAY = 0.1, 8.0
+"""Residuals beyond this, in the normalised frame or in units of most residuals, are strays or other objects and
+correct nothing."""
+CLEARANCE = 0.005
+"""Distance to which a shape is pushed out of empty space, in the normalised frame."""
+
+
+def residual_field(
+    prior: ShapePrior, code: Float[Tensor, " K"], seen: Observations, most: int = 8000
+) -> ResidualField | None:
+    """The correction that observations ask for; None without any nearby.
+
+    With normals, the distance a little outside and inside is corrected as well, so that the side is right.
+    Where space is known to be empty, a shape that is there nevertheless is pushed out.
+
+    Args:
+        prior: The family of shapes.
+        code: The shape.
+        seen: In the normalised frame.
+        most: Points in use, at most.
+    """
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(len(seen.points), generator=generator)[:most]
+    chosen = chosen.to(seen.points.device)
+    points, targets = seen.points[chosen], seen.points.new_zeros(len(chosen))
+    values, _ = value_and_gradient(prior.decoder, code, points)
+    spread = 1.4826 * float(values.abs().median())
+    near = values.abs() < min(max(STRAY * spread, 3 * seen.noise), CORRECTED)
+    if not bool(near.any()):
+        return None
+    points, targets = points[near], targets[near]
+    if seen.normals is not None:
+        eta = max(0.015, 3 * seen.noise)
+        shift = eta * seen.normals[chosen][near]
+        points = torch.cat([points, points + shift, points - shift])
+        targets = torch.cat([targets, targets + eta, targets - eta])
+    free = empty_space(seen, most, generator)
+    filled = free[value_and_gradient(prior.decoder, code, free)[0] < 0]
+    points = torch.cat([points, filled])
+    targets = torch.cat([targets, torch.full_like(filled[:, 0], CLEARANCE)])
+    values, _ = value_and_gradient(prior.decoder, code, points)
+    return ResidualField(points, values - targets, seen.noise)
+
+
+def corrected_mesh(
+    prior: ShapePrior, code: Float[Tensor, " K"], field: ResidualField, resolution: int
+) -> Mesh:
+    """The surface where the decoder equals a field of residuals, in the normalised frame.
+
+    Raises:
+        InputError: There is none.
+    """
+    evaluate = Evaluator(prior.decoder, code)
+    corners = (-1.0,) * 3, (1.0,) * 3
+    return sparse_isosurface(
+        lambda points: evaluate(points) - field(points),
+        resolution,
+        *corners,
+        trusted=CLAMP,
+        device=code.device,
+    ).mesh
+
+
+def without_specks(mesh: Mesh, share: float = 0.01) -> Mesh:
+    """The mesh without pieces that have less than a share of its area: a prior makes crumbs and hollows."""
+    label = connected_components(mesh.faces, len(mesh.vertices))[mesh.faces[:, 0]]
+    areas = face_areas(mesh.vertices, mesh.faces)
+    total = areas.new_zeros(int(label.max()) + 1).index_add_(0, label, areas)
+    kept = total[label] >= share * areas.sum()
+    return drop_unused_vertices(Mesh(mesh.vertices, mesh.faces[kept], mesh.colors))[0]
+
+
+def support(mesh: Mesh, seen: Observations) -> tuple[Float[Tensor, " V"], Bool[Tensor, " V"]]:
+    """Distance of vertices to the nearest observation, and whether they count as observed.
+
+    They do up to three times the noise, or twice the distance of neighbouring observations if that is more,
+    unless the observed normal points the other way: then it belongs to the far side of something thin.
+    """
+    tree = KDTree(seen.points.detach().cpu().double().numpy())
+    own, _ = tree.query(tree.data[:: max(1, len(tree.data) // 2000)], k=4)
+    reach = max(3 * seen.noise, 2 * float(np.median(own[:, -1])))
+    found, index = tree.query(mesh.vertices.detach().cpu().double().numpy())
+    distance = torch.from_numpy(np.asarray(found)).to(mesh.vertices)
+    observed = distance <= reach
+    if seen.normals is not None:
+        nearest = seen.normals[torch.from_numpy(np.asarray(index)).to(seen.normals.device)].to(mesh.vertices)
+        observed &= (vertex_normals(mesh.vertices, mesh.faces) * nearest).sum(dim=1) > 0
+    return distance, observed
+
+
+def misfit(mesh: Mesh, seen: Observations) -> dict:
+    """How far observed points are from a mesh in the frame of the scan, also in units of the noise."""
+    distance = SurfaceIndex(mesh).closest(seen.points.to(mesh.vertices)).distance
+    return {
+        "noise": seen.noise,
+        "observed_median": float(distance.median()),
+        "observed_95": float(distance.double().quantile(0.95)),
+        "within_two_noise": float((distance <= 2 * seen.noise).double().mean()),
+    }
