@@ -10,12 +10,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .model import ConcatenatingDecoder, Decoder, GridDecoder, waves
+from ..geometry.launch import launch
+from .model import ConcatenatingDecoder, Decoder, GridDecoder
+from .trilinear_kernels import trilinear
 
 Precision = Literal["float32", "bfloat16"]
 
 _CPU_CHUNK = 1 << 18  # numbers of a layer for a chunk of points: they stay in a core's cache
 _CUDA_CHUNK = 1 << 25
+_CPU_PART = 1 << 14  # points whose features are read together: narrow arrays need to be longer than layers
 
 
 class Evaluator:
@@ -41,25 +44,25 @@ class Evaluator:
             precision: Arithmetic of the hidden layers but the first. With bfloat16 distances are off by some
                 thousandths: good for pictures and statistics, not for fine grids.
         """
-        self._width = decoder.config.hidden
+        room = _CPU_CHUNK if code.device.type == "cpu" else _CUDA_CHUNK
+        chunk = max(1, room // decoder.config.hidden)
+        self._part = max(chunk, _CPU_PART) if isinstance(decoder, GridDecoder) else chunk
         with torch.no_grad():
             dtype = torch.float32 if precision == "float32" else torch.bfloat16
-            self._network = _network(decoder, code.detach(), dtype)
+            self._network = _network(decoder, code.detach(), dtype, chunk)
 
     def __call__(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
         """Signed distances at points on the device of the code, float32."""
         points = points.detach()
-        values = torch.empty(len(points), device=points.device)
-        room = _CPU_CHUNK if points.device.type == "cpu" else _CUDA_CHUNK
-        chunk = max(1, room // self._width)
+        values, part = torch.empty(len(points), device=points.device), self._part
         threads = torch.get_num_threads() if points.device.type == "cpu" else 1
 
         def run(first: int) -> None:
             with torch.inference_mode():
-                for start in range(first * chunk, len(points), threads * chunk):
-                    values[start : start + chunk] = self._network(points[start : start + chunk])
+                for start in range(first * part, len(points), threads * part):
+                    values[start : start + part] = self._network(points[start : start + part])
 
-        if threads == 1 or len(points) <= chunk:
+        if threads == 1 or len(points) <= part:
             for index in range(threads):
                 run(index)
         else:
@@ -74,12 +77,12 @@ def _workers(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, "bozzetto-sdf", initializer=torch.set_num_threads, initargs=(1,))
 
 
-def _network(decoder: Decoder, code: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """Points to distances, one chunk at a time."""
+def _network(decoder: Decoder, code: Tensor, dtype: torch.dtype, chunk: int) -> Callable[[Tensor], Tensor]:
+    """Points to distances, one part at a time, in layers of a chunk."""
     if isinstance(decoder, ConcatenatingDecoder):
         return _concatenating(decoder, code, dtype)
     if isinstance(decoder, GridDecoder):
-        return _grid(decoder, code, dtype)
+        return _grid(decoder, code, dtype, chunk)
     return lambda points: decoder(code[None], points[None])[0].float()
 
 
@@ -115,23 +118,46 @@ def _concatenating(
     return run
 
 
-def _grid(decoder: GridDecoder, code: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    volume = decoder.volumes(code[None])
-    kinds = [torch.float32] + [dtype] * (len(decoder.hidden) - 1)
-    layers = [
-        (m.weight.clone().to(kind), m.bias.clone().to(kind))
-        for m, kind in zip(_linear(decoder.hidden), kinds, strict=True)
-    ]
-    weight, bias = decoder.last.weight.clone(), decoder.last.bias.clone()
-    octaves, radius = decoder.config.octaves, decoder.RADIUS
+def _grid(decoder: GridDecoder, code: Tensor, dtype: torch.dtype, chunk: int) -> Callable[[Tensor], Tensor]:
+    """Inputs of the network are rows here, one number of all points each, and the last row is 1 for biases."""
+    config, radius = decoder.config, decoder.RADIUS
+    features, octaves = config.features, config.octaves
+    table = decoder.volumes(code[None])[0].flatten(1).T.contiguous()
+    first, *others = _linear(decoder.hidden)
+    entry = torch.cat([first.weight, first.bias[:, None]], dim=1).T.contiguous()
+    layers = [(layer.weight.clone().to(dtype), layer.bias.clone().to(dtype)) for layer in others]
+    weight, bias = decoder.last.weight[0].clone(), decoder.last.bias - radius
 
     def run(points: Tensor) -> Tensor:
-        found = F.grid_sample(
-            volume, points[None, None, None], mode="bilinear", padding_mode="border", align_corners=True
-        )
-        x = torch.cat([found[0, :, 0, 0].T, points, waves(points, octaves)], dim=-1)
-        for w, b in layers:
-            x = F.linear(x.to(w.dtype), w, b).relu_()
-        return F.linear(x.float(), weight, bias)[:, 0] + points.norm(dim=-1) - radius
+        places = points.T.contiguous()
+        nodes = places.new_empty(len(points), 8, dtype=torch.int32)
+        weights = places.new_empty(len(points), 8)
+        launch(trilinear, len(points), [points.contiguous(), config.grid, nodes, weights], points.device)
+        x = places.new_empty(len(entry), len(points))
+        x[:features] = F.embedding_bag(nodes, table, mode="sum", per_sample_weights=weights).T
+        x[features : features + 3] = places
+        _write_waves(places, x[features + 3 : -1].view(2, 3, octaves, -1))
+        x[-1] = 1
+        values = places.square().sum(dim=0).sqrt_().add_(bias)
+        for part, value in zip(x.split(chunk, dim=1), values.split(chunk), strict=True):
+            y = torch.mm(part.T, entry).relu_()
+            for w, b in layers:
+                y = F.linear(y.to(dtype), w, b).relu_()
+            value += y.float() @ weight
+        return values
 
     return run
+
+
+def _write_waves(places: Float[Tensor, "3 N"], out: Float[Tensor, "2 3 K N"]) -> None:
+    """What `waves` computes, higher octaves from lower ones: sin 2a = 2 sin a cos a, cos 2a = 1 - 2 sin^2 a."""
+    sines, cosines = out.unbind(dim=0)
+    for octave in range(out.shape[2]):
+        sine, cosine = sines[:, octave], cosines[:, octave]
+        if octave == 0:
+            torch.sin(torch.pi * places, out=sine)
+            torch.cos(torch.pi * places, out=cosine)
+        else:
+            lower = sines[:, octave - 1]
+            torch.mul(lower, cosines[:, octave - 1], out=sine).mul_(2)
+            torch.mul(lower, lower, out=cosine).mul_(-2).add_(1)

@@ -1,0 +1,32 @@
+"""Where a small volume of features is read."""
+
+import warp as wp
+
+
+@wp.kernel(enable_backward=False)
+def trilinear(
+    points: wp.array(dtype=wp.vec3),
+    side: int,
+    nodes: wp.array2d(dtype=int),
+    weights: wp.array2d(dtype=float),
+):
+    """The eight nodes around each point in a volume of side^3 nodes that fills [-1, 1]^3, and their weights.
+
+    Nodes are numbered with x fastest. Beyond the border its values go on, as in torch's `grid_sample` with
+    padding "border" and aligned corners, which takes several times longer than a weighted sum over rows.
+    """
+    point = wp.tid()
+    node = int(0)
+    stride = int(1)
+    for corner in range(8):
+        weights[point, corner] = 1.0
+    for axis in range(3):
+        position = wp.clamp((points[point][axis] + 1.0) * 0.5 * float(side - 1), 0.0, float(side - 1))
+        near = wp.min(int(position), side - 2)
+        far = position - float(near)
+        node += near * stride
+        stride *= side
+        for corner in range(8):
+            weights[point, corner] *= wp.where((corner >> axis) & 1 == 1, far, 1.0 - far)
+    for corner in range(8):
+        nodes[point, corner] = node + (corner & 1) + side * ((corner >> 1) & 1) + side * side * (corner >> 2)
