@@ -78,7 +78,7 @@ def fit_code(
     chosen = balanced(distances, samples, generator)
     objective = _ClampedL1(prior, points[chosen], distances[chosen], regulariser)
     solution = levenberg_marquardt(
-        objective.linearise, torch.add, objective.start, iterations or 15, tolerance=2e-5
+        objective.linearise, torch.add, objective.start, iterations or 15, tolerance=2e-6, relaxation=1.9
     )
     return Fit(
         solution.state.float(),
@@ -158,7 +158,7 @@ class _ClampedL1:
     median residual. Large shares give longer steps and small ones the exact minimum, so it shrinks.
     """
 
-    FLOOR, SHRINK, LEAST_FLOOR = 3.0, 0.65, 0.05
+    FLOOR, SHRINK, LEAST_FLOOR = 3.0, 0.5, 0.01
 
     def __init__(self, prior: ShapePrior, points: Tensor, distances: Tensor, regulariser: str) -> None:
         self.prior, self.points = prior, points

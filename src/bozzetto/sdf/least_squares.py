@@ -55,6 +55,7 @@ def levenberg_marquardt(
     iterations: int = 15,
     damping: float = 1e-3,
     tolerance: float = 1e-4,
+    relaxation: float = 1.0,
 ) -> Solution[State]:
     """Minimise by damped Gauss-Newton steps (Levenberg 1944, Marquardt 1963).
 
@@ -69,11 +70,14 @@ def levenberg_marquardt(
         iterations: Trials, at most.
         damping: At the start.
         tolerance: Stop when two accepted steps in a row gain less than this share of the objective.
+        relaxation: How much longer than to the minimum of the model steps are after one that gained more than
+            predicted. A model that lies above the objective, as in iteratively reweighted least squares, is
+            lowered by any factor below 2, and close to 2 the objective falls several times as fast.
     """
     model = linearise(state)
-    losses, growth, idle = [model.loss], 2.0, 0
+    losses, growth, idle, reach = [model.loss], 2.0, 0, 1.0
     for _ in range(iterations):
-        step = damped_step(model, damping)
+        step = reach * damped_step(model, damping)
         predicted = -float(model.gradient @ step + step @ model.curvature @ step / 2)
         trial = move(state, step)
         at_trial = linearise(trial)
@@ -82,9 +86,9 @@ def levenberg_marquardt(
             idle = idle + 1 if gain < tolerance * abs(model.loss) else 0
             ratio = gain / max(predicted, 1e-300)
             damping, growth = damping * max(1 / 3, 1 - (2 * ratio - 1) ** 3), 2.0
-            state, model = trial, at_trial
+            state, model, reach = trial, at_trial, relaxation if ratio > 1.2 else 1.0
         else:
-            damping, growth = damping * growth, growth * 2
+            damping, growth, reach = damping * growth, growth * 2, 1.0
         losses.append(model.loss)
         if idle >= 2 or damping > 1e8:
             return Solution(state, model, tuple(losses), True)
