@@ -4,20 +4,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ..errors import InputError
 from .slope_bound import SlopeBound
-from .sparse_grid import SparseGrid
+from .sparse_grid import Cells, SparseGrid
 
 Function = Callable[[Tensor], Tensor]
 """Points (P, 3) to values (P,), negative inside."""
 
 CORNERS = torch.cartesian_prod(*[torch.arange(2)] * 3)
 """Offsets of the eight corners of a cell, z fastest."""
-
-_PART = 1 << 15  # cells looked at together, so that temporary arrays stay small
 
 
 @contextmanager
@@ -101,12 +99,10 @@ class SampledFunction:
             self.grid.write(address, values)
         return values
 
-    def complete(self, nodes: Int64[Tensor, "P 3"], address: Int[Tensor, " P"], purpose: str) -> None:
-        """Evaluate nodes that may be listed several times, given also their addresses."""
-        unique, place = address.unique(return_inverse=True)
-        first = torch.empty_like(place[: len(unique)])
-        first[place] = torch.arange(len(place), device=self.device)
-        self.at(nodes[first], purpose)
+    def complete(self, address: Int64[Tensor, " P"], purpose: str) -> None:
+        """Evaluate nodes whose values are not known, given their addresses."""
+        if len(address):
+            self.grid.write(address, self(self.place(self.grid.nodes(address)), purpose))
 
     def box(self, lower: Int64[Tensor, "K 3"], side: int) -> tuple[Tensor, Tensor, Tensor]:
         """Indices of the side^3 nodes of cells, as three tensors that broadcast to (K, side, side, side).
@@ -226,43 +222,11 @@ def _candidates(
 
     Of their nodes, those near to a middle get +-inf if they must have its sign, and others are evaluated.
     """
-    parts = [samples.grid.address(*samples.box(cells, 3)).flatten(1) for cells in lower.split(_PART)]
-    for cells, address, middle in zip(lower.split(_PART), parts, value.split(_PART), strict=True):
-        proven = middle.abs()[:, None] > bound.at(cells)[:, None] * _distances(samples, cells)
-        sign = middle.sign()[:, None].expand_as(proven)[proven]
-        address = address[proven]
-        unknown = ~samples.grid.read(address).isfinite()
-        samples.grid.write(address[unknown], sign[unknown] * torch.inf)
-    missing = [samples.grid.read(address).isnan() for address in parts]
-    which = [m.nonzero().T for m in missing]
-    thirds = torch.cartesian_prod(*[torch.arange(3, device=samples.device)] * 3)
-    nodes = [c[k] + thirds[o] for c, (k, o) in zip(lower.split(_PART), which, strict=True)]
-    samples.complete(
-        torch.minimum(torch.cat(nodes), samples.last),
-        torch.cat([a[m] for a, m in zip(parts, missing, strict=True)]),
-        "nodes",
-    )
-    found = [_crossed_eighths(samples.grid.read(address).view(-1, 3, 3, 3)) for address in parts]
-    cells = [c[f[:, 0]] + f[:, 1:] for c, f in zip(lower.split(_PART), found, strict=True)]
-    return samples.inside(torch.cat(cells))
-
-
-def _distances(samples: SampledFunction, lower: Int64[Tensor, "K 3"]) -> Float[Tensor, "K 27"]:
-    """Of the nodes of cells of width 2 from the node in their middle."""
-    _, centre = _extent(samples, lower, 2)
-    x, y, z = samples.box(lower, 3)
-    offsets = [axis - c.view(-1, 1, 1, 1) for axis, c in zip((x, y, z), centre.T, strict=True)]
-    squares = [(o * s).square().float() for o, s in zip(offsets, samples.step, strict=True)]
-    return (squares[0] + squares[1] + squares[2]).sqrt().flatten(1)
-
-
-def _crossed_eighths(values: Float[Tensor, "K 3 3 3"]) -> Int64[Tensor, "N 4"]:
-    """Which of the eight cells between 27 nodes have a sign change: row, and offset along each axis."""
-    above, below = values > 0, values <= 0
-    for axis in (1, 2, 3):
-        above = above.narrow(axis, 0, 2) | above.narrow(axis, 1, 2)
-        below = below.narrow(axis, 0, 2) | below.narrow(axis, 1, 2)
-    return (above & below).nonzero()
+    cells = Cells(samples.grid, lower, 3)
+    cells.prove(value, bound.at(lower), samples.step)
+    samples.complete(cells.wanted(certain=False), "nodes")
+    row, eighth = cells.mixed_eighths().nonzero().T
+    return lower[row] + CORNERS.to(samples.device)[eighth]
 
 
 def _follow(
@@ -293,16 +257,11 @@ def _evaluated(
     samples: SampledFunction, cells: Int64[Tensor, "C 3"], purpose: str
 ) -> tuple[Float[Tensor, "C 8"], Int64[Tensor, "N 3"]]:
     """Values at the corners of cells, and the nodes whose sign was believed to be the other one."""
-    address = samples.grid.address(*samples.box(cells, 2)).flatten(1)
-    guessed = samples.grid.read(address)
-    row, corner = (~guessed.isfinite()).nonzero().T
-    if len(row) == 0:
-        return guessed, cells[:0]
-    nodes, address_there = cells[row] + CORNERS.to(samples.device)[corner], address[row, corner]
-    samples.complete(nodes, address_there, purpose)
-    believed = guessed[row, corner]
-    wrong = believed.isinf() & ((believed > 0) != (samples.grid.read(address_there) > 0))
-    return samples.grid.read(address), nodes[wrong]
+    address = Cells(samples.grid, cells, 2).wanted(certain=True)
+    believed = samples.grid.read(address)
+    samples.complete(address, purpose)
+    wrong = believed.isinf() & ((believed > 0) != (samples.grid.read(address) > 0))
+    return samples.corners(cells).flatten(1), samples.grid.nodes(address[wrong])
 
 
 def _behind(
