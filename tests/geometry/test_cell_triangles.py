@@ -3,6 +3,7 @@ from scipy.spatial import cKDTree
 
 from bozzetto.geometry import is_watertight, isosurface
 from bozzetto.geometry.cell_triangles import NO_EDGE, cell_triangles
+from bozzetto.geometry.cell_triangles import _table as cell_triangles_table
 
 
 def random_cells(seed):
@@ -12,6 +13,10 @@ def random_cells(seed):
     corners = values.unfold(0, 2, 1).unfold(1, 2, 1).unfold(2, 2, 1)
     mixed = (corners > 0).flatten(3).any(-1) & (corners <= 0).flatten(3).any(-1)
     return values, mixed.nonzero(), corners[mixed]
+
+
+def places(parts):
+    return parts.places(torch.arange(len(parts.cells)))
 
 
 def welded(cells, parts, count):
@@ -34,7 +39,7 @@ def test_cells_apart_give_the_triangles_of_the_whole_grid():
         assert (parts.edges == NO_EDGE).any()  # the grid has cells that need a vertex inside
         assert len(names) == len(expected.vertices)
         assert is_watertight(faces)
-        ours = (cells[parts.cells] + parts.places)[parts.faces].mean(dim=1)
+        ours = (cells[parts.cells] + places(parts))[parts.faces].mean(dim=1)
         theirs = expected.corners().mean(dim=1)
         assert len(ours) == len(theirs)
         assert cKDTree(ours).query(theirs)[0].max() < 0.02  # the least values are moved by so much
@@ -48,7 +53,7 @@ def test_edges_are_told_apart_where_all_vertices_fall_into_one_point():
     assert parts.faces.shape == (1, 3) and parts.cells.tolist() == [0, 0, 0]
     base = 3 * 2  # offset y = 1
     assert sorted(parts.edges.tolist()) == [1, base + 0, base + 2]  # along y it ends here, x and z start here
-    assert (parts.places - torch.tensor([0.0, 1.0, 0.0])).abs().max() < 1e-3
+    assert (places(parts) - torch.tensor([0.0, 1.0, 0.0])).abs().max() < 1e-3
 
 
 def test_more_cells_than_are_handed_over_at_once():
@@ -61,6 +66,24 @@ def test_more_cells_than_are_handed_over_at_once():
     for k in (0, 32_767, 32_768, 32_999):
         alone, here = cell_triangles(corners[k : k + 1]), parts.cells == k
         assert torch.equal(parts.edges[here], alone.edges)
-        torch.testing.assert_close(parts.places[here], alone.places, atol=1e-4, rtol=0)
+        torch.testing.assert_close(places(parts)[here], places(alone), atol=1e-4, rtol=0)
         faces = parts.faces[owners[:, 0] == k]
         assert torch.equal(faces - here.nonzero()[0], alone.faces)
+
+
+def test_most_triangles_follow_from_signs_and_sizes_do_not_matter():
+    """Cells of the patterns that are looked up, with other values: as marching cubes of each alone."""
+    table = cell_triangles_table()
+    assert 100 < int((~table.ambiguous).sum()) < 256
+    signs = 2.0 * (torch.arange(256)[:, None] >> torch.arange(8) & 1) - 1
+    rows = (~table.ambiguous & (signs.sum(dim=1).abs() < 8)).nonzero()[:, 0]
+    sizes = 0.05 + torch.rand(len(rows), 8, generator=torch.Generator().manual_seed(2))
+    corners = (signs[rows] * sizes).view(-1, 2, 2, 2)
+    parts = cell_triangles(corners)
+    for k in range(len(rows)):
+        alone = isosurface(corners[k], (0.0,) * 3, (1.0,) * 3)
+        faces = parts.faces[parts.cells[parts.faces[:, 0]] == k]
+        ours, theirs = places(parts)[faces].flatten(1), alone.corners().flatten(1).double()
+        assert ours.shape == theirs.shape
+        turned = torch.stack([theirs.view(-1, 3, 3).roll(n, dims=1).flatten(1) for n in range(3)])
+        assert (ours[:, None, None] - turned[None]).abs().amax(-1).amin((1, 2)).max() < 1e-5

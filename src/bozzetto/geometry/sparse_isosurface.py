@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..shapes import Mesh
-from .cell_triangles import NO_EDGE, cell_triangles
+from .cell_triangles import cell_triangles
 from .slope_bound import SlopeBound
 from .sparse_search import (
     CORNERS,
@@ -151,17 +151,11 @@ def _triangulate(
     index, cells, corners = samples.index(cells).cpu(), cells.cpu(), corners.cpu()
     parts = cell_triangles(corners)
     stride = torch.tensor([samples.counts[1] * samples.counts[2], samples.counts[2], 1])
-    lower, on_edge = CORNERS.flip(1)[parts.edges // 3 % 8], parts.edges < NO_EDGE
-    start = index[parts.cells] + (CORNERS.flip(1) @ stride)[parts.edges // 3 % 8] * on_edge
-    unique, welded = (4 * start + torch.where(on_edge, parts.edges % 3, 3)).unique(return_inverse=True)
+    ends = torch.cat([CORNERS.flip(1) @ stride, torch.zeros(1, dtype=torch.int64)])  # of edges, and none
+    kinds = torch.cat([torch.arange(3).repeat(8), torch.tensor([3])])
+    key = 4 * (index[parts.cells] + ends[parts.edges // 3]) + kinds[parts.edges]
+    unique, welded = key.unique(return_inverse=True)
     first = torch.empty_like(unique)
     first[welded] = torch.arange(len(welded))
-    owner, lower, on_edge = parts.cells[first], lower[first], on_edge[first]
-    along = torch.eye(3, dtype=torch.int64)[parts.edges[first] % 3]
-    values = corners[owner].double().flatten(1)
-    digits = torch.tensor([4, 2, 1])
-    near = values.gather(1, (lower @ digits)[:, None])
-    far = values.gather(1, ((lower | along) @ digits)[:, None])
-    between = lower + along * near / (near - far)
-    nodes = cells[owner] + torch.where(on_edge[:, None], between, parts.places[first])
+    nodes = cells[parts.cells[first]] + parts.places(first)
     return Mesh((samples.low.cpu() + nodes * samples.step.cpu()).float(), welded[parts.faces])
