@@ -6,7 +6,8 @@ In turns, medians of several rounds: the processor's rate of multiplying a batch
 of several batch sizes, all threads on one product or a product for each thread), the evaluation of decoders
 for one code, and the plain forward pass of the same decoders. The arithmetic counted is what is left after
 the code's part of the layers is computed once; `nominal` counts the published network's 3.67 million
-operations per point instead.
+operations per point instead. Shares by CPU time put the time of all cores in place of that on the clock: they
+are the ones to look at where other programs run as well.
 """
 
 import argparse
@@ -28,11 +29,11 @@ DECODERS = {"reference": REFERENCE_DECODER, "default": DecoderConfig()}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Wall-clock time of one call."""
-    begin = time.perf_counter()
+def seconds(work: Callable[[], object]) -> torch.Tensor:
+    """Time of one call on the clock, and of all cores."""
+    begin = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - begin
+    return torch.tensor([time.perf_counter() - begin[0], time.process_time() - begin[1]])
 
 
 class Products:
@@ -45,8 +46,8 @@ class Products:
         self.pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         self.threads = threads
 
-    def rate(self) -> float:
-        """Operations per second: the best of batch sizes and ways to use the threads."""
+    def rate(self) -> torch.Tensor:
+        """Operations per second by both clocks: the best of batch sizes and ways to use the threads."""
         rates = []
         for batch in BATCHES:
             repeats = 16384 // batch
@@ -66,7 +67,7 @@ class Products:
             apart()
             torch.set_num_threads(self.threads)
             rates += [operations / seconds(apart), operations / seconds(together)]
-        return max(rates)
+        return torch.stack(rates).amax(dim=0)
 
 
 def operations_per_point(decoder: Decoder, nominal: bool) -> int:
@@ -113,28 +114,30 @@ def main() -> None:
             for _ in range(options.rounds):
                 rate = products.rate()
                 took = seconds(lambda e=evaluator, p=points: e(p))
-                forward = seconds(plain) * len(points) / 8192 if precision == "float32" else float("nan")
-                rates.append(rate)
-                speeds.append(len(points) / took)
-                shares.append(operations * len(points) / took / rate)
-                gains.append(forward / took)
+                rates.append(float(rate[0]))
+                speeds.append(len(points) / float(took[0]))
+                shares.append((operations * len(points) / took / rate).tolist())
+                if precision == "float32":
+                    gains.append(float((seconds(plain) / took)[1]) * len(points) / 8192)
+            share, cpu_share = (statistics.median(s) for s in zip(*shares, strict=True))
             row = {
                 "matrix_multiply_gflops": statistics.median(rates) / 1e9,
                 "million_points_per_second": statistics.median(speeds) / 1e6,
                 "operations_per_point": operations,
-                "share": statistics.median(shares),
-                "share_range": [min(shares), max(shares)],
-                "nominal_share": statistics.median(shares)
-                * operations_per_point(decoder, nominal=True)
-                / operations,
+                "share": share,
+                "share_range": [min(s[0] for s in shares), max(s[0] for s in shares)],
+                "share_by_cpu_time": cpu_share,
+                "share_by_cpu_time_range": [min(s[1] for s in shares), max(s[1] for s in shares)],
+                "nominal_share": share * operations_per_point(decoder, nominal=True) / operations,
                 "largest_difference_to_forward": error,
             }
-            if precision == "float32":
+            if gains:
                 row["faster_than_forward"] = statistics.median(gains)
             rows[f"{name} {precision}"] = row
             print(
                 f"{name:10} {precision:9} {row['million_points_per_second']:.3f} Mpoints/s, "
-                f"{100 * row['share']:.0f} % of {row['matrix_multiply_gflops']:.0f} GFLOP/s"
+                f"{100 * share:.0f} % of {row['matrix_multiply_gflops']:.0f} GFLOP/s, "
+                f"{100 * cpu_share:.0f} % by CPU time"
             )
     save_results("decoder_arithmetic", {"threads": options.threads, "decoders": rows}, options.out)
 
