@@ -13,11 +13,12 @@ from ..metrics import mesh_report
 from ..render import contact_sheet, turned
 from ..runs import RunFolder
 from ..sdf.codes import save_code
-from ..sdf.complete import CompleteConfig, Completion, complete
+from ..sdf.complete import Completion, complete
 from ..sdf.interpolate import Interpolation, interpolate
 from ..sdf.observations import Observations
 from ..sdf.pose import rotation_of
 from ..sdf.prior import ShapePrior
+from ..sdf.solver import CompleteConfig
 from ..shapes import Similarity, save_mesh, save_morph, save_sequence
 from ..views import save_image
 

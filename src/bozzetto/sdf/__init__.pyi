@@ -3,7 +3,6 @@ from .codes import save_code as save_code
 from .collection import Collection as Collection
 from .collection import is_prepared as is_prepared
 from .collection import load_collection as load_collection
-from .complete import CompleteConfig as CompleteConfig
 from .complete import Completion as Completion
 from .complete import complete as complete
 from .complete import find_code as find_code
@@ -36,6 +35,7 @@ from .samples import load_sdf_samples as load_sdf_samples
 from .samples import save_normalisation as save_normalisation
 from .samples import save_sdf_samples as save_sdf_samples
 from .scans import load_scan as load_scan
+from .solver import CompleteConfig as CompleteConfig
 from .splits import as_split as as_split
 from .splits import load_split as load_split
 from .splits import near_copies as near_copies

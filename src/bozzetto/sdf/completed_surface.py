@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components as graph_components
 from scipy.spatial import KDTree
 from torch import Tensor
 
@@ -16,6 +18,7 @@ from ..geometry import (
 )
 from ..shapes import Mesh
 from .correction import ResidualField, value_and_gradient
+from .empty_space import cut
 from .evaluate import Evaluator
 from .evidence import empty_space
 from .fit import CLAMP
@@ -25,6 +28,9 @@ from .prior import ShapePrior
 CORRECTED, STRAY = 0.1, 8.0
 """Residuals beyond this, in the normalised frame or in units of most residuals, are strays or other objects and
 correct nothing."""
+PART = 0.01, 0.2
+"""Strays that lie together are a part that the prior does not know, a handle say, if they are such a share of
+all points: at least, at most."""
 CLEARANCE = 0.005
 """Distance to which a shape is pushed out of empty space, in the normalised frame."""
 
@@ -52,6 +58,7 @@ def residual_field(
     near = values.abs() < min(max(STRAY * spread, 3 * seen.noise), CORRECTED)
     if not bool(near.any()):
         return None
+    near |= unknown_parts(points, ~near)
     points, targets = points[near], targets[near]
     if seen.normals is not None:
         eta = max(0.015, 3 * seen.noise)
@@ -66,23 +73,58 @@ def residual_field(
     return ResidualField(points, values - targets, seen.noise)
 
 
-def corrected_mesh(
-    prior: ShapePrior, code: Float[Tensor, " K"], field: ResidualField, resolution: int
+def unknown_parts(points: Float[Tensor, "P 3"], stray: Bool[Tensor, " P"]) -> Bool[Tensor, " P"]:
+    """Which strays lie together in numbers that are no accident."""
+    tree = KDTree(points.detach().cpu().double().numpy())
+    spacing = float(np.median(tree.query(tree.data[:: max(1, len(points) // 2000)], k=2)[0][:, 1]))
+    places = stray.cpu().nonzero()[:, 0].numpy()
+    pairs = KDTree(tree.data[places]).query_pairs(4 * spacing, output_type="ndarray") if len(places) else None
+    found = torch.zeros_like(stray)
+    if pairs is None or len(pairs) == 0:
+        return found
+    size = len(places)
+    graph = coo_array((np.ones(len(pairs)), pairs.T), (size, size))
+    label = graph_components(graph, directed=False)[1]
+    share = np.bincount(label)[label] / len(points)
+    found[torch.from_numpy(places[(share > PART[0]) & (share < PART[1])]).to(found.device)] = True
+    return found
+
+
+def completed_mesh(
+    prior: ShapePrior, code: Float[Tensor, " K"], seen: Observations, resolution: int, correct: bool = True
 ) -> Mesh:
-    """The surface where the decoder equals a field of residuals, in the normalised frame.
+    """The surface of a code, through the observed points and out of space seen to be empty.
+
+    Args:
+        prior: The family of shapes.
+        code: The shape.
+        seen: In the normalised frame, where the mesh will be, too.
+        resolution: Nodes along each axis.
+        correct: False leaves the prior's surface as it is.
 
     Raises:
         InputError: There is none.
     """
-    evaluate = Evaluator(prior.decoder, code)
+    shape = evaluate = Evaluator(prior.decoder, code)
+    residuals = residual_field(prior, code, seen) if correct else None
+    if residuals is not None:
+        shape = lambda points: evaluate(points) - residuals(points)  # noqa: E731
+    hollow = cut(shape, seen) if correct else None
+    solid = shape if hollow is None else lambda points: torch.maximum(shape(points), hollow(points))
     corners = (-1.0,) * 3, (1.0,) * 3
-    return sparse_isosurface(
-        lambda points: evaluate(points) - field(points),
-        resolution,
-        *corners,
-        trusted=CLAMP,
-        device=code.device,
-    ).mesh
+    mesh = sparse_isosurface(solid, resolution, *corners, trusted=CLAMP, device=code.device).mesh
+    if hollow is not None:
+        mesh = only_supported(mesh, seen)
+    return without_specks(mesh)
+
+
+def only_supported(mesh: Mesh, seen: Observations) -> Mesh:
+    """The mesh without pieces that nothing was observed of; all of it if that is true of every piece."""
+    label = connected_components(mesh.faces, len(mesh.vertices))
+    backed = torch.zeros(int(label.max()) + 1, dtype=torch.bool, device=label.device)
+    backed[label[support(mesh, seen)[1]]] = True
+    kept = backed[label[mesh.faces[:, 0]]]
+    return drop_unused_vertices(Mesh(mesh.vertices, mesh.faces[kept]))[0] if bool(kept.any()) else mesh
 
 
 def without_specks(mesh: Mesh, share: float = 0.01) -> Mesh:

@@ -122,6 +122,7 @@ class Objective:
         solve_code: Whether the code is.
         guess: The pose that is most probable beforehand, if it is unknown; how far from it poses are likely
             says `POSE_SPREAD`.
+        spread: Factor of `POSE_SPREAD`.
     """
 
     def __init__(
@@ -133,10 +134,11 @@ class Objective:
         solve_pose: bool,
         solve_code: bool = True,
         guess: Similarity | None = None,
+        spread: float = 1.0,
     ) -> None:
         self.prior, self.codes, self.evidence, self.width = prior, codes, evidence, width
         self.solve_pose, self.solve_code = solve_pose, solve_code
-        self.guess = guess if solve_pose else None
+        self.guess, self.spread = guess if solve_pose else None, spread
         self.gauge = Gauge(prior.decoder, device=prior.codes.device) if solve_pose and solve_code else None
 
     def solve(self, state: State, iterations: int) -> Solution[State]:
@@ -187,7 +189,8 @@ class Objective:
             curvature[:size, :size] += by_code.T @ by_code
         if self.guess is not None:
             offset = between(self.guess, state.pose).to(gradient.device)
-            pull = 1 / torch.tensor(POSE_SPREAD, dtype=torch.float64, device=gradient.device).square()
+            pull = torch.tensor(POSE_SPREAD, dtype=torch.float64, device=gradient.device)
+            pull = 1 / (self.spread * pull).square()
             loss += float((offset.square() * pull).sum()) / 2
             gradient[-7:] += pull * offset
             curvature[-7:, -7:] += torch.diag(pull)

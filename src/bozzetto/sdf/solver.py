@@ -1,0 +1,200 @@
+"""Solving for the shape and the pose that explain a scan: many starts, from coarse to fine."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from ..errors import InputError
+from ..shapes import Mesh, Similarity, normalisation
+from .completed_surface import completed_mesh
+from .distribution import CodeDistribution
+from .evidence import Evidence, Objective, State
+from .least_squares import Solution
+from .observations import Observations
+from .pose import RADIUS, compose, turned_starts
+from .prior import ShapePrior
+
+WIDTHS = (0.1, 0.03)
+"""Of the error distribution while poses are compared and while the best are refined, in radii of the scan."""
+LEAST_WIDTH, LARGEST_WIDTH = 0.003, 0.02
+"""Bounds of the width estimated in the end."""
+KEPT, CANDIDATES = 3, 4
+SETTLINGS, SETTLING_SPREAD, SETTLING_RESOLUTION = 2, 0.2, 96
+
+
+@dataclass(frozen=True)
+class CompleteConfig:
+    """How to complete a scan."""
+
+    pose: Literal["solve", "known"] = "solve"
+    """Whether place, size and direction of the scan are unknown, or it is in the frame of the prior."""
+    up: str = "y"
+    """Axis of the scan that points upwards: x, y or z, perhaps with a minus; for unknown poses."""
+    turns: int = 8
+    """Directions around that axis to start from; 1 if the scan faces as the shapes of the prior do."""
+    surface: int = 1500
+    """Points on the surface in use at a time."""
+    space: int = 1500
+    """Samples of empty space in use at a time."""
+    iterations: int = 25
+    """Steps of the last refinement, at most."""
+    hypotheses: int = 0
+    """Further shapes that explain the scan, drawn at random."""
+    resolution: int = 256
+    """Grid for the mesh, along each axis."""
+    correct: bool = True
+    """Let the surface pass through the observed points instead of nearby."""
+    seed: int = 0
+    """Of everything random."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Code and pose (from the solver's frame), the curvature there, the width of errors, and figures."""
+
+    state: State
+    curvature: Float64[Tensor, "P P"]
+    width: float
+    figures: dict
+
+
+class Solver:
+    """One scan, moved to about the unit sphere, ready to be explained."""
+
+    def __init__(self, prior: ShapePrior, seen: Observations, config: CompleteConfig) -> None:
+        self.prior, self.seen, self.config = prior, seen, config
+        self.codes = CodeDistribution.of(prior.codes)
+        self.to_internal = robust_normalisation(seen.points)
+        inside = seen.moved(self.to_internal).to(prior.codes.device)
+        generator = torch.Generator().manual_seed(config.seed)
+        self.coarse = Evidence.of(inside, config.surface // 4, config.space // 4, generator)
+        self.fine = Evidence.of(inside, config.surface, config.space, generator)
+        self.noise = inside.noise
+
+    def standing(self) -> list[Similarity]:
+        """Poses that stand the scan upright, turned around."""
+        still = Similarity(1.0, torch.zeros(3, dtype=torch.float64))
+        turns = turned_starts(self.config.up, self.config.turns)
+        poses = [Similarity(1.0, still.translation, turn) for turn in turns]
+        return [compose(pose, self.to_internal) for pose in poses]
+
+    def objective(
+        self,
+        evidence: Evidence,
+        width: float,
+        guess: Similarity | None = None,
+        solve_code: bool = True,
+        spread: float = 1.0,
+    ) -> Objective:
+        """The posterior at a width of errors."""
+        solve_pose = self.config.pose == "solve"
+        return Objective(self.prior, self.codes, evidence, width, solve_pose, solve_code, guess, spread)
+
+    def solve(self, starts: Sequence[Similarity]) -> Solved:
+        """The best explanation from all starts."""
+        guesses = [compose(start, self.to_internal.inverse()) for start in starts]
+        begun = sorted(((*self.screen(guess), guess) for guess in guesses), key=lambda found: found[0])
+        refined = [
+            (self.objective(self.fine, WIDTHS[1], guess).solve(state, 12), guess)
+            for _, state, guess in begun[:KEPT]
+        ]
+        best, guess = min(refined, key=lambda pair: pair[0].model.loss)
+        width = self.error_width(best.state)
+        final = self.objective(self.fine, width, guess).solve(best.state, self.config.iterations)
+        if self.config.pose == "solve":
+            final = self.settled(final, width)
+        figures = {
+            "starts": len(starts),
+            "start_losses": [loss for loss, *_ in begun],
+            "refined_losses": [solution.model.loss for solution, _ in refined],
+            "loss": final.model.loss,
+            "iterations": final.iterations,
+            "error_width": width / self.to_internal.scale,
+            "code_distance": self.codes.distance(final.state.code),
+        }
+        return Solved(final.state, final.model.curvature, width, figures)
+
+    def screen(self, guess: Similarity) -> tuple[float, State]:
+        """Loss and state after a short solve: poses of a few known shapes, then everything."""
+        objective = self.objective(self.coarse, WIDTHS[0], guess)
+        known = torch.cat([self.codes.mean[None].to(self.prior.codes), self.prior.codes])
+        likely = objective.loss_of(known, guess).argsort()[:CANDIDATES].tolist()
+        states = [State(known[i].double(), guess) for i in dict.fromkeys([0, *likely])]
+        if self.config.pose == "solve":
+            placing = self.objective(self.coarse, WIDTHS[0], guess, solve_code=False)
+            states = [placing.solve(state, 8).state for state in states]
+        states.sort(key=lambda state: objective.linearise(state).loss)
+        solved = [objective.solve(state, 10) for state in states[:2]]
+        best = min(solved, key=lambda solution: solution.model.loss)
+        return best.model.loss, best.state
+
+    def settled(self, solution: Solution[State], width: float) -> Solution[State]:
+        """The solution near the pose that its own surface asks for, cut back and corrected.
+
+        A shape that a prior knows badly is found at a wrong scale, with parts in space that was seen to be
+        empty. Without those, middle and size of the surface tell the pose better than the decoder does.
+        """
+        for _ in range(SETTLINGS):
+            try:
+                mesh = self.surface(solution.state, SETTLING_RESOLUTION)
+            except InputError:
+                return solution
+            placed = compose(solution.state.pose, self.to_internal).apply(mesh.vertices.double())
+            unit = normalisation(placed)
+            pose = compose(unit, solution.state.pose)
+            if abs(math.log(unit.scale)) < 0.02 and float(unit.translation.norm()) < 0.02:
+                return solution
+            objective = self.objective(self.fine, width, pose, spread=SETTLING_SPREAD)
+            solution = objective.solve(State(solution.state.code, pose), self.config.iterations)
+        return solution
+
+    def error_width(self, state: State) -> float:
+        """Standard deviation of most residuals on the surface, within bounds."""
+        residual, _ = self.objective(self.fine, WIDTHS[1]).residuals(state)
+        spread = 1.4826 * float(residual[~self.fine.empty].abs().median())
+        return min(max(spread, self.noise, LEAST_WIDTH), max(LARGEST_WIDTH, self.noise))
+
+    def alternative(self, solved: Solved, generator: torch.Generator) -> State:
+        """Another explanation: a draw from the posterior.
+
+        The optimum of a problem whose prior mean and data are perturbed as they are uncertain is a draw; for
+        a linear problem exactly (Bardsley et al. 2014, "Randomize-then-optimize").
+        """
+        device = self.prior.codes.device
+        centre = self.codes.sample(1, generator)[0]
+        error = solved.width * self.fine.weights.clamp_min(1e-9).rsqrt().cpu()
+        shift = error * torch.randn(len(error), generator=generator)
+        shift[self.fine.empty.cpu()] = 0
+        evidence = replace(self.fine, distances=self.fine.distances + shift.to(device))
+        codes = CodeDistribution(centre, self.codes.covariance)
+        # The pose is kept: it is shared, and how it varies shows in the code as well.
+        objective = Objective(self.prior, codes, evidence, solved.width, solve_pose=False)
+        return objective.solve(solved.state, self.config.iterations).state
+
+    def surface(self, state: State, resolution: int | None = None) -> Mesh:
+        """The mesh in the frame of the scan, corrected if wanted."""
+        pose, code = compose(state.pose, self.to_internal), state.code.float()
+        seen = self.seen.moved(pose).to(code.device)
+        mesh = completed_mesh(
+            self.prior, code, seen, resolution or self.config.resolution, self.config.correct
+        )
+        return mesh.with_vertices(pose.inverse().apply(mesh.vertices.double()).float())
+
+
+def robust_normalisation(points: Float[Tensor, "P 3"]) -> Similarity:
+    """As `normalisation`, but a hundredth of the points may be strays on either side of every axis."""
+    places = points.detach().double().cpu()
+    ordered = places.sort(dim=0).values
+    trim = len(places) // 100
+    low, high = ordered[trim], ordered[len(places) - 1 - trim]
+    centre = (low + high) / 2
+    within = ((places >= low) & (places <= high)).all(dim=1)
+    radius = float((places[within] - centre).norm(dim=1).max()) if bool(within.any()) else 0.0
+    if not radius > 0:
+        return normalisation(points)
+    return Similarity(RADIUS / radius, -centre * RADIUS / radius)
