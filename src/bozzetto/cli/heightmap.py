@@ -1,0 +1,136 @@
+"""`bozzetto heightmap IMAGE...`: photos of surfaces to height maps, normals and reliefs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from ..errors import InputError
+from .common import Options
+
+if TYPE_CHECKING:
+    from ..heightmap.predictor import Predictor
+    from ..pipelines.height_maps import MapOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heightmap(Options):
+    """Turn photos of surfaces into height maps; files, or folders with all that is in them.
+
+    Writes for every photo, in a folder of its name: height.png (16 bit), height.exr, normal.png, relief.glb with
+    the photo on it, and preview.png (photo, height, lit relief, confidence).
+    """
+
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE...")]
+    """Photos, seen from straight above, or folders of them."""
+    out: Path = Path("bozzetto-out/heightmap")
+    """Folder for the results."""
+    size_mm: float = 1000.0
+    """Width of what the photo shows, in millimetres."""
+    depth_mm: float | None = None
+    """From the lowest to the highest point, in millimetres; a twentieth of the width if not given."""
+    strength: float = 1.0
+    """Factor on the depth."""
+    invert: bool = False
+    """Make hills of hollows; one photo does not always tell them apart."""
+    tiles: Literal["auto", "yes", "no"] = "auto"
+    """Whether the texture repeats; auto compares opposite borders."""
+    normal_convention: Literal["gl", "dx"] = "gl"
+    """Green up (OpenGL, Blender) or down (DirectX)."""
+    wrap: Literal["plane", "cylinder"] = "plane"
+    """Shape of the relief; around the cylinder goes the width."""
+    faces: int = 100_000
+    """Triangles of the relief at most; 0 writes none."""
+    ao: bool = False
+    """Also write ambient occlusion (ao.png)."""
+    curvature: bool = False
+    """Also write curvature (curvature.png)."""
+    stereo: bool = False
+    """The photos show one surface under different lights: photometric stereo."""
+    lights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """With --stereo: JSON list of vectors towards the lights, x right, y up, z to the camera; else found."""
+    weights: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "heights"
+    """What sees the height: weights that come with the program, or a file from training."""
+
+    def run(self) -> dict:
+        """Predict."""
+        from ..pipelines.height_maps import find_photos, map_photo, safe_out, stereo_photos
+        from ..runs import Progress, RunFolder, resolve_device, seed_everything
+
+        device = resolve_device(self.device)
+        seed_everything(self.seed)
+        options = self.options()
+        photos = find_photos(self.images)
+        safe_out(self.out, [path for path, _ in photos])
+        settings = {"verb": "heightmap", "options": options, "photos": [str(path) for path, _ in photos]}
+        if self.stereo:
+            run = RunFolder.create(self.out, settings, self.overwrite)
+            results = [stereo_photos(run, [path for path, _ in photos], self.lights, photos[0][1], options)]
+            failed: list[str] = []
+        else:
+            predictor = open_predictor(self.weights).to(device)
+            run = RunFolder.create(self.out, settings, self.overwrite)
+            results, failed = [], []
+            with Progress(len(photos), "heightmap", self.silent or len(photos) == 1, "photo") as progress:
+                for path, name in photos:
+                    try:
+                        results.append(map_photo(run, path, name, predictor, options))
+                    except InputError as error:
+                        failed.append(str(error))
+                    progress.advance()
+        if not results:
+            raise InputError(failed[0] if len(failed) == 1 else f"none of {len(failed)} photos can be used: {failed[0]}")
+        report = run.report({"photos": results, "failed": failed}, device, self.seed)
+        self._tell(results, failed)
+        return report
+
+    def _tell(self, results: list[dict], failed: list[str]) -> None:
+        for sentence in failed:
+            self.say(f"Left out: {sentence}")
+        for result in results[:10]:
+            doubt = result.get("upright_probability", 1.0) < 0.6
+            note = "; hills and hollows may be swapped, try --invert" if doubt else ""
+            self.say(f"Height map: {result['folder']}{note}")
+        if len(results) > 10:
+            self.say(f"... and {len(results) - 10} more under {self.out}")
+
+    def options(self) -> "MapOptions":
+        """What the library is asked for."""
+        from ..pipelines.height_maps import MapOptions
+
+        for name, value in (("size-mm", self.size_mm), ("depth-mm", self.depth_mm), ("strength", self.strength)):
+            if value is not None and not 0 < value < float("inf"):
+                raise InputError(f"--{name} must be a positive number, got {value}")
+        if self.faces < 0 or self.faces == 1:
+            raise InputError(f"--faces must be 0 or at least 2, got {self.faces}")
+        if self.lights is not None and not self.stereo:
+            raise InputError("--lights needs --stereo, which takes all photos for one surface")
+        return MapOptions(
+            size_mm=self.size_mm,
+            depth_mm=self.depth_mm,
+            strength=self.strength,
+            invert=self.invert,
+            tiles={"auto": None, "yes": True, "no": False}[self.tiles],
+            normals=self.normal_convention,
+            wrap=self.wrap,
+            occlusion=self.ao,
+            curvature=self.curvature,
+            faces=self.faces,
+        )
+
+
+def open_predictor(name: str) -> "Predictor":
+    """A network from a file, or one that comes with the program.
+
+    Raises:
+        InputError: There is none of this name, or the file holds something else.
+    """
+    from ..heightmap.predictor import load_predictor
+
+    path = Path(name)
+    if path.suffix or path.is_file():
+        return load_predictor(path)
+    from ..weights import find
+
+    return load_predictor(find(name))

@@ -1,0 +1,91 @@
+"""`bozzetto train heightmap DATA`: photos with height maps, and procedural materials, to a network."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..heightmap.config import TrainConfig
+    from .train import Train
+
+
+def train_heightmap(options: "Train") -> dict:
+    """Learn to see height.
+
+    Raises:
+        InputError: The data cannot be used, or the options leave nothing to learn.
+    """
+    from ..heightmap.pairs import SCANNED, find_pairs, held_out
+    from ..heightmap.predictor import load_predictor
+    from ..pipelines.height_learning import learn_heights, training_material
+    from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
+
+    config = settings(options)
+    device = resolve_device(options.device)
+    seed_everything(options.seed)
+    procedural = str(options.data) == "procedural"
+    files = [] if procedural else find_pairs(options.data)
+    scanned = [pair.name for pair in files if pair.kind == SCANNED]
+    if options.held_out >= max(1, len(scanned)) and options.held_out > 0:
+        raise InputError(
+            f"--held-out {options.held_out} keeps all {len(scanned)} scanned materials away; give fewer"
+        )
+    away = held_out(scanned, options.held_out)
+    used = sum((pair.ship or not options.ship_only) and pair.name not in away for pair in files)
+    if used == 0 and options.synthetic < 1:
+        raise InputError("there is nothing to learn from; give --synthetic a number or DATA some pairs")
+    start = None if options.init is None else load_predictor(options.init)
+    if start is not None and start.config != config.network:
+        raise InputError(f"{options.init} holds another network than --preset {options.preset} trains")
+    run = RunFolder.create(
+        options.out,
+        {
+            "verb": "train heightmap",
+            "data": "procedural" if procedural else str(options.data.resolve()),
+            "held_out": away,
+            "ship_only": options.ship_only,
+            "synthetic": options.synthetic,
+            "init": None if start is None else fingerprint(options.init),
+            "settings": config,
+        },
+        options.overwrite,
+        options.resume,
+    )
+    chosen, crops = training_material(
+        run, files, config, options.synthetic, away, options.ship_only, options.store
+    )
+    about = {"held_out": away, "materials": [pair.name for pair in chosen]}
+    figures = learn_heights(run, crops, config, device, options.quiet, about, start)
+    report = run.report({**figures, "materials": len(chosen), "held_out": away}, device, options.seed)
+    for note in figures["notes"]:
+        options.say(f"Note: {note}")
+    options.say(f"Network: {run.path / 'heights.safetensors'}; what it sees: {run.path / 'preview.png'}")
+    return report
+
+
+def settings(options: "Train") -> "TrainConfig":
+    """The preset with what the options change.
+
+    Raises:
+        InputError: There is no such preset, or no training is left.
+    """
+    from ..heightmap.config import PRESETS
+
+    if options.preset not in PRESETS:
+        raise InputError(f"train heightmap has no preset {options.preset}; choose {' or '.join(PRESETS)}")
+    if options.steps is not None and options.steps < 1:
+        raise InputError(f"--steps {options.steps} asks for no training; give at least 1")
+    if options.held_out < 0 or options.synthetic < 0:
+        raise InputError(
+            f"--held-out and --synthetic must be 0 or more, got {options.held_out} and {options.synthetic}"
+        )
+    options.check_limits()
+    config = replace(PRESETS[options.preset], seed=options.seed)
+    if options.flat:
+        config = replace(config, schedule="flat")
+    if options.init is not None:  # it knows the small already
+        config = replace(config, quarters=0.0)
+    if options.minutes is not None:
+        config = replace(config, seconds=60 * options.minutes, steps=options.steps or 10**9)
+    return config if options.steps is None else replace(config, steps=options.steps)

@@ -1,0 +1,213 @@
+"""What networks see in training: crops of real and procedural pairs, changed in every way that keeps the height."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .pairs import PROCEDURAL, Pair, resized
+from .procedural import Sample, make_samples
+
+FLATTEST = 0.02
+"""Crops whose heights spread less than this share of the material's range teach nothing but rounding."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops.
+
+    Attributes:
+        photos: sRGB in [0, 1].
+        heights: Of mean 0 and standard deviation 1 each.
+        kinds: Scanned, painted or procedural.
+        tiles: Whether all of them fit their own copies.
+    """
+
+    photos: Float[Tensor, "B 3 S S"]
+    heights: Float[Tensor, "B S S"]
+    kinds: Int[Tensor, " B"]
+    tiles: bool
+
+
+class Crops:
+    """Draws batches; step k of a seed is always the same, so nothing has to be remembered to continue.
+
+    Args:
+        pairs: Real pairs.
+        samples: Procedural ones.
+        shares: Of scanned, painted and procedural crops; what is missing is shared by the rest.
+        side: Pixels of a crop.
+        relight: Share of real crops that get light.
+        seed: Of everything.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        samples: Sequence[Pair],
+        shares: Sequence[float],
+        side: int = 256,
+        relight: float = 0.3,
+        seed: int = 0,
+    ) -> None:
+        everything = [*pairs, *samples]
+        self._groups = [[p for p in everything if p.kind == kind] for kind in range(3)]
+        weights = np.array([share * bool(g) for share, g in zip(shares, self._groups, strict=True)])
+        self._shares = weights / weights.sum()
+        self.side, self.relight, self.seed = side, relight, seed
+
+    def draw(self, step: int, count: int, quarters: bool = False, tiles_share: float = 0.15) -> Batch:
+        """The batch of a step.
+
+        Args:
+            step: Its number.
+            count: Crops in it; four times as many of quarters.
+            quarters: Give quarters of crops, which show less of the surroundings for the same work.
+            tiles_share: Share of the steps whose crops tile.
+        """
+        rng = np.random.default_rng([self.seed, step])
+        tiles = bool(rng.random() < tiles_share) and not quarters
+        kinds = rng.choice(3, 4 * count if quarters else count, p=self._shares)
+        crops = [self._crop(rng, int(kind), tiles, quarters) for kind in kinds]
+        both = torch.stack(crops)
+        photos, heights = both[:, :3], both[:, 3]
+        heights = heights - heights.mean(dim=(1, 2), keepdim=True)
+        heights = heights / heights.square().mean(dim=(1, 2), keepdim=True).sqrt()
+        kinds = torch.from_numpy(kinds)
+        photos = relit(photos, heights, rng, torch.where(kinds == PROCEDURAL, 0.0, self.relight))
+        photos = recolored(photos, rng)
+        return Batch(photos, heights, kinds, tiles)
+
+    def _crop(self, rng: np.random.Generator, kind: int, tiles: bool, quarter: bool) -> Tensor:
+        group, part = self._groups[kind], 2 if quarter else 1
+        for _ in range(20):
+            pair = group[rng.integers(len(group))]
+            if tiles and not pair.tiles:
+                continue
+            crop = cropped(pair, self.side, rng, tiles, part)
+            if crop[3].std() > FLATTEST:
+                break
+        else:
+            crop = cropped(self._groups[PROCEDURAL][0] if self._groups[PROCEDURAL] else group[0], self.side, rng, tiles, part)
+        return turned(crop, rng)
+
+
+def cropped(
+    pair: Pair, side: int, rng: np.random.Generator, whole: bool = False, part: int = 1
+) -> Float[Tensor, "4 S S"]:
+    """Part of a pair at a random scale, or all of it; what tiles is shifted first. Colour, then height.
+
+    Args:
+        pair: What to take from.
+        side: Pixels of a crop.
+        rng: Source of randomness.
+        whole: Take all of it.
+        part: Give only one of `part` x `part` parts of the crop.
+    """
+    rows, columns = pair.height.shape
+    size = np.array([rows, columns])
+    if not (whole or rng.random() < 0.4):
+        scale = np.exp(rng.uniform(np.log(min(1.0, 0.8 * side / size.min())), 0))
+        size = size * scale if rng.random() < 0.5 else np.repeat(size.min() * scale, 2)
+    size = np.maximum(1, np.round(size)).astype(int)
+    side, size = side // part, size // part
+    if pair.half is not None and size.min() >= 2 * side:
+        return _taken(pair.half, size // 2, side, rng)
+    return _taken(pair, size, side, rng)
+
+
+def _taken(pair: Pair, size: np.ndarray, side: int, rng: np.random.Generator) -> Tensor:
+    shape = np.array(pair.height.shape)
+    room = shape if pair.tiles else shape - size + 1
+    row, column = rng.integers(0, np.maximum(room, 1))
+    window = np.ix_((row + np.arange(size[0])) % shape[0], (column + np.arange(size[1])) % shape[1])
+    color = torch.from_numpy(pair.color[window].astype(np.float32) / 255).movedim(-1, 0)
+    height = torch.from_numpy(pair.height[window].astype(np.float32) / 65535)
+    return resized(torch.cat([color, height[None]]), (side, side))
+
+
+def turned(crop: Tensor, rng: np.random.Generator) -> Tensor:
+    """One of the eight symmetries of the square."""
+    crop = torch.rot90(crop, int(rng.integers(4)), (-2, -1))
+    return crop.flip(-1) if rng.random() < 0.5 else crop
+
+
+def relit(photos: Tensor, heights: Tensor, rng: np.random.Generator, share: Tensor) -> Tensor:
+    """Some photos under a sun and a sky of their own, as if the surface were matte and the photo its colour."""
+    count, side = len(photos), photos.shape[-1]
+    numbers = torch.from_numpy(rng.random((6, count)).astype(np.float32))
+    chosen = numbers[0] < share
+    if not chosen.any():
+        return photos
+    azimuth, elevation = 2 * torch.pi * numbers[1], 0.45 + 0.9 * numbers[2]
+    depth = side * 0.006 * (8 ** numbers[3])
+    right = torch.gradient(heights, dim=2)[0] * depth[:, None, None]
+    down = torch.gradient(heights, dim=1)[0] * depth[:, None, None]
+    flat = elevation.cos()
+    x, y, z = (flat * azimuth.cos(), flat * azimuth.sin(), elevation.sin())
+    facing = z[:, None, None] - right * x[:, None, None] - down * y[:, None, None]
+    facing = facing.clamp(min=0) / (1 + right.square() + down.square()).sqrt() / z[:, None, None]
+    ambient = (0.15 + 0.6 * numbers[4])[:, None, None]
+    light = (ambient + (1 - ambient) * facing)[:, None] * (0.8 + 0.3 * numbers[5])[:, None, None, None]
+    lit = (photos.square() * light).clamp(1e-6, 1).sqrt()  # near enough to sRGB, and fast
+    return torch.where(chosen[:, None, None, None], lit, photos)
+
+
+def recolored(photos: Float[Tensor, "B 3 S S"], rng: np.random.Generator) -> Float[Tensor, "B 3 S S"]:
+    """Other colours, contrasts and exposures; some photos with a trace of another one over them, some blurred."""
+    count = len(photos)
+
+    def random(low: float, high: float, *shape: int) -> Tensor:
+        return torch.from_numpy(rng.uniform(low, high, (count, *shape)).astype(np.float32))
+
+    matrix = torch.eye(3) * random(0.5, 1.0, 1, 1) + random(-0.4, 0.4, 3, 3) * random(0, 1, 1, 1).square()
+    matrix = matrix / matrix.sum(dim=2, keepdim=True).clamp(min=0.3)
+    gain = random(0.85, 1.15, 3, 1, 1)
+    photos = torch.einsum("bij,bjhw->bihw", matrix, photos) * gain
+    photos = photos.clamp(1e-3, 1) ** torch.exp(random(-0.5, 0.5, 1, 1, 1))
+    middle = photos.mean(dim=(1, 2, 3), keepdim=True)
+    photos = middle + (photos - middle) * torch.exp(random(-0.7, 0.5, 1, 1, 1)) + random(-0.15, 0.15, 1, 1, 1)
+    trace = random(-0.9, 0.3, 1, 1, 1).clamp(min=0)
+    other = photos[torch.from_numpy(rng.permutation(count))]
+    photos = photos + trace * (other - photos)
+    noise = random(-0.02, 0.02, 1, 1, 1).clamp(min=0)
+    grain = torch.randn(photos.shape, generator=torch.Generator().manual_seed(int(rng.integers(2**62))))
+    return (photos + noise * grain).clamp(0, 1)
+
+
+def sample_pair(sample: Sample) -> Pair:
+    """A procedural sample as a pair."""
+    return Pair(sample.color, sample.height, PROCEDURAL, True)
+
+
+def procedural_pairs(
+    count: int, seed: int, side: int = 256, workers: int | None = None, store: Path | None = None
+) -> list[Pair]:
+    """Procedural pairs, made on so many cores, or read if they have been stored before.
+
+    Args:
+        count: How many.
+        seed: Of the samples.
+        side: Pixels along a side.
+        workers: Processes; None takes one per core.
+        store: Folder to keep them in.
+    """
+    if count == 0:
+        return []
+    path = None if store is None else store / f"procedural-{seed}-{count}-{side}.npz"
+    if path is None or not path.is_file():
+        samples = list(make_samples(seed, range(count), side, workers))
+        colors = np.stack([s.color for s in samples])
+        heights = np.stack([s.height for s in samples])
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                np.savez(file, colors=colors, heights=heights)
+    else:
+        with np.load(path) as stored:
+            colors, heights = stored["colors"], stored["heights"]
+    return [sample_pair(Sample(color, height)) for color, height in zip(colors, heights, strict=True)]

@@ -1,0 +1,201 @@
+"""The default network: low-frequency height and gradients from one photo, joined by an exact solve."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..geometry import crossover, integrate_gradients
+from .config import NetworkConfig
+
+STRIDE = 16
+INPUTS = 9
+LUMA = (0.299, 0.587, 0.114)
+GRADIENT_UNIT = 0.1
+"""Typical slope of a height map of standard deviation 1, so that the network's numbers are about one."""
+
+
+class Estimate(NamedTuple):
+    """What a network says about photos; heights have no unit, about standard deviation 1.
+
+    Attributes:
+        height: The height maps.
+        gradients: Height per pixel to the right and downwards, before the solve; None of the published network.
+        log_error: Logarithm of the expected absolute error of the height.
+        upright: Logit of the probability that hills are hills and not hollows.
+    """
+
+    height: Float[Tensor, "B H W"]
+    gradients: Float[Tensor, "B H W 2"] | None = None
+    log_error: Float[Tensor, "B H W"] | None = None
+    upright: Float[Tensor, " B"] | None = None
+
+
+class Conv(nn.Conv2d):
+    """A 3x3 convolution whose border goes on as the map does: zeros, or the opposite side if it tiles."""
+
+    def __init__(self, arriving: int, leaving: int, stride: int = 1) -> None:
+        super().__init__(arriving, leaving, 3, stride, padding=1, bias=False)
+        self.tiles = False
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve."""
+        if not self.tiles:
+            return super().forward(input)
+        around = F.pad(input, (1, 1, 1, 1), mode="circular")
+        return F.conv2d(around, self.weight, None, self.stride)
+
+
+class Block(nn.Module):
+    """Two convolutions around which the input passes; starts as the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = Conv(width, width), Conv(width, width)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(width), nn.BatchNorm2d(width)])
+        nn.init.zeros_(self.norms[1].weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refine features."""
+        y = F.relu(self.norms[0](self.first(x)), inplace=True)
+        return F.relu(x + self.norms[1](self.second(y)), inplace=True)
+
+
+class Step(nn.Module):
+    """A convolution to another width, downwards with stride 2."""
+
+    def __init__(self, arriving: int, leaving: int, stride: int) -> None:
+        super().__init__()
+        self.conv, self.norm = Conv(arriving, leaving, stride), nn.BatchNorm2d(leaving)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Change resolution and width."""
+        return F.relu(self.norm(self.conv(x)), inplace=True)
+
+
+class FusionNetwork(nn.Module):
+    """A small encoder and decoder of dense 3x3 convolutions at strides 2 to 16.
+
+    At stride 4 it says the height (meant for long waves), at stride 1 the gradients (meant for short ones); the
+    screened Poisson equation joins them exactly, by Fourier transform where the map tiles and by cosine transform
+    where it does not. Pixels enter and gradients leave in groups of 2 x 2, so that nothing of the full resolution
+    is lost but no layer has to run there: a third of the time. The photo's mean features, the context, steer the
+    coarsest level, so that a tile of a large photo can be told about the whole of it.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config, widths = config, config.widths
+        self.entry = Step(4 * INPUTS, widths[0], 1)
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.down = nn.ModuleList([nn.Identity(), *(Step(a, b, 2) for a, b in pairs)])
+        self.encoder = nn.ModuleList(
+            nn.Sequential(*(Block(w) for _ in range(n))) for w, n in zip(widths, config.blocks, strict=True)
+        )
+        self.context = nn.Sequential(nn.Linear(widths[-1], 64), nn.ReLU(), nn.Linear(64, 2 * widths[-1]))
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
+        self.decoder = nn.ModuleList(Block(w) for w in widths[:-1])
+        self.low = nn.Conv2d(widths[1], 2, 1)
+        self.fine = nn.Conv2d(widths[0], 8, 1)
+        self.sign = nn.Sequential(nn.Linear(widths[-1], 32), nn.ReLU(), nn.Linear(32, 1))
+        for head in (self.low, self.fine, self.context[2], self.sign[2]):
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.zeros_(head.bias)
+
+    def set_tiles(self, tiles: bool) -> None:
+        """Whether maps go on at the opposite border."""
+        for module in self.modules():
+            if isinstance(module, Conv):
+                module.tiles = tiles
+
+    def forward(
+        self, photos: Float[Tensor, "B 3 H W"], tiles: bool = False, context: Float[Tensor, "B C"] | None = None
+    ) -> Estimate:
+        """Heights from photos whose sides are multiples of 16."""
+        levels = self.encode(photos, tiles)
+        mean = levels[-1].mean(dim=(2, 3)) if context is None else context.to(levels[-1])
+        low, fine = self.decode(levels, mean)
+        guide, log_error = enlarged(low, photos.shape[-2:], tiles).unbind(1)
+        gradients = self.gradients(fine)
+        height = join(guide, gradients, tiles, self.config.crossover)
+        return Estimate(height, gradients, log_error, self.sign(mean.detach())[:, 0].float())
+
+    @staticmethod
+    def gradients(fine: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B H W 2"]:
+        """Height per pixel, from what `decode` gives."""
+        return GRADIENT_UNIT * fine.permute(0, 2, 3, 1)
+
+    def encode(self, photos: Float[Tensor, "B 3 H W"], tiles: bool) -> list[Tensor]:
+        """Features at strides 2, 4, 8 and 16; the mean of the last ones is the context."""
+        self.set_tiles(tiles)
+        x = self.entry(F.pixel_unshuffle(network_input(photos), 2))
+        levels = []
+        for down, blocks in zip(self.down, self.encoder, strict=True):
+            x = blocks(down(x))
+            levels.append(x)
+        return levels
+
+    def decode(self, levels: list[Tensor], context: Tensor) -> tuple[Tensor, Tensor]:
+        """Height and logarithm of its error (B, 2, H / 4, W / 4), and gradients (B, 2, H, W)."""
+        scale, shift = self.context(context)[..., None, None].chunk(2, dim=1)
+        x, low = levels[-1] * (1 + scale) + shift, None
+        for level in reversed(range(len(self.up))):
+            grown = F.interpolate(self.up[level](x), scale_factor=2, mode="nearest")
+            x = self.decoder[level](levels[level] + grown)
+            low = self.low(x) if level == 1 else low
+        assert low is not None
+        return low.float(), F.pixel_shuffle(self.fine(x).float(), 2)
+
+
+def network_input(photos: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 H W"]:
+    """The photo, its brightness with the local mean and contrast taken out at three scales, and its colour.
+
+    Height follows local contrast rather than brightness, and local windows see the same in a tile as in the whole.
+    """
+    luma = sum(w * photos[:, k : k + 1] for k, w in enumerate(LUMA))
+    parts = [4 * (photos - 0.5)]
+    for window, pooled in ((5, 1), (5, 4), (7, 8)):
+        mean = local_mean(luma, window, pooled)
+        spread = local_mean((luma - mean).square(), window, pooled).add(4e-4).sqrt()
+        parts.append((luma - mean) / spread)
+    total = photos.sum(1, keepdim=True) + 0.05
+    parts.append(6 * (photos / total - 1 / 3))
+    return torch.cat(parts, dim=1)
+
+
+def local_mean(x: Tensor, window: int, pooled: int) -> Tensor:
+    """Mean over about window * pooled pixels, found at a stride; beyond the border the last pixel counts on."""
+    small = F.avg_pool2d(x, pooled) if pooled > 1 else x
+    small = F.pad(small, (window // 2,) * 4, mode="replicate")
+    small = F.avg_pool2d(F.avg_pool2d(small, (window, 1), 1), (1, window), 1)
+    return small if pooled == 1 else F.interpolate(small, size=x.shape[-2:], mode="bilinear")
+
+
+def enlarged(maps: Float[Tensor, "B C h w"], size: tuple[int, ...], tiles: bool) -> Float[Tensor, "B C H W"]:
+    """Bilinear, with the border continued as the map is."""
+    mode = "circular" if tiles else "replicate"
+    factor = size[0] // maps.shape[-2]
+    around = F.pad(maps.float(), (1, 1, 1, 1), mode=mode)
+    large = F.interpolate(around, scale_factor=factor, mode="bilinear", align_corners=False)
+    return large[..., factor : factor + size[0], factor : factor + size[1]]
+
+
+def join(
+    guide: Float[Tensor, "B H W"], gradients: Float[Tensor, "B H W 2"], tiles: bool, wavelength: float
+) -> Float[Tensor, "B H W"]:
+    """The height that follows the guide in waves longer than the wavelength and the gradients in shorter ones."""
+    boundary = "periodic" if tiles else "free"
+    height, width = guide.shape[-2:]
+    weight = crossover(height, width, wavelength, boundary, device=guide.device)
+    return integrate_gradients(gradients, boundary, guide=guide, guide_weight=weight)
+
+
+def build_network(config: NetworkConfig) -> nn.Module:
+    """The network that a configuration describes, with first weights from the global generator."""
+    if config.architecture == "unet":
+        from .unet import PublishedNetwork
+
+        return PublishedNetwork(config)
+    return FusionNetwork(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

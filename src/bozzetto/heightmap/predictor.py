@@ -1,0 +1,76 @@
+"""A trained network and its file."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from ..errors import InputError
+from ..files import write_bytes
+from .config import NetworkConfig
+from .model import build_network
+
+FORMAT = "bozzetto height network"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network that sees height.
+
+    Attributes:
+        network: In evaluation mode.
+        config: What it is.
+        about: Where it comes from, ready for JSON.
+    """
+
+    network: nn.Module
+    config: NetworkConfig
+    about: dict
+
+    def __post_init__(self) -> None:
+        self.network.eval().requires_grad_(False)
+
+    def to(self, device: torch.device | str) -> "Predictor":
+        """The same on another device."""
+        return Predictor(self.network.to(device), self.config, self.about)
+
+
+def save_predictor(predictor: Predictor, path: str | os.PathLike, half: bool = True) -> None:
+    """Write a network as safetensors, by default with 16 bits per number.
+
+    Raises:
+        InputError: The folder cannot be written to.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in predictor.network.state_dict().items()}
+    if half:
+        tensors = {n: v.half() if v.is_floating_point() and v.ndim > 1 else v for n, v in tensors.items()}
+    meta = {"format": FORMAT, "config": json.dumps(asdict(predictor.config)), "about": json.dumps(predictor.about)}
+    write_bytes(Path(path), save(tensors, meta))
+
+
+def load_predictor(path: str | os.PathLike) -> Predictor:
+    """Read a network.
+
+    Raises:
+        InputError: The file is missing, damaged or holds something else.
+    """
+    try:
+        with safe_open(str(path), "pt") as file:
+            meta = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}; check the path") from None
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read as weights ({error}); train or download them again") from None
+    if meta.get("format") != FORMAT:
+        raise InputError(f"{path} holds no height network; give a file from `bozzetto train heightmap`")
+    stored = json.loads(meta["config"])
+    config = NetworkConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+    network = build_network(config)
+    network.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in tensors.items()})
+    return Predictor(network, config, json.loads(meta["about"]))

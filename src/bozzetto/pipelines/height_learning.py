@@ -1,0 +1,110 @@
+"""From a folder of pairs and procedural materials to a network that sees height: training, checkpoints, preview."""
+
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..heightmap.config import TrainConfig
+from ..heightmap.data import Crops, procedural_pairs
+from ..heightmap.pairs import Pair, PairFiles, load_pair
+from ..heightmap.predictor import Predictor, save_predictor
+from ..heightmap.train import Training
+from ..runs import Progress, RunFolder
+from ..views import save_image
+
+CHECKPOINT_SECONDS = 60.0
+LOG_EVERY = 20  # steps
+PREVIEWS = 8
+
+
+def training_material(
+    run: RunFolder,
+    files: Sequence[PairFiles],
+    config: TrainConfig,
+    synthetic: int,
+    exclude: Collection[str] = (),
+    ship_only: bool = False,
+    store: Path | None = None,
+) -> tuple[list[PairFiles], Crops]:
+    """Pairs that may be learned from, and crops of them and of procedural samples.
+
+    Args:
+        run: Its folder keeps the procedural samples unless there is a store.
+        files: All pairs.
+        config: How to learn.
+        synthetic: Number of procedural samples.
+        exclude: Names of materials to keep away from.
+        ship_only: Take only pairs that allow weights to be passed on.
+        store: Folder for procedural samples, shared by trainings.
+    """
+    chosen = [f for f in files if f.name not in exclude and (f.ship or not ship_only)]
+    with run.stage("prepare"):
+        pairs: list[Pair] = [load_pair(f, config.side) for f in chosen]
+        samples = procedural_pairs(synthetic, config.seed + 1, config.side, None, store or run.path / "prepared")
+    return chosen, Crops(pairs, samples, config.shares, config.side, config.relight, config.seed)
+
+
+def learn_heights(
+    run: RunFolder,
+    crops: Crops,
+    config: TrainConfig,
+    device: torch.device | str = "cpu",
+    quiet: bool = False,
+    about: dict | None = None,
+    start: Predictor | None = None,
+) -> dict:
+    """Train a network in a run folder, continuing from its checkpoint if it has one.
+
+    Writes `heights.safetensors`, and `preview.png` with some crops, their true and their predicted heights.
+
+    Returns:
+        Figures: losses, steps, parameters, notes.
+    """
+    training = Training(crops, config, device, start)
+    saved = run.load_checkpoint()
+    if saved is not None:
+        training.restore(saved[1], saved[2])
+    figures: dict[str, float] = {}
+    with run.stage("train"), Progress(1.0, "train", quiet, done=training.progress) as progress:
+        written = time.monotonic()
+        while training.progress < 1:
+            figures = _smoothed(figures, training.step())
+            progress.advance(training.progress - progress.done, loss=figures["loss"])
+            if training.steps_done % LOG_EVERY == 0 and training.fabric.is_global_zero:
+                run.log(training.steps_done, progress=training.progress, elapsed=training.elapsed, **figures)
+            if time.monotonic() - written > CHECKPOINT_SECONDS and training.fabric.is_global_zero:
+                _save(run, training)
+                written = time.monotonic()
+    if training.fabric.is_global_zero:
+        _save(run, training)
+    predictor = training.predictor({"training": run.config, **(about or {})})
+    with run.stage("write"):
+        save_predictor(predictor, run.file("heights.safetensors"))
+        save_image(run.file("preview.png"), training_preview(training))
+    count = sum(p.numel() for p in predictor.network.parameters())
+    return {**figures, "steps": training.steps_done, "parameters": count, "notes": training.notes}
+
+
+def _smoothed(before: dict[str, float], now: dict[str, float]) -> dict[str, float]:
+    return {name: 0.95 * before.get(name, value) + 0.05 * value for name, value in now.items()}
+
+
+def _save(run: RunFolder, training: Training) -> None:
+    tensors, meta = training.state()
+    run.save_checkpoint(training.steps_done, tensors, meta)
+
+
+def training_preview(training: Training, count: int = PREVIEWS) -> Tensor:
+    """Rows of photo, true and predicted height."""
+    batch = training.crops.draw(2**31, count)
+    predictor = training.predictor()
+    with torch.inference_mode():
+        height = predictor.network(batch.photos).height
+    rows = []
+    for photo, truth, found in zip(batch.photos, batch.heights, height, strict=True):
+        maps = [((m - m.mean()) / (5 * m.std() + 1e-9) + 0.5).clamp(0, 1) for m in (truth, found)]
+        rows.append(torch.cat([photo, *(m.expand(3, -1, -1) for m in maps)], dim=2))
+    return torch.cat(rows, dim=1).movedim(0, -1)

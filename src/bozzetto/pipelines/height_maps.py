@@ -1,0 +1,280 @@
+"""From photos of surfaces to files: heights, normals, a relief with the photo on it, a preview."""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from ..errors import InputError
+from ..geometry import integrate_normals, normals_from_height
+from ..heightmap.maps import ambient_occlusion, curvature
+from ..heightmap.normal_maps import save_normal_map
+from ..heightmap.pairs import looks_tileable
+from ..heightmap.photometric_stereo import photometric_stereo
+from ..heightmap.predict import PredictedHeight, as_rgb, predict_height
+from ..heightmap.predictor import Predictor
+from ..heightmap.relief import relief_mesh, save_relief
+from ..metrics import seam_ratio
+from ..runs import RunFolder
+from ..shapes import HeightField, save_height
+from ..views import load_image, save_image, srgb_to_linear
+from ..views.images import SUFFIXES
+
+MAX_PIXELS = 64_000_000
+OUTPUTS = ("height.png", "normal.png", "preview.png", "ao.png", "curvature.png")
+PREVIEW_SIDE = 512
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """What is written for a photo.
+
+    Attributes:
+        size_mm: Width of what the photo shows.
+        depth_mm: From the lowest to the highest point; None takes a twentieth of the width.
+        strength: Factor on the depth.
+        invert: Hollows become hills.
+        tiles: Whether opposite borders fit; None finds out.
+        normals: Convention of the normal map, `gl` or `dx`.
+        wrap: `plane` or `cylinder`.
+        occlusion, curvature: Write these maps, too.
+        faces: Triangles of the relief at most; 0 writes none.
+        detail: Look at more than the small size.
+    """
+
+    size_mm: float = 1000.0
+    depth_mm: float | None = None
+    strength: float = 1.0
+    invert: bool = False
+    tiles: bool | None = None
+    normals: str = "gl"
+    wrap: str = "plane"
+    occlusion: bool = False
+    curvature: bool = False
+    faces: int = 100_000
+    detail: bool = True
+
+    def field(self, height: Float[Tensor, "H W"], tiles: bool) -> HeightField:
+        """A height map from 0 to 1 with its size in the world."""
+        depth = self.size_mm / 20 if self.depth_mm is None else self.depth_mm
+        field = HeightField(height, self.size_mm, depth, tiles)
+        return (field.inverted() if self.invert else field).exaggerated(self.strength)
+
+
+def find_photos(paths: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Photos and names for their results; those in folders keep their sub-folders, earlier results are left out.
+
+    Raises:
+        InputError: A path does not exist, or there is no photo.
+    """
+    found: list[tuple[Path, str]] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            inside = [p for p in inside if p.name not in OUTPUTS and not p.name.startswith(".")]
+            found += [(p, p.relative_to(path).with_suffix("").as_posix()) for p in inside]
+        elif path.is_file():
+            found.append((path, path.stem))
+        else:
+            raise InputError(f"there is no photo {path}; check the path")
+    if not found:
+        raise InputError(
+            f"{', '.join(map(str, paths))} holds no photo; files must end in {', '.join(SUFFIXES)}"
+        )
+    return _distinct(found)
+
+
+def _distinct(found: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Names with the ending, and then a number, where stems alone would collide."""
+    counts: dict[str, int] = {}
+    for _, name in found:
+        counts[name.lower()] = counts.get(name.lower(), 0) + 1
+    taken: set[str] = set()
+    result = []
+    for path, name in found:
+        unique = name if counts[name.lower()] == 1 else f"{name}-{path.suffix[1:].lower()}"
+        number = 2
+        while unique.lower() in taken:
+            unique, number = f"{name}-{path.suffix[1:].lower()}-{number}", number + 1
+        taken.add(unique.lower())
+        result.append((path, unique))
+    return result
+
+
+def load_photo(path: Path) -> Float[Tensor, "H W 3"]:
+    """A photo as sRGB in [0, 1]; what is transparent lies on its own mean colour, of animations the first frame.
+
+    Raises:
+        InputError: It is no picture, is damaged, or has more than 64 million pixels.
+    """
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except (OSError, SyntaxError, ValueError):
+        width = height = 0  # the reader below finds the words
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{path} has {width} x {height} pixels, which needs too much memory; "
+            f"scale it down to {math.isqrt(MAX_PIXELS)} x {math.isqrt(MAX_PIXELS)} or less"
+        )
+    image = load_image(path).clamp(0, 1)
+    if image.shape[-1] in (2, 4):
+        alpha = image[..., -1:]
+        color = as_rgb(image)
+        mean = (color * alpha).sum(dim=(0, 1)) / alpha.sum().clamp(min=1e-6)
+        return color * alpha + mean * (1 - alpha)
+    return as_rgb(image).contiguous()
+
+
+def map_photo(
+    run: RunFolder, source: Path, name: str, predictor: Predictor, options: MapOptions
+) -> dict:
+    """Predict the height of one photo and write its files below `name` in the run's folder.
+
+    Raises:
+        InputError: The photo cannot be used.
+    """
+    with run.stage("read"):
+        photo = load_photo(source)
+    with run.stage("predict"):
+        result = predict_height(photo, predictor, options.tiles, options.detail)
+    field = options.field(result.height, result.tiles)
+    write_maps(run, name, photo, field, options, result.confidence)
+    return {
+        "source": str(source),
+        "folder": str(run.path / name),
+        "pixels": list(photo.shape[1::-1]),
+        "width_mm": field.width_mm,
+        "depth_mm": field.depth_mm,
+        "tiles": result.tiles,
+        "confidence": round(float(result.confidence.mean()), 3),
+        "upright_probability": round(result.upright, 3),
+        "seam_ratio": [round(r, 3) for r in seam_ratio(result.height)],
+    }
+
+
+def stereo_photos(
+    run: RunFolder, sources: Sequence[Path], lights: Path | None, name: str, options: MapOptions
+) -> dict:
+    """Photometric stereo: one surface in three or more photos under a light each.
+
+    Args:
+        run: Where everything goes.
+        sources: The photos, from the same camera.
+        lights: JSON file with a list of vectors (x right, y up, z to the camera) towards the lights, as long as they
+            are strong; None finds them.
+        name: Folder of the results below the run's.
+        options: What to write. The depth follows from the normals unless it is given.
+
+    Raises:
+        InputError: Sizes differ, or the photos or lights cannot be used.
+    """
+    with run.stage("read"):
+        photos = [load_photo(path) for path in sources]
+    for path, photo in zip(sources, photos, strict=True):
+        if photo.shape != photos[0].shape:
+            raise InputError(
+                f"{path} has {tuple(photo.shape[1::-1])} pixels and {sources[0]} {tuple(photos[0].shape[1::-1])}; "
+                "photos under different lights must be from the same camera and of the same size"
+            )
+    with run.stage("predict"):
+        brightness = torch.stack([srgb_to_linear(photo).mean(dim=-1) for photo in photos])
+        found = photometric_stereo(brightness, None if lights is None else load_lights(lights))
+        tiles = bool(options.tiles)
+        height = integrate_normals(found.normals.double(), "periodic" if tiles else "free").float()
+        field = HeightField.from_mm(height * options.size_mm / height.shape[1], options.size_mm / height.shape[1], tiles)
+    if options.depth_mm is not None:
+        field = replace(field, depth_mm=options.depth_mm)
+    field = (field.inverted() if options.invert else field).exaggerated(options.strength)
+    albedo = found.albedo / found.albedo.max().clamp(min=1e-6)
+    fit = 1 - (found.residual / brightness.mean(dim=0).clamp(min=1e-3)).clamp(0, 1)
+    write_maps(run, name, photos[0], field, options, fit)
+    save_image(run.file(f"{name}/albedo.png"), albedo.clamp(0, 1) ** (1 / 2.2))
+    return {
+        "sources": [str(path) for path in sources],
+        "folder": str(run.path / name),
+        "lights": found.lights.tolist(),
+        "sign_is_guessed": found.sign_is_guessed,
+        "width_mm": field.width_mm,
+        "depth_mm": field.depth_mm,
+        "residual": round(float(found.residual.mean()), 5),
+    }
+
+
+def load_lights(path: Path) -> Float[Tensor, "N 3"]:
+    """Vectors towards lights from a JSON file.
+
+    Raises:
+        InputError: It does not hold a list of three numbers each.
+    """
+    try:
+        lights = torch.tensor(json.loads(path.read_text(encoding="utf-8")), dtype=torch.float32)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} cannot be read as lights ({error}); give a JSON list like [[x, y, z], ...]") from None
+    if lights.ndim != 2 or lights.shape[1] != 3:
+        raise InputError(f"{path} holds {tuple(lights.shape)} numbers; give a list of [x, y, z], one per photo")
+    return lights
+
+
+def write_maps(
+    run: RunFolder,
+    name: str,
+    photo: Float[Tensor, "H W 3"],
+    field: HeightField,
+    options: MapOptions,
+    confidence: Float[Tensor, "H W"],
+) -> None:
+    """Write `height.png`, `height.exr`, `normal.png`, `relief.glb`, `preview.png` and what else is asked for."""
+    with run.stage("write"):
+        save_height(field, run.file(f"{name}/height.png"))
+        save_height(field, run.file(f"{name}/height.exr"))
+        normals = normals_from_height(field.in_pixels(), field.boundary)
+        save_normal_map(normals, run.file(f"{name}/normal.png"), options.normals)
+        if options.occlusion:
+            save_image(run.file(f"{name}/ao.png"), ambient_occlusion(field))
+        if options.curvature:
+            bent = curvature(field)
+            save_image(run.file(f"{name}/curvature.png"), 0.5 + bent / (4 * bent.std() + 1e-9))
+        save_image(run.file(f"{name}/preview.png"), preview(photo, field, normals, confidence))
+    if options.faces:
+        with run.stage("relief"):
+            relief = relief_mesh(field, options.wrap, max_faces=options.faces)
+            save_relief(relief, run.file(f"{name}/relief.glb"), photo)
+
+
+def preview(
+    photo: Float[Tensor, "H W 3"],
+    field: HeightField,
+    normals: Float[Tensor, "H W 3"],
+    confidence: Float[Tensor, "H W"],
+) -> Float[Tensor, "h w 3"]:
+    """Photo, height, the relief in grey under a light from the upper left, and the confidence, side by side."""
+    light = torch.tensor([-0.5, 0.5, 0.7071])
+    lit = (normals @ light).clamp(min=0) * 0.85 + 0.1
+    grey = [field.height, lit, confidence]
+    shown = [photo, *(maps[..., None].expand(-1, -1, 3) for maps in grey)]
+    scale = min(1.0, PREVIEW_SIDE / max(photo.shape[:2]))
+    size = [max(1, round(n * scale)) for n in photo.shape[:2]]
+    small = [torch.nn.functional.adaptive_avg_pool2d(m.movedim(-1, 0)[None], size)[0].movedim(0, -1) for m in shown]
+    return torch.cat(small, dim=1)
+
+
+def safe_out(out: Path, sources: Sequence[Path]) -> None:
+    """Refuse to write where the photos are.
+
+    Raises:
+        InputError: The folder for the results is a photo, or holds one of them directly.
+    """
+    for source in sources:
+        if os.path.realpath(source) == os.path.realpath(out):
+            raise InputError(f"--out {out} is a photo to read; give another folder")
