@@ -164,3 +164,29 @@ def test_the_verb(bad_things, tmp_path, capsys) -> None:
     assert "prepared: 3 of 6 shapes" in said and said.count("left out") == 3
     assert main(["prepare", "sdf", str(tmp_path / "nowhere"), "--out", str(out)]) == 2
     assert "no folder" in capsys.readouterr().err
+
+
+def test_variants_are_shapes_of_their_own_and_named_after_theirs(things, tmp_path) -> None:
+    report = run(things, tmp_path / "out", variants=2)
+    assert len(report["shapes"]) == 9 and "meshes/things/ball~2" in report["shapes"]
+    alone = run(things, tmp_path / "alone")
+    ball, first, second = (
+        load_sdf_samples(sample_path(tmp_path / "out", f"meshes/things/ball{end}"))
+        for end in ("", "~1", "~2")
+    )
+    torch.testing.assert_close(
+        load_sdf_samples(sample_path(tmp_path / "alone", GOOD[0])).distances, ball.distances
+    )
+    # A ball of radius 1 / 1.03 has the signed distance |x| - r; stretched balls do not.
+    off = [
+        float((s.distances - s.points.norm(dim=1) + 1 / 1.03).abs().median()) for s in (ball, first, second)
+    ]
+    assert off[0] < 0.02 and min(off[1:]) > 0.02
+    assert not torch.equal(first.distances, second.distances) and alone["shapes"].keys() == set(GOOD)
+
+
+def test_names_that_variants_would_take_twice_are_refused(things, tmp_path) -> None:
+    (things / "cube~1.ply").write_bytes((things / "cube.ply").read_bytes())
+    with pytest.raises(InputError, match="variants end with ~"):
+        run(things, tmp_path / "out", variants=1)
+    assert "meshes/things/cube~1" in run(things, tmp_path / "out")["shapes"]

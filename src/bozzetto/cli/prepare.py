@@ -29,6 +29,8 @@ class Prepare(Options):
     """Samples per shape."""
     protocol: Literal["released", "paper"] = "released"
     """Where they are taken: near the surface with the variances of the released code or of the paper."""
+    variants: int = 0
+    """Smoothly stretched variants of every shape to learn from as well; 5 help a collection of some dozen."""
 
     def run(self) -> dict:
         """Prepare."""
@@ -45,11 +47,13 @@ class Prepare(Options):
             resolve_device(self.device),
             self.overwrite,
             self.silent,
+            self.variants,
         )
         failed, doubtful = report["failed"], report["doubtful"]
         for name, reason in list(failed.items())[:10]:
             self.say(f"left out: {name}: {reason}")
         if doubtful:
             self.say(f"doubtful signs (open or turned inconsistently): {', '.join(doubtful[:10])}")
-        self.say(f"prepared: {len(report['shapes'])} of {len(meshes)} shapes in {self.out}; see report.json")
+        wanted = len(meshes) * (1 + self.variants)
+        self.say(f"prepared: {len(report['shapes'])} of {wanted} shapes in {self.out}; see report.json")
         return report

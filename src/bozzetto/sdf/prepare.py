@@ -20,6 +20,7 @@ from .collection import is_prepared, normalisation_path, sample_path
 from .preparation import PreparedShape, Protocol, prepare_shape
 from .samples import save_normalisation, save_sdf_samples
 from .splits import as_split, check_name
+from .variants import stretched
 
 SETTINGS, RECORDS, REPORT, SPLIT = "preparation.json", "preparation.jsonl", "report.json", "split.json"
 DOUBTFUL = 0.02
@@ -36,6 +37,7 @@ def prepare_collection(
     device: torch.device | str = "cpu",
     overwrite: bool = False,
     quiet: bool = False,
+    variants: int = 0,
 ) -> dict:
     """Prepare every mesh and write the layout of the released code, see `collection`.
 
@@ -52,6 +54,8 @@ def prepare_collection(
         device: Where distances are computed.
         overwrite: Delete what an earlier call has made there.
         quiet: Show no progress.
+        variants: Of every mesh so many smoothly stretched ones are prepared too, see `stretched`; they are
+            called name~1, name~2, ...
 
     Returns:
         What `report.json` holds: settings, `shapes` with samples, share inside, ambiguity and share of
@@ -61,11 +65,15 @@ def prepare_collection(
         InputError: A name is malformed, the folder holds shapes prepared with other settings, cannot be
             written to, or no mesh could be prepared.
     """
-    wanted = {name: Path(path) for name, path in meshes}
+    originals = {name for name, _ in meshes}
+    wanted = {variant_name(name, i): Path(path) for i in range(variants + 1) for name, path in meshes}
     for name in wanted:
         check_name(name)
-    if not wanted or len(wanted) < len(meshes):
-        raise InputError(f"{len(meshes)} meshes have {len(wanted)} names; every mesh needs one of its own")
+    if not wanted or len(wanted) < len(meshes) * (variants + 1):
+        raise InputError(
+            f"{len(meshes)} meshes with {variants} variants have {len(wanted)} names; "
+            "every mesh needs one of its own, and variants end with ~ and a number"
+        )
     out = make_folder(out)
     begin, settings = time.perf_counter(), {"count": count, "seed": seed, "protocol": protocol}
     kept = _earlier(out, settings, overwrite)
@@ -73,7 +81,7 @@ def prepare_collection(
     failed: dict[str, str] = {}
     with Progress(len(wanted), "prepare", quiet, unit="shape", done=len(done)) as progress, _pool() as pool:
         running = {
-            pool.submit(_work, name, path, count, seed, protocol, device): name
+            pool.submit(_work, name, path, name not in originals, count, seed, protocol, device): name
             for name, path in wanted.items()
             if name not in done
         }
@@ -99,14 +107,28 @@ def prepare_collection(
     return report
 
 
+def variant_name(name: str, number: int) -> str:
+    """Name of a stretched variant; number 0 is the shape itself."""
+    return f"{name}~{number}" if number else name
+
+
 def _work(
-    name: str, path: Path, count: int, seed: int, protocol: Protocol, device: torch.device | str
+    name: str,
+    path: Path,
+    stretch: bool,
+    count: int,
+    seed: int,
+    protocol: Protocol,
+    device: torch.device | str,
 ) -> tuple[PreparedShape, float]:
     """One shape, and the seconds it took; runs in a thread."""
     begin = time.perf_counter()
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
-    shape = prepare_shape(load_mesh(path).to(device), count, generator, protocol)
+    mesh = load_mesh(path)
+    if stretch:
+        mesh = stretched(mesh, generator)
+    shape = prepare_shape(mesh.to(device), count, generator, protocol)
     return shape, time.perf_counter() - begin
 
 
