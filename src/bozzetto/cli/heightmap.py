@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Heightmap(Options):
     """Turn photos of surfaces into height maps; files, or folders with all that is in them.
 
-    Writes for every photo, in a folder of its name: height.png (16 bit), height.exr, normal.png, relief.glb with
-    the photo on it, and preview.png (photo, height, lit relief, confidence).
+    Writes for every photo, in a folder of its name: height.png (16 bit), height.exr, normal.png, relief.glb
+    with the photo on it, and preview.png (photo, height, lit relief, confidence).
     """
 
     images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE...")]
@@ -80,7 +80,9 @@ class Heightmap(Options):
                         failed.append(str(error))
                     progress.advance()
         if not results:
-            raise InputError(failed[0] if len(failed) == 1 else f"none of {len(failed)} photos can be used: {failed[0]}")
+            raise InputError(
+                failed[0] if len(failed) == 1 else f"none of {len(failed)} photos can be used: {failed[0]}"
+            )
         report = run.report({"photos": results, "failed": failed}, device, self.seed)
         self._tell(results, failed)
         return report
@@ -99,7 +101,11 @@ class Heightmap(Options):
         """What the library is asked for."""
         from ..pipelines.height_maps import MapOptions
 
-        for name, value in (("size-mm", self.size_mm), ("depth-mm", self.depth_mm), ("strength", self.strength)):
+        for name, value in (
+            ("size-mm", self.size_mm),
+            ("depth-mm", self.depth_mm),
+            ("strength", self.strength),
+        ):
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"--{name} must be a positive number, got {value}")
         if self.faces < 0 or self.faces == 1:

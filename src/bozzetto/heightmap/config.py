@@ -53,7 +53,7 @@ class TrainConfig:
     average: float = 0.998
     """Decay of the running mean of the weights that is kept in place of the last ones."""
     loss: Literal["structure", "perceptual"] = "structure"
-    """`structure`: correlation, gradients, normals, similarity; `perceptual`: L1 and LPIPS-like, as published."""
+    """`structure`: correlation, gradients, normals and more; `perceptual`: L1 and LPIPS-like, as published."""
     relight: float = 0.3
     """Share of the real pairs whose photo gets light of the given height."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -1,4 +1,4 @@
-"""What networks see in training: crops of real and procedural pairs, changed in every way that keeps the height."""
+"""What networks see in training: crops of pairs, changed in every way that keeps the height."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,7 +92,13 @@ class Crops:
             if crop[3].std() > FLATTEST:
                 break
         else:
-            crop = cropped(self._groups[PROCEDURAL][0] if self._groups[PROCEDURAL] else group[0], self.side, rng, tiles, part)
+            crop = cropped(
+                self._groups[PROCEDURAL][0] if self._groups[PROCEDURAL] else group[0],
+                self.side,
+                rng,
+                tiles,
+                part,
+            )
         return turned(crop, rng)
 
 
@@ -158,7 +164,7 @@ def relit(photos: Tensor, heights: Tensor, rng: np.random.Generator, share: Tens
 
 
 def recolored(photos: Float[Tensor, "B 3 S S"], rng: np.random.Generator) -> Float[Tensor, "B 3 S S"]:
-    """Other colours, contrasts and exposures; some photos with a trace of another one over them, some blurred."""
+    """Other colours, contrasts and exposures; some photos with a trace of another one over them."""
     count = len(photos)
 
     def random(low: float, high: float, *shape: int) -> Tensor:

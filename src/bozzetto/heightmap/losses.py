@@ -18,11 +18,12 @@ SLOPES = 1.5
 def structure_loss(
     estimate: Estimate, truth: Float[Tensor, "B H W"], painted: Bool[Tensor, " B"]
 ) -> tuple[Tensor, dict[str, float]]:
-    """Correlation, difference, gradients over scales, normals, similarity; and what the network says of itself.
+    """Correlation, difference, gradients over scales, normals, similarity; and what the network says of
+    itself.
 
-    Depth, gradients and normals complement each other (Hu et al. 2019, Revisiting single image depth estimation);
-    absolute differences of gradients keep edges. The sign of painted pairs is not learned: they are compared as
-    they fit better.
+    Depth, gradients and normals complement each other (Hu et al. 2019, Revisiting single image depth
+    estimation); absolute differences of gradients keep edges. The sign of painted pairs is not learned: they
+    are compared as they fit better.
 
     Args:
         estimate: Of the network.
@@ -80,7 +81,7 @@ def _slopes(height: Tensor) -> Tensor:
 
 
 def similarity(height: Tensor, truth: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004) of maps of standard deviation 1, whose range is about 4; box windows."""
+    """Structural similarity (Wang et al. 2004) in square windows, of maps of standard deviation 1."""
     both = torch.stack([height, truth, height * height, truth * truth, height * truth], dim=1)
     a, b, aa, bb, ab = _windows(both)
     first, second = (0.01 * 4) ** 2, (0.03 * 4) ** 2
@@ -92,11 +93,11 @@ def _windows(maps: Tensor) -> tuple[Tensor, ...]:
     return F.avg_pool2d(F.avg_pool2d(maps, (7, 1), (2, 1)), (1, 7), (1, 2)).unbind(1)
 
 
-
 def published_loss(
     estimate: Estimate, truth: Float[Tensor, "B H W"], perceptual: nn.Module
 ) -> tuple[Tensor, dict[str, float]]:
-    """L1 and a perceptual distance of maps from -1 to 1, as published; their weights are not, here both are 1.
+    """L1 and a perceptual distance of maps from -1 to 1, as published; their weights are not, here both are
+    1.
 
     Args:
         estimate: Of the network.
@@ -128,7 +129,9 @@ class PerceptualDistance(nn.Module):
         self.network = _lpips()
         self.kind = "LPIPS v0.1 with VGG16"
         if self.network is None:
-            self.kind = "LPIPS-like with random filters, since lpips and its VGG16 weights are not on this machine"
+            self.kind = (
+                "LPIPS-like with random filters, since lpips and its VGG16 weights are not on this machine"
+            )
             generator = torch.Generator().manual_seed(0)
             pairs = zip((1, *self.WIDTHS[:-1]), self.WIDTHS, strict=True)
             self.filters = nn.ParameterList(

@@ -21,9 +21,8 @@ class Estimate(NamedTuple):
     """What a network says about photos; heights have no unit, about standard deviation 1.
 
     Attributes:
-        height: The height maps.
-        gradients: Height per pixel to the right and downwards, before the solve; None of the published network.
-        log_error: Logarithm of the expected absolute error of the height.
+        height: The height maps. gradients: Height per pixel to the right and downwards, before the solve;
+        None of the published network. log_error: Logarithm of the expected absolute error of the height.
         upright: Logit of the probability that hills are hills and not hollows.
     """
 
@@ -78,11 +77,11 @@ class Step(nn.Module):
 class FusionNetwork(nn.Module):
     """A small encoder and decoder of dense 3x3 convolutions at strides 2 to 16.
 
-    At stride 4 it says the height (meant for long waves), at stride 1 the gradients (meant for short ones); the
-    screened Poisson equation joins them exactly, by Fourier transform where the map tiles and by cosine transform
-    where it does not. Pixels enter and gradients leave in groups of 2 x 2, so that nothing of the full resolution
-    is lost but no layer has to run there: a third of the time. The photo's mean features, the context, steer the
-    coarsest level, so that a tile of a large photo can be told about the whole of it.
+    At stride 4 it says the height (meant for long waves), at stride 1 the gradients (meant for short ones);
+    the screened Poisson equation joins them exactly, by Fourier transform where the map tiles and by cosine
+    transform where it does not. Pixels enter and gradients leave in groups of 2 x 2, so that nothing of the
+    full resolution is lost but no layer has to run there: a third of the time. The photo's mean features, the
+    context, steer the coarsest level, so that a tile of a large photo can be told about the whole of it.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -111,7 +110,10 @@ class FusionNetwork(nn.Module):
                 module.tiles = tiles
 
     def forward(
-        self, photos: Float[Tensor, "B 3 H W"], tiles: bool = False, context: Float[Tensor, "B C"] | None = None
+        self,
+        photos: Float[Tensor, "B 3 H W"],
+        tiles: bool = False,
+        context: Float[Tensor, "B C"] | None = None,
     ) -> Estimate:
         """Heights from photos whose sides are multiples of 16."""
         levels = self.encode(photos, tiles)
@@ -152,7 +154,8 @@ class FusionNetwork(nn.Module):
 def network_input(photos: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 H W"]:
     """The photo, its brightness with the local mean and contrast taken out at three scales, and its colour.
 
-    Height follows local contrast rather than brightness, and local windows see the same in a tile as in the whole.
+    Height follows local contrast rather than brightness, and local windows see the same in a tile as in the
+    whole.
     """
     luma = sum(w * photos[:, k : k + 1] for k, w in enumerate(LUMA))
     parts = [4 * (photos - 0.5)]
@@ -185,7 +188,7 @@ def enlarged(maps: Float[Tensor, "B C h w"], size: tuple[int, ...], tiles: bool)
 def join(
     guide: Float[Tensor, "B H W"], gradients: Float[Tensor, "B H W 2"], tiles: bool, wavelength: float
 ) -> Float[Tensor, "B H W"]:
-    """The height that follows the guide in waves longer than the wavelength and the gradients in shorter ones."""
+    """The height that follows the guide in waves longer than a wavelength, and gradients in shorter ones."""
     boundary = "periodic" if tiles else "free"
     height, width = guide.shape[-2:]
     weight = crossover(height, width, wavelength, boundary, device=guide.device)

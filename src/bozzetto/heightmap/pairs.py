@@ -66,8 +66,8 @@ class Pair:
 def find_pairs(folder: Path) -> list[PairFiles]:
     """All pairs below a folder, in the order of their names.
 
-    A pair is a folder with `color.*` and `height.*`. A `manifest.csv` with columns slug, class, tileable, ship_ok,
-    author and licence tells more about them; without one all are taken for scanned.
+    A pair is a folder with `color.*` and `height.*`. A `manifest.csv` with columns slug, class, tileable,
+    ship_ok, author and licence tells more about them; without one all are taken for scanned.
 
     Raises:
         InputError: The folder does not exist or holds no pair.

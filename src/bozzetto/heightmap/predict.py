@@ -83,8 +83,8 @@ def as_rgb(photo: Float[Tensor, "H W C"]) -> Float[Tensor, "H W 3"]:
 def canonical_shift(image: Float[Tensor, "C H W"]) -> tuple[int, int]:
     """Rows and columns by which a map that tiles is turned before it is looked at.
 
-    The phase of the longest wave along either side goes to zero. A turned photo is thereby looked at from the same
-    place, so its height is the same but turned: strides of the network make no difference.
+    The phase of the longest wave along either side goes to zero. A turned photo is thereby looked at from the
+    same place, so its height is the same but turned: strides of the network make no difference.
     """
     brightness = image.double().sum(dim=0)
     shifts = []
@@ -126,7 +126,7 @@ def _in_levels(
 
 
 def level_sizes(size: tuple[int, ...], detail: bool = True) -> list[tuple[int, int]]:
-    """Sizes at which a photo is looked at: multiples of 16, doubling from a short side of 256 to its own size."""
+    """Sizes at which a photo is looked at: multiples of 16, doubling from a short side of 256 to its own."""
     short = min(size)
     scale = min(1.0, GLOBAL_SIDE / short) if short > 1.4 * GLOBAL_SIDE else 1.0
     scales = [scale]
@@ -235,7 +235,9 @@ def _interpolated(maps: Tensor, size: tuple[int, ...], tiles: bool) -> Tensor:
         for n, m in zip(size, maps.shape, strict=True)
     )
     grid = torch.stack(
-        torch.broadcast_tensors((2 * x / (columns + 2 * margin) - 1), (2 * y / (rows + 2 * margin) - 1)[:, None]),
+        torch.broadcast_tensors(
+            (2 * x / (columns + 2 * margin) - 1), (2 * y / (rows + 2 * margin) - 1)[:, None]
+        ),
         dim=-1,
     )
     return F.grid_sample(around, grid[None], mode="bicubic", align_corners=False)[0, 0]

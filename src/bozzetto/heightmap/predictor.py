@@ -46,10 +46,16 @@ def save_predictor(predictor: Predictor, path: str | os.PathLike, half: bool = T
     Raises:
         InputError: The folder cannot be written to.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in predictor.network.state_dict().items()}
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in predictor.network.state_dict().items()
+    }
     if half:
         tensors = {n: v.half() if v.is_floating_point() and v.ndim > 1 else v for n, v in tensors.items()}
-    meta = {"format": FORMAT, "config": json.dumps(asdict(predictor.config)), "about": json.dumps(predictor.about)}
+    meta = {
+        "format": FORMAT,
+        "config": json.dumps(asdict(predictor.config)),
+        "about": json.dumps(predictor.about),
+    }
     write_bytes(Path(path), save(tensors, meta))
 
 
@@ -66,7 +72,9 @@ def load_predictor(path: str | os.PathLike) -> Predictor:
     except FileNotFoundError:
         raise InputError(f"there is no file {path}; check the path") from None
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read as weights ({error}); train or download them again") from None
+        raise InputError(
+            f"{path} cannot be read as weights ({error}); train or download them again"
+        ) from None
     if meta.get("format") != FORMAT:
         raise InputError(f"{path} holds no height network; give a file from `bozzetto train heightmap`")
     stored = json.loads(meta["config"])

@@ -33,7 +33,9 @@ DECODER = (256, 128, 64, 32, 16)
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def _convolution(arriving: int, leaving: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True):
+def _convolution(
+    arriving: int, leaving: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
+):
     layers = [
         nn.Conv2d(arriving, leaving, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(leaving, eps=1e-3, momentum=0.01),
@@ -110,7 +112,11 @@ class PublishedNetwork(nn.Module):
         for leaving, skip in zip(DECODER, [*reversed(skips), 0], strict=True):
             layers = []
             for width in (arriving + skip, leaving):
-                layers += [nn.Conv2d(width, leaving, 3, padding=1, bias=False), nn.BatchNorm2d(leaving), nn.ReLU()]
+                layers += [
+                    nn.Conv2d(width, leaving, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(leaving),
+                    nn.ReLU(),
+                ]
             blocks.append(nn.Sequential(*layers))
             arriving = leaving
         self.decoder = nn.ModuleList(blocks)
@@ -142,7 +148,9 @@ def load_imagenet(network: PublishedNetwork, size: str) -> str:
             f"the encoder starts from random weights, not from ImageNet: {FILES[size]} is not in {folder} "
             f"and could not be fetched ({error})"
         )
-    state = {name: value for name, value in state.items() if not name.startswith(("classifier", "features.8"))}
+    state = {
+        name: value for name, value in state.items() if not name.startswith(("classifier", "features.8"))
+    }
     network.encoder.load_state_dict(state)
     return f"the encoder starts from ImageNet weights ({FILES[size]})"
 

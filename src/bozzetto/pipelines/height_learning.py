@@ -1,4 +1,4 @@
-"""From a folder of pairs and procedural materials to a network that sees height: training, checkpoints, preview."""
+"""From pairs and procedural materials to a network that sees height: training, checkpoints, preview."""
 
 import time
 from collections.abc import Collection, Sequence
@@ -43,7 +43,9 @@ def training_material(
     chosen = [f for f in files if f.name not in exclude and (f.ship or not ship_only)]
     with run.stage("prepare"):
         pairs: list[Pair] = [load_pair(f, config.side) for f in chosen]
-        samples = procedural_pairs(synthetic, config.seed + 1, config.side, None, store or run.path / "prepared")
+        samples = procedural_pairs(
+            synthetic, config.seed + 1, config.side, None, store or run.path / "prepared"
+        )
     return chosen, Crops(pairs, samples, config.shares, config.side, config.relight, config.seed)
 
 

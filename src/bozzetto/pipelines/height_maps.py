@@ -16,9 +16,8 @@ from ..errors import InputError
 from ..geometry import integrate_normals, normals_from_height
 from ..heightmap.maps import ambient_occlusion, curvature
 from ..heightmap.normal_maps import save_normal_map
-from ..heightmap.pairs import looks_tileable
 from ..heightmap.photometric_stereo import photometric_stereo
-from ..heightmap.predict import PredictedHeight, as_rgb, predict_height
+from ..heightmap.predict import as_rgb, predict_height
 from ..heightmap.predictor import Predictor
 from ..heightmap.relief import relief_mesh, save_relief
 from ..metrics import seam_ratio
@@ -28,7 +27,11 @@ from ..views import load_image, save_image, srgb_to_linear
 from ..views.images import SUFFIXES
 
 MAX_PIXELS = 64_000_000
-OUTPUTS = ("height.png", "normal.png", "preview.png", "ao.png", "curvature.png")
+OTHER_MAPS = (
+    *("height", "normal", "preview", "ao", "curvature", "albedo"),
+    *("displacement", "roughness", "metallic"),
+)
+"""Pictures of these names in a folder are no photos, but belong to one or come from here."""
 PREVIEW_SIDE = 512
 
 
@@ -69,7 +72,7 @@ class MapOptions:
 
 
 def find_photos(paths: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Photos and names for their results; those in folders keep their sub-folders, earlier results are left out.
+    """Photos and names for their results; those in folders keep their sub-folders, other maps are left out.
 
     Raises:
         InputError: A path does not exist, or there is no photo.
@@ -78,8 +81,8 @@ def find_photos(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            inside = [p for p in inside if p.name not in OUTPUTS and not p.name.startswith(".")]
-            found += [(p, p.relative_to(path).with_suffix("").as_posix()) for p in inside]
+            inside = [p for p in inside if p.stem not in OTHER_MAPS and not p.name.startswith(".")]
+            found += [(p, _name(p.relative_to(path))) for p in inside]
         elif path.is_file():
             found.append((path, path.stem))
         else:
@@ -89,6 +92,12 @@ def find_photos(paths: Sequence[Path]) -> list[tuple[Path, str]]:
             f"{', '.join(map(str, paths))} holds no photo; files must end in {', '.join(SUFFIXES)}"
         )
     return _distinct(found)
+
+
+def _name(path: Path) -> str:
+    """Of the results: the path without its ending; `color.*` in a sub-folder stands for the folder."""
+    inner = path.stem == "color" and path.parent != Path()
+    return (path.parent if inner else path.with_suffix("")).as_posix()
 
 
 def _distinct(found: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
@@ -109,7 +118,7 @@ def _distinct(found: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
 
 
 def load_photo(path: Path) -> Float[Tensor, "H W 3"]:
-    """A photo as sRGB in [0, 1]; what is transparent lies on its own mean colour, of animations the first frame.
+    """A photo as sRGB in [0, 1], transparent parts on their mean colour, of animations the first frame.
 
     Raises:
         InputError: It is no picture, is damaged, or has more than 64 million pixels.
@@ -136,9 +145,7 @@ def load_photo(path: Path) -> Float[Tensor, "H W 3"]:
     return as_rgb(image).contiguous()
 
 
-def map_photo(
-    run: RunFolder, source: Path, name: str, predictor: Predictor, options: MapOptions
-) -> dict:
+def map_photo(run: RunFolder, source: Path, name: str, predictor: Predictor, options: MapOptions) -> dict:
     """Predict the height of one photo and write its files below `name` in the run's folder.
 
     Raises:
@@ -171,8 +178,8 @@ def stereo_photos(
     Args:
         run: Where everything goes.
         sources: The photos, from the same camera.
-        lights: JSON file with a list of vectors (x right, y up, z to the camera) towards the lights, as long as they
-            are strong; None finds them.
+        lights: JSON file with a list of vectors (x right, y up, z to the camera) towards the lights, as long
+            as they are strong; None finds them.
         name: Folder of the results below the run's.
         options: What to write. The depth follows from the normals unless it is given.
 
@@ -184,15 +191,17 @@ def stereo_photos(
     for path, photo in zip(sources, photos, strict=True):
         if photo.shape != photos[0].shape:
             raise InputError(
-                f"{path} has {tuple(photo.shape[1::-1])} pixels and {sources[0]} {tuple(photos[0].shape[1::-1])}; "
-                "photos under different lights must be from the same camera and of the same size"
+                f"{path} is {photo.shape[1]} x {photo.shape[0]} and {sources[0]} {photos[0].shape[1]} x "
+                f"{photos[0].shape[0]} pixels; photos under different lights must have the same size"
             )
     with run.stage("predict"):
         brightness = torch.stack([srgb_to_linear(photo).mean(dim=-1) for photo in photos])
         found = photometric_stereo(brightness, None if lights is None else load_lights(lights))
         tiles = bool(options.tiles)
         height = integrate_normals(found.normals.double(), "periodic" if tiles else "free").float()
-        field = HeightField.from_mm(height * options.size_mm / height.shape[1], options.size_mm / height.shape[1], tiles)
+        field = HeightField.from_mm(
+            height * options.size_mm / height.shape[1], options.size_mm / height.shape[1], tiles
+        )
     if options.depth_mm is not None:
         field = replace(field, depth_mm=options.depth_mm)
     field = (field.inverted() if options.invert else field).exaggerated(options.strength)
@@ -220,9 +229,13 @@ def load_lights(path: Path) -> Float[Tensor, "N 3"]:
     try:
         lights = torch.tensor(json.loads(path.read_text(encoding="utf-8")), dtype=torch.float32)
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path} cannot be read as lights ({error}); give a JSON list like [[x, y, z], ...]") from None
+        raise InputError(
+            f"{path} cannot be read as lights ({error}); give a JSON list like [[x, y, z], ...]"
+        ) from None
     if lights.ndim != 2 or lights.shape[1] != 3:
-        raise InputError(f"{path} holds {tuple(lights.shape)} numbers; give a list of [x, y, z], one per photo")
+        raise InputError(
+            f"{path} holds {tuple(lights.shape)} numbers; give a list of [x, y, z], one per photo"
+        )
     return lights
 
 
@@ -234,7 +247,7 @@ def write_maps(
     options: MapOptions,
     confidence: Float[Tensor, "H W"],
 ) -> None:
-    """Write `height.png`, `height.exr`, `normal.png`, `relief.glb`, `preview.png` and what else is asked for."""
+    """Write heights, normals, relief, preview and what else is asked for."""
     with run.stage("write"):
         save_height(field, run.file(f"{name}/height.png"))
         save_height(field, run.file(f"{name}/height.exr"))
@@ -265,7 +278,9 @@ def preview(
     shown = [photo, *(maps[..., None].expand(-1, -1, 3) for maps in grey)]
     scale = min(1.0, PREVIEW_SIDE / max(photo.shape[:2]))
     size = [max(1, round(n * scale)) for n in photo.shape[:2]]
-    small = [torch.nn.functional.adaptive_avg_pool2d(m.movedim(-1, 0)[None], size)[0].movedim(0, -1) for m in shown]
+    small = [
+        torch.nn.functional.adaptive_avg_pool2d(m.movedim(-1, 0)[None], size)[0].movedim(0, -1) for m in shown
+    ]
     return torch.cat(small, dim=1)
 
 

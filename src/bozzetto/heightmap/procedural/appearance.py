@@ -42,7 +42,10 @@ def _albedo(rng: Rng, surface: Surface, height: Map) -> np.ndarray:
         (rng.exponential(0.6), fractal(rng, side, rng.uniform(0.3, 2.2))),
         (rng.exponential(0.5), fractal(rng, side, rng.uniform(0.0, 0.8), (8.0, 1e9))),
         (rng.exponential(0.5) * rng.choice([-1, 1], p=[0.35, 0.65]), normal(height)),
-        (rng.exponential(0.4) * rng.choice([-1, 1], p=[0.35, 0.65]), normal(height - blurred(height, side / 40))),
+        (
+            rng.exponential(0.4) * rng.choice([-1, 1], p=[0.35, 0.65]),
+            normal(height - blurred(height, side / 40)),
+        ),
     ]
     total = sum(weight for weight, _ in fields)
     mix = sum(((weight / abs(total)) * field for weight, field in fields), np.zeros_like(height))
@@ -101,7 +104,9 @@ def _light(rng: Rng, height: Map, occlusion: Map) -> tuple[np.ndarray, np.ndarra
         return light, np.zeros_like(light)
     half = (sun + [0, 0, 1]) / np.linalg.norm(sun + [0, 0, 1])
     cos_half = np.maximum((half[2] - right * half[0] - down * half[1]) / length, 1e-3)
-    return light, (rng.uniform(0.1, 1.0) * _highlight(rng, cos_half, half[2]) * facing * lit)[..., None] * warm
+    return light, (rng.uniform(0.1, 1.0) * _highlight(rng, cos_half, half[2]) * facing * lit)[
+        ..., None
+    ] * warm
 
 
 def _highlight(rng: Rng, cos_half: Map, view: float) -> Map:

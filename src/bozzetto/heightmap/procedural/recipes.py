@@ -51,7 +51,9 @@ def mixed(rng: Rng, base: Surface, other: Surface) -> Surface:
         height = base.height * (1 - share) + (rng.uniform(0.3, 1) * other.height + step) * share
         return Surface(unit(height), base.tint * (1 - share) + other.tint * share)
     amount = rng.uniform(0.1, 0.4)
-    return Surface(unit(base.height + amount * other.height), np.where(rng.random() < 0.5, base.tint, other.tint))
+    return Surface(
+        unit(base.height + amount * other.height), np.where(rng.random() < 0.5, base.tint, other.tint)
+    )
 
 
 def detailed(rng: Rng, surface: Surface) -> Surface:
@@ -90,7 +92,9 @@ def _bent(rng: Rng, side: int, most: float) -> tuple[Map, Map]:
     x, y = positions(side)
     if rng.random() < 0.3:
         return x, y
-    right, down = bends(rng, side, log_uniform(rng, most / 20, most), rng.uniform(2, 8), rng.uniform(1.2, 2.2))
+    right, down = bends(
+        rng, side, log_uniform(rng, most / 20, most), rng.uniform(2, 8), rng.uniform(1.2, 2.2)
+    )
     return x + right, y + down
 
 
@@ -329,7 +333,9 @@ def debris(rng: Rng, side: int) -> Surface:
         count = int(min(900, rng.uniform(0.3, 1.6) / area))
         angles = (0.0, 2 * np.pi) if rng.random() < 0.8 else (1.2, 1.9)
         thickness = rng.uniform(0.2, 0.8)
-        height, own = scatter(rng, height, SHAPES[name], count, (smallest, largest), slender, thickness, angles)
+        height, own = scatter(
+            rng, height, SHAPES[name], count, (smallest, largest), slender, thickness, angles
+        )
         tint = np.where(own > 0, own, tint)
     return Surface(unit(height), tint)
 
