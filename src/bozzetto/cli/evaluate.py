@@ -1,4 +1,4 @@
-"""`bozzetto evaluate surface|points|generation PRED REF`: results in the figures of the literature."""
+"""`bozzetto evaluate heightmap|surface|points|generation PRED REF`: results in figures of the literature."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 class Evaluate(Options):
     """Compare predictions with references: prints a table and writes report.json.
 
+    heightmap: predicted height maps against measured ones, files or folders matched by name.
     surface: predicted meshes or clouds against reference meshes, files or folders matched by name.
     points: predicted clouds against reference clouds, files or folders matched by name.
     generation: a folder of generated clouds against a folder of references, as sets: MMD, COV, 1-NNA and JSD
     with exact Chamfer and earth mover's distances.
     """
 
-    what: Annotated[Literal["surface", "points", "generation"], tyro.conf.Positional]
+    what: Annotated[Literal["heightmap", "surface", "points", "generation"], tyro.conf.Positional]
     """What is compared."""
     pred: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PRED")]
     """The predictions: a file or a folder."""
@@ -33,6 +34,8 @@ class Evaluate(Options):
     """The references: a file or a folder."""
     out: Path = Path("bozzetto-out/evaluate")
     """Folder for the report."""
+    side: int = 256
+    """heightmap: both maps are averaged over areas to this side; 0 compares them as they are."""
     samples: int = 30_000
     """surface: points sampled on each surface; 30000 as in DeepSDF."""
     threshold: Annotated[float | None, tyro.conf.arg(metavar="LENGTH")] = None
@@ -54,13 +57,25 @@ class Evaluate(Options):
             raise InputError(
                 f"--points must be at least 2 and --samples at least 1, got {self.points} and {self.samples}"
             )
-        work = {"surface": self._surface, "points": self._points, "generation": self._generation}[self.what]
+        work = {
+            "heightmap": self._heightmap,
+            "surface": self._surface,
+            "points": self._points,
+            "generation": self._generation,
+        }[self.what]
         figures, table = work()
         settings = {"verb": f"evaluate {self.what}", "pred": self.pred, "ref": self.ref, "seed": self.seed}
         run = RunFolder.create(self.out, settings, self.overwrite)
         report = run.report(figures, device, self.seed)
         self.say(f"{table}\nReport: {run.path / 'report.json'}")
         return report
+
+    def _heightmap(self) -> tuple[dict, str]:
+        from .evaluate_heightmap import evaluate_heights
+
+        if self.side != 0 and self.side < 16:
+            raise InputError(f"--side must be 0 or at least 16, got {self.side}")
+        return evaluate_heights(self.pred, self.ref, self.side)
 
     def _surface(self) -> tuple[dict, str]:
         from ..metrics import evaluate_surface, summarise
