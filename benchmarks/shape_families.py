@@ -49,7 +49,7 @@ class Family:
 
     def key_of(self, name: str) -> str:
         """The key of a training shape by the name that a prior has for it."""
-        tail = name.split("/")[-1].removesuffix(".ply")
+        tail = name.split("/")[-1].removesuffix(".ply").split("~")[0]
         return str(int(re.findall(r"\d+", tail)[-1])) if self.name == "bodies" else tail
 
     def held_out(self, prior: ShapePrior, count: int) -> list[str]:
@@ -60,8 +60,8 @@ class Family:
         return [unseen[i] for i in spread.tolist()]
 
     def seen(self, prior: ShapePrior) -> Iterator[Mesh]:
-        """Training shapes in the normalised frame."""
-        for name in prior.names:
+        """Training shapes in the normalised frame, without their stretched variants."""
+        for name in (name for name in prior.names if "~" not in name):
             mesh = self[self.key_of(name)]
             yield mesh.with_vertices(normalisation_of(mesh).apply(mesh.vertices.double()).float())
 

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -56,3 +59,20 @@ def test_folders_without_shapes_are_refused(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert train(tmp_path / "empty", tmp_path / "run") == 2
     assert "holds no mesh" in capsys.readouterr().err
+
+
+def test_two_processes_train_one_prior(folder, tmp_path, capsys):
+    prepared = tmp_path / "prepared"
+    assert main(["prepare", "sdf", str(folder), "--samples", "2000", "--out", str(prepared), "--quiet"]) == 0
+    words = ["train", "sdf", str(prepared), "--epochs", "4", "--out", str(tmp_path / "out")]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, "-m", "bozzetto", *words], capture_output=True, text=True, env=environment, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Prior:") == 1
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    shapes = len(load_prior(tmp_path / "out" / "prior.safetensors").codes)
+    # Both processes take all shapes in a step, so that four passes are two steps.
+    assert shapes == 3 and report["figures"]["steps"] == 2

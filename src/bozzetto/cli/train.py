@@ -1,4 +1,4 @@
-"""`bozzetto train sdf DATA`: a collection of shapes to a model."""
+"""`bozzetto train sdf|score|heightmap DATA`: a collection of shapes or photos to a model."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,19 +15,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Options):
-    """Learn a model from a folder of data; `sdf` learns a prior over shapes.
+    """Learn a model from a folder of data; `sdf` learns a prior over shapes, `score` one of point clouds.
 
-    Writes prior.safetensors and preview.png; a folder of meshes is prepared first, below the results.
+    sdf writes prior.safetensors and preview.png; a folder of meshes is prepared first, below the results.
+    score writes model.safetensors and preview.png.
+    heightmap learns to see height in photos: heights.safetensors and preview.png.
     """
 
-    engine: Annotated[Literal["sdf"], tyro.conf.Positional]
+    engine: Annotated[Literal["sdf", "score", "heightmap"], tyro.conf.Positional]
     """What to train."""
     data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    """Folder of meshes, a ShapeNet folder as it unpacks, or samples prepared as by the DeepSDF code."""
+    """sdf: folder of meshes, a ShapeNet folder as it unpacks, or samples prepared as by the DeepSDF code.
+    score: folder of meshes or clouds, ShapeNetCore.v2.PC15k, an array of clouds, or the word `procedural`.
+    heightmap: folder whose sub-folders hold color.* and height.*, or the word `procedural`."""
     out: Path = Path("bozzetto-out/train")
     """Folder for the results."""
     preset: Literal["default", "reference", "single"] = "default"
-    """default: ours; reference: DeepSDF as released; single: one shape in detail."""
+    """default: ours; reference: DeepSDF or ShapeGF as released; single: one shape in detail (sdf)."""
     split: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Split file of DeepSDF that names the shapes to take; all if none is given."""
     samples: int = 100_000
@@ -36,13 +40,39 @@ class Train(Options):
     """Time to train; schedules adapt to it. Otherwise the number of epochs of the preset."""
     epochs: int | None = None
     """Passes over the shapes, instead of those of the preset."""
+    steps: int | None = None
+    """heightmap: steps at most."""
+    synthetic: int = 2400
+    """heightmap: procedural materials made before the training, on all cores."""
+    store: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """heightmap: folder that keeps these, for several trainings; else below the results."""
+    held_out: int = 0
+    """heightmap: scanned materials kept away to measure with, always the same ones."""
+    init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """heightmap: weights of an earlier training to continue from, with other data or a new schedule."""
+    flat: bool = False
+    """heightmap: keep the step size to the end, for weights that others continue from."""
+    ship_only: bool = False
+    """heightmap: learn only from pairs whose terms let the weights be passed on."""
     resume: bool = field(default=False)
     """Continue an interrupted training in the same folder."""
 
     def run(self) -> dict:
         """Train."""
+        if self.engine == "score":
+            from .train_score import train_score
+
+            return train_score(self)
+        if self.engine == "heightmap":
+            from .train_heightmap import train_heightmap
+
+            return train_heightmap(self)
+        return self._sdf()
+
+    def _sdf(self) -> dict:
         from ..pipelines import learn_shape_prior, prepared_collection
-        from ..runs import RunFolder, resolve_device, seed_everything
+        from ..runs import RunFolder, is_distributed, resolve_device, seed_everything, writing_folder
+        from ..sdf import is_prepared
 
         config = self.settings()
         device = resolve_device(self.device)
@@ -56,22 +86,35 @@ class Train(Options):
             "samples": self.samples,
             "settings": config,
         }
-        run = RunFolder.create(self.out, settings, self.overwrite, self.resume)
-        collection = prepared_collection(run, self.data, self.samples, self.split, self.seed, self.quiet)
-        figures = learn_shape_prior(run, collection, config, device, self.quiet)
-        report = run.report(figures, device, self.seed)
-        self.say(f"Prior: {run.path / 'prior.safetensors'}; some of its shapes: {run.path / 'preview.png'}")
+        if not is_prepared(self.data) and is_distributed():
+            raise InputError(f"several processes need samples; run `bozzetto prepare sdf {self.data}` first")
+        with writing_folder(self.out) as folder:
+            quiet = self.quiet or folder != self.out
+            run = RunFolder.create(folder, settings, self.overwrite, self.resume)
+            collection = prepared_collection(run, self.data, self.samples, self.split, self.seed, quiet)
+            figures = learn_shape_prior(run, collection, config, device, quiet)
+            report = run.report(figures, device, self.seed)
+        if folder == self.out:
+            self.say(f"Prior: {run.path / 'prior.safetensors'}; some of its shapes: {run.path / 'preview.png'}")
         return report
 
     def settings(self) -> "TrainConfig":
         """The preset with what the options change."""
         from ..sdf.config import PRESETS
 
-        if self.minutes is not None and not self.minutes > 0:
-            raise InputError(f"--minutes {self.minutes} leaves no time to train; give a positive number")
-        if self.epochs is not None and self.epochs < 1:
-            raise InputError(f"--epochs {self.epochs} asks for no training; give at least 1")
+        self.check_limits()
         config = replace(PRESETS[self.preset], seed=self.seed)
         if self.minutes is not None:
             config = replace(config, seconds=60 * self.minutes, epochs=self.epochs or 10**9)
         return config if self.epochs is None else replace(config, epochs=self.epochs)
+
+    def check_limits(self) -> None:
+        """Refuse limits that leave no training.
+
+        Raises:
+            InputError: One of them does.
+        """
+        if self.minutes is not None and not self.minutes > 0:
+            raise InputError(f"--minutes {self.minutes} leaves no time to train; give a positive number")
+        if self.epochs is not None and self.epochs < 1:
+            raise InputError(f"--epochs {self.epochs} asks for no training; give at least 1")

@@ -55,7 +55,7 @@ def learn_shape_prior(
     """
     table = sample_table(list(collection.samples), collection.names)
     training = Training(table, config, device)
-    saved = run.load_checkpoint()
+    saved = training.fabric.broadcast(run.load_checkpoint())
     if saved is not None:
         training.restore(saved[1], saved[2])
     figures: dict[str, float] = {}

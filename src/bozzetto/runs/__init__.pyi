@@ -6,6 +6,10 @@ from .environment import resolve_device as resolve_device
 from .environment import seed_everything as seed_everything
 from .fingerprint import fingerprint as fingerprint
 from .folder import RunFolder as RunFolder
+from .processes import is_distributed as is_distributed
+from .processes import local_processes as local_processes
+from .processes import nodes as nodes
+from .processes import writing_folder as writing_folder
 from .progress import Progress as Progress
 from .resources import Stopwatch as Stopwatch
 from .resources import peak_memory as peak_memory

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..runs import fast_bfloat16
+from ..runs import fast_bfloat16, is_distributed, local_processes, nodes
 from .config import TrainConfig
 from .data import SampleTable
 from .losses import clamped_l1, code_penalty
@@ -57,7 +57,9 @@ class Training:
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces its precision
         self.fabric = Fabric(
             accelerator=torch.device(device).type,
-            devices="auto" if _distributed() else 1,
+            strategy="ddp" if is_distributed() else "auto",
+            devices=local_processes(),
+            num_nodes=nodes(),
             precision=_precision(config),
         )
         self.fabric.launch()
@@ -109,9 +111,15 @@ class Training:
         self.fabric.backward(loss)
         self.optimizer.step()
         self._after_step()
-        self.elapsed += time.monotonic() - began
+        self.elapsed = self._shared(self.elapsed + time.monotonic() - began)
         found = (predicted.detach()[distances < 0] < 0).float().mean()
         return {"loss": float(error.detach()), "inside_found": float(found)}
+
+    def _shared(self, seconds: float) -> float:
+        """The mean over all processes, so that they agree on when to stop."""
+        if self.fabric.world_size == 1:
+            return seconds
+        return float(self.fabric.all_reduce(torch.tensor(seconds, dtype=torch.float64), reduce_op="mean"))
 
     def _next_shapes(self) -> Int[Tensor, " B"]:
         """The next shapes of a random order that is drawn anew when it ends."""
@@ -150,7 +158,7 @@ class Training:
         return tensors, {"steps_done": self.steps_done, "elapsed": self.elapsed}
 
     def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
-        """Continue from a `state`."""
+        """Continue from a `state`; processes but the first draw other shapes than it, as before."""
         self.model.module.load_state_dict(_under("model.", tensors))
         self.average = _under("average.", tensors)
         state: dict[int, dict[str, Tensor]] = {}
@@ -159,6 +167,8 @@ class Training:
             state.setdefault(int(index), {})[key] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.generator.set_state(tensors["generator"])
+        if self.fabric.global_rank:
+            self.generator.manual_seed(self.config.seed + 1000 * self.fabric.global_rank + meta["steps_done"])
         torch.set_rng_state(tensors["torch_generator"])
         self.order = tensors["order"]
         self.steps_done, self.elapsed = int(meta["steps_done"]), float(meta["elapsed"])
@@ -214,10 +224,6 @@ def require_alive(training: Training, figures: dict[str, float]) -> None:
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _distributed() -> bool:
-    return torch.distributed.is_torchelastic_launched()
 
 
 def _precision(config: TrainConfig) -> Literal["bf16-mixed", "32-true"]:
