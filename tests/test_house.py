@@ -16,7 +16,7 @@ LEVELS = [
     {"shapes"},
     {"geometry", "runs", "samples", "weights"},
     {"views", "render", "metrics"},
-    {"heightmap", "inverse", "sdf"},
+    {"heightmap", "inverse", "score", "sdf"},
     {"pipelines"},
     {"cli", "viewer"},
 ]

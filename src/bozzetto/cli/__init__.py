@@ -7,21 +7,27 @@ from typing import Annotated
 import tyro
 
 from .. import __version__
+from .autoencode import Autoencode
 from .common import Options, carry_out, verb_first
 from .complete import Complete
 from .data import Data
 from .demo import Demo
 from .doctor import Doctor
 from .evaluate import Evaluate
+from .heightmap import Heightmap
 from .interpolate import Interpolate
 from .prepare import Prepare
 from .reconstruct import Reconstruct
+from .sample import Sample
 from .train import Train
 
 Verb = (
     Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
+    | Annotated[Heightmap, tyro.conf.subcommand("heightmap")]
     | Annotated[Complete, tyro.conf.subcommand("complete")]
     | Annotated[Interpolate, tyro.conf.subcommand("interpolate")]
+    | Annotated[Sample, tyro.conf.subcommand("sample")]
+    | Annotated[Autoencode, tyro.conf.subcommand("autoencode")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
@@ -29,7 +35,20 @@ Verb = (
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
-VERBS = ("reconstruct", "complete", "interpolate", "demo", "train", "prepare", "evaluate", "data", "doctor")
+VERBS = (
+    "reconstruct",
+    "heightmap",
+    "complete",
+    "interpolate",
+    "sample",
+    "autoencode",
+    "demo",
+    "train",
+    "prepare",
+    "evaluate",
+    "data",
+    "doctor",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,5 +1,13 @@
+from .clouds import learn_clouds as learn_clouds
+from .clouds import write_clouds as write_clouds
 from .completion import complete_scan as complete_scan
 from .completion import interpolate_codes as interpolate_codes
+from .height_learning import learn_heights as learn_heights
+from .height_learning import training_material as training_material
+from .height_maps import MapOptions as MapOptions
+from .height_maps import find_photos as find_photos
+from .height_maps import map_photo as map_photo
+from .height_maps import stereo_photos as stereo_photos
 from .learning import learn_shape_prior as learn_shape_prior
 from .learning import prepared_collection as prepared_collection
 from .photographs import reconstruct_photographs as reconstruct_photographs

@@ -1,5 +1,7 @@
 from .antialiasing import antialias as antialias
 from .antialiasing import compose as compose
+from .cloud_pictures import cloud_picture as cloud_picture
+from .cloud_pictures import cloud_pictures as cloud_pictures
 from .fragments import Fragments as Fragments
 from .interpolation import interpolate as interpolate
 from .lighting import environment_coefficients as environment_coefficients

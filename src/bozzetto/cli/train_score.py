@@ -1,0 +1,49 @@
+"""`bozzetto train score DATA`: a collection of clouds to a model."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..score.config import TrainConfig
+    from .train import Train
+
+POINTS = 8192
+"""Points of a shape that are kept to learn from."""
+
+
+def train_score(options: "Train") -> dict:
+    """Read the clouds and train."""
+    from ..pipelines import learn_clouds
+    from ..runs import RunFolder, resolve_device, seed_everything
+    from ..score import cloud_table, load_clouds
+
+    config = _settings(options)
+    device = resolve_device(options.device)
+    seed_everything(options.seed)
+    clouds = load_clouds(options.data, POINTS, "train", options.seed)
+    dimensions = {cloud.shape[1] for cloud in clouds.points}
+    if len(dimensions) > 1:
+        raise InputError(f"{options.data} mixes clouds in 2D and 3D; train on one kind")
+    config = replace(config, model=replace(config.model, dimensions=dimensions.pop()))
+    size = min(POINTS, max(len(cloud) for cloud in clouds.points))
+    table = cloud_table(clouds.points, clouds.names, size, config.model.frame)
+    settings = {"verb": "train score", "data": str(options.data), "settings": config}
+    run = RunFolder.create(options.out, settings, options.overwrite, options.resume)
+    figures = learn_clouds(run, table, config, device, options.quiet)
+    report = run.report(figures, device, options.seed)
+    options.say(f"Model: {run.path / 'model.safetensors'}; what it makes: {run.path / 'preview.png'}")
+    return report
+
+
+def _settings(options: "Train") -> "TrainConfig":
+    from ..score.config import PRESETS
+
+    options.check_limits()
+    if options.preset not in PRESETS:
+        raise InputError(f"--preset {options.preset} is not for score; choose {' or '.join(PRESETS)}")
+    config = replace(PRESETS[options.preset], seed=options.seed)
+    if options.minutes is not None:
+        config = replace(config, seconds=60 * options.minutes, epochs=options.epochs or 10**9)
+    return config if options.epochs is None else replace(config, epochs=options.epochs)

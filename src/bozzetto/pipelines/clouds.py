@@ -1,0 +1,81 @@
+"""From collections of clouds to models, and from models to clouds, in run folders."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..files import atomic_path
+from ..render import cloud_pictures, contact_sheet
+from ..runs import Progress, RunFolder
+from ..score import CloudPrior, CloudTable, TrainConfig, Training, points_of, save_cloud_prior
+from ..shapes import PointCloud, save_points
+from ..views import save_image
+
+CHECKPOINT_SECONDS = 60.0
+LOG_EVERY = 20  # steps
+PREVIEWS = 6
+
+
+def learn_clouds(
+    run: RunFolder,
+    table: CloudTable,
+    config: TrainConfig,
+    device: torch.device | str = "cpu",
+    quiet: bool = False,
+    about: dict | None = None,
+) -> dict:
+    """Train a model of point clouds in a run folder, continuing from its checkpoint if it has one.
+
+    Writes `model.safetensors` and `preview.png`: shapes of the collection above what the model makes of them,
+    and below, where it has learned how codes are distributed, shapes of its own.
+
+    Returns:
+        Figures: losses at the end, steps, parameters.
+    """
+    training = Training(table, config, device)
+    saved = run.load_checkpoint()
+    if saved is not None:
+        training.restore(saved[1], saved[2])
+    figures: dict[str, float] = {}
+    with run.stage("train"), Progress(1.0, "train", quiet, done=training.progress) as progress:
+        written = time.monotonic()
+        while training.progress < 1:
+            figures = training.step()
+            progress.advance(training.progress - progress.done, **figures)
+            if training.steps_done % LOG_EVERY == 0 and training.fabric.is_global_zero:
+                run.log(training.steps_done, epoch=training.epoch, elapsed=training.elapsed, **figures)
+            if time.monotonic() - written > CHECKPOINT_SECONDS and training.fabric.is_global_zero:
+                run.save_checkpoint(training.steps_done, *training.state())
+                written = time.monotonic()
+    if training.fabric.is_global_zero:
+        run.save_checkpoint(training.steps_done, *training.state())
+    prior = training.prior({"training": run.config, **(about or {})})
+    with run.stage("write"):
+        save_cloud_prior(prior, run.file("model.safetensors"))
+        save_image(run.file("preview.png"), preview(prior, table))
+    count = sum(p.numel() for p in prior.model.parameters())
+    return {**figures, "steps": training.steps_done, "parameters": count, "shapes": len(table)}
+
+
+def preview(prior: CloudPrior, table: CloudTable, points: int = 2048) -> Tensor:
+    """Shapes of the collection, the same as the model makes them, and inventions of the model."""
+    chosen = torch.linspace(0, len(table) - 1, min(PREVIEWS, len(table))).round().long()
+    rows = list(table.points[chosen, :points]) + list(points_of(prior, prior.codes[chosen], points))
+    if prior.flow is not None:
+        rows += list(points_of(prior, prior.sample_codes(len(chosen)), points))
+    return contact_sheet(cloud_pictures(rows), columns=len(chosen), gap=0)
+
+
+def write_clouds(run: RunFolder, clouds: Float[Tensor, "B N D"], name: str = "points") -> None:
+    """Write clouds as `points-1.ply` and so on (flat ones with z = 0), all as `points.npy`, and a sheet."""
+    for index, cloud in enumerate(clouds, start=1):
+        solid = cloud if cloud.shape[1] == 3 else torch.cat([cloud, torch.zeros_like(cloud[:, :1])], dim=1)
+        save_points(PointCloud(solid), run.file(f"{name}-{index}.ply"))
+    with atomic_path(run.file(f"{name}.npy")) as path:
+        with Path(path).open("wb") as file:
+            np.save(file, clouds.cpu().numpy())
+    save_image(run.file("sheet.png"), contact_sheet(cloud_pictures(list(clouds[:64])), gap=0))

@@ -1,0 +1,120 @@
+"""Settings of the score engine. This file imports nothing heavy: the command line reads it for its help."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Architecture = Literal["grid", "residual"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The networks that turn a cloud into a code, and a code, a point and a noise level into a clean point."""
+
+    architecture: Architecture = "grid"
+    """`residual` is the published pair of networks; `grid` reads and writes a grid of features."""
+    dimensions: int = 3
+    """Of the points: 2 or 3."""
+    frame: Literal["box", "principal"] = "box"
+    """How clouds are normalised: by their bounding box, or turned to their axes of inertia first."""
+    code_size: int = 128
+    """Numbers per shape."""
+    hidden: int = 128
+    """Width of the layers that every point passes."""
+    blocks: int = 3
+    """Of these layers; residual blocks of two of them in `residual`."""
+    condition: Literal["add", "batch norm"] = "add"
+    """How code and noise level enter: added in every block (released), or as scale and shift of the batch
+    normalisation (the paper); `residual` only."""
+    channels: int = 32
+    """Of the convolutions at the coarsest grid; `grid` only."""
+    features: int = 16
+    """Features per node that points read; `grid` only."""
+    levels: int = 1
+    """The grid of features has 4 * 2^(levels + 1) nodes along each axis; `grid` only."""
+    code_noise: float = 0.0
+    """Standard deviation of noise on codes in training; their mean square is 1; `grid` only."""
+    data_std: float = 0.5
+    """s: standard deviation of a coordinate of normalised clouds; `grid` only."""
+    low: float = 0.005
+    """Least noise level, in units of half the longest side of a shape."""
+    high: float = 3.0
+    """Largest noise level."""
+
+
+FLAT_MODEL = ModelConfig(dimensions=2, channels=64, features=32, levels=2)
+"""For clouds in 2D, where fine grids cost little."""
+
+REFERENCE_MODEL = ModelConfig(architecture="residual", hidden=256, blocks=24, low=0.01, high=1.0)
+"""ShapeGF as released for ShapeNet: 24 additive blocks of 256, noise from 1 to 0.01."""
+
+
+@dataclass(frozen=True)
+class LatentConfig:
+    """The prior over codes that is learned beside the field."""
+
+    hidden: int = 256
+    """Width."""
+    blocks: int = 3
+    """Residual blocks."""
+    step_size: float = 1e-3
+    """Step size (Adam)."""
+    batch: int = 128
+    """Codes in a step, drawn from the latest codes of all shapes."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is learned from a collection of clouds."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The networks."""
+    epochs: int = 2000
+    """Passes over the shapes, at most."""
+    seconds: float = float("inf")
+    """Time to spend; schedules follow whichever of time and epochs is further."""
+    shapes_per_step: int = 16
+    """Shapes in a step."""
+    points: int = 512
+    """Noisy points per shape and step."""
+    levels: int = 8
+    """Noise levels per shape and step, each with an equal part of the points; drawn anew every time."""
+    ladder: int = 0
+    """If not 0, noise levels are from a geometric ladder of so many, one per shape and step: as published."""
+    target: Literal["field", "sample"] = "field"
+    """What to predict: the analytic field of the drawn points (less noise), or the point that was made noisy
+    (published)."""
+    inputs: tuple[int, int] = (64, 2048)
+    """Least and most points that the encoder sees."""
+    cropped: float = 0.3
+    """Share of the shapes of which the encoder sees a part only."""
+    step_size: float = 2e-3
+    """Step size (Adam)."""
+    schedule: Literal["cosine", "late linear"] = "cosine"
+    """How the step size falls; `late linear` as published: constant for the first half, then to 1 %."""
+    average: float = 0.998
+    """Decay of the running mean of the weights that is kept in place of the last ones; 0 keeps the last."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the networks in training; auto takes bfloat16 where the processor multiplies it fast."""
+    latent: LatentConfig | None = field(default_factory=LatentConfig)
+    """The prior over codes that is learned in the same loop; None leaves it out."""
+    seed: int = 0
+    """Seed of first weights and of everything drawn."""
+
+
+REFERENCE = TrainConfig(
+    model=REFERENCE_MODEL,
+    shapes_per_step=32,
+    points=2048,
+    levels=1,
+    ladder=10,
+    target="sample",
+    inputs=(2048, 2048),
+    cropped=0.0,
+    step_size=1e-3,
+    schedule="late linear",
+    average=0.0,
+    latent=None,
+)
+"""As released: 32 shapes of 2,048 points, one of 10 noise levels each, 2,000 epochs."""
+
+PRESETS = {"default": TrainConfig(), "reference": REFERENCE}

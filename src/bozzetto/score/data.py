@@ -1,0 +1,94 @@
+"""Clouds of a collection as training draws them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..errors import InputError
+from .frames import box_frame, principal_frames
+
+
+@dataclass(frozen=True)
+class CloudTable:
+    """Normalised clouds with equally many points each.
+
+    Attributes:
+        points: Of all shapes; every draw takes a random part of a shape's points.
+        names: Of the shapes.
+    """
+
+    points: Float[Tensor, "S P D"]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def draw(
+        self, shapes: Int[Tensor, " B"], count: int, generator: torch.Generator
+    ) -> Float[Tensor, "B {count} D"]:
+        """Random points of some shapes: different ones where there are enough, neighbours in a random order."""
+        size = self.points.shape[1]
+        if count > size:
+            index = torch.randint(size, (len(shapes), count), generator=generator)
+        else:  # every stride that shares no factor with the size visits all points before any twice
+            start = torch.randint(size, (len(shapes), 1), generator=generator)
+            strides = [k for k in range(1, size) if math.gcd(k, size) == 1] or [1]
+            chosen = torch.randint(len(strides), (len(shapes), 1), generator=generator)
+            index = (start + torch.tensor(strides)[chosen] * torch.arange(count)) % size
+        return self.points[shapes[:, None], index]
+
+
+def cropped(
+    points: Float[Tensor, "B N D"], share: Float[Tensor, " B"], count: int, generator: torch.Generator
+) -> Float[Tensor, "B {count} D"]:
+    """The part of each cloud on one side of a random plane, `count` points of it.
+
+    Args:
+        points: Clouds in random order.
+        share: Which part of the points to keep, in (0, 1]; 1 keeps all.
+        count: Points per result; points are taken twice where fewer are kept.
+        generator: Source of randomness.
+    """
+    b, n, d = points.shape
+    direction = torch.randn(b, d, 1, generator=generator)
+    height = (points @ direction)[..., 0]
+    order = torch.where(share[:, None] < 1, height, torch.rand(b, n, generator=generator)).argsort(dim=1)
+    kept = (share * n).long().clamp(min=1)[:, None]
+    chosen = torch.rand(b, count, generator=generator)
+    # Stratified over the kept points, so that no point is taken twice before all are.
+    index = ((torch.arange(count) + chosen) / count * kept).long().clamp(max=n - 1)
+    return points.gather(1, order.gather(1, index)[..., None].expand(-1, -1, d))
+
+
+def cloud_table(
+    clouds: Sequence[Float[Tensor, "_ D"]],
+    names: Sequence[str],
+    points: int = 2048,
+    frame: Literal["box", "principal"] = "box",
+) -> CloudTable:
+    """A table of clouds of any sizes, each in a normalised frame of its own.
+
+    Args:
+        clouds: At least one; of those with fewer points some are repeated.
+        names: Of the clouds.
+        points: Points to keep of each.
+        frame: `box` as ShapeGF (bounding box centred, longest side 2), or `principal`: turned to the axes of
+            inertia first, so that the model does not depend on how shapes are turned.
+
+    Raises:
+        InputError: There are none, or one has no extent or has coordinates that are not finite.
+    """
+    if not clouds:
+        raise InputError("there are no shapes to learn from")
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for cloud, name in zip(clouds, names, strict=True):
+        chosen = box_frame(cloud, name) if frame == "box" else principal_frames(cloud, name)[0]
+        order = torch.randperm(len(cloud), generator=generator).repeat(-(-points // len(cloud)))
+        rows.append(chosen.apply(cloud)[order[:points]].float())
+    return CloudTable(torch.stack(rows), tuple(names))

@@ -1,0 +1,85 @@
+"""Frames in which clouds are normalised, in two and three dimensions."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The map x -> rotation @ (x - center) / scale.
+
+    Attributes:
+        center: Goes to the origin.
+        scale: Length that becomes 1.
+        rotation: None for no rotation.
+    """
+
+    center: Float64[Tensor, " D"]
+    scale: float
+    rotation: Float64[Tensor, "D D"] | None = None
+
+    def apply(self, points: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+        """Into the frame, computed in double precision: a cloud may be far from the origin."""
+        moved = (points.double() - self.center.to(points.device)) / self.scale
+        if self.rotation is not None:
+            moved = moved @ self.rotation.T.to(moved)
+        return moved.to(points.dtype)
+
+    def undo(self, points: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+        """Out of the frame."""
+        moved = points.double()
+        if self.rotation is not None:
+            moved = moved @ self.rotation.to(moved)
+        return (moved * self.scale + self.center.to(points.device)).to(points.dtype)
+
+
+def box_frame(cloud: Float[Tensor, "N D"], name: str = "the cloud") -> Frame:
+    """Bounding box centred, its longest side 2: the frame of ShapeGF.
+
+    Raises:
+        InputError: The cloud has fewer than two points, all points equal or coordinates that are not finite.
+    """
+    if len(cloud) < 2:
+        raise InputError(f"{name} has {len(cloud)} points; at least two are needed")
+    bad = int((~torch.isfinite(cloud)).any(dim=1).sum())
+    if bad:
+        raise InputError(f"{name} has {bad} points with NaN or infinite coordinates; repair or remove them")
+    points = cloud.detach().double().cpu()
+    low, high = points.amin(dim=0), points.amax(dim=0)
+    scale = float((high - low).max()) / 2
+    if not 0 < scale < math.inf:
+        raise InputError(f"all {len(cloud)} points of {name} are equal; points that differ are needed")
+    return Frame((low + high) / 2, scale)
+
+
+def principal_frames(cloud: Float[Tensor, "N D"], name: str = "the cloud") -> list[Frame]:
+    """Frames along the axes of inertia, longest first, one for each proper choice of their signs.
+
+    The first has positive third moments along as many axes as a rotation can have, which decides the choice
+    where shapes are not symmetric; the others are for whoever can tell which fits best (Puny et al. 2022,
+    "Frame averaging", section 3.1). In each the bounding box is centred and has longest side 2.
+
+    Raises:
+        InputError: As `box_frame`.
+    """
+    box_frame(cloud, name)
+    points = cloud.detach().double().cpu()
+    middle = points.mean(dim=0)
+    spread = points - middle
+    axes = torch.linalg.eigh(spread.T @ spread).eigenvectors.T.flip(0)
+    third = (spread @ axes.T).pow(3).mean(dim=0)
+    frames = []
+    for signs in itertools.product((1.0, -1.0), repeat=len(axes)):
+        turn = torch.tensor(signs, dtype=torch.float64)[:, None] * axes
+        if torch.linalg.det(turn) > 0:
+            agreement = float((torch.tensor(signs, dtype=torch.float64) * third).sum())
+            box = box_frame(points @ turn.T)
+            frames.append((agreement, Frame(turn.T @ box.center, box.scale, turn)))
+    return [frame for _, frame in sorted(frames, key=lambda item: -item[0])]

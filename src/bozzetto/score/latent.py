@@ -1,0 +1,60 @@
+"""How codes are distributed: a flow from noise to codes, learned in the same loop as the codes themselves."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .config import LatentConfig
+
+STEPS = 24
+"""Heun steps from noise to a code: 2 evaluations each, which cost next to nothing."""
+
+
+class LatentFlow(nn.Module):
+    """v(z_t, t), the mean velocity on straight lines from noise to codes (Lipman et al. 2023, Liu et al. 2023).
+
+    Args:
+        code_size: Numbers per code, of unit mean square.
+        config: Its size.
+    """
+
+    def __init__(self, code_size: int, config: LatentConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.hidden
+        self.first = nn.Linear(code_size, width)
+        self.time = nn.Sequential(nn.Linear(9, width), nn.SiLU(), nn.Linear(width, width))
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+            for _ in range(config.blocks)
+        )
+        self.last = nn.Linear(width, code_size)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, z: Float[Tensor, "B K"], t: Float[Tensor, " B"]) -> Float[Tensor, "B K"]:
+        """Velocity at time t: 0 for noise, 1 for codes."""
+        angles = t[:, None] * torch.pi * 2.0 ** torch.arange(-1, 3, device=t.device)
+        time = self.time(torch.cat([t[:, None], angles.sin(), angles.cos()], dim=1))
+        h = self.first(z) + time
+        for block in self.blocks:
+            h = h + block(h + time)
+        return self.last(torch.nn.functional.silu(h)).float()
+
+    def loss(self, codes: Float[Tensor, "B K"], generator: torch.Generator) -> Float[Tensor, ""]:
+        """Mean squared error of the velocity, at random times on lines from random noise."""
+        noise = torch.randn(codes.shape, generator=generator).to(codes)
+        t = torch.rand(len(codes), generator=generator).to(codes)
+        place = torch.lerp(noise, codes, t[:, None])
+        return (self(place, t) - (codes - noise)).square().mean()
+
+    @torch.no_grad()
+    def sample(self, noise: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """Codes from noise, by Heun's method; on the sphere where codes lie."""
+        z, width = noise, 1 / STEPS
+        for step in range(STEPS):
+            t = z.new_full((len(z),), step * width)
+            first = self(z, t)
+            second = self(z + width * first, t + width)
+            z = z + width / 2 * (first + second)
+        return nn.functional.layer_norm(z, z.shape[1:])

@@ -1,0 +1,202 @@
+"""What is learned: a cloud to a code; and a code, a noisy point and a noise level to a clean point."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import grid_sample, layer_norm
+
+from ..errors import InputError
+from .config import ModelConfig
+
+EXTENT = 1.25
+"""Grids of features fill [-1.25, 1.25]^D: a margin around normalised clouds."""
+COARSEST = 4
+"""Nodes per axis where grids begin and end."""
+OCTAVES = 4
+
+
+class ScoreModel(nn.Module, ABC):
+    """Encoder E(X) and denoiser D(x; sigma, z) of normalised clouds.
+
+    The gradient of the log density blurred by sigma is (D(x) - x) / sigma^2 (Tweedie), see `score`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def encode(self, points: Float[Tensor, "B N D"]) -> Float[Tensor, "B K"]:
+        """Codes of B clouds of N points each, in any order."""
+
+    @abstractmethod
+    def prepare(self, codes: Float[Tensor, "B K"]) -> tuple[Tensor, ...]:
+        """What `denoise` needs of codes, computed once for all points and levels."""
+
+    @abstractmethod
+    def denoise(
+        self,
+        prepared: tuple[Tensor, ...],
+        x: Float[Tensor, "B G N D"],
+        sigma: Float[Tensor, "B G"],
+    ) -> Float[Tensor, "B G N D"]:
+        """Clean points: for each of B shapes G noise levels of N points."""
+
+    @abstractmethod
+    def weight(self, sigma: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Weight of the squared error of the clean point in training."""
+
+    def score(
+        self, codes: Float[Tensor, "B K"], x: Float[Tensor, "B N D"], sigma: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B N D"]:
+        """Gradient of the log density at noise level sigma (per shape)."""
+        clean = self.denoise(self.prepare(codes), x[:, None], sigma[:, None])[:, 0]
+        return (clean - x) / sigma[:, None, None] ** 2
+
+
+class GridModel(ScoreModel):
+    """The default: a cloud is splatted on a grid and convolved to a code; a code becomes a grid of features.
+
+    What depends on the shape alone is computed once per shape, and what depends on shape and noise level once
+    per pair; the layers that every point passes are few and narrow. There is no batch normalisation, so a
+    shape's result does not depend on what else is in the batch, and any noise level will do.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        d, width = config.dimensions, config.channels
+        widths = [
+            max(width >> level, config.features) for level in range(config.levels + 1)
+        ]  # coarse to fine
+        cells = COARSEST**d
+        if config.code_size % cells:
+            raise InputError(f"code_size must be a multiple of {cells} in {d}D, got {config.code_size}")
+        per_cell = config.code_size // cells
+        down: list[nn.Module] = [_conv(d, d + 2, widths[-1])]
+        for fine, coarse in zip(widths[:0:-1], widths[-2::-1], strict=True):
+            down += [nn.ReLU(), _conv(d, fine, coarse, 4, 2), _Mix(d, coarse)]
+        self.down = nn.Sequential(*down, nn.ReLU(), _conv(d, widths[0], width, 4, 2), nn.ReLU())
+        self.code = nn.ModuleList([_conv(d, width, per_cell, 1), nn.Linear(cells * width, config.code_size)])
+        self.start = nn.ModuleList([_conv(d, per_cell, width, 1), nn.Linear(config.code_size, cells * width)])
+        up: list[nn.Module] = [nn.ReLU()]
+        transposed = nn.ConvTranspose2d if d == 2 else nn.ConvTranspose3d
+        for coarse, fine in zip([width, *widths], widths, strict=False):
+            up += [transposed(coarse, fine, 4, 2, 1), _Mix(d, fine), nn.ReLU()]
+        del up[-2]  # layers on the finest grid would take most of the time
+        self.up = nn.Sequential(*up, _conv(d, widths[-1], config.features, 1))
+        hidden = config.hidden
+        self.first = nn.Linear(config.features + d + 2 * d * OCTAVES, hidden)
+        self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(config.blocks))
+        self.last = nn.Linear(hidden, d)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+        self.level = nn.Sequential(nn.Linear(7, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        self.shape = nn.Linear(config.code_size, hidden)
+        self.scales = nn.Linear(hidden, 2 * hidden * (config.blocks + 1))
+        nn.init.normal_(self.scales.weight, std=0.02)
+
+    @property
+    def nodes(self) -> int:
+        """Nodes per axis of the grid on which clouds are splatted."""
+        return COARSEST * 2 ** (self.config.levels + 1)
+
+    def encode(self, points: Float[Tensor, "B N D"]) -> Float[Tensor, "B K"]:
+        """Codes of B clouds of N points each, in any order; their numbers have mean 0 and mean square 1."""
+        found = self.down(splat(points, self.nodes))
+        code = self.code[0](found).flatten(1) + self.code[1](found.flatten(1))
+        return layer_norm(code.float(), (self.config.code_size,))
+
+    def prepare(self, codes: Float[Tensor, "B K"]) -> tuple[Tensor, ...]:
+        """The grid of features, and what the code adds to the conditions."""
+        side = [COARSEST] * self.config.dimensions
+        local = self.start[0](codes.view(len(codes), -1, *side))
+        grid = self.up(local + self.start[1](codes).view(local.shape))
+        return grid.float(), self.shape(codes).float()
+
+    def denoise(
+        self,
+        prepared: tuple[Tensor, ...],
+        x: Float[Tensor, "B G N D"],
+        sigma: Float[Tensor, "B G"],
+    ) -> Float[Tensor, "B G N D"]:
+        """Clean points: for each of B shapes G noise levels of N points.
+
+        The network is preconditioned as in Karras et al. 2022 (EDM), table 1.
+        """
+        grid, shape = prepared
+        b, g, n, d = x.shape
+        s, variance = self.config.data_std, (sigma**2 + self.config.data_std**2)[..., None, None]
+        places = (x / EXTENT).clamp(-1, 1)
+        found = grid_sample(grid, places.view(b, g * n, *[1] * (d - 1), d), align_corners=True)
+        found = found.view(b, -1, g, n).permute(0, 2, 3, 1)
+        condition = self.level(level_features(sigma)) + shape[:, None]
+        scale, shift = self.scales(condition.relu()).float()[..., None, :].chunk(2, dim=-1)
+        scales, shifts = ((part.chunk(self.config.blocks + 1, dim=-1)) for part in (scale + 1, shift))
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would move points by 0.004
+            h = self.first(torch.cat([found, x / variance.sqrt(), waves(places)], dim=-1))
+            h = torch.addcmul(shifts[0], h, scales[0]).relu()
+        for layer, scale, shift in zip(self.layers, scales[1:], shifts[1:], strict=True):
+            h = h + torch.addcmul(shift.to(h), layer(h), scale.to(h)).relu()
+        out = self.last(h).float()
+        level = sigma[..., None, None]
+        return x * (s**2 / variance) + out * (level * s / variance.sqrt())
+
+    def weight(self, sigma: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """(sigma^2 + s^2) / (sigma s)^2: all levels weigh the same (EDM, table 1)."""
+        return (sigma**2 + self.config.data_std**2) / (sigma * self.config.data_std) ** 2
+
+
+def _conv(d: int, arriving: int, leaving: int, kernel: int = 3, stride: int = 1) -> nn.Module:
+    layer = nn.Conv2d if d == 2 else nn.Conv3d
+    return layer(arriving, leaving, kernel, stride, padding=(kernel - 1) // 2)
+
+
+class _Mix(nn.Module):
+    """x + conv(relu(x))."""
+
+    def __init__(self, d: int, width: int) -> None:
+        super().__init__()
+        self.conv = _conv(d, width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(torch.relu(x))
+
+
+def level_features(sigma: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 7"]:
+    """ln(sigma) / 4 (EDM, table 1) with three octaves of its sines and cosines."""
+    c = sigma.log()[..., None] / 4
+    angles = c * torch.pi * 0.5 * 2.0 ** torch.arange(3, device=c.device)
+    return torch.cat([c, angles.sin(), angles.cos()], dim=-1)
+
+
+def waves(places: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch W"]:
+    """Sines and cosines of the position, in octaves (Mildenhall et al. 2020)."""
+    frequencies = torch.pi * 2.0 ** torch.arange(OCTAVES, device=places.device)
+    angles = (places[..., None] * frequencies).flatten(-2)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def splat(points: Float[Tensor, "B N D"], nodes: int) -> Float[Tensor, "B C *grid"]:
+    """Clouds on a grid: every point gives its 2^D nodes linear shares of itself.
+
+    The channels tell whether a node has points (whatever their number), which part of the cloud they are, and
+    where they lie on average, in cells. So a sparse cloud looks like a dense one with gaps. The first axis of
+    a point is the last of the grid, as `grid_sample` has it.
+    """
+    b, n, d = points.shape
+    position = ((points / EXTENT).clamp(-1, 1) + 1) * ((nodes - 1) / 2)
+    corner = position.floor().clamp(max=nodes - 2)
+    far = torch.cartesian_prod(*[torch.arange(2, device=points.device)] * d)  # 0 near, 1 far
+    offset = position[:, :, None] - corner[:, :, None] - far
+    share = (1 - offset.abs()).prod(dim=-1, keepdim=True)
+    strides = nodes ** torch.arange(d, device=points.device)
+    index = ((corner.long()[:, :, None] + far) * strides).sum(dim=-1)
+    index = index + nodes**d * torch.arange(b, device=points.device)[:, None, None]
+    rows = torch.cat([share, share * offset], dim=-1)
+    table = rows.new_zeros(b * nodes**d, d + 1).index_add_(0, index.flatten(), rows.flatten(0, 2))
+    mass = table[:, :1]
+    channels = [mass / (mass + 0.3), (mass * (nodes ** (d - 1) / n)).sqrt(), table[:, 1:] / (mass + 0.3)]
+    grid = torch.cat(channels, dim=1).view(b, *[nodes] * d, d + 2)
+    return grid.movedim(-1, 1).contiguous()

@@ -1,0 +1,124 @@
+"""What a collection leaves behind: the networks, the codes of its shapes, and how codes are distributed."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..runs import read_checkpoint, write_checkpoint
+from .config import LatentConfig, ModelConfig
+from .latent import LatentFlow
+from .model import ScoreModel
+from .models import build_model
+
+KIND = "score model"
+
+
+@dataclass(frozen=True)
+class CloudPrior:
+    """A trained model.
+
+    Attributes:
+        model: Encoder and field, in evaluation mode.
+        flow: The distribution of codes, None if none was learned.
+        codes: One row per training shape.
+        names: Of the training shapes.
+        about: What it was trained on and how: name, licence, command, seed, figures.
+    """
+
+    model: ScoreModel
+    flow: LatentFlow | None
+    codes: Float[Tensor, "S K"]
+    names: tuple[str, ...]
+    about: dict = field(default_factory=dict)
+
+    def sample_codes(self, count: int, seed: int = 0, truncation: float = 1.0) -> Float[Tensor, "{count} K"]:
+        """Random codes.
+
+        Args:
+            count: How many.
+            seed: Of the noise that they begin as; code i depends on the seed and i only.
+            truncation: Factor of that noise: below 1 shapes are nearer to the typical and differ less.
+
+        Raises:
+            InputError: The model has no distribution of codes, or the truncation is not in (0, 1].
+        """
+        flow = self.check_truncation(truncation)
+        rows = [
+            torch.randn(
+                self.codes.shape[1], generator=torch.Generator().manual_seed(seed * 1_000_003 + index)
+            )
+            for index in range(count)
+        ]
+        return flow.sample(truncation * torch.stack(rows).to(self.codes))
+
+    def check_truncation(self, truncation: float) -> LatentFlow:
+        """The distribution of codes, if there is one and this truncation makes sense.
+
+        Raises:
+            InputError: The model has no distribution of codes, or the truncation is not in (0, 1].
+        """
+        if self.flow is None:
+            raise InputError(
+                "this model was trained without a distribution of codes and cannot invent shapes; "
+                "train it with the default preset"
+            )
+        if not 0 < truncation <= 1:
+            raise InputError(f"the truncation must lie in (0, 1], got {truncation}")
+        return self.flow
+
+    def to(self, device: torch.device | str) -> "CloudPrior":
+        """The model on another device."""
+        flow = None if self.flow is None else self.flow.to(device)
+        return CloudPrior(self.model.to(device), flow, self.codes.to(device), self.names, self.about)
+
+
+def save_cloud_prior(prior: CloudPrior, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write a model as safetensors, with a checksum; `dtype` float16 halves its size."""
+    tensors = {f"model.{name}": value for name, value in prior.model.state_dict().items()}
+    if prior.flow is not None:
+        tensors |= {f"flow.{name}": value for name, value in prior.flow.state_dict().items()}
+    tensors |= {"codes": prior.codes}
+    latent = None if prior.flow is None else asdict(prior.flow.config)
+    meta = {
+        "kind": KIND,
+        "model": asdict(prior.model.config),
+        "latent": latent,
+        "names": list(prior.names),
+        "about": prior.about,
+    }
+    stored = {n: v.to(dtype) if v.is_floating_point() else v for n, v in tensors.items()}
+    write_checkpoint(Path(path), stored, meta)
+
+
+def load_cloud_prior(path: str | Path) -> CloudPrior:
+    """Read a model.
+
+    Raises:
+        InputError: The file is missing, damaged, changed, or holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no model at {path}; train one with: bozzetto train score DATA")
+    tensors, meta = read_checkpoint(path)
+    if meta.get("kind") != KIND:
+        raise InputError(
+            f"{path} holds {meta.get('kind', 'a training state')!r}, not a model of point clouds; "
+            "give the model.safetensors of: bozzetto train score DATA"
+        )
+    model = build_model(ModelConfig(**meta["model"]))
+    _load(model, "model.", tensors)
+    flow = None
+    if meta["latent"] is not None:
+        flow = LatentFlow(model.config.code_size, LatentConfig(**meta["latent"]))
+        _load(flow, "flow.", tensors)
+    return CloudPrior(model, flow, tensors["codes"].float(), tuple(meta["names"]), meta["about"])
+
+
+def _load(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:
+    state = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+    module.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in state.items()})
+    module.eval().requires_grad_(False)

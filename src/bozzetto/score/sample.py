@@ -1,0 +1,76 @@
+"""New shapes: codes from the prior, points from the field."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InputError
+from .ode import Prior, draw_points
+from .prior import CloudPrior
+
+AT_ONCE = 1 << 17
+"""Points that are moved together, so that memory stays bounded."""
+
+
+def sample(
+    prior: CloudPrior,
+    shapes: int,
+    points: int = 2048,
+    seed: int = 0,
+    truncation: float = 1.0,
+    evaluations: int = 10,
+    stratified: bool = True,
+    start: Prior = "gaussian",
+) -> Float[Tensor, "{shapes} {points} D"]:
+    """Shapes that the prior invents, in its normalised frame.
+
+    Args:
+        prior: A trained model.
+        shapes: How many.
+        points: Points of each, any number.
+        seed: The same seed gives the same shapes; shape i does not depend on how many there are.
+        truncation: In (0, 1]; smaller gives more typical shapes of less variety.
+        evaluations: Of the field, per point.
+        stratified: See `start_noise`.
+        start: See `draw_points`.
+
+    Raises:
+        InputError: A number is out of range, or the model cannot invent shapes.
+    """
+    if shapes < 1:
+        raise InputError(f"at least one shape must be asked for, got {shapes}")
+    codes = prior.sample_codes(shapes, seed, truncation)
+    return points_of(prior, codes, points, seed, evaluations, stratified, start)
+
+
+def points_of(
+    prior: CloudPrior,
+    codes: Float[Tensor, "B K"],
+    points: int = 2048,
+    seed: int = 0,
+    evaluations: int = 10,
+    stratified: bool = True,
+    start: Prior = "gaussian",
+) -> Float[Tensor, "B {points} D"]:
+    """Points of the shapes of some codes; a few shapes, or a part of the points of one, at a time."""
+    if points < 1:
+        raise InputError(f"at least one point must be asked for, got {points}")
+    shapes = max(AT_ONCE // points, 1)
+    per_part = min(points, AT_ONCE)
+    found = []
+    for first in range(0, len(codes), shapes):
+        some = codes[first : first + shapes]
+        parts = [
+            draw_points(
+                prior.model,
+                some,
+                min(per_part, points - done),
+                seed * 7919 + first + 104729 * (done // per_part),
+                evaluations,
+                stratified,
+                start,
+            )
+            for done in range(0, points, per_part)
+        ]
+        found.append(torch.cat(parts, dim=1))
+    return torch.cat(found)

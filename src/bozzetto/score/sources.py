@@ -1,0 +1,210 @@
+"""Collections of clouds as people have them: folders of meshes and clouds, arrays, voxels, pictures, PC15k.
+
+| what | how it is recognised |
+|---|---|
+| ShapeNetCore.v2.PC15k | a folder `<class>/train/*.npy`, or the folder above such; clouds of 15,000 points |
+| meshes and clouds | any other folder: every file that `load_shape` reads; meshes are sampled by area |
+| clouds in one file | `.npy` of shape (shapes, points, 2 or 3) |
+| outlines | `.npz` with `points` and `offsets`: closed polygons, sampled by length |
+| pictures | `.npz` with `train_images` and `test_images`: contours at half of the brightness |
+| voxels | `.npz` with `bits` and `shape`, one bit per cell: points uniform in the occupied cells |
+| morphs of a mesh | `.npz` with `mean`, `step`, `offsets` and `faces`: vertices = mean + step * offsets |
+| `procedural` | the word: chairs of a known law |
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InputError
+from ..shapes import Mesh, load_shape, sample_surface
+from .contours import contour_points
+from .procedural import chairs
+
+Split = Literal["train", "val", "test", "all"]
+ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".xyz", ".npz")
+PC15K_TRAIN, PC15K_POINTS = 10_000, 15_000
+PROCEDURAL = 2000
+HELD_OUT = 5
+"""Where a collection has no split of its own, every fifth shape is for testing."""
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """Clouds of a collection, in the frames of its files.
+
+    Attributes:
+        points: Per shape.
+        names: Of the shapes.
+    """
+
+    points: list[Float[Tensor, "_ D"]]
+    names: list[str]
+
+
+def load_clouds(path: str | Path, count: int = 2048, split: Split = "train", seed: int = 0) -> Clouds:
+    """Clouds of a collection; see the head of this file for what can be read.
+
+    Args:
+        path: File or folder, or the word `procedural`.
+        count: Random points per shape, where a shape is more than its points.
+        split: Which shapes. Where a collection has no split of its own, every fifth is for testing. Of PC15k,
+            training takes the first 10,000 points of a shape and testing the last 5,000.
+        seed: Of the points.
+
+    Raises:
+        InputError: There is nothing that can be read, or too little of it.
+    """
+    path = Path(path)
+    generator = torch.Generator().manual_seed(seed)
+    if str(path) == "procedural":
+        ranges = {
+            "train": (0, PROCEDURAL),
+            "val": (10**6, 200),
+            "test": (2 * 10**6, 400),
+            "all": (0, PROCEDURAL),
+        }
+        first, shapes = ranges[split]
+        names = [f"chair{index}" for index in range(first, first + shapes)]
+        return Clouds(list(chairs(shapes, count, 0, first)), names)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give a folder of meshes or clouds, or an array of clouds")
+    if path.is_dir():
+        found = _pc15k(path, split) or _picked(_folder(path, count, generator), split)
+    else:
+        found = _file(path, count, split, generator)
+    if not found.points:
+        raise InputError(f"{path} holds no shapes for split {split}; check the path")
+    return found
+
+
+def _picked(shapes: Iterator[tuple[str, Callable[[], Tensor]]], split: Split) -> Clouds:
+    """Read those that belong to the split."""
+    clouds = Clouds([], [])
+    for index, (name, read) in enumerate(shapes):
+        held_out = index % HELD_OUT == HELD_OUT - 1
+        if split == "all" or held_out == (split != "train"):
+            clouds.points.append(read())
+            clouds.names.append(name)
+    return clouds
+
+
+def _pc15k(path: Path, split: Split) -> Clouds | None:
+    wanted = ("train", "val", "test") if split == "all" else (split,)
+    files = [
+        f for part in wanted for f in sorted([*path.glob(f"{part}/*.npy"), *path.glob(f"*/{part}/*.npy")])
+    ]
+    if not files:
+        return None
+    clouds = Clouds([], [])
+    for file in files:
+        cloud = _array(file)
+        if cloud.shape != (PC15K_POINTS, 3):
+            raise InputError(
+                f"{file} has shape {tuple(cloud.shape)}, expected ({PC15K_POINTS}, 3) as in PC15k"
+            )
+        part = cloud[:PC15K_TRAIN] if file.parent.name == "train" else cloud[PC15K_TRAIN:]
+        clouds.points.append(part)
+        clouds.names.append(f"{file.parents[1].name}/{file.stem}")
+    return clouds
+
+
+def _folder(path: Path, count: int, generator: torch.Generator) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+    files = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in ENDINGS and not f.name.startswith(".")]
+    if not files:
+        raise InputError(f"{path} holds no shapes; files must end in {', '.join(ENDINGS)}")
+    for file in files:
+
+        def read(file: Path = file) -> Tensor:
+            shape = load_shape(file)
+            return sample_surface(shape, count, generator)[0] if isinstance(shape, Mesh) else shape.points
+
+        yield file.relative_to(path).with_suffix("").as_posix(), read
+
+
+def _file(path: Path, count: int, split: Split, generator: torch.Generator) -> Clouds:
+    if path.suffix == ".npy":
+        clouds = _array(path)
+        if clouds.ndim != 3 or clouds.shape[2] not in (2, 3):
+            raise InputError(f"{path} has shape {tuple(clouds.shape)}, expected (shapes, points, 2 or 3)")
+        return _picked(((str(i), lambda i=i: clouds[i]) for i in range(len(clouds))), split)
+    if path.suffix != ".npz":
+        raise InputError(f"{path} is no collection; give a folder, an .npy with many clouds or an .npz")
+    try:
+        content = dict(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"cannot read {path} ({error}); give an archive saved by NumPy") from None
+    if {"train_images", "test_images"} <= content.keys():
+        images = torch.from_numpy(content["test_images" if split in ("val", "test") else "train_images"])
+        points = contour_points(images.float() / 255, count, generator=generator)
+        return Clouds(list(points), [str(i) for i in range(len(points))])
+    for keys, shapes in _ARCHIVES.items():
+        if set(keys) <= content.keys():
+            return _picked(shapes(content, count, generator), split)
+    raise InputError(f"{path} holds {', '.join(content)}; none of the known collections has these arrays")
+
+
+Archive = dict[str, np.ndarray]
+Shapes = Iterator[tuple[str, Callable[[], Tensor]]]
+
+
+def _voxels(content: Archive, count: int, generator: torch.Generator) -> Shapes:
+    shape = tuple(int(side) for side in content["shape"][1:])
+    for index, row in enumerate(content["bits"]):
+        cells = torch.from_numpy(np.argwhere(np.unpackbits(row)[: np.prod(shape)].reshape(shape)))
+
+        def read(cells: Tensor = cells) -> Tensor:
+            chosen = torch.randint(len(cells), (count,), generator=generator)
+            points = cells[chosen] + torch.rand(count, 3, generator=generator)
+            # Width, depth (back at high index) and up become x, -z and y: a chair faces +z.
+            return torch.stack([points[:, 0], points[:, 2], -points[:, 1]], dim=1)
+
+        if len(cells):
+            yield str(index), read
+
+
+def _morphs(content: Archive, count: int, generator: torch.Generator) -> Shapes:
+    faces = torch.from_numpy(content["faces"].astype(np.int64))
+    for index, offset in enumerate(content["offsets"]):
+
+        def read(offset: np.ndarray = offset) -> Tensor:
+            vertices = content["mean"] + content["step"] * offset.T
+            mesh = Mesh(torch.from_numpy(vertices.astype(np.float32)), faces)
+            return sample_surface(mesh, count, generator)[0]
+
+        yield f"{index:03d}", read
+
+
+def _outlines(content: Archive, count: int, generator: torch.Generator) -> Shapes:
+    ends = content["offsets"]
+    names = content.get("names", np.arange(len(ends) - 1))
+    for name, first, last in zip(names, ends[:-1], ends[1:], strict=True):
+        ring = torch.from_numpy(content["points"][first:last]).float()
+
+        def read(ring: Tensor = ring) -> Tensor:
+            following = ring.roll(-1, dims=0)
+            lengths = (following - ring).norm(dim=1).double()
+            edge = torch.multinomial(lengths, count, replacement=True, generator=generator)
+            return torch.lerp(ring[edge], following[edge], torch.rand(count, 1, generator=generator))
+
+        yield str(name), read
+
+
+_ARCHIVES: dict[tuple[str, ...], Callable[[Archive, int, torch.Generator], Shapes]] = {
+    ("bits", "shape"): _voxels,
+    ("mean", "step", "offsets", "faces"): _morphs,
+    ("points", "offsets"): _outlines,
+}
+
+
+def _array(path: Path) -> Tensor:
+    try:
+        return torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"cannot read {path} ({error}); give an array saved by NumPy") from None
