@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -119,7 +119,8 @@ class Training:
         """The mean over all processes, so that they agree on when to stop."""
         if self.fabric.world_size == 1:
             return seconds
-        return float(self.fabric.all_reduce(torch.tensor(seconds, dtype=torch.float64), reduce_op="mean"))
+        shared = self.fabric.all_reduce(torch.tensor(seconds, dtype=torch.float64), reduce_op="mean")
+        return float(cast(Tensor, shared))
 
     def _next_shapes(self) -> Int[Tensor, " B"]:
         """The next shapes of a random order that is drawn anew when it ends."""

@@ -27,6 +27,7 @@ from ..views import (
     save_transforms,
     visual_hull,
 )
+from .body_demonstration import demonstrate_body
 from .gallery import Gallery
 
 VIEWS, HELD_OUT = 25, 5
@@ -74,8 +75,9 @@ class Lamps:
 def demo(run: RunFolder, device: torch.device | str = "cpu", seed: int = 0, quiet: bool = False) -> dict:
     """Photograph the bust under a light that the optimiser does not know, and reconstruct it from a sphere.
 
-    Writes `index.html`, and under `inverse/`: the capture (`transforms.json` and PNG files with alpha), the
-    true and the reconstructed mesh, and the pictures of the gallery.
+    Then a person is scanned from one side and completed, see `demonstrate_body`. Writes `index.html`, and
+    under `inverse/`: the capture (`transforms.json` and PNG files with alpha), the true and the reconstructed
+    mesh, and the pictures of the gallery.
 
     Args:
         run: Where everything goes.
@@ -85,7 +87,7 @@ def demo(run: RunFolder, device: torch.device | str = "cpu", seed: int = 0, quie
 
     Returns:
         Figures: distances to the true surface in millimetres for sphere, visual hull and result, quality of
-        the mesh, and how well held-out views are predicted.
+        the mesh, how well held-out views are predicted, and the completion.
     """
     with run.stage("subject"):
         truth = bust()
@@ -101,8 +103,13 @@ def demo(run: RunFolder, device: torch.device | str = "cpu", seed: int = 0, quie
         save_mesh(result.mesh, run.file("inverse/mesh.glb"))
     with run.stage("measure"):
         figures = _measure(truth, result, capture, held_out)
+    page = Gallery("bozzetto", "From what people have to shapes: photographs, and half a scan.")
     with run.stage("gallery"):
-        _gallery(run, truth, capture, held_out, result, stages, figures)
+        _show(page, run, truth, capture, held_out, result, stages, figures)
+    figures["completion"] = demonstrate_body(run, page, seed, device)
+    seconds = {name: f"{value:.1f} s" for name, value in run.stopwatch.seconds.items()}
+    page.text("", heading="Time").figures(seconds, f"Seed and settings: {run.path.name}/config.json")
+    page.save(run.file("index.html"))
     return figures
 
 
@@ -198,7 +205,8 @@ def _measure(truth: Mesh, result: Reconstruction, capture: Capture, held_out: Ca
     }
 
 
-def _gallery(
+def _show(
+    page: Gallery,
     run: RunFolder,
     truth: Mesh,
     capture: Capture,
@@ -214,8 +222,8 @@ def _gallery(
     pictures = render(result.mesh, some.cameras, light)[..., :3]
     comparison_sheet(some.foreground(), pictures, run.file("inverse/comparison.png"), some.names)
     spin = turntable(result.mesh, run.file("inverse/turntable.webp"), frames=FRAMES)
-    page = Gallery("bozzetto", "A bust of our own making: photographed, forgotten, and found again.")
     page.text(
+        "A bust of our own making: photographed, forgotten, and found again. "
         f"{len(capture)} photographs, their cameras, and nothing else: the optimiser knows neither the light "
         "nor the colours of the marble. It begins with a sphere.",
         heading="From photographs to a mesh",
@@ -241,9 +249,6 @@ def _gallery(
     page.picture(run.path / "inverse/comparison.png", "Held-out photographs and their prediction")
     page.picture(spin, "The result under studio light")
     page.figures(figures["new views"]).figures(figures["mesh"])
-    seconds = {name: f"{value:.1f} s" for name, value in run.stopwatch.seconds.items()}
-    page.text("", heading="Time").figures(seconds, f"Seed and settings: {run.path.name}/config.json")
-    page.save(run.file("index.html"))
 
 
 def _on_paper(capture: Capture) -> Float[Tensor, "N H W 3"]:
