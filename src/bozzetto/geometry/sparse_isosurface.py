@@ -10,16 +10,9 @@ from torch import Tensor
 from ..errors import InputError
 from ..shapes import Mesh
 from .cell_triangles import cell_triangles
+from .sampled_function import CORNERS, Function, SampledFunction, torch_threads
 from .slope_bound import SlopeBound
-from .sparse_search import (
-    CORNERS,
-    Function,
-    SampledFunction,
-    cell_widths,
-    crossed_cells,
-    mean_slopes,
-    torch_threads,
-)
+from .sparse_search import cell_widths, crossed_cells, mean_slopes
 
 _ATTEMPTS = 4  # times that the bound is raised when the surface turns out steeper
 
