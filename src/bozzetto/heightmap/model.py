@@ -1,5 +1,6 @@
 """The default network: low-frequency height and gradients from one photo, joined by an exact solve."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -132,7 +133,7 @@ class FusionNetwork(nn.Module):
     def encode(self, photos: Float[Tensor, "B 3 H W"], tiles: bool) -> list[Tensor]:
         """Features at strides 2, 4, 8 and 16; the mean of the last ones is the context."""
         self.set_tiles(tiles)
-        x = self.entry(F.pixel_unshuffle(network_input(photos), 2))
+        x = self.entry(F.pixel_unshuffle(network_input(photos, tiles), 2))
         levels = []
         for down, blocks in zip(self.down, self.encoder, strict=True):
             x = blocks(down(x))
@@ -151,36 +152,43 @@ class FusionNetwork(nn.Module):
         return low.float(), F.pixel_shuffle(self.fine(x).float(), 2)
 
 
-def network_input(photos: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 H W"]:
+def network_input(photos: Float[Tensor, "B 3 H W"], tiles: bool = False) -> Float[Tensor, "B 9 H W"]:
     """The photo, its brightness with the local mean and contrast taken out at three scales, and its colour.
 
     Height follows local contrast rather than brightness, and local windows see the same in a tile as in the
     whole.
     """
-    luma = sum(w * photos[:, k : k + 1] for k, w in enumerate(LUMA))
+    luma = sum((w * photos[:, k : k + 1] for k, w in enumerate(LUMA)), torch.zeros_like(photos[:, :1]))
     parts = [4 * (photos - 0.5)]
     for window, pooled in ((5, 1), (5, 4), (7, 8)):
-        mean = local_mean(luma, window, pooled)
-        spread = local_mean((luma - mean).square(), window, pooled).add(4e-4).sqrt()
+        mean = local_mean(luma, window, pooled, tiles)
+        spread = local_mean((luma - mean).square(), window, pooled, tiles).add(4e-4).sqrt()
         parts.append((luma - mean) / spread)
     total = photos.sum(1, keepdim=True) + 0.05
     parts.append(6 * (photos / total - 1 / 3))
     return torch.cat(parts, dim=1)
 
 
-def local_mean(x: Tensor, window: int, pooled: int) -> Tensor:
-    """Mean over about window * pooled pixels, found at a stride; beyond the border the last pixel counts on."""
+def local_mean(x: Tensor, window: int, pooled: int, tiles: bool = False) -> Tensor:
+    """Mean over about window * pooled pixels, found at a stride; beyond the border the map goes on or stays."""
     small = F.avg_pool2d(x, pooled) if pooled > 1 else x
-    small = F.pad(small, (window // 2,) * 4, mode="replicate")
+    small = bordered(small, window // 2, tiles)
     small = F.avg_pool2d(F.avg_pool2d(small, (window, 1), 1), (1, window), 1)
-    return small if pooled == 1 else F.interpolate(small, size=x.shape[-2:], mode="bilinear")
+    return small if pooled == 1 else enlarged(small, x.shape[-2:], tiles)
 
 
-def enlarged(maps: Float[Tensor, "B C h w"], size: tuple[int, ...], tiles: bool) -> Float[Tensor, "B C H W"]:
-    """Bilinear, with the border continued as the map is."""
-    mode = "circular" if tiles else "replicate"
+def bordered(x: Tensor, margin: int, tiles: bool) -> Tensor:
+    """With so many pixels more at every side: of the opposite side where the map tiles, else of the border."""
+    if not tiles:
+        return F.pad(x, (margin,) * 4, mode="replicate")
+    rows, columns = (torch.arange(-margin, n + margin, device=x.device) % n for n in x.shape[-2:])
+    return x[..., rows[:, None], columns]  # goes around more than once if it has to
+
+
+def enlarged(maps: Float[Tensor, "B C h w"], size: Sequence[int], tiles: bool) -> Float[Tensor, "B C H W"]:
+    """Bilinear by a whole factor, with the border continued as the map is."""
     factor = size[0] // maps.shape[-2]
-    around = F.pad(maps.float(), (1, 1, 1, 1), mode=mode)
+    around = bordered(maps.float(), 1, tiles)
     large = F.interpolate(around, scale_factor=factor, mode="bilinear", align_corners=False)
     return large[..., factor : factor + size[0], factor : factor + size[1]]
 

@@ -59,11 +59,11 @@ def cells(x: Map, y: Map, centres: np.ndarray, stretch: tuple[float, float] = (1
     box = np.array(stretch, np.float64)
     tree = cKDTree(centres % 1 * box % box, boxsize=box)
     where = np.stack([x, y], axis=-1).reshape(-1, 2) % 1 * box % box
-    distance, index = tree.query(where, k=2)
+    distance, index = tree.query(where, k=min(4, len(centres)))  # borders further off are hidden behind these
     index = np.asarray(index)
     offset = (where[:, None] - tree.data[index] + box / 2) % box - box / 2
-    apart = np.linalg.norm(offset[:, 0] - offset[:, 1], axis=-1)
-    border = (distance[:, 1] ** 2 - distance[:, 0] ** 2) / (2 * np.maximum(apart, 1e-9))
+    apart = np.linalg.norm(offset[:, 1:] - offset[:, :1], axis=-1)
+    border = ((distance[:, 1:] ** 2 - distance[:, :1] ** 2) / (2 * np.maximum(apart, 1e-9))).min(axis=1)
     parts = (border, distance[:, 0], offset[:, 0, 0], offset[:, 0, 1])
     maps = (part.reshape(x.shape).astype(np.float32) for part in parts)
     return Pieces(*maps, index[:, 0].reshape(x.shape), len(centres))

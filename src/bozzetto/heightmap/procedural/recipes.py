@@ -158,7 +158,7 @@ def cracks(rng: Rng, side: int) -> Surface:
     x, y = _bent(rng, side, 0.02)
     pieces = cells(x, y, scattered(rng, int(log_uniform(rng, 6, 120))))
     width = 0.012 * ramp(fractal(rng, side, 1.8), -1.2, 1.0) * log_uniform(rng, 0.4, 2)
-    crack = 1 - ramp(pieces.border, 0 * width, width + 1e-4)
+    crack = 1 - ramp(pieces.border / (width + 1e-4), 0, 1)
     plates = _uneven_pieces(rng, pieces, log_uniform(rng, 0.01, 0.3))
     curl = rng.uniform(-0.5, 0.5) * pieces.centre / max(float(pieces.centre.max()), 1e-6)
     rough = log_uniform(rng, 0.02, 0.4) * fractal(rng, side, rng.uniform(0.5, 1.8))
@@ -248,19 +248,16 @@ def weave(rng: Rng, side: int) -> Surface:
     i, j = np.floor(u), np.floor(v)
     flat = rng.uniform(0.3, 1)
 
-    def thread(across: Map, along: Map, which: Map) -> Map:
+    def thread(across: Map, along: Map, which: Map, first_system: bool) -> Map:
         # How much of the neighbourhood along the thread it lies on top, smoothed between crossings.
         place = along - 0.5
-        first = np.floor(place)
-        t = ramp(place - first, 0, 1)
-        tops = [(((first + k) + which) % period < over).astype(np.float32) for k in (0, 1)]
+        before = np.floor(place)
+        t = ramp(place - before, 0, 1)
+        tops = [(((before + k) + which) % period < over) == first_system for k in (0, 1)]
         profile = np.sqrt(np.maximum(1 - (flat * (2 * (across % 1) - 1)) ** 2, 0))
         return profile + 1.2 * (tops[0] * (1 - t) + tops[1] * t)
 
-    warp, weft = thread(u, v, i), 2.2 - thread(u, v, i) + 0 * j
-    weft = thread(v, u, j) if period == 2 else weft
-    if period == 2:  # the other system is on top where this one is not
-        weft = thread(v, u, j + 1)
+    warp, weft = thread(u, v, i, True), thread(v, u, j, False)
     height = np.maximum(warp, weft)
     fibre = fractal(rng, side, 0.3, (threads, 1e9))
     height = height + log_uniform(rng, 0.02, 0.2) * fibre

@@ -1,0 +1,86 @@
+import pytest
+import torch
+
+from bozzetto.errors import InputError
+from bozzetto.heightmap import predict, predict_height
+from bozzetto.heightmap.predict import canonical_shift, level_sizes, tiled_gradients
+from bozzetto.heightmap.procedural import make_sample
+from bozzetto.metrics import seam_ratio
+
+
+def photo(side=96, number=0):
+    return torch.from_numpy(make_sample(1, number, side).color.copy()).float() / 255
+
+
+@pytest.mark.parametrize("size", [(16, 16), (40, 33), (300, 450), (97, 800)])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_any_size_and_channels(predictor, size, channels):
+    image = torch.rand(*size, channels, generator=torch.Generator().manual_seed(0))
+    result = predict_height(image, predictor, tiles=False)
+    assert result.height.shape == size and result.confidence.shape == size
+    assert result.height.min() == 0 and result.height.max() == 1
+    assert 0 <= result.confidence.min() and result.confidence.max() <= 1 and 0 < result.upright < 1
+
+
+@pytest.mark.parametrize("shift", [(1, 0), (37, 5), (-20, 64)])
+def test_a_turned_tile_is_the_same_height_turned(predictor, shift):
+    image = photo()
+    plain = predict_height(image, predictor, tiles=True)
+    turned = predict_height(image.roll(shift, (0, 1)), predictor, tiles=True)
+    assert torch.allclose(plain.height.roll(shift, (0, 1)), turned.height, atol=1e-5)
+    assert torch.allclose(plain.confidence.roll(shift, (0, 1)), turned.confidence, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [96, 400])
+def test_what_tiles_stays_tiling(predictor, side):
+    result = predict_height(photo(side), predictor)
+    assert result.tiles
+    assert max(seam_ratio(result.height)) < 1.3
+
+
+def test_the_canonical_shift_follows_the_picture():
+    image = photo(60).movedim(-1, 0)
+    first = canonical_shift(image)
+    second = canonical_shift(image.roll((7, -11), (1, 2)))
+    assert ((second[0] - first[0]) % 60, (second[1] - first[1]) % 60) == (7, 49)
+
+
+def test_tiles_leave_no_seams(predictor, monkeypatch):
+    """Gradients from small tiles are those of the whole picture, up to what the network sees of their margins."""
+    image = torch.rand(3, 336, 352, generator=torch.Generator().manual_seed(1))
+    context = torch.zeros(1, predictor.config.widths[-1])
+    with torch.no_grad():
+        whole = tiled_gradients(image, predictor.network, False, context)
+        monkeypatch.setattr(predict, "TILE", 160)
+        monkeypatch.setattr(predict, "OVERLAP", 48)
+        parts = tiled_gradients(image, predictor.network, False, context)
+    inner = (slice(64, -64), slice(64, -64))
+    off = (parts - whole)[inner].abs()
+    assert off.max() < 0.05 * whole[inner].abs().max()
+    # No line along which neighbours differ more than elsewhere.
+    steps = parts[..., 0].diff(dim=1).abs().mean(dim=0)
+    assert steps.max() < 2 * steps.median()
+
+
+def test_sizes_double_up_to_the_photo():
+    assert level_sizes((1024, 1024)) == [(256, 256), (512, 512), (1024, 1024)]
+    assert level_sizes((1024, 1024), detail=False) == [(256, 256)]
+    assert level_sizes((300, 300)) == [(304, 304)]
+    assert level_sizes((64, 64)) == [(128, 128)]
+    assert level_sizes((2000, 1000))[-1] == (2000, 992)
+
+
+def test_flat_photos_give_flat_maps(predictor):
+    result = predict_height(torch.full((64, 64, 3), 0.5), predictor, tiles=True)
+    assert torch.isfinite(result.height).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (15, 400), (16, 1601)])
+def test_too_little_is_refused(predictor, size):
+    with pytest.raises(InputError, match="too little"):
+        predict_height(torch.zeros(*size, 3), predictor)
+
+
+def test_values_that_are_not_finite_are_refused(predictor):
+    with pytest.raises(InputError, match="NaN"):
+        predict_height(torch.full((32, 32, 3), float("nan")), predictor)
