@@ -46,7 +46,7 @@ def test_the_canonical_shift_follows_the_picture():
 
 
 def test_tiles_leave_no_seams(predictor, monkeypatch):
-    """Gradients from small tiles are those of the whole picture, up to what the network sees of their margins."""
+    """Gradients from small tiles are those of the whole, up to what the network sees of their margins."""
     image = torch.rand(3, 336, 352, generator=torch.Generator().manual_seed(1))
     context = torch.zeros(1, predictor.config.widths[-1])
     with torch.no_grad():

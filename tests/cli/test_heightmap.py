@@ -1,0 +1,139 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bozzetto.cli import main
+from bozzetto.heightmap import NetworkConfig, Predictor, load_predictor, save_predictor
+from bozzetto.heightmap.model import build_network
+from bozzetto.heightmap.procedural import make_sample
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three materials with a photo and its height each, and weights."""
+    root = tmp_path_factory.mktemp("photos")
+    for number, name in enumerate(("bark", "gravel", "wall")):
+        sample = make_sample(0, number, 48)
+        (root / "in" / name).mkdir(parents=True)
+        Image.fromarray(sample.color).save(root / "in" / name / "color.png")
+        Image.fromarray(sample.height).save(root / "in" / name / "height.png")
+    torch.manual_seed(0)
+    config = NetworkConfig(widths=(8, 8, 8, 8), blocks=(0, 1, 1, 1))
+    save_predictor(Predictor(build_network(config), config, {}), root / "weights.safetensors")
+    return root
+
+
+def heightmap(folder, out, *more):
+    words = ["--weights", str(folder / "weights.safetensors"), "--out", str(out), "--quiet"]
+    return main(["heightmap", *map(str, more), *words])
+
+
+def test_a_folder_becomes_height_maps_that_can_be_evaluated(folder, tmp_path, capsys):
+    out = tmp_path / "maps"
+    assert heightmap(folder, out, folder / "in", "--faces", "100", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["figures"]["photos"]) == 3 and report["figures"]["failed"] == []
+    assert (out / "bark" / "height.exr").is_file() and (out / "wall" / "relief.glb").is_file()
+    words = [
+        "evaluate",
+        "heightmap",
+        str(out),
+        str(folder / "in"),
+        "--out",
+        str(tmp_path / "e"),
+        "--side",
+        "32",
+    ]
+    assert main([*words, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert figures["materials"] == 3 and set(figures["summary"]) == {"prediction", "luminance"}
+    assert 0 < figures["summary"]["prediction"]["rmse_affine"] < 0.5
+    # The truth against itself is perfect.
+    same = ["evaluate", "heightmap", str(folder / "in"), str(folder / "in"), "--out", str(tmp_path / "s")]
+    assert main([*same, "--json", "--side", "32"]) == 0
+    best = json.loads(capsys.readouterr().out)["figures"]["summary"]["prediction"]
+    assert best["rmse_affine"] == pytest.approx(0, abs=1e-6) and best["edge_f1_0"] == 1 and best["ssim"] == 1
+
+
+def test_photos_that_cannot_be_used_are_left_out_of_many(folder, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(make_sample(0, 0, 32).color).save(tmp_path / "in" / "good.png")
+    (tmp_path / "in" / "bad.png").write_bytes(b"nothing")
+    assert heightmap(folder, tmp_path / "out", tmp_path / "in", "--json") == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert len(figures["photos"]) == 1 and "bad.png" in figures["failed"][0]
+    assert heightmap(folder, tmp_path / "none", tmp_path / "in" / "bad.png") == 2
+    error = capsys.readouterr().err
+    assert "bad.png" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (("--size-mm", "0"), "--size-mm"),
+        (("--strength", "-1"), "--strength"),
+        (("--faces", "1"), "--faces"),
+        (("--lights", "x.json"), "--stereo"),
+        (("--weights", "nowhere.safetensors"), "nowhere.safetensors"),
+    ],
+)
+def test_wrong_options_are_refused(folder, tmp_path, capsys, words, sentence):
+    photo = folder / "in" / "bark" / "color.png"
+    out = ["--out", str(tmp_path / "out")]
+    weights = [] if "--weights" in words else ["--weights", str(folder / "weights.safetensors")]
+    assert main(["heightmap", str(photo), *out, *weights, *words]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_photo_is_never_overwritten(folder, tmp_path, capsys):
+    photo = tmp_path / "height.png"
+    Image.fromarray(make_sample(0, 0, 32).color).save(photo)
+    before = photo.read_bytes()
+    assert heightmap(folder, photo, photo) == 2
+    assert heightmap(folder, tmp_path, photo) == 2
+    assert photo.read_bytes() == before
+
+
+def test_photometric_stereo(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    files = []
+    for k in range(3):
+        files.append(tmp_path / f"{k}.png")
+        Image.fromarray(rng.integers(60, 200, (24, 24), np.uint8)).save(files[-1])
+    lights = tmp_path / "lights.json"
+    lights.write_text("[[0.5, 0, 0.8], [-0.4, 0.4, 0.8], [0, -0.5, 0.8]]")
+    assert heightmap(folder, tmp_path / "out", *files, "--stereo", "--lights", lights, "--faces", "0") == 0
+    assert (tmp_path / "out" / "0" / "albedo.png").is_file()
+
+
+def test_training_from_the_command_line(folder, tmp_path, capsys):
+    words = ["train", "heightmap", str(folder / "in"), "--out", str(tmp_path / "run"), "--quiet"]
+    small = ["--synthetic", "0", "--steps", "1", "--held-out", "1"]
+    assert main([*words, *small, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert figures["materials"] == 2 and len(figures["held_out"]) == 1
+    predictor = load_predictor(tmp_path / "run" / "heights.safetensors")
+    assert figures["held_out"][0] not in predictor.about["materials"]
+    assert main([*words, "--synthetic", "0", "--ship-only"]) == 2
+    assert "nothing to learn from" in capsys.readouterr().err
+    assert main([*words, "--held-out", "3"]) == 2
+    assert "--held-out" in capsys.readouterr().err
+
+
+def test_references_without_prediction_are_named(folder, tmp_path, capsys):
+    (tmp_path / "pred").mkdir()
+    Image.fromarray(make_sample(0, 0, 48).height).save(tmp_path / "pred" / "bark.png")
+    words = [
+        "evaluate",
+        "heightmap",
+        str(tmp_path / "pred"),
+        str(folder / "in"),
+        "--out",
+        str(tmp_path / "e"),
+    ]
+    assert main(words) == 2
+    assert "gravel" in capsys.readouterr().err
