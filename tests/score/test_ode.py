@@ -60,7 +60,7 @@ def test_even_noise_covers_a_shape_more_evenly():
 
 
 def test_more_evaluations_come_nearer_to_the_exact_solution():
-    # A cloud of one point at 0 and data of variance 1 in truth: D(x) = x / (1 + sigma^2), solved in closed form.
+    # Data that are normal: D(x) = x / (1 + sigma^2), solved in closed form.
     class Gaussian(Oracle):
         def denoise(self, prepared, x, sigma):
             return x / (1 + sigma[..., None, None] ** 2)

@@ -4,6 +4,9 @@ from .analytic import score as score
 from .autoencode import Encoding as Encoding
 from .autoencode import autoencode as autoencode
 from .autoencode import encode as encode
+from .complete import CompleteConfig as CompleteConfig
+from .complete import Completed as Completed
+from .complete import complete as complete
 from .config import LatentConfig as LatentConfig
 from .config import ModelConfig as ModelConfig
 from .config import TrainConfig as TrainConfig
@@ -17,7 +20,10 @@ from .interpolate import between as between
 from .interpolate import interpolate as interpolate
 from .langevin import annealed_langevin as annealed_langevin
 from .latent import LatentFlow as LatentFlow
+from .latent_gan import LatentGenerator as LatentGenerator
+from .latent_gan import fit_latent_gan as fit_latent_gan
 from .model import ScoreModel as ScoreModel
+from .models import build_latent as build_latent
 from .models import build_model as build_model
 from .ode import draw_points as draw_points
 from .prior import CloudPrior as CloudPrior

@@ -50,16 +50,24 @@ REFERENCE_MODEL = ModelConfig(architecture="residual", hidden=256, blocks=24, lo
 
 @dataclass(frozen=True)
 class LatentConfig:
-    """The prior over codes that is learned beside the field."""
+    """The distribution of codes."""
 
+    kind: Literal["flow", "gan"] = "flow"
+    """`flow` is learned beside the field; `gan`, the published second stage, on codes of a finished model."""
     hidden: int = 256
-    """Width."""
+    """Width; of the critic, twice as much."""
     blocks: int = 3
-    """Residual blocks."""
+    """Residual blocks; `flow` only."""
     step_size: float = 1e-3
     """Step size (Adam)."""
     batch: int = 128
     """Codes in a step, drawn from the latest codes of all shapes."""
+    epochs: int = 10_000
+    """Passes over the codes; `gan` only."""
+
+
+REFERENCE_LATENT = LatentConfig(kind="gan", step_size=1e-4, batch=256)
+"""The latent GAN as released."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ REFERENCE = TrainConfig(
     step_size=1e-3,
     schedule="late linear",
     average=0.0,
-    latent=None,
+    latent=REFERENCE_LATENT,
 )
 """As released: 32 shapes of 2,048 points, one of 10 noise levels each, 2,000 epochs."""
 

@@ -55,6 +55,8 @@ def cropped(
         generator: Source of randomness.
     """
     b, n, d = points.shape
+    if n >= count and bool((share == 1).all()):
+        return points[:, :count]
     direction = torch.randn(b, d, 1, generator=generator)
     height = (points @ direction)[..., 0]
     order = torch.where(share[:, None] < 1, height, torch.rand(b, n, generator=generator)).argsort(dim=1)

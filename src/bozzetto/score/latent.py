@@ -20,7 +20,7 @@ class LatentFlow(nn.Module):
 
     def __init__(self, code_size: int, config: LatentConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.noise_size = config, code_size
         width = config.hidden
         self.first = nn.Linear(code_size, width)
         self.time = nn.Sequential(nn.Linear(9, width), nn.SiLU(), nn.Linear(width, width))
@@ -48,13 +48,23 @@ class LatentFlow(nn.Module):
         place = torch.lerp(noise, codes, t[:, None])
         return (self(place, t) - (codes - noise)).square().mean()
 
-    @torch.no_grad()
-    def sample(self, noise: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
-        """Codes from noise, by Heun's method; on the sphere where codes lie."""
-        z, width = noise, 1 / STEPS
-        for step in range(STEPS):
+    def sample(self, noise: Float[Tensor, "B K"], steps: int = STEPS) -> Float[Tensor, "B K"]:
+        """Codes from noise, by Heun's method; on the sphere where codes lie. Gradients flow to the noise."""
+        z, width = noise, 1 / steps
+        for step in range(steps):
             t = z.new_full((len(z),), step * width)
             first = self(z, t)
             second = self(z + width * first, t + width)
             z = z + width / 2 * (first + second)
         return nn.functional.layer_norm(z, z.shape[1:])
+
+    @torch.no_grad()
+    def noise_of(self, codes: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """The noise that becomes these codes, by the same steps backwards; nearly the inverse of `sample`."""
+        z, width = codes, 1 / STEPS
+        for step in range(STEPS, 0, -1):
+            t = z.new_full((len(z),), step * width)
+            first = self(z, t)
+            second = self(z - width * first, t - width)
+            z = z - width / 2 * (first + second)
+        return z

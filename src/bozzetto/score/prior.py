@@ -11,8 +11,9 @@ from ..errors import InputError
 from ..runs import read_checkpoint, write_checkpoint
 from .config import LatentConfig, ModelConfig
 from .latent import LatentFlow
+from .latent_gan import LatentGenerator
 from .model import ScoreModel
-from .models import build_model
+from .models import build_latent, build_model
 
 KIND = "score model"
 
@@ -23,14 +24,14 @@ class CloudPrior:
 
     Attributes:
         model: Encoder and field, in evaluation mode.
-        flow: The distribution of codes, None if none was learned.
+        latent: The distribution of codes, None if none was learned.
         codes: One row per training shape.
         names: Of the training shapes.
         about: What it was trained on and how: name, licence, command, seed, figures.
     """
 
     model: ScoreModel
-    flow: LatentFlow | None
+    latent: LatentFlow | LatentGenerator | None
     codes: Float[Tensor, "S K"]
     names: tuple[str, ...]
     about: dict = field(default_factory=dict)
@@ -46,43 +47,43 @@ class CloudPrior:
         Raises:
             InputError: The model has no distribution of codes, or the truncation is not in (0, 1].
         """
-        flow = self.check_truncation(truncation)
+        latent = self.check_truncation(truncation)
         rows = [
             torch.randn(
                 self.codes.shape[1], generator=torch.Generator().manual_seed(seed * 1_000_003 + index)
             )
             for index in range(count)
         ]
-        return flow.sample(truncation * torch.stack(rows).to(self.codes))
+        return latent.sample(truncation * torch.stack(rows).to(self.codes))
 
-    def check_truncation(self, truncation: float) -> LatentFlow:
+    def check_truncation(self, truncation: float) -> LatentFlow | LatentGenerator:
         """The distribution of codes, if there is one and this truncation makes sense.
 
         Raises:
             InputError: The model has no distribution of codes, or the truncation is not in (0, 1].
         """
-        if self.flow is None:
+        if self.latent is None:
             raise InputError(
                 "this model was trained without a distribution of codes and cannot invent shapes; "
                 "train it with the default preset"
             )
         if not 0 < truncation <= 1:
             raise InputError(f"the truncation must lie in (0, 1], got {truncation}")
-        return self.flow
+        return self.latent
 
     def to(self, device: torch.device | str) -> "CloudPrior":
         """The model on another device."""
-        flow = None if self.flow is None else self.flow.to(device)
-        return CloudPrior(self.model.to(device), flow, self.codes.to(device), self.names, self.about)
+        latent = None if self.latent is None else self.latent.to(device)
+        return CloudPrior(self.model.to(device), latent, self.codes.to(device), self.names, self.about)
 
 
 def save_cloud_prior(prior: CloudPrior, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
     """Write a model as safetensors, with a checksum; `dtype` float16 halves its size."""
     tensors = {f"model.{name}": value for name, value in prior.model.state_dict().items()}
-    if prior.flow is not None:
-        tensors |= {f"flow.{name}": value for name, value in prior.flow.state_dict().items()}
+    if prior.latent is not None:
+        tensors |= {f"latent.{name}": value for name, value in prior.latent.state_dict().items()}
     tensors |= {"codes": prior.codes}
-    latent = None if prior.flow is None else asdict(prior.flow.config)
+    latent = None if prior.latent is None else asdict(prior.latent.config)
     meta = {
         "kind": KIND,
         "model": asdict(prior.model.config),
@@ -111,11 +112,11 @@ def load_cloud_prior(path: str | Path) -> CloudPrior:
         )
     model = build_model(ModelConfig(**meta["model"]))
     _load(model, "model.", tensors)
-    flow = None
+    latent = None
     if meta["latent"] is not None:
-        flow = LatentFlow(model.config.code_size, LatentConfig(**meta["latent"]))
-        _load(flow, "flow.", tensors)
-    return CloudPrior(model, flow, tensors["codes"].float(), tuple(meta["names"]), meta["about"])
+        latent = build_latent(model.config.code_size, LatentConfig(**meta["latent"]))
+        _load(latent, "latent.", tensors)
+    return CloudPrior(model, latent, tensors["codes"].float(), tuple(meta["names"]), meta["about"])
 
 
 def _load(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
+from .langevin import annealed_langevin
+from .model import ScoreModel
 from .ode import Prior, draw_points
 from .prior import CloudPrior
 
@@ -52,7 +54,13 @@ def points_of(
     stratified: bool = True,
     start: Prior = "gaussian",
 ) -> Float[Tensor, "B {points} D"]:
-    """Points of the shapes of some codes; a few shapes, or a part of the points of one, at a time."""
+    """Points of the shapes of some codes; a few shapes, or a part of the points of one, at a time.
+
+    The published network is sampled as published, by annealed Langevin dynamics in 100 evaluations.
+
+    Raises:
+        InputError: No points are asked for.
+    """
     if points < 1:
         raise InputError(f"at least one point must be asked for, got {points}")
     shapes = max(AT_ONCE // points, 1)
@@ -61,7 +69,7 @@ def points_of(
     for first in range(0, len(codes), shapes):
         some = codes[first : first + shapes]
         parts = [
-            draw_points(
+            _draw(
                 prior.model,
                 some,
                 min(per_part, points - done),
@@ -74,3 +82,24 @@ def points_of(
         ]
         found.append(torch.cat(parts, dim=1))
     return torch.cat(found)
+
+
+def _draw(
+    model: ScoreModel,
+    codes: Float[Tensor, "B K"],
+    count: int,
+    seed: int,
+    evaluations: int,
+    stratified: bool,
+    start: Prior,
+) -> Float[Tensor, "B {count} D"]:
+    if model.config.architecture != "residual":
+        return draw_points(model, codes, count, seed, evaluations, stratified, start)
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(codes), count, model.config.dimensions)
+    points = {
+        "gaussian": lambda: torch.randn(shape, generator=generator),
+        "uniform": lambda: torch.rand(shape, generator=generator) * 3 - 1.5,
+        "point": lambda: torch.zeros(shape),
+    }[start]()
+    return annealed_langevin(model, codes, points.to(codes), generator)

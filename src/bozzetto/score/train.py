@@ -36,7 +36,8 @@ class Learner(nn.Module):
         self.config = config
         self.mixed = fast_bfloat16() if config.precision == "auto" else config.precision == "bfloat16"
         self.model = build_model(config.model)
-        self.flow = None if config.latent is None else LatentFlow(config.model.code_size, config.latent)
+        latent = config.latent if config.latent and config.latent.kind == "flow" else None
+        self.flow = None if latent is None else LatentFlow(config.model.code_size, latent)
 
     def forward(
         self, batch: Batch, known: Float[Tensor, "R K"] | None, generator: torch.Generator
@@ -88,10 +89,10 @@ class Training:
         torch.manual_seed(config.seed)
         learner = Learner(config)
         groups = [{"params": list(learner.model.parameters()), "lr": config.step_size}]
-        if learner.flow is not None and config.latent is not None:
-            groups += [{"params": list(learner.flow.parameters()), "lr": config.latent.step_size}]
+        if learner.flow is not None:
+            groups += [{"params": list(learner.flow.parameters()), "lr": learner.flow.config.step_size}]
         self.sizes = [group["lr"] for group in groups]
-        self.learner, self.optimizer = self.fabric.setup(learner, torch.optim.Adam(groups))
+        self.learner, self.optimizer = self.fabric.setup(learner, torch.optim.Adam(groups, fused=True))
         self.average = {name: value.detach().clone() for name, value in learner.state_dict().items()}
         self.generator = torch.Generator().manual_seed(config.seed + 1000 * self.fabric.global_rank)
         self.codes = torch.zeros(len(table), config.model.code_size)
@@ -133,7 +134,7 @@ class Training:
         self.optimizer.step()
         self._after_step(shapes, batch, codes.detach())
         figures = {"loss": float(field.detach())}
-        if self.config.latent is not None:
+        if self.learner.module.flow is not None:
             figures["latent_loss"] = float(flow.detach())
         self.elapsed += self.clock() - began
         if not all(math.isfinite(value) for value in figures.values()):
@@ -153,10 +154,11 @@ class Training:
 
     def _known_codes(self) -> Float[Tensor, "R K"] | None:
         """Some of the latest codes of the shapes, None while none is known or when none are needed."""
-        if self.config.latent is None or not bool(self.known.any()):
+        flow = self.learner.module.flow
+        if flow is None or not bool(self.known.any()):
             return None
         rows = self.known.nonzero()[:, 0]
-        chosen = torch.randint(len(rows), (self.config.latent.batch,), generator=self.generator)
+        chosen = torch.randint(len(rows), (flow.config.batch,), generator=self.generator)
         return self.codes[rows[chosen]].to(self.fabric.device)
 
     @torch.no_grad()

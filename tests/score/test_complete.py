@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from bozzetto import InputError
+from bozzetto.score import CompleteConfig, complete
+from bozzetto.score.frames import Frame
+
+from .conftest import ellipses
+
+KNOWN = Frame(torch.zeros(2, dtype=torch.float64), 1.0)
+
+
+def test_observed_points_stay_and_the_rest_is_invented(tiny):
+    whole = ellipses(8, 600, seed=5)[4]
+    part = whole[whole[:, 0] < 0]
+    results = complete(tiny, part, CompleteConfig(hypotheses=3, points=400, steps=25), KNOWN)
+    assert len(results) == 3
+    for one in results:
+        assert one.points.shape[1] == 2 and 300 <= len(one.points) <= 400
+        kept = one.points[one.observed]
+        assert (kept[:, None] == part).all(dim=2).any(dim=1).all()  # they are points of the part, unmoved
+        assert float(torch.cdist(one.points[~one.observed], part).amin(dim=1).min()) > 0.01
+    assert results[0].misfit <= results[1].misfit <= results[2].misfit
+    best = min(float(torch.cdist(whole, one.points).amin(dim=1).mean()) for one in results)
+    unfinished = float(torch.cdist(whole, part).amin(dim=1).mean())
+    assert best < 0.5 * unfinished
+
+
+def test_the_frame_of_the_part_is_kept(tiny):
+    part = ellipses(8, 300, seed=6)[1] * 20 + 500
+    one = complete(tiny, part, CompleteConfig(hypotheses=1, points=200, steps=3))[0]
+    assert 470 < float(one.points.min()) and float(one.points.max()) < 530
+
+
+def test_what_cannot_be_completed_is_refused(tiny):
+    with pytest.raises(InputError, match="coordinates"):
+        complete(tiny, torch.rand(9, 3))
+    with pytest.raises(InputError, match="at least two"):
+        complete(tiny, torch.rand(1, 2), name="scan")
+    with pytest.raises(InputError, match="hypotheses"):
+        complete(tiny, torch.rand(9, 2), CompleteConfig(hypotheses=0))
+    blind = type(tiny)(tiny.model, None, tiny.codes, tiny.names)
+    with pytest.raises(InputError, match="flow"):
+        complete(blind, torch.rand(9, 2))

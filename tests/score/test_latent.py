@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from bozzetto import InputError
+from bozzetto.score import LatentConfig, LatentFlow, fit_latent_gan
+
+
+def two_clusters(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Codes around two opposite places of the sphere of unit mean square."""
+    side = torch.where(torch.rand(count, 1, generator=generator) < 0.5, -1.0, 1.0)
+    middle = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    codes = side * middle + 0.15 * torch.randn(count, 4, generator=generator)
+    return torch.nn.functional.layer_norm(codes, (4,))
+
+
+@pytest.fixture(scope="module")
+def flow():
+    torch.manual_seed(0)
+    flow = LatentFlow(4, LatentConfig(hidden=48, blocks=1))
+    optimizer = torch.optim.Adam(flow.parameters(), lr=4e-3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(500):
+        loss = flow.loss(two_clusters(128, generator), generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return flow.eval().requires_grad_(False)
+
+
+def test_the_flow_learns_both_clusters(flow):
+    codes = flow.sample(torch.randn(400, 4, generator=torch.Generator().manual_seed(1)))
+    along = codes @ torch.tensor([1.0, -1.0, 1.0, -1.0]) / 4
+    assert float((along.abs() > 0.85).float().mean()) > 0.9
+    assert 0.35 < float((along > 0).float().mean()) < 0.65
+    torch.testing.assert_close(codes.square().mean(dim=1), torch.ones(400), atol=1e-3, rtol=0)
+
+
+def test_the_noise_behind_a_code_is_found(flow):
+    codes = two_clusters(20, torch.Generator().manual_seed(2))
+    torch.testing.assert_close(flow.sample(flow.noise_of(codes)), codes, atol=0.05, rtol=0)
+
+
+def test_the_gan_moves_towards_the_codes():
+    generator = torch.Generator().manual_seed(0)
+    codes = two_clusters(256, generator) + 3
+    config = LatentConfig(kind="gan", hidden=32, batch=64, step_size=2e-3, epochs=60)
+    made = fit_latent_gan(codes, config).sample(torch.randn(300, 128, generator=generator))
+    assert made.shape == (300, 4)
+    assert float((made.mean(dim=0) - 3).abs().max()) < 1.5  # it began around 0
+    with pytest.raises(InputError, match="no codes"):
+        fit_latent_gan(codes[:0], config)
