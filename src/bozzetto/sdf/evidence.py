@@ -122,7 +122,7 @@ class Objective:
         solve_code: Whether the code is.
         guess: The pose that is most probable beforehand, if it is unknown; how far from it poses are likely
             says `POSE_SPREAD`.
-        spread: Factor of `POSE_SPREAD`.
+        spread: Standard deviations in place of these.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Objective:
         solve_pose: bool,
         solve_code: bool = True,
         guess: Similarity | None = None,
-        spread: float = 1.0,
+        spread: tuple[float, ...] = POSE_SPREAD,
     ) -> None:
         self.prior, self.codes, self.evidence, self.width = prior, codes, evidence, width
         self.solve_pose, self.solve_code = solve_pose, solve_code
@@ -189,8 +189,7 @@ class Objective:
             curvature[:size, :size] += by_code.T @ by_code
         if self.guess is not None:
             offset = between(self.guess, state.pose).to(gradient.device)
-            pull = torch.tensor(POSE_SPREAD, dtype=torch.float64, device=gradient.device)
-            pull = 1 / (self.spread * pull).square()
+            pull = 1 / torch.tensor(self.spread, dtype=torch.float64, device=gradient.device).square()
             loss += float((offset.square() * pull).sum()) / 2
             gradient[-7:] += pull * offset
             curvature[-7:, -7:] += torch.diag(pull)

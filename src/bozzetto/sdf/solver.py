@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..shapes import Mesh, Similarity, normalisation
 from .completed_surface import completed_mesh
 from .distribution import CodeDistribution
-from .evidence import Evidence, Objective, State
+from .evidence import POSE_SPREAD, Evidence, Objective, State
 from .least_squares import Solution
 from .observations import Observations
 from .pose import RADIUS, compose, turned_starts
@@ -24,7 +24,9 @@ WIDTHS = (0.1, 0.03)
 LEAST_WIDTH, LARGEST_WIDTH = 0.003, 0.02
 """Bounds of the width estimated in the end."""
 KEPT, CANDIDATES = 3, 4
-SETTLINGS, SETTLING_SPREAD, SETTLING_RESOLUTION = 2, 0.2, 96
+SETTLED_SPREAD = (0.01, 0.01, 0.01, 0.2, 1.0, 0.2, 0.01)
+"""As `POSE_SPREAD`, once a surface has told place and size."""
+SETTLINGS, SETTLING_RESOLUTION = 3, 96
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Solver:
         width: float,
         guess: Similarity | None = None,
         solve_code: bool = True,
-        spread: float = 1.0,
+        spread: tuple[float, ...] = POSE_SPREAD,
     ) -> Objective:
         """The posterior at a width of errors."""
         solve_pose = self.config.pose == "solve"
@@ -149,7 +151,7 @@ class Solver:
             pose = compose(unit, solution.state.pose)
             if abs(math.log(unit.scale)) < 0.02 and float(unit.translation.norm()) < 0.02:
                 return solution
-            objective = self.objective(self.fine, width, pose, spread=SETTLING_SPREAD)
+            objective = self.objective(self.fine, width, pose, spread=SETTLED_SPREAD)
             solution = objective.solve(State(solution.state.code, pose), self.config.iterations)
         return solution
 
