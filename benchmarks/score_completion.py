@@ -2,10 +2,11 @@
 
     python benchmarks/score_completion.py --data bodies --minutes 20
 
-Every held-out cloud loses the half on one side of a random plane. `encoder` draws the shape of the code that the
-encoder gives to the rest; `best of 8` and `mean of 8` are the hypotheses of `complete`, whose observed points
-stay. Chamfer distance to the whole (squared, both directions, times 10^4) and exact earth mover's distance (times
-10^2). The frame of the whole is known, as in the benchmarks of the literature. `oracle` is the code of the whole.
+Every held-out cloud loses the half on one side of a random plane. `encoder` draws the shape of the code that
+the encoder gives to the rest; `best of 8` and `mean of 8` are the hypotheses of `complete`, whose observed
+points stay. Chamfer distance to the whole (squared, both directions, times 10^4) and exact earth mover's
+distance (times 10^2). The frame of the whole is known, as in the benchmarks of the literature. `oracle` is the
+code of the whole.
 """
 
 import argparse
@@ -23,10 +24,8 @@ POINTS = 2048
 
 def exactly(points: torch.Tensor, count: int) -> torch.Tensor:
     """A cloud of exactly so many points, some twice if need be."""
-    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0)).repeat(
-        -(-count // len(points))
-    )
-    return points[order[:count]]
+    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))
+    return points[order.repeat(-(-count // len(points)))[:count]]
 
 
 def hypotheses(prior, part: torch.Tensor, options: argparse.Namespace) -> torch.Tensor:

@@ -2,13 +2,13 @@
 
     python benchmarks/score_generation.py --data procedural --minutes 20
 
-The default preset and ShapeGF as released are trained for equal time side by side, as in `score_autoencoding.py`;
-the latent GAN of the latter gets a quarter of that time on top. Sets of clouds are compared exactly (MMD, COV,
+The default preset and ShapeGF as released are trained for equal time side by side, see `score_autoencoding.py`.
+The latent GAN of the latter gets a quarter of that time on top. Sets of clouds are compared exactly (MMD, COV,
 1-NNA with Chamfer and earth mover's distance, JSD), protocol `shapegf`. Rows: other held-out shapes or, for the
 procedural family, another draw of it (`law`, the only row whose right 1-NNA is known: 50 %); the training set;
 codes of training shapes drawn anew, which tells what the field costs; the default; the default's field with a
-latent GAN in place of its prior, which tells what the prior is worth; the reference. All points are independent:
-even ones would tell a generated cloud from a sampled one.
+latent GAN in place of its prior, which tells what the prior is worth; the reference. All points are
+independent: even ones would tell a generated cloud from a sampled one.
 """
 
 import argparse

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from ..errors import InputError
 from .common import Options
 from .sample import check_positive, open_clouds
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..score import CloudPrior, Frame
+
 
 @dataclass(frozen=True, kw_only=True)
 class Autoencode(Options):
-    """Make a cloud of any number of points of the shape that a cloud, dense or sparse, is of.
+    """Make a cloud of any number of points of the shape that a cloud, dense, sparse or partial, is of.
 
-    Writes points-1.ply and points.npy in the frame and unit of the cloud, and sheet.png.
+    Writes points-1.ply (and so on) and points.npy in the frame and unit of the cloud, and sheet.png.
     """
 
     cloud: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLOUD")]
@@ -30,6 +33,10 @@ class Autoencode(Options):
     """Points of the result, any number."""
     evaluations: int = 10
     """Evaluations of the network per point."""
+    hypotheses: int = 0
+    """If the cloud is a part of a shape: whole shapes to return, in which the observed points stay."""
+    known_frame: bool = False
+    """The cloud is in the normalised frame of the model; otherwise its box is taken for that of the shape."""
     start: Literal["gaussian", "uniform", "point"] = "gaussian"
     """What points begin as."""
     independent: bool = False
@@ -39,26 +46,51 @@ class Autoencode(Options):
         """Auto-encode."""
         from ..pipelines import write_clouds
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
-        from ..score import autoencode, encode
+        from ..score import encode
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
         check_positive(points=self.points, evaluations=self.evaluations)
+        if self.hypotheses < 0:
+            raise InputError(f"--hypotheses must be 0 or more, got {self.hypotheses}")
         prior = open_clouds(self.model).to(device)
         cloud = read_cloud(self.cloud)
         encode(prior, cloud, str(self.cloud))  # complains before anything is written
         settings = {"verb": "autoencode", "model": self.model, "points": self.points, "start": self.start}
         settings |= {"evaluations": self.evaluations, "independent": self.independent, "seed": self.seed}
+        settings |= {"hypotheses": self.hypotheses, "known_frame": self.known_frame}
         run = RunFolder.create(self.out, {**settings, "input": fingerprint(self.cloud)}, self.overwrite)
         with run.stage("autoencode"):
-            made = autoencode(
-                prior, cloud, self.points, self.seed, self.evaluations, not self.independent, self.start
-            )
+            made = self._whole(prior, cloud) if self.hypotheses else [self._again(prior, cloud)]
         with run.stage("write"):
-            write_clouds(run, made[None])
-        report = run.report({"points": self.points, "seen": len(cloud)}, device, self.seed)
+            write_clouds(run, made)
+        report = run.report(
+            {"shapes": len(made), "points": self.points, "seen": len(cloud)}, device, self.seed
+        )
         self.say(f"Cloud: {run.path / 'points-1.ply'}; picture: {run.path / 'sheet.png'}")
         return report
+
+    def _again(self, prior: "CloudPrior", cloud: "Tensor") -> "Tensor":
+        from ..score import autoencode
+
+        even = not self.independent
+        frame = self._frame(cloud)
+        return autoencode(
+            prior, cloud, self.points, self.seed, self.evaluations, even, self.start, frame=frame
+        )
+
+    def _whole(self, prior: "CloudPrior", cloud: "Tensor") -> "list[Tensor]":
+        from ..score import CompleteConfig, complete
+
+        config = CompleteConfig(hypotheses=self.hypotheses, points=self.points, seed=self.seed)
+        return [one.points for one in complete(prior, cloud, config, self._frame(cloud), str(self.cloud))]
+
+    def _frame(self, cloud: "Tensor") -> "Frame | None":
+        import torch
+
+        from ..score import Frame
+
+        return Frame(torch.zeros(cloud.shape[1], dtype=torch.float64), 1.0) if self.known_frame else None
 
 
 def read_cloud(path: Path) -> "Tensor":
@@ -67,7 +99,6 @@ def read_cloud(path: Path) -> "Tensor":
     Raises:
         InputError: It cannot be read or holds no points.
     """
-    from ..errors import InputError
     from ..shapes import load_points
     from .evaluate_files import load_array
 

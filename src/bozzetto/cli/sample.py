@@ -61,7 +61,7 @@ class Sample(Options):
                 not self.independent,
             )
         with run.stage("write"):
-            write_clouds(run, clouds)
+            write_clouds(run, list(clouds))
         report = run.report({"shapes": self.count, "points": self.points}, device, self.seed)
         self.say(f"Clouds: {run.path / 'points-1.ply'} and so on; picture: {run.path / 'sheet.png'}")
         return report

@@ -1,16 +1,16 @@
 """From collections of clouds to models, and from models to clouds, in run folders."""
 
+import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..files import atomic_path
+from ..files import write_bytes
 from ..render import cloud_pictures, contact_sheet
 from ..runs import Progress, RunFolder
 from ..score import (
@@ -18,6 +18,7 @@ from ..score import (
     CloudTable,
     TrainConfig,
     Training,
+    box_frame,
     fit_latent_gan,
     points_of,
     save_cloud_prior,
@@ -28,6 +29,7 @@ from ..views import save_image
 CHECKPOINT_SECONDS = 60.0
 LOG_EVERY = 20  # steps
 PREVIEWS = 6
+SHOWN = 64  # clouds on a sheet
 
 
 def learn_clouds(
@@ -87,12 +89,21 @@ def preview(prior: CloudPrior, table: CloudTable, points: int = 2048) -> Tensor:
     return contact_sheet(cloud_pictures(rows), columns=len(chosen), gap=0)
 
 
-def write_clouds(run: RunFolder, clouds: Float[Tensor, "B N D"], name: str = "points") -> None:
-    """Write clouds as `points-1.ply` and so on (flat ones with z = 0), all as `points.npy`, and a sheet."""
+def write_clouds(run: RunFolder, clouds: Sequence[Float[Tensor, "_ D"]], name: str = "points") -> None:
+    """Write clouds as `points-1.ply` and so on (flat ones with z = 0), and `sheet.png`.
+
+    Clouds of equally many points are also written together, as `points.npy` of shape (clouds, points, D), which
+    `bozzetto evaluate generation` reads.
+    """
+    clouds = [cloud.detach().cpu() for cloud in clouds]
     for index, cloud in enumerate(clouds, start=1):
         solid = cloud if cloud.shape[1] == 3 else torch.cat([cloud, torch.zeros_like(cloud[:, :1])], dim=1)
         save_points(PointCloud(solid), run.file(f"{name}-{index}.ply"))
-    with atomic_path(run.file(f"{name}.npy")) as path:
-        with Path(path).open("wb") as file:
-            np.save(file, clouds.cpu().numpy())
-    save_image(run.file("sheet.png"), contact_sheet(cloud_pictures(list(clouds[:64])), gap=0))
+    if len({len(cloud) for cloud in clouds}) == 1:
+        array = io.BytesIO()
+        np.save(array, torch.stack(clouds).numpy())
+        write_bytes(run.file(f"{name}.npy"), array.getvalue())
+    shown = clouds[:SHOWN]
+    frame = box_frame(torch.cat(shown))  # one for all, so that sizes can be compared
+    pictures = cloud_pictures([frame.apply(cloud) for cloud in shown])
+    save_image(run.file("sheet.png"), contact_sheet(pictures, gap=0))

@@ -33,7 +33,11 @@ class Encoding:
 
 
 def encode(
-    prior: CloudPrior, cloud: Float[Tensor, "N D"], name: str = "the cloud", seed: int = 0
+    prior: CloudPrior,
+    cloud: Float[Tensor, "N D"],
+    name: str = "the cloud",
+    seed: int = 0,
+    frame: Frame | None = None,
 ) -> Encoding:
     """Code and frame of a cloud.
 
@@ -45,13 +49,15 @@ def encode(
         cloud: Points of a shape, from 2 to millions: a random part of them is looked at.
         name: How messages call the cloud.
         seed: Of that choice.
+        frame: To the normalised frame, if it is known.
 
     Raises:
         InputError: The cloud has points of other dimensions than the model, or cannot be normalised.
     """
     config = prior.model.config
     check_dimensions(prior, cloud, name)
-    frames = [box_frame(cloud, name)] if config.frame == "box" else principal_frames(cloud, name)
+    choices = [box_frame(cloud, name)] if config.frame == "box" else principal_frames(cloud, name)
+    frames = choices if frame is None else [frame]
     order = torch.randperm(len(cloud), generator=torch.Generator().manual_seed(seed))[:SEEN]
     some = cloud[order.to(cloud.device)].to(prior.codes.device)
     places = torch.stack([frame.apply(some).to(prior.codes) for frame in frames])
@@ -78,13 +84,14 @@ def autoencode(
     stratified: bool = True,
     start: Prior = "gaussian",
     name: str = "the cloud",
+    frame: Frame | None = None,
 ) -> Float[Tensor, "{points} D"]:
     """The shape of a cloud, dense or sparse, as any number of new points, in the cloud's frame and unit.
 
     Raises:
         InputError: As `encode`.
     """
-    found = encode(prior, cloud, name, seed)
+    found = encode(prior, cloud, name, seed, frame)
     made = points_of(prior, found.code[None], points, seed, evaluations, stratified, start)[0]
     return found.frame.undo(made)
 
