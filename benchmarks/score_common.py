@@ -99,7 +99,7 @@ def training_of(options: argparse.Namespace, preset: str) -> dict:
 def train_both(options: argparse.Namespace, presets: list[str]) -> None:
     """Train presets that are not there yet, at the same time."""
     missing = [preset for preset in presets if not model_path(options, preset).exists()]
-    words = [sys.executable, __file__, *sys.argv[1:], "--only"]
+    words = [sys.executable, *sys.argv, "--only"]
     running = [subprocess.Popen([*words, preset]) for preset in missing]
     if any(process.wait() for process in running):
         sys.exit("a training has failed")

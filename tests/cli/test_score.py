@@ -101,3 +101,13 @@ def test_wrong_models_and_settings_are_refused(trained, tmp_path, capsys):
     assert main([*words, "--minutes", "-1"]) == 2
     assert main(["train", "score", str(tmp_path / "nowhere"), "--out", str(tmp_path / "b")]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_clouds_are_interpolated(trained, tmp_path, capsys):
+    model = str(trained / "run" / "model.safetensors")
+    np.save(tmp_path / "ring.npy", np.load(trained / "rings.npy")[4])
+    words = ["interpolate", "0", str(tmp_path / "ring.npy"), "--prior", model, "--count", "3"]
+    assert main([*words, "--out", str(tmp_path / "a"), "--quiet"]) == 0
+    assert np.load(tmp_path / "a" / "points.npy").shape == (3, 4096, 2)
+    assert main([*words[:1], "nobody", *words[2:], "--out", str(tmp_path / "b")]) == 2
+    assert "names are 0 to 3" in capsys.readouterr().err

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Interpolate(Options):
     """Walk from one shape to another through shapes of a family.
 
-    Writes mesh-1.ply and so on, morph.glb and strip.png, in the normalised frame of the prior.
+    Writes mesh-1.ply and so on, morph.glb and strip.png, in the normalised frame of the prior; with a model of
+    point clouds points-1.ply and so on, where point i of one cloud becomes point i of the next, and sheet.png.
     """
 
     a: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="A")]
@@ -30,7 +31,7 @@ class Interpolate(Options):
     out: Path = Path("bozzetto-out/interpolate")
     """Folder for the results."""
     prior: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "bodies"
-    """What shapes look like: a prior that comes with the program, or a file from training."""
+    """What shapes look like: a prior or model that comes with the program, or a file from training."""
     count: int = 9
     """Shapes, including both ends."""
     path: Literal["straight", "spherical"] = "straight"
@@ -42,6 +43,13 @@ class Interpolate(Options):
 
     def run(self) -> dict:
         """Interpolate."""
+        from .interpolate_clouds import interpolate_clouds, is_cloud_model
+
+        if is_cloud_model(self.prior):
+            return interpolate_clouds(self)
+        return self._meshes()
+
+    def _meshes(self) -> dict:
         from ..pipelines import interpolate_codes
         from ..runs import RunFolder, resolve_device, seed_everything
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -37,10 +38,15 @@ class CloudTable:
             index = torch.randint(size, (len(shapes), count), generator=generator)
         else:  # every stride that shares no factor with the size visits all points before any twice
             start = torch.randint(size, (len(shapes), 1), generator=generator)
-            strides = [k for k in range(1, size) if math.gcd(k, size) == 1] or [1]
+            strides = _strides(size)
             chosen = torch.randint(len(strides), (len(shapes), 1), generator=generator)
-            index = (start + torch.tensor(strides)[chosen] * torch.arange(count)) % size
+            index = (start + strides[chosen] * torch.arange(count)) % size
         return self.points[shapes[:, None], index]
+
+
+@lru_cache
+def _strides(size: int) -> Tensor:
+    return torch.tensor([k for k in range(1, size) if math.gcd(k, size) == 1] or [1])
 
 
 def cropped(
