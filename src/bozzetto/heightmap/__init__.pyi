@@ -14,6 +14,8 @@ from .predict import predict_height as predict_height
 from .predictor import Predictor as Predictor
 from .predictor import load_predictor as load_predictor
 from .predictor import save_predictor as save_predictor
+from .refine import RefinedHeight as RefinedHeight
+from .refine import refine_height as refine_height
 from .relief import Relief as Relief
 from .relief import relief_mesh as relief_mesh
 from .relief import save_relief as save_relief
@@ -22,3 +24,6 @@ from .tactile import calibrate_tactile as calibrate_tactile
 from .tactile import even_light as even_light
 from .tactile import tactile_gradients as tactile_gradients
 from .tactile import tactile_height as tactile_height
+from .tactile_video import find_markers as find_markers
+from .tactile_video import read_frames as read_frames
+from .tactile_video import tactile_pairs as tactile_pairs
