@@ -8,6 +8,10 @@ side with one thread each. The reference keeps its network, loss and schedule bu
 shapes of 1,024 samples in place of 64 of 16,384: in minutes on one core it would otherwise make only a
 handful. Codes of held-out shapes come from the same second-order fit to 100,000 samples; meshes at 128^3 are
 compared with the original in its own frame. Baseline without learning: the nearest training shape.
+
+    python benchmarks/sdf_accuracy.py --presets default variants --name sdf_variants
+
+`variants` is the default preset that also learns from five stretched variants of every shape.
 """
 
 import argparse
@@ -42,24 +46,30 @@ from bozzetto.sdf import (
 from bozzetto.sdf.config import PRESETS
 from bozzetto.sdf.data import sample_table
 from bozzetto.sdf.extract import extract_mesh
+from bozzetto.sdf.prepare import variant_name
 from bozzetto.sdf.splits import as_split
 from bozzetto.shapes import sample_surface
 
 TRAININGS = {
     "reference": replace(PRESETS["reference"], shapes_per_step=16, samples_per_shape=1024),
     "default": PRESETS["default"],
+    "variants": PRESETS["default"],
 }
+VARIANTS = 5
 COLLECTIONS = ("vases", "lamps", "candles", "planes")
 RESOLUTION = 128
 
 
-def prepare(name: str, work: Path, count: int) -> tuple[dict[str, Path], Collection, Collection]:
-    """Mesh files by name, and the shapes to learn from and to test on."""
+def prepare(
+    name: str, work: Path, count: int, variants: int = 0
+) -> tuple[dict[str, Path], Collection, Collection]:
+    """Mesh files by name, and the shapes to learn from (with variants) and to test on."""
     meshes = dict(find_meshes(data_folder("collections") / name))
-    prepare_collection(list(meshes.items()), work / name, count=count, quiet=True)
+    prepare_collection(list(meshes.items()), work / name, count=count, quiet=True, variants=variants)
     names = tuple(meshes)
     groups = near_copies([load_mesh(path) for path in meshes.values()])
     learn, test = split_collection(names, groups)
+    learn = tuple(variant_name(name, i) for i in range(variants + 1) for name in learn)
     parts = [load_collection(work / name, as_split(part)) for part in (learn, test)]
     return meshes, parts[0], parts[1]
 
@@ -143,7 +153,8 @@ def run(name: str, preset: str, minutes: float, work: Path, count: int) -> dict:
     torch.set_num_threads(1)
     began = time.perf_counter()
     meshes, learn, test = prepare(name, work, count)
-    prior, last = learn_for(minutes, learn, TRAININGS[preset])
+    everything = prepare(name, work, count, VARIANTS)[1] if preset == "variants" else learn
+    prior, last = learn_for(minutes, everything, TRAININGS[preset])
     save_prior(prior, work / f"{name}_{preset}.safetensors")
     row = {**judge(prior, learn, test, meshes), "training": last, "seconds": time.perf_counter() - began}
     print(name, preset, json.dumps({"chamfer": row["held_out"]["deepsdf_chamfer"], **last}), flush=True)
@@ -156,7 +167,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8, help="of training, each")
     parser.add_argument("--samples", type=int, default=100_000)
     parser.add_argument("--collections", nargs="+", default=list(COLLECTIONS))
-    parser.add_argument("--presets", nargs="+", default=list(TRAININGS))
+    parser.add_argument("--presets", nargs="+", default=["reference", "default"])
+    parser.add_argument("--name", default="sdf_accuracy", help="of the results")
     parser.add_argument(
         "--work", type=Path, default=Path("bozzetto-out/sdf_accuracy"), help="prepared samples"
     )
@@ -182,7 +194,7 @@ def main() -> None:
                 f"{name}: median Chamfer {100 * row['below_reference']:.0f} % below the reference", flush=True
             )
         results["collections"][name] = row
-        save_results("sdf_accuracy", results, options.out)
+        save_results(options.name, results, options.out)
 
 
 if __name__ == "__main__":
