@@ -1,8 +1,8 @@
 """Networks on scanned materials that none of them has seen, beside the photo's luminance and its normal map.
 
-Twelve of the class A materials of BOZZETTO_DATA/textures are held out (`held_out` with seed 0; a file says which
-ones it has not seen, and that is checked). Protocol HM-256: colour and height averaged over areas to 256 x 256,
-figures per material, then averaged; and again at the materials' own size.
+Twelve of the class A materials of BOZZETTO_DATA/textures are held out (`held_out` with seed 0; a file says
+which ones it has not seen, and that is checked). Protocol HM-256: colour and height averaged over areas to
+256 x 256, figures per material, then averaged; and again at the materials' own size.
 
     bozzetto train heightmap $BOZZETTO_DATA/textures --held-out 12 --minutes 60 --out runs-out/default
     bozzetto train heightmap $BOZZETTO_DATA/textures --held-out 12 --minutes 60 --preset reference \\

@@ -6,7 +6,7 @@ import torch
 from bozzetto.inverse import Stage
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import Mesh, icosphere, load_mesh, srgb_to_linear
-from bozzetto.viewer import demo, demonstration
+from bozzetto.viewer import demo, demonstration, surface_demonstration
 from bozzetto.viewer.demonstration import Lamps, photograph, take_photographs
 from bozzetto.views import load_capture, orbit_cameras
 
@@ -25,6 +25,7 @@ def small(monkeypatch):
     }
     for name, value in sizes.items():
         monkeypatch.setattr(demonstration, name, value)
+    monkeypatch.setattr(surface_demonstration, "SIDE", 64)
     monkeypatch.setattr(demonstration, "SCHEDULE", (Stage(0.5, 2.0, 25), Stage(1.0, 2.0, 10)))
     ball = icosphere(3, 0.1)
     monkeypatch.setattr(

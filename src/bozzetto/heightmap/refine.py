@@ -54,7 +54,7 @@ def refine_height(
     """Change a height map until it looks like the photos.
 
     Photos cannot tell paint from shade everywhere, nor a flatter surface from one under flatter light (the
-    bas-relief ambiguity of Belhumeur, Kriegman and Yuille 1999). So what is coarser than `sigma` stays as it was
+    bas-relief ambiguity of Belhumeur et al. 1999). So what is coarser than `sigma` stays as it was
     guessed. With one photo the albedo is taken to be coarser than that, too; with several it is free.
 
     Args:

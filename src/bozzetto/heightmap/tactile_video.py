@@ -1,8 +1,9 @@
-"""Training pairs from videos of a tactile sensor: frames, printed markers filled in, heights from light.
+"""Training pairs from videos of a tactile sensor: frames, markers filled in, heights from the light.
 
-The sensor's coating has one colour, and its lights are red, green and blue, so one frame is three photos under a
-light each (Yuan, Dong and Adelson 2017, GelSight: high-resolution robot tactile sensors). Dots that are printed
-on the gel to follow its motion hide the surface; they are found as dark spots and filled in from around.
+The sensor's coating has one colour, and its lights are red, green and blue, so one frame is three photos
+under a light each (Yuan, Dong and Adelson 2017, GelSight: high-resolution robot tactile sensors). Dots that
+are printed on the gel to follow its motion hide the surface; they are found as dark spots and filled in from
+around.
 """
 
 import os

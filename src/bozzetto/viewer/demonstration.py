@@ -29,6 +29,7 @@ from ..views import (
 )
 from .body_demonstration import demonstrate_body
 from .gallery import Gallery
+from .surface_demonstration import demonstrate_surfaces
 
 VIEWS, HELD_OUT = 25, 5
 WIDTH, HEIGHT = 288, 384
@@ -103,10 +104,11 @@ def demo(run: RunFolder, device: torch.device | str = "cpu", seed: int = 0, quie
         save_mesh(result.mesh, run.file("inverse/mesh.glb"))
     with run.stage("measure"):
         figures = _measure(truth, result, capture, held_out)
-    page = Gallery("bozzetto", "From what people have to shapes: photographs, and half a scan.")
+    page = Gallery("bozzetto", "From what people have to shapes: photographs, half a scan, a photo.")
     with run.stage("gallery"):
         _show(page, run, truth, capture, held_out, result, stages, figures)
     figures["completion"] = demonstrate_body(run, page, seed, device)
+    figures["surfaces"] = demonstrate_surfaces(run, page, device)
     seconds = {name: f"{value:.1f} s" for name, value in run.stopwatch.seconds.items()}
     page.text("", heading="Time").figures(seconds, f"Seed and settings: {run.path.name}/config.json")
     page.save(run.file("index.html"))
