@@ -124,7 +124,7 @@ def _pair(photo: Tensor, height: Tensor, kind: int, tiles: bool, side: int) -> P
     return Pair(color, levels, kind, tiles, half)
 
 
-def resized(maps: Float[Tensor, "C H W"], size: tuple[int, ...]) -> Float[Tensor, "C h w"]:
+def resized(maps: Float[Tensor, "C H W"], size: Sequence[int]) -> Float[Tensor, "C h w"]:
     """Averaged over areas where it gets smaller, bilinear where it gets larger."""
     shape = tuple(maps.shape[-2:])
     if shape == tuple(size):

@@ -227,7 +227,7 @@ def _interpolated(maps: Tensor, size: tuple[int, ...], tiles: bool) -> Tensor:
         return maps
     rows, columns = maps.shape
     if size[0] <= rows and size[1] <= columns:
-        return F.adaptive_avg_pool2d(maps[None], size)[0]
+        return resized(maps[None], size)[0]
     margin = 4
     around = F.pad(maps[None, None], (margin,) * 4, mode="circular" if tiles else "replicate")
     y, x = (

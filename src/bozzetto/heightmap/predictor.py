@@ -78,7 +78,8 @@ def load_predictor(path: str | os.PathLike) -> Predictor:
     if meta.get("format") != FORMAT:
         raise InputError(f"{path} holds no height network; give a file from `bozzetto train heightmap`")
     stored = json.loads(meta["config"])
-    config = NetworkConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+    widths, blocks = (tuple(stored.pop(name)) for name in ("widths", "blocks"))
+    config = NetworkConfig(widths=widths, blocks=blocks, **stored)
     network = build_network(config)
     network.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in tensors.items()})
     return Predictor(network, config, json.loads(meta["about"]))

@@ -78,7 +78,7 @@ def refine_height(
             f"step size {step_size}"
         )
     photos = photos / photos.mean().clamp(min=1e-9)
-    solver = GridSolver(*height.shape, smoothness, periodic, height.device)
+    solver = GridSolver(height.shape[0], height.shape[1], smoothness, periodic, height.device)
     start = height.detach().clone()
     hidden = torch.zeros(height.numel(), 1, device=height.device, requires_grad=True)
     optimizer = torch.optim.Adam([hidden], lr=step_size, betas=(0.9, 0.98))

@@ -61,7 +61,7 @@ class MBConv(nn.Module):
     def __init__(self, arriving: int, leaving: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
         width = arriving * expansion
-        layers = [_convolution(arriving, width, 1)] if expansion > 1 else []
+        layers: list[nn.Module] = [_convolution(arriving, width, 1)] if expansion > 1 else []
         layers.append(_convolution(width, width, kernel, stride, groups=width))
         layers.append(SqueezeExcitation(width, max(1, arriving // 4)))
         layers.append(_convolution(width, leaving, 1, act=False))

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..geometry import integrate_normals, normals_from_height
 from ..heightmap.maps import ambient_occlusion, curvature
 from ..heightmap.normal_maps import save_normal_map
+from ..heightmap.pairs import resized
 from ..heightmap.photometric_stereo import photometric_stereo
 from ..heightmap.predict import as_rgb, predict_height
 from ..heightmap.predictor import Predictor
@@ -278,9 +279,7 @@ def preview(
     shown = [photo, *(maps[..., None].expand(-1, -1, 3) for maps in grey)]
     scale = min(1.0, PREVIEW_SIDE / max(photo.shape[:2]))
     size = [max(1, round(n * scale)) for n in photo.shape[:2]]
-    small = [
-        torch.nn.functional.adaptive_avg_pool2d(m.movedim(-1, 0)[None], size)[0].movedim(0, -1) for m in shown
-    ]
+    small = [resized(maps.movedim(-1, 0), size).movedim(0, -1) for maps in shown]
     return torch.cat(small, dim=1)
 
 

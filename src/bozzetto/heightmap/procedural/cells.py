@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .noise import Map, Rng
 
@@ -57,7 +57,7 @@ def cells(x: Map, y: Map, centres: np.ndarray, stretch: tuple[float, float] = (1
         stretch: Lengths along x and y count so many times, so that cells become oblong.
     """
     box = np.array(stretch, np.float64)
-    tree = cKDTree(centres % 1 * box % box, boxsize=box)
+    tree = KDTree(centres % 1 * box % box, boxsize=box)
     where = np.stack([x, y], axis=-1).reshape(-1, 2) % 1 * box % box
     distance, index = tree.query(where, k=min(4, len(centres)))  # borders further off are hidden behind these
     index = np.asarray(index)
@@ -65,8 +65,8 @@ def cells(x: Map, y: Map, centres: np.ndarray, stretch: tuple[float, float] = (1
     apart = np.linalg.norm(offset[:, 1:] - offset[:, :1], axis=-1)
     border = ((distance[:, 1:] ** 2 - distance[:, :1] ** 2) / (2 * np.maximum(apart, 1e-9))).min(axis=1)
     parts = (border, distance[:, 0], offset[:, 0, 0], offset[:, 0, 1])
-    maps = (part.reshape(x.shape).astype(np.float32) for part in parts)
-    return Pieces(*maps, index[:, 0].reshape(x.shape), len(centres))
+    border, centre, right, down = (part.reshape(x.shape).astype(np.float32) for part in parts)
+    return Pieces(border, centre, right, down, index[:, 0].reshape(x.shape), len(centres))
 
 
 def courses(
@@ -92,8 +92,10 @@ def courses(
     top, bottom = tops[row], tops[row + 1]
     along, down = x - (left + right) / 2, y - (top + bottom) / 2
     border = np.minimum((right - left) / 2 - np.abs(along), (bottom - top) / 2 - np.abs(down))
-    maps = (part.astype(np.float32) for part in (border, np.hypot(along, down), along, down))
-    return Pieces(*maps, row * columns + column, rows * columns)
+    border, centre, along, down = (
+        part.astype(np.float32) for part in (border, np.hypot(along, down), along, down)
+    )
+    return Pieces(border, centre, along, down, row * columns + column, rows * columns)
 
 
 def _cuts(rng: Rng, count: int, uneven: float) -> np.ndarray:
