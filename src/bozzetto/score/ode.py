@@ -12,6 +12,10 @@ from .model import ScoreModel
 
 Prior = Literal["gaussian", "uniform", "point"]
 RHO = 7.0
+BEGIN = 1.0
+"""First noise level: about the size of normalised shapes."""
+PROBES = 256
+"""Points at which a field is asked for the moments of its shape."""
 
 
 def noise_levels(high: float, low: float, steps: int) -> list[float]:
@@ -50,22 +54,28 @@ def draw_points(
     evaluations: int = 10,
     stratified: bool = True,
     prior: Prior = "gaussian",
+    begin: float = BEGIN,
 ) -> Float[Tensor, "B {count} D"]:
     """Points of shapes, by the probability-flow equation dx / dsigma = (x - D(x; sigma)) / sigma.
 
     Solved by DPM-Solver++ (2M) of Lu et al. 2022, which is exact where D is linear in ln sigma; the last
-    evaluation moves points to where they came from at the least noise level.
+    evaluation moves points to where they came from at the least noise level. It begins at a noise level of the
+    size of the shape, from the Gaussian with the mean and covariance that the blurred shape has there: these
+    the field itself tells, see `moments`. Beginning far out from a Gaussian that fits no shape in particular
+    costs evaluations, and what the first ones miss leaves too many points in one part of a shape and too few
+    in another.
 
     Args:
         model: With codes.
         codes: One per shape.
         count: Points per shape.
         seed: Of the noise; the same seed gives the same points.
-        evaluations: Of the network.
+        evaluations: Of the network for each point.
         stratified: Start from even noise, see `start_noise`; otherwise points are independent, as those of a
             surface sample are, which sets of clouds need to be compared fairly.
-        prior: What is blurred by the largest level to start from: the Gaussian of the data's spread, the cube
-            [-1.5, 1.5]^D, or the origin alone. It hardly matters, since the noise is larger.
+        prior: What is blurred and then moved and stretched to that Gaussian: nothing but noise, points of the
+            cube [-1.5, 1.5]^D, or the origin alone, which is noise again.
+        begin: The first noise level.
 
     Raises:
         InputError: `count` or `evaluations` is less than one.
@@ -74,16 +84,44 @@ def draw_points(
         raise InputError(f"at least one point and one evaluation are needed, got {count} and {evaluations}")
     config = model.config
     noise = start_noise(len(codes), count, config.dimensions, seed, stratified)
-    if prior == "gaussian":
-        x = noise * math.sqrt(config.high**2 + _spread(model) ** 2)
-    else:
+    if prior == "uniform":
         cube = torch.rand(noise.shape, generator=torch.Generator().manual_seed(seed + 1)) * 3 - 1.5
-        x = noise * config.high + (cube if prior == "uniform" else 0.0)
-    return solve(model, model.prepare(codes), x.to(codes), noise_levels(config.high, config.low, evaluations))
+        noise = (cube + begin * noise) / math.sqrt(0.75 + begin**2)
+    prepared = model.prepare(codes)
+    mean, covariance = moments(model, prepared, len(codes), begin)
+    unit = torch.eye(config.dimensions).to(covariance)
+    x = mean[:, None] + noise.to(codes) @ square_root(covariance + begin**2 * unit)
+    return solve(model, prepared, x, noise_levels(begin, config.low, evaluations))
 
 
-def _spread(model: ScoreModel) -> float:
-    return model.config.data_std
+def moments(
+    model: ScoreModel, prepared: tuple[Tensor, ...], shapes: int, sigma: float
+) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D D"]]:
+    """Mean m and covariance C of the shapes of some codes, from their fields at a large noise level.
+
+    There D(x) is nearly that of a Gaussian, m + A (x - m) with A = C (C + sigma^2)^-1; A and m come from a
+    linear fit to D at even points.
+    """
+    config = model.config
+    x = start_noise(1, PROBES, config.dimensions, 0) * math.sqrt(sigma**2 + config.data_std**2)
+    x = x.to(prepared[0]).expand(shapes, -1, -1)
+    clean = model.denoise(prepared, x[:, None], x.new_full((shapes, 1), sigma))[:, 0]
+    rows = torch.cat([x, torch.ones_like(x[..., :1])], dim=-1)
+    fit = torch.linalg.solve(rows.mT @ rows, rows.mT @ clean)  # D(x) = fit[:D].T x + fit[D]
+    slope, offset = fit[:, :-1].mT, fit[:, -1]
+    # C is symmetric, and lies between a point and a shape much larger than normalised ones.
+    values, axes = torch.linalg.eigh((slope + slope.mT) / 2)
+    values = values.clamp(1e-4, 1 / (1 + sigma**2))
+    symmetric = axes @ (values[..., None] * axes.mT)
+    unit = torch.eye(x.shape[2]).to(x)
+    mean = torch.linalg.solve(unit - symmetric, offset)
+    return mean, axes @ ((sigma**2 * values / (1 - values))[..., None] * axes.mT)
+
+
+def square_root(matrix: Float[Tensor, "B D D"]) -> Float[Tensor, "B D D"]:
+    """The symmetric square root of positive definite matrices."""
+    values, axes = torch.linalg.eigh(matrix)
+    return axes @ (values.clamp(min=0).sqrt()[..., None] * axes.mT)
 
 
 def solve(
