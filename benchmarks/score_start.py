@@ -2,9 +2,9 @@
 
     python benchmarks/score_start.py
 
-The field is that of 4,000 points of the contour of each of twelve MNIST digits, so nothing is learned and all that
-is measured is the sampler. Chamfer (times 10^4) and exact earth mover's distance (times 10^2) to a sample of 800
-points, mean of two seeds; `oracle` is another sample of 800 points, independent as all of them.
+The field is that of 4,000 points of the contour of each of twelve MNIST digits, so nothing is learned and all
+that is measured is the sampler. Chamfer (times 10^4) and exact earth mover's distance (times 10^2) to a sample
+of 800 points, mean of two seeds; `oracle` is another sample of 800 points.
 """
 
 import math

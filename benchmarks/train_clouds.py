@@ -2,9 +2,9 @@
 
     python benchmarks/train_clouds.py --data bodies --minutes 30 --out DIR
 
-Learns from four fifths of a collection whose terms allow it to be passed on (bodies: MakeHuman base mesh and morph
-targets, CC0; airfoils: AeroSandbox, MIT; chairs: our own) and writes a run folder; `shipped.safetensors` in it is
-the model in half precision, as `src/bozzetto/weights/cloud-DATA.safetensors` holds it.
+Learns from four fifths of a collection whose terms allow it to be passed on (bodies: MakeHuman base mesh and
+morph targets, CC0; airfoils: AeroSandbox, MIT; chairs: our own) and writes a run folder; `shipped.safetensors`
+in it is the model in half precision, as `src/bozzetto/weights/cloud-DATA.safetensors` holds it.
 """
 
 import argparse

@@ -35,10 +35,10 @@ class ModelConfig:
     """Standard deviation of noise on codes in training; their mean square is 1; `grid` only."""
     data_std: float = 0.5
     """s: standard deviation of a coordinate of normalised clouds; `grid` only."""
-    low: float = 0.005
+    low: float = 0.01
     """Least noise level, in units of half the longest side of a shape."""
-    high: float = 3.0
-    """Largest noise level."""
+    high: float = 1.25
+    """Largest noise level; sampling by the default begins at 1, see `draw_points`."""
 
 
 FLAT_MODEL = ModelConfig(dimensions=2, channels=64, features=32, levels=2)
@@ -54,7 +54,7 @@ class LatentConfig:
 
     kind: Literal["flow", "gan"] = "flow"
     """`flow` is learned beside the field; `gan`, the published second stage, on codes of a finished model."""
-    hidden: int = 256
+    hidden: int = 192
     """Width; of the critic, twice as much."""
     blocks: int = 3
     """Residual blocks; `flow` only."""
@@ -66,7 +66,7 @@ class LatentConfig:
     """Passes over the codes; `gan` only."""
 
 
-REFERENCE_LATENT = LatentConfig(kind="gan", step_size=1e-4, batch=256)
+REFERENCE_LATENT = LatentConfig(kind="gan", hidden=256, step_size=1e-4, batch=256)
 """The latent GAN as released."""
 
 
