@@ -43,7 +43,7 @@ def structure_loss(
         "similarity": 1 - similarity(height / spread[:, None, None].clamp(min=0.2), truth),
     }
     weights = {"correlation": 1.0, "difference": 0.5, "gradient": 0.5, "normal": 0.3, "similarity": 0.7}
-    total = sum(weights[name] * value for name, value in terms.items())
+    total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
     if estimate.log_error is not None and estimate.upright is not None:
         off = (height.detach() - truth).abs() + 1e-3
         terms["confidence"] = (off * torch.exp(-estimate.log_error) + estimate.log_error).mean()

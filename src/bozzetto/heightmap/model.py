@@ -54,8 +54,9 @@ class Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first, self.second = Conv(width, width), Conv(width, width)
-        self.norms = nn.ModuleList([nn.BatchNorm2d(width), nn.BatchNorm2d(width)])
-        nn.init.zeros_(self.norms[1].weight)
+        last = nn.BatchNorm2d(width)
+        nn.init.zeros_(last.weight)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(width), last])
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine features."""
@@ -101,8 +102,8 @@ class FusionNetwork(nn.Module):
         self.fine = nn.Conv2d(widths[0], 8, 1)
         self.sign = nn.Sequential(nn.Linear(widths[-1], 32), nn.ReLU(), nn.Linear(32, 1))
         for head in (self.low, self.fine, self.context[2], self.sign[2]):
-            nn.init.normal_(head.weight, std=0.01)
-            nn.init.zeros_(head.bias)
+            for value in head.parameters():
+                nn.init.normal_(value, std=0.01 if value.ndim > 1 else 0.0)
 
     def set_tiles(self, tiles: bool) -> None:
         """Whether maps go on at the opposite border."""
