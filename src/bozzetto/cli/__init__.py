@@ -12,6 +12,7 @@ from .common import Options, carry_out, verb_first
 from .complete import Complete
 from .data import Data
 from .demo import Demo
+from .denoise import Denoise
 from .doctor import Doctor
 from .evaluate import Evaluate
 from .heightmap import Heightmap
@@ -19,6 +20,7 @@ from .interpolate import Interpolate
 from .prepare import Prepare
 from .reconstruct import Reconstruct
 from .sample import Sample
+from .surface import Surface
 from .train import Train
 
 Verb = (
@@ -28,6 +30,8 @@ Verb = (
     | Annotated[Interpolate, tyro.conf.subcommand("interpolate")]
     | Annotated[Sample, tyro.conf.subcommand("sample")]
     | Annotated[Autoencode, tyro.conf.subcommand("autoencode")]
+    | Annotated[Denoise, tyro.conf.subcommand("denoise")]
+    | Annotated[Surface, tyro.conf.subcommand("surface")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
@@ -42,6 +46,8 @@ VERBS = (
     "interpolate",
     "sample",
     "autoencode",
+    "denoise",
+    "surface",
     "demo",
     "train",
     "prepare",

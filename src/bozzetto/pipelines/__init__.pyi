@@ -1,3 +1,5 @@
+from .cloud_surfaces import denoise_cloud as denoise_cloud
+from .cloud_surfaces import surface_cloud as surface_cloud
 from .clouds import learn_clouds as learn_clouds
 from .clouds import write_clouds as write_clouds
 from .completion import complete_scan as complete_scan

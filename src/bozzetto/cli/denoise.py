@@ -1,0 +1,79 @@
+"""`bozzetto denoise CLOUD`: the points of a noisy cloud to its surface."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from ..errors import InputError
+from .autoencode import read_cloud
+from .common import Options
+from .sample import check_positive
+
+if TYPE_CHECKING:
+    from ..shapes import PointCloud
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoise(Options):
+    """Move the points of a noisy cloud to the surface that they are of; order, frame and unit stay.
+
+    Writes points.ply, with normals (on the side of the cloud's own, or outward), and preview.png.
+    """
+
+    cloud: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLOUD")]
+    """Point cloud, mesh (its vertices are taken), or an .npy array of shape (points, 3)."""
+    out: Path = Path("bozzetto-out/denoise")
+    """Folder for the results."""
+    noise: float | None = None
+    """Standard deviation of each coordinate, in the unit of the cloud; estimated without it."""
+    iterations: int = 2
+    """Passes over the cloud."""
+    points: int | None = None
+    """Add points between those of the clean cloud until there are so many."""
+
+    def run(self) -> dict:
+        """Denoise."""
+        from ..pipelines import denoise_cloud
+        from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
+
+        device = resolve_device(self.device)
+        seed_everything(self.seed)
+        check_positive(iterations=self.iterations)
+        if self.noise is not None and not 0 < self.noise < float("inf"):
+            raise InputError(f"--noise must be a positive length in the unit of the cloud, got {self.noise}")
+        cloud = read_solid_cloud(self.cloud)
+        if self.points is not None and self.points <= len(cloud):
+            raise InputError(f"--points must exceed the {len(cloud)} that the cloud has, got {self.points}")
+        settings = {"verb": "denoise", "noise": self.noise, "iterations": self.iterations}
+        settings |= {"points": self.points}
+        run = RunFolder.create(self.out, {**settings, "input": fingerprint(self.cloud)}, self.overwrite)
+        figures = denoise_cloud(run, cloud.to(device), self.noise, self.iterations, self.points)
+        report = run.report(figures, device, self.seed)
+        self.say(f"Cloud: {run.path / 'points.ply'}; picture: {run.path / 'preview.png'}")
+        return report
+
+
+def read_solid_cloud(path: Path) -> "PointCloud":
+    """A cloud in three dimensions, with its normals where it has them.
+
+    Raises:
+        InputError: It cannot be read, is flat, or is too small or broken to describe a surface.
+    """
+    from ..score import LEAST_POINTS, box_frame
+    from ..shapes import PointCloud, load_points
+
+    if path.suffix.lower() == ".npy":
+        points = read_cloud(path)
+        if points.shape[1] != 3:
+            raise InputError(f"{path} holds points in 2D; a surface needs points in 3D, shape (points, 3)")
+        cloud = PointCloud(points.float())
+    else:
+        cloud = load_points(path)
+    box_frame(cloud.check(str(path)).points, str(path))
+    if len(cloud) < LEAST_POINTS:
+        raise InputError(
+            f"{path} has {len(cloud)} points; {LEAST_POINTS} or more are needed to find a surface"
+        )
+    return cloud

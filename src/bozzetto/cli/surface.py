@@ -1,0 +1,78 @@
+"""`bozzetto surface CLOUD`: points, or a shape that a model knows, to a mesh."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from ..errors import InputError
+from .common import Options
+from .denoise import read_solid_cloud
+from .sample import open_clouds
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..shapes import PointCloud
+
+MODEL_POINTS = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface(Options):
+    """Make a mesh of a single sheet from a point cloud, in its frame and unit, or from a model of point clouds.
+
+    Writes mesh.ply, mesh.glb and preview.png.
+    """
+
+    cloud: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLOUD|MODEL")]
+    """Point cloud (its normals, if any, point outwards), .npy array (points, 3), or model.safetensors."""
+    out: Path = Path("bozzetto-out/surface")
+    """Folder for the results."""
+    noise: float | None = None
+    """Standard deviation of each coordinate, in the unit of the cloud; 0 for none, estimated without it."""
+    ends: Literal["auto", "closed", "open"] = "auto"
+    """Close all holes, end the surface where points end, or do that at large holes only."""
+    resolution: int | None = None
+    """Cells of the grid along the longest side; by default as fine as the points allow."""
+    shape: int | None = None
+    """Of a model: number of the training shape; without it a shape is invented, by the seed."""
+
+    def run(self) -> dict:
+        """Make the surface."""
+        from ..pipelines import surface_cloud
+        from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
+
+        device = resolve_device(self.device)
+        seed_everything(self.seed)
+        if self.noise is not None and not 0 <= self.noise < float("inf"):
+            raise InputError(f"--noise must be a length in the unit of the cloud, or 0, got {self.noise}")
+        if self.resolution is not None and not 8 <= self.resolution <= 1024:
+            raise InputError(f"--resolution must lie in 8 to 1024, got {self.resolution}")
+        is_model = self.cloud.suffix.lower() == ".safetensors"
+        if self.shape is not None and not is_model:
+            raise InputError("--shape is for models (.safetensors); leave it out for a cloud")
+        cloud = self._from_model(device) if is_model else read_solid_cloud(self.cloud).to(device)
+        settings = {"verb": "surface", "noise": self.noise, "ends": self.ends, "shape": self.shape}
+        settings |= {"resolution": self.resolution, "seed": self.seed, "input": fingerprint(self.cloud)}
+        run = RunFolder.create(self.out, settings, self.overwrite)
+        figures = surface_cloud(run, cloud, self.resolution, self.ends, self.noise)
+        report = run.report(figures, device, self.seed)
+        self.say(f"Mesh: {run.path / 'mesh.ply'} and mesh.glb; picture: {run.path / 'preview.png'}")
+        return report
+
+    def _from_model(self, device: "torch.device") -> "PointCloud":
+        from ..score import points_of
+        from ..shapes import PointCloud
+
+        prior = open_clouds(str(self.cloud)).to(device)
+        if prior.model.config.dimensions != 3:
+            raise InputError(f"{self.cloud} makes points in 2D; a surface needs points in 3D")
+        if self.shape is None:
+            codes = prior.sample_codes(1, self.seed)
+        elif 0 <= self.shape < len(prior.codes):
+            codes = prior.codes[self.shape : self.shape + 1]
+        else:
+            raise InputError(f"--shape must lie in 0 to {len(prior.codes) - 1}, got {self.shape}")
+        return PointCloud(points_of(prior, codes, MODEL_POINTS, self.seed)[0])

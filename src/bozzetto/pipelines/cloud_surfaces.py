@@ -1,0 +1,79 @@
+"""From one cloud to a clean one, or to a mesh, in run folders."""
+
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from ..metrics import mesh_report
+from ..render import cloud_pictures, contact_sheet, turned
+from ..runs import RunFolder
+from ..score import CloudField, box_frame, denoise, field_picture, orient_normals, surface, upsample
+from ..score.surface_mesh import Ends
+from ..shapes import PointCloud, sample_surface, save_mesh, save_points
+from ..views import save_image
+
+PREVIEW = 480
+FIELD_POINTS, FIELD_SIGMA = 30_000, 0.02
+
+
+def denoise_cloud(
+    run: RunFolder,
+    cloud: PointCloud,
+    noise: float | None = None,
+    iterations: int = 2,
+    count: int | None = None,
+) -> dict:
+    """Clean a cloud, and perhaps add points to it, in a run folder.
+
+    Writes `points.ply`, with normals, and `preview.png`, before and after.
+
+    Returns:
+        Figures: points, and the noise that was removed.
+    """
+    with run.stage("denoise"):
+        result = denoise(cloud, noise, iterations)
+        cleaned = result.cloud
+        if cloud.normals is None:
+            normals = orient_normals(box_frame(cleaned.points).apply(cleaned.points), cleaned.normals)
+            cleaned = PointCloud(cleaned.points, normals, cleaned.colors)
+    if count is not None:
+        with run.stage("upsample"):
+            cleaned = upsample(cleaned, count)
+    with run.stage("write"):
+        save_points(cleaned.to("cpu"), run.file("points.ply"))
+        save_image(run.file("preview.png"), before_and_after(cloud.points.cpu(), cleaned.points.cpu()))
+    return {"points": len(cleaned), "noise": result.noise}
+
+
+def before_and_after(before: Tensor, after: Tensor) -> Tensor:
+    """Two clouds side by side, in one frame."""
+    frame = box_frame(torch.cat([before, after]))
+    return contact_sheet(cloud_pictures([frame.apply(before), frame.apply(after)], PREVIEW), 2, gap=0)
+
+
+def surface_cloud(
+    run: RunFolder,
+    cloud: PointCloud,
+    resolution: int | None = None,
+    ends: Ends = "auto",
+    noise: float | None = None,
+) -> dict:
+    """Make the mesh of a cloud in a run folder.
+
+    Writes `mesh.ply`, `mesh.glb` and `preview.png`: the mesh from three sides, and last the gradient field of
+    points on it as rays see it.
+
+    Returns:
+        Figures of the mesh.
+    """
+    with run.stage("surface"):
+        mesh = surface(cloud, resolution, ends, noise).to("cpu")
+    with run.stage("write"):
+        save_mesh(mesh, run.file("mesh.ply"))
+        save_mesh(mesh, run.file("mesh.glb"))
+        points = sample_surface(mesh, FIELD_POINTS, torch.Generator().manual_seed(0))[0]
+        field = CloudField(box_frame(points).apply(points), FIELD_SIGMA)
+        pictures = [*turned(mesh, 3, PREVIEW // 2), field_picture(field, PREVIEW // 2)]
+        save_image(run.file("preview.png"), contact_sheet(pictures, 4, gap=0))
+    return {"points": len(cloud), "mesh": asdict(mesh_report(mesh))}

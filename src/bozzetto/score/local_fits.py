@@ -1,0 +1,155 @@
+"""What the neighbourhood of a point says about the surface it came from, at several scales.
+
+Around every point a plane and a quadratic height function are fitted to its nearest 16, 32, 64 and 128
+neighbours (moving least squares, Levin 2003, with the frame of a weighted principal component analysis). Small
+scales are noisy, large ones cut corners: which to believe, and how much, is for others to say.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.spatial import KDTree
+from torch import Tensor
+
+SCALES = (16, 32, 64, 128)
+"""Neighbours at each scale."""
+CANDIDATES = 2 * len(SCALES)
+FEATURES = 10 * len(SCALES) + 1
+BATCH = 8192
+_STIFFNESS = 1e-3  # of the curvatures, which leaves them zero where neighbours lie on a line
+
+
+@dataclass(frozen=True)
+class Support:
+    """Points that neighbourhoods are made of.
+
+    Attributes:
+        points: Their places.
+        mass: How many points of the cloud each stands for.
+        tree: The search tree over them.
+    """
+
+    points: Float[Tensor, "M 3"]
+    mass: Float[Tensor, " M"]
+    tree: KDTree
+
+
+@dataclass(frozen=True)
+class LocalFits:
+    """Estimates for N points.
+
+    Attributes:
+        moves: From each point to where each estimate puts it: planes and quadratics of all scales.
+        features: Numbers that tell how far each can be trusted; the same for a cloud turned or mirrored, moved
+            or enlarged together with its noise.
+        normals: Of the plane at the second scale, with an arbitrary sign.
+    """
+
+    moves: Float[Tensor, "N C 3"]
+    features: Float[Tensor, "N F"]
+    normals: Float[Tensor, "N 3"]
+
+
+def support_of(points: Float[Tensor, "P 3"], cell: float = 0.0) -> Support:
+    """A cloud to search for neighbours; means of the points in each cell of a grid if `cell` is positive."""
+    mass = points.new_ones(len(points))
+    if cell > 0:
+        keys = ((points - points.amin(dim=0)) / cell).floor().long()
+        _, index, counts = keys.unique(dim=0, return_inverse=True, return_counts=True)
+        mass = counts.to(points)
+        points = points.new_zeros(len(counts), 3).index_add_(0, index, points) / mass[:, None]
+    return Support(points, mass, KDTree(points.cpu().double().numpy()))
+
+
+def neighbours(
+    support: Support, points: Float[Tensor, "N 3"], count: int
+) -> tuple[Float[Tensor, "N K"], Tensor]:
+    """Distances and indices of the nearest points of the support, as many as there are up to `count`."""
+    count = min(count, len(support.points))
+    found = support.tree.query(points.cpu().double().numpy(), k=np.arange(1, count + 1), workers=-1)
+    distance, index = (torch.from_numpy(part).to(points.device) for part in found)
+    return distance.float(), index
+
+
+def local_fits(support: Support, points: Float[Tensor, "N 3"], noise: float) -> LocalFits:
+    """Fit planes and quadratics around points.
+
+    Args:
+        support: Where neighbours are taken from; at least 4 points.
+        points: Around which.
+        noise: Standard deviation of the coordinates, the unit of the features.
+    """
+    distance, index = neighbours(support, points, SCALES[-1])
+    around = support.points[index] - points[:, None]
+    mass = support.mass[index]
+    moves, features, normals = [], [], []
+    for scale in SCALES:
+        k = min(scale, index.shape[1])
+        reach = distance[:, k - 1 : k].clamp(min=1e-12)
+        weight = mass[:, :k] * torch.exp(-4 * (distance[:, :k] / reach) ** 2)
+        fit = fit_at_scale(around[:, :k], weight, reach, mass[:, :k], noise)
+        moves += fit[0]
+        features.append(fit[1])
+        normals.append(fit[2])
+    return _without_sign(torch.stack(moves, dim=1), features, normals, noise)
+
+
+def fit_at_scale(
+    around: Tensor, weight: Tensor, reach: Tensor, mass: Tensor, noise: float
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Fits to weighted neighbours at one scale.
+
+    Args:
+        around: Offsets (N, K, 3) of the neighbours.
+        weight: Of each in the fit, (N, K).
+        reach: Distance (N, 1) at which coordinates along the surface become 1.
+        mass: Points of the cloud that each neighbour is the mean of.
+        noise: The unit of the features.
+
+    Returns:
+        Moves to the plane and to the quadratic, features, and the normals of the plane.
+    """
+    total = weight.sum(dim=1)
+    mean = torch.einsum("nk,nkd->nd", weight, around) / total[:, None]
+    centred = around - mean[:, None]
+    spread = torch.einsum("nki,nkj->nij", weight[..., None] * centred, centred) / total[:, None, None]
+    values, axes = torch.linalg.eigh(spread)
+    normal = axes[..., 0]
+    height, u, v = (around @ axes).unbind(dim=-1)
+    u, v = u / reach, v / reach
+    basis = torch.stack([torch.ones_like(u), u, v, u * u, u * v, v * v], dim=-1)
+    weighted = weight[..., None] * basis
+    gram = weighted.mT @ basis
+    diagonal = torch.tensor([1e-6, 1e-6, 1e-6] + 3 * [_STIFFNESS]).to(gram) * total[:, None]
+    gram = gram + torch.diag_embed(diagonal)
+    first = torch.eye(6).to(gram)[:, :1].expand(len(gram), 6, 1)
+    right = torch.cat([weighted.mT @ height[..., None], first], dim=2)
+    solved = torch.linalg.solve(gram, right)
+    coefficients, influence = solved[..., 0], (weighted @ solved[..., 1:])[..., 0]
+    residual = height - (basis @ coefficients[..., None])[..., 0]
+    rough = ((weight * residual**2).sum(dim=1) / total).sqrt()
+    variance = (influence**2 / mass).sum(dim=1)  # of the height, in squares of the noise
+    flat, bent = (mean * normal).sum(dim=1), coefficients[:, 0]
+    features = [
+        *(values.clamp(min=0).sqrt() / reach).unbind(dim=1),
+        rough / noise,
+        variance.sqrt(),
+        torch.log(reach[:, 0] / noise),
+        coefficients[:, 3:].norm(dim=1) / noise,
+        mean.norm(dim=1) / reach[:, 0],
+    ]
+    moves = [flat[:, None] * normal, bent[:, None] * normal]
+    return moves, torch.stack(features, dim=1), normal
+
+
+def _without_sign(moves: Tensor, features: list[Tensor], normals: list[Tensor], noise: float) -> LocalFits:
+    """Heights of all estimates along one normal whose sign is that of the largest of them."""
+    reference = normals[1]
+    heights = torch.einsum("ncd,nd->nc", moves, reference) / noise
+    largest = heights.gather(1, heights.abs().argmax(dim=1, keepdim=True))
+    signed = heights * torch.where(largest < 0, -1.0, 1.0)
+    agreement = torch.stack([(normal * reference).sum(dim=1).abs() for normal in normals], dim=1)
+    found = torch.cat([*features, signed, agreement.mean(dim=1, keepdim=True)], dim=1)
+    return LocalFits(moves, torch.asinh(found), reference)  # which is logarithmic for large values

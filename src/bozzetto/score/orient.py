@@ -1,0 +1,87 @@
+"""Normals of a cloud that all point outwards."""
+
+import itertools
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from scipy.sparse import coo_array, csgraph
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from .local_fits import neighbours, support_of
+
+NEIGHBOURS = 10
+_LEAST_WEIGHT = 1e-4  # of an edge: zeros are no edges to SciPy
+
+
+def orient_normals(
+    points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"], count: int = NEIGHBOURS
+) -> Float[Tensor, "N 3"]:
+    """Give normals signs that agree from neighbour to neighbour and point outwards.
+
+    Signs spread along a minimum spanning tree of the neighbourhood graph (Hoppe et al. 1992), over edges that
+    leave the least doubt. Two normals are compared after one of them is mirrored at the plane halfway between
+    their points, which is right on every circle through them and so also across edges (König and Gumhold
+    2009). Then each connected piece is turned such that its outermost points face outwards; walls of closed
+    cavities within a solid do so, too, and not into the cavity.
+
+    Args:
+        points: On a surface.
+        normals: Across the surface, with any sign.
+        count: Neighbours in the graph.
+    """
+    unit = normalize(normals, dim=1)
+    _, index = neighbours(support_of(points), points, count + 1)
+    i = torch.arange(len(points), device=points.device).repeat_interleave(index.shape[1])
+    j = index.flatten()
+    i, j = i[i != j], j[i != j]
+    along = normalize(points[j] - points[i], dim=1)
+    mirrored = unit[j] - 2 * (along * unit[j]).sum(dim=1, keepdim=True) * along
+    agreement = (unit[i] * mirrored).sum(dim=1)
+    sign, piece = _spread_signs(len(points), i, j, agreement)
+    oriented = unit * sign[:, None].to(unit)
+    return oriented * _outward(points, oriented, piece)[piece][:, None]
+
+
+def _spread_signs(
+    count: int, i: Int64[Tensor, " E"], j: Int64[Tensor, " E"], agreement: Float[Tensor, " E"]
+) -> tuple[Tensor, Int64[Tensor, " N"]]:
+    """Signs relative to the root of each piece, and the number of the piece."""
+    first, second = torch.minimum(i, j).cpu().numpy(), torch.maximum(i, j).cpu().numpy()
+    key, unique = np.unique(first.astype(np.int64) * count + second, return_index=True)
+    first, second = key // count, key % count
+    value = agreement.cpu().numpy()[unique]
+    graph = coo_array((1 - np.abs(value) + _LEAST_WEIGHT, (first, second)), shape=(count, count)).tocsr()
+    pieces, piece = csgraph.connected_components(graph, directed=False)
+    tree = csgraph.minimum_spanning_tree(graph).tocoo()
+    rows, columns = np.minimum(tree.row, tree.col), np.maximum(tree.row, tree.col)
+    opposite = value[np.searchsorted(key, rows.astype(np.int64) * count + columns)] < 0
+    # One more node, joined to a node of each piece, makes the forest one tree.
+    roots = np.unique(piece, return_index=True)[1]
+    ends = np.concatenate([rows, np.full(pieces, count)]), np.concatenate([columns, roots])
+    forest = coo_array((np.ones(len(ends[0])), ends), shape=(count + 1, count + 1)).tocsr()
+    _, parent = csgraph.breadth_first_order(forest, count, directed=False)
+    parent[count] = count
+    flip = np.zeros(count + 1, dtype=bool)
+    child = np.where(parent[rows] == columns, rows, columns)
+    flip[child] = opposite
+    while not (parent == count).all():  # every round doubles how far each node has looked up the tree
+        flip ^= flip[parent]
+        parent = parent[parent]
+    sign = torch.from_numpy(np.where(flip[:count], -1.0, 1.0)).to(agreement)
+    return sign, torch.from_numpy(piece.astype(np.int64)).to(i.device)
+
+
+def _outward(
+    points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"], piece: Int64[Tensor, " N"]
+) -> Float[Tensor, " K"]:
+    """The sign of each piece for which its extreme points, in 26 directions, face outwards."""
+    votes = points.new_zeros(int(piece.max()) + 1)
+    for direction in itertools.product((-1.0, 0.0, 1.0), repeat=3):
+        d = points.new_tensor(direction)
+        height = points @ d
+        top = torch.full_like(votes, -torch.inf).scatter_reduce(0, piece, height, "amax")
+        extreme = height == top[piece]
+        votes.index_add_(0, piece[extreme], (normals[extreme] @ d))
+    return torch.where(votes < 0, -1.0, 1.0).to(points)

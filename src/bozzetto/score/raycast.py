@@ -1,0 +1,143 @@
+"""Rays through a gradient field: where the surface is seen."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from .point_fields import PointField
+
+STEPS = 160
+CLOSEST = 0.35  # the shortest step, in sigma
+STRIDE = 0.9  # of the distance that the field promises
+NEAR = 2.0  # distance from the surface, in sigma, within which its crossing is looked for
+BISECTIONS = 8
+STEEP = -0.5  # eigenvalue, times sigma^2, of the Hessian across a sheet: -1 if the sheet is thin and flat
+FLAT = 0.6  # along the sheet eigenvalues are near 0: rims have about -0.5, medial axes are far above
+AGREE = 0.5  # cosine of normals on both sides of a hit
+
+
+@dataclass(frozen=True)
+class RayHits:
+    """What rays hit.
+
+    Attributes:
+        hit: Whether a ray hits the surface.
+        depth: Way to the hit along the ray, in lengths of its direction; infinite without one.
+        points: Hits; arbitrary without one.
+        normals: Unit normals there, towards the origin of the ray.
+        rejected: Rays that met a place where the field vanishes across some plane, but no sheet, and went on.
+    """
+
+    hit: Bool[Tensor, " R"]
+    depth: Float[Tensor, " R"]
+    points: Float[Tensor, "R 3"]
+    normals: Float[Tensor, "R 3"]
+    rejected: Bool[Tensor, " R"]
+
+
+@torch.no_grad()
+def cast_rays(
+    field: PointField, origins: Float[Tensor, "R 3"], directions: Float[Tensor, "R 3"], reach: float
+) -> RayHits:
+    """March rays through a field until its gradient vanishes (Cai et al. 2020, section 4.1).
+
+    The gradient also vanishes on medial axes and at saddles between parts. So a hit counts only where the
+    Hessian of the log density has exactly one strongly negative eigenvalue, across the sheet, and two near 0.
+    Steps are as long as the field promises that there is nothing, |D(x) - x|; near the surface they are a third
+    of sigma, and the place where the normal part of D(x) - x changes sign is then bisected.
+
+    Args:
+        field: At the noise level that the surface is looked for.
+        origins: Where rays begin.
+        directions: Unit vectors.
+        reach: How far rays go.
+    """
+    sigma, count = field.sigma, len(origins)
+    hit = torch.zeros(count, dtype=torch.bool, device=origins.device)
+    rejected, depth = hit.clone(), origins.new_zeros(count)
+    points, normals = torch.zeros_like(origins), torch.zeros_like(origins)
+    active = torch.arange(count, device=origins.device)
+    before = torch.full_like(depth, torch.nan)  # depth of the last place, nan if that was not near
+    for _ in range(STEPS):
+        place = origins[active] + depth[active, None] * directions[active]
+        way = field.denoised(place) - place
+        distance = way.norm(dim=1)
+        near = distance < NEAR * sigma
+        both = near & ~before[active].isnan()
+        crossed = _crossing(field, origins, directions, active[both], before, depth)
+        rays, at, normal, sheet = crossed
+        rejected[rays[~sheet]] = True
+        hit[rays[sheet]], points[rays[sheet]], normals[rays[sheet]] = True, at[sheet], normal[sheet]
+        before[active] = torch.where(near, depth[active], torch.nan)
+        stride = torch.where(near, CLOSEST * sigma, (STRIDE * distance).clamp(min=CLOSEST * sigma))
+        depth[active] += stride.clamp(max=reach / 8)
+        active = active[~hit[active] & (depth[active] < reach)]
+        if len(active) == 0:
+            break
+    depth = ((points - origins) * directions).sum(dim=1)
+    facing = (normals * directions).sum(dim=1, keepdim=True) > 0
+    normals = torch.where(facing, -normals, normals)
+    return RayHits(hit, torch.where(hit, depth, torch.inf), points, normals, rejected & ~hit)
+
+
+def field_picture(
+    field: PointField, size: int = 320, azimuth: float = 0.6, elevation: float = 0.25, extent: float = 1.2
+) -> Float[Tensor, "{size} {size} 3"]:
+    """A field in parallel projection, shaded by the normals that rays find; y up, see `cloud_picture`.
+
+    Args:
+        field: Of a shape within [-1, 1]^3.
+        size: Pixels along each side.
+        azimuth: Of the viewer around y, from +z, in radians.
+        elevation: Of the viewer above the horizon, in radians.
+        extent: Half the side of what is seen.
+    """
+    a, e = torch.tensor(azimuth), torch.tensor(elevation)
+    right = torch.stack([a.cos(), torch.zeros(()), -a.sin()])
+    back = torch.stack([a.sin() * e.cos(), e.sin(), a.cos() * e.cos()])
+    up = torch.linalg.cross(back, right)
+    line = ((torch.arange(size) + 0.5) / size * 2 - 1) * extent
+    grid = line[None, :, None] * right - line[:, None, None] * up
+    origins = (grid + 2 * back).reshape(-1, 3)
+    hits = cast_rays(field, origins, (-back).expand(len(origins), 3), 4.0)
+    shade = (0.25 + 0.75 * (hits.normals @ normalize(back + up - 0.5 * right, dim=0)).clamp(0, 1))[:, None]
+    clay = shade * torch.tensor([0.86, 0.72, 0.6])
+    paper = torch.tensor([0.96, 0.95, 0.93])
+    return torch.where(hits.hit[:, None], clay, paper).view(size, size, 3)
+
+
+def _crossing(
+    field: PointField, origins: Tensor, directions: Tensor, rays: Tensor, start: Tensor, stop: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Those rays that cross something between two depths, where, its normal, and whether it is a sheet."""
+    first, second = start[rays], stop[rays]
+
+    def at(depth: Tensor) -> Tensor:
+        return origins[rays] + depth[:, None] * directions[rays]
+
+    _, normal = _hessian(field, at((first + second) / 2))
+    height = ((field.denoised(at(first)) - at(first)) * normal).sum(dim=1)
+    other = ((field.denoised(at(second)) - at(second)) * normal).sum(dim=1)
+    crosses = height * other <= 0
+    rays, first, second, normal, height = (v[crosses] for v in (rays, first, second, normal, height))
+    for _ in range(BISECTIONS):
+        middle = (first + second) / 2
+        value = ((field.denoised(at(middle)) - at(middle)) * normal).sum(dim=1)
+        beyond = value * height <= 0
+        first, second = torch.where(beyond, first, middle), torch.where(beyond, middle, second)
+    place = at((first + second) / 2)
+    eigenvalues, there = _hessian(field, place)
+    left = (field.denoised(place) - place).norm(dim=1)
+    sheet = (eigenvalues[:, 0] < STEEP) & (eigenvalues[:, 1:].abs() < FLAT).all(dim=1)
+    sheet &= (left < field.sigma / 2) & ((there * normal).sum(dim=1).abs() > AGREE)
+    return rays, place, there, sheet
+
+
+def _hessian(field: PointField, x: Float[Tensor, "P 3"]) -> tuple[Float[Tensor, "P 3"], Float[Tensor, "P 3"]]:
+    """Eigenvalues of the Hessian of the log density, times sigma^2, and the direction of the least one."""
+    jacobian = field.jacobian(x)
+    values, vectors = torch.linalg.eigh((jacobian + jacobian.mT) / 2 - torch.eye(3).to(x))
+    return values, normalize(vectors[..., 0], dim=1)

@@ -1,0 +1,121 @@
+"""From points to the mesh of their surface: one sheet, closed, or open where the points end."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..errors import InputError
+from ..geometry import connected_components, drop_unused_vertices, sparse_isosurface
+from ..shapes import Mesh, PointCloud
+from .denoising import LEAST_POINTS, denoise, estimate_noise
+from .frames import box_frame
+from .local_fits import neighbours, support_of
+from .orient import orient_normals
+from .oriented_field import OrientedField
+
+Ends = Literal["auto", "closed", "open"]
+HOLE = 2.5  # spacings from the nearest point, from where there is a hole
+RIM = 1.2  # so far a sheet goes on beyond its last points
+MARGIN = 0.15  # around the box of the points, of its half side
+CELLS = (48, 256)
+NOISY = 0.15  # noise, in spacings, from which a cloud is cleaned first
+SPECK = 0.002  # share of the points below which a separate piece is left out
+
+
+@torch.no_grad()
+def surface(
+    cloud: PointCloud,
+    resolution: int | None = None,
+    ends: Ends = "auto",
+    noise: float | None = None,
+    name: str = "the cloud",
+) -> Mesh:
+    """The surface of a cloud as a mesh of a single sheet.
+
+    Marching cubes on the norm of a gradient field gives a sheet on both sides of the surface. Here normals of
+    the cleaned points are made to agree and to point outwards, and the mesh is the zero set of a signed
+    distance.
+
+    Args:
+        cloud: Points; normals, where it has any, must point outwards and decide what is inside.
+        resolution: Cells along the longest side of the box; by default about two per spacing of the points, at
+            most 256.
+        ends: "closed" closes holes, "open" ends the surface where points end, "auto" does so at holes wider
+            than random points leave.
+        noise: Standard deviation of the coordinates, in the unit of the cloud; None estimates it, and 0 takes
+            points as they are.
+        name: What messages call the cloud.
+
+    Returns:
+        The mesh, in the frame and unit of the cloud, counter-clockwise outward.
+
+    Raises:
+        InputError: The cloud is too small, or broken, or flat in every place; or an option out of range.
+    """
+    if resolution is not None and not 8 <= resolution <= 1024:
+        raise InputError(f"the resolution must lie in 8 to 1024, got {resolution}")
+    frame = box_frame(cloud.check(name).points, name)
+    if len(cloud) < LEAST_POINTS:
+        raise InputError(
+            f"{name} has {len(cloud)} points; {LEAST_POINTS} or more are needed to find a surface"
+        )
+    points, normals = frame.apply(cloud.points), cloud.normals
+    level = estimate_noise(points) if noise is None else noise / frame.scale
+    spacing = float(
+        neighbours(support_of(points), points[:: max(len(points) // 2000, 1)], 7)[0][:, -1].median()
+    )
+    if noise != 0 and (noise is not None or level > NOISY * spacing):
+        cleaned = denoise(PointCloud(points, normals), level, name=name).cloud
+        points, normals = cleaned.points, cleaned.normals if normals is not None else None
+    field = OrientedField(points, outward_normals(points) if normals is None else normals)
+    low, high = points.amin(dim=0) - MARGIN, points.amax(dim=0) + MARGIN
+    step = 0.5 * float(field.spacing.median())
+    cells = resolution or min(max(round(2 / step), CELLS[0]), CELLS[1])
+    counts = ((high - low) * cells / 2).ceil().long() + 1
+    high = low + (counts - 1) * (2 / cells)
+    found = sparse_isosurface(
+        field, counts.tolist(), low.cpu(), high.cpu(), lipschitz=2.0, device=points.device
+    )
+    mesh = without_specks(found.mesh, points)
+    if ends != "closed":
+        mesh = trimmed(mesh, field.gaps(mesh.vertices), HOLE if ends == "auto" else RIM)
+    return mesh.with_vertices(frame.undo(mesh.vertices))
+
+
+def outward_normals(points: Float[Tensor, "N 3"], count: int = 10) -> Float[Tensor, "N 3"]:
+    """Normals of a clean cloud, of the planes through the nearest points, turned outwards."""
+    distance, index = neighbours(support_of(points), points, count)
+    weight = torch.exp(-3 * (distance / distance[:, -1:].clamp(min=1e-12)) ** 2)[..., None]
+    near = points[index]
+    centred = near - (weight * near).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
+    return orient_normals(points, torch.linalg.eigh((weight * centred).mT @ centred).eigenvectors[..., 0])
+
+
+def without_specks(mesh: Mesh, points: Float[Tensor, "N 3"]) -> Mesh:
+    """The mesh without separate pieces that hardly any of the points are nearest to."""
+    label = connected_components(mesh.faces, len(mesh.vertices))
+    nearest = neighbours(support_of(mesh.vertices), points, 1)[1][:, 0]
+    count = torch.bincount(label[nearest], minlength=int(label.max()) + 1)
+    kept = count[label] > SPECK * len(points)
+    return mesh if bool(kept.all()) else _with_vertices_of(mesh, kept)
+
+
+def trimmed(mesh: Mesh, gap: Float[Tensor, " V"], hole: float = HOLE) -> Mesh:
+    """The mesh without what spans holes: parts beyond `RIM` that reach farther than `hole` from points."""
+    away = gap > RIM
+    if not bool((gap > hole).any()):
+        return mesh
+    faces = mesh.faces[away[mesh.faces].all(dim=1)]
+    label = connected_components(faces, len(mesh.vertices))
+    spans = torch.zeros(int(label.max()) + 1, dtype=torch.bool, device=gap.device)
+    spans[label[gap > hole]] = True
+    return _with_vertices_of(mesh, ~(away & spans[label]))
+
+
+def _with_vertices_of(mesh: Mesh, kept: Bool[Tensor, " V"]) -> Mesh:
+    faces = mesh.faces[kept[mesh.faces].all(dim=1)]
+    if len(faces) == 0:
+        raise InputError("no piece of the surface has points nearby; the cloud is too sparse for a mesh")
+    return drop_unused_vertices(Mesh(mesh.vertices, faces, mesh.colors))[0]

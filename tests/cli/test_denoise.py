@@ -1,0 +1,60 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from bozzetto.cli import main
+from bozzetto.shapes import PointCloud, load_points, save_points
+
+
+@pytest.fixture
+def noisy(tmp_path):
+    """A ball of radius 30 in another place, with noise of 0.6."""
+    generator = torch.Generator().manual_seed(0)
+    ball = torch.nn.functional.normalize(torch.randn(900, 3, generator=generator), dim=1) * 30
+    points = ball + 0.6 * torch.randn(900, 3, generator=generator) + torch.tensor([500.0, 0, 0])
+    save_points(PointCloud(points), tmp_path / "noisy.ply")
+    return tmp_path / "noisy.ply"
+
+
+def test_a_cloud_is_cleaned_in_its_frame(noisy, tmp_path, capsys):
+    words = ["denoise", str(noisy), "--points", "1200", "--out", str(tmp_path / "a"), "--json"]
+    assert main(words) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert figures["points"] == 1200 and figures["noise"] == pytest.approx(0.6, rel=0.3)
+    made = load_points(tmp_path / "a" / "points.ply")
+    radial = made.points - torch.tensor([500.0, 0, 0])
+    assert float((radial.norm(dim=1) - 30).square().mean().sqrt()) < 0.35
+    assert float(((radial * made.normals).sum(dim=1) > 0).float().mean()) > 0.99  # outward
+    assert (tmp_path / "a" / "preview.png").stat().st_size > 1000
+    before = (tmp_path / "a" / "points.ply").read_bytes()
+    assert main(words) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "a" / "points.ply").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((0, 3)), "empty"),
+        (np.zeros((1, 3)), "1 points"),
+        (np.full((20, 3), np.nan), "NaN"),
+        (np.ones((20, 3)), "equal"),
+        (np.random.default_rng(0).random((20, 2)), "2D"),
+        (np.random.default_rng(0).random((5, 3)), "8 or more"),
+    ],
+)
+def test_bad_clouds_are_one_sentence(array, words, tmp_path, capsys):
+    np.save(tmp_path / "cloud.npy", array.astype(np.float32))
+    assert main(["denoise", str(tmp_path / "cloud.npy"), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert words in error and "Traceback" not in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [["--noise", "0"], ["--iterations", "0"], ["--points", "900"]])
+def test_bad_options_are_refused(options, noisy, tmp_path, capsys):
+    assert main(["denoise", str(noisy), *options, "--out", str(tmp_path / "out")]) == 2
+    assert options[0] in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
