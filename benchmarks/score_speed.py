@@ -2,8 +2,8 @@
 
     python benchmarks/score_speed.py --threads 2
 
-Time does not depend on weights, so both networks are untrained. Wall time is the best of several runs; beside it
-processor time, which counts all threads and which other programs hardly change. The reference takes 100
+Time does not depend on weights, so both networks are untrained. Wall time is the best of several runs; beside
+it processor time, which counts all threads and which other programs hardly change. The reference takes 100
 evaluations as published; `--levels` measures fewer of its ten levels and multiplies.
 """
 
