@@ -95,7 +95,9 @@ class Train(Options):
             figures = learn_shape_prior(run, collection, config, device, quiet)
             report = run.report(figures, device, self.seed)
         if folder == self.out:
-            self.say(f"Prior: {run.path / 'prior.safetensors'}; some of its shapes: {run.path / 'preview.png'}")
+            self.say(
+                f"Prior: {run.path / 'prior.safetensors'}; some of its shapes: {run.path / 'preview.png'}"
+            )
         return report
 
     def settings(self) -> "TrainConfig":
