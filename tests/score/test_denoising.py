@@ -119,7 +119,6 @@ def test_upsampling_keeps_points_and_adds_to_the_surface():
     nearest = torch.cdist(dense.points, dense.points).fill_diagonal_(9).amin(dim=1)
     random = torch.cdist(ring(6000), ring(6000)).fill_diagonal_(9).amin(dim=1)
     assert float(nearest[1500:].mean()) > 1.15 * float(random.mean())
-    assert torch.equal(upsample(PointCloud(old), 6000).points, dense.points)
 
 
 @pytest.mark.parametrize(

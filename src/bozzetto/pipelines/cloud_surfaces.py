@@ -8,13 +8,12 @@ from torch import Tensor
 from ..metrics import mesh_report
 from ..render import cloud_pictures, contact_sheet, turned
 from ..runs import RunFolder
-from ..score import CloudField, box_frame, denoise, field_picture, orient_normals, surface, upsample
+from ..score import box_frame, denoise, orient_normals, surface, upsample
 from ..score.surface_mesh import Ends
-from ..shapes import PointCloud, sample_surface, save_mesh, save_points
+from ..shapes import PointCloud, save_mesh, save_points
 from ..views import save_image
 
 PREVIEW = 480
-FIELD_POINTS, FIELD_SIGMA = 30_000, 0.02
 
 
 def denoise_cloud(
@@ -61,8 +60,7 @@ def surface_cloud(
 ) -> dict:
     """Make the mesh of a cloud in a run folder.
 
-    Writes `mesh.ply`, `mesh.glb` and `preview.png`: the mesh from three sides, and last the gradient field of
-    points on it as rays see it.
+    Writes `mesh.ply`, `mesh.glb` and `preview.png`, the mesh from four sides.
 
     Returns:
         Figures of the mesh.
@@ -72,8 +70,5 @@ def surface_cloud(
     with run.stage("write"):
         save_mesh(mesh, run.file("mesh.ply"))
         save_mesh(mesh, run.file("mesh.glb"))
-        points = sample_surface(mesh, FIELD_POINTS, torch.Generator().manual_seed(0))[0]
-        field = CloudField(box_frame(points).apply(points), FIELD_SIGMA)
-        pictures = [*turned(mesh, 3, PREVIEW // 2), field_picture(field, PREVIEW // 2)]
-        save_image(run.file("preview.png"), contact_sheet(pictures, 4, gap=0))
+        save_image(run.file("preview.png"), contact_sheet(turned(mesh, 4, PREVIEW // 2), 4, gap=0))
     return {"points": len(cloud), "mesh": asdict(mesh_report(mesh))}

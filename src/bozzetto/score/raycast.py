@@ -15,7 +15,10 @@ STRIDE = 0.9  # of the distance that the field promises
 NEAR = 2.0  # distance from the surface, in sigma, within which its crossing is looked for
 BISECTIONS = 8
 STEEP = -0.5  # eigenvalue, times sigma^2, of the Hessian across a sheet: -1 if the sheet is thin and flat
-FLAT = 0.6  # along the sheet eigenvalues are near 0: rims have about -0.5, medial axes are far above
+LEVEL = (
+    -0.8,
+    1.2,
+)  # both others: near 0 along a sheet, give or take what random points do; medial axes have more
 AGREE = 0.5  # cosine of normals on both sides of a hit
 
 
@@ -131,7 +134,7 @@ def _crossing(
     place = at((first + second) / 2)
     eigenvalues, there = _hessian(field, place)
     left = (field.denoised(place) - place).norm(dim=1)
-    sheet = (eigenvalues[:, 0] < STEEP) & (eigenvalues[:, 1:].abs() < FLAT).all(dim=1)
+    sheet = (eigenvalues[:, 0] < STEEP) & (eigenvalues[:, 1] > LEVEL[0]) & (eigenvalues[:, 2] < LEVEL[1])
     sheet &= (left < field.sigma / 2) & ((there * normal).sum(dim=1).abs() > AGREE)
     return rays, place, there, sheet
 

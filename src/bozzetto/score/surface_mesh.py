@@ -70,14 +70,22 @@ def surface(
         cleaned = denoise(PointCloud(points, normals), level, name=name).cloud
         points, normals = cleaned.points, cleaned.normals if normals is not None else None
     field = OrientedField(points, outward_normals(points) if normals is None else normals)
-    low, high = points.amin(dim=0) - MARGIN, points.amax(dim=0) + MARGIN
     step = 0.5 * float(field.spacing.median())
-    cells = resolution or min(max(round(2 / step), CELLS[0]), CELLS[1])
-    counts = ((high - low) * cells / 2).ceil().long() + 1
-    high = low + (counts - 1) * (2 / cells)
-    found = sparse_isosurface(
-        field, counts.tolist(), low.cpu(), high.cpu(), lipschitz=2.0, device=points.device
+    cell = 2 / (resolution or min(max(round(2 / step), CELLS[0]), CELLS[1]))
+    margin = max(MARGIN, 4 * cell)
+    middle, half = (
+        (points.amax(dim=0) + points.amin(dim=0)) / 2,
+        (points.amax(dim=0) - points.amin(dim=0)) / 2,
     )
+    counts = (2 * (half + margin) / cell).ceil().long() + 1
+    low = middle - (counts - 1) * (cell / 2)
+    high = low + (counts - 1) * cell
+
+    def within_box(x: Tensor) -> Tensor:  # what would leave the grid ends at a wall just before it
+        return torch.maximum(field(x), ((x - middle).abs() - half).amax(dim=1) - margin + 2 * cell)
+
+    size, device = counts.tolist(), points.device
+    found = sparse_isosurface(within_box, size, low.cpu(), high.cpu(), lipschitz=2.0, device=device)
     mesh = without_specks(found.mesh, points)
     if ends != "closed":
         mesh = trimmed(mesh, field.gaps(mesh.vertices), HOLE if ends == "auto" else RIM)

@@ -7,7 +7,7 @@ from ..errors import InputError
 from ..shapes import PointCloud
 from .denoising import FLOOR, LEAST_POINTS, spread
 from .frames import box_frame
-from .local_fits import BATCH, local_fits, neighbours, support_of
+from .local_fits import BATCH, Support, local_fits, neighbours, support_of
 
 NEAREST = 1  # the quadratic through 16 neighbours, as local fits are ordered
 
@@ -45,22 +45,19 @@ def upsample(cloud: PointCloud, count: int, seed: int = 0, name: str = "the clou
     parent = parent.to(points.device)
     gap = neighbours(support, points[parent], 7)[0][:, -1:]
     way = normalize(torch.randn(extra, 3, generator=draw).to(points), dim=1)
-    added, normals = _settled(points, points[parent] + gap * way)
-    everything = torch.cat([points, added])
-    spread_out = spread(
-        everything, torch.cat([_settled(points, points)[1], normals]), float(gap.median()), old
-    )
-    added, normals = _settled(points, spread_out[old:])
-    normals = torch.cat([_settled(points, points)[1], normals])
+    own = torch.cat([local_fits(support, part, FLOOR).normals for part in points.split(BATCH)])
+    added, normals = _settled(support, points[parent] + gap * way)
+    everything, normals = torch.cat([points, added]), torch.cat([own, normals])
+    added, normals = _settled(support, spread(everything, normals, float(gap.median()), old)[old:])
+    normals = torch.cat([own, normals])
     if cloud.normals is not None:
         side = torch.cat([cloud.normals, cloud.normals[neighbours(support, added, 1)[1][:, 0]]])
         normals = torch.where((normals * side).sum(dim=1, keepdim=True) < 0, -normals, normals)
     return PointCloud(torch.cat([cloud.points, frame.undo(added)]), normals)
 
 
-def _settled(cloud: torch.Tensor, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _settled(support: Support, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Points moved to the quadratic through their nearest neighbours, twice, and normals there."""
-    support = support_of(cloud)
     normals = points
     for _ in range(2):
         fits = [local_fits(support, part, FLOOR) for part in points.split(BATCH)]

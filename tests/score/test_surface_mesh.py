@@ -1,0 +1,115 @@
+import math
+
+import pytest
+import torch
+
+from bozzetto.errors import InputError
+from bozzetto.geometry import boundary_edges, euler_number, is_consistently_wound, is_manifold, is_watertight
+from bozzetto.score import CloudField, OrientedField, cast_rays, surface
+from bozzetto.shapes import Mesh, PointCloud, sample_surface, torus
+
+
+def sphere(count: int, seed: int = 0) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.nn.functional.normalize(torch.randn(count, 3, generator=draw), dim=1)
+
+
+def ring(count: int) -> torch.Tensor:
+    return sample_surface(torus(0.7, 0.25, 192, 96), count, torch.Generator().manual_seed(1))[0]
+
+
+def ring_distance(x: torch.Tensor) -> torch.Tensor:
+    return torch.hypot(torch.hypot(x[:, 0], x[:, 1]) - 0.7, x[:, 2]) - 0.25
+
+
+def volume(mesh: Mesh) -> float:
+    a, b, c = mesh.corners().double().unbind(dim=1)
+    return float((a * torch.linalg.cross(b, c)).sum() / 6)
+
+
+def test_field_of_a_sphere_is_its_distance():
+    points = sphere(2000)
+    field = OrientedField(points, points)
+    draw = torch.Generator().manual_seed(2)
+    x = sphere(500, 3) * torch.empty(500, 1).uniform_(0.85, 1.15, generator=draw)
+    assert (field(x) - (x.norm(dim=1) - 1)).abs().max() < 0.01
+    far = torch.tensor([[0.0, 0, 0], [0.2, 0.1, 0], [3.0, 0, 0]])
+    assert field(far).sign().tolist() == [-1, -1, 1]
+
+
+@pytest.mark.parametrize("with_normals", [True, False])
+def test_a_sphere_is_one_closed_sheet(with_normals):
+    points = sphere(1500) * 50 + 300
+    mesh = surface(PointCloud(points, (points - 300) if with_normals else None), noise=0)
+    assert is_watertight(mesh.faces) and is_consistently_wound(mesh.faces)
+    assert euler_number(mesh.faces) == 2
+    assert volume(Mesh(mesh.vertices - 300, mesh.faces)) == pytest.approx(4 / 3 * math.pi * 50**3, rel=0.02)
+    assert ((mesh.vertices - 300).norm(dim=1) - 50).abs().max() < 0.03 * 50
+
+
+def test_a_ring_is_one_closed_sheet():
+    mesh = surface(PointCloud(ring(2500)), noise=0)
+    assert is_watertight(mesh.faces) and is_manifold(mesh.faces, len(mesh.vertices))
+    assert euler_number(mesh.faces) == 0
+    assert ring_distance(mesh.vertices).abs().max() < 0.03
+
+
+def test_noise_is_removed_first():
+    noisy = ring(2500) + 0.02 * torch.randn(2500, 3, generator=torch.Generator().manual_seed(0))
+    mesh = surface(PointCloud(noisy))
+    assert euler_number(mesh.faces) == 0
+    assert float(ring_distance(mesh.vertices).square().mean().sqrt()) < 0.01
+
+
+def test_a_hemisphere_stays_open_unless_closed():
+    points = sphere(3000)
+    half = PointCloud(points[points[:, 2] > 0], points[points[:, 2] > 0])
+    mesh = surface(half, noise=0)
+    assert len(boundary_edges(mesh.faces)) > 20
+    assert float(mesh.vertices[:, 2].min()) > -0.12
+    assert (mesh.vertices.norm(dim=1) - 1).abs().max() < 0.05
+    assert is_watertight(surface(half, ends="closed", noise=0).faces)
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        (torch.zeros(0, 3), "empty"),
+        (torch.zeros(1, 3), "1 points"),
+        (torch.full((20, 3), torch.nan), "NaN"),
+        (torch.ones(20, 3), "equal"),
+        (torch.rand(5, 3), "8 or more"),
+    ],
+)
+def test_bad_clouds_are_refused(points, words):
+    with pytest.raises(InputError, match=words):
+        surface(PointCloud(points))
+    with pytest.raises(InputError, match="resolution"):
+        surface(PointCloud(sphere(50)), resolution=2)
+
+
+def test_the_jacobian_is_that_of_the_field():
+    field = CloudField(ring(1000), 0.1)
+    x = ring(20) * 1.05
+    step = 1e-2
+    for axis, e in enumerate(torch.eye(3)):
+        difference = (field.denoised(x + step * e) - field.denoised(x - step * e)) / (2 * step)
+        torch.testing.assert_close(field.jacobian(x)[:, :, axis], difference, atol=0.05, rtol=0.05)
+
+
+def test_rays_hit_a_ring_and_nothing_between():
+    field = CloudField(ring(20_000), 0.03)
+    line = torch.linspace(-1.1, 1.1, 24)
+    x, y = torch.meshgrid(line, line, indexing="ij")
+    origins = torch.stack([x.flatten(), y.flatten(), torch.full((576,), 2.0)], dim=1)
+    down = torch.tensor([0.0, 0, -1]).expand(576, 3)
+    hits = cast_rays(field, origins, down, 4.0)
+    across = torch.hypot(origins[:, 0], origins[:, 1]) - 0.7
+    meets, clear = across.abs() < 0.22, across.abs() > 0.27  # rays in between graze the ring
+    assert hits.hit[meets].float().mean() > 0.99
+    assert not hits.hit[clear].any()
+    assert ring_distance(hits.points[hits.hit]).abs().max() < 0.03
+    truth = (0.25**2 - across**2).clamp(min=0).sqrt()
+    seen = hits.hit & meets
+    assert ((2 - hits.depth[seen] - truth[seen]).abs() < 0.05).float().mean() > 0.98
+    assert (hits.normals[seen, 2] > 0).all() and torch.isinf(hits.depth[~hits.hit]).all()
