@@ -85,7 +85,7 @@ def draw_points(
     config = model.config
     noise = start_noise(len(codes), count, config.dimensions, seed, stratified)
     if prior == "uniform":
-        cube = torch.rand(noise.shape, generator=torch.Generator().manual_seed(seed + 1)) * 3 - 1.5
+        cube = 3 * torch.special.ndtr(start_noise(*noise.shape, seed + 1, stratified)) - 1.5
         noise = (cube + begin * noise) / math.sqrt(0.75 + begin**2)
     prepared = model.prepare(codes)
     mean, covariance = moments(model, prepared, len(codes), begin)
