@@ -33,7 +33,7 @@ def denoise_cloud(
     with run.stage("denoise"):
         result = denoise(cloud, noise, iterations)
         cleaned = result.cloud
-        if cloud.normals is None:
+        if cloud.normals is None and cleaned.normals is not None:
             normals = orient_normals(box_frame(cleaned.points).apply(cleaned.points), cleaned.normals)
             cleaned = PointCloud(cleaned.points, normals, cleaned.colors)
     if count is not None:

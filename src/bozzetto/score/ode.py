@@ -85,7 +85,8 @@ def draw_points(
     config = model.config
     noise = start_noise(len(codes), count, config.dimensions, seed, stratified)
     if prior == "uniform":
-        cube = 3 * torch.special.ndtr(start_noise(*noise.shape, seed + 1, stratified)) - 1.5
+        even = start_noise(len(codes), count, config.dimensions, seed + 1, stratified)
+        cube = 3 * torch.special.ndtr(even) - 1.5
         noise = (cube + begin * noise) / math.sqrt(0.75 + begin**2)
     prepared = model.prepare(codes)
     mean, covariance = moments(model, prepared, len(codes), begin)
