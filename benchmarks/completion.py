@@ -179,7 +179,8 @@ def main() -> None:
         summary[name] = sum(row[name] for row in rows.values()) / total if total else None
     summary["seconds_median"] = statistics.median(row["seconds"] for row in rows.values())
     print(summary)
-    results = {"prior": options.prior and options.prior.name, "turns": options.turns, "summary": summary, "shapes": rows}
+    prior_name = options.prior and options.prior.name
+    results = {"prior": prior_name, "turns": options.turns, "summary": summary, "shapes": rows}
     save_results(f"completion_{options.family}", results, options.out)
 
 

@@ -78,7 +78,7 @@ def main() -> None:
     save_results(
         f"second_order_fit_{options.family}",
         {
-            "prior": str(options.prior),
+            "prior": options.prior and options.prior.name,
             "decoder": vars(prior.decoder.config),
             "summary": summary,
             "shapes": rows,
