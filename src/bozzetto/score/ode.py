@@ -75,7 +75,7 @@ def draw_points(
             surface sample are, which sets of clouds need to be compared fairly.
         prior: What is blurred and then moved and stretched to that Gaussian: nothing but noise, points of the
             cube [-1.5, 1.5]^D, or the origin alone, which is noise again.
-        begin: The first noise level.
+        begin: The first noise level; for the cube it is the largest of the model.
 
     Raises:
         InputError: `count` or `evaluations` is less than one.
@@ -83,14 +83,17 @@ def draw_points(
     if count < 1 or evaluations < 1:
         raise InputError(f"at least one point and one evaluation are needed, got {count} and {evaluations}")
     config = model.config
-    noise = start_noise(len(codes), count, config.dimensions, seed, stratified)
-    if prior == "uniform":
-        even = start_noise(len(codes), count, config.dimensions, seed + 1, stratified)
-        cube = 3 * torch.special.ndtr(even) - 1.5
-        noise = (cube + begin * noise) / math.sqrt(0.75 + begin**2)
+    d = config.dimensions
+    if prior == "uniform":  # one even set for cube and noise: two would know of each other
+        begin = config.high  # the sum is not quite normal; more noise makes it more so
+        both = start_noise(len(codes), count, 2 * d, seed, stratified)
+        cube = 3 * torch.special.ndtr(both[..., d:]) - 1.5
+        noise = (cube + begin * both[..., :d]) / math.sqrt(0.75 + begin**2)
+    else:
+        noise = start_noise(len(codes), count, d, seed, stratified)
     prepared = model.prepare(codes)
     mean, covariance = moments(model, prepared, len(codes), begin)
-    unit = torch.eye(config.dimensions).to(covariance)
+    unit = torch.eye(d).to(covariance)
     x = mean[:, None] + noise.to(codes) @ square_root(covariance + begin**2 * unit)
     return solve(model, prepared, x, noise_levels(begin, config.low, evaluations))
 
