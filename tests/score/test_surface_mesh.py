@@ -67,7 +67,8 @@ def test_a_hemisphere_stays_open_unless_closed():
     mesh = surface(half, noise=0)
     assert len(boundary_edges(mesh.faces)) > 20
     assert float(mesh.vertices[:, 2].min()) > -0.12
-    assert (mesh.vertices.norm(dim=1) - 1).abs().max() < 0.05
+    off = (mesh.vertices.norm(dim=1) - 1).abs()
+    assert off[mesh.vertices[:, 2] > 0].max() < 0.02  # beyond the rim nothing was observed
     assert is_watertight(surface(half, ends="closed", noise=0).faces)
 
 
