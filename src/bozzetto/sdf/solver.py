@@ -26,7 +26,9 @@ LEAST_WIDTH, LARGEST_WIDTH = 0.003, 0.02
 KEPT, CANDIDATES = 3, 4
 SETTLED_SPREAD = (0.01, 0.01, 0.01, 0.2, 1.0, 0.2, 0.01)
 """As `POSE_SPREAD`, once a surface has told place and size."""
-SETTLINGS, SETTLING_RESOLUTION = 3, 96
+SETTLINGS, SETTLING_RESOLUTION, SETTLING_COST = 3, 96, 2.0
+"""Times that a pose is settled, at most; nodes along each axis for the surface; and the factor of the loss
+above which a scan contradicts the settled pose."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +143,12 @@ class Solver:
         A shape that a prior knows badly is found at a wrong scale, with parts in space that was seen to be
         empty. Without those, middle and size of the surface tell the pose better than the decoder does.
         """
+        unsettled = solution
         for _ in range(SETTLINGS):
             try:
                 mesh = self.surface(solution.state, SETTLING_RESOLUTION)
             except InputError:
-                return solution
+                return unsettled
             placed = compose(solution.state.pose, self.to_internal).apply(mesh.vertices.double())
             unit = normalisation(placed)
             pose = compose(unit, solution.state.pose)
@@ -153,6 +156,8 @@ class Solver:
                 return solution
             objective = self.objective(self.fine, width, pose, spread=SETTLED_SPREAD)
             solution = objective.solve(State(solution.state.code, pose), self.config.iterations)
+            if solution.model.loss > SETTLING_COST * unsettled.model.loss:
+                return unsettled
         return solution
 
     def error_width(self, state: State) -> float:
