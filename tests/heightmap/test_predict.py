@@ -5,7 +5,6 @@ from bozzetto.errors import InputError
 from bozzetto.heightmap import predict, predict_height
 from bozzetto.heightmap.predict import canonical_shift, level_sizes, tiled_gradients
 from bozzetto.heightmap.procedural import make_sample
-from bozzetto.metrics import seam_ratio
 
 
 def photo(side=96, number=0):
@@ -35,7 +34,9 @@ def test_a_turned_tile_is_the_same_height_turned(predictor, shift):
 def test_what_tiles_stays_tiling(predictor, side):
     result = predict_height(photo(side), predictor)
     assert result.tiles
-    assert max(seam_ratio(result.height)) < 1.3
+    for axis in (0, 1):  # neighbours across the border differ no more than some neighbours within
+        steps = (result.height.roll(-1, axis) - result.height).abs().mean(dim=1 - axis)
+        assert steps[-1] <= steps[:-1].max()
 
 
 def test_the_canonical_shift_follows_the_picture():
