@@ -61,9 +61,11 @@ def _film(path: Path, every: int) -> Iterator[Float[Tensor, "H W 3"]]:
     import imageio.v3 as imageio
 
     try:
-        for number, frame in enumerate(imageio.imiter(path)):
-            if number % every == 0:
-                yield torch.from_numpy(np.asarray(frame)[..., :3].astype(np.float32) / 255)
+        # Opened here, because plugins that cannot read a file do not all close it.
+        with path.open("rb") as file:
+            for number, frame in enumerate(imageio.imiter(file, extension=path.suffix)):
+                if number % every == 0:
+                    yield torch.from_numpy(np.asarray(frame)[..., :3].astype(np.float32) / 255)
     except Exception as error:  # plugins raise errors of many kinds
         raise InputError(
             f"{path} cannot be read as a video ({error}); install imageio-ffmpeg, or give a folder of frames"
