@@ -65,9 +65,8 @@ def settings(options: argparse.Namespace, preset: str, dimensions: int) -> Train
         config = replace(config, model=flat)
     if preset == "reference" and options.data in POINTS:
         config = replace(config, points=POINTS[options.data], inputs=(POINTS[options.data],) * 2)
-    elif options.data in POINTS:  # many shapes, whole and dense: more of them per step, and no crops
+    elif options.data in POINTS:  # whole and dense as the reference sees them
         config = replace(config, inputs=(256, POINTS[options.data]), cropped=0.0)
-        config = replace(config, shapes_per_step=32, points=256)
     if options.data == "mnist":  # 50,000 codes and nothing to compare: no second stage
         config = replace(config, latent=None if preset == "reference" else config.latent)
     if options.code_size:

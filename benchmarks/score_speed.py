@@ -41,10 +41,10 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     default, reference = (build_model(config).eval() for config in (ModelConfig(), REFERENCE_MODEL))
-    code = torch.randn(1, 128)
+    codes = [torch.randn(1, model.config.code_size) for model in (default, reference)]
     start = torch.rand(1, POINTS, 3) * 3 - 1.5
-    rows = {"default": seconds(lambda: draw_points(default, code, POINTS), options.rounds)}
-    walked = seconds(lambda: annealed_langevin(reference, code, start, levels=options.levels), 1)
+    rows = {"default": seconds(lambda: draw_points(default, codes[0], POINTS), options.rounds)}
+    walked = seconds(lambda: annealed_langevin(reference, codes[1], start, levels=options.levels), 1)
     rows["reference"] = {key: value * 10 / options.levels for key, value in walked.items()}
     ratio = {key: rows["reference"][key] / rows["default"][key] for key in walked}
     for name, row in {**rows, "ratio": ratio}.items():

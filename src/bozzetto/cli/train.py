@@ -34,6 +34,8 @@ class Train(Options):
     """default: ours; reference: DeepSDF or ShapeGF as released; single: one shape in detail (sdf)."""
     split: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Split file of DeepSDF that names the shapes to take; all if none is given."""
+    frame: Literal["box", "principal", "shared"] = "box"
+    """score: how shapes are normalised: by their boxes, turned to their axes of inertia first, or all alike."""
     samples: int = 100_000
     """Samples per shape when meshes are prepared; 500000 as published."""
     minutes: Annotated[float | None, tyro.conf.arg(metavar="M")] = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from ..score.config import TrainConfig
+    from ..score.config import FrameKind, ModelConfig, TrainConfig
     from .train import Train
 
 POINTS = 8192
@@ -26,7 +26,7 @@ def train_score(options: "Train") -> dict:
     dimensions = {cloud.shape[1] for cloud in clouds.points}
     if len(dimensions) > 1:
         raise InputError(f"{options.data} mixes clouds in 2D and 3D; train on one kind")
-    config = replace(config, model=replace(config.model, dimensions=dimensions.pop()))
+    config = replace(config, model=_networks(config.model, dimensions.pop(), options.frame))
     size = min(POINTS, max(len(cloud) for cloud in clouds.points))
     table = cloud_table(clouds.points, clouds.names, size, config.model.frame)
     settings = {"verb": "train score", "data": str(options.data), "settings": config}
@@ -35,6 +35,14 @@ def train_score(options: "Train") -> dict:
     report = run.report(figures, device, options.seed)
     options.say(f"Model: {run.path / 'model.safetensors'}; what it makes: {run.path / 'preview.png'}")
     return report
+
+
+def _networks(model: "ModelConfig", dimensions: int, frame: "FrameKind") -> "ModelConfig":
+    from ..score.config import FLAT_MODEL
+
+    if model.architecture == "grid" and dimensions == 2:
+        model = FLAT_MODEL
+    return replace(model, dimensions=dimensions, frame=frame)
 
 
 def _settings(options: "Train") -> "TrainConfig":

@@ -56,7 +56,8 @@ def encode(
     """
     config = prior.model.config
     check_dimensions(prior, cloud, name)
-    choices = [box_frame(cloud, name)] if config.frame == "box" else principal_frames(cloud, name)
+    own = box_frame(cloud, name)
+    choices = principal_frames(cloud, name) if config.frame == "principal" else [prior.frame or own]
     frames = choices if frame is None else [frame]
     order = torch.randperm(len(cloud), generator=torch.Generator().manual_seed(seed))[:SEEN]
     some = cloud[order.to(cloud.device)].to(prior.codes.device)

@@ -93,7 +93,8 @@ def complete(
         raise InputError("completion needs a model whose codes have a flow; train with the default preset")
     if config.hypotheses < 1 or config.points < 1 or config.steps < 0:
         raise InputError("hypotheses and points must be at least 1 and steps at least 0")
-    frame = box_frame(cloud, name) if frame is None else frame
+    own = box_frame(cloud, name)
+    frame = frame or prior.frame or own
     seen = frame.apply(cloud).to(prior.codes)
     order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(config.seed))[:SEEN]
     some = seen[order.to(seen.device)]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Architecture = Literal["grid", "residual"]
+FrameKind = Literal["box", "principal", "shared"]
 
 
 @dataclass(frozen=True)
@@ -14,11 +15,11 @@ class ModelConfig:
     """`residual` is the published pair of networks; `grid` reads and writes a grid of features."""
     dimensions: int = 3
     """Of the points: 2 or 3."""
-    frame: Literal["box", "principal"] = "box"
-    """How clouds are normalised: by their bounding box, or turned to their axes of inertia first."""
-    code_size: int = 128
+    frame: FrameKind = "box"
+    """How clouds are normalised: by their bounding box, turned to their axes of inertia first, or all alike."""
+    code_size: int = 256
     """Numbers per shape."""
-    hidden: int = 128
+    hidden: int = 64
     """Width of the layers that every point passes."""
     blocks: int = 3
     """Of these layers; residual blocks of two of them in `residual`."""
@@ -29,8 +30,10 @@ class ModelConfig:
     """Of the convolutions at the coarsest grid; `grid` only."""
     features: int = 16
     """Features per node that points read; `grid` only."""
+    coarsest: int = 4
+    """Cells along each axis of the grid that shares out the numbers of a code; `grid` only."""
     levels: int = 1
-    """The grid of features has 4 * 2^(levels + 1) nodes along each axis; `grid` only."""
+    """The grid of features has coarsest * 2^(levels + 1) nodes along each axis; `grid` only."""
     code_noise: float = 0.0
     """Standard deviation of noise on codes in training; their mean square is 1; `grid` only."""
     data_std: float = 0.5
@@ -41,10 +44,12 @@ class ModelConfig:
     """Largest noise level; sampling by the default begins at 1, see `draw_points`."""
 
 
-FLAT_MODEL = ModelConfig(dimensions=2, channels=64, features=32, levels=2)
+FLAT_MODEL = ModelConfig(dimensions=2, channels=64, coarsest=8)
 """For clouds in 2D, where fine grids cost little."""
 
-REFERENCE_MODEL = ModelConfig(architecture="residual", hidden=256, blocks=24, low=0.01, high=1.0)
+REFERENCE_MODEL = ModelConfig(
+    architecture="residual", code_size=128, hidden=256, blocks=24, low=0.01, high=1.0
+)
 """ShapeGF as released for ShapeNet: 24 additive blocks of 256, noise from 1 to 0.01."""
 
 
@@ -80,7 +85,7 @@ class TrainConfig:
     """Passes over the shapes, at most."""
     seconds: float = float("inf")
     """Time to spend; schedules follow whichever of time and epochs is further."""
-    shapes_per_step: int = 16
+    shapes_per_step: int = 8
     """Shapes in a step."""
     points: int = 512
     """Noisy points per shape and step."""

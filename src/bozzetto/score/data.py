@@ -4,14 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InputError
-from .frames import box_frame, principal_frames
+from .config import FrameKind
+from .frames import Frame, box_frame, principal_frames, shared_frame
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,12 @@ class CloudTable:
     Attributes:
         points: Of all shapes; every draw takes a random part of a shape's points.
         names: Of the shapes.
+        frame: The one frame of all shapes; None if each has its own.
     """
 
     points: Float[Tensor, "S P D"]
     names: tuple[str, ...]
+    frame: Frame | None = None
 
     def __len__(self) -> int:
         return len(self.points)
@@ -77,16 +79,17 @@ def cloud_table(
     clouds: Sequence[Float[Tensor, "_ D"]],
     names: Sequence[str],
     points: int = 2048,
-    frame: Literal["box", "principal"] = "box",
+    frame: FrameKind = "box",
 ) -> CloudTable:
-    """A table of clouds of any sizes, each in a normalised frame of its own.
+    """A table of clouds of any sizes, in normalised frames.
 
     Args:
         clouds: At least one; of those with fewer points some are repeated.
         names: Of the clouds.
         points: Points to keep of each.
-        frame: `box` as ShapeGF (bounding box centred, longest side 2), or `principal`: turned to the axes of
-            inertia first, so that the model does not depend on how shapes are turned.
+        frame: `box` as ShapeGF: bounding box centred, longest side 2. `principal`: turned to the axes of
+            inertia first, so that the model does not depend on how shapes are turned. `shared`: one frame for
+            the whole collection, as PointFlow, so that sizes and places of shapes are learned too.
 
     Raises:
         InputError: There are none, or one has no extent or has coordinates that are not finite.
@@ -95,8 +98,10 @@ def cloud_table(
         raise InputError("there are no shapes to learn from")
     generator = torch.Generator().manual_seed(0)
     rows = []
+    shared = shared_frame(clouds, names) if frame == "shared" else None
     for cloud, name in zip(clouds, names, strict=True):
-        chosen = box_frame(cloud, name) if frame == "box" else principal_frames(cloud, name)[0]
+        own = principal_frames(cloud, name)[0] if frame == "principal" else box_frame(cloud, name)
+        chosen = own if shared is None else shared
         order = torch.randperm(len(cloud), generator=generator).repeat(-(-points // len(cloud)))
         rows.append(chosen.apply(cloud)[order[:points]].float())
-    return CloudTable(torch.stack(rows), tuple(names))
+    return CloudTable(torch.stack(rows), tuple(names), shared)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,6 +58,22 @@ def box_frame(cloud: Float[Tensor, "N D"], name: str = "the cloud") -> Frame:
     if not 0 < scale < math.inf:
         raise InputError(f"all {len(cloud)} points of {name} are equal; points that differ are needed")
     return Frame((low + high) / 2, scale)
+
+
+def shared_frame(clouds: Sequence[Float[Tensor, "_ D"]], names: Sequence[str]) -> Frame:
+    """One frame for a collection: its mean point goes to the origin, all of it into [-1, 1]^D.
+
+    PointFlow (Yang et al. 2019) divides by the standard deviation instead. That differs by a factor for the
+    whole collection, and here by one that keeps every shape on the grids of the model.
+
+    Raises:
+        InputError: As `box_frame`, for any of the clouds.
+    """
+    for cloud, name in zip(clouds, names, strict=True):
+        box_frame(cloud, name)
+    center = torch.stack([cloud.double().mean(dim=0) for cloud in clouds]).mean(dim=0)
+    reach = max(float((cloud.double() - center).abs().max()) for cloud in clouds)
+    return Frame(center, reach)
 
 
 def principal_frames(cloud: Float[Tensor, "N D"], name: str = "the cloud") -> list[Frame]:

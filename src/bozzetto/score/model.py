@@ -12,8 +12,6 @@ from .config import ModelConfig
 
 EXTENT = 1.25
 """Grids of features fill [-1.25, 1.25]^D: a margin around normalised clouds."""
-COARSEST = 4
-"""Nodes per axis where grids begin and end."""
 OCTAVES = 4
 
 
@@ -59,6 +57,10 @@ class ScoreModel(nn.Module, ABC):
 class GridModel(ScoreModel):
     """The default: a cloud is splatted on a grid and convolved to a code; a code becomes a grid of features.
 
+    Every cell of a coarse grid has its own few numbers of the code, which see and shape mostly their own part
+    of the cloud. Parts of shapes repeat, whole shapes do not: with as many numbers that all see everything,
+    contours of digits are rebuilt four times less exactly after the same time.
+
     What depends on the shape alone is computed once per shape, and what depends on shape and noise level once
     per pair; the layers that every point passes are few and narrow. There is no batch normalisation, so a
     shape's result does not depend on what else is in the batch, and any noise level will do.
@@ -70,16 +72,18 @@ class GridModel(ScoreModel):
         widths = [
             max(width >> level, config.features) for level in range(config.levels + 1)
         ]  # coarse to fine
-        cells = COARSEST**d
+        cells = config.coarsest**d
         if config.code_size % cells:
-            raise InputError(f"code_size must be a multiple of {cells} in {d}D, got {config.code_size}")
+            raise InputError(
+                f"code_size must be a multiple of {cells}, the cells of a {d}D grid of {config.coarsest} along "
+                f"each axis; got {config.code_size}"
+            )
         per_cell = config.code_size // cells
         down: list[nn.Module] = [_conv(d, d + 2, widths[-1])]
         for fine, coarse in zip(widths[:0:-1], widths[-2::-1], strict=True):
             down += [nn.ReLU(), _conv(d, fine, coarse, 4, 2), _Mix(d, coarse)]
         self.down = nn.Sequential(*down, nn.ReLU(), _conv(d, widths[0], width, 4, 2), nn.ReLU())
-        self.code = nn.ModuleList([_conv(d, width, per_cell, 1), nn.Linear(cells * width, config.code_size)])
-        self.start = nn.ModuleList([_conv(d, per_cell, width, 1), nn.Linear(config.code_size, cells * width)])
+        self.code, self.start = _conv(d, width, per_cell, 1), _conv(d, per_cell, width, 1)
         up: list[nn.Module] = [nn.ReLU()]
         transposed = nn.ConvTranspose2d if d == 2 else nn.ConvTranspose3d
         for coarse, fine in zip([width, *widths], widths, strict=False):
@@ -100,19 +104,17 @@ class GridModel(ScoreModel):
     @property
     def nodes(self) -> int:
         """Nodes per axis of the grid on which clouds are splatted."""
-        return COARSEST * 2 ** (self.config.levels + 1)
+        return self.config.coarsest * 2 ** (self.config.levels + 1)
 
     def encode(self, points: Float[Tensor, "B N D"]) -> Float[Tensor, "B K"]:
         """Codes of B clouds of N points each, in any order; their numbers have mean 0 and mean square 1."""
         found = self.down(splat(points, self.nodes))
-        code = self.code[0](found).flatten(1) + self.code[1](found.flatten(1))
-        return layer_norm(code.float(), (self.config.code_size,))
+        return layer_norm(self.code(found).flatten(1).float(), (self.config.code_size,))
 
     def prepare(self, codes: Float[Tensor, "B K"]) -> tuple[Tensor, ...]:
         """The grid of features, and what the code adds to the conditions."""
-        side = [COARSEST] * self.config.dimensions
-        local = self.start[0](codes.view(len(codes), -1, *side))
-        grid = self.up(local + self.start[1](codes).view(local.shape))
+        side = [self.config.coarsest] * self.config.dimensions
+        grid = self.up(self.start(codes.view(len(codes), -1, *side)))
         return grid.float(), self.shape(codes).float()
 
     def denoise(

@@ -1,6 +1,6 @@
 """What a collection leaves behind: the networks, the codes of its shapes, and how codes are distributed."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..runs import read_checkpoint, write_checkpoint
 from .config import LatentConfig, ModelConfig
+from .frames import Frame
 from .latent import LatentFlow
 from .latent_gan import LatentGenerator
 from .model import ScoreModel
@@ -27,6 +28,7 @@ class CloudPrior:
         latent: The distribution of codes, None if none was learned.
         codes: One row per training shape.
         names: Of the training shapes.
+        frame: The one frame of the whole collection; None if every shape was normalised by itself.
         about: What it was trained on and how: name, licence, command, seed, figures.
     """
 
@@ -35,6 +37,7 @@ class CloudPrior:
     codes: Float[Tensor, "S K"]
     names: tuple[str, ...]
     about: dict = field(default_factory=dict)
+    frame: Frame | None = None
 
     def sample_codes(self, count: int, seed: int = 0, truncation: float = 1.0) -> Float[Tensor, "{count} K"]:
         """Random codes.
@@ -49,9 +52,7 @@ class CloudPrior:
         """
         latent = self.check_truncation(truncation)
         rows = [
-            torch.randn(
-                self.codes.shape[1], generator=torch.Generator().manual_seed(seed * 1_000_003 + index)
-            )
+            torch.randn(latent.noise_size, generator=torch.Generator().manual_seed(seed * 1_000_003 + index))
             for index in range(count)
         ]
         return latent.sample(truncation * torch.stack(rows).to(self.codes))
@@ -74,7 +75,7 @@ class CloudPrior:
     def to(self, device: torch.device | str) -> "CloudPrior":
         """The model on another device."""
         latent = None if self.latent is None else self.latent.to(device)
-        return CloudPrior(self.model.to(device), latent, self.codes.to(device), self.names, self.about)
+        return replace(self, model=self.model.to(device), latent=latent, codes=self.codes.to(device))
 
 
 def save_cloud_prior(prior: CloudPrior, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
@@ -90,6 +91,7 @@ def save_cloud_prior(prior: CloudPrior, path: str | Path, dtype: torch.dtype = t
         "latent": latent,
         "names": list(prior.names),
         "about": prior.about,
+        "frame": None if prior.frame is None else [prior.frame.center.tolist(), prior.frame.scale],
     }
     stored = {n: v.to(dtype) if v.is_floating_point() else v for n, v in tensors.items()}
     write_checkpoint(Path(path), stored, meta)
@@ -116,7 +118,11 @@ def load_cloud_prior(path: str | Path) -> CloudPrior:
     if meta["latent"] is not None:
         latent = build_latent(model.config.code_size, LatentConfig(**meta["latent"]))
         _load(latent, "latent.", tensors)
-    return CloudPrior(model, latent, tensors["codes"].float(), tuple(meta["names"]), meta["about"])
+    frame = None
+    if meta.get("frame") is not None:
+        center, scale = meta["frame"]
+        frame = Frame(torch.tensor(center, dtype=torch.float64), scale)
+    return CloudPrior(model, latent, tensors["codes"].float(), tuple(meta["names"]), meta["about"], frame)
 
 
 def _load(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:

@@ -24,7 +24,7 @@ def sample(
     stratified: bool = True,
     start: Prior = "gaussian",
 ) -> Float[Tensor, "{shapes} {points} D"]:
-    """Shapes that the prior invents, in its normalised frame.
+    """Shapes that the prior invents, in its normalised frame, or that of its collection if that had one frame.
 
     Args:
         prior: A trained model.
@@ -42,7 +42,8 @@ def sample(
     if shapes < 1:
         raise InputError(f"at least one shape must be asked for, got {shapes}")
     codes = prior.sample_codes(shapes, seed, truncation)
-    return points_of(prior, codes, points, seed, evaluations, stratified, start)
+    made = points_of(prior, codes, points, seed, evaluations, stratified, start)
+    return made if prior.frame is None else prior.frame.undo(made)
 
 
 def points_of(

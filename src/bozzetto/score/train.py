@@ -205,7 +205,9 @@ class Training:
         learner.eval().requires_grad_(False)
         count = min(self.table.points.shape[1], self.config.inputs[1])
         codes = [learner.model.encode(part[:, :count]) for part in self.table.points.split(64)]
-        return CloudPrior(learner.model, learner.flow, torch.cat(codes), self.table.names, about or {})
+        return CloudPrior(
+            learner.model, learner.flow, torch.cat(codes), self.table.names, about or {}, self.table.frame
+        )
 
 
 def train_clouds(
