@@ -1,53 +1,70 @@
 """The models of point clouds that come with the package: bodies, airfoils, procedural chairs.
 
-    python benchmarks/train_clouds.py --data bodies --minutes 30 --out DIR
+    python benchmarks/train_clouds.py --data bodies --minutes 12 --clock processor --pack
 
 Learns from four fifths of a collection whose terms allow it to be passed on (bodies: MakeHuman base mesh and
-morph targets, CC0; airfoils: AeroSandbox, MIT; chairs: our own) and writes a run folder; `shipped.safetensors`
-in it is the model in half precision, as `src/bozzetto/weights/cloud-DATA.safetensors` holds it.
+morph targets, CC0; airfoils: AeroSandbox, MIT; chairs: our own), as `score_autoencoding.py` does: a model that
+one of the two has left in `--work` is taken as it is. So the figures of the benchmarks are those of the shipped
+weights. `--pack` puts the model, in half precision, and the log of its training where they belong.
 """
 
 import argparse
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from score_common import KEPT, load, settings
+from common import RESULTS
+from score_common import add_options, model_path, train
 
-from bozzetto.pipelines import learn_clouds
-from bozzetto.runs import RunFolder
+import bozzetto
 from bozzetto.score import load_cloud_prior, save_cloud_prior
 
+WEIGHTS = Path(bozzetto.__file__).parent / "weights"
 ABOUT = {
     "bodies": ("adult human bodies, arms lowered at an angle, y up, facing +z", "CC0-1.0"),
     "airfoils": ("outlines of airfoils, chord along x, y up", "MIT, Copyright (c) 2019-2023 Peter Sharpe"),
     "procedural": ("chairs of boxes, y up, facing +z", "Apache-2.0"),
 }
+CODES = 400
+"""A code per training shape is only kept where they are so few; otherwise of so many, evenly chosen."""
+
+
+def pack(options: argparse.Namespace) -> None:
+    """The trained model among the shipped weights, without paths of this machine."""
+    prior = load_cloud_prior(model_path(options, "default"))
+    if len(prior.names) > CODES:
+        kept = torch.linspace(0, len(prior.names) - 1, CODES).round().long()
+        prior = replace(prior, codes=prior.codes[kept], names=tuple(prior.names[i] for i in kept.tolist()))
+    what, licence = ABOUT[options.data]
+    log = model_path(options, "default").parent / "metrics.jsonl"
+    about = {
+        "name": f"cloud-{options.data}",
+        "what": what,
+        "licence": licence,
+        "command": f"python benchmarks/train_clouds.py --data {options.data} --minutes {options.minutes:g} "
+        f"--clock {options.clock} --seed {options.seed} --pack",
+        "training": prior.about["training"],
+        "last_step": json.loads(log.read_text().splitlines()[-1]),
+    }
+    prior = replace(prior, about=about)
+    save_cloud_prior(prior, WEIGHTS / f"cloud-{options.data}.safetensors", torch.float16)
+    shutil.copyfile(log, RESULTS / f"train_clouds_{options.data}.jsonl")
 
 
 def main() -> None:
-    """Train and save."""
+    """Train unless that is done, and pack."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", choices=ABOUT, default="bodies")
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--out", type=Path, default=Path("bozzetto-out/train_clouds"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true")
+    add_options(parser, "bodies")
+    parser.add_argument("--pack", action="store_true", help="put the result among the shipped weights")
     options = parser.parse_args()
-    options.code_size = None
-    table = load(options.data, "train", KEPT.get(options.data, 4096), 10**6)
-    config = settings(options, "default", table.points.shape[2])
-    what, licence = ABOUT[options.data]
-    command = f"python benchmarks/train_clouds.py --data {options.data} --minutes {options.minutes:g}"
-    about = {"name": f"cloud-{options.data}", "what": what, "licence": licence, "command": command}
-    run = RunFolder.create(options.out, {"settings": config, "data": options.data}, resume=options.resume)
-    figures = learn_clouds(run, table, config, about=about)
-    prior = load_cloud_prior(run.file("model.safetensors"))
-    if len(prior.names) > 400:  # a code per shape is only kept where they are few
-        kept = torch.linspace(0, len(prior.names) - 1, 400).round().long()
-        prior = replace(prior, codes=prior.codes[kept], names=tuple(prior.names[i] for i in kept.tolist()))
-    save_cloud_prior(prior, run.file("shipped.safetensors"), torch.float16)
-    run.report(figures, seed=options.seed)
+    if options.data not in ABOUT:
+        parser.error(f"the terms of {options.data} do not allow its weights to be passed on")
+    if not model_path(options, "default").exists():
+        train(options, "default")
+    if options.pack:
+        pack(options)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,22 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.score import autoencode, between, encode, interpolate, sample
+from bozzetto.score import (
+    LatentConfig,
+    autoencode,
+    between,
+    cloud_table,
+    encode,
+    interpolate,
+    load_cloud_prior,
+    sample,
+    save_cloud_prior,
+)
 from bozzetto.score.autoencode import misfit
+from bozzetto.score.models import build_latent
 
 from .conftest import ellipses
 
@@ -57,3 +70,25 @@ def test_clouds_of_other_dimensions_are_refused(tiny):
         encode(tiny, torch.rand(20, 3), "scan")
     with pytest.raises(InputError, match="at least two"):
         autoencode(tiny, torch.zeros(1, 2))
+
+
+def test_a_collection_with_one_frame_keeps_sizes_and_places(tiny, tmp_path):
+    rings = list(ellipses(8, 1024))
+    moved = [4 * (1 + index / 8) * ring + torch.tensor([100.0, 20.0]) for index, ring in enumerate(rings)]
+    table = cloud_table(moved, [str(index) for index in range(8)], 512, "shared")
+    assert table.frame is not None
+    back = table.frame.undo(table.points)
+    sizes = (back.amax(dim=1) - back.amin(dim=1)).amax(dim=1)
+    torch.testing.assert_close(sizes, 8 * (1 + torch.arange(8) / 8), atol=0.05, rtol=0)
+    assert 0.95 < float(table.points.abs().max()) <= 1
+    shared = replace(tiny, frame=table.frame)
+    save_cloud_prior(shared, tmp_path / "model.safetensors")
+    again = load_cloud_prior(tmp_path / "model.safetensors")
+    torch.testing.assert_close(sample(again, 2, 100), table.frame.undo(sample(tiny, 2, 100)))
+    assert encode(again, moved[0]).frame == again.frame
+
+
+def test_a_latent_gan_may_have_noise_of_another_size_than_codes(tiny):
+    gan = build_latent(16, LatentConfig(kind="gan", hidden=32))
+    assert gan.noise_size != 16
+    assert sample(replace(tiny, latent=gan), 2, 50).shape == (2, 50, 2)

@@ -20,24 +20,29 @@ STEPS = 1500
 ROWS = 1024
 
 
-def training_shape(seed: int) -> tuple[Float[Tensor, "N 3"], Distance]:
+def training_shape(seed: int, points: int | None = None) -> tuple[Float[Tensor, "N 3"], Distance]:
     """Points of a shape within the unit sphere, and the signed distance to it.
 
     Every second one is a chair of boxes, with edges; the others unite rounded cones, a ring and a block.
+
+    Args:
+        seed: Of everything.
+        points: How many; by default a random number within `SIZES`.
     """
     draw = torch.Generator().manual_seed(seed)
     low, high = SIZES
-    count = int(low * (high / low) ** float(torch.rand(1, generator=draw)))
+    random = int(low * (high / low) ** float(torch.rand(1, generator=draw)))
+    count = points or random
     if seed % 2:
         boxes = chair_boxes(7, seed)
         to = normalisation(boxes.reshape(-1, 3))
-        points = union_points(boxes, count, draw)
-        return to.apply(points), lambda x: union_distance(boxes, to.inverse().apply(x)) * to.scale
+        on_boxes = union_points(boxes, count, draw)
+        return to.apply(on_boxes), lambda x: union_distance(boxes, to.inverse().apply(x)) * to.scale
     field = _blob(draw)
     mesh = implicit.surface(field, (-2, -2, -2), (2, 2, 2), 0.06)
-    points = _settled(field, sample_surface(mesh, count, draw)[0])
-    to = normalisation(points)
-    return to.apply(points), lambda x: field(to.inverse().apply(x)) * to.scale
+    settled = _settled(field, sample_surface(mesh, count, draw)[0])
+    to = normalisation(settled)
+    return to.apply(settled), lambda x: field(to.inverse().apply(x)) * to.scale
 
 
 def _blob(draw: torch.Generator) -> implicit.Field:

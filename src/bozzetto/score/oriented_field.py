@@ -18,14 +18,14 @@ NEAR, FAR = (
     3.0,
 )  # spacings from the nearest point, between which the local distance gives way to the sign
 SMOOTHNESS = 1.0  # width of the weights, in spacings
-CREASE = 0.7  # how much normals may differ from that of the nearest point to count
 
 
 class OrientedField:
     """Distance to the surface of oriented points, negative inside.
 
-    Near the points it is a moving average of their tangent planes (implicit moving least squares; weights
-    prefer like normals, as in Oztireli et al. 2009), far away the distance to the nearest of them, negative
+    Near the points it is a moving average of their tangent planes (implicit moving least squares, Kolluri
+    2005; weights that prefer like normals, or like heights as in Oztireli et al. 2009, made surfaces less exact
+    on procedural solids), far away the distance to the nearest of them, negative
     where their winding number (Barill et al. 2018) exceeds one half, which closes holes. Offsets are projected
     on the mean of the normals at both of their ends, and not on one of them, which is exact for spheres, too.
     """
@@ -56,10 +56,9 @@ class OrientedField:
 
     def _local(self, x: Tensor, distance: Tensor, index: Tensor, spacing: Tensor) -> Tensor:
         normals = self.normals[index]
-        unlike = (normals - normals[:, :1]).square().sum(dim=2) / CREASE**2
         width = SMOOTHNESS * spacing[:, None]
         # The nearest has weight 1, so that weights do not vanish far away.
-        weight = torch.exp((distance[:, :1] ** 2 - distance**2) / width**2 - unlike)
+        weight = torch.exp((distance[:, :1] ** 2 - distance**2) / width**2)
         weight = weight / weight.sum(dim=1, keepdim=True)
         mean = normalize((weight[..., None] * normals).sum(dim=1), dim=1)
         offset = x[:, None] - self.points[index]
