@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from .local_fits import CANDIDATES, FEATURES
 
-HIDDEN = 64
+HIDDEN = 96
 
 
 class FitChoice(nn.Module):

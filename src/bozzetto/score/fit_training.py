@@ -16,8 +16,11 @@ from .procedural import chair_boxes, union_distance, union_points
 Distance = Callable[[Tensor], Tensor]
 LEVELS = (0.004, 0.04)
 SIZES = (1500, 8000)
-STEPS = 1500
+STEPS = 4000
 ROWS = 1024
+FAR = 3.0
+"""Distance, in units of the noise, from which the loss grows less than squared: far points, which are few, would
+otherwise decide."""
 
 
 def training_shape(seed: int, points: int | None = None) -> tuple[Float[Tensor, "N 3"], Distance]:
@@ -71,7 +74,7 @@ def _settled(field: implicit.Field, points: Tensor) -> Tensor:
     return points
 
 
-def train_denoiser(shapes: int = 40, rows: int = 1500, passes: int = 2, seed: int = 0) -> list[FitChoice]:
+def train_denoiser(shapes: int = 100, rows: int = 1500, passes: int = 2, seed: int = 0) -> list[FitChoice]:
     """Train one network for each pass.
 
     Every pass sees clouds that the passes before have worked on, and minimises the mean squared distance to the
@@ -111,7 +114,7 @@ def _fitted(tables: list, seed: int) -> FitChoice:
         points, moves, features, distance, level = tables[step % len(tables)]
         rows = torch.randint(len(points), (min(ROWS, len(points)),))
         left = distance(points[rows] + network(moves[rows], features[rows])) / level
-        loss = (1 + left.square()).sqrt().mean()  # far points, which are few, would otherwise decide
+        loss = (FAR**2 + left.square()).sqrt().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
