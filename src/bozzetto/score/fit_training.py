@@ -19,7 +19,7 @@ SIZES = (1500, 8000)
 STEPS = 4000
 ROWS = 1024
 FAR = 3.0
-"""Distance, in units of the noise, beyond which the loss grows slower than its square: few points lie so far."""
+"""Distance, in units of the noise, beyond which the loss grows slower than its square: few are so far."""
 
 
 def training_shape(seed: int, points: int | None = None) -> tuple[Float[Tensor, "N 3"], Distance]:
