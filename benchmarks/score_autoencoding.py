@@ -8,7 +8,7 @@ Chamfer distance (squared, both directions, times 10^4) and exact earth mover's 
 `oracle` compares the first sample with the second. Points of the default come from even noise, and from
 independent noise in the row `default, independent`: even points are nearer to any sample than a second sample
 is, so that ratios below 1 are possible. The reference needs 20 seconds and more for a cloud: it is compared
-on the first few shapes, with the other rows on the same. Below that: fewer input points, other priors, seconds.
+on the first few shapes, with the other rows on the same. Below that: fewer input points, seconds.
 """
 
 import argparse
@@ -54,11 +54,7 @@ def evaluate(options: argparse.Namespace, presets: list[str]) -> dict:
             print(results[f"{split}, first {options.reference_test}"], flush=True)
         if split == "test":
             results["inputs"] = inputs(prior, table.points, truth, count)
-            results["priors"] = {
-                start: distances(rebuilt(prior, seen, count, start=start), truth)
-                for start in ("gaussian", "uniform", "point")
-            }
-            print(results["inputs"], results["priors"], flush=True)
+            print(results["inputs"], flush=True)
             results["evaluations"] = {
                 n: distances(rebuilt(prior, seen, count, evaluations=n), truth) for n in (5, 8, 10, 16)
             }

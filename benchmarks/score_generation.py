@@ -8,8 +8,8 @@ Latent GANs get a quarter of that time on top. Sets of clouds are compared exact
 procedural family, another draw of it (`law`, the only row whose right 1-NNA is known: 50 %); the training set;
 codes of training shapes drawn anew, which tells what the field costs; the default; the default's field with a
 latent GAN in place of its prior, which tells what the prior is worth; the reference (it needs 10 seconds and
-more for a cloud; `--skip-reference` leaves it out). All points are independent: even ones would tell a generated
-cloud from a sampled one.
+more for a cloud; `--skip-reference` leaves it out). All points are independent: even ones would tell a
+generated cloud from a sampled one.
 """
 
 import argparse

@@ -69,8 +69,6 @@ def main() -> None:
         "fitted at 3": {"begin": 3.0},
         "fitted at 1, 7 evaluations": {"evaluations": 7},
         "fitted at 1, 16 evaluations": {"evaluations": 16},
-        "fitted at 1, uniform": {"prior": "uniform"},
-        "fitted at 1, uniform, independent": {"prior": "uniform", "stratified": False},
     }
     rows = {"oracle": distances(first, truth)}
     made = {"isotropic at 3": [isotropic(model, codes, seed) for seed in (0, 1)]}

@@ -38,7 +38,7 @@ class Autoencode(Options):
     known_frame: bool = False
     """The cloud is in the normalised frame of the model; otherwise its box is taken for that of the shape."""
     start: Literal["gaussian", "uniform", "point"] = "gaussian"
-    """What points begin as."""
+    """What points begin as with the published network; the default reaches the same clouds from any."""
     independent: bool = False
     """Draw points independently, and not evenly."""
 

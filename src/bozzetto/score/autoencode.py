@@ -9,9 +9,8 @@ from torch import Tensor
 from ..errors import InputError
 from .frames import Frame, box_frame, principal_frames
 from .model import ScoreModel
-from .ode import Prior
 from .prior import CloudPrior
-from .sample import points_of
+from .sample import Start, points_of
 
 SEEN = 2048
 """Points that the encoder looks at; as many as it has seen in training, at most."""
@@ -83,7 +82,7 @@ def autoencode(
     seed: int = 0,
     evaluations: int = 10,
     stratified: bool = True,
-    start: Prior = "gaussian",
+    start: Start = "gaussian",
     name: str = "the cloud",
     frame: Frame | None = None,
 ) -> Float[Tensor, "{points} D"]:

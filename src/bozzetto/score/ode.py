@@ -1,7 +1,6 @@
 """Few evaluations per sample: the probability-flow equation of the field, from even noise to points."""
 
 import math
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -10,7 +9,6 @@ from torch import Tensor
 from ..errors import InputError
 from .model import ScoreModel
 
-Prior = Literal["gaussian", "uniform", "point"]
 RHO = 7.0
 BEGIN = 1.0
 """First noise level: about the size of normalised shapes."""
@@ -53,7 +51,6 @@ def draw_points(
     seed: int = 0,
     evaluations: int = 10,
     stratified: bool = True,
-    prior: Prior = "gaussian",
     begin: float = BEGIN,
 ) -> Float[Tensor, "B {count} D"]:
     """Points of shapes, by the probability-flow equation dx / dsigma = (x - D(x; sigma)) / sigma.
@@ -73,9 +70,7 @@ def draw_points(
         evaluations: Of the network for each point.
         stratified: Start from even noise, see `start_noise`; otherwise points are independent, as those of a
             surface sample are, which sets of clouds need to be compared fairly.
-        prior: What is blurred and then moved and stretched to that Gaussian: nothing but noise, points of the
-            cube [-1.5, 1.5]^D, or the origin alone, which is noise again.
-        begin: The first noise level; for the cube it is the largest of the model.
+        begin: The first noise level.
 
     Raises:
         InputError: `count` or `evaluations` is less than one.
@@ -84,13 +79,7 @@ def draw_points(
         raise InputError(f"at least one point and one evaluation are needed, got {count} and {evaluations}")
     config = model.config
     d = config.dimensions
-    if prior == "uniform":  # one even set for cube and noise: two would know of each other
-        begin = config.high  # the sum is not quite normal; more noise makes it more so
-        both = start_noise(len(codes), count, 2 * d, seed, stratified)
-        cube = 3 * torch.special.ndtr(both[..., d:]) - 1.5
-        noise = (cube + begin * both[..., :d]) / math.sqrt(0.75 + begin**2)
-    else:
-        noise = start_noise(len(codes), count, d, seed, stratified)
+    noise = start_noise(len(codes), count, d, seed, stratified)
     prepared = model.prepare(codes)
     mean, covariance = moments(model, prepared, len(codes), begin)
     unit = torch.eye(d).to(covariance)

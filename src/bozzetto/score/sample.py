@@ -1,5 +1,7 @@
 """New shapes: codes from the prior, points from the field."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -7,9 +9,10 @@ from torch import Tensor
 from ..errors import InputError
 from .langevin import annealed_langevin
 from .model import ScoreModel
-from .ode import Prior, draw_points
+from .ode import draw_points
 from .prior import CloudPrior
 
+Start = Literal["gaussian", "uniform", "point"]
 AT_ONCE = 1 << 17
 """Points that are moved together, so that memory stays bounded."""
 
@@ -22,7 +25,7 @@ def sample(
     truncation: float = 1.0,
     evaluations: int = 10,
     stratified: bool = True,
-    start: Prior = "gaussian",
+    start: Start = "gaussian",
 ) -> Float[Tensor, "{shapes} {points} D"]:
     """Shapes that the prior invents, in its normalised frame, or that of its collection if that had one frame.
 
@@ -34,7 +37,7 @@ def sample(
         truncation: In (0, 1]; smaller gives more typical shapes of less variety.
         evaluations: Of the field, per point.
         stratified: See `start_noise`.
-        start: See `draw_points`.
+        start: See `points_of`.
 
     Raises:
         InputError: A number is out of range, or the model cannot invent shapes.
@@ -53,11 +56,13 @@ def points_of(
     seed: int = 0,
     evaluations: int = 10,
     stratified: bool = True,
-    start: Prior = "gaussian",
+    start: Start = "gaussian",
 ) -> Float[Tensor, "B {points} D"]:
     """Points of the shapes of some codes; a few shapes, or a part of the points of one, at a time.
 
-    The published network is sampled as published, by annealed Langevin dynamics in 100 evaluations.
+    The published network is sampled as published, by annealed Langevin dynamics in 100 evaluations, from noise,
+    even points of the cube [-1.5, 1.5]^D or the origin. The default's sampler begins at a Gaussian, to which each
+    of these is taken by a map in closed form (quantiles, or nothing but noise), so that `start` changes nothing.
 
     Raises:
         InputError: No points are asked for.
@@ -92,10 +97,10 @@ def _draw(
     seed: int,
     evaluations: int,
     stratified: bool,
-    start: Prior,
+    start: Start,
 ) -> Float[Tensor, "B {count} D"]:
     if model.config.architecture != "residual":
-        return draw_points(model, codes, count, seed, evaluations, stratified, start)
+        return draw_points(model, codes, count, seed, evaluations, stratified)
     generator = torch.Generator().manual_seed(seed)
     shape = (len(codes), count, model.config.dimensions)
     points = {
