@@ -107,7 +107,7 @@ def test_published_step_sizes_halve_four_times(spheres):
     sizes = []
     for epoch in range(8):
         training.steps_done = epoch
-        sizes.append(training._step_sizes()[0])
+        sizes.append(training.step_sizes[0] * training.schedule())
     assert sizes == pytest.approx([5e-4] * 2 + [2.5e-4] * 2 + [1.25e-4] * 2 + [6.25e-5] * 2)
 
 
