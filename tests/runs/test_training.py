@@ -1,29 +1,22 @@
 import time
-from dataclasses import dataclass
-from typing import Literal
 
 import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.runs import EpochTraining, RunFolder, cosine, run_training, training_run
+from bozzetto.runs import EpochConfig, EpochTraining, RunFolder, cosine, run_training, training_run
 
 
-@dataclass(frozen=True)
-class Config:
-    seconds: float = float("inf")
-    average: float = 0.9
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    seed: int = 0
-    epochs: int = 60
-    shapes_per_step: int = 2
+def settings(**changes):
+    plain = {"average": 0.9, "precision": "float32", "epochs": 60, "shapes_per_step": 2}
+    return EpochConfig(**{**plain, **changes})
 
 
-class Line(EpochTraining[Config]):
+class Line(EpochTraining[EpochConfig]):
     """Learns y = 3 x - 1 from five points, with noise from both generators."""
 
-    def __init__(self, config=Config(), stop=10**9, clock=time.monotonic):
-        super().__init__(5, config, "cpu", clock)
+    def __init__(self, stop=10**9, clock=time.monotonic, **changes):
+        super().__init__(5, settings(**changes), "cpu", clock)
         self.stop = stop
         model = torch.nn.Linear(1, 1)
         groups = [{"params": [model.weight], "lr": 0.1}, {"params": [model.bias], "lr": 0.05}]
@@ -76,19 +69,19 @@ def test_step_sizes_keep_their_ratio_and_fall():
 
 def test_time_ends_a_training_too():
     now = iter(range(1000))
-    training = Line(Config(seconds=10.0, epochs=10**6), clock=lambda: float(next(now)))
+    training = Line(seconds=10.0, epochs=10**6, clock=lambda: float(next(now)))
     assert len(list(training.steps())) == 10 and training.elapsed == 10
 
 
 def test_without_a_mean_the_last_weights_are_kept():
-    training = Line(Config(average=0.0, epochs=4))
+    training = Line(average=0.0, epochs=4)
     for _ in training.steps():
         pass
     assert torch.equal(training.average["weight"], training.model.module.weight)
 
 
 def test_a_mean_forgets_its_beginning():
-    training = Line(Config(average=0.999, epochs=40))
+    training = Line(average=0.999, epochs=40)
     training.average["weight"].fill_(1000.0)  # of which 0.999^100, the hundred steps', would leave 905
     for _ in training.steps():
         pass

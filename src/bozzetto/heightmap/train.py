@@ -22,9 +22,8 @@ class Training(runs.Training[TrainConfig]):
     Args:
         crops: Where batches come from.
         config: How to learn.
-        device: Where; ignored under `torchrun`, where every process has its own.
         start: A trained network of the same kind to continue from.
-        clock: Seconds that count against `config.seconds`.
+        device, clock: See `runs.Training`.
 
     Attributes:
         notes: Sentences about what it starts from, for the user.

@@ -16,4 +16,6 @@ from .resources import Stopwatch as Stopwatch
 from .resources import peak_memory as peak_memory
 from .training import Training as Training
 from .training import cosine as cosine
+from .training_config import EpochConfig as EpochConfig
+from .training_config import TrainingConfig as TrainingConfig
 from .training_run import run_training as run_training

@@ -2,42 +2,20 @@
 
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from .training import Training, TrainingConfig
-
-
-@runtime_checkable
-class EpochConfig(TrainingConfig, Protocol):
-    """Settings of trainings that count passes."""
-
-    @property
-    def epochs(self) -> int:
-        """Passes over the shapes, at most."""
-        ...
-
-    @property
-    def shapes_per_step(self) -> int:
-        """Shapes in a step."""
-        ...
-
+from .training import Training
+from .training_config import EpochConfig
 
 Config = TypeVar("Config", bound=EpochConfig)
 
 
 class EpochTraining(Training[Config]):
-    """A training whose steps take some shapes of a collection, in random order.
-
-    Args:
-        shapes: How many there are.
-        config: How to learn.
-        device: Where, see `Training`.
-        clock: See `Training`.
-    """
+    """A training whose steps take some of so many shapes in random order; the rest is as in `Training`."""
 
     def __init__(
         self,

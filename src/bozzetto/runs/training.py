@@ -5,7 +5,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Generic, Literal, Protocol, TypeVar, cast, runtime_checkable
+from typing import Generic, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -14,32 +14,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .environment import fast_bfloat16
 from .processes import is_distributed, local_processes, nodes
-
-
-@runtime_checkable
-class TrainingConfig(Protocol):
-    """Settings that every training has."""
-
-    @property
-    def seconds(self) -> float:
-        """Time to spend; schedules follow whichever of time and count is further."""
-        ...
-
-    @property
-    def average(self) -> float:
-        """Decay of the running mean of the weights; 0 keeps the last ones."""
-        ...
-
-    @property
-    def precision(self) -> Literal["auto", "float32", "bfloat16"]:
-        """Arithmetic of the model; auto takes bfloat16 where it is fast."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Seed of first weights and of all that is drawn."""
-        ...
-
+from .training_config import TrainingConfig
 
 Config = TypeVar("Config", bound=TrainingConfig)
 Module = TypeVar("Module", bound=nn.Module)

@@ -13,13 +13,8 @@ LOG_EVERY = 20  # steps
 def run_training(run: RunFolder, training: Training, quiet: bool = False) -> dict[str, float]:
     """Train to the end, from the checkpoint of the folder if it has one.
 
-    Shows progress, logs figures and writes checkpoints, all by the first process only. Under `torchrun` the
-    others continue from its checkpoint.
-
-    Args:
-        run: The folder.
-        training: At its beginning.
-        quiet: Show nothing.
+    Logs figures and writes checkpoints by the first process only, and shows progress unless it is to be quiet.
+    Under `torchrun` the others continue from the checkpoint of the first.
 
     Returns:
         Figures of the end; none if the checkpoint was the end.
@@ -27,10 +22,11 @@ def run_training(run: RunFolder, training: Training, quiet: bool = False) -> dic
     saved = training.fabric.broadcast(run.load_checkpoint())
     if saved is not None:
         training.restore(saved[1], saved[2])
-    first, figures, written = training.fabric.is_global_zero, {}, time.monotonic()
+    first, share, written = training.fabric.is_global_zero, training.smoothing, time.monotonic()
+    figures: dict[str, float] = {}
     with run.stage("train"), Progress(1.0, "train", quiet, done=training.progress) as progress:
         for found in training.steps():
-            figures = _smoothed(figures, found, training.smoothing)
+            figures = {n: share * figures.get(n, v) + (1 - share) * v for n, v in found.items()}
             shown = {name: value for name, value in figures.items() if name.endswith("loss")}
             progress.advance(training.progress - progress.done, **shown)
             if first and training.steps_done % LOG_EVERY == 0:
@@ -41,7 +37,3 @@ def run_training(run: RunFolder, training: Training, quiet: bool = False) -> dic
     if first:
         run.save_checkpoint(training.steps_done, *training.state())
     return figures
-
-
-def _smoothed(before: dict[str, float], now: dict[str, float], share: float) -> dict[str, float]:
-    return {name: share * before.get(name, value) + (1 - share) * value for name, value in now.items()}

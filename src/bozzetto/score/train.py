@@ -60,8 +60,7 @@ class Training(EpochTraining[TrainConfig]):
     Args:
         table: What to learn from.
         config: How.
-        device: Where; ignored under `torchrun`, where every process has its own.
-        clock: Seconds that count against `config.seconds`.
+        device, clock: See `runs.Training`.
     """
 
     def __init__(
