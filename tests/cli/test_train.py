@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -61,17 +58,11 @@ def test_folders_without_shapes_are_refused(tmp_path, capsys):
     assert "holds no mesh" in capsys.readouterr().err
 
 
-def test_two_processes_train_one_prior(folder, tmp_path, capsys):
+def test_two_processes_train_one_prior(folder, torchrun, tmp_path):
     prepared = tmp_path / "prepared"
     assert main(["prepare", "sdf", str(folder), "--samples", "2000", "--out", str(prepared), "--quiet"]) == 0
-    words = ["train", "sdf", str(prepared), "--epochs", "4", "--out", str(tmp_path / "out")]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, "-m", "bozzetto", *words], capture_output=True, text=True, env=environment, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Prior:") == 1
+    said = torchrun("train", "sdf", prepared, "--epochs", "4", "--out", tmp_path / "out")
+    assert said.count("Prior:") == 1
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     shapes = len(load_prior(tmp_path / "out" / "prior.safetensors").codes)
     # Both processes take all shapes in a step, so that four passes are two steps.

@@ -54,7 +54,7 @@ def test_step_sizes_rise_and_fall(crops, config):
         found = []
         for done in (0, 100, 990):
             training.steps_done = done
-            found.append(training._step_size())
+            found.append(config.step_size * training.schedule())
         sizes[schedule] = found
     assert sizes["cosine"][0] < 0.1 * sizes["cosine"][1] and sizes["cosine"][2] < 0.05 * sizes["cosine"][1]
     assert sizes["flat"][2] == config.step_size

@@ -79,6 +79,6 @@ def test_the_reference_learns_and_samples_as_published(rings):
 def test_divergence_is_reported(rings):
     training = Training(rings, TINY)
     with torch.no_grad():
-        next(training.learner.module.model.parameters()).fill_(torch.nan)
+        next(training.learner.model.parameters()).fill_(torch.nan)
     with pytest.raises(InputError, match="diverged"):
         training.step()

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bozzetto.sdf import DecoderConfig, build_decoder
 from bozzetto.sdf.config import REFERENCE_DECODER
-from bozzetto.sdf.model import GridDecoder, waves
+from bozzetto.sdf.model import ConcatenatingDecoder, GridDecoder, waves
 
 SMALL = {
     "concatenate": DecoderConfig("concatenate", code_size=5, hidden=24, layers=4, skip=2, dropout=0.1),
@@ -50,6 +52,27 @@ def test_derivatives_match_differences(architecture):
         torch.testing.assert_close(by_code[:, axis], difference(move, 0.0), rtol=1e-5, atol=1e-7)
     for axis, move in enumerate(step * torch.eye(3).double()):
         torch.testing.assert_close(by_point[:, axis], difference(0.0, move), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("entry", ["grid", "concatenate", "concatenate again"])
+def test_mixed_precision_sees_small_moves(entry):
+    # A first layer that magnifies x around 0.9: its later rounding is small beside what a move of 0.002 does.
+    skip = 1 if entry.endswith("again") else None
+    config = replace(SMALL[entry.split()[0]], layers=2 if skip else 1, skip=skip, hidden=16, dropout=0.0)
+    built = build_decoder(config).eval().requires_grad_(False)
+    sizes = built.hidden[-1].in_features, built.hidden[-1].out_features
+    layer = built.hidden[-1] = torch.nn.Linear(*sizes).requires_grad_(False)
+    column = -3 if isinstance(built, ConcatenatingDecoder) else config.features
+    layer.weight.zero_()
+    layer.weight[0, column], layer.bias[0] = 100.0, 0.5 - 0.9 * 100
+    torch.nn.init.zeros_(built.last.weight)
+    built.last.weight[0, 0] = 0.01
+    points = torch.tensor([[[0.9, 0.0, 0.0], [0.902, 0.0, 0.0]]])
+    exact = built(torch.zeros(1, 5), points).diff()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = built(torch.zeros(1, 5), points).diff()
+    assert float(exact) > 0.0015
+    torch.testing.assert_close(mixed.float(), exact, rtol=0.05, atol=0.0)
 
 
 def test_the_grid_decoder_begins_as_a_sphere_for_every_code():

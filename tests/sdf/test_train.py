@@ -8,6 +8,7 @@ from bozzetto.sdf import DecoderConfig, SdfSamples, TrainConfig, Training, load_
 from bozzetto.sdf.config import REFERENCE
 from bozzetto.sdf.data import sample_table
 from bozzetto.sdf.losses import clamped_l1, code_penalty
+from bozzetto.sdf.model import GridDecoder
 from bozzetto.sdf.train import require_alive
 
 TINY = TrainConfig(
@@ -107,8 +108,18 @@ def test_published_step_sizes_halve_four_times(spheres):
     sizes = []
     for epoch in range(8):
         training.steps_done = epoch
-        sizes.append(training._step_sizes()[0])
+        sizes.append(training.step_sizes[0] * training.schedule())
     assert sizes == pytest.approx([5e-4] * 2 + [2.5e-4] * 2 + [1.25e-4] * 2 + [6.25e-5] * 2)
+
+
+def test_mixed_precision_does_not_move_points():
+    # The decoder begins as this sphere, so that the loss is what rounding does to the points.
+    points = torch.rand(4000, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    table = sample_table([SdfSamples(points, points.norm(dim=1) - GridDecoder.RADIUS)], ["ball"])
+    config = replace(TINY, precision="bfloat16", clamp=0.0)
+    assert Training(table, config).step()["loss"] < 1e-6
+    moved = sample_table([SdfSamples(points + 0.001, points.norm(dim=1) - GridDecoder.RADIUS)], ["ball"])
+    assert Training(moved, config).step()["loss"] > 1e-4
 
 
 def test_damaged_and_foreign_priors_are_refused(spheres, tmp_path):

@@ -7,6 +7,7 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..heightmap.config import TrainConfig
+    from ..heightmap.pairs import PairFiles
     from .train import Train
 
 
@@ -16,16 +17,49 @@ def train_heightmap(options: "Train") -> dict:
     Raises:
         InputError: The data cannot be used, or the options leave nothing to learn.
     """
-    from ..heightmap.pairs import SCANNED, find_pairs, held_out
+    from ..heightmap.pairs import find_pairs
     from ..heightmap.predictor import load_predictor
     from ..pipelines.height_learning import learn_heights, training_material
-    from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
+    from ..runs import RunFolder, fingerprint, resolve_device, seed_everything, writing_folder
 
     config = settings(options)
     device = resolve_device(options.device)
     seed_everything(options.seed)
     procedural = str(options.data) == "procedural"
     files = [] if procedural else find_pairs(options.data)
+    away = _away(options, files)
+    start = None if options.init is None else load_predictor(options.init)
+    if start is not None and start.config != config.network:
+        raise InputError(f"{options.init} holds another network than --preset {options.preset} trains")
+    identity = {
+        "verb": "train heightmap",
+        "data": "procedural" if procedural else str(options.data.resolve()),
+        "held_out": away,
+        "ship_only": options.ship_only,
+        "synthetic": options.synthetic,
+        "init": None if start is None else fingerprint(options.init),
+        "settings": config,
+    }
+    with writing_folder(options.out) as folder:
+        run = RunFolder.create(folder, identity, options.overwrite, options.resume)
+        chosen, crops = training_material(
+            run, files, config, options.synthetic, away, options.ship_only, options.store
+        )
+        about = {"held_out": away, "materials": [pair.name for pair in chosen]}
+        quiet = options.quiet or folder != options.out
+        figures = learn_heights(run, crops, config, device, quiet, about, start)
+        report = run.report({**figures, "materials": len(chosen), "held_out": away}, device, options.seed)
+    if folder == options.out:
+        for note in figures["notes"]:
+            options.say(f"Note: {note}")
+        options.say(f"Network: {run.path / 'heights.safetensors'}; what it sees: {run.path / 'preview.png'}")
+    return report
+
+
+def _away(options: "Train", files: "list[PairFiles]") -> list[str]:
+    """Names of the materials that are kept away from the training."""
+    from ..heightmap.pairs import SCANNED, held_out
+
     scanned = [pair.name for pair in files if pair.kind == SCANNED]
     if options.held_out >= max(1, len(scanned)) and options.held_out > 0:
         raise InputError(
@@ -35,33 +69,7 @@ def train_heightmap(options: "Train") -> dict:
     used = sum((pair.ship or not options.ship_only) and pair.name not in away for pair in files)
     if used == 0 and options.synthetic < 1:
         raise InputError("there is nothing to learn from; give --synthetic a number or DATA some pairs")
-    start = None if options.init is None else load_predictor(options.init)
-    if start is not None and start.config != config.network:
-        raise InputError(f"{options.init} holds another network than --preset {options.preset} trains")
-    run = RunFolder.create(
-        options.out,
-        {
-            "verb": "train heightmap",
-            "data": "procedural" if procedural else str(options.data.resolve()),
-            "held_out": away,
-            "ship_only": options.ship_only,
-            "synthetic": options.synthetic,
-            "init": None if start is None else fingerprint(options.init),
-            "settings": config,
-        },
-        options.overwrite,
-        options.resume,
-    )
-    chosen, crops = training_material(
-        run, files, config, options.synthetic, away, options.ship_only, options.store
-    )
-    about = {"held_out": away, "materials": [pair.name for pair in chosen]}
-    figures = learn_heights(run, crops, config, device, options.quiet, about, start)
-    report = run.report({**figures, "materials": len(chosen), "held_out": away}, device, options.seed)
-    for note in figures["notes"]:
-        options.say(f"Note: {note}")
-    options.say(f"Network: {run.path / 'heights.safetensors'}; what it sees: {run.path / 'preview.png'}")
-    return report
+    return away
 
 
 def settings(options: "Train") -> "TrainConfig":

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..runs import TrainingConfig
+
 Architecture = Literal["fusion", "unet"]
 
 
@@ -24,8 +26,8 @@ class NetworkConfig:
     """Start from ImageNet weights where they can be had; `unet` only."""
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(TrainingConfig):
     """How a network is learned from pairs and procedural materials."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -38,8 +40,6 @@ class TrainConfig:
     """Share of the training, at its beginning, on quarters of crops, four times as many."""
     steps: int = 20_000
     """Steps at most."""
-    seconds: float = float("inf")
-    """Time to spend; schedules follow whichever of time and steps is further."""
     shares: tuple[float, float, float] = (0.45, 0.2, 0.35)
     """Of scanned pairs (class A), painted pairs (class B) and procedural samples in a step."""
     step_size: float = 2e-3
@@ -51,15 +51,10 @@ class TrainConfig:
     weight_decay: float = 0.02
     """Of AdamW."""
     average: float = 0.998
-    """Decay of the running mean of the weights that is kept in place of the last ones."""
     loss: Literal["structure", "perceptual"] = "structure"
     """`structure`: correlation, gradients, normals and more; `perceptual`: L1 and LPIPS-like, as published."""
     relight: float = 0.3
     """Share of the real pairs whose photo gets light of the given height."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the network in training; auto takes bfloat16 where the processor multiplies it fast."""
-    seed: int = 0
-    """Seed of first weights and of all that is drawn."""
 
 
 REFERENCE = TrainConfig(

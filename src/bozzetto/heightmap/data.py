@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..files import atomic_path
 from .pairs import PROCEDURAL, Pair, resized
 from .procedural import Sample, make_samples
 
@@ -210,8 +211,7 @@ def procedural_pairs(
         colors = np.stack([s.color for s in samples])
         heights = np.stack([s.height for s in samples])
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
+            with atomic_path(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, colors=colors, heights=heights)
     else:
         with np.load(path) as stored:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..files import write_bytes
 from ..render import cloud_pictures, contact_sheet
-from ..runs import Progress, RunFolder
+from ..runs import RunFolder, run_training
 from ..score import (
     CloudPrior,
     CloudTable,
@@ -26,8 +26,6 @@ from ..score import (
 from ..shapes import PointCloud, save_points
 from ..views import save_image
 
-CHECKPOINT_SECONDS = 60.0
-LOG_EVERY = 20  # steps
 PREVIEWS = 6
 SHOWN = 64  # clouds on a sheet
 
@@ -52,22 +50,7 @@ def learn_clouds(
         Figures: losses at the end, steps, parameters.
     """
     training = Training(table, config, device, clock)
-    saved = run.load_checkpoint()
-    if saved is not None:
-        training.restore(saved[1], saved[2])
-    figures: dict[str, float] = {}
-    with run.stage("train"), Progress(1.0, "train", quiet, done=training.progress) as progress:
-        written = time.monotonic()
-        while training.progress < 1:
-            figures = training.step()
-            progress.advance(training.progress - progress.done, **figures)
-            if training.steps_done % LOG_EVERY == 0 and training.fabric.is_global_zero:
-                run.log(training.steps_done, epoch=training.epoch, elapsed=training.elapsed, **figures)
-            if time.monotonic() - written > CHECKPOINT_SECONDS and training.fabric.is_global_zero:
-                run.save_checkpoint(training.steps_done, *training.state())
-                written = time.monotonic()
-    if training.fabric.is_global_zero:
-        run.save_checkpoint(training.steps_done, *training.state())
+    figures = run_training(run, training, quiet)
     prior = training.prior({"training": run.config, **(about or {})})
     if config.latent is not None and config.latent.kind == "gan":
         with run.stage("latent gan"):

@@ -1,6 +1,5 @@
 """From pairs and procedural materials to a network that sees height: training, checkpoints, preview."""
 
-import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -12,11 +11,9 @@ from ..heightmap.data import Crops, procedural_pairs
 from ..heightmap.pairs import Pair, PairFiles, load_pair
 from ..heightmap.predictor import Predictor, save_predictor
 from ..heightmap.train import Training
-from ..runs import Progress, RunFolder
+from ..runs import RunFolder, run_training
 from ..views import save_image
 
-CHECKPOINT_SECONDS = 60.0
-LOG_EVERY = 20  # steps
 PREVIEWS = 8
 
 
@@ -66,37 +63,13 @@ def learn_heights(
         Figures: losses, steps, parameters, notes.
     """
     training = Training(crops, config, device, start)
-    saved = run.load_checkpoint()
-    if saved is not None:
-        training.restore(saved[1], saved[2])
-    figures: dict[str, float] = {}
-    with run.stage("train"), Progress(1.0, "train", quiet, done=training.progress) as progress:
-        written = time.monotonic()
-        while training.progress < 1:
-            figures = _smoothed(figures, training.step())
-            progress.advance(training.progress - progress.done, loss=figures["loss"])
-            if training.steps_done % LOG_EVERY == 0 and training.fabric.is_global_zero:
-                run.log(training.steps_done, progress=training.progress, elapsed=training.elapsed, **figures)
-            if time.monotonic() - written > CHECKPOINT_SECONDS and training.fabric.is_global_zero:
-                _save(run, training)
-                written = time.monotonic()
-    if training.fabric.is_global_zero:
-        _save(run, training)
+    figures = run_training(run, training, quiet)
     predictor = training.predictor({"training": run.config, **(about or {})})
     with run.stage("write"):
         save_predictor(predictor, run.file("heights.safetensors"))
         save_image(run.file("preview.png"), training_preview(training))
     count = sum(p.numel() for p in predictor.network.parameters())
     return {**figures, "steps": training.steps_done, "parameters": count, "notes": training.notes}
-
-
-def _smoothed(before: dict[str, float], now: dict[str, float]) -> dict[str, float]:
-    return {name: 0.95 * before.get(name, value) + 0.05 * value for name, value in now.items()}
-
-
-def _save(run: RunFolder, training: Training) -> None:
-    tensors, meta = training.state()
-    run.save_checkpoint(training.steps_done, tensors, meta)
 
 
 def training_preview(training: Training, count: int = PREVIEWS) -> Tensor:

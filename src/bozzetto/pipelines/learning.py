@@ -1,23 +1,20 @@
 """From a folder of shapes to a prior: preparation, training, checkpoints, previews."""
 
-import time
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..render import contact_sheet, turned
-from ..runs import Progress, RunFolder
+from ..runs import RunFolder, run_training
 from ..sdf import Collection, ShapePrior, TrainConfig, find_meshes, is_prepared, load_collection
 from ..sdf.data import sample_table
 from ..sdf.extract import extract_mesh
 from ..sdf.prepare import prepare_collection
 from ..sdf.prior import save_prior
-from ..sdf.train import Training, require_alive
+from ..sdf.train import Training
 from ..views import save_image
 
-CHECKPOINT_SECONDS = 60.0
-LOG_EVERY = 20  # steps
 PREVIEWS = 8
 PREVIEW_RESOLUTION = 96
 
@@ -55,34 +52,13 @@ def learn_shape_prior(
     """
     table = sample_table(list(collection.samples), collection.names)
     training = Training(table, config, device)
-    saved = training.fabric.broadcast(run.load_checkpoint())
-    if saved is not None:
-        training.restore(saved[1], saved[2])
-    figures: dict[str, float] = {}
-    with run.stage("train"), Progress(1.0, "train", quiet, done=training.progress) as progress:
-        written = time.monotonic()
-        while training.progress < 1:
-            figures = training.step()
-            require_alive(training, figures)
-            progress.advance(training.progress - progress.done, loss=figures["loss"])
-            if training.steps_done % LOG_EVERY == 0 and training.fabric.is_global_zero:
-                run.log(training.steps_done, epoch=training.epoch, elapsed=training.elapsed, **figures)
-            if time.monotonic() - written > CHECKPOINT_SECONDS and training.fabric.is_global_zero:
-                _save(run, training)
-                written = time.monotonic()
-    if training.fabric.is_global_zero:
-        _save(run, training)
+    figures = run_training(run, training, quiet)
     prior = training.prior(collection.names, {"training": run.config, **(about or {})})
     with run.stage("write"):
         save_prior(prior, run.file("prior.safetensors"))
         save_image(run.file("preview.png"), preview(prior))
     count = sum(p.numel() for p in prior.decoder.parameters())
     return {**figures, "steps": training.steps_done, "parameters": count, "shapes": len(collection)}
-
-
-def _save(run: RunFolder, training: Training) -> None:
-    tensors, meta = training.state()
-    run.save_checkpoint(training.steps_done, tensors, meta)
 
 
 def preview(prior: ShapePrior, count: int = PREVIEWS) -> Tensor:

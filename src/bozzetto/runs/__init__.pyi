@@ -4,6 +4,7 @@ from .environment import environment as environment
 from .environment import fast_bfloat16 as fast_bfloat16
 from .environment import resolve_device as resolve_device
 from .environment import seed_everything as seed_everything
+from .epochs import EpochTraining as EpochTraining
 from .fingerprint import fingerprint as fingerprint
 from .folder import RunFolder as RunFolder
 from .processes import is_distributed as is_distributed
@@ -13,3 +14,8 @@ from .processes import writing_folder as writing_folder
 from .progress import Progress as Progress
 from .resources import Stopwatch as Stopwatch
 from .resources import peak_memory as peak_memory
+from .training import Training as Training
+from .training import cosine as cosine
+from .training_config import EpochConfig as EpochConfig
+from .training_config import TrainingConfig as TrainingConfig
+from .training_run import run_training as run_training

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..runs import EpochConfig
+
 Architecture = Literal["grid", "residual"]
 FrameKind = Literal["box", "principal", "shared"]
 
@@ -75,18 +77,13 @@ REFERENCE_LATENT = LatentConfig(kind="gan", hidden=256, step_size=1e-4, batch=25
 """The latent GAN as released."""
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(EpochConfig):
     """How a model is learned from a collection of clouds."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     """The networks."""
-    epochs: int = 2000
-    """Passes over the shapes, at most."""
-    seconds: float = float("inf")
-    """Time to spend; schedules follow whichever of time and epochs is further."""
     shapes_per_step: int = 8
-    """Shapes in a step."""
     points: int = 512
     """Noisy points per shape and step."""
     levels: int = 8
@@ -105,13 +102,8 @@ class TrainConfig:
     schedule: Literal["cosine", "late linear"] = "cosine"
     """How the step size falls; `late linear` as published: constant for the first half, then to 1 %."""
     average: float = 0.998
-    """Decay of the running mean of the weights that is kept in place of the last ones; 0 keeps the last."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the networks in training; auto takes bfloat16 where the processor multiplies it fast."""
     latent: LatentConfig | None = field(default_factory=LatentConfig)
     """The prior over codes that is learned in the same loop; None leaves it out."""
-    seed: int = 0
-    """Seed of first weights and of everything drawn."""
 
 
 REFERENCE = TrainConfig(

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..runs import EpochConfig
+
 Architecture = Literal["concatenate", "grid"]
 
 
@@ -37,18 +39,12 @@ REFERENCE_DECODER = DecoderConfig(
 """DeepSDF as released: 8 hidden layers of 512, the input again before the fifth, weight normalisation, tanh."""
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(EpochConfig):
     """How a prior is learned from samples of a collection."""
 
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     """The network."""
-    epochs: int = 2000
-    """Passes over the shapes, at most."""
-    seconds: float = float("inf")
-    """Time to spend; schedules follow whichever of time and epochs is further."""
-    shapes_per_step: int = 16
-    """Shapes in a step."""
     samples_per_shape: int = 1024
     """Samples of each of them, half outside and half inside where there are enough."""
     step_size: float = 4e-3
@@ -67,12 +63,6 @@ class TrainConfig:
     """Standard deviation of the first codes."""
     longest_code: float = float("inf")
     """Codes are kept within the ball of this radius."""
-    average: float = 0.99
-    """Decay of the running mean of the weights that is kept in place of the last ones; 0 keeps the last."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the network in training; auto takes bfloat16 where the processor multiplies it fast."""
-    seed: int = 0
-    """Seed of first weights, codes and choice of samples."""
 
 
 REFERENCE = TrainConfig(

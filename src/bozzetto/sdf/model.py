@@ -1,6 +1,7 @@
 """What is optimised: decoders from (code, point) to signed distance, and the prior that a collection leaves."""
 
 from abc import ABC, abstractmethod
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,11 @@ from .config import DecoderConfig
 
 
 class Decoder(nn.Module, ABC):
-    """f(z, x): signed distance, negative inside, of normalised shapes (they fit into the unit sphere)."""
+    """f(z, x): signed distance, negative inside, of normalised shapes (they fit into the unit sphere).
+
+    Under `torch.autocast` points are not rounded, which would move them by up to 0.004: layers that see
+    coordinates multiply them in float32.
+    """
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -57,13 +62,23 @@ class ConcatenatingDecoder(Decoder):
 
     def forward(self, codes: Float[Tensor, "B K"], points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N"]:
         """Distances at N points for each of B codes, within (-1, 1)."""
-        inputs = torch.cat([codes[:, None].expand(-1, points.shape[1], -1), points], dim=-1)
-        x = inputs
+        copies = codes[:, None].expand(-1, points.shape[1], -1)
+        x = copies[..., :0]
         for index, layer in enumerate(self.hidden):
-            if index == self.config.skip:
-                x = torch.cat([x, inputs], dim=-1)
-            x = self.dropout(torch.relu(layer(x)))
+            if index in (0, self.config.skip):
+                x = _with_points(cast(nn.Linear, layer), torch.cat([x, copies], dim=-1), points)
+            else:
+                x = layer(x)
+            x = self.dropout(torch.relu(x))
         return torch.tanh(self.last(x))[..., 0]
+
+
+def _with_points(layer: nn.Linear, x: Tensor, points: Tensor) -> Tensor:
+    """The layer of x and points, in two parts, so that only the smaller one is multiplied in float32."""
+    weight = layer.weight
+    out = nn.functional.linear(x, weight[:, :-3], layer.bias)
+    with torch.autocast(points.device.type, enabled=False):
+        return out + nn.functional.linear(points, weight[:, -3:])
 
 
 class GridDecoder(Decoder):
@@ -94,8 +109,9 @@ class GridDecoder(Decoder):
     def forward(self, codes: Float[Tensor, "B K"], points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N"]:
         """Distances at N points for each of B codes; the volume fills [-1, 1]^3 and its border goes on."""
         places = points[:, None, None].to(codes.dtype)
+        volumes = self.volumes(codes).to(codes.dtype)
         found = nn.functional.grid_sample(
-            self.volumes(codes), places, mode="bilinear", padding_mode="border", align_corners=True
+            volumes, places, mode="bilinear", padding_mode="border", align_corners=True
         )
         return self.distances(found[:, :, 0, 0].transpose(1, 2), points)
 
@@ -103,8 +119,11 @@ class GridDecoder(Decoder):
         self, found: Float[Tensor, "B N C"], points: Float[Tensor, "B N 3"]
     ) -> Float[Tensor, "B N"]:
         """Distances at points where these features have been read."""
+        first, *others = self.hidden
         x = torch.cat([found, points, waves(points, self.config.octaves)], dim=-1)
-        for layer in self.hidden:
+        with torch.autocast(points.device.type, enabled=False):
+            x = torch.relu(first(x))
+        for layer in others:
             x = torch.relu(layer(x))
         return self.last(x)[..., 0] + points.norm(dim=-1) - self.RADIUS
 

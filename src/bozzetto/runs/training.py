@@ -1,0 +1,198 @@
+"""What the trainings of all engines share: processes, steps and their sizes, time, means of weights, states."""
+
+import logging
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .environment import fast_bfloat16
+from .processes import is_distributed, local_processes, nodes
+from .training_config import TrainingConfig
+
+Config = TypeVar("Config", bound=TrainingConfig)
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class Training(ABC, Generic[Config]):
+    """A training, a step at a time.
+
+    A subclass gives `set_up` its model and optimizer when it is made, and says what a step minimises (`loss`),
+    how far it is by count (`share_done`) and how step sizes go (`schedule`).
+
+    Under `torchrun` every process draws its own batches, and gradients are averaged.
+
+    Args:
+        config: How to learn.
+        device: Where; ignored under `torchrun`, where every process has its own.
+        clock: Seconds that count against `config.seconds`; `time.process_time` makes comparisons fair where
+            other programs run.
+
+    Attributes:
+        model: What learns, as Fabric wraps it; `model.module` is what was given to `set_up`.
+        average: Running mean of its state.
+        generator: What a process draws its batches with.
+        steps_done: Steps so far. elapsed: Seconds that they took, the mean over all processes.
+        smoothing: Share of the earlier figures in those that are shown and logged.
+        longest_gradient: Gradients of all weights together are cut to this length.
+    """
+
+    smoothing = 0.0
+    longest_gradient = math.inf
+
+    def __init__(
+        self,
+        config: Config,
+        device: torch.device | str = "cpu",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config, self.clock = config, clock
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces its precision
+        self.fabric = Fabric(
+            accelerator=torch.device(device).type,
+            strategy="ddp" if is_distributed() else "auto",
+            devices=local_processes(),
+            num_nodes=nodes(),
+        )
+        self.fabric.launch()
+        torch.manual_seed(config.seed)
+        self.generator = torch.Generator().manual_seed(config.seed + 1000 * self.fabric.global_rank)
+        wanted = config.precision
+        self.mixed = fast_bfloat16(self.fabric.device) if wanted == "auto" else wanted == "bfloat16"
+        self.steps_done, self.elapsed = 0, 0.0
+
+    def set_up(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Take the model that learns, and its optimizer, whose step sizes are those of `schedule` 1."""
+        self.step_sizes = [group["lr"] for group in optimizer.param_groups]
+        self.model, self.optimizer = self.fabric.setup(model, optimizer)
+        self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    @abstractmethod
+    def loss(self) -> tuple[Tensor, dict[str, float]]:
+        """Draw a batch; what the step minimises, and its figures, `loss` among them."""
+
+    @abstractmethod
+    def schedule(self) -> float:
+        """Factor of all step sizes now."""
+
+    @property
+    @abstractmethod
+    def share_done(self) -> float:
+        """How much of the training is done by count, whatever time it took; 1 is all."""
+
+    def after_step(self) -> None:
+        """What else happens to the weights in a step, before their mean is taken."""
+
+    def position(self) -> dict[str, float]:
+        """Where the training is, for the log."""
+        return {"progress": self.progress}
+
+    @property
+    def progress(self) -> float:
+        """0 to 1: by count or by time, whichever is further."""
+        return min(1.0, max(self.share_done, self.elapsed / self.config.seconds))
+
+    def autocast(self) -> torch.autocast:
+        """The context in which the model computes.
+
+        Fabric's mixed precision is not used: it also rounds what goes in, which would move points by up to
+        0.004. Models take care that their first layer sees coordinates as they are.
+        """
+        return torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.mixed)
+
+    def steps(self) -> Iterator[dict[str, float]]:
+        """Take steps until the training is done; yields their figures."""
+        while self.progress < 1:
+            yield self.step()
+
+    def step(self) -> dict[str, float]:
+        """Take one step and return its figures.
+
+        Raises:
+            InputError: The loss is not finite any more.
+        """
+        began = self.clock()
+        factor = self.schedule()
+        for group, size in zip(self.optimizer.param_groups, self.step_sizes, strict=True):
+            group["lr"] = size * factor
+        self.model.train()
+        loss, figures = self.loss()
+        if not math.isfinite(float(loss.detach())):
+            raise InputError(
+                f"the training has diverged: after {self.steps_done} steps the loss is not finite; "
+                "take smaller steps or the default preset"
+            )
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        if math.isfinite(self.longest_gradient):
+            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.longest_gradient)
+        self.optimizer.step()
+        self.steps_done += 1
+        with torch.no_grad():
+            self.after_step()
+            self._take_mean()
+        self.elapsed = self._shared(self.elapsed + self.clock() - began)
+        return figures
+
+    def _take_mean(self) -> None:
+        # The mean begins where little is learned yet; a growing memory forgets that soon.
+        keep = min(self.config.average, self.steps_done / (self.steps_done + 10))
+        for name, value in self.model.module.state_dict().items():
+            mean = keep > 0 and value.is_floating_point()
+            self.average[name] = self.average[name].lerp_(value, 1 - keep) if mean else value
+
+    def _shared(self, seconds: float) -> float:
+        """The mean over all processes, so that they agree on when to stop."""
+        if self.fabric.world_size == 1:
+            return seconds
+        shared = self.fabric.all_reduce(torch.tensor(seconds, dtype=torch.float64), reduce_op="mean")
+        return float(cast(Tensor, shared))
+
+    def state(self) -> tuple[dict[str, Tensor], dict]:
+        """Everything that continues the training to the same result: tensors, and what JSON can hold."""
+        tensors = {f"model.{n}": v for n, v in self.model.module.state_dict().items()}
+        tensors |= {f"average.{n}": v for n, v in self.average.items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{n}": torch.as_tensor(v) for n, v in state.items()}
+        tensors |= {"generator": self.generator.get_state(), "torch_generator": torch.get_rng_state()}
+        if self.fabric.device.type == "cuda":
+            tensors["cuda_generator"] = torch.cuda.get_rng_state(self.fabric.device)
+        return tensors, {"steps_done": self.steps_done, "elapsed": self.elapsed}
+
+    def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
+        """Continue from a `state`; processes but the first draw other batches than it, as before."""
+        self.model.module.load_state_dict(_under("model.", tensors))
+        device = self.fabric.device
+        self.average = {n: v.to(device, copy=True) for n, v in _under("average.", tensors).items()}
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under("optimizer.", tensors).items():
+            index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self.steps_done, self.elapsed = int(meta["steps_done"]), float(meta["elapsed"])
+        self.generator.set_state(tensors["generator"])
+        if self.fabric.global_rank:
+            self.generator.manual_seed(self.config.seed + 1000 * self.fabric.global_rank + self.steps_done)
+        torch.set_rng_state(tensors["torch_generator"])
+        if device.type == "cuda" and "cuda_generator" in tensors:
+            torch.cuda.set_rng_state(tensors["cuda_generator"], device)
+
+    def learned(self, model: Module) -> Module:
+        """Give a model of the same kind, on the CPU, the mean weights; it will not learn any more."""
+        model.load_state_dict({name: value.cpu() for name, value in self.average.items()})
+        return model.eval().requires_grad_(False)
+
+
+def cosine(progress: float, least: float = 0.01) -> float:
+    """From 1 to `least` along half a wave."""
+    return max(least, 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

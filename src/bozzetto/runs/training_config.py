@@ -1,0 +1,28 @@
+"""Settings that trainings share. This file imports nothing heavy: the command line reads it for its help."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Settings of every training."""
+
+    seconds: float = float("inf")
+    """Time to spend; schedules follow whichever of time and count is further."""
+    average: float = 0.99
+    """Decay of the running mean of the weights that is kept in place of the last ones; 0 keeps the last."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the networks in training; auto takes bfloat16 where the processor multiplies it fast."""
+    seed: int = 0
+    """Seed of first weights and of everything drawn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochConfig(TrainingConfig):
+    """Settings of trainings that pass over a collection of shapes."""
+
+    epochs: int = 2000
+    """Passes over the shapes, at most."""
+    shapes_per_step: int = 16
+    """Shapes in a step."""

@@ -1,0 +1,109 @@
+import time
+
+import pytest
+import torch
+
+from bozzetto import InputError
+from bozzetto.runs import EpochConfig, EpochTraining, RunFolder, cosine, run_training, training_run
+
+
+def settings(**changes):
+    plain = {"average": 0.9, "precision": "float32", "epochs": 60, "shapes_per_step": 2}
+    return EpochConfig(**{**plain, **changes})
+
+
+class Line(EpochTraining[EpochConfig]):
+    """Learns y = 3 x - 1 from five points, with noise from both generators."""
+
+    def __init__(self, stop=10**9, clock=time.monotonic, **changes):
+        super().__init__(5, settings(**changes), "cpu", clock)
+        self.stop = stop
+        model = torch.nn.Linear(1, 1)
+        groups = [{"params": [model.weight], "lr": 0.1}, {"params": [model.bias], "lr": 0.05}]
+        self.set_up(model, torch.optim.Adam(groups))
+
+    def loss(self):
+        if self.steps_done == self.stop:
+            raise KeyboardInterrupt
+        x = self.next_shapes()[:, None] / 5
+        noise = torch.randn(len(x), 1) + torch.randn(len(x), 1, generator=self.generator)
+        error = (self.model(x) - (3 * x - 1 + 0.01 * noise)).square().mean()
+        return error, {"loss": float(error.detach()), "other": 1.0}
+
+    def schedule(self):
+        return cosine(self.progress)
+
+
+def run_in(path, training, resume=False):
+    run = RunFolder.create(path, {"a": 1}, resume=resume)
+    return run, run_training(run, training, quiet=True)
+
+
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_run, "CHECKPOINT_SECONDS", -1.0)
+    whole, again = Line(), Line()
+    run, figures = run_in(tmp_path / "whole", whole)
+    with pytest.raises(KeyboardInterrupt):
+        run_in(tmp_path / "parts", Line(stop=67))
+    parts, later = run_in(tmp_path / "parts", again, resume=True)
+    assert later == figures and again.steps_done == whole.steps_done == 150
+    for name, value in whole.average.items():
+        assert torch.equal(again.average[name], value)
+    lines, others = run.metrics(), parts.metrics()
+    assert [line["step"] for line in lines] == list(range(20, 141, 20))
+    assert list(lines[0]) == ["step", "epoch", "elapsed", "loss", "other"]
+    assert [line["loss"] for line in others] == [line["loss"] for line in lines]
+    learned = again.learned(torch.nn.Linear(1, 1))
+    assert float(learned.weight) == pytest.approx(3, abs=0.3) and not learned.weight.requires_grad
+    assert run_in(tmp_path / "parts", Line(), resume=True)[1] == {}  # it was at its end
+
+
+def test_step_sizes_keep_their_ratio_and_fall():
+    training = Line()
+    sizes = []
+    for _ in training.steps():
+        sizes.append([group["lr"] for group in training.optimizer.param_groups])
+    assert sizes[0] == [0.1, 0.05]
+    assert all(a == pytest.approx(2 * b) for a, b in sizes) and sizes[-1][0] == pytest.approx(0.001)
+
+
+def test_time_ends_a_training_too():
+    now = iter(range(1000))
+    training = Line(seconds=10.0, epochs=10**6, clock=lambda: float(next(now)))
+    assert len(list(training.steps())) == 10 and training.elapsed == 10
+
+
+def test_without_a_mean_the_last_weights_are_kept():
+    training = Line(average=0.0, epochs=4)
+    for _ in training.steps():
+        pass
+    assert torch.equal(training.average["weight"], training.model.module.weight)
+
+
+def test_a_mean_forgets_its_beginning():
+    training = Line(average=0.999, epochs=40)
+    training.average["weight"].fill_(1000.0)  # of which 0.999^100, the hundred steps', would leave 905
+    for _ in training.steps():
+        pass
+    assert abs(float(training.average["weight"])) < 10
+
+
+def test_a_state_is_not_changed_by_the_training_that_took_it():
+    first, second = Line(), Line()
+    first.step()
+    tensors, meta = first.state()
+    kept = tensors["average.weight"].clone()
+    second.restore(tensors, meta)
+    second.step()
+    assert torch.equal(first.average["weight"], kept)
+
+
+def test_divergence_stops_before_the_weights_are_lost():
+    training = Line()
+    training.step()
+    weight = training.model.module.weight.detach().clone()
+    with torch.no_grad():
+        training.model.module.bias.fill_(torch.nan)
+    with pytest.raises(InputError, match="diverged: after 1 steps"):
+        training.step()
+    assert torch.equal(training.model.module.weight, weight)
