@@ -61,8 +61,8 @@ def points_of(
     """Points of the shapes of some codes; a few shapes, or a part of the points of one, at a time.
 
     The published network is sampled as published, by annealed Langevin dynamics in 100 evaluations, from noise,
-    even points of the cube [-1.5, 1.5]^D or the origin. The default's sampler begins at a Gaussian, to which each
-    of these is taken by a map in closed form (quantiles, or nothing but noise), so that `start` changes nothing.
+    points of the cube [-1.5, 1.5]^D or the origin. The default's sampler begins at a Gaussian, to which each of
+    these is taken by a map in closed form (quantiles, or nothing but noise), so that `start` changes nothing.
 
     Raises:
         InputError: No points are asked for.
