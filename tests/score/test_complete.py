@@ -32,6 +32,13 @@ def test_the_frame_of_the_part_is_kept(tiny):
     assert 470 < float(one.points.min()) and float(one.points.max()) < 530
 
 
+def test_the_first_hypothesis_is_what_the_encoder_says(tiny):
+    part = ellipses(8, 600, seed=5)[4]
+    part = part[part[:, 0] < 0.2]
+    one = complete(tiny, part, CompleteConfig(hypotheses=1, points=100), KNOWN)[0]
+    torch.testing.assert_close(one.code, tiny.model.encode(part[None])[0], atol=1e-3, rtol=0)
+
+
 def test_what_cannot_be_completed_is_refused(tiny):
     with pytest.raises(InputError, match="coordinates"):
         complete(tiny, torch.rand(9, 3))

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import InputError
 from .autoencode import SEEN, check_dimensions, misfit
 from .frames import Frame, box_frame
-from .latent import LatentFlow
+from .latent import LatentFlow, on_sphere
 from .prior import CloudPrior
 from .sample import points_of
 
@@ -70,10 +70,11 @@ def complete(
 ) -> list[Completed]:
     """Whole shapes that explain a partial cloud, the best explanation first.
 
-    The encoder, which has seen parts in training, gives a first code; the flow turns it to the noise behind it.
-    First guesses are that noise, turned away from it more and more; each is then moved to where the observed
-    points lie on its shape and the noise stays probable: a local maximum of the posterior over the noise of the
-    prior (Ben-Hamu et al. 2024, "D-Flow"), from different starts.
+    The encoder, which has seen parts in training, gives a code: the first hypothesis. The flow turns it to the
+    noise behind it. The others begin as that noise, turned away from it more and more; each is then moved to
+    where the observed points lie on its shape and the noise stays probable: a local maximum of the posterior
+    over the noise of the prior (Ben-Hamu et al. 2024, "D-Flow"), from different starts. What the flow does not
+    know of the first code is added to theirs, the less the farther they are turned.
 
     Args:
         prior: A model with a flow, as the default preset leaves it.
@@ -98,10 +99,14 @@ def complete(
     seen = frame.apply(cloud).to(prior.codes)
     order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(config.seed))[:SEEN]
     some = seen[order.to(seen.device)]
-    noise = first_guesses(flow, prior.model.encode(some[None]), config)
-    noise = _agree(prior, flow, noise, some, config)
+    code = prior.model.encode(some[None])
+    angle = torch.linspace(0, config.spread, config.hypotheses)[:, None].to(code)
+    noise = first_guesses(flow, code, angle, config.seed)
+    unknown = angle.cos() * (code - flow.sample(noise[:1]))
+    if config.hypotheses > 1:
+        noise = torch.cat([noise[:1], _agree(prior, flow, noise[1:], unknown[1:], some, config)])
     with torch.no_grad():
-        codes = flow.sample(noise)
+        codes = on_sphere(flow.sample(noise) + unknown)
         off = misfit(prior.model, codes, some.expand(len(codes), -1, -1)).sqrt()
         made = points_of(prior, codes, 2 * config.points, config.seed)
     results = []
@@ -113,13 +118,12 @@ def complete(
 
 
 def first_guesses(
-    flow: LatentFlow, code: Float[Tensor, "1 K"], config: CompleteConfig
+    flow: LatentFlow, code: Float[Tensor, "1 K"], angle: Float[Tensor, "H 1"], seed: int = 0
 ) -> Float[Tensor, "H K"]:
-    """Noise behind a code, and the same turned away by growing angles in random directions."""
+    """Noise behind a code, turned away by angles in random directions."""
     middle = flow.noise_of(code)
-    generator = torch.Generator().manual_seed(config.seed)
-    random = torch.randn(config.hypotheses, flow.noise_size, generator=generator)
-    angle = torch.linspace(0, config.spread, config.hypotheses)[:, None].to(middle)
+    generator = torch.Generator().manual_seed(seed)
+    random = torch.randn(len(angle), flow.noise_size, generator=generator)
     return angle.cos() * middle + angle.sin() * random.to(middle)
 
 
@@ -127,6 +131,7 @@ def _agree(
     prior: CloudPrior,
     flow: LatentFlow,
     noise: Float[Tensor, "H K"],
+    unknown: Float[Tensor, "H K"],
     seen: Float[Tensor, "N D"],
     config: CompleteConfig,
 ) -> Float[Tensor, "H K"]:
@@ -140,7 +145,8 @@ def _agree(
             chosen = torch.randint(len(seen), (256,), generator=generator).to(seen.device)
             sigma = 0.15 * (0.02 / 0.15) ** progress  # far shapes attract first, details last
             part = seen[chosen].expand(len(noise), -1, -1)
-            off = misfit(prior.model, flow.sample(noise, FLOW_STEPS), part, sigma)
+            codes = on_sphere(flow.sample(noise, FLOW_STEPS) + unknown)
+            off = misfit(prior.model, codes, part, sigma)
             loss = (config.trust * off / (2 * config.noise**2) + noise.square().sum(dim=1) / 2).sum()
             optimizer.param_groups[0]["lr"] = config.step_size * (1 - 0.9 * progress)
             optimizer.zero_grad()

@@ -61,13 +61,13 @@ class LatentConfig:
 
     kind: Literal["flow", "gan"] = "flow"
     """`flow` is learned beside the field; `gan`, the published second stage, on codes of a finished model."""
-    hidden: int = 192
+    hidden: int = 320
     """Width; of the critic, twice as much."""
     blocks: int = 3
     """Residual blocks; `flow` only."""
     step_size: float = 1e-3
     """Step size (Adam)."""
-    batch: int = 128
+    batch: int = 256
     """Codes in a step, drawn from the latest codes of all shapes."""
     epochs: int = 10_000
     """Passes over the codes; `gan` only."""

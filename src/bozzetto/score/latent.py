@@ -56,7 +56,7 @@ class LatentFlow(nn.Module):
             first = self(z, t)
             second = self(z + width * first, t + width)
             z = z + width / 2 * (first + second)
-        return nn.functional.layer_norm(z, z.shape[1:])
+        return on_sphere(z)
 
     @torch.no_grad()
     def noise_of(self, codes: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
@@ -68,3 +68,8 @@ class LatentFlow(nn.Module):
             second = self(z - width * first, t - width)
             z = z - width / 2 * (first + second)
         return z
+
+
+def on_sphere(codes: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+    """The nearest places where codes can lie: their numbers have mean 0 and mean square 1."""
+    return nn.functional.layer_norm(codes, codes.shape[1:])
