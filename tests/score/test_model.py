@@ -61,6 +61,14 @@ def test_shapes_levels_and_points_do_not_mix(config):
     assert float((other - whole).abs().max()) > 1e-5
 
 
+@pytest.mark.parametrize("config", CONFIGS[:2])
+def test_no_points_are_no_points(config):
+    model = build_model(config).eval()
+    prepared = model.prepare(torch.randn(1, 64))
+    none = torch.zeros(1, 1, 0, config.dimensions)
+    assert model.denoise(prepared, none, torch.ones(1, 1)).shape == none.shape
+
+
 def test_the_default_begins_as_the_best_guess_of_a_gaussian():
     config = CONFIGS[1]
     model = build_model(config)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ..shapes import PointCloud
 
 MODEL_POINTS = 20_000
+MODEL_EVALUATIONS = 16
+MODEL_NOISE = 0.015
+"""How far points of models lie beside their surface, about; estimates from neighbours find less of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,8 @@ class Surface(Options):
         settings = {"verb": "surface", "noise": self.noise, "ends": self.ends, "shape": self.shape}
         settings |= {"resolution": self.resolution, "seed": self.seed, "input": fingerprint(self.cloud)}
         run = RunFolder.create(self.out, settings, self.overwrite)
-        figures = surface_cloud(run, cloud, self.resolution, self.ends, self.noise)
+        noise = MODEL_NOISE if is_model and self.noise is None else self.noise
+        figures = surface_cloud(run, cloud, self.resolution, self.ends, noise)
         report = run.report(figures, device, self.seed)
         self.say(f"Mesh: {run.path / 'mesh.ply'} and mesh.glb; picture: {run.path / 'preview.png'}")
         return report
@@ -75,4 +79,4 @@ class Surface(Options):
             codes = prior.codes[self.shape : self.shape + 1]
         else:
             raise InputError(f"--shape must lie in 0 to {len(prior.codes) - 1}, got {self.shape}")
-        return PointCloud(points_of(prior, codes, MODEL_POINTS, self.seed)[0])
+        return PointCloud(points_of(prior, codes, MODEL_POINTS, self.seed, MODEL_EVALUATIONS)[0])

@@ -132,7 +132,7 @@ class GridModel(ScoreModel):
         s, variance = self.config.data_std, (sigma**2 + self.config.data_std**2)[..., None, None]
         places = (x / EXTENT).clamp(-1, 1)
         found = grid_sample(grid, places.view(b, g * n, *[1] * (d - 1), d), align_corners=True)
-        found = found.view(b, -1, g, n).permute(0, 2, 3, 1)
+        found = found.view(b, grid.shape[1], g, n).permute(0, 2, 3, 1)
         condition = self.level(level_features(sigma)) + shape[:, None]
         scale, shift = self.scales(condition.relu()).float()[..., None, :].chunk(2, dim=-1)
         scales, shifts = ((part.chunk(self.config.blocks + 1, dim=-1)) for part in (scale + 1, shift))
