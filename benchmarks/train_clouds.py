@@ -27,7 +27,7 @@ ABOUT = {
     "airfoils": ("outlines of airfoils, chord along x, y up", "MIT, Copyright (c) 2019-2023 Peter Sharpe"),
     "procedural": ("chairs of boxes, y up, facing +z", "Apache-2.0"),
 }
-CODES = 400
+CODES = 200
 """A code per training shape is only kept where they are so few; otherwise of so many, evenly chosen."""
 
 
