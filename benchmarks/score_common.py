@@ -91,9 +91,9 @@ def train(options: argparse.Namespace, preset: str) -> None:
 
 
 def training_of(options: argparse.Namespace, preset: str) -> dict:
-    """What the log of a training says of its end."""
-    folder = model_path(options, preset).parent
-    return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    """What the log of a training says of its end; it has a line for every twenty steps."""
+    log = model_path(options, preset).parent / "metrics.jsonl"
+    return json.loads(log.read_text().splitlines()[-1]) if log.exists() else {"step": "fewer than 20"}
 
 
 def train_both(options: argparse.Namespace, presets: list[str]) -> None:

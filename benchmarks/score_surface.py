@@ -110,11 +110,21 @@ def mesh_figures(seed: int) -> dict:
     return row
 
 
+def single_sheets(first: int, count: int) -> dict[str, int]:
+    """How many closed meshes of some shapes, from points alone, are one sheet."""
+    good = 0
+    for seed in range(first, first + count):
+        mesh = surface(PointCloud(training_shape(seed)[0]), noise=0, ends="closed")
+        good += is_watertight(mesh.faces) and is_consistently_wound(mesh.faces)
+    return {"meshes": count, "single_sheet": good}
+
+
 def main() -> None:
     """All shapes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--shapes", type=int, default=10)
     parser.add_argument("--ray-shapes", type=int, default=10)
+    parser.add_argument("--sheets", type=int, default=100, help="shapes whose meshes are only checked")
     options = parser.parse_args()
     meshes, cast = {}, {}
     for seed in range(FIRST, FIRST + options.ray_shapes):
@@ -134,8 +144,10 @@ def main() -> None:
         }
         for name in names
     }
-    print(total, mean)
-    save_results("score_surface", {"rays": total, "mean": mean, "ray_shapes": cast, "shapes": meshes})
+    sheets = single_sheets(FIRST + 1000, options.sheets)
+    print(total, mean, sheets)
+    results = {"rays": total, "mean": mean, "sheets": sheets, "ray_shapes": cast, "shapes": meshes}
+    save_results("score_surface", results)
 
 
 if __name__ == "__main__":
