@@ -9,6 +9,8 @@ from bozzetto.errors import InputError
 from bozzetto.score import denoise, estimate_noise, orient_normals, upsample
 from bozzetto.shapes import PointCloud, sample_surface, torus
 
+from .conftest import BAD_CLOUDS
+
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
@@ -121,16 +123,7 @@ def test_upsampling_keeps_points_and_adds_to_the_surface():
     assert float(nearest[1500:].mean()) > 1.15 * float(random.mean())
 
 
-@pytest.mark.parametrize(
-    ("points", "words"),
-    [
-        (torch.zeros(0, 3), "empty"),
-        (torch.zeros(1, 3), "1 points"),
-        (torch.full((20, 3), torch.nan), "NaN"),
-        (torch.ones(20, 3), "equal"),
-        (torch.rand(5, 3), "8 or more"),
-    ],
-)
+@pytest.mark.parametrize(("points", "words"), BAD_CLOUDS)
 @pytest.mark.parametrize("task", [denoise, lambda cloud: upsample(cloud, 50)])
 def test_bad_clouds_are_refused(task, points, words):
     with pytest.raises(InputError, match=words):

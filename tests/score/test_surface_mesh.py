@@ -8,6 +8,8 @@ from bozzetto.geometry import boundary_edges, euler_number, is_consistently_woun
 from bozzetto.score import CloudField, OrientedField, cast_rays, surface
 from bozzetto.shapes import Mesh, PointCloud, sample_surface, torus
 
+from .conftest import BAD_CLOUDS
+
 
 def sphere(count: int, seed: int = 0) -> torch.Tensor:
     draw = torch.Generator().manual_seed(seed)
@@ -72,16 +74,7 @@ def test_a_hemisphere_stays_open_unless_closed():
     assert is_watertight(surface(half, ends="closed", noise=0).faces)
 
 
-@pytest.mark.parametrize(
-    ("points", "words"),
-    [
-        (torch.zeros(0, 3), "empty"),
-        (torch.zeros(1, 3), "1 points"),
-        (torch.full((20, 3), torch.nan), "NaN"),
-        (torch.ones(20, 3), "equal"),
-        (torch.rand(5, 3), "8 or more"),
-    ],
-)
+@pytest.mark.parametrize(("points", "words"), BAD_CLOUDS)
 def test_bad_clouds_are_refused(points, words):
     with pytest.raises(InputError, match=words):
         surface(PointCloud(points))

@@ -86,6 +86,10 @@ def test_a_collection_with_one_frame_keeps_sizes_and_places(tiny, tmp_path):
     again = load_cloud_prior(tmp_path / "model.safetensors")
     torch.testing.assert_close(sample(again, 2, 100), table.frame.undo(sample(tiny, 2, 100)))
     assert encode(again, moved[0]).frame == again.frame
+    a, b = tiny.codes[:2]
+    torch.testing.assert_close(
+        interpolate(again, a, b, 3, 50), table.frame.undo(interpolate(tiny, a, b, 3, 50))
+    )
 
 
 def test_a_latent_gan_may_have_noise_of_another_size_than_codes(tiny):

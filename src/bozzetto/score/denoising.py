@@ -1,7 +1,7 @@
 """Noisy clouds to clean ones: every point moves to the surface that its neighbours describe.
 
 No collection is needed, and no code. The field of a single cloud at one noise level is biased, towards the
-inside of curved parts; so estimates of several scales are combined, point by point, by a network of 7,500
+inside of curved parts; so estimates of several scales are combined, point by point, by a network of 14,000
 numbers that was trained on shapes of a known surface (`train_denoiser`). Time grows with the number of points.
 """
 

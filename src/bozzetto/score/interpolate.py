@@ -34,7 +34,7 @@ def interpolate(
     seed: int = 0,
     evaluations: int = 10,
 ) -> Float[Tensor, "{count} {points} D"]:
-    """Clouds from one shape to another, in the normalised frame.
+    """Clouds from one shape to another, in the frame that `sample` gives them in.
 
     All begin as the same noise, so that point i of one cloud becomes point i of the next: a morph.
 
@@ -42,4 +42,5 @@ def interpolate(
         InputError: Fewer than two shapes or no points are asked for.
     """
     clouds = [points_of(prior, code[None], points, seed, evaluations)[0] for code in between(a, b, count)]
-    return torch.stack(clouds)
+    made = torch.stack(clouds)
+    return made if prior.frame is None else prior.frame.undo(made)
