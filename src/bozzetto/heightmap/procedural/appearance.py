@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from .noise import Map, Rng, blurred, fractal, log_uniform, normal, ramp, unit
-from .recipes import Surface
+from .surface import Surface
 
 
 def photograph(rng: Rng, surface: Surface) -> np.ndarray:
