@@ -20,7 +20,10 @@ def flow():
     optimizer = torch.optim.Adam(flow.parameters(), lr=4e-3)
     generator = torch.Generator().manual_seed(0)
     for _ in range(500):
-        loss = flow.loss(two_clusters(128, generator), generator)
+        codes = two_clusters(128, generator)
+        hints = codes + 0.3 * torch.randn(codes.shape, generator=generator)
+        hints[::2] = 0  # none
+        loss = flow.loss(codes, hints, generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -35,9 +38,13 @@ def test_the_flow_learns_both_clusters(flow):
     torch.testing.assert_close(codes.square().mean(dim=1), torch.ones(400), atol=1e-3, rtol=0)
 
 
-def test_the_noise_behind_a_code_is_found(flow):
-    codes = two_clusters(20, torch.Generator().manual_seed(2))
-    torch.testing.assert_close(flow.sample(flow.noise_of(codes)), codes, atol=0.05, rtol=0)
+def test_a_hint_selects_the_codes_that_agree_with_it(flow):
+    assert flow.takes_hints and not LatentFlow(4, flow.config).takes_hints
+    noise = torch.randn(200, 4, generator=torch.Generator().manual_seed(1))
+    for side in (-1.0, 1.0):
+        codes = flow.sample(noise, side * torch.tensor([[1.0, -1.0, 1.0, -1.0]]).expand(200, -1))
+        along = side * codes @ torch.tensor([1.0, -1.0, 1.0, -1.0]) / 4
+        assert float((along > 0.85).float().mean()) > 0.95
 
 
 def test_the_gan_moves_towards_the_codes():

@@ -10,12 +10,12 @@ from torch import Tensor
 from ..errors import InputError
 from .autoencode import SEEN, check_dimensions, misfit
 from .frames import Frame, box_frame
-from .latent import LatentFlow, on_sphere
+from .latent import LatentFlow
 from .prior import CloudPrior
 from .sample import points_of
 
-FLOW_STEPS = 8
-"""Heun steps from noise to code while noise is sought: enough for its gradient."""
+COMPARED = 512
+"""Observed points that shapes are compared with."""
 COVERED = 2.5
 """A new point counts as seen if an observed one is nearer than so many of their usual distances."""
 
@@ -28,18 +28,12 @@ class CompleteConfig:
     """Shapes to return."""
     points: int = 2048
     """Points of each."""
-    steps: int = 60
-    """Steps of the search for noise whose shape agrees with the observed points."""
-    step_size: float = 0.05
-    """Step size (Adam)."""
+    candidates: int = 32
+    """Shapes to draw, of which those are returned that agree best with the observed points."""
     noise: float = 0.02
     """Standard deviation of the observed points and of what the model cannot represent, in its unit."""
-    trust: float = 200.0
-    """How many independent observations the points count as."""
-    spread: float = 1.2
-    """Angle, in radians, by which the farthest first guess is turned away from what the encoder says."""
     seed: int = 0
-    """Of first guesses and points."""
+    """Of shapes and points."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +45,15 @@ class Completed:
         observed: Which of them those are.
         code: The shape as the model knows it.
         misfit: Root mean square distance of the observed points from the shape, in the unit of the model.
-        probability: Logarithm of the prior density of the noise behind the code, without its constant.
     """
 
     points: Float[Tensor, "N D"]
     observed: Bool[Tensor, " N"]
     code: Float[Tensor, " K"]
     misfit: float
-    probability: float
 
 
+@torch.no_grad()
 def complete(
     prior: CloudPrior,
     cloud: Float[Tensor, "N D"],
@@ -68,13 +61,12 @@ def complete(
     frame: Frame | None = None,
     name: str = "the cloud",
 ) -> list[Completed]:
-    """Whole shapes that explain a partial cloud, the best explanation first.
+    """Whole shapes that explain a partial cloud, the one that fits best first.
 
-    The encoder, which has seen parts in training, gives a code: the first hypothesis. The flow turns it to the
-    noise behind it. The others begin as that noise, turned away from it more and more; each is then moved to
-    where the observed points lie on its shape and the noise stays probable: a local maximum of the posterior
-    over the noise of the prior (Ben-Hamu et al. 2024, "D-Flow"), from different starts. What the flow does not
-    know of the first code is added to theirs, the less the farther they are turned.
+    The encoder's code of a part is a compromise between all shapes that have such a part. Given as a hint to
+    the flow, which has met such codes beside those of the whole shapes in training, it becomes samples of the
+    posterior: shapes that the collection could hold. Search for noise whose shape agrees with the points, by
+    gradients through the flow (Ben-Hamu et al. 2024, "D-Flow"), fits the points better and the rest worse.
 
     Args:
         prior: A model with a flow, as the default preset leaves it.
@@ -90,69 +82,27 @@ def complete(
     config = config or CompleteConfig()
     check_dimensions(prior, cloud, name)
     flow = prior.latent
-    if not isinstance(flow, LatentFlow):
-        raise InputError("completion needs a model whose codes have a flow; train with the default preset")
-    if config.hypotheses < 1 or config.points < 1 or config.steps < 0:
-        raise InputError("hypotheses and points must be at least 1 and steps at least 0")
+    if not isinstance(flow, LatentFlow) or not flow.takes_hints:
+        raise InputError(
+            "completion needs a model whose codes have a flow that has seen parts; train with the default preset"
+        )
+    if config.hypotheses < 1 or config.points < 1:
+        raise InputError("hypotheses and points must be at least 1")
     own = box_frame(cloud, name)
     frame = frame or prior.frame or own
     seen = frame.apply(cloud).to(prior.codes)
-    order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(config.seed))[:SEEN]
-    some = seen[order.to(seen.device)]
-    code = prior.model.encode(some[None])
-    angle = torch.linspace(0, config.spread, config.hypotheses)[:, None].to(code)
-    noise = first_guesses(flow, code, angle, config.seed)
-    unknown = angle.cos() * (code - flow.sample(noise[:1]))
-    if config.hypotheses > 1:
-        noise = torch.cat([noise[:1], _agree(prior, flow, noise[1:], unknown[1:], some, config)])
-    with torch.no_grad():
-        codes = on_sphere(flow.sample(noise) + unknown)
-        off = misfit(prior.model, codes, some.expand(len(codes), -1, -1)).sqrt()
-        made = points_of(prior, codes, 2 * config.points, config.seed)
-    results = []
-    for index in range(config.hypotheses):
-        points, observed = joined(cloud, frame, seen, made[index], config)
-        probability = -0.5 * float(noise[index].square().sum())
-        results.append(Completed(points, observed, codes[index], float(off[index]), probability))
-    return sorted(results, key=lambda one: one.misfit)
-
-
-def first_guesses(
-    flow: LatentFlow, code: Float[Tensor, "1 K"], angle: Float[Tensor, "H 1"], seed: int = 0
-) -> Float[Tensor, "H K"]:
-    """Noise behind a code, turned away by angles in random directions."""
-    middle = flow.noise_of(code)
-    generator = torch.Generator().manual_seed(seed)
-    random = torch.randn(len(angle), flow.noise_size, generator=generator)
-    return angle.cos() * middle + angle.sin() * random.to(middle)
-
-
-def _agree(
-    prior: CloudPrior,
-    flow: LatentFlow,
-    noise: Float[Tensor, "H K"],
-    unknown: Float[Tensor, "H K"],
-    seen: Float[Tensor, "N D"],
-    config: CompleteConfig,
-) -> Float[Tensor, "H K"]:
-    """Noise whose shapes pass through the observed points; all hypotheses at once."""
-    noise = noise.clone().requires_grad_()
-    optimizer = torch.optim.Adam([noise], lr=config.step_size, betas=(0.9, 0.95))
     generator = torch.Generator().manual_seed(config.seed)
-    with torch.enable_grad():
-        for step in range(config.steps):
-            progress = (step + 1) / config.steps
-            chosen = torch.randint(len(seen), (256,), generator=generator).to(seen.device)
-            sigma = 0.15 * (0.02 / 0.15) ** progress  # far shapes attract first, details last
-            part = seen[chosen].expand(len(noise), -1, -1)
-            codes = on_sphere(flow.sample(noise, FLOW_STEPS) + unknown)
-            off = misfit(prior.model, codes, part, sigma)
-            loss = (config.trust * off / (2 * config.noise**2) + noise.square().sum(dim=1) / 2).sum()
-            optimizer.param_groups[0]["lr"] = config.step_size * (1 - 0.9 * progress)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return noise.detach()
+    some = seen[torch.randperm(len(seen), generator=generator)[:SEEN].to(seen.device)]
+    count = max(config.candidates, config.hypotheses)
+    noise = torch.randn(count, flow.noise_size, generator=generator).to(some)
+    codes = flow.sample(noise, prior.model.encode(some[None]).expand(count, -1))
+    off = misfit(prior.model, codes, some[:COMPARED].expand(count, -1, -1)).sqrt()
+    best = off.argsort()[: config.hypotheses]
+    made = points_of(prior, codes[best], 2 * config.points, config.seed)
+    return [
+        Completed(*joined(cloud, frame, seen, points, config), codes[index], float(off[index]))
+        for index, points in zip(best, made, strict=True)
+    ]
 
 
 def joined(

@@ -8,10 +8,14 @@ from .config import LatentConfig
 
 STEPS = 24
 """Heun steps from noise to a code: 2 evaluations each, which cost next to nothing."""
+TIME_WIDTH = 64
 
 
 class LatentFlow(nn.Module):
     """v(z_t, t), the mean velocity on straight lines from noise to codes (Lipman et al. 2023, Liu et al. 2023).
+
+    A hint, the code of a part of a shape or of a few of its points, makes it the distribution of the codes of
+    shapes with such a part. No hint is a hint of zeros: codes have mean square 1.
 
     Args:
         code_size: Numbers per code, of unit mean square.
@@ -23,51 +27,54 @@ class LatentFlow(nn.Module):
         self.config, self.noise_size = config, code_size
         width = config.hidden
         self.first = nn.Linear(code_size, width)
-        self.time = nn.Sequential(nn.Linear(9, width), nn.SiLU(), nn.Linear(width, width))
+        self.time = nn.Sequential(nn.Linear(9, TIME_WIDTH), nn.SiLU(), nn.Linear(TIME_WIDTH, width))
+        self.hint = nn.Linear(code_size, width, bias=False)
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
             for _ in range(config.blocks)
         )
         self.last = nn.Linear(width, code_size)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        for value in (self.hint.weight, self.last.weight, self.last.bias):
+            nn.init.zeros_(value)
 
-    def forward(self, z: Float[Tensor, "B K"], t: Float[Tensor, " B"]) -> Float[Tensor, "B K"]:
+    @property
+    def takes_hints(self) -> bool:
+        """Whether it has seen any in training."""
+        return bool(self.hint.weight.any())
+
+    def forward(
+        self, z: Float[Tensor, "B K"], t: Float[Tensor, " B"], hint: Float[Tensor, "B K"] | None = None
+    ) -> Float[Tensor, "B K"]:
         """Velocity at time t: 0 for noise, 1 for codes."""
         angles = t[:, None] * torch.pi * 2.0 ** torch.arange(-1, 3, device=t.device)
-        time = self.time(torch.cat([t[:, None], angles.sin(), angles.cos()], dim=1))
-        h = self.first(z) + time
+        condition = self.time(torch.cat([t[:, None], angles.sin(), angles.cos()], dim=1))
+        if hint is not None:
+            condition = condition + self.hint(hint)
+        h = self.first(z) + condition
         for block in self.blocks:
-            h = h + block(h + time)
+            h = h + block(h + condition)
         return self.last(torch.nn.functional.silu(h)).float()
 
-    def loss(self, codes: Float[Tensor, "B K"], generator: torch.Generator) -> Float[Tensor, ""]:
+    def loss(
+        self, codes: Float[Tensor, "B K"], hints: Float[Tensor, "B K"], generator: torch.Generator
+    ) -> Float[Tensor, ""]:
         """Mean squared error of the velocity, at random times on lines from random noise."""
         noise = torch.randn(codes.shape, generator=generator).to(codes)
         t = torch.rand(len(codes), generator=generator).to(codes)
         place = torch.lerp(noise, codes, t[:, None])
-        return (self(place, t) - (codes - noise)).square().mean()
+        return (self(place, t, hints) - (codes - noise)).square().mean()
 
-    def sample(self, noise: Float[Tensor, "B K"], steps: int = STEPS) -> Float[Tensor, "B K"]:
-        """Codes from noise, by Heun's method; on the sphere where codes lie. Gradients flow to the noise."""
-        z, width = noise, 1 / steps
-        for step in range(steps):
+    def sample(
+        self, noise: Float[Tensor, "B K"], hint: Float[Tensor, "B K"] | None = None
+    ) -> Float[Tensor, "B K"]:
+        """Codes from noise, by Heun's method; on the sphere where codes lie."""
+        z, width = noise, 1 / STEPS
+        for step in range(STEPS):
             t = z.new_full((len(z),), step * width)
-            first = self(z, t)
-            second = self(z + width * first, t + width)
+            first = self(z, t, hint)
+            second = self(z + width * first, t + width, hint)
             z = z + width / 2 * (first + second)
         return on_sphere(z)
-
-    @torch.no_grad()
-    def noise_of(self, codes: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
-        """The noise that becomes these codes, by the same steps backwards; nearly the inverse of `sample`."""
-        z, width = codes, 1 / STEPS
-        for step in range(STEPS, 0, -1):
-            t = z.new_full((len(z),), step * width)
-            first = self(z, t)
-            second = self(z - width * first, t - width)
-            z = z - width / 2 * (first + second)
-        return z
 
 
 def on_sphere(codes: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:

@@ -19,7 +19,9 @@ from .prior import CloudPrior
 WARM_UP = 50
 """Steps over which the step size grows, so that Adam has seen gradients before it takes large steps."""
 LONG_CODES = 512
-"""Least points of an uncropped cloud whose code counts as the code of its shape."""
+"""Least points of an uncropped cloud whose code counts as the code of its shape; other codes are hints."""
+RECENT = 4096
+"""Hints that are remembered."""
 
 
 class Learner(nn.Module):
@@ -33,9 +35,12 @@ class Learner(nn.Module):
         self.flow = None if latent is None else LatentFlow(config.model.code_size, latent)
 
     def forward(
-        self, batch: Batch, known: Float[Tensor, "R K"] | None, generator: torch.Generator
+        self,
+        batch: Batch,
+        known: tuple[Float[Tensor, "R K"], Float[Tensor, "R K"]] | None,
+        generator: torch.Generator,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, "B K"]]:
-        """Error of the field, error of the flow on known codes, and the codes of the clouds that were seen.
+        """Error of the field, error of the flow on known codes with hints, and the codes of what was seen.
 
         The first sums over coordinates and is the mean over points, levels and shapes: Cai et al. 2020,
         equation 4, with the weights of the model. As long as none are known the flow learns from the codes of
@@ -50,8 +55,9 @@ class Learner(nn.Module):
         if self.flow is None:
             return field, torch.zeros_like(field), codes
         with torch.autocast(field.device.type, enabled=False):  # it is small, and codes are not to be rounded
-            known = codes.detach().float() if known is None else known
-            return field, self.flow.loss(known, generator), codes
+            if known is None:
+                known = codes.detach().float(), torch.zeros_like(codes, dtype=torch.float32)
+            return field, self.flow.loss(*known, generator), codes
 
 
 class Training(EpochTraining[TrainConfig]):
@@ -79,6 +85,8 @@ class Training(EpochTraining[TrainConfig]):
         self.set_up(learner, torch.optim.Adam(groups, fused=True))
         self.codes = torch.zeros(len(table), config.model.code_size)
         self.known = torch.zeros(len(table), dtype=torch.bool)
+        self.hints = torch.zeros(RECENT, config.model.code_size)
+        self.hinted = torch.full((RECENT,), -1)  # of which shape
 
     @property
     def learner(self) -> Learner:
@@ -104,29 +112,44 @@ class Training(EpochTraining[TrainConfig]):
             return warm * cosine(self.progress)
         return warm * (1 - 0.99 * min(max((self.progress - 0.5) / 0.45, 0.0), 1.0))
 
-    def _known_codes(self) -> Float[Tensor, "R K"] | None:
-        """Some of the latest codes of the shapes, None while none is known or when none are needed."""
+    def _known_codes(self) -> tuple[Float[Tensor, "R K"], Float[Tensor, "R K"]] | None:
+        """Some of the latest codes of the shapes, and hints of them: none first, then half as many again with one.
+
+        None while no code is known or when none are needed.
+        """
         flow = self.learner.flow
         if flow is None or not bool(self.known.any()):
             return None
-        rows = self.known.nonzero()[:, 0]
-        chosen = torch.randint(len(rows), (flow.config.batch,), generator=self.generator)
-        return self.codes[rows[chosen]].to(self.fabric.device)
+        shapes = self._some(self.known.nonzero()[:, 0], flow.config.batch)
+        hints = torch.zeros(len(shapes), self.codes.shape[1])
+        usable = ((self.hinted >= 0) & self.known[self.hinted]).nonzero()[:, 0]
+        if len(usable):
+            rows = self._some(usable, flow.config.batch // 2)
+            shapes, hints = torch.cat([shapes, self.hinted[rows]]), torch.cat([hints, self.hints[rows]])
+        return self.codes[shapes].to(self.fabric.device), hints.to(self.fabric.device)
+
+    def _some(self, rows: Int[Tensor, " R"], count: int) -> Int[Tensor, " {count}"]:
+        return rows[torch.randint(len(rows), (count,), generator=self.generator)]
 
     def _remember(self, shapes: Int[Tensor, " B"], batch: Batch, codes: Float[Tensor, "B K"]) -> None:
-        good = batch.whole.cpu() & (batch.seen.shape[1] >= min(LONG_CODES, self.config.inputs[1]))
-        self.codes[shapes[good]] = codes.float().cpu()[good]
-        self.known[shapes[good]] = True
+        codes, enough = codes.float().cpu(), min(LONG_CODES, self.config.inputs[1] // 2)
+        good = batch.whole.cpu() & (batch.seen.shape[1] >= enough)
+        self.codes[shapes[good]], self.known[shapes[good]] = codes[good], True
+        poor = int((~good).sum())
+        self.hints = torch.cat([self.hints[poor:], codes[~good]])
+        self.hinted = torch.cat([self.hinted[poor:], shapes[~good].cpu()])
 
     def state(self) -> tuple[dict[str, Tensor], dict]:
         """Everything that continues the training to the same result: tensors, and what JSON can hold."""
         tensors, meta = super().state()
-        return {**tensors, "codes": self.codes, "known": self.known}, meta
+        memory = {"codes": self.codes, "known": self.known, "hints": self.hints, "hinted": self.hinted}
+        return {**tensors, **memory}, meta
 
     def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
         """Continue from a `state`."""
         super().restore(tensors, meta)
         self.codes, self.known = tensors["codes"], tensors["known"]
+        self.hints, self.hinted = tensors["hints"], tensors["hinted"]
 
     @torch.no_grad()
     def prior(self, about: dict | None = None) -> CloudPrior:
