@@ -57,5 +57,5 @@ def test_what_cannot_be_completed_is_refused(tiny):
     with torch.no_grad():
         unhinted = copy.deepcopy(tiny.latent)
         unhinted.hint.weight.zero_()
-    with pytest.raises(InputError, match="seen parts"):
+    with pytest.raises(InputError, match="seen parts in training"):
         complete(type(tiny)(tiny.model, unhinted, tiny.codes, tiny.names), torch.rand(9, 2))

@@ -84,7 +84,7 @@ def complete(
     flow = prior.latent
     if not isinstance(flow, LatentFlow) or not flow.takes_hints:
         raise InputError(
-            "completion needs a model whose codes have a flow that has seen parts; train with the default preset"
+            "completion needs a model whose flow has seen parts in training; train with the default preset"
         )
     if config.hypotheses < 1 or config.points < 1:
         raise InputError("hypotheses and points must be at least 1")

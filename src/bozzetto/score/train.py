@@ -113,7 +113,7 @@ class Training(EpochTraining[TrainConfig]):
         return warm * (1 - 0.99 * min(max((self.progress - 0.5) / 0.45, 0.0), 1.0))
 
     def _known_codes(self) -> tuple[Float[Tensor, "R K"], Float[Tensor, "R K"]] | None:
-        """Some of the latest codes of the shapes, and hints of them: none first, then half as many again with one.
+        """Some of the latest codes of the shapes, and hints: none, and for half as many again one each.
 
         None while no code is known or when none are needed.
         """
