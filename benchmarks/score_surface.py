@@ -18,13 +18,19 @@ import time
 
 import torch
 from common import save_results
-from screened_poisson import screened_poisson
 
-from bozzetto.geometry import implicit, is_consistently_wound, is_watertight, signed_distance
+from bozzetto.geometry import (
+    implicit,
+    is_consistently_wound,
+    is_watertight,
+    largest_component,
+    screened_poisson,
+    signed_distance,
+)
 from bozzetto.metrics import evaluate_surface
 from bozzetto.score import CloudField, cast_rays, surface
 from bozzetto.score.fit_training import training_shape
-from bozzetto.score.surface_mesh import outward_normals
+from bozzetto.score.orient import outward_normals
 from bozzetto.shapes import Mesh, PointCloud
 
 FIRST = 900_000
@@ -92,9 +98,9 @@ def mesh_figures(seed: int) -> dict:
     found = outward_normals(points)
     ways = {
         "own": lambda: surface(PointCloud(points), noise=0, ends="closed"),
-        "poisson, own": lambda: screened_poisson(points, found, POISSON),
+        "poisson, own": lambda: largest_component(screened_poisson(points, found, POISSON)),
         "given": lambda: surface(PointCloud(points, exact), noise=0, ends="closed"),
-        "poisson, given": lambda: screened_poisson(points, exact, POISSON),
+        "poisson, given": lambda: largest_component(screened_poisson(points, exact, POISSON)),
     }
     row: dict = {"points": len(points)}
     for name, make in ways.items():

@@ -20,6 +20,7 @@ from .measures import edge_lengths as edge_lengths
 from .measures import face_areas as face_areas
 from .normals import face_normals as face_normals
 from .normals import vertex_normals as vertex_normals
+from .poisson import screened_poisson as screened_poisson
 from .remesh import remesh as remesh
 from .remesh import transfer as transfer
 from .self_intersections import intersecting_faces as intersecting_faces

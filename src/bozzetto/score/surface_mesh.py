@@ -1,5 +1,6 @@
 """From points to the mesh of their surface: one sheet, closed, or open where the points end."""
 
+import math
 from typing import Literal
 
 import torch
@@ -7,12 +8,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry import connected_components, drop_unused_vertices, sparse_isosurface
+from ..geometry import connected_components, drop_unused_vertices, screened_poisson, sparse_isosurface
 from ..shapes import Mesh, PointCloud
 from .denoising import LEAST_POINTS, denoise, estimate_noise
 from .frames import box_frame
 from .local_fits import neighbours, support_of
-from .orient import orient_normals
+from .orient import outward_normals
 from .oriented_field import OrientedField
 
 Ends = Literal["auto", "closed", "open"]
@@ -20,6 +21,8 @@ HOLE = 2.5  # spacings from the nearest point, from where there is a hole
 RIM = 1.2  # so far a sheet goes on beyond its last points
 MARGIN = 0.15  # around the box of the points, of its half side
 CELLS = (48, 256)
+FEW = 20_000  # points up to which screened Poisson finds the surface
+POISSON_SIDE, ROOM, SCREENING = 128, 1.25, 1.0  # of its grid at most, see `screened_poisson`
 NOISY = 0.15  # noise, in spacings, from which a cloud is cleaned first
 SPECK = 0.002  # share of the points below which a separate piece is left out
 
@@ -35,8 +38,9 @@ def surface(
     """The surface of a cloud as a mesh of a single sheet.
 
     Marching cubes on the norm of a gradient field gives a sheet on both sides of the surface. Here normals of
-    the cleaned points are made to agree and to point outwards, and the mesh is the zero set of a signed
-    distance.
+    the cleaned points are made to agree and to point outwards. Up to 20,000 points of a closed surface
+    are joined by screened Poisson, which is most exact where points are few. More points, and surfaces that
+    end, where it would sag, are the zero set of a signed distance.
 
     Args:
         cloud: Points; normals, where it has any, must point outwards and decide what is inside.
@@ -69,14 +73,27 @@ def surface(
     if noise != 0 and (noise is not None or level > NOISY * spacing):
         cleaned = denoise(PointCloud(points, normals), level, name=name).cloud
         points, normals = cleaned.points, cleaned.normals if normals is not None else None
-    field = OrientedField(points, outward_normals(points) if normals is None else normals)
+    normals = outward_normals(points) if normals is None else normals
+    field = OrientedField(points, normals)
     step = 0.5 * float(field.spacing.median())
-    cell = 2 / (resolution or min(max(round(2 / step), CELLS[0]), CELLS[1]))
+    cells = resolution or min(max(round(2 / step), CELLS[0]), CELLS[1])
+    hole = {"auto": HOLE, "open": RIM, "closed": math.inf}[ends]
+    mesh = None
+    if len(points) <= FEW and (resolution is None or resolution * ROOM < POISSON_SIDE):
+        side = min(round(ROOM * cells) + 1, POISSON_SIDE)
+        mesh = without_specks(screened_poisson(points, normals, side, SCREENING, ROOM), points)
+    if mesh is None or bool((field.gaps(mesh.vertices) > hole).any()):
+        mesh = without_specks(zero_set(field, 2 / cells), points)
+        mesh = trimmed(mesh, field.gaps(mesh.vertices), hole)
+    return mesh.with_vertices(frame.undo(mesh.vertices))
+
+
+def zero_set(field: OrientedField, cell: float) -> Mesh:
+    """Where a signed distance is zero, on a grid of cells around its points that are not larger than `cell`."""
+    points = field.points
+    first, last = points.amin(dim=0), points.amax(dim=0)
+    middle, half = (last + first) / 2, (last - first) / 2
     margin = max(MARGIN, 4 * cell)
-    middle, half = (
-        (points.amax(dim=0) + points.amin(dim=0)) / 2,
-        (points.amax(dim=0) - points.amin(dim=0)) / 2,
-    )
     counts = (2 * (half + margin) / cell).ceil().long() + 1
     low = middle - (counts - 1) * (cell / 2)
     high = low + (counts - 1) * cell
@@ -84,21 +101,10 @@ def surface(
     def within_box(x: Tensor) -> Tensor:  # what would leave the grid ends at a wall just before it
         return torch.maximum(field(x), ((x - middle).abs() - half).amax(dim=1) - margin + 2 * cell)
 
-    size, device = counts.tolist(), points.device
-    found = sparse_isosurface(within_box, size, low.cpu(), high.cpu(), lipschitz=2.0, device=device)
-    mesh = without_specks(found.mesh, points)
-    if ends != "closed":
-        mesh = trimmed(mesh, field.gaps(mesh.vertices), HOLE if ends == "auto" else RIM)
-    return mesh.with_vertices(frame.undo(mesh.vertices))
-
-
-def outward_normals(points: Float[Tensor, "N 3"], count: int = 10) -> Float[Tensor, "N 3"]:
-    """Normals of a clean cloud, of the planes through the nearest points, turned outwards."""
-    distance, index = neighbours(support_of(points), points, count)
-    weight = torch.exp(-3 * (distance / distance[:, -1:].clamp(min=1e-12)) ** 2)[..., None]
-    near = points[index]
-    centred = near - (weight * near).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
-    return orient_normals(points, torch.linalg.eigh((weight * centred).mT @ centred).eigenvectors[..., 0])
+    size = counts.tolist()
+    return sparse_isosurface(
+        within_box, size, low.cpu(), high.cpu(), lipschitz=2.0, device=points.device
+    ).mesh
 
 
 def without_specks(mesh: Mesh, points: Float[Tensor, "N 3"]) -> Mesh:
