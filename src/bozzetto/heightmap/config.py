@@ -34,8 +34,8 @@ class TrainConfig(TrainingConfig):
     """The network."""
     side: int = 256
     """Pixels of a crop along a side."""
-    crops_per_step: int = 8
-    """Crops in a step."""
+    crops_per_step: int = 2
+    """Crops in a step; more of them learn less in the same time."""
     quarters: float = 0.6
     """Share of the training, at its beginning, on quarters of crops, four times as many."""
     steps: int = 20_000
@@ -53,8 +53,10 @@ class TrainConfig(TrainingConfig):
     average: float = 0.998
     loss: Literal["structure", "perceptual"] = "structure"
     """`structure`: correlation, gradients, normals and more; `perceptual`: L1 and LPIPS-like, as published."""
-    relight: float = 0.3
+    relight: float = 0.1
     """Share of the real pairs whose photo gets light of the given height."""
+    recolor: float = 0.3
+    """Share of the photos that get other colours, contrasts and traces of others."""
 
 
 REFERENCE = TrainConfig(
@@ -65,6 +67,7 @@ REFERENCE = TrainConfig(
     quarters=0.0,
     loss="perceptual",
     relight=0.0,
+    recolor=0.0,
     precision="float32",  # depthwise convolutions are slower in bfloat16 on processors
 )
 """As published: U-Net with an EfficientNet-B7, L1 and LPIPS at 256 x 256, values from -1 to 1."""

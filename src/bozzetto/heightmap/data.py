@@ -43,6 +43,7 @@ class Crops:
         shares: Of scanned, painted and procedural crops; what is missing is shared by the rest.
         side: Pixels of a crop.
         relight: Share of real crops that get light.
+        recolor: Share of crops that get other colours.
         seed: Of everything.
     """
 
@@ -52,14 +53,15 @@ class Crops:
         samples: Sequence[Pair],
         shares: Sequence[float],
         side: int = 256,
-        relight: float = 0.3,
+        relight: float = 0.1,
+        recolor: float = 0.3,
         seed: int = 0,
     ) -> None:
         everything = [*pairs, *samples]
         self._groups = [[p for p in everything if p.kind == kind] for kind in range(3)]
         weights = np.array([share * bool(g) for share, g in zip(shares, self._groups, strict=True)])
         self._shares = weights / weights.sum()
-        self.side, self.relight, self.seed = side, relight, seed
+        self.side, self.relight, self.recolor, self.seed = side, relight, recolor, seed
 
     def draw(self, step: int, count: int, quarters: bool = False, tiles_share: float = 0.15) -> Batch:
         """The batch of a step.
@@ -80,7 +82,8 @@ class Crops:
         heights = heights / heights.square().mean(dim=(1, 2), keepdim=True).sqrt()
         kinds = torch.from_numpy(kinds)
         photos = relit(photos, heights, rng, torch.where(kinds == PROCEDURAL, 0.0, self.relight))
-        photos = recolored(photos, rng)
+        changed = torch.from_numpy(rng.random(len(photos)) < self.recolor)[:, None, None, None]
+        photos = torch.where(changed, recolored(photos, rng), photos)
         return Batch(photos, heights, kinds, tiles)
 
     def _crop(self, rng: np.random.Generator, kind: int, tiles: bool, quarter: bool) -> Tensor:

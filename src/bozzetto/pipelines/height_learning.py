@@ -43,7 +43,9 @@ def training_material(
         samples = procedural_pairs(
             synthetic, config.seed + 1, config.side, None, store or run.path / "prepared"
         )
-    return chosen, Crops(pairs, samples, config.shares, config.side, config.relight, config.seed)
+    return chosen, Crops(
+        pairs, samples, config.shares, config.side, config.relight, config.recolor, config.seed
+    )
 
 
 def learn_heights(
