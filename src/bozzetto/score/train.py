@@ -19,7 +19,7 @@ from .prior import CloudPrior
 WARM_UP = 50
 """Steps over which the step size grows, so that Adam has seen gradients before it takes large steps."""
 LONG_CODES = 512
-"""Least points of an uncropped cloud whose code counts as the code of its shape; other codes are hints."""
+"""Least points of an uncropped cloud whose code counts as the code of its shape; codes of crops are hints."""
 RECENT = 4096
 """Hints that are remembered."""
 
@@ -113,7 +113,7 @@ class Training(EpochTraining[TrainConfig]):
         return warm * (1 - 0.99 * min(max((self.progress - 0.5) / 0.45, 0.0), 1.0))
 
     def _known_codes(self) -> tuple[Float[Tensor, "R K"], Float[Tensor, "R K"]] | None:
-        """Some of the latest codes of the shapes, and hints: none, and for half as many again one each.
+        """Some of the latest codes of the shapes without hints, and as many with one each.
 
         None while no code is known or when none are needed.
         """
@@ -124,7 +124,7 @@ class Training(EpochTraining[TrainConfig]):
         hints = torch.zeros(len(shapes), self.codes.shape[1])
         usable = ((self.hinted >= 0) & self.known[self.hinted]).nonzero()[:, 0]
         if len(usable):
-            rows = self._some(usable, flow.config.batch // 2)
+            rows = self._some(usable, flow.config.batch)
             shapes, hints = torch.cat([shapes, self.hinted[rows]]), torch.cat([hints, self.hints[rows]])
         return self.codes[shapes].to(self.fabric.device), hints.to(self.fabric.device)
 
@@ -132,12 +132,12 @@ class Training(EpochTraining[TrainConfig]):
         return rows[torch.randint(len(rows), (count,), generator=self.generator)]
 
     def _remember(self, shapes: Int[Tensor, " B"], batch: Batch, codes: Float[Tensor, "B K"]) -> None:
-        codes, enough = codes.float().cpu(), min(LONG_CODES, self.config.inputs[1] // 2)
-        good = batch.whole.cpu() & (batch.seen.shape[1] >= enough)
-        self.codes[shapes[good]], self.known[shapes[good]] = codes[good], True
-        poor = int((~good).sum())
-        self.hints = torch.cat([self.hints[poor:], codes[~good]])
-        self.hinted = torch.cat([self.hinted[poor:], shapes[~good].cpu()])
+        codes, whole = codes.float().cpu(), batch.whole.cpu()
+        if batch.seen.shape[1] >= min(LONG_CODES, self.config.inputs[1] // 2):
+            self.codes[shapes[whole]], self.known[shapes[whole]] = codes[whole], True
+        count = int((~whole).sum())
+        self.hints = torch.cat([self.hints[count:], codes[~whole]])
+        self.hinted = torch.cat([self.hinted[count:], shapes[~whole].cpu()])
 
     def state(self) -> tuple[dict[str, Tensor], dict]:
         """Everything that continues the training to the same result: tensors, and what JSON can hold."""
