@@ -48,6 +48,8 @@ def test_bad_input_is_one_sentence(ball, tmp_path, capsys):
     for words, expected in (
         ([str(tmp_path / "flat.npy")], "2D"),
         ([str(tmp_path / "missing.ply")], "missing.ply"),
+        (["cloud-airfoils"], "2D"),
+        (["cloud-of-nothing"], "cloud-bodies"),
         ([str(ball), "--resolution", "2"], "--resolution"),
         ([str(ball), "--noise", "-1"], "--noise"),
         ([str(ball), "--shape", "0"], "--shape"),

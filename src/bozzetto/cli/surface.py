@@ -30,7 +30,8 @@ class Surface(Options):
     """
 
     cloud: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLOUD|MODEL")]
-    """Point cloud (its normals, if any, point outwards), .npy array (points, 3), or model.safetensors."""
+    """Point cloud (its normals, if any, point outwards), .npy array (points, 3), model.safetensors or name of
+    a model that comes with the program."""
     out: Path = Path("bozzetto-out/surface")
     """Folder for the results."""
     noise: float | None = None
@@ -46,6 +47,7 @@ class Surface(Options):
         """Make the surface."""
         from ..pipelines import surface_cloud
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
+        from ..weights import find
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
@@ -53,12 +55,13 @@ class Surface(Options):
             raise InputError(f"--noise must be a length in the unit of the cloud, or 0, got {self.noise}")
         if self.resolution is not None and not 8 <= self.resolution <= 1024:
             raise InputError(f"--resolution must lie in 8 to 1024, got {self.resolution}")
-        is_model = self.cloud.suffix.lower() == ".safetensors"
+        source = self.cloud if self.cloud.suffix or self.cloud.exists() else find(str(self.cloud))
+        is_model = source.suffix.lower() == ".safetensors"
         if self.shape is not None and not is_model:
             raise InputError("--shape is for models (.safetensors); leave it out for a cloud")
-        cloud = self._from_model(device) if is_model else read_solid_cloud(self.cloud).to(device)
+        cloud = self._from_model(source, device) if is_model else read_solid_cloud(source).to(device)
         settings = {"verb": "surface", "noise": self.noise, "ends": self.ends, "shape": self.shape}
-        settings |= {"resolution": self.resolution, "seed": self.seed, "input": fingerprint(self.cloud)}
+        settings |= {"resolution": self.resolution, "seed": self.seed, "input": fingerprint(source)}
         run = RunFolder.create(self.out, settings, self.overwrite)
         noise = MODEL_NOISE if is_model and self.noise is None else self.noise
         figures = surface_cloud(run, cloud, self.resolution, self.ends, noise)
@@ -66,11 +69,11 @@ class Surface(Options):
         self.say(f"Mesh: {run.path / 'mesh.ply'} and mesh.glb; picture: {run.path / 'preview.png'}")
         return report
 
-    def _from_model(self, device: "torch.device") -> "PointCloud":
+    def _from_model(self, path: Path, device: "torch.device") -> "PointCloud":
         from ..score import points_of
         from ..shapes import PointCloud
 
-        prior = open_clouds(str(self.cloud)).to(device)
+        prior = open_clouds(str(path)).to(device)
         if prior.model.config.dimensions != 3:
             raise InputError(f"{self.cloud} makes points in 2D; a surface needs points in 3D")
         if self.shape is None:

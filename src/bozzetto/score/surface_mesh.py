@@ -21,7 +21,7 @@ HOLE = 2.5  # spacings from the nearest point, from where there is a hole
 RIM = 1.2  # so far a sheet goes on beyond its last points
 MARGIN = 0.15  # around the box of the points, of its half side
 CELLS = (48, 256)
-FEW = 20_000  # points up to which screened Poisson finds the surface
+FEW = 10_000  # points up to which screened Poisson finds the surface
 POISSON_SIDE, ROOM, SCREENING = 128, 1.25, 1.0  # of its grid at most, see `screened_poisson`
 NOISY = 0.15  # noise, in spacings, from which a cloud is cleaned first
 SPECK = 0.002  # share of the points below which a separate piece is left out
@@ -38,7 +38,7 @@ def surface(
     """The surface of a cloud as a mesh of a single sheet.
 
     Marching cubes on the norm of a gradient field gives a sheet on both sides of the surface. Here normals of
-    the cleaned points are made to agree and to point outwards. Up to 20,000 points of a closed surface
+    the cleaned points are made to agree and to point outwards. Up to 10,000 points of a closed surface
     are joined by screened Poisson, which is most exact where points are few. More points, and surfaces that
     end, where it would sag, are the zero set of a signed distance.
 
