@@ -8,14 +8,14 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..errors import InputError
-from .autoencode import SEEN, check_dimensions, misfit
+from .autoencode import SEEN, check_dimensions
 from .frames import Frame, box_frame
 from .latent import LatentFlow
 from .prior import CloudPrior
 from .sample import points_of
 
-COMPARED = 512
-"""Observed points that shapes are compared with."""
+COMPARED = 1024
+"""Points of shapes that are compared with observed ones."""
 COVERED = 2.5
 """A new point counts as seen if an observed one is nearer than so many of their usual distances."""
 
@@ -44,7 +44,8 @@ class Completed:
         points: In the frame and unit of the partial cloud; observed points are among them, unmoved.
         observed: Which of them those are.
         code: The shape as the model knows it.
-        misfit: Root mean square distance of the observed points from the shape, in the unit of the model.
+        misfit: Root mean square distance of the observed points from points of the shape, in the unit of the
+        model.
     """
 
     points: Float[Tensor, "N D"]
@@ -96,7 +97,8 @@ def complete(
     count = max(config.candidates, config.hypotheses)
     noise = torch.randn(count, flow.noise_size, generator=generator).to(some)
     codes = flow.sample(noise, prior.model.encode(some[None]).expand(count, -1))
-    off = misfit(prior.model, codes, some[:COMPARED].expand(count, -1, -1)).sqrt()
+    drawn = points_of(prior, codes, COMPARED, config.seed)
+    off = torch.stack([torch.cdist(some, one).amin(dim=1).square().mean().sqrt() for one in drawn])
     best = off.argsort()[: config.hypotheses]
     made = points_of(prior, codes[best], 2 * config.points, config.seed)
     return [
