@@ -92,8 +92,8 @@ def solved(divergence: np.ndarray, at_points: csr_matrix, side: int) -> np.ndarr
 def filtered(values: np.ndarray, response: np.ndarray) -> np.ndarray:
     """Multiply every cosine of a grid by a factor."""
     grid = values.reshape(response.shape)
-    cosines = np.asarray(scipy.fft.dctn(grid, norm="ortho"))
-    return np.asarray(scipy.fft.idctn(cosines * response, norm="ortho")).ravel()
+    cosines = np.asarray(scipy.fft.dctn(grid, norm="ortho", workers=-1))
+    return np.asarray(scipy.fft.idctn(cosines * response, norm="ortho", workers=-1)).ravel()
 
 
 def trilinear(places: np.ndarray, side: int) -> csr_matrix:

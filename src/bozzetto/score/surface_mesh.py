@@ -22,7 +22,7 @@ RIM = 1.2  # so far a sheet goes on beyond its last points
 MARGIN = 0.15  # around the box of the points, of its half side
 CELLS = (48, 256)
 FEW = 10_000  # points up to which screened Poisson finds the surface
-POISSON_SIDES, ROOM, SCREENING = (96, 128), 1.25, 1.0  # of its grid, see `screened_poisson`
+POISSON_SIDE, ROOM, SCREENING = 128, 1.25, 1.0  # of its grid, see `screened_poisson`
 NOISY = 0.15  # noise, in spacings, from which a cloud is cleaned first
 SPECK = 0.002  # share of the points below which a separate piece is left out
 
@@ -44,8 +44,8 @@ def surface(
 
     Args:
         cloud: Points; normals, where it has any, must point outwards and decide what is inside.
-        resolution: Cells along the longest side of the box; by default about two per spacing of the points, at
-            most 256.
+        resolution: Cells along the longest side of the box; by default 100, or for many points about two
+            per spacing, at most 256.
         ends: "closed" closes holes, "open" ends the surface where points end, "auto" does so at holes wider
             than random points leave.
         noise: Standard deviation of the coordinates, in the unit of the cloud; None estimates it, and 0 takes
@@ -79,10 +79,8 @@ def surface(
     cells = resolution or min(max(round(2 / step), CELLS[0]), CELLS[1])
     hole = {"auto": HOLE, "open": RIM, "closed": math.inf}[ends]
     mesh = None
-    side = round(ROOM * cells) + 1
-    if resolution is None:
-        side = min(max(side, POISSON_SIDES[0]), POISSON_SIDES[1])
-    if len(points) <= FEW and side <= POISSON_SIDES[1]:
+    side = POISSON_SIDE if resolution is None else round(ROOM * resolution) + 1
+    if len(points) <= FEW and side <= POISSON_SIDE:
         mesh = without_specks(screened_poisson(points, normals, side, SCREENING, ROOM), points)
     if mesh is None or bool((field.gaps(mesh.vertices) > hole).any()):
         mesh = without_specks(zero_set(field, 2 / cells), points)
