@@ -11,11 +11,11 @@ from bozzetto.shapes import PointCloud, load_points, save_points
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A model of two steps, of clouds in 2D."""
+    """A model of a few steps, of clouds in 2D."""
     folder = tmp_path_factory.mktemp("score")
     angle = torch.rand(5, 300, generator=torch.Generator().manual_seed(0)) * 2 * torch.pi
     np.save(folder / "rings.npy", torch.stack([angle.cos(), 0.5 * angle.sin()], dim=2).numpy())
-    words = ["train", "score", str(folder / "rings.npy"), "--epochs", "2", "--quiet", "--out"]
+    words = ["train", "score", str(folder / "rings.npy"), "--epochs", "25", "--quiet", "--out"]
     assert main([*words, str(folder / "run")]) == 0
     return folder
 
@@ -26,7 +26,7 @@ def test_training_writes_a_model_and_keeps_it(trained, capsys):
     assert len(prior.names) == 4 and prior.model.config.dimensions == 2  # the fifth shape is held out
     assert (run / "preview.png").stat().st_size > 500
     before = (run / "model.safetensors").read_bytes()
-    assert main(["train", "score", str(trained / "rings.npy"), "--epochs", "2", "--out", str(run)]) == 2
+    assert main(["train", "score", str(trained / "rings.npy"), "--epochs", "25", "--out", str(run)]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert (run / "model.safetensors").read_bytes() == before
 
@@ -49,6 +49,16 @@ def test_sampling_writes_clouds(trained, tmp_path, capsys):
     np.testing.assert_allclose(flat[:, :2], clouds[1])
     assert float(flat[:, 2].abs().max()) == 0
     assert (tmp_path / "a" / "sheet.png").exists()
+
+
+def test_a_model_that_has_seen_no_parts_is_refused_before_anything_is_written(trained, tmp_path, capsys):
+    rings, run = str(trained / "rings.npy"), str(tmp_path / "short")
+    assert main(["train", "score", rings, "--epochs", "1", "--quiet", "--out", run]) == 0
+    np.save(tmp_path / "ring.npy", np.load(rings)[0])
+    words = ["autoencode", str(tmp_path / "ring.npy"), "--model", f"{run}/model.safetensors"]
+    assert main([*words, "--hypotheses", "2", "--out", str(tmp_path / "out")]) == 2
+    assert "seen parts" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_autoencoding_and_completing(trained, tmp_path, capsys):

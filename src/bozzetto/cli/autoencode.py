@@ -46,7 +46,7 @@ class Autoencode(Options):
         """Auto-encode."""
         from ..pipelines import write_clouds
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
-        from ..score import encode
+        from ..score import encode, hinted_flow
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
@@ -55,7 +55,9 @@ class Autoencode(Options):
             raise InputError(f"--hypotheses must be 0 or more, got {self.hypotheses}")
         prior = open_clouds(self.model).to(device)
         cloud = read_cloud(self.cloud)
-        encode(prior, cloud, str(self.cloud))  # complains before anything is written
+        encode(prior, cloud, str(self.cloud))  # complains before anything is written, as does the next
+        if self.hypotheses:
+            hinted_flow(prior)
         settings = {"verb": "autoencode", "model": self.model, "points": self.points, "start": self.start}
         settings |= {"evaluations": self.evaluations, "independent": self.independent, "seed": self.seed}
         settings |= {"hypotheses": self.hypotheses, "known_frame": self.known_frame}

@@ -82,11 +82,7 @@ def complete(
     """
     config = config or CompleteConfig()
     check_dimensions(prior, cloud, name)
-    flow = prior.latent
-    if not isinstance(flow, LatentFlow) or not flow.takes_hints:
-        raise InputError(
-            "completion needs a model whose flow has seen parts in training; train with the default preset"
-        )
+    flow = hinted_flow(prior)
     if config.hypotheses < 1 or config.points < 1:
         raise InputError("hypotheses and points must be at least 1")
     own = box_frame(cloud, name)
@@ -105,6 +101,20 @@ def complete(
         Completed(*joined(cloud, frame, seen, points, config), codes[index], float(off[index]))
         for index, points in zip(best, made, strict=True)
     ]
+
+
+def hinted_flow(prior: CloudPrior) -> LatentFlow:
+    """The distribution of codes, if it knows what parts say of them.
+
+    Raises:
+        InputError: It does not, or there is none.
+    """
+    if not isinstance(prior.latent, LatentFlow) or not prior.latent.takes_hints:
+        raise InputError(
+            "completion needs a model whose flow has seen parts in training; train longer, or with the default "
+            "preset"
+        )
+    return prior.latent
 
 
 def joined(
