@@ -14,7 +14,7 @@ TIME_WIDTH = 64
 class LatentFlow(nn.Module):
     """v(z_t, t), the mean velocity on straight lines from noise to codes (Lipman et al. 2023, Liu et al. 2023).
 
-    A hint, the code of a part of a shape or of a few of its points, makes it the distribution of the codes of
+    A hint, the code of a part of a shape, makes it the distribution of the codes of
     shapes with such a part. No hint is a hint of zeros: codes have mean square 1.
 
     Args:
