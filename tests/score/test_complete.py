@@ -1,4 +1,5 @@
 import copy
+import sys
 
 import pytest
 import torch
@@ -28,6 +29,15 @@ def test_observed_points_stay_and_the_rest_is_invented(tiny):
     assert best < 0.5 * unfinished
 
 
+def test_of_a_huge_cloud_some_points_are_looked_at(tiny, monkeypatch):
+    monkeypatch.setattr(sys.modules[complete.__module__], "LARGEST", 300)
+    part = ellipses(8, 5000, seed=6)[1]
+    few, many = (complete(tiny, part, CompleteConfig(hypotheses=1, points=n))[0] for n in (200, 2000))
+    assert len(few.points) <= 200 and int(many.observed.sum()) > 300
+    kept = few.points[few.observed]
+    assert (kept[:, None] == part).all(dim=2).any(dim=1).all()
+
+
 def test_the_frame_of_the_part_is_kept(tiny):
     part = ellipses(8, 300, seed=6)[1] * 20 + 500
     one = complete(tiny, part, CompleteConfig(hypotheses=1, points=200))[0]
@@ -51,6 +61,8 @@ def test_what_cannot_be_completed_is_refused(tiny):
         complete(tiny, torch.rand(1, 2), name="scan")
     with pytest.raises(InputError, match="hypotheses"):
         complete(tiny, torch.rand(9, 2), CompleteConfig(hypotheses=0))
+    with pytest.raises(InputError, match="truncation"):
+        complete(tiny, torch.rand(9, 2), CompleteConfig(truncation=0.0))
     blind = type(tiny)(tiny.model, None, tiny.codes, tiny.names)
     with pytest.raises(InputError, match="flow"):
         complete(blind, torch.rand(9, 2))

@@ -47,6 +47,22 @@ def test_a_hint_selects_the_codes_that_agree_with_it(flow):
         assert float((along > 0.85).float().mean()) > 0.95
 
 
+def test_guidance_leans_to_what_the_hint_says(flow):
+    noise = torch.randn(200, 4, generator=torch.Generator().manual_seed(1))
+    place = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
+    hint = torch.nn.functional.layer_norm(place + torch.tensor([[0.3, 0.3, -0.3, -0.3]]), (4,))
+
+    def agreement(guidance: float) -> float:
+        codes = flow.sample(noise, hint.expand(200, -1), guidance)
+        torch.testing.assert_close(codes.square().mean(dim=1), torch.ones(200), atol=1e-3, rtol=0)
+        return float((codes @ hint[0]).mean())
+
+    assert agreement(0.0) < agreement(1.0) < agreement(2.0)
+    unguided = flow.sample(noise)
+    assert torch.allclose(flow.sample(noise, hint.expand(200, -1), 0.0), unguided, atol=1e-5)
+    assert torch.equal(flow.sample(noise, None, 2.0), unguided)
+
+
 def test_the_gan_moves_towards_the_codes():
     generator = torch.Generator().manual_seed(0)
     codes = two_clusters(256, generator) + 3

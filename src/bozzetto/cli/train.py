@@ -30,8 +30,9 @@ class Train(Options):
     heightmap: folder whose sub-folders hold color.* and height.*, or the word `procedural`."""
     out: Path = Path("bozzetto-out/train")
     """Folder for the results."""
-    preset: Literal["default", "reference", "single"] = "default"
-    """default: ours; reference: DeepSDF or ShapeGF as released; single: one shape in detail (sdf)."""
+    preset: Literal["default", "reference", "single", "imagenet"] = "default"
+    """default: ours; reference: as published; single: one shape in detail (sdf); imagenet: with an encoder that
+    has seen ImageNet, from an optional package (heightmap)."""
     split: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Split file of DeepSDF that names the shapes to take; all if none is given."""
     frame: Literal["box", "principal", "shared"] = "box"

@@ -20,6 +20,8 @@ class NetworkConfig:
     """Residual blocks at these strides on the way down; `fusion` only."""
     crossover: float = 24.0
     """Wavelength in pixels at which the height hands over to the gradients; `fusion` only."""
+    imagenet: bool = False
+    """Also see through a frozen encoder that ImageNet taught, an optional package; `fusion` only."""
     encoder: Literal["b0", "b7"] = "b7"
     """Size of the EfficientNet; `unet` only."""
     pretrained: bool = True
@@ -72,4 +74,8 @@ REFERENCE = TrainConfig(
 )
 """As published: U-Net with an EfficientNet-B7, L1 and LPIPS at 256 x 256, values from -1 to 1."""
 
-PRESETS = {"default": TrainConfig(), "reference": REFERENCE}
+PRESETS = {
+    "default": TrainConfig(),
+    "imagenet": TrainConfig(network=NetworkConfig(imagenet=True)),
+    "reference": REFERENCE,
+}

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ..geometry import crossover, integrate_gradients
 from .config import NetworkConfig
+from .mobile_encoder import Convolution, MobileEncoder, imagenet_encoder
 
 STRIDE = 16
 INPUTS = 9
@@ -84,10 +85,14 @@ class FusionNetwork(nn.Module):
     transform where it does not. Pixels enter and gradients leave in groups of 2 x 2, so that nothing of the
     full resolution is lost but no layer has to run there: a third of the time. The photo's mean features, the
     context, steer the coarsest level, so that a tile of a large photo can be told about the whole of it.
+
+    A few dozen materials teach little about what things are. An encoder that ImageNet taught adds its features
+    to every level, if one is given; it does not learn itself, which it would do by heart.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig, imagenet: MobileEncoder | None = None) -> None:
         super().__init__()
+        self.imagenet = imagenet
         self.config, widths = config, config.widths
         self.entry = Step(4 * INPUTS, widths[0], 1)
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
@@ -101,6 +106,10 @@ class FusionNetwork(nn.Module):
         self.low = nn.Conv2d(widths[1], 2, 1)
         self.fine = nn.Conv2d(widths[0], 8, 1)
         self.sign = nn.Sequential(nn.Linear(widths[-1], 32), nn.ReLU(), nn.Linear(32, 1))
+        known = [] if imagenet is None else imagenet.widths
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(a, b, 1) for a, b in zip(known, [*widths, widths[-1]], strict=False)
+        )
         for head in (self.low, self.fine, self.context[2], self.sign[2]):
             for value in head.parameters():
                 nn.init.normal_(value, std=0.01 if value.ndim > 1 else 0.0)
@@ -108,7 +117,7 @@ class FusionNetwork(nn.Module):
     def set_tiles(self, tiles: bool) -> None:
         """Whether maps go on at the opposite border."""
         for module in self.modules():
-            if isinstance(module, Conv):
+            if isinstance(module, (Conv, Convolution)):
                 module.tiles = tiles
 
     def forward(
@@ -139,7 +148,15 @@ class FusionNetwork(nn.Module):
         for down, blocks in zip(self.down, self.encoder, strict=True):
             x = blocks(down(x))
             levels.append(x)
-        return levels
+        return levels if self.imagenet is None else self._informed(levels, self.imagenet(photos), tiles)
+
+    def _informed(self, levels: list[Tensor], known: list[Tensor], tiles: bool) -> list[Tensor]:
+        """With the features at strides 2 to 16 of the other encoder; those at stride 32 join the coarsest."""
+        *added, last = (layer(features) for layer, features in zip(self.lateral, known, strict=True))
+        rows, columns = levels[-1].shape[-2:]
+        last = enlarged(last, (2 * last.shape[-2], 2 * last.shape[-1]), tiles)[..., :rows, :columns]
+        added[-1] = added[-1] + last.to(added[-1])
+        return [level + more for level, more in zip(levels, added, strict=True)]
 
     def decode(self, levels: list[Tensor], context: Tensor) -> tuple[Tensor, Tensor]:
         """Height and logarithm of its error (B, 2, H / 4, W / 4), and gradients (B, 2, H, W)."""
@@ -205,9 +222,14 @@ def join(
 
 
 def build_network(config: NetworkConfig) -> nn.Module:
-    """The network that a configuration describes, with first weights from the global generator."""
+    """The network that a configuration describes, with first weights from the global generator.
+
+    Raises:
+        InputError: It needs the encoder of a package that is not installed.
+    """
     if config.architecture == "unet":
         from .unet import PublishedNetwork
 
         return PublishedNetwork(config)
-    return FusionNetwork(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    encoder = imagenet_encoder() if config.imagenet else None
+    return FusionNetwork(config, encoder).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

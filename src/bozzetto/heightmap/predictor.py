@@ -16,6 +16,8 @@ from .config import NetworkConfig
 from .model import build_network
 
 FORMAT = "bozzetto height network"
+BORROWED = "imagenet."
+"""Weights under this name come from a package of their own, which keeps them."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,15 @@ class Predictor:
 
 
 def save_predictor(predictor: Predictor, path: str | os.PathLike, half: bool = True) -> None:
-    """Write a network as safetensors, by default with 16 bits per number.
+    """Write a network as safetensors, by default with 16 bits per number; without what it borrows.
 
     Raises:
         InputError: The folder cannot be written to.
     """
     tensors = {
-        name: value.detach().cpu().contiguous() for name, value in predictor.network.state_dict().items()
+        name: value.detach().cpu().contiguous()
+        for name, value in predictor.network.state_dict().items()
+        if not name.startswith(BORROWED)
     }
     if half:
         tensors = {n: v.half() if v.is_floating_point() and v.ndim > 1 else v for n, v in tensors.items()}
@@ -63,7 +67,8 @@ def load_predictor(path: str | os.PathLike) -> Predictor:
     """Read a network.
 
     Raises:
-        InputError: The file is missing, damaged or holds something else.
+        InputError: The file is missing, damaged or holds something else, or the network needs a package that is
+            not installed.
     """
     try:
         with safe_open(str(path), "pt") as file:
@@ -81,5 +86,7 @@ def load_predictor(path: str | os.PathLike) -> Predictor:
     widths, blocks = (tuple(stored.pop(name)) for name in ("widths", "blocks"))
     config = NetworkConfig(widths=widths, blocks=blocks, **stored)
     network = build_network(config)
-    network.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in tensors.items()})
+    tensors = {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}
+    tensors |= {n: v for n, v in network.state_dict().items() if n.startswith(BORROWED)}
+    network.load_state_dict(tensors)
     return Predictor(network, config, json.loads(meta["about"]))

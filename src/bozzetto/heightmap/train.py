@@ -52,8 +52,8 @@ class Training(runs.Training[TrainConfig]):
         if config.loss == "perceptual":
             self.perceptual = PerceptualDistance().to(self.fabric.device)
             self.notes.append(f"the loss is L1 and {self.perceptual.kind}")
-        decayed = [p for p in network.parameters() if p.ndim > 1]
-        plain = [p for p in network.parameters() if p.ndim <= 1]
+        learning = [p for p in network.parameters() if p.requires_grad]
+        decayed, plain = ([p for p in learning if (p.ndim > 1) == many] for many in (True, False))
         groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
         self.set_up(network, torch.optim.AdamW(groups, lr=config.step_size, weight_decay=config.weight_decay))
 

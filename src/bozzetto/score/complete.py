@@ -16,6 +16,8 @@ from .sample import points_of
 
 COMPARED = 1024
 """Points of shapes that are compared with observed ones."""
+LARGEST = 100_000
+"""Observed points that are looked at, at most, unless more are to be returned."""
 COVERED = 2.5
 """A new point counts as seen if an observed one is nearer than so many of their usual distances."""
 
@@ -30,6 +32,10 @@ class CompleteConfig:
     """Points of each."""
     candidates: int = 32
     """Shapes to draw, of which those are returned that agree best with the observed points."""
+    guidance: float = 2.0
+    """How far shapes follow the hint of the encoder, see `LatentFlow.sample`."""
+    truncation: float = 0.8
+    """Factor of the noise that codes begin as: below 1 shapes are nearer to the typical and differ less."""
     noise: float = 0.02
     """Standard deviation of the observed points and of what the model cannot represent, in its unit."""
     seed: int = 0
@@ -85,14 +91,22 @@ def complete(
     flow = hinted_flow(prior)
     if config.hypotheses < 1 or config.points < 1:
         raise InputError("hypotheses and points must be at least 1")
+    if config.guidance < 0 or not 0 < config.truncation <= 1:
+        raise InputError(
+            f"the guidance must not be negative and the truncation lie in (0, 1], got {config.guidance} and "
+            f"{config.truncation}"
+        )
     own = box_frame(cloud, name)
     frame = frame or prior.frame or own
-    seen = frame.apply(cloud).to(prior.codes)
     generator = torch.Generator().manual_seed(config.seed)
+    most = max(LARGEST, config.points)
+    if len(cloud) > most:
+        cloud = cloud[torch.randperm(len(cloud), generator=generator)[:most].to(cloud.device)]
+    seen = frame.apply(cloud).to(prior.codes)
     some = seen[torch.randperm(len(seen), generator=generator)[:SEEN].to(seen.device)]
     count = max(config.candidates, config.hypotheses)
-    noise = torch.randn(count, flow.noise_size, generator=generator).to(some)
-    codes = flow.sample(noise, prior.model.encode(some[None]).expand(count, -1))
+    noise = config.truncation * torch.randn(count, flow.noise_size, generator=generator).to(some)
+    codes = flow.sample(noise, prior.model.encode(some[None]).expand(count, -1), config.guidance)
     drawn = points_of(prior, codes, COMPARED, config.seed)
     off = torch.stack([torch.cdist(some, one).amin(dim=1).square().mean().sqrt() for one in drawn])
     best = off.argsort()[: config.hypotheses]

@@ -65,16 +65,33 @@ class LatentFlow(nn.Module):
         return (self(place, t, hints) - (codes - noise)).square().mean()
 
     def sample(
-        self, noise: Float[Tensor, "B K"], hint: Float[Tensor, "B K"] | None = None
+        self,
+        noise: Float[Tensor, "B K"],
+        hint: Float[Tensor, "B K"] | None = None,
+        guidance: float = 1.0,
     ) -> Float[Tensor, "B K"]:
-        """Codes from noise, by Heun's method; on the sphere where codes lie."""
+        """Codes from noise, by Heun's method; on the sphere where codes lie.
+
+        Args:
+            noise: What they begin as, of unit variance.
+            hint: Codes of parts.
+            guidance: How much of the difference that the hint makes is taken (Ho, Salimans 2022,
+                "Classifier-free guidance"): 1 samples the posterior as it was learned, more than 1 leans to
+                what the hint says.
+        """
         z, width = noise, 1 / STEPS
         for step in range(STEPS):
             t = z.new_full((len(z),), step * width)
-            first = self(z, t, hint)
-            second = self(z + width * first, t + width, hint)
+            first = self._guided(z, t, hint, guidance)
+            second = self._guided(z + width * first, t + width, hint, guidance)
             z = z + width / 2 * (first + second)
         return on_sphere(z)
+
+    def _guided(self, z: Tensor, t: Tensor, hint: Tensor | None, guidance: float) -> Tensor:
+        hinted = self(z, t, hint)
+        if hint is None or guidance == 1:
+            return hinted
+        return torch.lerp(self(z, t), hinted, guidance)
 
 
 def on_sphere(codes: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
