@@ -98,6 +98,34 @@ def test_a_photo_is_never_overwritten(folder, tmp_path, capsys):
     assert photo.read_bytes() == before
 
 
+def test_results_are_replaced_only_by_results(folder, tmp_path, capsys):
+    """A run that fails leaves the earlier one as it was; what it reads is never deleted."""
+    out = tmp_path / "maps"
+    assert heightmap(folder, out, folder / "in" / "bark" / "color.png", "--faces", "0") == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    for source, sentence in (
+        (tmp_path / "broken.png", "cannot read"),
+        (out / "color" / "preview.png", "would delete"),
+    ):
+        assert heightmap(folder, out, source, "--overwrite") == 2
+        assert sentence in capsys.readouterr().err
+        assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert heightmap(folder, tmp_path / "new", tmp_path / "broken.png") == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_equal_names_in_other_folders_are_other_materials(folder, tmp_path, capsys):
+    for side in ("pred", "ref"):
+        for parent, number in (("a", 0), ("b", 1)):
+            (tmp_path / side / parent / "rock").mkdir(parents=True)
+            levels = make_sample(0, number, 48).height
+            Image.fromarray(levels).save(tmp_path / side / parent / "rock" / "height.png")
+    words = ["evaluate", "heightmap", str(tmp_path / "pred"), str(tmp_path / "ref")]
+    assert main([*words, "--out", str(tmp_path / "out"), "--side", "0"]) == 0
+    assert "2 materials" in capsys.readouterr().out
+
+
 def test_photometric_stereo(folder, tmp_path):
     rng = np.random.default_rng(0)
     files = []

@@ -128,3 +128,20 @@ def test_clouds_are_interpolated(trained, tmp_path, capsys):
     assert np.load(tmp_path / "a" / "points.npy").shape == (3, 4096, 2)
     assert main([*words[:1], "nobody", *words[2:], "--out", str(tmp_path / "b")]) == 2
     assert "names are 0 to 3" in capsys.readouterr().err
+
+
+def test_a_model_is_not_replaced_by_its_samples(trained, capsys):
+    model = trained / "run" / "model.safetensors"
+    before = model.read_bytes()
+    words = ["sample", "--model", str(model), "--out", str(model.parent), "--overwrite", "--quiet"]
+    assert main(words) == 2
+    assert "would delete" in capsys.readouterr().err
+    assert model.read_bytes() == before
+
+
+def test_a_folder_of_samples_is_a_set(tmp_path):
+    made = tmp_path / "made"
+    words = ["sample", "--model", "cloud-procedural", "--count", "2", "--points", "64", "--quiet"]
+    assert main([*words, "--out", str(made)]) == 0
+    words = ["evaluate", "generation", str(made), str(made), "--points", "64", "--quiet"]
+    assert main([*words, "--out", str(tmp_path / "scores")]) == 0

@@ -85,3 +85,12 @@ def test_too_little_is_refused(predictor, size):
 def test_values_that_are_not_finite_are_refused(predictor):
     with pytest.raises(InputError, match="NaN"):
         predict_height(torch.full((32, 32, 3), float("nan")), predictor)
+
+
+@pytest.mark.parametrize("color", [(0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (0.9, 0.4, 0.1)])
+def test_a_blank_photo_is_flat_and_not_trusted(predictor, color):
+    photo = torch.tensor(color).expand(40, 48, 3).clone()
+    photo[3, 5] += 1 / 255  # rounding
+    found = predict_height(photo.clamp(0, 1), predictor)
+    assert found.height.shape == (40, 48) and (found.height == 0).all() and (found.confidence == 0).all()
+    assert found.upright == 0.5

@@ -16,6 +16,8 @@ class Settings:
 
 def test_a_new_run_writes_resolved_settings(tmp_path):
     run = RunFolder.create(tmp_path / "a" / "b", Settings())
+    assert not run.path.exists()  # a run that fails before it has results leaves nothing
+    run.begin()
     content = json.loads((run.path / "config.json").read_text())
     assert content["config"] == {"steps": 5, "seconds": None}
 
@@ -23,7 +25,7 @@ def test_a_new_run_writes_resolved_settings(tmp_path):
 def test_an_earlier_run_is_neither_mixed_nor_lost(tmp_path):
     run = RunFolder.create(tmp_path / "a", Settings())
     run.log(1, loss=1.0)
-    with pytest.raises(InputError, match="--resume.*--overwrite"):
+    with pytest.raises(InputError, match="--overwrite.*--resume"):
         RunFolder.create(tmp_path / "a", Settings())
     with pytest.raises(InputError, match="exclude"):
         RunFolder.create(tmp_path / "a", Settings(), overwrite=True, resume=True)
@@ -36,6 +38,9 @@ def test_overwrite_deletes_only_what_the_run_wrote(tmp_path):
     run.log(1, loss=1.0)
     (run.path / "notes.txt").write_text("mine")
     again = RunFolder.create(tmp_path / "a", Settings(steps=9), overwrite=True)
+    assert (again.path / "renders" / "0.png").read_text() == "old"  # until there is something new
+    again.file("new.txt")
+    assert json.loads((again.path / "config.json").read_text())["config"]["steps"] == 9
     assert sorted(p.name for p in again.path.iterdir() if p.is_file()) == [
         ".files",
         "config.json",
@@ -58,10 +63,22 @@ def test_a_listing_cannot_point_outside(tmp_path):
     outside = tmp_path / "outside.txt"
     outside.write_text("precious")
     run = RunFolder.create(tmp_path / "a", Settings())
+    run.begin()
     with (run.path / ".files").open("a") as listing:
         listing.write("../outside.txt\n")
-    RunFolder.create(tmp_path / "a", Settings(), overwrite=True)
+    RunFolder.create(tmp_path / "a", Settings(), overwrite=True).begin()
     assert outside.exists()
+
+
+@pytest.mark.parametrize("read", ["model.bin", "renders", "."])
+def test_what_a_run_reads_is_not_deleted(tmp_path, read):
+    run = RunFolder.create(tmp_path / "a", Settings())
+    for name in ("model.bin", "renders/0.png"):
+        run.file(name).write_text("precious")
+    with pytest.raises(InputError, match="would delete"):
+        RunFolder.create(tmp_path / "a", Settings(), overwrite=True, reads=[tmp_path / "a" / read])
+    RunFolder.create(tmp_path / "a", Settings(), overwrite=True, reads=[tmp_path / "b", "cloud-bodies"])
+    assert (run.path / "renders" / "0.png").read_text() == "precious"
 
 
 def test_a_file_is_no_folder(tmp_path):
@@ -69,7 +86,7 @@ def test_a_file_is_no_folder(tmp_path):
     with pytest.raises(InputError, match="needs a folder"):
         RunFolder.create(tmp_path / "a", Settings())
     with pytest.raises(InputError, match="cannot write"):
-        RunFolder.create(tmp_path / "a" / "b", Settings())
+        RunFolder.create(tmp_path / "a" / "b", Settings()).begin()
 
 
 def test_resume_continues_from_the_checkpoint(tmp_path):
@@ -98,7 +115,7 @@ def test_resume_without_anything_to_resume_begins(tmp_path):
 
 def test_resume_refuses_other_settings_or_input(tmp_path):
     photo = torch.rand(4, 4)
-    RunFolder.create(tmp_path / "a", {"steps": 5, "input": fingerprint(photo)})
+    RunFolder.create(tmp_path / "a", {"steps": 5, "input": fingerprint(photo)}).begin()
     with pytest.raises(InputError, match="steps was 5 and is now 6"):
         RunFolder.create(tmp_path / "a", {"steps": 6, "input": fingerprint(photo)}, resume=True)
     with pytest.raises(InputError, match="input was"):
@@ -106,7 +123,7 @@ def test_resume_refuses_other_settings_or_input(tmp_path):
 
 
 def test_a_difference_deep_inside_is_named(tmp_path):
-    RunFolder.create(tmp_path / "a", {"stages": [{"steps": 5}, {"steps": 6}]})
+    RunFolder.create(tmp_path / "a", {"stages": [{"steps": 5}, {"steps": 6}]}).begin()
     with pytest.raises(InputError, match=r"stages\.1\.steps was 6 and is now 7"):
         RunFolder.create(tmp_path / "a", {"stages": [{"steps": 5}, {"steps": 7}]}, resume=True)
     with pytest.raises(InputError, match="stages was"):

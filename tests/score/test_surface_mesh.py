@@ -107,3 +107,9 @@ def test_rays_hit_a_ring_and_nothing_between():
     seen = hits.hit & meets
     assert ((2 - hits.depth[seen] - truth[seen]).abs() < 0.05).float().mean() > 0.98
     assert (hits.normals[seen, 2] > 0).all() and torch.isinf(hits.depth[~hits.hit]).all()
+
+
+def test_points_that_repeat_are_refused():
+    few = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(InputError, match="several times"):
+        surface(PointCloud(few.repeat(50, 1)))

@@ -51,8 +51,8 @@ class Autoencode(Options):
         device = resolve_device(self.device)
         seed_everything(self.seed)
         check_positive(points=self.points, evaluations=self.evaluations)
-        if self.hypotheses < 0:
-            raise InputError(f"--hypotheses must be 0 or more, got {self.hypotheses}")
+        if self.hypotheses:
+            check_positive(hypotheses=self.hypotheses)
         prior = open_clouds(self.model).to(device)
         cloud = read_cloud(self.cloud)
         encode(prior, cloud, str(self.cloud))  # complains before anything is written, as does the next
@@ -61,7 +61,12 @@ class Autoencode(Options):
         settings = {"verb": "autoencode", "model": self.model, "points": self.points, "start": self.start}
         settings |= {"evaluations": self.evaluations, "independent": self.independent, "seed": self.seed}
         settings |= {"hypotheses": self.hypotheses, "known_frame": self.known_frame}
-        run = RunFolder.create(self.out, {**settings, "input": fingerprint(self.cloud)}, self.overwrite)
+        run = RunFolder.create(
+            self.out,
+            {**settings, "input": fingerprint(self.cloud)},
+            self.overwrite,
+            reads=[self.cloud, self.model],
+        )
         with run.stage("autoencode"):
             made = self._whole(prior, cloud) if self.hypotheses else [self._again(prior, cloud)]
         with run.stage("write"):

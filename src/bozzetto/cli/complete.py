@@ -67,7 +67,12 @@ class Complete(Options):
             seed=self.seed,
         )
         settings = {"verb": "complete", "settings": config, "prior": self.prior}
-        run = RunFolder.create(self.out, {**settings, "input": fingerprint(self.scan)}, self.overwrite)
+        run = RunFolder.create(
+            self.out,
+            {**settings, "input": fingerprint(self.scan)},
+            self.overwrite,
+            reads=[self.scan, self.prior],
+        )
         figures = complete_scan(run, prior, seen, config)
         report = run.report(figures, device, self.seed)
         self.say(f"Mesh: {run.path / 'mesh.ply'} and mesh.glb; picture: {run.path / 'preview.png'}")

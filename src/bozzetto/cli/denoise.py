@@ -40,7 +40,7 @@ class Denoise(Options):
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
-        check_positive(iterations=self.iterations)
+        check_positive(iterations=self.iterations, points=self.points or 1)
         if self.noise is not None and not 0 < self.noise < float("inf"):
             raise InputError(f"--noise must be a positive length in the unit of the cloud, got {self.noise}")
         cloud = read_solid_cloud(self.cloud)
@@ -48,7 +48,9 @@ class Denoise(Options):
             raise InputError(f"--points must exceed the {len(cloud)} that the cloud has, got {self.points}")
         settings = {"verb": "denoise", "noise": self.noise, "iterations": self.iterations}
         settings |= {"points": self.points}
-        run = RunFolder.create(self.out, {**settings, "input": fingerprint(self.cloud)}, self.overwrite)
+        run = RunFolder.create(
+            self.out, {**settings, "input": fingerprint(self.cloud)}, self.overwrite, reads=[self.cloud]
+        )
         figures = denoise_cloud(run, cloud.to(device), self.noise, self.iterations, self.points)
         report = run.report(figures, device, self.seed)
         self.say(f"Cloud: {run.path / 'points.ply'}; picture: {run.path / 'preview.png'}")

@@ -38,7 +38,7 @@ class Doctor(Options):
         self.say(f"{'device':14}{report['device']}, {report['threads']} threads on {report['cores']} cores")
         for name, version in report["optional"].items():
             missing = f"not installed (pip install 'bozzetto[{EXTRAS[name]}]')"
-            self.say(f"{name:14}{version or missing}")
+            self.say(f"{name:13} {version or missing}")
 
     def _examine(self, path: Path) -> dict:
         from ..runs import RunFolder
@@ -58,7 +58,9 @@ class Doctor(Options):
             self.say(f"{name} {verdicts[name]}")
         count = len(consistency.bad)
         verdict = f"{count} of {len(capture)} views do not fit" if count else "good, all masks fit each other"
-        run = RunFolder.create(self.out, {"verb": "doctor", "capture": str(path)}, self.overwrite)
+        run = RunFolder.create(
+            self.out, {"verb": "doctor", "capture": str(path)}, self.overwrite, reads=[path]
+        )
         labels = [name if verdicts[name] == "good" else f"{name}: {verdicts[name]}" for name in capture.names]
         save_image(run.file("sheet.png"), capture_sheet(capture, bounds, labels=labels))
         low, high = bounds.tolist()

@@ -63,9 +63,10 @@ class Evaluate(Options):
             "points": self._points,
             "generation": self._generation,
         }[self.what]
-        figures, table = work()
         settings = {"verb": f"evaluate {self.what}", "pred": self.pred, "ref": self.ref, "seed": self.seed}
-        run = RunFolder.create(self.out, settings, self.overwrite)
+        reads = [self.pred, self.ref, *([] if self.train is None else [self.train])]
+        run = RunFolder.create(self.out, settings, self.overwrite, reads=reads)
+        figures, table = work()
         report = run.report(figures, device, self.seed)
         self.say(f"{table}\nReport: {run.path / 'report.json'}")
         return report

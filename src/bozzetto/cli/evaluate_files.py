@@ -92,7 +92,10 @@ def load_set(path: Path) -> list["Tensor"]:
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path")
     if path.is_dir():
-        clouds = {str(file): one_cloud(file) for file in files_in(path, CLOUDS)}
+        files = files_in(path, CLOUDS)
+        single = [file for file in files if file.suffix.lower() not in SETS]
+        # A folder of `sample` holds its clouds twice: one by one, and all in an array.
+        clouds = {str(file): one_cloud(file) for file in single or files}
     else:
         array = load_array(path)
         if array.ndim != 3 or array.shape[2] != 3:

@@ -117,7 +117,7 @@ def matched_heights(pred: Path, ref: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def height_files(folder: Path) -> dict[str, Path]:
-    """Height maps below a folder by name: that of the folder for `height.*`, else that of the file.
+    """Height maps below a folder by name: that of the sub-folder of a `height.*`, else that of the file.
 
     Raises:
         InputError: There are none.
@@ -125,7 +125,8 @@ def height_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in ENDINGS and path.stem == "height":
-            found.setdefault(path.parent.name, path)  # .exr comes before .png
+            name = path.parent.relative_to(folder).as_posix()
+            found.setdefault(folder.name if name == "." else name, path)  # .exr comes before .png
     if not found:
         found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in ENDINGS}
     if not found:

@@ -1,5 +1,6 @@
 """`bozzetto heightmap IMAGE...`: photos of surfaces to height maps, normals and reliefs."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -50,12 +51,14 @@ class Heightmap(Options):
     """The photos show one surface under different lights: photometric stereo."""
     lights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """With --stereo: JSON list of vectors towards the lights, x right, y up, z to the camera; else found."""
-    weights: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "heights"
-    """What sees the height: weights that come with the program, or a file from training."""
+    weights: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "auto"
+    """What sees the height: weights that come with the program (auto takes `heights-imagenet` where
+    `pip install 'bozzetto[imagenet]'` has run, else `heights`), or a file from training."""
 
     def run(self) -> dict:
         """Predict."""
-        from ..pipelines.height_maps import find_photos, map_photo, safe_out, stereo_photos
+        from ..pipelines.height_maps import map_photo, safe_out, stereo_photos
+        from ..pipelines.photo_files import find_photos
         from ..runs import Progress, RunFolder, resolve_device, seed_everything
 
         device = resolve_device(self.device)
@@ -64,13 +67,14 @@ class Heightmap(Options):
         photos = find_photos(self.images)
         safe_out(self.out, [path for path, _ in photos])
         settings = {"verb": "heightmap", "options": options, "photos": [str(path) for path, _ in photos]}
+        reads = [self.weights, *(path for path, _ in photos), *([self.lights] if self.lights else [])]
         if self.stereo:
-            run = RunFolder.create(self.out, settings, self.overwrite)
+            run = RunFolder.create(self.out, settings, self.overwrite, reads=reads)
             results = [stereo_photos(run, [path for path, _ in photos], self.lights, photos[0][1], options)]
             failed: list[str] = []
         else:
             predictor = open_predictor(self.weights).to(device)
-            run = RunFolder.create(self.out, settings, self.overwrite)
+            run = RunFolder.create(self.out, settings, self.overwrite, reads=reads)
             results, failed = [], []
             with Progress(len(photos), "heightmap", self.silent or len(photos) == 1, "photo") as progress:
                 for path, name in photos:
@@ -89,10 +93,12 @@ class Heightmap(Options):
 
     def _tell(self, results: list[dict], failed: list[str]) -> None:
         for sentence in failed:
-            self.say(f"Left out: {sentence}")
+            sys.stderr.write(f"bozzetto: left out: {sentence}\n")
         for result in results[:10]:
             doubt = result.get("upright_probability", 1.0) < 0.6
             note = "; hills and hollows may be swapped, try --invert" if doubt else ""
+            if result.get("sign_is_guessed"):
+                note = "; lights are unknown, so depth and sign are guesses: --lights, --depth-mm, --invert"
             self.say(f"Height map: {result['folder']}{note}")
         if len(results) > 10:
             self.say(f"... and {len(results) - 10} more under {self.out}")
@@ -127,7 +133,7 @@ class Heightmap(Options):
 
 
 def open_predictor(name: str) -> "Predictor":
-    """A network from a file, or one that comes with the program.
+    """A network from a file, or one that comes with the program; `auto` takes the best that can be used.
 
     Raises:
         InputError: There is none of this name, or the file holds something else.
@@ -137,6 +143,7 @@ def open_predictor(name: str) -> "Predictor":
     path = Path(name)
     if path.suffix or path.is_file():
         return load_predictor(path)
+    from ..pipelines.height_maps import best_weights
     from ..weights import find
 
-    return load_predictor(find(name))
+    return load_predictor(find(best_weights() if name == "auto" else name))

@@ -62,7 +62,10 @@ class Interpolate(Options):
         settings = {"verb": "interpolate", "count": self.count, "path": self.path, "prior": self.prior}
         codes = [a.tolist(), b.tolist()]
         run = RunFolder.create(
-            self.out, {**settings, "resolution": self.resolution, "codes": codes}, self.overwrite
+            self.out,
+            {**settings, "resolution": self.resolution, "codes": codes},
+            self.overwrite,
+            reads=[self.a, self.b, self.prior],
         )
         figures = interpolate_codes(run, prior, a, b, self.count, self.path, self.resolution)
         report = run.report(figures, device, self.seed)

@@ -43,7 +43,12 @@ def interpolate_clouds(options: "Interpolate") -> dict:
     clouds = interpolate(prior, a, b, options.count, POINTS, options.seed)
     settings = {"verb": "interpolate", "count": options.count, "prior": options.prior}
     codes = [a.tolist(), b.tolist()]
-    run = RunFolder.create(options.out, {**settings, "codes": codes}, options.overwrite)
+    run = RunFolder.create(
+        options.out,
+        {**settings, "codes": codes},
+        options.overwrite,
+        reads=[options.a, options.b, options.prior],
+    )
     with run.stage("write"):
         write_clouds(run, list(clouds))
     report = run.report({"shapes": options.count, "points": POINTS}, device, options.seed)

@@ -71,7 +71,9 @@ class Reconstruct(Options):
             "light": None if light is None else light.tolist(),
             "input": fingerprint(*content),
         }
-        run = RunFolder.create(self.out, settings, self.overwrite, self.resume)
+        run = RunFolder.create(
+            self.out, settings, self.overwrite, self.resume, reads=[self.capture, self.init]
+        )
         figures = reconstruct_photographs(run, used, config, held_out, light, device, self.quiet)
         report = run.report(figures, device, self.seed)
         self.say(f"Mesh: {run.path / 'mesh.ply'} and mesh.glb; pictures: {run.path / 'renders'}")

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from ..score import CloudPrior
 
 
+MOST = {"points": 10**8, "count": 10**5, "evaluations": 1000, "hypotheses": 1000, "iterations": 100}
+"""Largest values of options."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample(Options):
     """Invent shapes as point clouds, with a model from `bozzetto train score`.
@@ -49,7 +53,9 @@ class Sample(Options):
         prior.check_truncation(self.truncation)
         settings = {"verb": "sample", "model": self.model, "count": self.count, "points": self.points}
         settings |= {"truncation": self.truncation, "evaluations": self.evaluations, "seed": self.seed}
-        run = RunFolder.create(self.out, {**settings, "independent": self.independent}, self.overwrite)
+        run = RunFolder.create(
+            self.out, {**settings, "independent": self.independent}, self.overwrite, reads=[self.model]
+        )
         with run.stage("sample"):
             clouds = sample(
                 prior,
@@ -68,14 +74,14 @@ class Sample(Options):
 
 
 def check_positive(**values: int) -> None:
-    """Refuse options that must be at least one.
+    """Refuse options that must be at least one, and not more than a computer can do in a day.
 
     Raises:
         InputError: One of them is not.
     """
     for name, value in values.items():
-        if value < 1:
-            raise InputError(f"--{name} must be 1 or more, got {value}")
+        if not 1 <= value <= MOST[name]:
+            raise InputError(f"--{name} must lie in 1 to {MOST[name]:,}, got {value}".replace(",", " "))
 
 
 def open_clouds(name: str) -> "CloudPrior":

@@ -62,7 +62,7 @@ class Surface(Options):
         cloud = self._from_model(source, device) if is_model else read_solid_cloud(source).to(device)
         settings = {"verb": "surface", "noise": self.noise, "ends": self.ends, "shape": self.shape}
         settings |= {"resolution": self.resolution, "seed": self.seed, "input": fingerprint(source)}
-        run = RunFolder.create(self.out, settings, self.overwrite)
+        run = RunFolder.create(self.out, settings, self.overwrite, reads=[source])
         noise = MODEL_NOISE if is_model and self.noise is None else self.noise
         figures = surface_cloud(run, cloud, self.resolution, self.ends, noise)
         report = run.report(figures, device, self.seed)

@@ -93,7 +93,7 @@ class Train(Options):
             raise InputError(f"several processes need samples; run `bozzetto prepare sdf {self.data}` first")
         with writing_folder(self.out) as folder:
             quiet = self.quiet or folder != self.out
-            run = RunFolder.create(folder, settings, self.overwrite, self.resume)
+            run = RunFolder.create(folder, settings, self.overwrite, self.resume, [self.data])
             collection = prepared_collection(run, self.data, self.samples, self.split, self.seed, quiet)
             figures = learn_shape_prior(run, collection, config, device, quiet)
             report = run.report(figures, device, self.seed)

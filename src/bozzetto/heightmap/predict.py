@@ -25,6 +25,8 @@ GLOBAL_SIDE = 256
 TILE, OVERLAP = 512, 64
 HANDOVER = 12.0
 """Waves shorter than this many pixels of a finer level come from its gradients."""
+BLANK = 0.5 / 255
+"""Photos of no larger standard deviation show no surface but rounding."""
 CLUELESS = 0.8
 """Mean absolute difference between a standard deviation's worth of heights and a flat guess."""
 
@@ -47,21 +49,29 @@ class PredictedHeight:
 
 
 def predict_height(
-    photo: Float[Tensor, "H W C"], predictor: Predictor, tiles: bool | None = None, detail: bool = True
+    photo: Float[Tensor, "H W C"],
+    predictor: Predictor,
+    tiles: bool | None = None,
+    detail: bool = True,
+    name: str = "the photo",
 ) -> PredictedHeight:
-    """The height map of a photo.
+    """The height map of a photo; flat, and without confidence, where the photo is blank.
 
     Args:
         photo: sRGB values in [0, 1], grey or RGB; alpha is left out.
         predictor: The network.
         tiles: Whether opposite borders fit; None finds out by comparing them.
         detail: Look at the photo at more than 256 pixels, too.
+        name: How messages call the photo.
 
     Raises:
         InputError: The photo is smaller than 16 pixels, a hundred times longer than wide, or not finite.
     """
     image = as_rgb(photo).movedim(-1, 0).contiguous()
-    _check(image)
+    _check(image, name)
+    if float(image.std(dim=(1, 2)).max()) <= BLANK:
+        flat = torch.zeros(image.shape[1:])
+        return PredictedHeight(flat, flat.clone(), 0.5, looks_tileable(image) if tiles is None else tiles)
     tiles = looks_tileable(image) if tiles is None else tiles
     device = next(predictor.network.parameters()).device
     shift = canonical_shift(image) if tiles else (0, 0)
@@ -96,15 +106,15 @@ def canonical_shift(image: Float[Tensor, "C H W"]) -> tuple[int, int]:
     return shifts[0], shifts[1]
 
 
-def _check(image: Tensor) -> None:
+def _check(image: Tensor, name: str) -> None:
     height, width = image.shape[1:]
     if min(height, width) < STRIDE or max(height, width) > 100 * min(height, width):
         raise InputError(
-            f"a photo of {width} x {height} pixels shows too little of a surface; give one of at least "
+            f"{name} has {width} x {height} pixels, which show too little of a surface; give one of at least "
             f"{STRIDE} x {STRIDE} pixels, and not a hundred times longer than wide"
         )
     if not bool(torch.isfinite(image).all()):
-        raise InputError("the photo holds NaN or infinite values; export it again as 8 or 16 bits")
+        raise InputError(f"{name} holds NaN or infinite values; export it again as 8 or 16 bits")
 
 
 def _in_levels(

@@ -14,17 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import NetworkConfig
+from .mobile_encoder import STAGES
 from .model import Estimate
 
-STAGES = (  # expansion, kernel, stride, channels, layers of B0
-    (1, 3, 1, 16, 1),
-    (6, 3, 2, 24, 2),
-    (6, 5, 2, 40, 2),
-    (6, 3, 2, 80, 3),
-    (6, 5, 1, 112, 3),
-    (6, 5, 2, 192, 4),
-    (6, 3, 1, 320, 1),
-)
 SIZES = {"b0": (1.0, 1.0), "b7": (2.0, 3.1)}  # width, depth
 FILES = {"b0": "efficientnet_b0_rwightman-7f5810bc.pth", "b7": "efficientnet_b7_lukemelas-c5b4e57e.pth"}
 HOME = "https://download.pytorch.org/models/"

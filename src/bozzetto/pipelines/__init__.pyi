@@ -7,11 +7,11 @@ from .completion import interpolate_codes as interpolate_codes
 from .height_learning import learn_heights as learn_heights
 from .height_learning import training_material as training_material
 from .height_maps import MapOptions as MapOptions
-from .height_maps import find_photos as find_photos
 from .height_maps import map_photo as map_photo
 from .height_maps import stereo_photos as stereo_photos
 from .learning import learn_shape_prior as learn_shape_prior
 from .learning import prepared_collection as prepared_collection
+from .photo_files import find_photos as find_photos
 from .photographs import reconstruct_photographs as reconstruct_photographs
 from .subjects import bust as bust
 from .subjects import vase as vase

@@ -37,6 +37,7 @@ def training_material(
         ship_only: Take only pairs that allow weights to be passed on.
         store: Folder for procedural samples, shared by trainings.
     """
+    run.begin()
     chosen = [f for f in files if f.name not in exclude and (f.ship or not ship_only)]
     with run.stage("prepare"):
         pairs: list[Pair] = [load_pair(f, config.side) for f in chosen]

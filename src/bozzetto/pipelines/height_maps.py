@@ -1,7 +1,6 @@
 """From photos of surfaces to files: heights, normals, a relief with the photo on it, a preview."""
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,30 +8,24 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import integrate_normals, normals_from_height
 from ..heightmap.maps import ambient_occlusion, curvature
+from ..heightmap.mobile_encoder import imagenet_is_installed
 from ..heightmap.normal_maps import save_normal_map
 from ..heightmap.pairs import resized
 from ..heightmap.photometric_stereo import photometric_stereo
-from ..heightmap.predict import as_rgb, predict_height
+from ..heightmap.predict import predict_height
 from ..heightmap.predictor import Predictor
 from ..heightmap.relief import relief_mesh, save_relief
 from ..metrics import seam_ratio
 from ..runs import RunFolder
 from ..shapes import HeightField, save_height
-from ..views import load_image, save_image, srgb_to_linear
-from ..views.images import SUFFIXES
+from ..views import save_image, srgb_to_linear
+from .photo_files import load_photo
 
-MAX_PIXELS = 64_000_000
-OTHER_MAPS = (
-    *("height", "normal", "preview", "ao", "curvature", "albedo"),
-    *("displacement", "roughness", "metallic"),
-)
-"""Pictures of these names in a folder are no photos, but belong to one or come from here."""
 PREVIEW_SIDE = 512
 
 
@@ -72,78 +65,9 @@ class MapOptions:
         return (field.inverted() if self.invert else field).exaggerated(self.strength)
 
 
-def find_photos(paths: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Photos and names for their results; those in folders keep their sub-folders, other maps are left out.
-
-    Raises:
-        InputError: A path does not exist, or there is no photo.
-    """
-    found: list[tuple[Path, str]] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            inside = [p for p in inside if p.stem not in OTHER_MAPS and not p.name.startswith(".")]
-            found += [(p, _name(p.relative_to(path))) for p in inside]
-        elif path.is_file():
-            found.append((path, path.stem))
-        else:
-            raise InputError(f"there is no photo {path}; check the path")
-    if not found:
-        raise InputError(
-            f"{', '.join(map(str, paths))} holds no photo; files must end in {', '.join(SUFFIXES)}"
-        )
-    return _distinct(found)
-
-
-def _name(path: Path) -> str:
-    """Of the results: the path without its ending; `color.*` in a sub-folder stands for the folder."""
-    inner = path.stem == "color" and path.parent != Path()
-    return (path.parent if inner else path.with_suffix("")).as_posix()
-
-
-def _distinct(found: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
-    """Names with the ending, and then a number, where stems alone would collide."""
-    counts: dict[str, int] = {}
-    for _, name in found:
-        counts[name.lower()] = counts.get(name.lower(), 0) + 1
-    taken: set[str] = set()
-    result = []
-    for path, name in found:
-        unique = name if counts[name.lower()] == 1 else f"{name}-{path.suffix[1:].lower()}"
-        number = 2
-        while unique.lower() in taken:
-            unique, number = f"{name}-{path.suffix[1:].lower()}-{number}", number + 1
-        taken.add(unique.lower())
-        result.append((path, unique))
-    return result
-
-
-def load_photo(path: Path) -> Float[Tensor, "H W 3"]:
-    """A photo as sRGB in [0, 1], transparent parts on their mean colour, of animations the first frame.
-
-    Raises:
-        InputError: It is no picture, is damaged, or has more than 64 million pixels.
-    """
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-    except (OSError, SyntaxError, ValueError):
-        width = height = 0  # the reader below finds the words
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-    if width * height > MAX_PIXELS:
-        raise InputError(
-            f"{path} has {width} x {height} pixels, which needs too much memory; "
-            f"scale it down to {math.isqrt(MAX_PIXELS)} x {math.isqrt(MAX_PIXELS)} or less"
-        )
-    image = load_image(path).clamp(0, 1)
-    if image.shape[-1] in (2, 4):
-        alpha = image[..., -1:]
-        color = as_rgb(image)
-        mean = (color * alpha).sum(dim=(0, 1)) / alpha.sum().clamp(min=1e-6)
-        return color * alpha + mean * (1 - alpha)
-    return as_rgb(image).contiguous()
+def best_weights() -> str:
+    """Name of the shipped weights that see best with what is installed."""
+    return "heights-imagenet" if imagenet_is_installed() else "heights"
 
 
 def map_photo(run: RunFolder, source: Path, name: str, predictor: Predictor, options: MapOptions) -> dict:
@@ -155,7 +79,7 @@ def map_photo(run: RunFolder, source: Path, name: str, predictor: Predictor, opt
     with run.stage("read"):
         photo = load_photo(source)
     with run.stage("predict"):
-        result = predict_height(photo, predictor, options.tiles, options.detail)
+        result = predict_height(photo, predictor, options.tiles, options.detail, str(source))
     field = options.field(result.height, result.tiles)
     write_maps(run, name, photo, field, options, result.confidence)
     return {

@@ -29,6 +29,7 @@ def prepared_collection(
     """
     if is_prepared(data):
         return load_collection(data, split)
+    run.begin()
     folder = run.path / "prepared"
     with run.stage("prepare"):
         prepare_collection(find_meshes(data, split), folder, count=count, seed=seed, quiet=quiet)

@@ -12,6 +12,7 @@ import torch
 
 from ..errors import InputError
 
+LARGEST_SEED = 2**40
 PACKAGES = (
     "bozzetto",
     "torch",
@@ -61,7 +62,13 @@ def fast_bfloat16(device: torch.device | str = "cpu") -> bool:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the global generators of Python, NumPy and torch (all devices)."""
+    """Seed the global generators of Python, NumPy and torch (all devices).
+
+    Raises:
+        InputError: The seed is negative or too large to make seeds of single shapes of it.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"--seed must lie in 0 to 2^40, got {seed}")
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -48,50 +49,60 @@ class RunFolder:
         self.config = config
         self.stopwatch = Stopwatch()
         self._written = set(_listed(path))
+        self._begun = True
 
     @classmethod
     def create(
-        cls, path: str | os.PathLike, config: object, overwrite: bool = False, resume: bool = False
+        cls,
+        path: str | os.PathLike,
+        config: object,
+        overwrite: bool = False,
+        resume: bool = False,
+        reads: Iterable[str | os.PathLike] = (),
     ) -> "RunFolder":
-        """Begin a run in a folder, or continue the one that is there.
+        """A run in a folder that begins with its first file, or that continues the one that is there.
 
-        Call it when the input is known to be good: `overwrite` deletes the earlier results.
+        Until then nothing is written or deleted: a run that fails before it has results loses nobody's.
 
         Args:
             path: A new or empty folder, or the folder of an earlier run.
             config: Settings: a dataclass or a dictionary. Whatever must not differ when the run is resumed
                 belongs in it, also the `fingerprint` of the input.
-            overwrite: Delete the results of an earlier run first (only the files that it wrote).
+            overwrite: Delete the results of an earlier run when this one begins (only files that it wrote).
             resume: Continue an earlier run; without one the run begins as usual.
+            reads: Files and folders that the run works on, which `overwrite` must not delete.
 
         Raises:
-            InputError: The folder holds an earlier run and neither flag is given; it holds files of others;
-                the earlier run had other settings or input; or the folder cannot be written to.
+            InputError: The folder holds an earlier run and neither flag is given, or results that this run
+                reads; it holds files of others; the earlier run had other settings or input; or the folder
+                cannot be read.
         """
         path, plain = Path(path), as_json(config)
         if overwrite and resume:
             raise InputError("--overwrite and --resume exclude each other; give one of them")
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{path} is a file; --out needs a folder")
+        check_out(path, overwrite or resume)
         earlier = _earlier_config(path)
-        if earlier is not None and not (overwrite or resume):
-            raise InputError(
-                f"{path} holds the results of an earlier run; "
-                "continue it with --resume, replace it with --overwrite, or choose another --out"
-            )
         if earlier is not None and resume:
             _require_same(path, earlier, plain)
             return cls(path, plain)
         if earlier is not None:
-            _delete_results(path)
-        elif path.is_dir() and any(item.name != FILES for item in path.iterdir()):
-            raise InputError(f"{path} holds files that are not from bozzetto; choose a new folder with --out")
+            _refuse_to_delete(path, reads)
         run = cls(path, plain)
-        write_text(run.file(CONFIG), json.dumps({"bozzetto": 1, "config": plain}, indent=2) + "\n")
+        run._begun = False
         return run
+
+    def begin(self) -> None:
+        """Delete what this run replaces and write its settings, if that has not been done."""
+        if self._begun:
+            return
+        self._begun, self._written = True, set()
+        _delete_results(self.path)
+        content = {"bozzetto": 1, "config": self.config}
+        write_text(self.file(CONFIG), json.dumps(content, indent=2) + "\n")
 
     def file(self, name: str) -> Path:
         """The path of a file of this name in the folder; sub-folders are made, the name is remembered."""
+        self.begin()
         path = self.path / name
         make_folder(path.parent)
         if name not in self._written:
@@ -129,6 +140,7 @@ class RunFolder:
         Raises:
             InputError: The checkpoint is damaged.
         """
+        self.begin()
         path = self.path / CHECKPOINT
         if not path.exists():
             (self.path / METRICS).unlink(missing_ok=True)
@@ -193,6 +205,36 @@ def as_json(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
+
+
+def check_out(path: Path, goes_on: bool = False) -> None:
+    """Refuse a folder that a run must not write to.
+
+    Args:
+        path: The folder; it need not exist.
+        goes_on: Results of an earlier run are to be continued or replaced.
+
+    Raises:
+        InputError: It is a file, holds files of others, or results and `goes_on` is not said.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; --out needs a folder")
+    earlier = _earlier_config(path)
+    if earlier is not None and not goes_on:
+        raise InputError(
+            f"{path} holds the results of an earlier run; replace it with --overwrite, choose another --out, "
+            "or continue a training or reconstruction with --resume"
+        )
+    if earlier is None and path.is_dir() and any(item.name != FILES for item in path.iterdir()):
+        raise InputError(f"{path} holds files that are not from bozzetto; choose a new folder with --out")
+
+
+def _refuse_to_delete(path: Path, reads: Iterable[str | os.PathLike]) -> None:
+    own = [(path / name).resolve() for name in _listed(path)]
+    for source in reads:
+        place = Path(source).resolve()
+        if any(place == file or place in file.parents for file in own):
+            raise InputError(f"--overwrite would delete {source}, which this run reads; choose another --out")
 
 
 def _earlier_config(path: Path) -> dict | None:

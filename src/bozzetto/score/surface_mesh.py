@@ -56,7 +56,7 @@ def surface(
         The mesh, in the frame and unit of the cloud, counter-clockwise outward.
 
     Raises:
-        InputError: The cloud is too small, or broken, or flat in every place; or an option out of range.
+        InputError: The cloud is too small or broken, or has most points twice; an option is out of range.
     """
     if resolution is not None and not 8 <= resolution <= 1024:
         raise InputError(f"the resolution must lie in 8 to 1024, got {resolution}")
@@ -70,6 +70,11 @@ def surface(
     spacing = float(
         neighbours(support_of(points), points[:: max(len(points) // 2000, 1)], 7)[0][:, -1].median()
     )
+    if spacing == 0:
+        raise InputError(
+            f"{name} has most of its points several times over, or so far from others that float32 cannot tell "
+            "them apart; remove repeated points and points far away"
+        )
     if noise != 0 and (noise is not None or level > NOISY * spacing):
         cleaned = denoise(PointCloud(points, normals), level, name=name).cloud
         points, normals = cleaned.points, cleaned.normals if normals is not None else None

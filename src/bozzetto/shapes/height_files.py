@@ -15,12 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
+from PIL.Image import DecompressionBombError
 from PIL.PngImagePlugin import PngInfo
 
 from ..errors import InputError
 from ..files import atomic_path
 from .height_field import DEPTH_MM, WIDTH_MM, HeightField
 
+_DAMAGE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, DecompressionBombError)
 KEYS = ("bozzetto_width_mm", "bozzetto_depth_mm", "bozzetto_tiles")
 ENDINGS = (".png", ".exr", ".tif", ".tiff")
 
@@ -129,9 +131,10 @@ def _read_picture(path: Path) -> tuple[np.ndarray, dict[str, float]]:
             image.load()
             kind = image.mode
             info = dict(image.info)
-            grey = image.convert("L") if kind in ("1", "P", "LA", "PA") else image
-            values = np.asarray(grey)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+            if kind in ("P", "PA"):
+                image, kind = image.convert("RGB"), "RGB"
+            values = np.asarray(image.convert("L") if kind in ("1", "LA") else image)
+    except _DAMAGE as error:
         raise InputError(f"{path} cannot be read as a picture ({error}); export it again") from None
     if values.ndim == 3:
         values = values[..., :3]

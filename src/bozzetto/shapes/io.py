@@ -153,7 +153,7 @@ class _damage:
         pass
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, PermissionError):
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             name = self.path.suffix[1:].upper()
             raise InputError(

@@ -9,7 +9,7 @@ from ..heightmap import load_predictor, predict_height, relief_mesh
 from ..heightmap.procedural import make_sample
 from ..metrics import height_scores
 from ..pipelines import MapOptions
-from ..pipelines.height_maps import preview
+from ..pipelines.height_maps import best_weights, preview
 from ..runs import RunFolder
 from ..shapes import HeightField, Mesh, save_height, srgb_to_linear
 from ..views import save_image
@@ -24,14 +24,14 @@ SEED = 1_000_003  # none of the trainings draws from it
 def demonstrate_surfaces(
     run: RunFolder, page: Gallery, device: torch.device | str = "cpu"
 ) -> dict[str, dict[str, float]]:
-    """Photograph surfaces of our own making and predict their heights with the shipped weights.
+    """Photograph surfaces of our own making and predict their heights with the best of the shipped weights.
 
     Writes under `heightmap/`: the photos, the true and the predicted heights and pictures of them.
 
     Returns:
         Per surface: how well predicted and true height agree.
     """
-    predictor = load_predictor(find("heights")).to(device)
+    predictor = load_predictor(find(best_weights())).to(device)
     page.text(
         "Photographs of surfaces that a program invented, seen from above, and the height that is read from "
         "each. Their colours have little to do with the height. Left to right: photo, predicted height, the "
