@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from ..shapes import PointCloud
 
-MODEL_POINTS = 20_000
+MODEL_POINTS = 10_000
+"""As many as screened Poisson takes: stray points of models do not tear its surface."""
 MODEL_EVALUATIONS = 16
 MODEL_NOISE = 0.015
 """How far points of models lie beside their surface, about; estimates from neighbours find less of it."""
@@ -37,7 +38,8 @@ class Surface(Options):
     noise: float | None = None
     """Standard deviation of each coordinate, in the unit of the cloud; 0 for none, estimated without it."""
     ends: Literal["auto", "closed", "open"] = "auto"
-    """Close all holes, end the surface where points end, or do that at large holes only."""
+    """Close all holes, end the surface where points end, or do that at large holes only; of models, auto closes
+    all."""
     resolution: int | None = None
     """Cells of the grid along the longest side; by default as fine as the points allow."""
     shape: int | None = None
@@ -64,7 +66,8 @@ class Surface(Options):
         settings |= {"resolution": self.resolution, "seed": self.seed, "input": fingerprint(source)}
         run = RunFolder.create(self.out, settings, self.overwrite, reads=[source])
         noise = MODEL_NOISE if is_model and self.noise is None else self.noise
-        figures = surface_cloud(run, cloud, self.resolution, self.ends, noise)
+        ends = "closed" if is_model and self.ends == "auto" else self.ends
+        figures = surface_cloud(run, cloud, self.resolution, ends, noise)
         report = run.report(figures, device, self.seed)
         self.say(f"Mesh: {run.path / 'mesh.ply'} and mesh.glb; picture: {run.path / 'preview.png'}")
         return report

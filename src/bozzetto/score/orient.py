@@ -10,10 +10,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from .local_fits import neighbours, support_of
+from .outside import outside_votes
 
 NEIGHBOURS = 10
 STIFFNESS = 1e-2
 """Of curvatures in fits: their square is worth so much of a squared height, in units of reach."""
+VOTE, ROUNDS = 3.0, 10
+"""A point's own vote for its front in neighbours that agree fully; how often it is weighed against theirs."""
 _LEAST_WEIGHT = 1e-4  # of an edge: zeros are no edges to SciPy
 
 
@@ -48,7 +51,9 @@ def orient_normals(
     leave the least doubt. Two normals are compared after one of them is mirrored at the plane halfway between
     their points, which is right on every circle through them and so also across edges (König and Gumhold
     2009). Then each connected piece is turned such that its outermost points face outwards; walls of closed
-    cavities within a solid do so, too, and not into the cavity.
+    cavities within a solid do so, too, and not into the cavity. A tree that took a wrong way across a sharp
+    edge leaves whole legs and slats inside out: where the space outside reaches one side of a point only, see
+    `outside_votes`, that side is in front, and neighbours without such a vote follow.
 
     Args:
         points: On a surface.
@@ -64,8 +69,14 @@ def orient_normals(
     mirrored = unit[j] - 2 * (along * unit[j]).sum(dim=1, keepdim=True) * along
     agreement = (unit[i] * mirrored).sum(dim=1)
     sign, piece = _spread_signs(len(points), i, j, agreement)
-    oriented = unit * sign[:, None].to(unit)
-    return oriented * _outward(points, oriented, piece)[piece][:, None]
+    oriented = unit * (sign.to(unit) * _outward(points, unit * sign[:, None].to(unit), piece)[piece])[:, None]
+    votes = outside_votes(points, oriented)
+    turned = torch.where(votes == 0, 1.0, votes)
+    agreement = agreement * (oriented[i] * unit[i]).sum(dim=1) * (oriented[j] * unit[j]).sum(dim=1)
+    for _ in range(ROUNDS):
+        pull = torch.zeros_like(votes).index_add_(0, i, agreement * turned[j])
+        turned = torch.where(VOTE * votes + pull < 0, -1.0, 1.0)
+    return oriented * turned[:, None]
 
 
 def _spread_signs(

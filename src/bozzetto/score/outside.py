@@ -1,0 +1,50 @@
+"""Which side of a surface the space around it reaches."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy import ndimage
+from torch import Tensor
+
+from .local_fits import neighbours, support_of
+
+REACH = 2.5
+"""Spacings around points that no way leads through: random points leave no wider holes."""
+FAR = 3.5
+"""Spacings in front of and behind the surface where one asks whether a way leads there."""
+FINEST, MOST = 0.8, 160
+"""Cells of the grid in spacings, and along the longest side."""
+NEIGHBOURS = 8
+
+
+def outside_votes(points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
+    """1 where a way from far outside leads to the front of a point and not to its back, -1 the other way round.
+
+    0 where both or none can be reached: sheets, narrow gaps, cavities, and walls thinner than a spacing. A
+    grid around the points is flooded from its border; what is near a point is a wall.
+
+    Args:
+        points: On a surface.
+        normals: Of unit length, across the surface, with any sign.
+    """
+    distance, _ = neighbours(support_of(points), points, NEIGHBOURS + 1)
+    spacing = float(distance[:, -1].median()) * (np.pi / NEIGHBOURS) ** 0.5
+    places = points.double().cpu().numpy()
+    low, high = places.min(axis=0), places.max(axis=0)
+    cell = max(FINEST * spacing, float((high - low).max()) / MOST)
+    wall = max(REACH * spacing, 2 * cell)
+    ask = wall + (FAR - REACH) * spacing
+    origin = low - ask - 2 * cell
+    shape = np.ceil((high - origin + ask + 2 * cell) / cell).astype(int) + 1
+
+    def cell_of(x: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(((x - origin) / cell).astype(int).T)
+
+    empty = np.ones(shape, dtype=bool)
+    empty[cell_of(places)] = False
+    free = ndimage.distance_transform_edt(empty) * cell > wall  # type: ignore[operator]
+    label, _ = ndimage.label(free)  # type: ignore[misc]
+    outside = label == label[0, 0, 0]
+    step = ask * normals.double().cpu().numpy()
+    votes = outside[cell_of(places + step)].astype(np.float32) - outside[cell_of(places - step)]
+    return torch.from_numpy(votes).to(points)
