@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.score import CompleteConfig, complete
+from bozzetto.score import CompleteConfig, complete, representatives
 from bozzetto.score.frames import Frame
 
 from .conftest import ellipses
@@ -61,8 +61,8 @@ def test_what_cannot_be_completed_is_refused(tiny):
         complete(tiny, torch.rand(1, 2), name="scan")
     with pytest.raises(InputError, match="hypotheses"):
         complete(tiny, torch.rand(9, 2), CompleteConfig(hypotheses=0))
-    with pytest.raises(InputError, match="truncation"):
-        complete(tiny, torch.rand(9, 2), CompleteConfig(truncation=0.0))
+    with pytest.raises(InputError, match="guidance"):
+        complete(tiny, torch.rand(9, 2), CompleteConfig(guidance=-1.0))
     blind = type(tiny)(tiny.model, None, tiny.codes, tiny.names)
     with pytest.raises(InputError, match="flow"):
         complete(blind, torch.rand(9, 2))
@@ -71,3 +71,12 @@ def test_what_cannot_be_completed_is_refused(tiny):
         unhinted.hint.weight.zero_()
     with pytest.raises(InputError, match="seen parts in training"):
         complete(type(tiny)(tiny.model, unhinted, tiny.codes, tiny.names), torch.rand(9, 2))
+
+
+def test_representatives_stand_for_every_group():
+    generator = torch.Generator().manual_seed(0)
+    places = torch.tensor([0.0, 5.0, 9.0]).repeat(7)[:, None, None]
+    clouds = places + 0.1 * torch.randn(21, 40, 2, generator=generator)
+    chosen = representatives(clouds, 3)
+    assert sorted((chosen % 3).tolist()) == [0, 1, 2]
+    assert sorted(representatives(clouds[:4], 4).tolist()) == [0, 1, 2, 3]

@@ -45,7 +45,10 @@ def test_a_leg_is_not_left_inside_out():
     seen = (chair[:, 1].abs() > 1e-6) | (chair[:, [0, 2]].abs().amax(dim=1) > 0.1)  # not where they touch
     mesh = torus(0.7, 0.25, 96, 48)
     points, face = sample_surface(mesh, 3000, torch.Generator().manual_seed(3))[:2]
-    for places, normals in ((chair[seen], truth[seen]), (points, face_normals(mesh.vertices, mesh.faces)[face])):
+    for places, normals in (
+        (chair[seen], truth[seen]),
+        (points, face_normals(mesh.vertices, mesh.faces)[face]),
+    ):
         signs = torch.randint(2, (len(places), 1), generator=torch.Generator().manual_seed(4)) * 2.0 - 1
         found = orient_normals(places, signs * normals)
         assert ((found * normals).sum(dim=1) < 0).float().mean() < 0.01

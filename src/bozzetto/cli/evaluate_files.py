@@ -119,6 +119,8 @@ def load_array(path: Path) -> "Tensor":
     import numpy as np
     import torch
 
+    from ..shapes.io import check_precision
+
     if path.suffix.lower() != ".npy":
         raise InputError(f"{path} is no folder and no .npy file; give one of these")
     try:
@@ -127,6 +129,7 @@ def load_array(path: Path) -> "Tensor":
         raise InputError(f"cannot read {path} ({error}); give an array saved by NumPy") from None
     if array.dtype.kind not in "fiu":
         raise InputError(f"{path} holds {array.dtype}, expected numbers")
+    check_precision(array.reshape(-1, array.shape[-1]) if array.ndim else array, str(path))
     return torch.from_numpy(array.astype(np.float32))
 
 

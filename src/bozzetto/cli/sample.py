@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..score import CloudPrior
 
 
-MOST = {"points": 10**8, "count": 10**5, "evaluations": 1000, "hypotheses": 1000, "iterations": 100}
+MOST = {"points": 10**8, "count": 10**5, "evaluations": 1000, "hypotheses": 100, "iterations": 100}
 """Largest values of options."""
 
 

@@ -8,6 +8,7 @@ from .complete import CompleteConfig as CompleteConfig
 from .complete import Completed as Completed
 from .complete import complete as complete
 from .complete import hinted_flow as hinted_flow
+from .complete import representatives as representatives
 from .config import LatentConfig as LatentConfig
 from .config import ModelConfig as ModelConfig
 from .config import TrainConfig as TrainConfig

@@ -1,9 +1,10 @@
 """Partial clouds to whole shapes: several, where what is seen leaves room; what was seen stays where it is."""
 
+import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from scipy.spatial import KDTree
 from torch import Tensor
 
@@ -14,8 +15,8 @@ from .latent import LatentFlow
 from .prior import CloudPrior
 from .sample import points_of
 
-COMPARED = 1024
-"""Points of shapes that are compared with observed ones."""
+COMPARED, APART = 1024, 512
+"""Points of shapes that are compared with observed ones, and with each other."""
 LARGEST = 100_000
 """Observed points that are looked at, at most, unless more are to be returned."""
 COVERED = 2.5
@@ -30,12 +31,11 @@ class CompleteConfig:
     """Shapes to return."""
     points: int = 2048
     """Points of each."""
-    candidates: int = 32
-    """Shapes to draw, of which those are returned that agree best with the observed points."""
-    guidance: float = 2.0
+    candidates: int = 64
+    """Shapes to draw. The half that agrees best with the observed points is kept, and of these as many are
+    returned as stand for all of them."""
+    guidance: float = 1.5
     """How far shapes follow the hint of the encoder, see `LatentFlow.sample`."""
-    truncation: float = 0.8
-    """Factor of the noise that codes begin as: below 1 shapes are nearer to the typical and differ less."""
     noise: float = 0.02
     """Standard deviation of the observed points and of what the model cannot represent, in its unit."""
     seed: int = 0
@@ -68,12 +68,14 @@ def complete(
     frame: Frame | None = None,
     name: str = "the cloud",
 ) -> list[Completed]:
-    """Whole shapes that explain a partial cloud, the one that fits best first.
+    """Whole shapes that explain a partial cloud and differ, the one that fits best first.
 
     The encoder's code of a part is a compromise between all shapes that have such a part. Given as a hint to
     the flow, which has met such codes beside those of the whole shapes in training, it becomes samples of the
-    posterior: shapes that the collection could hold. Search for noise whose shape agrees with the points, by
-    gradients through the flow (Ben-Hamu et al. 2024, "D-Flow"), fits the points better and the rest worse.
+    posterior: shapes that the collection could hold. Those that miss the observed points most are left out, and
+    of the rest as many are returned as stand for all: what is asked for is what the whole could be. Search for
+    noise whose shape agrees with the points, by gradients through the flow (Ben-Hamu et al. 2024, "D-Flow"),
+    fits the points better and the rest worse.
 
     Args:
         prior: A model with a flow, as the default preset leaves it.
@@ -91,11 +93,8 @@ def complete(
     flow = hinted_flow(prior)
     if config.hypotheses < 1 or config.points < 1:
         raise InputError("hypotheses and points must be at least 1")
-    if config.guidance < 0 or not 0 < config.truncation <= 1:
-        raise InputError(
-            f"the guidance must not be negative and the truncation lie in (0, 1], got {config.guidance} and "
-            f"{config.truncation}"
-        )
+    if not 0 <= config.guidance < math.inf:
+        raise InputError(f"the guidance must not be negative, got {config.guidance}")
     own = box_frame(cloud, name)
     frame = frame or prior.frame or own
     generator = torch.Generator().manual_seed(config.seed)
@@ -105,16 +104,38 @@ def complete(
     seen = frame.apply(cloud).to(prior.codes)
     some = seen[torch.randperm(len(seen), generator=generator)[:SEEN].to(seen.device)]
     count = max(config.candidates, config.hypotheses)
-    noise = config.truncation * torch.randn(count, flow.noise_size, generator=generator).to(some)
+    noise = torch.randn(count, flow.noise_size, generator=generator).to(some)
     codes = flow.sample(noise, prior.model.encode(some[None]).expand(count, -1), config.guidance)
     drawn = points_of(prior, codes, COMPARED, config.seed)
     off = torch.stack([torch.cdist(some, one).amin(dim=1).square().mean().sqrt() for one in drawn])
-    best = off.argsort()[: config.hypotheses]
+    kept = off.argsort()[: max(count // 2, config.hypotheses)]
+    best = kept[representatives(drawn[kept, :APART], config.hypotheses)]
+    best = best[off[best].argsort()]
     made = points_of(prior, codes[best], 2 * config.points, config.seed)
     return [
         Completed(*joined(cloud, frame, seen, points, config), codes[index], float(off[index]))
         for index, points in zip(best, made, strict=True)
     ]
+
+
+def representatives(clouds: Float[Tensor, "C N D"], count: int) -> Int64[Tensor, " {count}"]:
+    """Of many clouds those that stand for all: every cloud is near to one of them, by the Chamfer distance.
+
+    Chosen one after the other, each the one that brings the sum of all distances down most (greedy k-medoids).
+    """
+    rows = []
+    for cloud in clouds:
+        apart = torch.cdist(clouds, cloud[None])
+        rows.append(sum(apart.amin(dim=dim).square().mean(dim=1) for dim in (1, 2)))
+    table = torch.stack(rows)  # type: ignore[arg-type]
+    chosen: list[int] = []
+    nearest = torch.full_like(table[0], torch.inf)
+    for _ in range(count):
+        sums = torch.minimum(nearest[:, None], table).sum(dim=0)
+        sums[chosen] = torch.inf
+        chosen.append(int(sums.argmin()))
+        nearest = torch.minimum(nearest, table[:, chosen[-1]])
+    return torch.tensor(chosen, device=clouds.device)
 
 
 def hinted_flow(prior: CloudPrior) -> LatentFlow:

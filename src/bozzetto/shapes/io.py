@@ -53,6 +53,8 @@ _POINT_WRITERS: dict[str, Callable[[Arrays], bytes]] = {
     ".xyz": writers.write_xyz,
     ".npz": lambda shape: writers.write_npz(shape, "points"),
 }
+COARSEST = 1e-2
+"""Steps of single precision, in sizes of an object, from which its shape is lost."""
 _LINEAR = (".glb", ".npz")
 
 
@@ -61,7 +63,7 @@ def load_mesh(path: str | os.PathLike) -> Mesh:
 
     Raises:
         InputError: The file is missing, of unknown kind, damaged, or holds no usable mesh: no triangles,
-            NaN or infinite coordinates, or faces out of range.
+            NaN or infinite coordinates, faces out of range, or an object too far from the origin.
     """
     path = Path(path)
     known = [ending for ending in _READERS if ending != ".xyz"]
@@ -71,6 +73,7 @@ def load_mesh(path: str | os.PathLike) -> Mesh:
             f"{path} has {len(arrays.vertices)} vertices and no faces; "
             "a mesh with at least one triangle is needed (points are loaded by load_points)"
         )
+    check_precision(arrays.vertices, str(path))
     with _damage(path):
         mesh = Mesh(_floats(arrays.vertices), torch.from_numpy(_indices(arrays.faces)), _colors(arrays))
     return mesh.check(str(path))
@@ -80,10 +83,12 @@ def load_points(path: str | os.PathLike) -> PointCloud:
     """Load a point cloud; the ending of the name tells the format. Of a mesh, its vertices are taken.
 
     Raises:
-        InputError: The file is missing, of unknown kind, damaged, or empty, or has NaN or infinite values.
+        InputError: The file is missing, of unknown kind, damaged, or empty, has NaN or infinite values, or an
+            object too far from the origin.
     """
     path = Path(path)
     arrays = _read(path, list(_READERS))
+    check_precision(arrays.vertices, str(path))
     with _damage(path):
         normals = None if arrays.normals is None else _floats(arrays.normals)
         cloud = PointCloud(_floats(arrays.vertices), normals, _colors(arrays))
@@ -166,6 +171,23 @@ def _writer(path: Path, known: dict[str, Callable]) -> Callable[[Arrays], bytes]
     if ending not in known:
         raise InputError(f"{path} cannot be saved as {ending!r}; known endings are {', '.join(known)}")
     return known[ending]
+
+
+def check_precision(points: np.ndarray, name: str) -> None:
+    """Refuse points, such as survey coordinates, of which float32 would leave steps.
+
+    Raises:
+        InputError: Neighbouring float32 numbers there are farther apart than a hundredth of the largest side.
+    """
+    if len(points) < 2 or not np.isfinite(points).all():
+        return  # others complain
+    side = float(np.ptp(points, axis=0).max())
+    step = float(np.abs(points).max()) * 2.0**-23
+    if step > COARSEST * side > 0:
+        raise InputError(
+            f"{name} is {side:.3g} large and lies {step * 2**23:.3g} from the origin, where float32 has "
+            f"steps of {step:.2g}; subtract an offset first"
+        )
 
 
 def _floats(values: np.ndarray) -> Tensor:
