@@ -26,7 +26,7 @@ class Autoencode(Options):
     cloud: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLOUD")]
     """Point cloud, mesh (its vertices are taken), or an .npy array of shape (points, 2 or 3)."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "cloud-bodies"
-    """A model that comes with the program, or a file from training."""
+    """cloud-bodies, cloud-airfoils or cloud-procedural, which come along, or a file from training."""
     out: Path = Path("bozzetto-out/autoencode")
     """Folder for the results."""
     points: int = 2048

@@ -26,7 +26,7 @@ class Sample(Options):
     """
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "cloud-bodies"
-    """A model that comes with the program, or a file from training."""
+    """cloud-bodies, cloud-airfoils or cloud-procedural, which come along, or a file from training."""
     out: Path = Path("bozzetto-out/sample")
     """Folder for the results."""
     count: int = 8

@@ -44,11 +44,11 @@ def train_heightmap(options: "Train") -> dict:
     reads = [options.data, *([] if options.init is None else [options.init])]
     with writing_folder(options.out) as folder:
         run = RunFolder.create(folder, identity, options.overwrite, options.resume, reads)
+        quiet = options.quiet or folder != options.out
         chosen, crops = training_material(
-            run, files, config, options.synthetic, away, options.ship_only, options.store
+            run, files, config, options.synthetic, away, options.ship_only, options.store, quiet
         )
         about = {"held_out": away, "materials": [pair.name for pair in chosen]}
-        quiet = options.quiet or folder != options.out
         figures = learn_heights(run, crops, config, device, quiet, about, start)
         report = run.report({**figures, "materials": len(chosen), "held_out": away}, device, options.seed)
     if folder == options.out:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..files import atomic_path
+from ..runs import Progress
 from .pairs import PROCEDURAL, Pair, resized
 from .procedural import Sample, make_samples
 
@@ -195,7 +196,12 @@ def sample_pair(sample: Sample) -> Pair:
 
 
 def procedural_pairs(
-    count: int, seed: int, side: int = 256, workers: int | None = None, store: Path | None = None
+    count: int,
+    seed: int,
+    side: int = 256,
+    workers: int | None = None,
+    store: Path | None = None,
+    quiet: bool = True,
 ) -> list[Pair]:
     """Procedural pairs, made on so many cores, or read if they have been stored before.
 
@@ -205,12 +211,17 @@ def procedural_pairs(
         side: Pixels along a side.
         workers: Processes; None takes one per core.
         store: Folder to keep them in.
+        quiet: Show no progress.
     """
     if count == 0:
         return []
     path = None if store is None else store / f"procedural-{seed}-{count}-{side}.npz"
     if path is None or not path.is_file():
-        samples = list(make_samples(seed, range(count), side, workers))
+        samples = []
+        with Progress(count, "materials", quiet, "material") as progress:
+            for sample in make_samples(seed, range(count), side, workers):
+                samples.append(sample)
+                progress.advance()
         colors = np.stack([s.color for s in samples])
         heights = np.stack([s.height for s in samples])
         if path is not None:

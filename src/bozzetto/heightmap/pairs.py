@@ -19,6 +19,7 @@ from ..views import load_image
 SCANNED, PAINTED, PROCEDURAL = 0, 1, 2
 KINDS = {"A": SCANNED, "B": PAINTED}
 TILES_BELOW = 1.5
+SMALLEST = 16
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,16 @@ def load_pair(files: PairFiles, side: int = 256) -> Pair:
     """Read a pair; a photo of another size than its height is averaged or enlarged to it.
 
     Raises:
-        InputError: A file cannot be read.
+        InputError: A file cannot be read, or shows too little.
     """
     photo = load_image(files.color)
     photo = photo[..., :1].expand(-1, -1, 3) if photo.shape[-1] < 3 else photo[..., :3]
     height = load_height(files.height).height
+    if min(height.shape) < SMALLEST:
+        rows, columns = height.shape
+        raise InputError(
+            f"{files.height} has {columns} x {rows} pixels; leave out pairs below {SMALLEST} x {SMALLEST}"
+        )
     height = (height - height.min()) / (height.max() - height.min()).clamp(min=1e-9)
     if photo.shape[:2] != height.shape:
         photo = resized(photo.movedim(-1, 0), tuple(height.shape)).movedim(0, -1)

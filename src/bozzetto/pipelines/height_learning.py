@@ -25,6 +25,7 @@ def training_material(
     exclude: Collection[str] = (),
     ship_only: bool = False,
     store: Path | None = None,
+    quiet: bool = True,
 ) -> tuple[list[PairFiles], Crops]:
     """Pairs that may be learned from, and crops of them and of procedural samples.
 
@@ -36,13 +37,14 @@ def training_material(
         exclude: Names of materials to keep away from.
         ship_only: Take only pairs that allow weights to be passed on.
         store: Folder for procedural samples, shared by trainings.
+        quiet: Show no progress.
     """
     run.begin()
     chosen = [f for f in files if f.name not in exclude and (f.ship or not ship_only)]
     with run.stage("prepare"):
         pairs: list[Pair] = [load_pair(f, config.side) for f in chosen]
         samples = procedural_pairs(
-            synthetic, config.seed + 1, config.side, None, store or run.path / "prepared"
+            synthetic, config.seed + 1, config.side, None, store or run.path / "prepared", quiet
         )
     return chosen, Crops(
         pairs, samples, config.shares, config.side, config.relight, config.recolor, config.seed

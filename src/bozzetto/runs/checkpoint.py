@@ -20,23 +20,28 @@ def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], meta: dict) -
     write_bytes(path, save(content, {"bozzetto": text, "checksum": _checksum(content, text)}))
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+def read_checkpoint(
+    path: Path, advice: str = "start again with --overwrite"
+) -> tuple[dict[str, torch.Tensor], dict]:
     """The tensors, on the CPU, and the dictionary of `write_checkpoint`.
+
+    Args:
+        path: The file.
+        advice: What messages tell to do.
 
     Raises:
         InputError: The file is truncated, was changed, or is no checkpoint of this library.
     """
-    advice = "start again with --overwrite"
     try:
         with safe_open(path, "pt") as file:
             info = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"the checkpoint {path} is damaged ({error}); {advice}") from None
+        raise InputError(f"{path} is damaged ({error}); {advice}") from None
     if "bozzetto" not in info:
         raise InputError(f"{path} is not a checkpoint of bozzetto; {advice}")
     if info.get("checksum") != _checksum(tensors, info["bozzetto"]):
-        raise InputError(f"the checkpoint {path} was changed after it was written; {advice}")
+        raise InputError(f"{path} was changed after it was written; {advice}")
     return tensors, json.loads(info["bozzetto"])
 
 

@@ -106,7 +106,7 @@ def load_cloud_prior(path: str | Path) -> CloudPrior:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no model at {path}; train one with: bozzetto train score DATA")
-    tensors, meta = read_checkpoint(path)
+    tensors, meta = read_checkpoint(path, "give the model.safetensors of: bozzetto train score DATA")
     if meta.get("kind") != KIND:
         raise InputError(
             f"{path} holds {meta.get('kind', 'a training state')!r}, not a model of point clouds; "

@@ -71,7 +71,7 @@ def load_prior(path: str | Path) -> ShapePrior:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no prior at {path}; train one with: bozzetto train sdf DATA")
-    tensors, meta = read_checkpoint(path)
+    tensors, meta = read_checkpoint(path, "give the prior.safetensors of: bozzetto train sdf DATA")
     if meta.get("kind") != "sdf prior":
         raise InputError(f"{path} holds {meta.get('kind', 'a training state')!r}, not a prior over shapes")
     decoder = build_decoder(DecoderConfig(**meta["decoder"]))
