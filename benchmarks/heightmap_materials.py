@@ -123,6 +123,10 @@ def sheet(photos: dict, truths: dict, strips: dict, path: Path) -> None:
     save_image(path, torch.cat(rows))
 
 
+def without_paths(training: dict) -> dict:
+    return {name: value for name, value in training.items() if name != "data"}
+
+
 def asked_and_found(rows: dict, name: str) -> dict:
     found = {key: rows[name].get(key) for key in ASKED}
     found["rmse_affine / luminance"] = rows[name]["rmse_affine"] / rows["luminance"]["rmse_affine"]
@@ -156,7 +160,7 @@ def main() -> None:
         "protocol": "HM-256 v1",
         "held_out": away,
         "lpips": lpips_missing() or "available",
-        "trainings": {n: p.about.get("training") for n, p in networks.items()},
+        "trainings": {n: without_paths(p.about.get("training", {})) for n, p in networks.items()},
         "side_256": table(files, networks, 256, options.pictures),
         "own_size": table(files, networks, 0, None),
         "others": [f.name for f in others],

@@ -65,20 +65,7 @@ def surface(
         raise InputError(
             f"{name} has {len(cloud)} points; {LEAST_POINTS} or more are needed to find a surface"
         )
-    points, normals = frame.apply(cloud.points), cloud.normals
-    level = estimate_noise(points) if noise is None else noise / frame.scale
-    spacing = float(
-        neighbours(support_of(points), points[:: max(len(points) // 2000, 1)], 7)[0][:, -1].median()
-    )
-    if spacing == 0:
-        raise InputError(
-            f"{name} has most of its points several times over, or so far from others that float32 cannot tell "
-            "them apart; remove repeated points and points far away"
-        )
-    if noise != 0 and (noise is not None or level > NOISY * spacing):
-        cleaned = denoise(PointCloud(points, normals), level, name=name).cloud
-        points, normals = cleaned.points, cleaned.normals if normals is not None else None
-    normals = outward_normals(points) if normals is None else normals
+    points, normals = _clean(frame.apply(cloud.points), cloud.normals, noise, frame.scale, name)
     field = OrientedField(points, normals)
     step = 0.5 * float(field.spacing.median())
     cells = resolution or min(max(round(2 / step), CELLS[0]), CELLS[1])
@@ -91,6 +78,28 @@ def surface(
         mesh = without_specks(zero_set(field, 2 / cells), points)
         mesh = trimmed(mesh, field.gaps(mesh.vertices), hole)
     return mesh.with_vertices(frame.undo(mesh.vertices))
+
+
+def _clean(
+    points: Float[Tensor, "N 3"],
+    normals: Float[Tensor, "N 3"] | None,
+    noise: float | None,
+    scale: float,
+    name: str,
+) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"]]:
+    """Normalised points without noise, and normals: those that were given, or outward ones."""
+    level = estimate_noise(points) if noise is None else noise / scale
+    some = points[:: max(len(points) // 2000, 1)]
+    spacing = float(neighbours(support_of(points), some, 7)[0][:, -1].median())
+    if spacing == 0:
+        raise InputError(
+            f"{name} has most of its points several times over, or so far from others that float32 cannot tell "
+            "them apart; remove repeated points and points far away"
+        )
+    if noise != 0 and (noise is not None or level > NOISY * spacing):
+        cleaned = denoise(PointCloud(points, normals), level, name=name).cloud
+        points, normals = cleaned.points, cleaned.normals if normals is not None else None
+    return points, outward_normals(points) if normals is None else normals
 
 
 def zero_set(field: OrientedField, cell: float) -> Mesh:
