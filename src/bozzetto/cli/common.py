@@ -58,7 +58,7 @@ def carry_out(options: Options) -> int:
             raise
         return _complain(f"{error.name} is not installed; run: pip install 'bozzetto[{extra}]'", 2)
     except PermissionError as error:
-        return _complain(f"{error.filename} may not be read or written; change its permissions", 2)
+        return _complain(f"{error.filename or error} may not be read or written; change its permissions", 2)
     except KeyboardInterrupt:
         resumable = hasattr(options, "resume")
         hint = "; the same command with --resume continues from the last checkpoint" if resumable else ""
