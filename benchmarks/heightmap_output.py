@@ -114,7 +114,7 @@ def main() -> None:
             Image.fromarray(make_sample(12, number % 20, 256).color).save(many / f"{number:03}.png")
         results["command_folder"] = {"photos": options.batch, **command(folder, options.weights, str(many))}
     print(results)
-    save_results("heightmap_output", results)
+    save_results(options.weights.replace("heights", "heightmap_output").replace("-", "_"), results)
 
 
 if __name__ == "__main__":
