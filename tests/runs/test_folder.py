@@ -77,7 +77,9 @@ def test_what_a_run_reads_is_not_deleted(tmp_path, read):
         run.file(name).write_text("precious")
     with pytest.raises(InputError, match="would delete"):
         RunFolder.create(tmp_path / "a", Settings(), overwrite=True, reads=[tmp_path / "a" / read])
-    RunFolder.create(tmp_path / "a", Settings(), overwrite=True, reads=[tmp_path / "b", "cloud-bodies"])
+    RunFolder.create(
+        tmp_path / "a", Settings(), overwrite=True, reads=[tmp_path, tmp_path / "b", "cloud-bodies"]
+    )
     assert (run.path / "renders" / "0.png").read_text() == "precious"
 
 

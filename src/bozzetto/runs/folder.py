@@ -230,10 +230,12 @@ def check_out(path: Path, goes_on: bool = False) -> None:
 
 
 def _refuse_to_delete(path: Path, reads: Iterable[str | os.PathLike]) -> None:
+    root = path.resolve()
     own = [(path / name).resolve() for name in _listed(path)]
     for source in reads:
         place = Path(source).resolve()
-        if any(place == file or place in file.parents for file in own):
+        within = place == root or root in place.parents  # a folder around the run's is more than its results
+        if place in own or (within and any(place in file.parents for file in own)):
             raise InputError(f"--overwrite would delete {source}, which this run reads; choose another --out")
 
 
