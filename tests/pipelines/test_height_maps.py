@@ -33,17 +33,7 @@ def run(tmp_path):
     return RunFolder.create(tmp_path / "out", {})
 
 
-def picture(path, size=(40, 32), mode="RGB", seed=0):
-    rng = np.random.default_rng(seed)
-    channels = {"RGB": 3, "RGBA": 4, "L": 1, "CMYK": 4}[mode]
-    pixels = rng.integers(0, 256, (size[1], size[0], channels), np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.frombytes(mode, size, pixels.tobytes())
-    image.save(path)
-    return path
-
-
-def test_everything_is_written(tmp_path, predictor, run):
+def test_everything_is_written(tmp_path, predictor, run, picture):
     source = picture(tmp_path / "Fläche 1.png")
     options = MapOptions(size_mm=200.0, occlusion=True, curvature=True, tiles=True)
     report = map_photo(run, source, "Fläche 1", predictor, options)
@@ -60,7 +50,7 @@ def test_everything_is_written(tmp_path, predictor, run):
     assert report["pixels"] == [40, 32] and report["tiles"] and json.dumps(report)
 
 
-def test_normals_point_the_way_they_are_asked_to(tmp_path, predictor):
+def test_normals_point_the_way_they_are_asked_to(tmp_path, predictor, picture):
     source = picture(tmp_path / "p.png")
     green = {}
     for convention in ("gl", "dx"):
@@ -71,7 +61,7 @@ def test_normals_point_the_way_they_are_asked_to(tmp_path, predictor):
     assert green["gl"] == pytest.approx(1 - green["dx"], abs=1.5 / 255)
 
 
-def test_depth_strength_and_inversion(tmp_path, predictor):
+def test_depth_strength_and_inversion(tmp_path, predictor, picture):
     source = picture(tmp_path / "p.png")
     fields = {}
     for name, options in (
@@ -86,7 +76,7 @@ def test_depth_strength_and_inversion(tmp_path, predictor):
     assert fields["inverted"].height == pytest.approx(1 - fields["plain"].height, abs=1e-6)
 
 
-def test_photos_under_known_lights(tmp_path, run):
+def test_photos_under_known_lights(tmp_path, run, picture):
     """A paraboloid under four lights comes back with its depth, in millimetres."""
     y, x = np.mgrid[-1:1:48j, -1:1:48j]
     height = 4.0 * (1 - 0.5 * (x**2 + y**2))  # pixels

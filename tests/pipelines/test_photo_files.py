@@ -7,16 +7,6 @@ from bozzetto.pipelines import find_photos
 from bozzetto.pipelines.photo_files import load_photo
 
 
-def picture(path, size=(40, 32), mode="RGB", seed=0):
-    rng = np.random.default_rng(seed)
-    channels = {"RGB": 3, "RGBA": 4, "L": 1, "CMYK": 4}[mode]
-    pixels = rng.integers(0, 256, (size[1], size[0], channels), np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.frombytes(mode, size, pixels.tobytes())
-    image.save(path)
-    return path
-
-
 def test_folders_keep_their_sub_folders(tmp_path):
     for name in (
         "a.png",
@@ -44,7 +34,7 @@ def test_folders_keep_their_sub_folders(tmp_path):
 
 
 @pytest.mark.parametrize("mode, ending", [("L", "png"), ("RGBA", "png"), ("CMYK", "jpg"), ("CMYK", "tif")])
-def test_pictures_of_all_kinds_are_read(tmp_path, mode, ending):
+def test_pictures_of_all_kinds_are_read(tmp_path, mode, ending, picture):
     photo = load_photo(picture(tmp_path / f"p.{ending}", mode=mode))
     assert photo.shape == (32, 40, 3) and 0 <= photo.min() and photo.max() <= 1
 
@@ -66,7 +56,7 @@ def test_deep_grey_and_moving_pictures_are_read(tmp_path):
     assert load_photo(tmp_path / "moving.webp")[0, 0].tolist() == [1, 0, 0]
 
 
-def test_what_is_too_large_or_no_picture_is_refused(tmp_path):
+def test_what_is_too_large_or_no_picture_is_refused(tmp_path, picture):
     Image.new("1", (20_000, 20_000)).save(tmp_path / "large.png")
     with pytest.raises(InputError, match="20000 x 20000 pixels"):
         load_photo(tmp_path / "large.png")

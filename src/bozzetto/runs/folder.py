@@ -80,7 +80,7 @@ class RunFolder:
         path, plain = Path(path), as_json(config)
         if overwrite and resume:
             raise InputError("--overwrite and --resume exclude each other; give one of them")
-        check_out(path, overwrite or resume)
+        _check_out(path, overwrite or resume)
         earlier = _earlier_config(path)
         if earlier is not None and resume:
             _require_same(path, earlier, plain)
@@ -207,7 +207,7 @@ def as_json(value: Any) -> Any:
     return str(value)
 
 
-def check_out(path: Path, goes_on: bool = False) -> None:
+def _check_out(path: Path, goes_on: bool = False) -> None:
     """Refuse a folder that a run must not write to.
 
     Args:

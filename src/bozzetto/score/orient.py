@@ -69,14 +69,14 @@ def orient_normals(
     mirrored = unit[j] - 2 * (along * unit[j]).sum(dim=1, keepdim=True) * along
     agreement = (unit[i] * mirrored).sum(dim=1)
     sign, piece = _spread_signs(len(points), i, j, agreement)
-    oriented = unit * (sign.to(unit) * _outward(points, unit * sign[:, None].to(unit), piece)[piece])[:, None]
-    votes = outside_votes(points, oriented)
-    turned = torch.where(votes == 0, 1.0, votes)
-    agreement = agreement * (oriented[i] * unit[i]).sum(dim=1) * (oriented[j] * unit[j]).sum(dim=1)
+    sign = sign.to(unit)
+    sign = sign * _outward(points, unit * sign[:, None], piece)[piece]
+    votes = sign * outside_votes(points, unit * sign[:, None])  # for the signs themselves
+    sign = torch.where(votes == 0, sign, votes)
     for _ in range(ROUNDS):
-        pull = torch.zeros_like(votes).index_add_(0, i, agreement * turned[j])
-        turned = torch.where(VOTE * votes + pull < 0, -1.0, 1.0)
-    return oriented * turned[:, None]
+        pull = torch.zeros_like(votes).index_add_(0, i, agreement * sign[j])
+        sign = torch.where(VOTE * votes + pull < 0, -1.0, 1.0)
+    return unit * sign[:, None]
 
 
 def _spread_signs(

@@ -56,7 +56,7 @@ def surface(
         The mesh, in the frame and unit of the cloud, counter-clockwise outward.
 
     Raises:
-        InputError: The cloud is too small or broken, or has most points twice; an option is out of range.
+        InputError: The cloud is too small, broken, flat, or has most points twice; an option is out of range.
     """
     if resolution is not None and not 8 <= resolution <= 1024:
         raise InputError(f"the resolution must lie in 8 to 1024, got {resolution}")
