@@ -1,4 +1,9 @@
-"""The error that the command line turns into one sentence and exit code 2."""
+"""What is said to the user: errors that end a verb, and warnings that do not."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 
 class InputError(ValueError):
@@ -8,3 +13,52 @@ class InputError(ValueError):
     Raise it wherever data from outside enters (files, options, arrays handed to a public function);
     everything else is a bug and keeps its traceback.
     """
+
+
+class InputWarning(UserWarning):
+    """Something the user gave is used, but not all of it or not as it stands.
+
+    The message is one sentence for that user: what, what was found, what is done about it. In Python it is a
+    warning like any other; the command line shows it as a line on stderr and lists it in the report.
+    """
+
+
+_collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
+
+
+def warn_input(sentence: str) -> None:
+    """Issue an `InputWarning`, with this sentence."""
+    warnings.warn(sentence, InputWarning, stacklevel=3)
+
+
+@contextmanager
+def collected_warnings(show: Callable[[str], object] | None = None) -> Iterator[list[str]]:
+    """Collect the input warnings of a block, each sentence once, instead of showing them as Python does.
+
+    Args:
+        show: Called with every new sentence when it is issued.
+    """
+    sentences: list[str] = []
+    token = _collected.set(sentences)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InputWarning)
+        others = warnings.showwarning
+
+        def collect(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+            if not issubclass(category, InputWarning):
+                others(message, category, *where, **more)  # type: ignore[arg-type]
+            elif str(message) not in sentences:
+                sentences.append(str(message))
+                if show is not None:
+                    show(str(message))
+
+        warnings.showwarning = collect
+        try:
+            yield sentences
+        finally:
+            _collected.reset(token)
+
+
+def warnings_so_far() -> list[str]:
+    """The sentences that the surrounding `collected_warnings` has collected; none without one."""
+    return list(_collected.get() or [])

@@ -9,7 +9,7 @@ import pytest
 import bozzetto
 from bozzetto.cli import VERBS, main
 from bozzetto.cli.common import Options, carry_out, verb_first
-from bozzetto.errors import InputError
+from bozzetto.errors import InputError, warn_input
 
 
 def exit_code(*words: str) -> int:
@@ -134,3 +134,23 @@ def test_data_with_bad_input(words, message, capsys, tmp_path, monkeypatch):
     assert message in output.err
     assert output.err.count("\n") == 1
     assert [p for p in Path().rglob("*") if p.is_file()] == []
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Remarks(Options):
+    def run(self) -> dict:
+        from bozzetto.runs import RunFolder
+
+        warn_input("the file has 3 columns of no known meaning; they are left out")
+        return RunFolder.create(self.out, {}).report({})
+
+
+def test_warnings_about_input_are_shown_and_stand_in_the_report(tmp_path, capsys):
+    sentence = "the file has 3 columns of no known meaning; they are left out"
+    assert carry_out(_Remarks(out=tmp_path / "loud", json=True)) == 0
+    output = capsys.readouterr()
+    assert output.err == f"note: {sentence}\n"
+    assert json.loads(output.out)["warnings"] == [sentence]
+    assert carry_out(_Remarks(out=tmp_path / "quiet", quiet=True)) == 0
+    assert capsys.readouterr().err == ""
+    assert json.loads((tmp_path / "quiet" / "report.json").read_text())["warnings"] == [sentence]

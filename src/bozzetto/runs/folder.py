@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, warnings_so_far
 from ..files import make_folder, write_text
 from .checkpoint import read_checkpoint, write_checkpoint
 from .environment import environment
@@ -183,6 +183,7 @@ class RunFolder:
             "peak_memory_bytes": peak_memory(),
             "seed": seed,
             **environment(device),
+            "warnings": warnings_so_far(),
             **more,
         }
         content = as_json(content)
