@@ -61,9 +61,9 @@ def test_shapes_are_interpolated(files, tmp_path):
     [
         (["complete", "missing.ply"], "does not exist"),
         (["complete", "{files}/scan.ply", "--pose", "known"], "let the pose be solved"),
-        (["complete", "{files}/scan.ply", "--turns", "0"], "--turns must be 1 or more"),
+        (["complete", "{files}/scan.ply", "--turns", "0"], "--turns must lie in 1 to"),
         (["interpolate", "a", "z"], "neither a file nor a training shape"),
-        (["interpolate", "a", "b", "--count", "1"], "--count must be 2 or more"),
+        (["interpolate", "a", "b", "--count", "1"], "--count must lie in 2 to"),
         (["interpolate", "a", "{files}/prior.safetensors"], "not a code"),
     ],
 )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from ..errors import InputError
+from .checks import Within, leave_out
 from .common import Options
-from .sample import check_positive, open_clouds
+from .sample import open_clouds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,11 +30,11 @@ class Autoencode(Options):
     """cloud-bodies, cloud-airfoils or cloud-procedural, which come along, or a file from training."""
     out: Path = Path("bozzetto-out/autoencode")
     """Folder for the results."""
-    points: int = 2048
+    points: Annotated[int, Within(1, 10**8)] = 2048
     """Points of the result, any number."""
-    evaluations: int = 10
+    evaluations: Annotated[int, Within(1, 1000)] = 10
     """Evaluations of the network per point."""
-    hypotheses: int = 0
+    hypotheses: Annotated[int, Within(0, 100)] = 0
     """If the cloud is a part of a shape: whole shapes to return, in which the observed points stay."""
     known_frame: bool = False
     """The cloud is in the normalised frame of the model; otherwise its box is taken for that of the shape."""
@@ -41,6 +42,12 @@ class Autoencode(Options):
     """What points begin as with the published network; the default reaches the same clouds from any."""
     independent: bool = False
     """Draw points independently, and not evenly."""
+
+    def check(self) -> None:
+        """Refuse also what only the way without hypotheses needs."""
+        super().check()
+        if self.hypotheses:
+            leave_out(self, "is not used with --hypotheses", "--evaluations", "--start", "--independent")
 
     def run(self) -> dict:
         """Auto-encode."""
@@ -50,9 +57,6 @@ class Autoencode(Options):
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
-        check_positive(points=self.points, evaluations=self.evaluations)
-        if self.hypotheses:
-            check_positive(hypotheses=self.hypotheses)
         prior = open_clouds(self.model).to(device)
         cloud = read_cloud(self.cloud)
         encode(prior, cloud, str(self.cloud))  # complains before anything is written, as does the next

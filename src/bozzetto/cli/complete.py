@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ..errors import InputError
+from .checks import LARGEST, Within, leave_out
 from .common import Options
 
 if TYPE_CHECKING:
@@ -31,16 +31,22 @@ class Complete(Options):
     """Find place, direction and scale of the scan, or trust that it is in the normalised frame of the prior."""
     up: Literal["x", "-x", "y", "-y", "z", "-z"] = "y"
     """Axis of the scan that points upwards, when the pose is solved."""
-    turns: int = 8
+    turns: Annotated[int, Within(1, 1000)] = 8
     """Directions around that axis to start from; 1 if the scan faces as the shapes of the prior do."""
-    hypotheses: int = 0
+    hypotheses: Annotated[int, Within(0, 100)] = 0
     """Further shapes that also explain the scan."""
-    noise: float | None = None
+    noise: Annotated[float | None, Within(0, LARGEST, above=True)] = None
     """Standard deviation of the points, in the unit of the scan; estimated without it."""
-    viewpoint: tuple[float, float, float] | None = None
+    viewpoint: Annotated[tuple[float, float, float] | None, Within(-LARGEST, LARGEST)] = None
     """Where the scanner of a point cloud stood, so that the space in between is known to be empty."""
-    resolution: int = 256
+    resolution: Annotated[int, Within(8, 1024)] = 256
     """Grid for the mesh, along each axis."""
+
+    def check(self) -> None:
+        """Refuse also what only the search for a pose needs."""
+        super().check()
+        if self.pose == "known":
+            leave_out(self, "is for --pose solve", "--up", "--turns")
 
     def run(self) -> dict:
         """Complete."""
@@ -52,9 +58,6 @@ class Complete(Options):
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
-        for name, value, least in (("turns", self.turns, 1), ("hypotheses", self.hypotheses, 0)):
-            if value < least:
-                raise InputError(f"--{name} must be {least} or more, got {value}")
         prior = open_prior(self.prior).to(device)
         viewpoint = None if self.viewpoint is None else torch.tensor(self.viewpoint)
         seen = load_scan(self.scan, self.noise, viewpoint)

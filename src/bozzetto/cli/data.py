@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from ..errors import InputError
+from .checks import For
 from .common import Options
 
 
@@ -24,8 +25,13 @@ class Data(Options):
     """Which one to get."""
     out: Path = Path("data")
     """Folder in which the set gets a folder of its name."""
-    source: Annotated[Path | None, tyro.conf.arg(name="from", metavar="DIR|ZIP")] = None
+    source: Annotated[Path | None, tyro.conf.arg(name="from", metavar="DIR|ZIP"), For("get")] = None
     """Take a local copy (folder or zip file), with the same checks, instead of the network."""
+
+    @property
+    def work(self) -> str:
+        """Whether to list or to get."""
+        return self.action
 
     def run(self) -> dict:
         """List or get."""

@@ -8,8 +8,8 @@ import tyro
 
 from ..errors import InputError
 from .autoencode import read_cloud
+from .checks import LARGEST, Within
 from .common import Options
-from .sample import check_positive
 
 if TYPE_CHECKING:
     from ..shapes import PointCloud
@@ -26,11 +26,11 @@ class Denoise(Options):
     """Point cloud, mesh (its vertices are taken), or an .npy array of shape (points, 3)."""
     out: Path = Path("bozzetto-out/denoise")
     """Folder for the results."""
-    noise: float | None = None
+    noise: Annotated[float | None, Within(0, LARGEST, above=True)] = None
     """Standard deviation of each coordinate, in the unit of the cloud; estimated without it."""
-    iterations: int = 2
+    iterations: Annotated[int, Within(1, 100)] = 2
     """Passes over the cloud."""
-    points: int | None = None
+    points: Annotated[int | None, Within(1, 10**8)] = None
     """Add points between those of the clean cloud until there are so many."""
 
     def run(self) -> dict:
@@ -40,9 +40,6 @@ class Denoise(Options):
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
-        check_positive(iterations=self.iterations, points=self.points or 1)
-        if self.noise is not None and not 0 < self.noise < float("inf"):
-            raise InputError(f"--noise must be a positive length in the unit of the cloud, got {self.noise}")
         cloud = read_solid_cloud(self.cloud)
         if self.points is not None and self.points <= len(cloud):
             raise InputError(f"--points must exceed the {len(cloud)} that the cloud has, got {self.points}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from ..errors import InputError
+from .checks import leave_out
 from .common import EXTRAS, Options
 
 
@@ -21,6 +22,12 @@ class Doctor(Options):
     """Where its masks come from: auto, alpha, background, or a folder."""
     out: Path = Path("bozzetto-out/doctor")
     """Folder for the sheet that shows the cameras and masks of the capture."""
+
+    def check(self) -> None:
+        """Refuse also what only a capture needs."""
+        super().check()
+        if self.capture is None:
+            leave_out(self, "is for a CAPTURE, and none is given", "--masks")
 
     def run(self) -> dict:
         """Look at the installation and the capture."""

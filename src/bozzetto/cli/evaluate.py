@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ..errors import InputError
+from .checks import LARGEST, For, Within
 from .common import Options
 from .evaluate_files import CLOUDS, MESHES, load_set, load_shape, matched, one_cloud, shuffled, stack
 
@@ -34,18 +34,25 @@ class Evaluate(Options):
     """The references: a file or a folder."""
     out: Path = Path("bozzetto-out/evaluate")
     """Folder for the report."""
-    side: int = 256
+    side: Annotated[int, Within(16, 16384, also=0), For("heightmap")] = 256
     """heightmap: both maps are averaged over areas to this side; 0 compares them as they are."""
-    samples: int = 30_000
+    samples: Annotated[int, Within(1, 10**8), For("surface")] = 30_000
     """surface: points sampled on each surface; 30000 as in DeepSDF."""
-    threshold: Annotated[float | None, tyro.conf.arg(metavar="LENGTH")] = None
+    threshold: Annotated[
+        float | None, tyro.conf.arg(metavar="LENGTH"), Within(0, LARGEST, above=True), For("surface")
+    ] = None
     """surface: distance for completeness and F-score; by default 1 % of the radius of the reference."""
-    protocol: Literal["pointflow", "shapegf", "none"] = "none"
+    protocol: Annotated[Literal["pointflow", "shapegf", "none"], For("generation")] = "none"
     """generation: how clouds are normalised; shapegf takes each to [-1, 1], the others leave them alone."""
-    train: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    train: Annotated[Path | None, tyro.conf.arg(metavar="DIR"), For("generation")] = None
     """generation: the training set, for the row that shows what its clouds would score."""
-    points: Annotated[int, tyro.conf.arg(metavar="N")] = 2048
+    points: Annotated[int, tyro.conf.arg(metavar="N"), Within(2, 10**6), For("points", "generation")] = 2048
     """points, generation: points per cloud for the earth mover's distance; fewer if files hold fewer."""
+
+    @property
+    def work(self) -> str:
+        """What is compared."""
+        return self.what
 
     def run(self) -> dict:
         """Evaluate."""
@@ -53,10 +60,6 @@ class Evaluate(Options):
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
-        if self.points < 2 or self.samples < 1:
-            raise InputError(
-                f"--points must be at least 2 and --samples at least 1, got {self.points} and {self.samples}"
-            )
         work = {
             "heightmap": self._heightmap,
             "surface": self._surface,
@@ -74,8 +77,6 @@ class Evaluate(Options):
     def _heightmap(self) -> tuple[dict, str]:
         from .evaluate_heightmap import evaluate_heights
 
-        if self.side != 0 and self.side < 16:
-            raise InputError(f"--side must be 0 or at least 16, got {self.side}")
         return evaluate_heights(self.pred, self.ref, self.side)
 
     def _surface(self) -> tuple[dict, str]:

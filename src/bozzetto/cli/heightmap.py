@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
+from .checks import MANY, Within, leave_out
 from .common import Options
 
 if TYPE_CHECKING:
     from ..heightmap.predictor import Predictor
     from ..pipelines.height_maps import MapOptions
+
+LONGEST = 1e9
+"""Millimetres: no photo shows more than a thousand kilometres."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +31,11 @@ class Heightmap(Options):
     """Photos, seen from straight above, or folders of them."""
     out: Path = Path("bozzetto-out/heightmap")
     """Folder for the results."""
-    size_mm: float = 1000.0
+    size_mm: Annotated[float, Within(0, LONGEST, above=True)] = 1000.0
     """Width of what the photo shows, in millimetres."""
-    depth_mm: float | None = None
+    depth_mm: Annotated[float | None, Within(0, LONGEST, above=True)] = None
     """From the lowest to the highest point, in millimetres; a twentieth of the width if not given."""
-    strength: float = 1.0
+    strength: Annotated[float, Within(0, 10**6, above=True)] = 1.0
     """Factor on the depth."""
     invert: bool = False
     """Make hills of hollows; one photo does not always tell them apart."""
@@ -41,7 +45,7 @@ class Heightmap(Options):
     """Green up (OpenGL, Blender) or down (DirectX)."""
     wrap: Literal["plane", "cylinder"] = "plane"
     """Shape of the relief; around the cylinder goes the width."""
-    faces: int = 100_000
+    faces: Annotated[int, Within(2, MANY, also=0)] = 100_000
     """Triangles of the relief at most; 0 writes none."""
     ao: bool = False
     """Also write ambient occlusion (ao.png)."""
@@ -54,6 +58,16 @@ class Heightmap(Options):
     weights: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "auto"
     """What sees the height: weights that come with the program (auto takes `heights-imagenet` where
     `pip install 'bozzetto[imagenet]'` has run, else `heights`), or a file from training."""
+
+    def check(self) -> None:
+        """Refuse also what only one way to see height, or only a relief, needs."""
+        super().check()
+        if self.stereo and self.weights != "auto":
+            warn_input("--weights is not used with --stereo, which measures instead of predicting")
+        if not self.stereo:
+            leave_out(self, "needs --stereo, which takes all photos for one surface", "--lights")
+        if self.faces == 0:
+            leave_out(self, "is the shape of the relief, and --faces 0 writes none", "--wrap")
 
     def run(self) -> dict:
         """Predict."""
@@ -107,17 +121,6 @@ class Heightmap(Options):
         """What the library is asked for."""
         from ..pipelines.height_maps import MapOptions
 
-        for name, value in (
-            ("size-mm", self.size_mm),
-            ("depth-mm", self.depth_mm),
-            ("strength", self.strength),
-        ):
-            if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"--{name} must be a positive number, got {value}")
-        if self.faces < 0 or self.faces == 1:
-            raise InputError(f"--faces must be 0 or at least 2, got {self.faces}")
-        if self.lights is not None and not self.stereo:
-            raise InputError("--lights needs --stereo, which takes all photos for one surface")
         return MapOptions(
             size_mm=self.size_mm,
             depth_mm=self.depth_mm,

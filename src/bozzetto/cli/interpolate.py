@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from ..errors import InputError
+from .checks import Within, leave_out
 from .common import Options
 from .complete import open_prior
 
@@ -32,13 +33,13 @@ class Interpolate(Options):
     """Folder for the results."""
     prior: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "bodies"
     """What shapes look like: a prior or model that comes with the program, or a file from training."""
-    count: int = 9
+    count: Annotated[int, Within(2, 1000)] = 9
     """Shapes, including both ends."""
     path: Literal["straight", "spherical"] = "straight"
     """Straight between the codes, or an arc around the average shape."""
     up: Literal["x", "-x", "y", "-y", "z", "-z"] = "y"
     """Axis of meshes and scans that points upwards."""
-    resolution: int = 128
+    resolution: Annotated[int, Within(8, 1024)] = 128
     """Grid for the meshes, along each axis."""
 
     def run(self) -> dict:
@@ -46,6 +47,7 @@ class Interpolate(Options):
         from .interpolate_clouds import interpolate_clouds, is_cloud_model
 
         if is_cloud_model(self.prior):
+            leave_out(self, "is for priors over meshes", "--path", "--up", "--resolution")
             return interpolate_clouds(self)
         return self._meshes()
 
@@ -55,9 +57,9 @@ class Interpolate(Options):
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
-        if self.count < 2:
-            raise InputError(f"--count must be 2 or more, got {self.count}")
         prior = open_prior(self.prior).to(device)
+        if not any(is_scan(word, prior) for word in (self.a, self.b)):
+            leave_out(self, "is for meshes and scans, and both shapes have codes", "--up")
         a, b = (find_shape(word, prior, self.up, self.seed) for word in (self.a, self.b))
         settings = {"verb": "interpolate", "count": self.count, "path": self.path, "prior": self.prior}
         codes = [a.tolist(), b.tolist()]
@@ -84,7 +86,7 @@ def find_shape(word: str, prior: "ShapePrior", up: str = "y", seed: int = 0) -> 
     from ..sdf import CompleteConfig, find_code, load_code, load_scan
     from ..sdf.codes import ENDINGS
 
-    named = [i for i, name in enumerate(prior.names) if word in (name, name.rsplit("/", 1)[-1])]
+    named = _named(word, prior)
     if len(named) == 1:
         return prior.codes[named[0]]
     path = Path(word)
@@ -94,3 +96,15 @@ def find_shape(word: str, prior: "ShapePrior", up: str = "y", seed: int = 0) -> 
     if path.suffix.lower() in ENDINGS:
         return load_code(path, prior)
     return find_code(prior, load_scan(path), CompleteConfig(up=up, seed=seed))[0]
+
+
+def is_scan(word: str, prior: "ShapePrior") -> bool:
+    """Whether `find_shape` reads a shape from a file and looks for its code."""
+    from ..sdf.codes import ENDINGS
+
+    path = Path(word)
+    return len(_named(word, prior)) != 1 and path.is_file() and path.suffix.lower() not in ENDINGS
+
+
+def _named(word: str, prior: "ShapePrior") -> list[int]:
+    return [i for i, name in enumerate(prior.names) if word in (name, name.rsplit("/", 1)[-1])]

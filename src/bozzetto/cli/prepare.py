@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from .checks import Within
 from .common import Options
 
 
@@ -25,11 +26,11 @@ class Prepare(Options):
     """The prepared folder."""
     split: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Only the shapes of this split file: {dataset: {class: [name, ...]}}."""
-    samples: int = 500_000
+    samples: Annotated[int, Within(1, 10**8)] = 500_000
     """Samples per shape."""
     protocol: Literal["released", "paper"] = "released"
     """Where they are taken: near the surface with the variances of the released code or of the paper."""
-    variants: int = 0
+    variants: Annotated[int, Within(0, 1000)] = 0
     """Smoothly stretched variants of every shape to learn from as well; 5 help a collection of some dozen."""
 
     def run(self) -> dict:

@@ -125,8 +125,8 @@ def choose_held_out(names: list[str], wanted: tuple[str, ...]) -> list[int]:
         InputError: A name is unknown or nothing would be left to reconstruct from.
     """
     words = [word for group in wanted for word in group.split(",") if word]
-    if len(words) == 1 and words[0].isdigit() and words[0] not in names:
-        count = int(words[0])
+    if len(words) == 1 and words[0].isdecimal() and words[0] not in names:
+        count = min(int(words[0][:9]), len(names))
         chosen = sorted({(2 * i + 1) * len(names) // (2 * count) for i in range(count)})
     else:
         known = {key: i for i, name in enumerate(names) for key in (Path(name).stem, Path(name).name, name)}

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from ..errors import InputError
+from .checks import Within
 from .common import Options
 
 if TYPE_CHECKING:
     from ..score import CloudPrior
 
-
-MOST = {"points": 10**8, "count": 10**5, "evaluations": 1000, "hypotheses": 100, "iterations": 100}
-"""Largest values of options."""
+MOST_POINTS = 10**9
+"""Of all shapes of a call together; their coordinates take 12 GB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +29,25 @@ class Sample(Options):
     """cloud-bodies, cloud-airfoils or cloud-procedural, which come along, or a file from training."""
     out: Path = Path("bozzetto-out/sample")
     """Folder for the results."""
-    count: int = 8
+    count: Annotated[int, Within(1, 10**5)] = 8
     """Shapes."""
-    points: int = 2048
+    points: Annotated[int, Within(1, 10**8)] = 2048
     """Points per shape, any number."""
-    truncation: float = 1.0
+    truncation: Annotated[float, Within(0, 1, above=True)] = 1.0
     """In (0, 1]: smaller gives more typical shapes of less variety."""
-    evaluations: int = 10
+    evaluations: Annotated[int, Within(1, 1000)] = 10
     """Evaluations of the network per point."""
     independent: bool = False
     """Draw points independently, as samples of a surface are, and not evenly; for comparisons of sets."""
+
+    def check(self) -> None:
+        """Refuse also more points in all than fit into memory."""
+        super().check()
+        if self.count * self.points > MOST_POINTS:
+            raise InputError(
+                f"--count {self.count} times --points {self.points} is more than {MOST_POINTS:g} points; "
+                "make fewer at a time, with another --seed each"
+            )
 
     def run(self) -> dict:
         """Sample."""
@@ -48,7 +57,6 @@ class Sample(Options):
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
-        check_positive(count=self.count, points=self.points, evaluations=self.evaluations)
         prior = open_clouds(self.model).to(device)
         prior.check_truncation(self.truncation)
         settings = {"verb": "sample", "model": self.model, "count": self.count, "points": self.points}
@@ -71,17 +79,6 @@ class Sample(Options):
         report = run.report({"shapes": self.count, "points": self.points}, device, self.seed)
         self.say(f"Clouds: {run.path / 'points-1.ply'} and so on; picture: {run.path / 'sheet.png'}")
         return report
-
-
-def check_positive(**values: int) -> None:
-    """Refuse options that must be at least one, and not more than a computer can do in a day.
-
-    Raises:
-        InputError: One of them is not.
-    """
-    for name, value in values.items():
-        if not 1 <= value <= MOST[name]:
-            raise InputError(f"--{name} must lie in 1 to {MOST[name]:,}, got {value}".replace(",", " "))
 
 
 def open_clouds(name: str) -> "CloudPrior":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from ..errors import InputError
+from .checks import LARGEST, MANY, Within
 from .common import Options
 from .denoise import read_solid_cloud
 from .sample import open_clouds
@@ -35,14 +36,14 @@ class Surface(Options):
     a model that comes with the program."""
     out: Path = Path("bozzetto-out/surface")
     """Folder for the results."""
-    noise: float | None = None
+    noise: Annotated[float | None, Within(0, LARGEST)] = None
     """Standard deviation of each coordinate, in the unit of the cloud; 0 for none, estimated without it."""
     ends: Literal["auto", "closed", "open"] = "auto"
     """Close all holes, end the surface where points end, or do that at large holes only; of models, auto closes
     all."""
-    resolution: int | None = None
+    resolution: Annotated[int | None, Within(8, 1024)] = None
     """Cells of the grid along the longest side; by default as fine as the points allow."""
-    shape: int | None = None
+    shape: Annotated[int | None, Within(0, MANY)] = None
     """Of a model: number of the training shape; without it a shape is invented, by the seed."""
 
     def run(self) -> dict:
@@ -53,10 +54,6 @@ class Surface(Options):
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
-        if self.noise is not None and not 0 <= self.noise < float("inf"):
-            raise InputError(f"--noise must be a length in the unit of the cloud, or 0, got {self.noise}")
-        if self.resolution is not None and not 8 <= self.resolution <= 1024:
-            raise InputError(f"--resolution must lie in 8 to 1024, got {self.resolution}")
         source = self.cloud if self.cloud.suffix or self.cloud.exists() else find(str(self.cloud))
         is_model = source.suffix.lower() == ".safetensors"
         if self.shape is not None and not is_model:

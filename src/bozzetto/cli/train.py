@@ -1,12 +1,14 @@
 """`bozzetto train sdf|score|heightmap DATA`: a collection of shapes or photos to a model."""
 
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from ..errors import InputError
+from .checks import MANY, For, Within, leave_out
 from .common import Options
 
 if TYPE_CHECKING:
@@ -33,32 +35,50 @@ class Train(Options):
     preset: Literal["default", "reference", "single", "imagenet"] = "default"
     """default: ours; reference: as published; single: one shape in detail (sdf); imagenet: with an encoder that
     has seen ImageNet, from an optional package (heightmap)."""
-    split: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Split file of DeepSDF that names the shapes to take; all if none is given."""
-    frame: Literal["box", "principal", "shared"] = "box"
+    split: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), For("sdf")] = None
+    """sdf: split file of DeepSDF that names the shapes to take; all if none is given."""
+    frame: Annotated[Literal["box", "principal", "shared"], For("score")] = "box"
     """score: how shapes are normalised: by their boxes, turned to their axes of inertia first, or all alike."""
-    samples: int = 100_000
-    """Samples per shape when meshes are prepared; 500000 as published."""
-    minutes: Annotated[float | None, tyro.conf.arg(metavar="M")] = None
+    samples: Annotated[int, Within(1, 10**8), For("sdf")] = 100_000
+    """sdf: samples per shape when meshes are prepared; 500000 as published."""
+    minutes: Annotated[float | None, tyro.conf.arg(metavar="M"), Within(0, 10**6, above=True)] = None
     """Time to train; schedules adapt to it. Otherwise the number of epochs of the preset."""
-    epochs: int | None = None
-    """Passes over the shapes, instead of those of the preset."""
-    steps: int | None = None
+    epochs: Annotated[int | None, Within(1, MANY), For("sdf", "score")] = None
+    """sdf, score: passes over the shapes, instead of those of the preset."""
+    steps: Annotated[int | None, Within(1, MANY), For("heightmap")] = None
     """heightmap: steps at most."""
-    synthetic: int = 2400
+    synthetic: Annotated[int, Within(0, 100_000), For("heightmap")] = 2400
     """heightmap: procedural materials made before the training, on all cores."""
-    store: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    store: Annotated[Path | None, tyro.conf.arg(metavar="DIR"), For("heightmap")] = None
     """heightmap: folder that keeps these, for several trainings; else below the results."""
-    held_out: int = 0
+    held_out: Annotated[int, Within(0, 100_000), For("heightmap")] = 0
     """heightmap: scanned materials kept away to measure with, always the same ones."""
-    init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    init: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), For("heightmap")] = None
     """heightmap: weights of an earlier training to continue from, with other data or a new schedule."""
-    flat: bool = False
+    flat: Annotated[bool, For("heightmap")] = False
     """heightmap: keep the step size to the end, for weights that others continue from."""
-    ship_only: bool = False
+    ship_only: Annotated[bool, For("heightmap")] = False
     """heightmap: learn only from pairs whose terms let the weights be passed on."""
     resume: bool = field(default=False)
     """Continue an interrupted training in the same folder."""
+
+    @property
+    def work(self) -> str:
+        """The engine."""
+        return self.engine
+
+    def check(self) -> None:
+        """Refuse also presets of other engines, and options that the data leaves nothing to do for."""
+        super().check()
+        presets = import_module(f"..{self.engine}.config", __package__).PRESETS
+        if self.preset not in presets:
+            raise InputError(
+                f"train {self.engine} has no --preset {self.preset}; choose {' or '.join(presets)}"
+            )
+        if self.engine == "heightmap" and str(self.data) == "procedural":
+            leave_out(self, "is about photos, and DATA is the word procedural", "--held-out", "--ship-only")
+        if self.synthetic == 0:
+            leave_out(self, "keeps procedural materials, of which --synthetic 0 makes none", "--store")
 
     def run(self) -> dict:
         """Train."""
@@ -89,7 +109,9 @@ class Train(Options):
             "samples": self.samples,
             "settings": config,
         }
-        if not is_prepared(self.data) and is_distributed():
+        if is_prepared(self.data):
+            leave_out(self, f"is for meshes, and {self.data} holds prepared samples", "--samples")
+        elif is_distributed():
             raise InputError(f"several processes need samples; run `bozzetto prepare sdf {self.data}` first")
         with writing_folder(self.out) as folder:
             quiet = self.quiet or folder != self.out
@@ -107,19 +129,7 @@ class Train(Options):
         """The preset with what the options change."""
         from ..sdf.config import PRESETS
 
-        self.check_limits()
         config = replace(PRESETS[self.preset], seed=self.seed)
         if self.minutes is not None:
             config = replace(config, seconds=60 * self.minutes, epochs=self.epochs or 10**9)
         return config if self.epochs is None else replace(config, epochs=self.epochs)
-
-    def check_limits(self) -> None:
-        """Refuse limits that leave no training.
-
-        Raises:
-            InputError: One of them does.
-        """
-        if self.minutes is not None and not self.minutes > 0:
-            raise InputError(f"--minutes {self.minutes} leaves no time to train; give a positive number")
-        if self.epochs is not None and self.epochs < 1:
-            raise InputError(f"--epochs {self.epochs} asks for no training; give at least 1")

@@ -75,22 +75,9 @@ def _away(options: "Train", files: "list[PairFiles]") -> list[str]:
 
 
 def settings(options: "Train") -> "TrainConfig":
-    """The preset with what the options change.
-
-    Raises:
-        InputError: There is no such preset, or no training is left.
-    """
+    """The preset with what the options change."""
     from ..heightmap.config import PRESETS
 
-    if options.preset not in PRESETS:
-        raise InputError(f"train heightmap has no preset {options.preset}; choose {' or '.join(PRESETS)}")
-    if options.steps is not None and options.steps < 1:
-        raise InputError(f"--steps {options.steps} asks for no training; give at least 1")
-    if options.held_out < 0 or options.synthetic < 0:
-        raise InputError(
-            f"--held-out and --synthetic must be 0 or more, got {options.held_out} and {options.synthetic}"
-        )
-    options.check_limits()
     config = replace(PRESETS[options.preset], seed=options.seed)
     if options.flat:
         config = replace(config, schedule="flat")

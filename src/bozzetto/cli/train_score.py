@@ -51,9 +51,6 @@ def _networks(model: "ModelConfig", dimensions: int, frame: "FrameKind") -> "Mod
 def _settings(options: "Train") -> "TrainConfig":
     from ..score.config import PRESETS
 
-    options.check_limits()
-    if options.preset not in PRESETS:
-        raise InputError(f"--preset {options.preset} is not for score; choose {' or '.join(PRESETS)}")
     config = replace(PRESETS[options.preset], seed=options.seed)
     if options.minutes is not None:
         config = replace(config, seconds=60 * options.minutes, epochs=options.epochs or 10**9)

@@ -36,11 +36,18 @@ def load_scan(
     path = Path(path)
     depth = _depth(path) if path.suffix.lower() == ".npz" and path.is_file() else None
     if depth is not None:
+        _refuse_viewpoint(viewpoint, f"{path} holds a depth map, whose camera says where it stood")
         return observe_depth(*depth, noise, str(path))
     shape = load_shape(path)
     if isinstance(shape, Mesh):
+        _refuse_viewpoint(viewpoint, f"{path} holds a mesh, whose faces say what is outside")
         return observe_mesh(shape, noise=noise, name=str(path))
     return observe_points(shape, noise, viewpoint, str(path))
+
+
+def _refuse_viewpoint(viewpoint: Tensor | None, reason: str) -> None:
+    if viewpoint is not None:
+        raise InputError(f"the viewpoint is for point clouds, and {reason}; leave it out")
 
 
 def _depth(path: Path) -> tuple[Tensor, Cameras] | None:
