@@ -111,15 +111,14 @@ def load_set(path: Path) -> list["Tensor"]:
 
 
 def load_array(path: Path) -> "Tensor":
-    """Numbers of a NumPy file.
+    """Points of a NumPy file (..., D): float32, or float64 where that cannot hold them.
 
     Raises:
         InputError: It cannot be read or holds something else.
     """
     import numpy as np
-    import torch
 
-    from ..shapes.io import check_precision
+    from ..shapes.offsets import in_precision
 
     if path.suffix.lower() != ".npy":
         raise InputError(f"{path} is no folder and no .npy file; give one of these")
@@ -129,8 +128,9 @@ def load_array(path: Path) -> "Tensor":
         raise InputError(f"cannot read {path} ({error}); give an array saved by NumPy") from None
     if array.dtype.kind not in "fiu":
         raise InputError(f"{path} holds {array.dtype}, expected numbers")
-    check_precision(array.reshape(-1, array.shape[-1]) if array.ndim else array, str(path))
-    return torch.from_numpy(array.astype(np.float32))
+    if array.ndim < 2 or array.shape[-1] not in (2, 3):
+        raise InputError(f"{path} has shape {array.shape}, expected (..., points, 2 or 3)")
+    return in_precision(array, str(path))
 
 
 def shuffled(cloud: "Tensor", seed: int) -> "Tensor":

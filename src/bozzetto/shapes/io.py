@@ -1,6 +1,8 @@
 """Loading and saving shapes.
 
-Loading never merges, splits or reorders vertices and never moves them; polygons become triangles. Colours are
+Loading never merges, splits or reorders vertices and never moves them; polygons become triangles. Coordinates
+that float32 cannot hold, such as those of surveys, get an `offset` in double precision, which is added again when
+they are saved, in double precision or with as many digits as it takes (see `offsets`). Colours are
 sRGB in files (linear in GLB, as glTF demands, and in NPZ) and linear in memory. Saving is atomic: the file at
 the path is either the old one or the whole new one.
 
@@ -17,6 +19,7 @@ the path is either the old one or the whole new one.
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +31,7 @@ from ..files import write_bytes
 from . import readers, writers
 from .color import linear_to_srgb, srgb_to_linear
 from .mesh import Mesh
+from .offsets import NO_OFFSET, Offset, placed
 from .points import PointCloud
 from .readers import Arrays
 
@@ -53,8 +57,6 @@ _POINT_WRITERS: dict[str, Callable[[Arrays], bytes]] = {
     ".xyz": writers.write_xyz,
     ".npz": lambda shape: writers.write_npz(shape, "points"),
 }
-COARSEST = 1e-2
-"""Steps of single precision, in sizes of an object, from which its shape is lost."""
 _LINEAR = (".glb", ".npz")
 
 
@@ -63,7 +65,7 @@ def load_mesh(path: str | os.PathLike) -> Mesh:
 
     Raises:
         InputError: The file is missing, of unknown kind, damaged, or holds no usable mesh: no triangles,
-            NaN or infinite coordinates, faces out of range, or an object too far from the origin.
+            NaN or infinite coordinates, faces out of range, or details too fine for its size.
     """
     path = Path(path)
     known = [ending for ending in _READERS if ending != ".xyz"]
@@ -73,26 +75,29 @@ def load_mesh(path: str | os.PathLike) -> Mesh:
             f"{path} has {len(arrays.vertices)} vertices and no faces; "
             "a mesh with at least one triangle is needed (points are loaded by load_points)"
         )
-    check_precision(arrays.vertices, str(path))
     with _damage(path):
-        mesh = Mesh(_floats(arrays.vertices), torch.from_numpy(_indices(arrays.faces)), _colors(arrays))
-    return mesh.check(str(path))
+        faces, colors = _indices(arrays.faces), _colors(arrays)
+        mesh = Mesh(_floats(arrays.vertices), torch.from_numpy(faces), colors)
+    used = mesh.check(str(path)).used.numpy()
+    vertices, offset = placed(arrays.vertices, used, str(path))
+    return replace(mesh, vertices=torch.from_numpy(vertices), offset=offset)
 
 
 def load_points(path: str | os.PathLike) -> PointCloud:
     """Load a point cloud; the ending of the name tells the format. Of a mesh, its vertices are taken.
 
     Raises:
-        InputError: The file is missing, of unknown kind, damaged, or empty, has NaN or infinite values, or an
-            object too far from the origin.
+        InputError: The file is missing, of unknown kind, damaged, or empty, has NaN or infinite values, or
+            details too fine for its size.
     """
     path = Path(path)
     arrays = _read(path, list(_READERS))
-    check_precision(arrays.vertices, str(path))
     with _damage(path):
         normals = None if arrays.normals is None else _floats(arrays.normals)
         cloud = PointCloud(_floats(arrays.vertices), normals, _colors(arrays))
-    return cloud.check(str(path))
+    cloud.check(str(path))
+    points, offset = placed(arrays.vertices, name=str(path))
+    return replace(cloud, points=torch.from_numpy(points), offset=offset)
 
 
 def load_shape(path: str | os.PathLike) -> Mesh | PointCloud:
@@ -117,7 +122,8 @@ def save_mesh(mesh: Mesh, path: str | os.PathLike) -> None:
     write = _writer(path, _MESH_WRITERS)
     mesh.check(f"the mesh for {path}")
     faces = mesh.faces.cpu().numpy()
-    write_bytes(path, write(Arrays(_array(mesh.vertices), faces, colors=_encoded(mesh.colors, path))))
+    vertices = _positions(mesh.vertices, mesh.offset)
+    write_bytes(path, write(Arrays(vertices, faces, colors=_encoded(mesh.colors, path))))
 
 
 def save_points(cloud: PointCloud, path: str | os.PathLike) -> None:
@@ -134,7 +140,8 @@ def save_points(cloud: PointCloud, path: str | os.PathLike) -> None:
         raise InputError(f"{path} would hold colours without normals, which XYZ cannot; save it as .ply")
     normals = None if cloud.normals is None else _array(cloud.normals)
     colors = _encoded(cloud.colors, path)
-    write_bytes(path, write(Arrays(_array(cloud.points), normals=normals, colors=colors)))
+    points = _positions(cloud.points, cloud.offset)
+    write_bytes(path, write(Arrays(points, normals=normals, colors=colors)))
 
 
 def _read(path: Path, known: list[str]) -> Arrays:
@@ -173,23 +180,6 @@ def _writer(path: Path, known: dict[str, Callable]) -> Callable[[Arrays], bytes]
     return known[ending]
 
 
-def check_precision(points: np.ndarray, name: str) -> None:
-    """Refuse points, such as survey coordinates, of which float32 would leave steps.
-
-    Raises:
-        InputError: Neighbouring float32 numbers there are farther apart than a hundredth of the largest side.
-    """
-    if len(points) < 2 or not np.isfinite(points).all():
-        return  # others complain
-    side = float(np.ptp(points, axis=0).max())
-    step = float(np.abs(points).max()) * 2.0**-23
-    if step > COARSEST * side > 0:
-        raise InputError(
-            f"{name} is {side:.3g} large and lies {step * 2**23:.3g} from the origin, where float32 has "
-            f"steps of {step:.2g}; subtract an offset first"
-        )
-
-
 def _floats(values: np.ndarray) -> Tensor:
     with np.errstate(over="ignore"):
         return torch.from_numpy(np.ascontiguousarray(values, np.float32).copy())
@@ -206,6 +196,11 @@ def _colors(arrays: Arrays) -> Tensor | None:
         return None
     colors = _floats(arrays.colors)
     return colors if arrays.linear else srgb_to_linear(colors)
+
+
+def _positions(points: Tensor, offset: Offset) -> np.ndarray:
+    """World coordinates: float32 without an offset, otherwise float64."""
+    return _array(points) if offset == NO_OFFSET else _array(points).astype(np.float64) + np.asarray(offset)
 
 
 def _array(values: Tensor) -> np.ndarray:

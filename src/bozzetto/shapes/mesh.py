@@ -3,10 +3,11 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ..errors import InputError
+from .offsets import NO_OFFSET, Offset, checked_offset, in_world, shifted
 
 
 @dataclass(frozen=True)
@@ -14,9 +15,11 @@ class Mesh:
     """A triangle mesh.
 
     Attributes:
-        vertices: Positions, float32, in the frame and unit of whoever made the mesh.
+        vertices: Positions, float32, in the frame and unit of whoever made the mesh, relative to `offset`.
         faces: Vertex indices, counter-clockwise seen from outside.
         colors: Linear RGB per vertex in [0, 1], or None.
+        offset: Where vertices at 0 lie in the world: world coordinates are vertices + offset, in double
+            precision. Zero unless a file has coordinates, such as those of surveys, that float32 cannot hold.
 
     Constructing one checks dtypes and shapes only; `check` also looks at the values.
     """
@@ -24,8 +27,10 @@ class Mesh:
     vertices: Float[Tensor, "V 3"]
     faces: Int64[Tensor, "F 3"]
     colors: Float[Tensor, "V 3"] | None = None
+    offset: Offset = NO_OFFSET
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "offset", checked_offset(self.offset))
         if self.vertices.ndim != 2 or self.vertices.shape[1] != 3 or not self.vertices.is_floating_point():
             raise InputError(
                 "vertices must be floats of shape (V, 3), "
@@ -68,17 +73,34 @@ class Mesh:
         return self
 
     @property
+    def used(self) -> Bool[Tensor, " V"]:
+        """Which vertices faces use."""
+        used = torch.zeros(len(self.vertices), dtype=torch.bool, device=self.vertices.device)
+        used[self.faces.flatten()] = True
+        return used
+
+    @property
     def bounds(self) -> Float[Tensor, "2 3"]:
-        """Low and high corner of the axis-aligned bounding box."""
-        return torch.stack([self.vertices.amin(dim=0), self.vertices.amax(dim=0)])
+        """Low and high corner of the axis-aligned bounding box of the vertices that faces use."""
+        vertices = self.vertices[self.used] if len(self.faces) else self.vertices
+        return torch.stack([vertices.amin(dim=0), vertices.amax(dim=0)])
+
+    @property
+    def world_vertices(self) -> Float[Tensor, "V 3"]:
+        """Positions in the world: the vertices themselves without an offset, otherwise float64."""
+        return in_world(self.vertices, self.offset)
 
     def corners(self) -> Float[Tensor, "F 3 3"]:
         """The three corner positions of every face."""
         return self.vertices[self.faces]
 
     def with_vertices(self, vertices: Float[Tensor, "V 3"]) -> "Mesh":
-        """The same faces and colours over other positions."""
+        """The same faces, colours and offset over other positions."""
         return replace(self, vertices=vertices)
+
+    def with_offset(self, offset: Offset) -> "Mesh":
+        """The mesh where it is, its vertices relative to another offset."""
+        return replace(self, vertices=shifted(self.vertices, self.offset, offset), offset=offset)
 
     def to(self, device: torch.device | str) -> "Mesh":
         """The mesh on another device."""

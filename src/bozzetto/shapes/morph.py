@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..files import write_bytes
 from .mesh import Mesh
 from .readers import Arrays
-from .writers import Binary
+from .writers import Binary, node
 
 _STILL = 1.0  # seconds at either end
 
@@ -24,7 +24,7 @@ def save_morph(
 
     Args:
         mesh: The first shape.
-        positions: Vertices of the following shapes, in the same order.
+        positions: Vertices of the following shapes, in the same order and relative to the same offset.
         path: Ends in `.glb`.
         seconds: From the first shape to the last.
 
@@ -51,7 +51,7 @@ def save_morph(
         "interpolation": "LINEAR",
     }
     tree = {
-        "nodes": [{"mesh": 0}],
+        "nodes": [node(0, mesh.offset)],
         "meshes": [{"primitives": [primitive], "weights": [0.0] * count}],
         "animations": [
             {"samplers": [sampler], "channels": [{"sampler": 0, "target": {"node": 0, "path": "weights"}}]}
@@ -78,7 +78,9 @@ def save_sequence(meshes: Sequence[Mesh], path: str | os.PathLike, seconds: floa
             shown[count] = 1
         samplers.append({"input": times, "output": binary.add(shown, "VEC3"), "interpolation": "STEP"})
         channels.append({"sampler": index, "target": {"node": index, "path": "scale"}})
-    nodes = [{"mesh": i} if i == 0 else {"mesh": i, "scale": [0.0, 0.0, 0.0]} for i in range(count)]
+    nodes = [
+        node(i, mesh.offset) | ({} if i == 0 else {"scale": [0.0, 0.0, 0.0]}) for i, mesh in enumerate(meshes)
+    ]
     tree = {"nodes": nodes, "meshes": parts, "animations": [{"samplers": samplers, "channels": channels}]}
     write_bytes(Path(path), binary.glb(tree))
 

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
+from .offsets import NO_OFFSET, Offset, checked_offset, in_world, shifted
 
 
 @dataclass(frozen=True)
@@ -14,9 +15,10 @@ class PointCloud:
     """Points, with what is known at each of them.
 
     Attributes:
-        points: Positions, float32, in the frame and unit of whoever made the cloud.
+        points: Positions, float32, in the frame and unit of whoever made the cloud, relative to `offset`.
         normals: Outward directions, or None. Not necessarily of unit length.
         colors: Linear RGB per point in [0, 1], or None.
+        offset: Where points at 0 lie in the world, see `Mesh`.
 
     Constructing one checks dtypes and shapes only; `check` also looks at the values.
     """
@@ -24,8 +26,10 @@ class PointCloud:
     points: Float[Tensor, "P 3"]
     normals: Float[Tensor, "P 3"] | None = None
     colors: Float[Tensor, "P 3"] | None = None
+    offset: Offset = NO_OFFSET
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "offset", checked_offset(self.offset))
         if self.points.ndim != 2 or self.points.shape[1] != 3 or not self.points.is_floating_point():
             raise InputError(
                 f"points must be floats of shape (P, 3), got {self.points.dtype} {tuple(self.points.shape)}"
@@ -62,6 +66,19 @@ class PointCloud:
     def bounds(self) -> Float[Tensor, "2 3"]:
         """Low and high corner of the axis-aligned bounding box."""
         return torch.stack([self.points.amin(dim=0), self.points.amax(dim=0)])
+
+    @property
+    def world_points(self) -> Float[Tensor, "P 3"]:
+        """Positions in the world: the points themselves without an offset, otherwise float64."""
+        return in_world(self.points, self.offset)
+
+    def with_points(self, points: Float[Tensor, "P 3"]) -> "PointCloud":
+        """The same normals, colours and offset at other positions."""
+        return replace(self, points=points)
+
+    def with_offset(self, offset: Offset) -> "PointCloud":
+        """The cloud where it is, its points relative to another offset."""
+        return replace(self, points=shifted(self.points, self.offset, offset), offset=offset)
 
     def to(self, device: torch.device | str) -> "PointCloud":
         """The cloud on another device."""

@@ -102,13 +102,18 @@ def grid(rows: int, columns: int, size: float | Sequence[float] = 1.0) -> Mesh:
 
 
 def join(meshes: Sequence[Mesh]) -> Mesh:
-    """Several meshes as one, in order; nothing is merged. Colours are kept if every mesh has them."""
-    offsets = torch.tensor([0] + [len(m.vertices) for m in meshes]).cumsum(0).tolist()
+    """Several meshes as one, in order; nothing is merged. Colours are kept if every mesh has them.
+
+    The result has the offset of the first mesh.
+    """
+    meshes = [mesh.with_offset(meshes[0].offset) for mesh in meshes]
+    starts = torch.tensor([0] + [len(m.vertices) for m in meshes]).cumsum(0).tolist()
     colors = [m.colors for m in meshes if m.colors is not None]
     return Mesh(
         torch.cat([m.vertices for m in meshes]),
-        torch.cat([m.faces + offset for m, offset in zip(meshes, offsets, strict=False)]),
+        torch.cat([m.faces + start for m, start in zip(meshes, starts, strict=False)]),
         torch.cat(colors) if len(colors) == len(meshes) else None,
+        meshes[0].offset,
     )
 
 

@@ -1,18 +1,25 @@
-"""One writer per file format: from plain NumPy arrays to bytes. Float32 positions survive exactly."""
+"""One writer per file format: from plain NumPy arrays to bytes.
+
+Float32 positions survive exactly. Float64 positions, those of shapes with an offset, are written in double
+precision or with 17 digits; GLB, whose positions are float32, holds the offset as translation of a node.
+"""
 
 import io
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .offsets import NO_OFFSET, Offset, is_far, placed
 from .readers import Arrays
 
 
 def write_ply(shape: Arrays) -> bytes:
-    """Binary little-endian PLY with float32 positions, normals if there are any, and 8-bit sRGB colours."""
-    columns = [("x y z", "<f4", "float", shape.vertices)]
+    """Binary little-endian PLY with positions, normals if there are any, and 8-bit sRGB colours."""
+    kind = ("<f8", "double") if shape.vertices.dtype == np.float64 else ("<f4", "float")
+    columns = [("x y z", *kind, shape.vertices)]
     if shape.normals is not None:
         columns.append(("nx ny nz", "<f4", "float", shape.normals))
     if shape.colors is not None:
@@ -37,36 +44,48 @@ def _bytes(colors: NDArray) -> NDArray:
 
 
 def write_stl(shape: Arrays) -> bytes:
-    """Binary STL: three corners and a normal per face."""
-    corners = shape.vertices[shape.faces].astype(np.float32)
+    """Binary STL: three corners and a normal per face; ASCII where positions are float64."""
+    corners = shape.vertices[shape.faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(normals, axis=1, keepdims=True)
+    normals = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+    if corners.dtype == np.float64:
+        form = "facet normal %.6g %.6g %.6g\nouter loop\n" + 3 * "vertex %.17g %.17g %.17g\n"
+        rows = np.hstack([normals, corners.reshape(-1, 9)]).tolist()
+        facets = [(form + "endloop\nendfacet\n") % tuple(row) for row in rows]
+        return ("solid bozzetto\n" + "".join(facets) + "endsolid bozzetto\n").encode()
     table = np.zeros(len(corners), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-    table["normal"] = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
-    table["corners"] = corners
+    table["normal"], table["corners"] = normals, corners
     return b"bozzetto".ljust(80) + struct.pack("<I", len(corners)) + table.tobytes()
 
 
 def write_obj(shape: Arrays) -> bytes:
     """Wavefront OBJ; colours follow the positions as sRGB in [0, 1]."""
     values = [shape.vertices] if shape.colors is None else [shape.vertices, shape.colors]
-    return (_lines("v ", np.hstack(values), "%.9g") + _lines("f ", shape.faces + 1, "%d")).encode()
+    digits = [_digits(shape.vertices)] * 3 + ["%.9g"] * (0 if shape.colors is None else 3)
+    return (_lines("v ", np.hstack(values), digits) + _lines("f ", shape.faces + 1, "%d")).encode()
 
 
 def write_off(shape: Arrays) -> bytes:
     """ASCII OFF."""
     head = f"OFF\n{len(shape.vertices)} {len(shape.faces)} 0\n"
-    return (head + _lines("", shape.vertices, "%.9g") + _lines("3 ", shape.faces, "%d")).encode()
+    positions = _lines("", shape.vertices, _digits(shape.vertices))
+    return (head + positions + _lines("3 ", shape.faces, "%d")).encode()
 
 
 def write_xyz(shape: Arrays) -> bytes:
     """A line per point: x y z, then the normal, then 8-bit sRGB colours, as far as there are any."""
     text = [shape.vertices] + ([] if shape.normals is None else [shape.normals])
     values = np.hstack(text)
+    formats = [_digits(shape.vertices)] * 3 + ["%.9g"] * (values.shape[1] - 3)
     if shape.colors is None:
-        return _lines("", values, "%.9g").encode()
-    formats = ["%.9g"] * values.shape[1] + ["%d"] * 3
-    return _lines("", np.hstack([values, _bytes(shape.colors)]), formats).encode()
+        return _lines("", values, formats).encode()
+    return _lines("", np.hstack([values, _bytes(shape.colors)]), formats + ["%d"] * 3).encode()
+
+
+def _digits(positions: NDArray) -> str:
+    """Nine digits tell all float32 numbers apart; where the shape is small in relation, it takes their value."""
+    return "%.17g" if positions.dtype == np.float64 or is_far(positions) else "%.9g"
 
 
 def _lines(prefix: str, rows: NDArray, form: str | list[str]) -> str:
@@ -90,9 +109,15 @@ def write_npz(shape: Arrays, position: str) -> bytes:
 
 def write_glb(shape: Arrays) -> bytes:
     """Binary glTF 2.0 with one mesh; linear colours as float32, since in 8 bits dark tones would band."""
+    vertices, offset = placed(shape.vertices)
     binary = Binary()
-    primitive = binary.primitive(shape)
-    return binary.glb({"nodes": [{"mesh": 0}], "meshes": [{"primitives": [primitive]}]})
+    primitive = binary.primitive(replace(shape, vertices=vertices))
+    return binary.glb({"nodes": [node(0, offset)], "meshes": [{"primitives": [primitive]}]})
+
+
+def node(mesh: int, offset: Offset) -> dict:
+    """A node of a glTF scene that puts a mesh to its place in the world."""
+    return {"mesh": mesh} if offset == NO_OFFSET else {"mesh": mesh, "translation": list(offset)}
 
 
 class Binary:

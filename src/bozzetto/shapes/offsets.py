@@ -1,0 +1,156 @@
+"""Positions far from the origin: an offset in double precision, and small numbers relative to it.
+
+Survey coordinates have seven digits before the decimal point, single precision has seven in all. Where
+positions of a file would lose digits, a short number in the middle of the shape is subtracted before they
+become float32, and added again when they are written.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from ..errors import InputError, warn_input
+
+Offset = tuple[float, float, float]
+"""What was subtracted from world coordinates: double precision."""
+NO_OFFSET: Offset = (0.0, 0.0, 0.0)
+LOST = 1e-6
+"""Share of the size of a shape that may be lost by rounding to float32; beyond, an offset is subtracted."""
+COARSE, COARSEST = 1e-4, 1e-2
+"""Steps of float32, in sizes of the shape, of positions that were stored so: a note says so, they are refused."""
+_HALF_STEP = 2.0**-24
+_SAMPLE, _PROBES, _NEIGHBOURS, _CELLS, _CROWDED, _BLURRED = 20_000, 1000, 16, 64, 32, 0.02
+
+
+def checked_offset(offset: Offset) -> Offset:
+    """Three finite numbers as a tuple of floats.
+
+    Raises:
+        InputError: It is something else.
+    """
+    numbers = tuple(float(number) for number in offset)
+    if len(numbers) != 3 or not np.isfinite(numbers).all():
+        raise InputError(f"an offset is three finite numbers, got {tuple(offset)}")
+    return numbers  # type: ignore[return-value]
+
+
+def shifted(points: Float[Tensor, "*batch 3"], before: Offset, after: Offset) -> Float[Tensor, "*batch 3"]:
+    """Positions relative to one offset, relative to another; computed in double, dtype and device stay."""
+    if before == after:
+        return points
+    shift = [b - a for b, a in zip(before, after, strict=True)]
+    return (points.double() + torch.tensor(shift, dtype=torch.float64, device=points.device)).to(points.dtype)
+
+
+def in_world(points: Float[Tensor, "P 3"], offset: Offset) -> Float[Tensor, "P 3"]:
+    """World coordinates: the points themselves without an offset, otherwise float64."""
+    if offset == NO_OFFSET:
+        return points
+    return points.double() + torch.tensor(offset, dtype=torch.float64, device=points.device)
+
+
+def in_precision(points: NDArray, name: str) -> Tensor:
+    """World coordinates (..., D) as a tensor: float32 where that loses nothing to speak of, otherwise float64.
+
+    Raises:
+        InputError: As `placed`.
+    """
+    near, offset = placed(points.reshape(-1, points.shape[-1]), name=name)
+    if any(offset):
+        return torch.from_numpy(np.array(points, np.float64))
+    return torch.from_numpy(near).reshape(points.shape)
+
+
+def placed(
+    points: NDArray, used: NDArray[np.bool_] | None = None, name: str = "the shape"
+) -> tuple[NDArray[np.float32], Offset]:
+    """Positions as float32, and the offset that was subtracted from them.
+
+    The offset is zero where rounding loses less than a millionth of the size, in particular where the numbers
+    are single-precision numbers already. Otherwise it is a short decimal number in the middle of the shape.
+    Single points far from all others are not counted to the shape.
+
+    Args:
+        points: (N, 3) or (N, 2) world coordinates, any type of number.
+        used: Which of them the shape consists of; all if None.
+        name: What messages call it.
+
+    Raises:
+        InputError: Details are finer than float32 numbers in the middle of the shape can be, or were lost
+            when the file was written.
+    """
+    world = np.asarray(points, np.float64)
+    with np.errstate(over="ignore"):
+        near = world.astype(np.float32)
+    shape = world if used is None else world[used]
+    shape = shape[np.isfinite(shape).all(axis=1)]
+    if len(shape) < 2:
+        return near, NO_OFFSET
+    shape, low, high = _bulk(shape)
+    size, reach = float((high - low).max()), float(np.abs(shape).max())
+    if not 0 < size < np.finfo(np.float32).max:
+        return near, NO_OFFSET
+    offset = NO_OFFSET
+    if reach * _HALF_STEP > LOST * size:
+        if float(np.abs(shape.astype(np.float32) - shape).max()) > LOST * size:
+            offset = _rounded((low + high) / 2, size)
+            near = (world - np.asarray(offset)).astype(np.float32)
+        else:
+            _require_fine_steps(2 * _HALF_STEP * reach, size, reach, name)
+    _require_detail(shape - np.asarray(offset), low - np.asarray(offset), size, name)
+    return near, offset
+
+
+def is_far(points: NDArray) -> bool:
+    """Whether steps of float32 there are a larger share of the size than what rounding may lose."""
+    return len(points) > 1 and float(np.abs(points).max()) * _HALF_STEP > LOST * float(np.ptp(points, axis=0).max())
+
+
+def _bulk(points: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """The points without single ones far away, and the corners of their bounding box."""
+    some = points[:: max(len(points) // _SAMPLE, 1)]
+    first, last = np.quantile(some, [0.01, 0.99], axis=0)
+    margin = 3 * (last - first).max()
+    low, high = points.min(axis=0), points.max(axis=0)
+    if margin > 0 and ((low < first - margin) | (high > last + margin)).any():
+        points = points[((points >= first - margin) & (points <= last + margin)).all(axis=1)]
+        low, high = points.min(axis=0), points.max(axis=0)
+    return points, low, high
+
+
+def _rounded(middle: NDArray, size: float) -> Offset:
+    digits = -int(np.floor(np.log10(size)))
+    return tuple(round(float(number), digits) for number in middle)  # type: ignore[return-value]
+
+
+def _require_fine_steps(step: float, size: float, reach: float, name: str) -> None:
+    """Positions in single precision far from the origin have lost their shape before they came here."""
+    if step <= COARSE * size:
+        return
+    about = (
+        f"{name} is {size:.3g} large and lies {reach:.3g} from the origin, where its single-precision numbers "
+        f"have steps of {step:.2g}"
+    )
+    if step > COARSEST * size:
+        raise InputError(f"{about}; write it in double precision, or subtract an offset before it is written")
+    warn_input(f"{about}; finer details are lost, write it in double precision")
+
+
+def _require_detail(points: NDArray, low: NDArray, size: float, name: str) -> None:
+    """Refuse shapes whose parts are so small and far apart that float32 cannot hold both."""
+    some = points[:: max(len(points) // _SAMPLE, 1)]
+    strides = [1 << 10 * axis for axis in range(points.shape[1])]
+    cells = np.unique(((some - low) * (_CELLS / size)).astype(np.int64) @ strides)
+    if len(cells) > _CROWDED or len(cells) * 2 >= len(some):
+        return
+    probes = some[:: max(len(some) // _PROBES, 1)]
+    distance = KDTree(some).query(probes, k=[min(_NEIGHBOURS, len(some) // (2 * len(cells)) + 1)])[0][:, 0]
+    loss = np.linalg.norm(probes.astype(np.float32) - probes, axis=1)
+    if float((loss > _BLURRED * distance).mean()) > 0.1:
+        raise InputError(
+            f"{name} is {size:.3g} large and has details of {np.median(distance):.2g}, more than the seven digits "
+            "of single precision tell apart; cut it into its parts"
+        )
