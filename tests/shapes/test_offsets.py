@@ -103,7 +103,7 @@ def test_stray_and_unused_points_do_not_decide(tmp_path):
 def test_positions_stored_too_coarsely_are_said_or_refused():
     sphere = icosphere(3).vertices.double().numpy()
     stored = (40 * sphere + np.array([5e5, 5e5, 0.0])).astype(np.float32)
-    with pytest.warns(InputWarning, match="scan is 80 large and lies 5e\\+05 from the origin.*double precision"):
+    with pytest.warns(InputWarning, match="scan is 80 large and lies 5e\\+05 from .*double precision"):
         assert placed(stored, name="scan")[1] == NO_OFFSET
     stored = (4 * sphere + np.array(FAR)).astype(np.float32)
     with pytest.raises(InputError, match="steps of 0.65; write it in double precision"):
@@ -153,4 +153,6 @@ def test_offsets_are_three_finite_numbers():
 
 def test_far_is_measured_in_sizes():
     unit = icosphere(1).vertices.numpy()
-    assert not is_far(unit) and not is_far(unit + 10) and is_far(unit + 1000) and not is_far(1000 * (unit + 10))
+    assert (
+        not is_far(unit) and not is_far(unit + 10) and is_far(unit + 1000) and not is_far(1000 * (unit + 10))
+    )

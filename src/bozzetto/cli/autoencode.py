@@ -105,7 +105,7 @@ class Autoencode(Options):
 
 
 def read_cloud(path: Path) -> "Tensor":
-    """Points of a file, in two or three dimensions.
+    """Points of a file in two or three dimensions, float64 where they are far from the origin.
 
     Raises:
         InputError: It cannot be read or holds no points.
@@ -114,7 +114,7 @@ def read_cloud(path: Path) -> "Tensor":
     from .evaluate_files import load_array
 
     if path.suffix.lower() != ".npy":
-        return load_points(path).points
+        return load_points(path).world_points
     if not path.is_file():
         raise InputError(f"{path} does not exist or is not a file; check the path")
     cloud = load_array(path)

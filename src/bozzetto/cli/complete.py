@@ -59,7 +59,7 @@ class Complete(Options):
         device = resolve_device(self.device)
         seed_everything(self.seed)
         prior = open_prior(self.prior).to(device)
-        viewpoint = None if self.viewpoint is None else torch.tensor(self.viewpoint)
+        viewpoint = None if self.viewpoint is None else torch.tensor(self.viewpoint, dtype=torch.float64)
         seen = load_scan(self.scan, self.noise, viewpoint)
         config = CompleteConfig(
             pose=self.pose,

@@ -60,14 +60,18 @@ def read_solid_cloud(path: Path) -> "PointCloud":
     Raises:
         InputError: It cannot be read, is flat, or is too small or broken to describe a surface.
     """
+    import torch
+
     from ..score import LEAST_POINTS, box_frame
     from ..shapes import PointCloud, load_points
+    from ..shapes.offsets import placed
 
     if path.suffix.lower() == ".npy":
         points = read_cloud(path)
         if points.shape[1] != 3:
             raise InputError(f"{path} holds points in 2D; a surface needs points in 3D, shape (points, 3)")
-        cloud = PointCloud(points.float())
+        near, offset = placed(points.numpy(), name=str(path))
+        cloud = PointCloud(torch.from_numpy(near), offset=offset)
     else:
         cloud = load_points(path)
     box_frame(cloud.check(str(path)).points, str(path))

@@ -9,7 +9,17 @@ import tyro
 
 from .checks import LARGEST, For, Within
 from .common import Options
-from .evaluate_files import CLOUDS, MESHES, load_set, load_shape, matched, one_cloud, shuffled, stack
+from .evaluate_files import (
+    CLOUDS,
+    MESHES,
+    load_set,
+    load_shape,
+    matched,
+    one_cloud,
+    shuffled,
+    stack,
+    together,
+)
 
 if TYPE_CHECKING:
     from ..metrics import GenerationScores
@@ -140,6 +150,7 @@ class Evaluate(Options):
         sets = {"generated": load_set(self.pred), "references": load_set(self.ref)}
         if self.train is not None:
             sets["training set"] = load_set(self.train)
+        sets = together(sets)
         size = min(self.points, *(len(cloud) for clouds in sets.values() for cloud in clouds))
         clouds = {name: stack(found, size, self.seed) for name, found in sets.items()}
         ref, rows = clouds.pop("references"), {}

@@ -66,7 +66,7 @@ def load_shape(path: Path) -> "Mesh | PointCloud":
 
 
 def one_cloud(path: Path) -> "Tensor":
-    """The points of a file.
+    """The points of a file, float64 where they are far from the origin.
 
     Raises:
         InputError: It holds no single cloud of points in 3D.
@@ -74,7 +74,7 @@ def one_cloud(path: Path) -> "Tensor":
     from ..shapes import load_points
 
     if path.suffix.lower() not in SETS:
-        return load_points(path).points
+        return load_points(path).world_points
     cloud = load_array(path)
     if cloud.ndim != 2 or cloud.shape[1] != 3:
         raise InputError(f"{path} has shape {tuple(cloud.shape)}, expected (points, 3)")
@@ -131,6 +131,17 @@ def load_array(path: Path) -> "Tensor":
     if array.ndim < 2 or array.shape[-1] not in (2, 3):
         raise InputError(f"{path} has shape {array.shape}, expected (..., points, 2 or 3)")
     return in_precision(array, str(path))
+
+
+def together(sets: dict[str, list["Tensor"]]) -> dict[str, list["Tensor"]]:
+    """Sets of clouds as float32, all relative to one offset where some are far from the origin."""
+    import torch
+
+    if all(cloud.dtype == torch.float32 for clouds in sets.values() for cloud in clouds):
+        return sets
+    first = next(iter(sets.values()))[0].double()
+    middle = (first.amin(dim=0) + first.amax(dim=0)) / 2
+    return {name: [(cloud.double() - middle).float() for cloud in clouds] for name, clouds in sets.items()}
 
 
 def shuffled(cloud: "Tensor", seed: int) -> "Tensor":

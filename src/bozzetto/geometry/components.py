@@ -1,5 +1,7 @@
 """Pieces of a mesh."""
 
+from dataclasses import replace
+
 import torch
 
 from ..shapes import Mesh
@@ -22,4 +24,4 @@ def largest_component(mesh: Mesh) -> Mesh:
         0, label, areas
     )
     kept = mesh.faces[label == total.argmax()]
-    return drop_unused_vertices(Mesh(mesh.vertices, kept, mesh.colors))[0]
+    return drop_unused_vertices(replace(mesh, faces=kept))[0]

@@ -75,7 +75,8 @@ def remesh(
         surface = relax(surface, original.project if original else None)
         if original:
             surface = replace(surface, target=original.target_at(surface.vertices))
-    result = Mesh(torch.from_numpy(surface.vertices).float(), torch.from_numpy(surface.faces))
+    vertices = torch.from_numpy(surface.vertices).float()
+    result = Mesh(vertices, torch.from_numpy(surface.faces), offset=mesh.offset)
     if source.colors is not None:
         result = replace(result, colors=transfer(source, source.colors, result.vertices))
     return result.to(mesh.vertices.device)

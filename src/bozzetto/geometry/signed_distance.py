@@ -1,5 +1,7 @@
 """Signed distance to any mesh, and a clean closed surface made from it."""
 
+from dataclasses import replace
+
 import torch
 import warp as wp
 from jaxtyping import Float
@@ -104,7 +106,7 @@ def resurface(mesh: Mesh, spacing: float) -> Mesh:
     points = _grid(low, fine_counts, spacing)
     values[near] = signed_distance(mesh, points[near])
     top = low + spacing * (torch.tensor(fine_counts, device=low.device) - 1)
-    return largest_component(isosurface(values.view(fine_counts), low, top))
+    return largest_component(replace(isosurface(values.view(fine_counts), low, top), offset=mesh.offset))
 
 
 def _grid(low: Float[Tensor, "3"], counts: list[int], step: float) -> Float[Tensor, "P 3"]:

@@ -140,7 +140,7 @@ def merge_vertices(mesh: Mesh, tolerance: float = 0.0) -> tuple[Mesh, Int64[Tens
     index = (kept.cumsum(0) - 1)[first[keys]]
     faces = index[mesh.faces]
     colors = None if mesh.colors is None else mesh.colors[kept]
-    return Mesh(mesh.vertices[kept], faces[~_collapsed(faces)], colors), index
+    return Mesh(mesh.vertices[kept], faces[~_collapsed(faces)], colors, mesh.offset), index
 
 
 def drop_unused_vertices(mesh: Mesh) -> tuple[Mesh, Int64[Tensor, "V"]]:
@@ -149,11 +149,10 @@ def drop_unused_vertices(mesh: Mesh) -> tuple[Mesh, Int64[Tensor, "V"]]:
     Returns:
         The mesh, its vertices in their old order; and the new index of every old vertex, -1 where dropped.
     """
-    used = torch.zeros(len(mesh.vertices), dtype=torch.bool, device=mesh.faces.device)
-    used[mesh.faces.flatten()] = True
+    used = mesh.used
     index = torch.where(used, used.cumsum(0) - 1, -1)
     colors = None if mesh.colors is None else mesh.colors[used]
-    return Mesh(mesh.vertices[used], index[mesh.faces], colors), index
+    return Mesh(mesh.vertices[used], index[mesh.faces], colors, mesh.offset), index
 
 
 def check_range(faces: Int64[Tensor, "F 3"], vertex_count: int) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..geometry import remesh, resurface, transfer
 from ..shapes import Mesh, Similarity, icosphere, load_mesh, normalisation
+from ..shapes.offsets import NO_OFFSET, offset_of
 from ..views import Cameras, Capture, object_bounds, visual_hull
 from .config import OptimizeConfig, ReconstructConfig, Stage
 from .data import cameras_in_frame, capture_targets
@@ -61,8 +62,10 @@ def reconstruct(
     """
     config = config or ReconstructConfig()
     start = initial_surface(capture, config)
-    frame = normalisation(start.vertices)
-    mesh = start.with_vertices(frame.apply(start.vertices)).to(device)
+    # From here on, cameras and mesh are relative to the offset of the first surface.
+    capture = replace(capture, cameras=capture.cameras.relative_to(start.offset))
+    frame = normalisation(start.vertices[start.used])
+    mesh = replace(start, vertices=frame.apply(start.vertices), offset=NO_OFFSET).to(device)
     first_light = ambient_light(device) if known_light is None else known_light.to(device)
     light = Light(first_light, len(capture.names))
     if known_light is not None:
@@ -80,7 +83,8 @@ def reconstruct(
             if on_step is not None:
                 on_step(number, optimization, loss)
         mesh = optimization.mesh
-    return Reconstruction(_in_world(mesh, frame), start, light)
+    mesh = mesh.with_vertices(frame.inverse().apply(mesh.vertices)).to("cpu")
+    return Reconstruction(replace(mesh, offset=start.offset), start, light)
 
 
 def _begin_stage(
@@ -133,8 +137,9 @@ def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
         return load_mesh(config.init)
     bounds = object_bounds(capture.cameras, _masks(capture), capture.known)
     middle, radius = bounds.mean(dim=0), float((bounds[1] - bounds[0]).amax()) / 2
-    sphere = icosphere(4)
-    return sphere.with_vertices(sphere.vertices * radius + middle.to(sphere.vertices))
+    sphere, offset = icosphere(4), offset_of(bounds)
+    middle = middle - torch.tensor(offset, dtype=torch.float64)
+    return replace(sphere, vertices=sphere.vertices * radius + middle.to(sphere.vertices), offset=offset)
 
 
 def _masks(capture: Capture) -> Float[Tensor, "N H W"]:
@@ -149,7 +154,3 @@ def pixel_size(cameras: Cameras) -> float:
     """Median length, at the origin of the frame, that covers one pixel."""
     depth = torch.ones(len(cameras)) if cameras.orthographic else cameras.T_cam_world[:, 2, 3].cpu()
     return float((depth / cameras.K[:, 0, 0].cpu()).median())
-
-
-def _in_world(mesh: Mesh, frame: Similarity) -> Mesh:
-    return mesh.with_vertices(frame.inverse().apply(mesh.vertices)).to("cpu")

@@ -50,8 +50,8 @@ def evaluate_points(
     many are drawn as the smaller has, and at most `earth_mover_points`.
 
     Args:
-        pred: The prediction, in the frame of the reference.
-        ref: The truth.
+        pred: The prediction, in the frame of the reference; float64 where that is far from the origin.
+        ref: The truth, likewise.
         seed: Of the drawing.
         earth_mover_points: Most points to match; the time grows with more than their square.
 
@@ -60,7 +60,10 @@ def evaluate_points(
     """
     check_cloud(pred, "the prediction")
     check_cloud(ref, "the reference")
-    p, r = (cloud.detach().double().cpu() for cloud in (pred, ref))
+    p, r = (cloud.detach().double() for cloud in (pred, ref))
+    middle = (r.amin(dim=0) + r.amax(dim=0)) / 2  # float32 comes in below; clouds may be far from the origin
+    pred, ref = (p - middle).float(), (r - middle).float()
+    p, r = p.cpu(), r.cpu()
     to_ref, to_pred = _nearest(p, r), _nearest(r, p)
     count = min(len(pred), len(ref), earth_mover_points)
     generator = torch.Generator().manual_seed(seed)

@@ -21,6 +21,7 @@ from ..geometry import (
     unique_edges,
 )
 from ..shapes import Mesh
+from ..shapes.offsets import in_one_frame
 
 FLAT = 1e-6  # height over longest edge: a face below has no area
 
@@ -52,6 +53,7 @@ def flipped_faces(mesh: Mesh, target: Mesh) -> FlippedFaces:
         InputError: A mesh is empty or broken.
     """
     mesh.check()
+    mesh, target = in_one_frame(mesh, target)
     vertices = mesh.vertices.detach()
     found = SurfaceIndex(target).closest(mesh.corners().detach().mean(dim=1))
     there = face_normals(target.vertices.detach(), target.faces)[found.face]

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..geometry import SurfaceIndex, face_normals
 from ..shapes import Mesh, sample_surface
+from ..shapes.offsets import in_one_frame
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def surface_distance(a: Mesh, b: Mesh, samples: int = 200_000, seed: int = 0) ->
     """
     if samples < 1:
         raise InputError(f"samples must be at least 1, got {samples}")
+    a, b = in_one_frame(a.check(), b.check())
     index_a, index_b = SurfaceIndex(a), SurfaceIndex(b)
     ab = _one_way(a, index_b, samples, seed)
     ba = _one_way(b, index_a, samples, seed)
@@ -99,6 +101,7 @@ def vertex_rms(a: Mesh, b: Mesh) -> float:
     The measure of Palfinger 2022, "Continuous remeshing for inverse rendering", for comparison with that
     paper; unlike `SurfaceDistance.rms` it gives weight to where vertices are dense.
     """
+    a, b = in_one_frame(a.check(), b.check())
     to_b = SurfaceIndex(b).closest(a.vertices.detach()).distance.double()
     to_a = SurfaceIndex(a).closest(b.vertices.detach()).distance.double()
     return float(((to_b.square().mean() + to_a.square().mean()) / 2).sqrt())

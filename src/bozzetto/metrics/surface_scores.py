@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..geometry import SurfaceIndex, face_normals, signed_distance
 from ..shapes import Mesh, PointCloud, sample_surface
+from ..shapes.offsets import in_one_frame
 from .earth_mover import earth_mover
 
 RELATIVE_THRESHOLD = 0.01  # of the radius of the reference: DeepSDF uses 0.01 on shapes of radius about 1
@@ -83,21 +84,24 @@ def evaluate_surface(
     """Compare a predicted surface, or points of one, with a reference mesh.
 
     Args:
-        pred: The prediction, in the frame and unit of the reference. Of a cloud with more than `samples`
+        pred: The prediction, in the world and unit of the reference. Of a cloud with more than `samples`
             points that many are drawn.
         ref: The truth; wound outwards for normals and IoU.
         samples: Points on each surface.
         seed: Of the sampling.
         threshold: Distance for completeness, precision and F-score in the unit of the files; by default 1 %
-            of the distance from the centre of the bounding box of the reference to its farthest vertex.
+            of the distance from the centre of the bounding box of the reference to its farthest vertex that
+            faces use.
 
     Raises:
         InputError: A shape is empty, broken or without extent, or an option is out of range.
     """
     if samples < 1:
         raise InputError(f"samples must be at least 1, got {samples}")
-    radius = _radius(ref.check("the reference").corners().reshape(-1, 3))
+    ref.check("the reference")
     pred.check("the prediction")
+    ref, pred = in_one_frame(ref, pred)
+    radius = _radius(ref.corners().reshape(-1, 3))
     _radius(pred.corners().reshape(-1, 3) if isinstance(pred, Mesh) else pred.points)
     limit = RELATIVE_THRESHOLD * radius if threshold is None else threshold
     if not (limit > 0 and math.isfinite(limit)):
@@ -142,6 +146,7 @@ def intersection_over_union(a: Mesh, b: Mesh, points: int = 100_000, seed: int =
     Returns:
         The ratio in [0, 1], or None if no point was inside either.
     """
+    a, b = in_one_frame(a.check(), b.check())
     box = torch.stack([a.bounds, b.bounds]).detach()
     low, high = box[:, 0].amin(dim=0), box[:, 1].amax(dim=0)
     generator = torch.Generator(low.device).manual_seed(seed)

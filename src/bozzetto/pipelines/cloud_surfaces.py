@@ -1,6 +1,6 @@
 """From one cloud to a clean one, or to a mesh, in run folders."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ def denoise_cloud(
         cleaned = result.cloud
         if cloud.normals is None and cleaned.normals is not None:
             normals = orient_normals(box_frame(cleaned.points).apply(cleaned.points), cleaned.normals)
-            cleaned = PointCloud(cleaned.points, normals, cleaned.colors)
+            cleaned = replace(cleaned, normals=normals)
     if count is not None:
         with run.stage("upsample"):
             cleaned = upsample(cleaned, count)

@@ -30,7 +30,7 @@ def render(
     Returns:
         Linear red, green, blue, multiplied by the coverage, and the coverage.
     """
-    fragments = rasterize(mesh.vertices, mesh.faces, cameras)
+    fragments = rasterize(mesh.vertices, mesh.faces, cameras.relative_to(mesh.offset))
     normals = interpolate(fragments, vertex_normals(mesh.vertices, mesh.faces))
     albedo = None if mesh.colors is None else interpolate(fragments, mesh.colors)
     colors = shade(normals, light, albedo)
@@ -39,14 +39,14 @@ def render(
 
 def render_depth(mesh: Mesh, cameras: Cameras) -> Float[Tensor, "N H W"]:
     """Camera-space depth at the pixel centres in world units, infinite where nothing is seen."""
-    fragments = rasterize(mesh.vertices, mesh.faces, cameras)
+    fragments = rasterize(mesh.vertices, mesh.faces, cameras.relative_to(mesh.offset))
     images = torch.full(fragments.triangle.shape, torch.inf, device=fragments.depth.device)
     return images.view(-1).index_put((fragments.pixel,), fragments.depth).view_as(images)
 
 
 def render_normals(mesh: Mesh, cameras: Cameras) -> Float[Tensor, "N H W 3"]:
     """Unit normals in the world at the pixel centres, interpolated from the vertices; 0 in the background."""
-    fragments = rasterize(mesh.vertices, mesh.faces, cameras)
+    fragments = rasterize(mesh.vertices, mesh.faces, cameras.relative_to(mesh.offset))
     normals = interpolate(fragments, vertex_normals(mesh.vertices, mesh.faces))
     images = normals.new_zeros(*fragments.triangle.shape, 3)
     unit = torch.nn.functional.normalize(normals, dim=1)

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.nn.functional import normalize
 from ..errors import InputError
 from ..files import atomic_path
 from ..shapes import Mesh, linear_to_srgb, srgb_to_linear
+from ..shapes.offsets import NO_OFFSET
 from ..views import Cameras, intrinsics_from_fov, look_at, save_image
 from .lighting import spherical_harmonics
 from .pictures import render
@@ -114,7 +116,7 @@ def turned(
     x, y, z = _axes(up, front)
     centre = mesh.bounds.mean(dim=0)
     local = (mesh.vertices - centre) @ torch.stack((x, y, z), dim=1).to(device)
-    radius = float(local.norm(dim=1).max())
+    radius = float(local[mesh.used].norm(dim=1).max())
     eye = torch.tensor([0.0, math.sin(elevation), math.cos(elevation)]) * radius / math.sin(_FOV / 2)
     pose = look_at(eye, torch.zeros(3), torch.tensor([0.0, 1.0, 0.0]))
     camera = Cameras(pose, intrinsics_from_fov(_FOV, 2 * size, 2 * size)[None], 2 * size, 2 * size).to(device)
@@ -126,7 +128,7 @@ def turned(
         turn = local.new_tensor(
             [[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]]
         )  # rows times matrix: left to right
-        picture = render(mesh.with_vertices(local @ turn), camera, light)[0].detach()
+        picture = render(replace(mesh, vertices=local @ turn, offset=NO_OFFSET), camera, light)[0].detach()
         color, coverage = picture[..., :3], picture[..., 3:]
         pictures.append(color.clamp(0, 1) + (1 - coverage.clamp(0, 1)) * paper)
     # Relief is finer than a pixel: average 2 x 2 samples, as light.

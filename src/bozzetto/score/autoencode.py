@@ -93,7 +93,7 @@ def autoencode(
     """
     found = encode(prior, cloud, name, seed, frame)
     made = points_of(prior, found.code[None], points, seed, evaluations, stratified, start)[0]
-    return found.frame.undo(made)
+    return found.frame.undo(made.to(cloud.dtype))
 
 
 def check_dimensions(prior: CloudPrior, cloud: Float[Tensor, "N D"], name: str = "the cloud") -> None:

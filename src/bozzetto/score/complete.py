@@ -172,6 +172,6 @@ def joined(
     kept = min(len(cloud), max(1, round(config.points * float(near.float().mean()))))
     chosen = torch.randperm(len(cloud), generator=generator)[:kept].to(cloud.device)
     wanted = torch.randperm(len(new), generator=generator)[: config.points - kept].to(new.device)
-    invented = frame.undo(new[wanted]).to(cloud)
+    invented = frame.undo(new[wanted].double()).to(cloud)
     observed = torch.arange(kept + len(invented)) < kept
     return torch.cat([cloud[chosen], invented]), observed

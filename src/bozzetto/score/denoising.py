@@ -5,7 +5,7 @@ inside of curved parts; so estimates of several scales are combined, point by po
 numbers that was trained on shapes of a known surface (`train_denoiser`). Time grows with the number of points.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -81,7 +81,8 @@ def denoise(
         points, normals = one_pass(passes[min(index, len(passes) - 1)], points, sigma)
     if cloud.normals is not None:
         normals = torch.where((normals * cloud.normals).sum(dim=1, keepdim=True) < 0, -normals, normals)
-    return Denoised(PointCloud(frame.undo(points), normals, cloud.colors), sigma * frame.scale)
+    cleaned = replace(cloud, points=frame.undo(points), normals=normals)
+    return Denoised(cleaned, sigma * frame.scale)
 
 
 def one_pass(

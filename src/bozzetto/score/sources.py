@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..shapes import Mesh, load_shape, sample_surface
+from ..shapes.offsets import in_precision, in_world
 from .contours import contour_points
 from .procedural import chairs
 
@@ -40,7 +41,7 @@ class Clouds:
     """Clouds of a collection, in the frames of its files.
 
     Attributes:
-        points: Per shape.
+        points: Per shape; float64 where float32 cannot hold them.
         names: Of the shapes.
     """
 
@@ -123,7 +124,9 @@ def _folder(path: Path, count: int, generator: torch.Generator) -> Iterator[tupl
 
         def read(file: Path = file) -> Tensor:
             shape = load_shape(file)
-            return sample_surface(shape, count, generator)[0] if isinstance(shape, Mesh) else shape.points
+            if isinstance(shape, Mesh):
+                return in_world(sample_surface(shape, count, generator)[0], shape.offset)
+            return shape.world_points
 
         yield file.relative_to(path).with_suffix("").as_posix(), read
 
@@ -205,6 +208,9 @@ _ARCHIVES: dict[tuple[str, ...], Callable[[Archive, int, torch.Generator], Shape
 
 def _array(path: Path) -> Tensor:
     try:
-        return torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
+        array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"cannot read {path} ({error}); give an array saved by NumPy") from None
+    if array.dtype.kind not in "fiu" or array.ndim < 2 or array.shape[-1] not in (2, 3):
+        raise InputError(f"{path} holds {array.dtype} of shape {array.shape}, expected (..., points, 2 or 3)")
+    return in_precision(array, str(path))

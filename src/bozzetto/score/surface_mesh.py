@@ -1,6 +1,7 @@
 """From points to the mesh of their surface: one sheet, closed, or open where the points end."""
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -77,7 +78,7 @@ def surface(
     if mesh is None or bool((field.gaps(mesh.vertices) > hole).any()):
         mesh = without_specks(zero_set(field, 2 / cells), points)
         mesh = trimmed(mesh, field.gaps(mesh.vertices), hole)
-    return mesh.with_vertices(frame.undo(mesh.vertices))
+    return replace(mesh, vertices=frame.undo(mesh.vertices), offset=cloud.offset)
 
 
 def _clean(
@@ -146,4 +147,4 @@ def _with_vertices_of(mesh: Mesh, kept: Bool[Tensor, " V"]) -> Mesh:
     faces = mesh.faces[kept[mesh.faces].all(dim=1)]
     if len(faces) == 0:
         raise InputError("no piece of the surface has points nearby; the cloud is too sparse for a mesh")
-    return drop_unused_vertices(Mesh(mesh.vertices, faces, mesh.colors))[0]
+    return drop_unused_vertices(replace(mesh, faces=faces))[0]

@@ -53,7 +53,7 @@ def upsample(cloud: PointCloud, count: int, seed: int = 0, name: str = "the clou
     if cloud.normals is not None:
         side = torch.cat([cloud.normals, cloud.normals[neighbours(support, added, 1)[1][:, 0]]])
         normals = torch.where((normals * side).sum(dim=1, keepdim=True) < 0, -normals, normals)
-    return PointCloud(torch.cat([cloud.points, frame.undo(added)]), normals)
+    return PointCloud(torch.cat([cloud.points, frame.undo(added)]), normals, offset=cloud.offset)
 
 
 def _settled(support: Support, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

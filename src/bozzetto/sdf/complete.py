@@ -1,7 +1,7 @@
 """From a partial scan to a whole shape, in the scan's own frame and unit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float, Float64
@@ -74,13 +74,13 @@ def complete(
     colors = torch.where(observed.cpu()[:, None], torch.tensor(OBSERVED), torch.tensor(INVENTED))
     size = len(solver.codes.mean)
     return Completion(
-        Mesh(mesh.vertices, mesh.faces, colors.to(mesh.vertices)),
+        Mesh(mesh.vertices, mesh.faces, colors.to(mesh.vertices), seen.offset),
         observed,
         distance,
         solved.state.code.float(),
         torch.linalg.inv(solved.curvature)[:size, :size],
-        compose(solved.state.pose, solver.to_internal),
-        tuple(others),
+        _from_world(compose(solved.state.pose, solver.to_internal), seen),
+        tuple(replace(other, offset=seen.offset) for other in others),
         {**solved.figures, **misfit(mesh, seen), "observed_share": float(observed.double().mean())},
     )
 
@@ -96,7 +96,7 @@ def find_code(
     Arguments and errors are those of `complete`.
     """
     solver, solved = _solve(prior, seen, config or CompleteConfig(), starts)
-    return solved.state.code.float(), compose(solved.state.pose, solver.to_internal)
+    return solved.state.code.float(), _from_world(compose(solved.state.pose, solver.to_internal), seen)
 
 
 def _solve(
@@ -106,8 +106,18 @@ def _solve(
     solver = Solver(prior, seen, config)
     if config.pose == "known":
         starts = starts or [Similarity(1.0, torch.zeros(3, dtype=torch.float64))]
+    if not starts:
+        return solver, solver.solve(solver.standing())
+    to_world = Similarity(1.0, torch.tensor(seen.offset, dtype=torch.float64))
+    starts = [compose(start, to_world) for start in starts]
+    if config.pose == "known":
         require_normalised(starts[0].apply(seen.points.double()))
-    return solver, solver.solve(starts or solver.standing())
+    return solver, solver.solve(starts)
+
+
+def _from_world(pose: Similarity, seen: Observations) -> Similarity:
+    """A pose from the positions of observations, as one from the world that they are in."""
+    return compose(pose, Similarity(1.0, -torch.tensor(seen.offset, dtype=torch.float64)))
 
 
 def require_normalised(points: Float[Tensor, "P 3"]) -> None:

@@ -1,5 +1,7 @@
 """The surface of a completion: the prior's, corrected by what was observed, and how well it is supported."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -124,7 +126,7 @@ def only_supported(mesh: Mesh, seen: Observations) -> Mesh:
     backed = torch.zeros(int(label.max()) + 1, dtype=torch.bool, device=label.device)
     backed[label[support(mesh, seen)[1]]] = True
     kept = backed[label[mesh.faces[:, 0]]]
-    return drop_unused_vertices(Mesh(mesh.vertices, mesh.faces[kept]))[0] if bool(kept.any()) else mesh
+    return drop_unused_vertices(replace(mesh, faces=mesh.faces[kept]))[0] if bool(kept.any()) else mesh
 
 
 def without_specks(mesh: Mesh, share: float = 0.01) -> Mesh:
@@ -133,7 +135,7 @@ def without_specks(mesh: Mesh, share: float = 0.01) -> Mesh:
     areas = face_areas(mesh.vertices, mesh.faces)
     total = areas.new_zeros(int(label.max()) + 1).index_add_(0, label, areas)
     kept = total[label] >= share * areas.sum()
-    return drop_unused_vertices(Mesh(mesh.vertices, mesh.faces[kept], mesh.colors))[0]
+    return drop_unused_vertices(replace(mesh, faces=mesh.faces[kept]))[0]
 
 
 def support(mesh: Mesh, seen: Observations) -> tuple[Float[Tensor, " V"], Bool[Tensor, " V"]]:

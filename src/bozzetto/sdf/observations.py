@@ -1,7 +1,7 @@
 """What a scan says about a shape: points on its surface, and space that is known to be empty."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..geometry import face_normals
 from ..shapes import Mesh, PointCloud, Similarity, normalisation, sample_surface
+from ..shapes.offsets import NO_OFFSET, Offset, offset_of
 from ..views import Cameras
 
 NEIGHBOURS = 12
@@ -26,6 +27,7 @@ class Observations:
         normals: Outward unit directions there, or None.
         empty_from: One end of line segments that touch no solid, or None.
         empty_to: The other end.
+        offset: What all positions are relative to, see `Mesh`.
     """
 
     points: Float[Tensor, "P 3"]
@@ -33,9 +35,10 @@ class Observations:
     normals: Float[Tensor, "P 3"] | None = None
     empty_from: Float[Tensor, "Q 3"] | None = None
     empty_to: Float[Tensor, "Q 3"] | None = None
+    offset: Offset = NO_OFFSET
 
     def moved(self, similarity: Similarity) -> "Observations":
-        """The same evidence in another frame."""
+        """The same evidence in another frame; the similarity takes positions as they are here."""
 
         def place(points: Tensor | None) -> Tensor | None:
             return None if points is None else similarity.apply(points.double()).float()
@@ -55,9 +58,8 @@ class Observations:
     def to(self, device: torch.device | str) -> "Observations":
         """The evidence on another device."""
         parts = (self.normals, self.empty_from, self.empty_to)
-        return Observations(
-            self.points.to(device), self.noise, *[None if p is None else p.to(device) for p in parts]
-        )
+        normals, start, end = (None if part is None else part.to(device) for part in parts)
+        return Observations(self.points.to(device), self.noise, normals, start, end, self.offset)
 
 
 def observe_points(
@@ -71,8 +73,8 @@ def observe_points(
     Args:
         cloud: Points in any unit.
         noise: Standard deviation in that unit; None estimates it from how far neighbours are from a plane.
-        viewpoint: Where the scanner stood. Then the way from there to every point is empty, and missing
-            normals are estimated, towards it.
+        viewpoint: Where the scanner stood, in world coordinates. Then the way from there to every point is
+            empty, and missing normals are estimated, towards it.
         name: What messages call the scan.
 
     Raises:
@@ -85,18 +87,16 @@ def observe_points(
     normals, spread = local_planes(cloud.points)
     size = float((cloud.bounds[1] - cloud.bounds[0]).norm())
     noise = noise or max(float(spread.median()), 1e-4 * size)
+    seen = Observations(cloud.points, noise, offset=cloud.offset)
     if cloud.normals is not None:
-        return _with_rays(cloud.points, torch.nn.functional.normalize(cloud.normals, dim=1), noise, viewpoint)
+        seen = replace(seen, normals=torch.nn.functional.normalize(cloud.normals, dim=1))
     if viewpoint is None:
-        return Observations(cloud.points, noise)
-    towards = (normals * (viewpoint.to(cloud.points) - cloud.points)).sum(dim=1, keepdim=True)
-    return _with_rays(cloud.points, torch.where(towards < 0, -normals, normals), noise, viewpoint)
-
-
-def _with_rays(points: Tensor, normals: Tensor, noise: float, viewpoint: Tensor | None) -> Observations:
-    if viewpoint is None:
-        return Observations(points, noise, normals)
-    return Observations(points, noise, normals, viewpoint.to(points).expand_as(points), points)
+        return seen
+    eye = (viewpoint.double().cpu() - torch.tensor(cloud.offset, dtype=torch.float64)).to(cloud.points)
+    if seen.normals is None:
+        towards = (normals * (eye - cloud.points)).sum(dim=1, keepdim=True)
+        seen = replace(seen, normals=torch.where(towards < 0, -normals, normals))
+    return replace(seen, empty_from=eye.expand_as(cloud.points), empty_to=cloud.points)
 
 
 def observe_depth(
@@ -127,6 +127,9 @@ def observe_depth(
     seen = torch.cat([pixels[hit], depth[hit][:, None]], dim=1)
     points = camera.unproject(seen[None])[0]
     require_extent(points.float(), name)
+    offset = offset_of(torch.stack([points.amin(dim=0), points.amax(dim=0)]))
+    camera = camera.relative_to(offset)
+    points = camera.unproject(seen[None])[0]
     origin, ray = camera.rays_through(pixels.reshape(1, -1, 2))
     eye = origin[0, hit.flatten()]
     far = 2 * float((points - eye).norm(dim=1).max())
@@ -140,6 +143,7 @@ def observe_depth(
         torch.where(towards < 0, -normals, normals),
         torch.cat([eye, out]).float(),
         torch.cat([points, out + far * ray[0, beyond.flatten()]]).float(),
+        offset,
     )
 
 
@@ -152,10 +156,11 @@ def observe_mesh(
         InputError: It has no faces, no area, or values that are not finite.
     """
     mesh.check(name)
-    require_extent(mesh.vertices, name)
+    require_extent(mesh.corners().reshape(-1, 3), name)
     points, face = sample_surface(mesh, count, torch.Generator(mesh.vertices.device).manual_seed(seed))
     size = float((mesh.bounds[1] - mesh.bounds[0]).norm())
-    return Observations(points, noise or 1e-3 * size, face_normals(mesh.vertices, mesh.faces)[face])
+    normals = face_normals(mesh.vertices, mesh.faces)[face]
+    return Observations(points, noise or 1e-3 * size, normals, offset=mesh.offset)
 
 
 def require_extent(points: Float[Tensor, "P 3"], name: str) -> None:

@@ -1,5 +1,7 @@
 """Which faces of a mesh are turned inward."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Int64
@@ -43,9 +45,7 @@ def inward_faces(mesh: Mesh) -> Bool[Tensor, " F"]:
 
 def turn(mesh: Mesh, inward: Bool[Tensor, " F"]) -> Mesh:
     """The mesh with some faces turned round."""
-    return Mesh(
-        mesh.vertices, torch.where(inward[:, None], mesh.faces.flip(1), mesh.faces), colors=mesh.colors
-    )
+    return replace(mesh, faces=torch.where(inward[:, None], mesh.faces.flip(1), mesh.faces))
 
 
 def _patches(mesh: Mesh) -> Int64[Tensor, " F"]:

@@ -1,6 +1,6 @@
 """From a mesh to the samples that a prior is trained on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..geometry import distance_and_winding
 from ..shapes import Mesh, Similarity, sample_surface
 from ..shapes import normalisation as unit_normalisation
+from ..shapes.offsets import NO_OFFSET
 from .orientation import inward_faces, turn
 from .samples import SdfSamples
 
@@ -97,7 +98,9 @@ def prepare_shape(
         raise InputError(f"a shape needs at least two samples, got {count}; ask for some thousands")
     mesh.check()
     to_unit = shape_normalisation(mesh)
-    unit = mesh.with_vertices(to_unit.apply(mesh.vertices.detach().double()).float())
+    unit = replace(
+        mesh, vertices=to_unit.apply(mesh.world_vertices.detach().double()).float(), offset=NO_OFFSET
+    )
     points = sample_points(unit.to("cpu"), count, generator, PROTOCOLS[protocol])
     distance, winding, turned = _distance_and_winding(unit, points.to(mesh.vertices.device))
     inside = winding > 0.5
@@ -131,16 +134,16 @@ def _inside_out(winding: Tensor) -> float:
 def shape_normalisation(mesh: Mesh) -> Similarity:
     """The map that puts the middle of a mesh's bounding box to 0 and its farthest vertex to 1 / 1.03.
 
-    Only vertices that faces use count (released code). The numbers are those that a file of the released
-    layout can hold, so that a stored normalisation is exactly the one that was used.
+    It takes world coordinates. Only vertices that faces use count (released code). The numbers are those that
+    a file of the released layout can hold, so that a stored normalisation is exactly the one that was used.
 
     Raises:
         InputError: All vertices coincide.
     """
-    unit = unit_normalisation(mesh.vertices.detach()[mesh.faces.unique()], "sphere")
+    unit = unit_normalisation(mesh.vertices.detach()[mesh.used], "sphere")
     scale = float(torch.tensor(unit.scale / MARGIN, dtype=torch.float32))
     offset = (unit.translation / unit.scale).float().double()
-    return Similarity(scale, offset * scale)
+    return Similarity(scale, (offset - torch.tensor(mesh.offset, dtype=torch.float64)) * scale)
 
 
 def sample_points(

@@ -91,12 +91,16 @@ def load_sdf_samples(path: str | os.PathLike) -> SdfSamples:
 def save_normalisation(normalisation: Similarity, path: str | os.PathLike) -> None:
     """Write a similarity without rotation as the released code does: x_normalised = (x + offset) * scale.
 
+    The offset is float32, or float64 for shapes so far from the origin that float32 cannot hold it.
+
     Raises:
         InputError: The similarity rotates, or the file cannot be written.
     """
     if normalisation.rotation is not None:
         raise InputError(f"the normalisation for {path} rotates, which its file cannot hold; leave it out")
-    offset = (normalisation.translation / normalisation.scale).cpu().numpy().astype(np.float32)
+    offset = (normalisation.translation / normalisation.scale).cpu().numpy()
+    if np.allclose(offset.astype(np.float32), offset, rtol=0, atol=1e-6 / normalisation.scale):
+        offset = offset.astype(np.float32)
     _write(path, offset=offset, scale=np.array([normalisation.scale], np.float32))
 
 

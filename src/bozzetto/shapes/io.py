@@ -1,10 +1,10 @@
 """Loading and saving shapes.
 
 Loading never merges, splits or reorders vertices and never moves them; polygons become triangles. Coordinates
-that float32 cannot hold, such as those of surveys, get an `offset` in double precision, which is added again when
-they are saved, in double precision or with as many digits as it takes (see `offsets`). Colours are
-sRGB in files (linear in GLB, as glTF demands, and in NPZ) and linear in memory. Saving is atomic: the file at
-the path is either the old one or the whole new one.
+that float32 cannot hold, such as those of surveys, get an `offset` in double precision, which is added again
+when they are saved, in double precision or with as many digits as it takes (see `offsets`). Colours are sRGB in
+files (linear in GLB, as glTF demands, and in NPZ) and linear in memory. Saving is atomic: the file at the path
+is either the old one or the whole new one.
 
 | ending | meshes | points | holds colours | holds normals |
 |---|---|---|---|---|

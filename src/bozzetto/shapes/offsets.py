@@ -5,6 +5,8 @@ positions of a file would lose digits, a short number in the middle of the shape
 become float32, and added again when they are written.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -20,9 +22,10 @@ NO_OFFSET: Offset = (0.0, 0.0, 0.0)
 LOST = 1e-6
 """Share of the size of a shape that may be lost by rounding to float32; beyond, an offset is subtracted."""
 COARSE, COARSEST = 1e-4, 1e-2
-"""Steps of float32, in sizes of the shape, of positions that were stored so: a note says so, they are refused."""
+"""Steps of float32, in sizes of the shape, of positions that were stored so: those are noted, or refused."""
 _HALF_STEP = 2.0**-24
-_SAMPLE, _PROBES, _NEIGHBOURS, _CELLS, _CROWDED, _BLURRED = 20_000, 1000, 16, 64, 32, 0.02
+_SAMPLE, _PROBES = 20_000, 1000
+_CELLS, _CROWDED, _FEWEST, _NEIGHBOURS, _BLURRED = 64, 32, 8, 16, 0.02
 
 
 def checked_offset(offset: Offset) -> Offset:
@@ -104,9 +107,25 @@ def placed(
     return near, offset
 
 
+def offset_of(bounds: Float[Tensor, "2 3"]) -> Offset:
+    """The offset to subtract from world coordinates within a box; zero where float32 can hold them."""
+    low, high = bounds.detach().double().cpu().numpy()
+    size, reach = float((high - low).max()), float(max(np.abs(low).max(), np.abs(high).max()))
+    return _rounded((low + high) / 2, size) if reach * _HALF_STEP > LOST * size > 0 else NO_OFFSET
+
+
+def in_one_frame(first: Any, *others: Any) -> tuple[Any, ...]:
+    """Meshes and clouds where they are in the world, all relative to the one offset that suits the first."""
+    bounds = first.bounds.detach().double()
+    offset = offset_of(bounds + torch.tensor(first.offset, dtype=torch.float64, device=bounds.device))
+    return tuple(shape.with_offset(offset) for shape in (first, *others))
+
+
 def is_far(points: NDArray) -> bool:
     """Whether steps of float32 there are a larger share of the size than what rounding may lose."""
-    return len(points) > 1 and float(np.abs(points).max()) * _HALF_STEP > LOST * float(np.ptp(points, axis=0).max())
+    return len(points) > 1 and float(np.abs(points).max()) * _HALF_STEP > LOST * float(
+        np.ptp(points, axis=0).max()
+    )
 
 
 def _bulk(points: NDArray) -> tuple[NDArray, NDArray, NDArray]:
@@ -144,13 +163,17 @@ def _require_detail(points: NDArray, low: NDArray, size: float, name: str) -> No
     some = points[:: max(len(points) // _SAMPLE, 1)]
     strides = [1 << 10 * axis for axis in range(points.shape[1])]
     cells = np.unique(((some - low) * (_CELLS / size)).astype(np.int64) @ strides)
-    if len(cells) > _CROWDED or len(cells) * 2 >= len(some):
+    if len(cells) > _CROWDED or 2 * len(cells) >= len(some):
         return
-    probes = some[:: max(len(some) // _PROBES, 1)]
-    distance = KDTree(some).query(probes, k=[min(_NEIGHBOURS, len(some) // (2 * len(cells)) + 1)])[0][:, 0]
+    places = np.unique(some, axis=0)
+    if 2 * len(cells) >= len(places) or len(places) < _FEWEST:
+        return
+    probes = places[:: max(len(places) // _PROBES, 1)]
+    count = min(_NEIGHBOURS, len(places) // (2 * len(cells)) + 1)
+    distance = np.asarray(KDTree(places).query(probes, count)[0])[:, -1]
     loss = np.linalg.norm(probes.astype(np.float32) - probes, axis=1)
     if float((loss > _BLURRED * distance).mean()) > 0.1:
         raise InputError(
-            f"{name} is {size:.3g} large and has details of {np.median(distance):.2g}, more than the seven digits "
-            "of single precision tell apart; cut it into its parts"
+            f"{name} is {size:.3g} large and has details of {np.median(distance):.2g}, more than the seven "
+            "digits of single precision tell apart; cut it into its parts"
         )

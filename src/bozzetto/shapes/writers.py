@@ -84,7 +84,7 @@ def write_xyz(shape: Arrays) -> bytes:
 
 
 def _digits(positions: NDArray) -> str:
-    """Nine digits tell all float32 numbers apart; where the shape is small in relation, it takes their value."""
+    """Nine digits tell float32 numbers apart; where the shape is small in relation, all of them are needed."""
     return "%.17g" if positions.dtype == np.float64 or is_far(positions) else "%.9g"
 
 

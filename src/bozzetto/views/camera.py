@@ -132,6 +132,13 @@ class Cameras:
         scale = torch.tensor([width / self.width, height / self.height, 1.0]).to(self.K)
         return replace(self, K=self.K * scale[:, None], width=width, height=height)
 
+    def relative_to(self, offset: tuple[float, float, float]) -> "Cameras":
+        """The same views of a world whose coordinates are relative to an offset, see `Mesh`."""
+        shift = torch.tensor(offset, dtype=torch.float64).to(self.T_cam_world)
+        pose = self.T_cam_world.clone()
+        pose[:, :3, 3] += pose[:, :3, :3] @ shift
+        return replace(self, T_cam_world=pose)
+
     def to(self, device: torch.device | str) -> "Cameras":
         """The cameras on another device."""
         return replace(self, T_cam_world=self.T_cam_world.to(device), K=self.K.to(device))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,6 +11,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..geometry import connected_components, drop_unused_vertices, isosurface
 from ..shapes import Mesh
+from ..shapes.offsets import offset_of
 from .camera import Cameras
 from .silhouettes import Silhouettes, carve, classify, depths, prepare_silhouettes
 
@@ -59,7 +61,10 @@ def visual_hull(
     middle = bounds.mean(dim=0)
     surface = isosurface(-values, -half, half, close=True)
     mesh = largest_piece(surface)
-    return mesh.with_vertices((mesh.vertices.double() + middle.to(mesh.vertices.device)).float())
+    offset = offset_of(bounds)
+    shift = middle - torch.tensor(offset, dtype=torch.float64)
+    vertices = (mesh.vertices.double() + shift.to(mesh.vertices.device)).float()
+    return replace(mesh, vertices=vertices, offset=offset)
 
 
 def object_bounds(
@@ -209,7 +214,7 @@ def largest_piece(mesh: Mesh) -> Mesh:
     signed = (a * torch.linalg.cross(b, c)).sum(dim=1) / 6
     volumes = torch.zeros(int(labels.max()) + 1, dtype=torch.float64, device=signed.device)
     keep = labels == volumes.index_add(0, labels, signed).argmax()
-    return drop_unused_vertices(Mesh(mesh.vertices, mesh.faces[keep]))[0]
+    return drop_unused_vertices(replace(mesh, faces=mesh.faces[keep]))[0]
 
 
 def _called(names: Sequence[str] | None, view: int) -> str:
