@@ -71,7 +71,7 @@ def test_a_run_writes_what_it_promises(straight):
     mesh = load_mesh(run.path / "mesh.ply")
     assert torch.equal(load_mesh(run.path / "mesh.glb").vertices, mesh.vertices)
     assert mesh.colors is not None
-    assert (mesh.vertices.mean(dim=0) - 5).abs().max() < 0.002  # in the frame of the cameras
+    assert (mesh.world_vertices.mean(dim=0) - 5).abs().max() < 0.002  # in the frame of the cameras
     renders = {p.name for p in (run.path / "renders").iterdir()}
     assert renders == {"turntable.webp", "learned.png", "held-out.png"}
     assert [line["step"] for line in run.metrics()] == list(range(1, 9))

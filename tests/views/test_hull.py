@@ -55,7 +55,7 @@ def test_far_from_the_origin_nothing_is_lost(coverage):
     far = (5000.0, -3000.0, 2000.0)
     cameras = fibonacci_cameras(16, distance=6.0, fov=0.5, size=64, target=far)
     mesh = visual_hull(cameras, coverage(cameras, far), resolution=32)
-    center = mesh.vertices.double().mean(dim=0) - torch.tensor(far, dtype=torch.float64)
+    center = mesh.world_vertices.double().mean(dim=0) - torch.tensor(far, dtype=torch.float64)
     assert center.abs().max() < 0.05
 
 

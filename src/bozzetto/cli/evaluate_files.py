@@ -128,8 +128,6 @@ def load_array(path: Path) -> "Tensor":
         raise InputError(f"cannot read {path} ({error}); give an array saved by NumPy") from None
     if array.dtype.kind not in "fiu":
         raise InputError(f"{path} holds {array.dtype}, expected numbers")
-    if array.ndim < 2 or array.shape[-1] not in (2, 3):
-        raise InputError(f"{path} has shape {array.shape}, expected (..., points, 2 or 3)")
     return in_precision(array, str(path))
 
 

@@ -211,6 +211,6 @@ def _array(path: Path) -> Tensor:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"cannot read {path} ({error}); give an array saved by NumPy") from None
-    if array.dtype.kind not in "fiu" or array.ndim < 2 or array.shape[-1] not in (2, 3):
-        raise InputError(f"{path} holds {array.dtype} of shape {array.shape}, expected (..., points, 2 or 3)")
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{path} holds {array.dtype}, expected numbers")
     return in_precision(array, str(path))

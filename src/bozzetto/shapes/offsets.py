@@ -56,15 +56,16 @@ def in_world(points: Float[Tensor, "P 3"], offset: Offset) -> Float[Tensor, "P 3
 
 
 def in_precision(points: NDArray, name: str) -> Tensor:
-    """World coordinates (..., D) as a tensor: float32 where that loses nothing to speak of, otherwise float64.
+    """World coordinates (..., 2 or 3) as a tensor: float32 where that loses nothing to speak of, or float64.
+
+    Arrays of other shapes hold no points and become float32.
 
     Raises:
         InputError: As `placed`.
     """
-    near, offset = placed(points.reshape(-1, points.shape[-1]), name=name)
-    if any(offset):
-        return torch.from_numpy(np.array(points, np.float64))
-    return torch.from_numpy(near).reshape(points.shape)
+    is_points = points.ndim > 1 and points.shape[-1] in (2, 3)
+    far = is_points and any(placed(points.reshape(-1, points.shape[-1]), name=name)[1])
+    return torch.from_numpy(points.astype(np.float64 if far else np.float32))
 
 
 def placed(
@@ -103,7 +104,8 @@ def placed(
             near = (world - np.asarray(offset)).astype(np.float32)
         else:
             _require_fine_steps(2 * _HALF_STEP * reach, size, reach, name)
-    _require_detail(shape - np.asarray(offset), low - np.asarray(offset), size, name)
+    shift = np.asarray(offset[: points.shape[1]])
+    _require_detail(shape - shift, low - shift, size, name)
     return near, offset
 
 
