@@ -15,6 +15,19 @@ class InputError(ValueError):
     """
 
 
+class Interrupted(KeyboardInterrupt):
+    """A computation was interrupted and says what it has kept, so that the same command with --resume goes on.
+
+    Attributes:
+        exit_code: As shells count: 128 and the number of the signal.
+    """
+
+    def __init__(self, kept: str, cause: BaseException | None = None, exit_code: int = 130) -> None:
+        """What was interrupted and what is kept, in words; `exit_code` is that of the cause if it has one."""
+        super().__init__(kept)
+        self.exit_code = getattr(cause, "exit_code", exit_code)
+
+
 class InputWarning(UserWarning):
     """Something the user gave is used, but not all of it or not as it stands.
 

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from bozzetto.errors import InputWarning, Interrupted
+from bozzetto.heightmap import data
 from bozzetto.heightmap.data import Crops, cropped, procedural_pairs, recolored, relit
 from bozzetto.heightmap.pairs import PROCEDURAL, SCANNED, Pair
 
@@ -85,3 +87,30 @@ def test_procedural_pairs_are_kept(tmp_path):
         (a.color == b.color).all() for a, b in zip(made, read, strict=True)
     )
     assert procedural_pairs(0, seed=5) == []
+
+
+def test_materials_that_are_made_are_kept_when_the_others_are_interrupted(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "STORED", 2)
+    whole, make = procedural_pairs(5, seed=5, side=32, workers=1), data.make_samples
+    made = []
+
+    def interrupted(seed, numbers, side, workers):
+        for sample, number in zip(make(seed, numbers, side, workers), numbers, strict=True):
+            if len(made) == 3 and numbers[0] == 0 and len(numbers) == 5:
+                raise KeyboardInterrupt
+            made.append(number)
+            yield sample
+
+    monkeypatch.setattr(data, "make_samples", interrupted)
+    with pytest.raises(Interrupted, match="2 of 5 are kept"):
+        procedural_pairs(5, seed=5, side=32, workers=1, store=tmp_path)
+    (file,) = tmp_path.iterdir()
+    made.clear()
+    again = procedural_pairs(5, seed=5, side=32, workers=1, store=tmp_path)
+    assert made == [2, 3, 4]
+    assert all((a.color == b.color).all() for a, b in zip(whole, again, strict=True))
+    file.write_bytes(file.read_bytes()[:-30])
+    made.clear()
+    with pytest.warns(InputWarning, match="is damaged; its materials are made anew"):
+        again = procedural_pairs(5, seed=5, side=32, workers=1, store=tmp_path)
+    assert made == [0, 1] and all((a.height == b.height).all() for a, b in zip(whole, again, strict=True))

@@ -1,10 +1,21 @@
+import os
+import signal
 import time
 
 import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.runs import EpochConfig, EpochTraining, RunFolder, cosine, run_training, training_run
+from bozzetto.errors import Interrupted
+from bozzetto.runs import (
+    EpochConfig,
+    EpochTraining,
+    RunFolder,
+    cosine,
+    read_checkpoint,
+    run_training,
+    training_run,
+)
 
 
 def settings(**changes):
@@ -55,7 +66,39 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch
     assert [line["loss"] for line in others] == [line["loss"] for line in lines]
     learned = again.learned(torch.nn.Linear(1, 1))
     assert float(learned.weight) == pytest.approx(3, abs=0.3) and not learned.weight.requires_grad
-    assert run_in(tmp_path / "parts", Line(), resume=True)[1] == {}  # it was at its end
+    assert run_in(tmp_path / "parts", Line(), resume=True)[1] == figures  # it was at its end
+
+
+class Signalled(Line):
+    """Gets a signal in the middle of some step."""
+
+    number = signal.SIGINT
+
+    def loss(self):
+        if self.steps_done == self.stop:
+            os.kill(os.getpid(), self.number)
+        self.stop, stop = -1, self.stop
+        found = super().loss()
+        self.stop = stop
+        return found
+
+
+@pytest.mark.parametrize("step", [0, 30, 67, 149])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_a_checkpoint_and_nothing_is_lost(step, number, tmp_path):
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    _, figures = run_in(tmp_path / "whole", Line())
+    training = Signalled(stop=step)
+    training.number = number
+    with pytest.raises(Interrupted, match=f"stopped after step {step + 1}, a checkpoint is written") as error:
+        run_in(tmp_path / "parts", training)
+    assert error.value.exit_code == 128 + number
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    again = Line()
+    assert run_in(tmp_path / "parts", again, resume=True)[1] == figures
+    assert again.steps_done == 150
+    contents = [read_checkpoint(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "parts")]
+    assert all(torch.equal(value, contents[1][0][name]) for name, value in contents[0][0].items())
 
 
 def test_step_sizes_keep_their_ratio_and_fall():

@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
+import time
 
 import pytest
 import torch
 
 from bozzetto import InputError, Mesh, save_mesh
 from bozzetto.cli import main
+from bozzetto.errors import Interrupted
 from bozzetto.sdf import (
     find_meshes,
     load_collection,
@@ -99,6 +102,31 @@ def test_an_interrupted_run_goes_on(things, tmp_path, monkeypatch) -> None:
     run(things, tmp_path / "whole")
     for name in GOOD:
         assert sample_path(out, name).read_bytes() == sample_path(tmp_path / "whole", name).read_bytes()
+
+
+def test_a_signal_keeps_what_is_finished_or_at_work(things, tmp_path, monkeypatch) -> None:
+    run(things, tmp_path / "whole")
+    work, started = prepare._work, []
+
+    def signalling(name, *arguments):
+        if not started:
+            os.kill(os.getpid(), signal.SIGINT)
+        started.append(name)
+        time.sleep(1)  # until the others are called off
+        return work(name, *arguments)
+
+    monkeypatch.setattr(prepare, "thread_count", lambda: 1)
+    monkeypatch.setattr(prepare, "_work", signalling)
+    with pytest.raises(Interrupted, match="1 of 3 are kept") as error:
+        run(things, tmp_path / "parts")
+    assert error.value.exit_code == 130 and len(started) == 1
+    monkeypatch.setattr(prepare, "_work", work)
+    run(things, tmp_path / "parts")
+    for name in GOOD:
+        assert (
+            sample_path(tmp_path / "parts", name).read_bytes()
+            == sample_path(tmp_path / "whole", name).read_bytes()
+        )
 
 
 def test_changed_new_and_lost_shapes_are_prepared_again(things, tmp_path) -> None:

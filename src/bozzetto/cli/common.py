@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ..errors import InputError, collected_warnings
+from ..errors import InputError, Interrupted, collected_warnings
 from .checks import Within, check_options
 
 # Optional packages and the extra of this package that brings them.
@@ -54,6 +54,13 @@ class Options:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
+    def going_on(self) -> str:
+        """How an interrupted run that has kept something goes on."""
+        if not hasattr(self, "resume"):
+            return "the same command" + (" without --overwrite continues" if self.overwrite else " continues")
+        flag = "--resume instead of --overwrite" if self.overwrite else "--resume"
+        return f"the same command with {flag} continues"
+
     @property
     def silent(self) -> bool:
         """Whether progress is hidden."""
@@ -75,6 +82,8 @@ def carry_out(options: Options) -> int:
         return _complain(f"{error.name} is not installed; run: pip install 'bozzetto[{extra}]'", 2)
     except PermissionError as error:
         return _complain(f"{error.filename or error} may not be read or written; change its permissions", 2)
+    except Interrupted as error:
+        return _complain(f"{error}; {options.going_on()}", error.exit_code)
     except KeyboardInterrupt:
         resumable = hasattr(options, "resume")
         hint = "; the same command with --resume continues from the last checkpoint" if resumable else ""

@@ -1,14 +1,18 @@
 """What networks see in training: crops of pairs, changed in every way that keeps the height."""
 
+import zlib
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..errors import Interrupted, warn_input
 from ..files import atomic_path
 from ..runs import Progress
 from .pairs import PROCEDURAL, Pair, resized
@@ -16,6 +20,8 @@ from .procedural import Sample, make_samples
 
 FLATTEST = 0.02
 """Crops whose heights spread less than this share of the material's range teach nothing but rounding."""
+STORED = 8
+"""Procedural samples in a file of a store."""
 
 
 @dataclass(frozen=True)
@@ -203,31 +209,69 @@ def procedural_pairs(
     store: Path | None = None,
     quiet: bool = True,
 ) -> list[Pair]:
-    """Procedural pairs, made on so many cores, or read if they have been stored before.
+    """Procedural pairs, made on so many cores, or read as far as they have been stored before.
 
     Args:
         count: How many.
         seed: Of the samples.
         side: Pixels along a side.
         workers: Processes; None takes one per core.
-        store: Folder to keep them in.
+        store: Folder to keep them in, a few per file, so that nothing is made twice after an interruption.
         quiet: Show no progress.
+
+    Raises:
+        Interrupted: With the number of those that are kept.
     """
-    if count == 0:
-        return []
-    path = None if store is None else store / f"procedural-{seed}-{count}-{side}.npz"
+    parts = [range(first, min(first + STORED, count)) for first in range(0, count, STORED)]
+    found = {part: _stored(store, seed, side, part) for part in parts}
+    missing = [number for part in parts if found[part] is None for number in part]
+    if missing:
+        done = count - len(missing)
+        made = make_samples(seed, missing, side, workers)
+        with Progress(count, "materials", quiet, "material", done=done) as progress, closing(made):
+            try:
+                for part in parts:
+                    if found[part] is None:
+                        found[part] = samples = [_counted(next(made), progress) for _ in part]
+                        _keep(store, seed, side, part, samples)
+            except KeyboardInterrupt as error:
+                kept = sum(len(part) for part in parts if found[part] is not None and store is not None)
+                raise Interrupted(
+                    f"interrupted while materials were made; {kept} of {count} are kept", error
+                ) from None
+    return [sample_pair(sample) for part in parts for sample in found[part] or ()]
+
+
+def _counted(sample: Sample, progress: Progress) -> Sample:
+    progress.advance()
+    return sample
+
+
+def _part_path(store: Path, seed: int, side: int, part: range) -> Path:
+    return store / f"procedural-{seed}-{side}-{part.start}-{part.stop}.npz"
+
+
+def _keep(store: Path | None, seed: int, side: int, part: range, samples: Sequence[Sample]) -> None:
+    if store is not None:
+        with atomic_path(_part_path(store, seed, side, part)) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                colors=np.stack([sample.color for sample in samples]),
+                heights=np.stack([sample.height for sample in samples]),
+            )
+
+
+def _stored(store: Path | None, seed: int, side: int, part: range) -> list[Sample] | None:
+    """The samples of a part; None if they are not stored, or the file is damaged."""
+    path = None if store is None else _part_path(store, seed, side, part)
     if path is None or not path.is_file():
-        samples = []
-        with Progress(count, "materials", quiet, "material") as progress:
-            for sample in make_samples(seed, range(count), side, workers):
-                samples.append(sample)
-                progress.advance()
-        colors = np.stack([s.color for s in samples])
-        heights = np.stack([s.height for s in samples])
-        if path is not None:
-            with atomic_path(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, colors=colors, heights=heights)
-    else:
-        with np.load(path) as stored:
-            colors, heights = stored["colors"], stored["heights"]
-    return [sample_pair(Sample(color, height)) for color, height in zip(colors, heights, strict=True)]
+        return None
+    try:
+        with path.open("rb") as file, np.load(file) as stored:
+            colors, heights = np.asarray(stored["colors"]), np.asarray(stored["heights"])
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error):
+        colors, heights = np.empty(0), np.empty(0)
+    if colors.shape != (len(part), side, side, 3) or heights.shape != (len(part), side, side):
+        warn_input(f"{path} is damaged; its materials are made anew")
+        return None
+    return [Sample(colors[k], heights[k]) for k in range(len(part))]

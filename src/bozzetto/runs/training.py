@@ -147,12 +147,16 @@ class Training(ABC, Generic[Config]):
             mean = keep > 0 and value.is_floating_point()
             self.average[name] = self.average[name].lerp_(value, 1 - keep) if mean else value
 
-    def _shared(self, seconds: float) -> float:
-        """The mean over all processes, so that they agree on when to stop."""
+    def _shared(self, value: float) -> float:
+        """The mean over all processes."""
         if self.fabric.world_size == 1:
-            return seconds
-        shared = self.fabric.all_reduce(torch.tensor(seconds, dtype=torch.float64), reduce_op="mean")
+            return value
+        shared = self.fabric.all_reduce(torch.tensor(value, dtype=torch.float64), reduce_op="mean")
         return float(cast(Tensor, shared))
+
+    def any_process(self, condition: bool) -> bool:
+        """Whether a condition holds in one of the processes, so that they agree on what to do."""
+        return self._shared(float(condition)) > 0
 
     def state(self) -> tuple[dict[str, Tensor], dict]:
         """Everything that continues the training to the same result: tensors, and what JSON can hold."""

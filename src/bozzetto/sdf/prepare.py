@@ -4,17 +4,17 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, Interrupted
 from ..files import make_folder, write_text
 from ..geometry.launch import thread_count
-from ..runs import Progress
+from ..runs import Interruption, Progress, noted_interruptions
 from ..shapes import load_mesh
 from .collection import is_prepared, normalisation_path, sample_path
 from .preparation import PreparedShape, Protocol, prepare_shape
@@ -23,6 +23,8 @@ from .splits import as_split, check_name
 from .variants import stretched
 
 SETTINGS, RECORDS, REPORT, SPLIT = "preparation.json", "preparation.jsonl", "report.json", "split.json"
+ANSWER_SECONDS = 0.2
+"""How soon an interruption is noticed."""
 DOUBTFUL = 0.02
 """The report names shapes with a larger share of ambiguous signs; the paper rejects meshes at this share of
 double-sided views."""
@@ -64,6 +66,7 @@ def prepare_collection(
     Raises:
         InputError: A name is malformed, the folder holds shapes prepared with other settings, cannot be
             written to, or no mesh could be prepared.
+        Interrupted: With the number of shapes that are kept, also those at work when the signal came.
     """
     originals = {name for name, _ in meshes}
     wanted = {variant_name(name, i): Path(path) for i in range(variants + 1) for name, path in meshes}
@@ -79,19 +82,28 @@ def prepare_collection(
     kept = _earlier(out, settings, overwrite)
     done = {name: kept[name] for name, path in wanted.items() if name in kept and _fresh(out, name, path)}
     failed: dict[str, str] = {}
-    with Progress(len(wanted), "prepare", quiet, unit="shape", done=len(done)) as progress, _pool() as pool:
+    with (
+        noted_interruptions() as interruption,
+        Progress(len(wanted), "prepare", quiet, unit="shape", done=len(done)) as progress,
+        _pool() as pool,
+    ):
         running = {
             pool.submit(_work, name, path, name not in originals, count, seed, protocol, device): name
             for name, path in wanted.items()
             if name not in done
         }
-        for future in as_completed(running):
+        for future in _completed(running, interruption):
             name = running.pop(future)
             if (reason := _failure(future)) is not None:
                 failed[name] = reason
             else:
                 done[name] = _keep(out, name, *future.result())
             progress.advance(failed=len(failed))
+    if interruption:
+        raise Interrupted(
+            f"interrupted while shapes were prepared; {len(done)} of {len(wanted)} are kept",
+            exit_code=interruption.exit_code,
+        )
     if not done:
         name = next(iter(failed))
         raise InputError(f"none of {len(wanted)} meshes could be prepared; first {name}: {failed[name]}")
@@ -140,6 +152,17 @@ def _pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)  # after an interruption nothing new begins
+
+
+def _completed(running: Iterable[Future], interruption: Interruption) -> Iterator[Future]:
+    """Futures as they are done; after an interruption only those that have begun."""
+    pending = set(running)
+    while pending:
+        done, pending = wait(pending, ANSWER_SECONDS, FIRST_COMPLETED)
+        if interruption:
+            done |= {future for future in pending if not future.cancel()}
+            pending = set()
+        yield from done
 
 
 def _failure(future: Future) -> str | None:

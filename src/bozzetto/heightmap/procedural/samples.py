@@ -1,12 +1,11 @@
 """Pairs of picture and height by number: sample k of a seed is the same on every machine and in any order."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 
+from ...runs.workers import in_processes
 from .appearance import photograph
 from .recipes import make_surface
 
@@ -33,7 +32,7 @@ def make_sample(seed: int, number: int, side: int = 256, recipe: str | None = No
 
 def make_samples(
     seed: int, numbers: Sequence[int], side: int = 256, workers: int | None = 1
-) -> Iterator[Sample]:
+) -> Generator[Sample, None, None]:
     """Samples in the order of their numbers.
 
     Args:
@@ -45,6 +44,4 @@ def make_samples(
     if workers == 1:
         yield from (make_sample(seed, number, side) for number in numbers)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        count = len(numbers)
-        yield from pool.map(make_sample, [seed] * count, numbers, [side] * count, chunksize=8)
+    yield from in_processes(make_sample, [(seed, number, side) for number in numbers], workers)

@@ -1,0 +1,148 @@
+"""Work in processes of its own that end with this one. It imports nothing heavy: workers begin with it.
+
+The standard pools leave their workers behind when the process that made them is killed.
+"""
+
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+from ..errors import InputError, collected_warnings, warn_input
+
+Result = TypeVar("Result")
+
+
+def in_processes(
+    function: Callable[..., Result], arguments: Sequence[tuple], workers: int | None = None
+) -> Iterator[Result]:
+    """Call a function with each of the arguments in other processes; yields the results in order.
+
+    Input warnings of the function are issued here. Workers end at once when the generator is closed or left by
+    an exception, and when this process ends, in whatever way. They leave Ctrl-C to this process.
+
+    Args:
+        function: A function of a module, so that it can be found in another process.
+        arguments: Positional arguments of each call; what is passed and returned must pickle.
+        workers: Processes at most; None takes one per core.
+
+    Raises:
+        InputError: The function raised it, or a worker was killed, for instance for its memory.
+    """
+    crew = _Crew(function, arguments, min(workers or os.cpu_count() or 1, len(arguments)))
+    try:
+        crew.begin()
+        for number in range(len(arguments)):
+            yield _opened(*crew.answer(number))
+    finally:
+        crew.end()
+
+
+class _Crew:
+    """Workers, each with a pipe over which it takes arguments and gives answers, one at a time."""
+
+    def __init__(self, function: Callable, arguments: Sequence[tuple], count: int) -> None:
+        context = get_context("spawn")
+        self._pipes = [context.Pipe() for _ in range(count)]
+        self._processes = [
+            context.Process(target=_work, args=(theirs, function), daemon=True) for _, theirs in self._pipes
+        ]
+        self._to_do = enumerate(arguments)
+        self._busy: dict[Any, int] = {}  # connections, and the number of what the worker there is at
+        self._answers: dict[int, tuple] = {}
+
+    def begin(self) -> None:
+        with _interruptions_blocked():
+            for process in self._processes:
+                process.start()
+        for ours, theirs in self._pipes:
+            theirs.close()
+            self._give(ours)
+
+    def answer(self, number: int) -> tuple:
+        """Wait for what came of these arguments."""
+        while number not in self._answers:
+            for connection in wait(list(self._busy)):
+                try:
+                    self._answers[self._busy.pop(connection)] = connection.recv()  # type: ignore[union-attr]
+                except (EOFError, OSError):
+                    raise self._lost() from None
+                self._give(connection)
+        return self._answers.pop(number)
+
+    def end(self) -> None:
+        for process in self._processes:
+            if process.pid is not None:
+                process.kill()
+                process.join()
+
+    def _give(self, connection: Any) -> None:
+        for number, arguments in self._to_do:
+            self._busy[connection] = number
+            with suppress(OSError):  # of a worker that has ended, which `answer` finds out
+                connection.send(arguments)
+            return
+
+    def _lost(self) -> Exception:
+        """What to say of a worker that has ended."""
+        for process in self._processes:
+            process.join(0.1)
+        codes = [process.exitcode for process in self._processes if process.exitcode is not None]
+        if any(code > 0 for code in codes):
+            return RuntimeError(f"a worker process has failed with exit code {max(codes)}")
+        return InputError(
+            "a worker process was ended by the system, perhaps for want of memory; close other programs"
+        )
+
+
+def _work(connection: Connection, function: Callable) -> None:
+    """Answer arguments with results until the other end closes; runs in a process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    while True:
+        try:
+            arguments = connection.recv()
+        except (EOFError, OSError):
+            return
+        with collected_warnings() as sentences:
+            try:
+                answer = (function(*arguments), None)
+            except Exception as error:
+                if not isinstance(error, InputError):
+                    error.add_note(traceback.format_exc())
+                answer = (None, error)
+        connection.send((*answer, sentences))
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has ended."""
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _opened(value: Any, error: Exception | None, sentences: list[str]) -> Any:
+    for sentence in sentences:
+        warn_input(sentence)
+    if error is not None:
+        raise error
+    return value
+
+
+@contextmanager
+def _interruptions_blocked() -> Iterator[None]:
+    """Hold back Ctrl-C; processes that start here never see it, not even before their first line."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
