@@ -1,11 +1,80 @@
-"""Writing files so that a reader never finds half of one."""
+"""Writing files so that a reader never finds half of one, and what is said when they cannot be written."""
 
+import errno
 import os
+import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
+
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""Numbers of the errors of a full disk."""
+_REASONS = {
+    errno.EFBIG: "it would be larger than files may be here; raise the limit or choose another disk",
+    errno.ENAMETOOLONG: "the name is longer than this file system allows; choose a shorter one",
+    errno.ENOTDIR: "a part of the path is a file and no folder; choose another folder",
+    errno.EEXIST: "a part of the path is a file and no folder; choose another folder",
+    errno.EISDIR: "there is a folder of this name; move it away or choose another place",
+    errno.ENOENT: "its folder was deleted or moved meanwhile; start again",
+    errno.EIO: "the disk or network reports an input/output error; check it",
+}
+_LEAST_FREE = 1 << 20  # bytes; with less, a file that came out too short has met a full disk
+_LEFTOVER = re.compile(r"\..*\.\d+\.part(\.[^.]*)?", re.DOTALL)
+_LONGEST = 60  # characters of a name that its temporary file shares
+
+
+class NoSpace(InputError):
+    """A file could not be written because the disk is full, or a quota or size limit is reached."""
+
+
+def explained(error: OSError | RuntimeError, path: str | os.PathLike) -> InputError:
+    """What to say when this file cannot be written.
+
+    Args:
+        error: What writing raised. Libraries of other languages raise a RuntimeError that ends with the words
+            of the system.
+        path: The file, under the name that it was to have.
+    """
+    code, text, path = _code(error), getattr(error, "strerror", None) or str(error), Path(path)
+    if code in FULL or (code is None and "written" in text and _free(path) < _LEAST_FREE):
+        return NoSpace(f"no space left on the disk to write {path}; free some or choose another --out")
+    reason = _REASONS.get(code or 0, f"{text}; choose a folder that you may write to")
+    return (NoSpace if code == errno.EFBIG else InputError)(f"cannot write {path}: {reason}")
+
+
+def _code(error: OSError | RuntimeError) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    known = (*FULL, *_REASONS)
+    return next((code for code in known if os.strerror(code) in str(error)), None)
+
+
+def _free(path: Path) -> int:
+    place = next((folder for folder in path.parents if folder.exists()), Path())
+    try:
+        return shutil.disk_usage(place).free
+    except OSError:
+        return _LEAST_FREE
+
+
+@contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Explain errors of the system in a block that writes this file.
+
+    Raises:
+        InputError: The file cannot be written; `NoSpace` if the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise explained(error, path) from None
+    except RuntimeError as error:
+        if _code(error) is None:
+            raise
+        raise explained(error, path) from None
 
 
 @contextmanager
@@ -13,24 +82,40 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what is written there replaces `path` when the block ends.
 
     When the block raises, `path` is as it was and the temporary file is gone. Missing parents are made.
+    A process that is killed leaves a file behind, see `remove_leftovers`.
 
     Raises:
-        InputError: The folder cannot be made or written to.
+        InputError: The folder cannot be made or written to, the disk is full, or the like.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
-    try:
+    # Shortened, so that every name the system allows can also be written.
+    name, suffix = path.name[:_LONGEST], path.suffix[:_LONGEST]
+    temporary = path.with_name(f".{name}.{os.getpid()}.part{suffix}")
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path} ({error.strerror}); choose a folder that you may write to"
-        ) from None
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            temporary.touch()
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file of this name is one that `atomic_path` has not finished."""
+    return _LEFTOVER.fullmatch(name) is not None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the unfinished files of processes that were killed; nobody else may be writing to the folder."""
+    with suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            if is_leftover(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    os.unlink(entry.path)
 
 
 def make_folder(path: str | os.PathLike) -> Path:
@@ -40,15 +125,9 @@ def make_folder(path: str | os.PathLike) -> Path:
         InputError: It cannot be made.
     """
     path = Path(path)
-    try:
+    with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _refused(path, error) from None
     return path
-
-
-def _refused(path: Path, error: OSError) -> InputError:
-    return InputError(f"cannot write {path} ({error.strerror}); choose a folder that you may write to")
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
@@ -58,5 +137,5 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a whole UTF-8 text file atomically."""
-    write_bytes(path, text.encode())
+    """Write a whole UTF-8 text file atomically; bytes of names that are no text are written as they are."""
+    write_bytes(path, text.encode(errors="surrogateescape"))

@@ -1,3 +1,4 @@
+import errno
 import json
 import subprocess
 import sys
@@ -81,9 +82,40 @@ def test_bad_input_is_one_sentence(capsys):
     assert output.out == ""
 
 
-def test_interruption_tells_how_to_go_on(capsys):
-    assert carry_out(Failing(error=KeyboardInterrupt)) == 130
-    assert "--resume" in capsys.readouterr().err
+def test_interruption_tells_how_to_go_on(capsys, tmp_path):
+    assert carry_out(Failing(error=KeyboardInterrupt, out=tmp_path)) == 130
+    assert "before there was a checkpoint" in capsys.readouterr().err
+    (tmp_path / "checkpoint.safetensors").touch()
+    assert carry_out(Failing(error=KeyboardInterrupt, out=tmp_path)) == 130
+    assert "command with --resume continues" in capsys.readouterr().err
+    (tmp_path / ".unfinished").mkdir()
+    (tmp_path / "checkpoint.safetensors").rename(tmp_path / ".unfinished" / "checkpoint.safetensors")
+    assert carry_out(Failing(error=KeyboardInterrupt, out=tmp_path, overwrite=True)) == 130
+    assert "with --resume instead of --overwrite continues" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError("Unable to allocate 1.2 TiB for an array"), "not enough memory (Unable to allocate 1.2"),
+        (MemoryError(), "not enough memory"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried"),
+            "not enough memory",
+        ),
+        (RecursionError("maximum recursion depth exceeded"), "the input is nested too deeply"),
+        (OSError(errno.ENOSPC, "No space left on device"), "no space left"),
+        (OSError(errno.EIO, "Input/output error", "scan.ply"), "scan.ply cannot be used: Input/output error"),
+        (PermissionError(errno.EACCES, "Permission denied", "scan.ply"), "scan.ply may not be read"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_sentence(error, sentence, capsys):
+    class Refused(Failing):
+        def run(self) -> dict:
+            raise error
+
+    assert carry_out(Refused()) == 2
+    assert capsys.readouterr().err.startswith(f"bozzetto: {sentence}")
 
 
 def test_a_missing_extra_tells_the_command(capsys):

@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from bozzetto.errors import InputError
+from bozzetto.files import NoSpace
 from bozzetto.runs import read_checkpoint, write_checkpoint
 
 
@@ -62,10 +64,10 @@ def test_a_failed_write_keeps_the_old_checkpoint(path, monkeypatch):
     def disk_full(target, data):
         with target.open("wb") as file:
             file.write(data[:4])
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", disk_full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(NoSpace, match="no space left"):
         write_checkpoint(path, {"x": torch.zeros(1)}, {})
     assert path.read_bytes() == before
     assert len(list(path.parent.iterdir())) == 1

@@ -1,11 +1,23 @@
+import errno
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bozzetto.errors import InputError
-from bozzetto.runs import RunFolder, fingerprint
+from bozzetto.errors import InputError, InputWarning, collected_warnings
+from bozzetto.files import write_text
+from bozzetto.locks import release_all
+from bozzetto.runs import RunFolder, fingerprint, results
 
 
 @dataclass(frozen=True)
@@ -16,10 +28,19 @@ class Settings:
 
 def test_a_new_run_writes_resolved_settings(tmp_path):
     run = RunFolder.create(tmp_path / "a" / "b", Settings())
-    assert not run.path.exists()  # a run that fails before it has results leaves nothing
+    assert [p.name for p in run.path.iterdir()] == [".lock"]
     run.begin()
     content = json.loads((run.path / "config.json").read_text())
     assert content["config"] == {"steps": 5, "seconds": None}
+
+
+def test_a_run_that_fails_before_it_has_results_leaves_nothing(tmp_path):
+    run = RunFolder.create(tmp_path / "a" / "b", Settings())
+    release_all()
+    assert list(tmp_path.iterdir()) == []
+    run.begin()
+    del run
+    assert [p.name for p in (tmp_path / "a" / "b").iterdir() if p.name != ".files"] == ["config.json"]
 
 
 def test_an_earlier_run_is_neither_mixed_nor_lost(tmp_path):
@@ -32,21 +53,19 @@ def test_an_earlier_run_is_neither_mixed_nor_lost(tmp_path):
     assert len(run.metrics()) == 1
 
 
-def test_overwrite_deletes_only_what_the_run_wrote(tmp_path):
+def test_overwrite_replaces_only_what_the_run_wrote_when_there_is_a_report(tmp_path):
     run = RunFolder.create(tmp_path / "a", Settings())
     run.file("renders/0.png").write_text("old")
     run.log(1, loss=1.0)
     (run.path / "notes.txt").write_text("mine")
     again = RunFolder.create(tmp_path / "a", Settings(steps=9), overwrite=True)
-    assert (again.path / "renders" / "0.png").read_text() == "old"  # until there is something new
-    again.file("new.txt")
+    again.file("renders/1.png").write_text("new")
+    assert (again.path / "renders" / "0.png").read_text() == "old"  # until all of the new is there
+    assert json.loads((again.path / "config.json").read_text())["config"]["steps"] == 5
+    again.report({})
     assert json.loads((again.path / "config.json").read_text())["config"]["steps"] == 9
-    assert sorted(p.name for p in again.path.iterdir() if p.is_file()) == [
-        ".files",
-        "config.json",
-        "notes.txt",
-    ]
-    assert not (again.path / "renders" / "0.png").exists()
+    names = {p.relative_to(again.path).as_posix() for p in again.path.rglob("*") if p.is_file()} - {".lock"}
+    assert names == {".files", "config.json", "notes.txt", "renders/1.png", "report.json"}
 
 
 @pytest.mark.parametrize("flags", [{}, {"overwrite": True}, {"resume": True}])
@@ -66,7 +85,7 @@ def test_a_listing_cannot_point_outside(tmp_path):
     run.begin()
     with (run.path / ".files").open("a") as listing:
         listing.write("../outside.txt\n")
-    RunFolder.create(tmp_path / "a", Settings(), overwrite=True).begin()
+    RunFolder.create(tmp_path / "a", Settings(), overwrite=True).report({})
     assert outside.exists()
 
 
@@ -87,8 +106,8 @@ def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "a").write_text("")
     with pytest.raises(InputError, match="needs a folder"):
         RunFolder.create(tmp_path / "a", Settings())
-    with pytest.raises(InputError, match="cannot write"):
-        RunFolder.create(tmp_path / "a" / "b", Settings()).begin()
+    with pytest.raises(InputError, match="needs a folder"):
+        RunFolder.create(tmp_path / "a" / "b", Settings())
 
 
 def test_resume_continues_from_the_checkpoint(tmp_path):
@@ -150,3 +169,246 @@ def test_report_has_what_a_reader_needs(tmp_path):
     assert report["peak_memory_bytes"]["host"] > 10e6
     assert set(report["versions"]) >= {"python", "torch", "bozzetto"}
     assert (report["seed"], report["device"], list(report["seconds"])) == (3, "cpu", ["hull"])
+
+
+RESULTS = ("mesh.ply", "renders/view.png", "odd \u2028\n\udce9 name.txt")
+
+
+def whole_run(path, version: int, names=RESULTS, **flags) -> RunFolder:
+    """A small run that does all that runs do."""
+    run = RunFolder.create(path, {"version": version}, **flags)
+    run.load_checkpoint()
+    run.log(1, version=version)
+    run.save_checkpoint(1, {"x": torch.tensor([version])})
+    for name in names:
+        write_text(run.file(name), f"version {version}")
+    run.report({"version": version})
+    return run
+
+
+def version_of(path) -> dict[str, int]:
+    """From which run each result in a folder is."""
+    found = {}
+    for file in path.rglob("*"):
+        name = file.relative_to(path).as_posix()
+        if file.is_file() and not name.startswith(".") and file.suffix != ".safetensors":
+            found[name] = int(re.search(rb"version\W+(\d)", file.read_bytes())[1])
+    return found
+
+
+class Faults:
+    """Makes the n-th call that changes the disk fail, and counts them."""
+
+    def __init__(self, monkeypatch, error: BaseException) -> None:
+        self.calls, self.at, self.error = 0, -1, error
+        for owner, name in (
+            (os, "replace"),
+            (os, "unlink"),
+            (os, "mkdir"),
+            (os, "rmdir"),
+            (Path, "write_bytes"),
+            (Path, "touch"),
+            (Path, "open"),
+        ):
+            monkeypatch.setattr(owner, name, self.failing(name, getattr(owner, name)))
+
+    def failing(self, name, action):
+        def call(*arguments, **options):
+            changes = name != "open" or arguments[1:] in (("a",), ("ab",))
+            self.calls += changes
+            if self.calls != self.at or not changes:
+                return action(*arguments, **options)
+            if name == "write_bytes":
+                action(arguments[0], arguments[1][: len(arguments[1]) // 2])
+            raise self.error
+
+        return call
+
+
+@pytest.mark.parametrize(
+    ("error", "dies"),
+    [
+        (OSError(errno.ENOSPC, "no space"), False),
+        (OSError(errno.EIO, "i/o"), True),
+        (KeyboardInterrupt(), True),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # also the release may fail
+def test_whatever_fails_there_are_all_results_of_one_run(tmp_path, monkeypatch, error, dies):
+    """Every call that changes the disk fails once, in a process that tidies up and in one that is dead then."""
+    names = ("renders/view.png", "new.txt")
+    before = version_of(whole_run(tmp_path / "before", 1).path)
+    faults, at, outcomes = Faults(monkeypatch, error), 0, set()
+    while True:
+        at += 1
+        out = tmp_path / str(at)
+        faults.at = -1
+        shutil.copytree(tmp_path / "before", out)
+        faults.calls, faults.at = 0, at
+        try:
+            with collected_warnings():
+                after = version_of(whole_run(out, 2, names, overwrite=True).path)
+            failed = False
+        except (InputError, OSError, KeyboardInterrupt):
+            failed = True
+        if not failed and faults.calls < at:
+            break
+        faults.at = -1
+        if not dies:
+            release_all()
+        found = version_of(out)
+        if "report.json" in found:
+            assert found == before or set(found.values()) == {2}
+        with pytest.raises(InputError, match="earlier run"):
+            RunFolder.create(out, {"version": 3})  # the next run tidies, also one that does nothing
+        found = version_of(out)
+        assert found == before or set(found.values()) == {2}
+        outcomes.add(found == before)
+        if at % 4:  # the rest is the same each time
+            continue
+        assert version_of(whole_run(out, 3, names, overwrite=True).path) == {
+            name: 3 for name in (*names, "config.json", "metrics.jsonl", "report.json")
+        }
+        left = [p.name for p in out.rglob(".*") if p.name not in (".files", ".lock")]
+        assert left == []
+    assert outcomes == {True, False}
+    assert set(after.values()) == {2}
+
+
+def test_a_run_that_was_killed_while_it_replaced_another_is_resumed(tmp_path):
+    whole_run(tmp_path / "a", 1)
+    run = RunFolder.create(tmp_path / "a", {"version": 2}, overwrite=True)
+    run.save_checkpoint(7, {"x": torch.tensor([2])})
+    del run
+    assert set(version_of(tmp_path / "a").values()) == {1}
+    with pytest.raises(InputError, match="version was 2 and is now 1"):
+        RunFolder.create(tmp_path / "a", {"version": 1}, resume=True)
+    again = RunFolder.create(tmp_path / "a", {"version": 2}, resume=True)
+    assert again.load_checkpoint()[0] == 7
+    again.log(8, version=2)
+    write_text(again.file("mesh.ply"), "version 2")
+    again.report({"version": 2})
+    assert set(version_of(tmp_path / "a").values()) == {2}
+
+
+def test_a_failed_run_that_cannot_be_resumed_leaves_only_the_earlier_results(tmp_path):
+    whole_run(tmp_path / "a", 1)
+    before = sorted(p for p in (tmp_path / "a").rglob("*"))
+    run = RunFolder.create(tmp_path / "a", {"version": 2}, overwrite=True)
+    write_text(run.file("mesh.ply"), "version 2")
+    release_all()
+    assert sorted(p for p in (tmp_path / "a").rglob("*")) == before
+
+
+def test_a_full_disk_does_not_end_a_run_for_its_checkpoint(tmp_path, monkeypatch):
+    run = RunFolder.create(tmp_path / "a", {})
+    run.save_checkpoint(1, {"x": torch.zeros(3)})
+    write = Path.write_bytes
+
+    def small_disk(path, data):
+        if len(data) > 1000:
+            raise OSError(errno.ENOSPC, "no space")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", small_disk)
+    with pytest.warns(InputWarning, match="no space left.*may not be resumable") as warned:
+        for step in range(2, 5):
+            run.save_checkpoint(step, {"x": torch.zeros(300)})
+    assert len(warned) == 1
+    assert run.load_checkpoint()[0] == 1
+    monkeypatch.undo()
+
+
+HOLD = "import sys; from bozzetto.locks import hold; h = hold(__import__('pathlib').Path(sys.argv[1]), 'x'); "
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    out = tmp_path / "a"
+    hold = [sys.executable, "-c", HOLD + "print('held', flush=True); sys.stdin.read()", str(out / ".lock")]
+    with subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="another run is writing"):
+            RunFolder.create(out, {})
+        RunFolder.create(tmp_path / "b", {})
+        other.kill()  # a dead run does not block
+    RunFolder.create(out, {}).report({})
+    assert not (out / ".lock").exists()
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_noticed(tmp_path):
+    run = RunFolder.create(tmp_path / "a", {})
+    run.log(1)
+    shutil.rmtree(run.path)
+    with pytest.raises(InputError, match="deleted or moved"):
+        run.file("mesh.ply")
+    assert not run.path.exists()
+
+
+def test_odd_places(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place, message in (
+        ("x" * 300, "name is longer"),
+        ("file/x/y", "file is a file"),
+        ("file", "is a file"),
+    ):
+        with pytest.raises(InputError, match=message):
+            RunFolder.create(tmp_path / place, {})
+    for place in (" a ", "a/../b", "\u82b1", "with\nnewline"):
+        run = RunFolder.create(tmp_path / place, {})
+        assert run.report({})["out"] == str(tmp_path / place)
+    assert (tmp_path / "b" / "report.json").is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_links(tmp_path):
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="link to a folder that does not exist"):
+        RunFolder.create(tmp_path / "dangling" / "a", {})
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    whole_run(tmp_path / "link", 1)
+    assert set(version_of(whole_run(tmp_path / "link", 2, overwrite=True).path).values()) == {2}
+    assert (tmp_path / "real" / "report.json").is_file() and (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["mesh.ply", "report.json", "renders/view.png"])
+def test_a_folder_in_the_place_of_a_result(tmp_path, name):
+    whole_run(tmp_path / "a", 1)
+    (tmp_path / "a" / name).unlink()
+    (tmp_path / "a" / name / "mine").mkdir(parents=True)
+    with pytest.raises(InputError, match="is a folder.*move it away"):
+        whole_run(tmp_path / "a", 2, overwrite=True)
+    assert (tmp_path / "a" / name / "mine").is_dir()
+
+
+@pytest.mark.parametrize("damage", [b"\0\1\2", b'"half', b"[]\n7\n\0", None])
+def test_a_damaged_list_of_results(tmp_path, damage):
+    whole_run(tmp_path / "a", 1)
+    listing = tmp_path / "a" / ".files"
+    listing.unlink()
+    listing.mkdir() if damage is None else listing.write_bytes(damage)
+    for flags in ({"overwrite": True}, {"resume": True}):
+        with pytest.raises(InputError, match="is damaged"):
+            RunFolder.create(tmp_path / "a", {"version": 1}, **flags)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[" * 100_000, '{"bozzetto": 1, "config": 3}', "\udcff"])
+def test_damaged_settings_of_an_earlier_run(tmp_path, damage):
+    whole_run(tmp_path / "a", 1)
+    (tmp_path / "a" / "config.json").write_bytes(damage.encode(errors="surrogateescape"))
+    with pytest.raises(InputError, match="earlier run"):
+        RunFolder.create(tmp_path / "a", {})
+    with pytest.raises(InputError, match="cannot be resumed: its config.json is damaged"):
+        RunFolder.create(tmp_path / "a", {"version": 1}, resume=True)
+    assert set(version_of(whole_run(tmp_path / "a", 2, overwrite=True).path).values()) == {2}
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=[]), min_size=1).filter(lambda n: n.strip("/."))))
+def test_any_names_are_listed(names):
+    names = [n for n in names if "\0" not in n and ".." not in n.split("/") and not n.startswith("/")]
+    with TemporaryDirectory() as folder:
+        results.write_list(Path(folder), [*names, "config.json"])
+        results.add_to_list(Path(folder), "\udce9\n")
+        with (Path(folder) / ".files").open("a") as listing:
+            listing.write("cut by a cra")
+        assert results.listed(Path(folder)) == [*sorted([*names, "config.json"]), "\udce9\n"]

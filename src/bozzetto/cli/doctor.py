@@ -71,8 +71,7 @@ class Doctor(Options):
         labels = [name if verdicts[name] == "good" else f"{name}: {verdicts[name]}" for name in capture.names]
         save_image(run.file("sheet.png"), capture_sheet(capture, bounds, labels=labels))
         low, high = bounds.tolist()
-        self.say(f"verdict: {verdict}\nobject within {low} to {high}\nsheet: {run.path / 'sheet.png'}")
-        return {
+        found = {
             "path": str(path),
             "views": len(capture),
             "size": [capture.cameras.width, capture.cameras.height],
@@ -82,6 +81,9 @@ class Doctor(Options):
             "mask_iou": dict(zip(consistency.names, consistency.iou.tolist(), strict=True)),
             "sheet": str(run.path / "sheet.png"),
         }
+        run.report(found, seed=self.seed)
+        self.say(f"verdict: {verdict}\nobject within {low} to {high}\nsheet: {run.path / 'sheet.png'}")
+        return found
 
 
 def _optional_parts() -> dict[str, str | None]:

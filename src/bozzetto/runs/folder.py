@@ -4,27 +4,23 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..errors import InputError, warnings_so_far
-from ..files import make_folder, write_text
+from ..errors import InputError, warn_input, warnings_so_far
+from ..files import NoSpace, explained, is_leftover, make_folder, write_text, writing
+from ..locks import Hold, hold
+from . import results
 from .checkpoint import read_checkpoint, write_checkpoint
 from .environment import environment
 from .resources import Stopwatch, peak_memory
-
-CONFIG, METRICS, REPORT, CHECKPOINT, FILES = (
-    "config.json",
-    "metrics.jsonl",
-    "report.json",
-    "checkpoint.safetensors",
-    ".files",
-)
+from .results import CHECKPOINT, CONFIG, FILES, FINISHED, LOCK, METRICS, REPORT, UNFINISHED
 
 
 class RunFolder:
@@ -37,6 +33,14 @@ class RunFolder:
     | `checkpoint.safetensors` | the newest state to resume from |
     | `report.json` | seconds per stage, peak memory, device, seed, versions and figures, at the end |
     | `.files` | names of everything the run wrote, which is all that `overwrite` ever deletes |
+    | `.lock` | while a run is at work: no other can begin |
+    | `.unfinished/` | while a run with `overwrite` is at work: its files, until all are there |
+
+    Every file is written beside its place and renamed, so it is whole whenever it has its name. What a run that
+    replaces an earlier one writes stays in `.unfinished` until its report is written; then all of it takes its
+    place at once. Until that moment the earlier results are as they were, whatever ends the run, and `resume`
+    continues in `.unfinished`. A crash while files take their places is made good when the next run begins. A
+    folder with a report always holds the results of one run.
 
     Attributes:
         path: The folder.
@@ -44,12 +48,19 @@ class RunFolder:
         stopwatch: Seconds per stage; carried on when a run is resumed.
     """
 
-    def __init__(self, path: Path, config: dict) -> None:
+    def __init__(self, path: Path, config: dict, lock: Hold, replaces: bool, goes_on: bool) -> None:
         self.path = path
         self.config = config
         self.stopwatch = Stopwatch()
-        self._written = set(_listed(path))
-        self._begun = True
+        self._lock: Hold | None = lock  # held as long as this object lives, or until the report
+        unfinished = path / UNFINISHED
+        staged = replaces or (goes_on and (unfinished / CONFIG).exists())
+        self._place = unfinished if staged else path  # where files are written
+        self._begun = goes_on
+        self._written = set(results.listed(self._place)) if goes_on else set()
+        self._list_is_whole = False
+        self._told_of_space = False
+        lock.on_failure(lambda: _discard(path))
 
     @classmethod
     def create(
@@ -62,53 +73,89 @@ class RunFolder:
     ) -> "RunFolder":
         """A run in a folder that begins with its first file, or that continues the one that is there.
 
-        Until then nothing is written or deleted: a run that fails before it has results loses nobody's.
+        Until then nothing is written or deleted: a run that fails before it has results loses nobody's. The
+        folder is locked from now until the report is written or the object is gone.
 
         Args:
             path: A new or empty folder, or the folder of an earlier run.
             config: Settings: a dataclass or a dictionary. Whatever must not differ when the run is resumed
                 belongs in it, also the `fingerprint` of the input.
-            overwrite: Delete the results of an earlier run when this one begins (only files that it wrote).
+            overwrite: Replace the results of an earlier run when those of this one are complete, which is
+                when its report is written (only files that it wrote).
             resume: Continue an earlier run; without one the run begins as usual.
             reads: Files and folders that the run works on, which `overwrite` must not delete.
 
         Raises:
             InputError: The folder holds an earlier run and neither flag is given, or results that this run
-                reads; it holds files of others; the earlier run had other settings or input; or the folder
-                cannot be read.
+                reads; it holds files of others; another run is writing to it; the earlier run had other
+                settings or input; or the folder cannot be read or written.
         """
         path, plain = Path(path), as_json(config)
         if overwrite and resume:
             raise InputError("--overwrite and --resume exclude each other; give one of them")
-        _check_out(path, overwrite or resume)
-        earlier = _earlier_config(path)
-        if earlier is not None and resume:
-            _require_same(path, earlier, plain)
-            return cls(path, plain)
-        if earlier is not None:
-            _refuse_to_delete(path, reads)
-        run = cls(path, plain)
-        run._begun = False
-        return run
+        try:
+            _check_place(path)
+            busy = f"another run is writing to {path}; wait until it ends, or choose another --out"
+            lock = hold(path / LOCK, busy)
+            results.finish(path)
+            earlier = _is_result(path) or (resume and (path / UNFINISHED / CONFIG).is_file())
+            if earlier and not (overwrite or resume):
+                raise InputError(
+                    f"{path} holds the results of an earlier run; replace it with --overwrite, choose another "
+                    "--out, or continue a training or reconstruction with --resume"
+                )
+            if earlier and resume:
+                place = path / UNFINISHED
+                before = _earlier_config(place if (place / CONFIG).exists() else path)
+                if before is None:
+                    raise InputError(
+                        f"{path} cannot be resumed: its {CONFIG} is damaged; start again with --overwrite"
+                    )
+                _require_same(path, before, plain)
+            if earlier and overwrite:
+                _refuse_to_delete(path, reads)
+        except OSError as error:
+            raise explained(error, path) from None
+        return cls(path, plain, lock, replaces=earlier and overwrite, goes_on=earlier and resume)
 
     def begin(self) -> None:
-        """Delete what this run replaces and write its settings, if that has not been done."""
+        """Write the settings, if that has not been done."""
         if self._begun:
             return
-        self._begun, self._written = True, set()
-        _delete_results(self.path)
+        results.clear(self.path)
+        self._begun = True
         content = {"bozzetto": 1, "config": self.config}
-        write_text(self.file(CONFIG), json.dumps(content, indent=2) + "\n")
+        write_text(self._entered(CONFIG), json.dumps(content, indent=2) + "\n")
 
     def file(self, name: str) -> Path:
-        """The path of a file of this name in the folder; sub-folders are made, the name is remembered."""
+        """Where to write a file of this name; sub-folders are made, the name is remembered.
+
+        Raises:
+            InputError: There is a folder of this name, the name is one that the run needs itself, or the
+                folder was deleted since the run began.
+        """
         self.begin()
-        path = self.path / name
+        if not (self._place / CONFIG).exists():
+            raise InputError(
+                f"{self._place} was deleted or moved while the run was writing to it; start again"
+            )
+        return self._entered(name)
+
+    def _entered(self, name: str) -> Path:
+        path = self._place / name
+        if PurePath(name).parts[0] in (FILES, LOCK, UNFINISHED, FINISHED):
+            raise InputError(f"no result can be called {name}; give the input another name")
+        if (self.path / name).is_dir():
+            raise InputError(f"{self.path / name} is a folder, and a result has this name; move it away")
         make_folder(path.parent)
         if name not in self._written:
             self._written.add(name)
-            # Written anew and not appended, so that also the listing is never found half written.
-            write_text(self.path / FILES, "".join(f"{entry}\n" for entry in sorted(self._written)))
+            whole, self._list_is_whole = self._list_is_whole, False
+            if whole:
+                results.add_to_list(self._place, name)
+            else:
+                results.write_list(self._place, self._written)
+            self._list_is_whole = True
         return path
 
     def stage(self, name: str) -> AbstractContextManager[None]:
@@ -116,13 +163,21 @@ class RunFolder:
         return self.stopwatch.stage(name)
 
     def log(self, step: int, **values: Any) -> None:
-        """Append a line to the metrics; values that are not finite become null."""
-        line = json.dumps(as_json({"step": step, **values}))
-        with self.file(METRICS).open("a", encoding="utf-8") as metrics:
-            metrics.write(line + "\n")
+        """Append a line to the metrics; values that are not finite become null.
+
+        A disk that is full is warned of, once; the run goes on, since its results may be smaller.
+        """
+        line, path = json.dumps(as_json({"step": step, **values})), self.file(METRICS)
+        try:
+            with writing(path), path.open("a", encoding="utf-8") as metrics:
+                metrics.write(line + "\n")
+        except NoSpace as error:
+            self._go_on_without(error)
 
     def save_checkpoint(self, step: int, tensors: dict[str, torch.Tensor], meta: dict | None = None) -> None:
         """Replace the checkpoint by the state after this step.
+
+        A disk that is full is warned of, once; the earlier checkpoint stays and the run goes on.
 
         Args:
             step: The last step whose effect is in the tensors, counted as in `log`.
@@ -130,7 +185,15 @@ class RunFolder:
             meta: More state: anything that JSON can hold.
         """
         content = {"step": step, "seconds": self.stopwatch.seconds, "meta": as_json(meta or {})}
-        write_checkpoint(self.file(CHECKPOINT), tensors, content)
+        try:
+            write_checkpoint(self.file(CHECKPOINT), tensors, content)
+        except NoSpace as error:
+            self._go_on_without(error)
+
+    def _go_on_without(self, error: NoSpace) -> None:
+        if not self._told_of_space:
+            self._told_of_space = True
+            warn_input(f"{error}; the run goes on, but may not be resumable")
 
     def load_checkpoint(self) -> tuple[int, dict[str, torch.Tensor], dict] | None:
         """Step, tensors and meta of the checkpoint, or None if there is none yet.
@@ -141,9 +204,10 @@ class RunFolder:
             InputError: The checkpoint is damaged.
         """
         self.begin()
-        path = self.path / CHECKPOINT
+        path = self._place / CHECKPOINT
         if not path.exists():
-            (self.path / METRICS).unlink(missing_ok=True)
+            with writing(path):
+                (self._place / METRICS).unlink(missing_ok=True)
             return None
         tensors, content = read_checkpoint(path)
         self.stopwatch = Stopwatch(content["seconds"])
@@ -152,7 +216,7 @@ class RunFolder:
 
     def metrics(self) -> list[dict]:
         """The logged lines; one cut short by a crash is left out."""
-        path, lines = self.path / METRICS, []
+        path, lines = self._place / METRICS, []
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
             try:
                 lines.append(json.loads(line))
@@ -167,7 +231,7 @@ class RunFolder:
     def report(
         self, figures: dict, device: torch.device | str = "cpu", seed: int | None = None, **more: Any
     ) -> dict:
-        """Write `report.json` and return it.
+        """Write `report.json` and return it; this ends the run, and its results replace earlier ones.
 
         Args:
             figures: What the run found out, as numbers.
@@ -188,6 +252,10 @@ class RunFolder:
         }
         content = as_json(content)
         write_text(self.file(REPORT), json.dumps(content, indent=2) + "\n")
+        if self._place != self.path:
+            results.take_places(self.path)
+            self._place = self.path
+        self._lock = None
         return content
 
 
@@ -208,31 +276,35 @@ def as_json(value: Any) -> Any:
     return str(value)
 
 
-def _check_out(path: Path, goes_on: bool = False) -> None:
-    """Refuse a folder that a run must not write to.
-
-    Args:
-        path: The folder; it need not exist.
-        goes_on: Results of an earlier run are to be continued or replaced.
+def _check_place(path: Path) -> None:
+    """Refuse a place that a run must not write to, before anything is written there.
 
     Raises:
-        InputError: It is a file, holds files of others, or results and `goes_on` is not said.
+        InputError: It is a file, below a file, a link to nowhere, or a folder with files of others.
     """
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; --out needs a folder")
-    earlier = _earlier_config(path)
-    if earlier is not None and not goes_on:
-        raise InputError(
-            f"{path} holds the results of an earlier run; replace it with --overwrite, choose another --out, "
-            "or continue a training or reconstruction with --resume"
-        )
-    if earlier is None and path.is_dir() and any(item.name != FILES for item in path.iterdir()):
-        raise InputError(f"{path} holds files that are not from bozzetto; choose a new folder with --out")
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise InputError(f"{place} is a file; --out needs a folder")
+        if place.is_symlink() and not place.exists():
+            raise InputError(f"{place} is a link to a folder that does not exist; make that folder")
+    if path.is_dir() and not _is_result(path):
+        own = (FILES, LOCK, UNFINISHED, FINISHED)
+        if any(item.name not in own and not is_leftover(item.name) for item in path.iterdir()):
+            raise InputError(f"{path} holds files that are not from bozzetto; choose a new folder with --out")
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a folder holds the results of a run, complete or not, or complete ones on their way there."""
+    return (
+        _earlier_config(path) is not None
+        or ((path / CONFIG).is_file() and (path / FILES).is_file() and CONFIG in results.listed(path))
+        or (path / FINISHED / CONFIG).is_file()
+    )
 
 
 def _refuse_to_delete(path: Path, reads: Iterable[str | os.PathLike]) -> None:
     root = path.resolve()
-    own = [(path / name).resolve() for name in _listed(path)]
+    own = [(path / name).resolve() for name in results.listed(path)]
     for source in reads:
         place = Path(source).resolve()
         within = place == root or root in place.parents  # a folder around the run's is more than its results
@@ -241,11 +313,13 @@ def _refuse_to_delete(path: Path, reads: Iterable[str | os.PathLike]) -> None:
 
 
 def _earlier_config(path: Path) -> dict | None:
+    """The settings of the run in a folder; None if there is none or they are damaged."""
     try:
         content = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        return content["config"] if "bozzetto" in content else None
-    except (OSError, ValueError, KeyError, TypeError):
+        config = content["config"] if "bozzetto" in content else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    return config if isinstance(config, dict) else None
 
 
 def _require_same(path: Path, earlier: Any, now: Any, key: str = "") -> None:
@@ -265,14 +339,7 @@ def _require_same(path: Path, earlier: Any, now: Any, key: str = "") -> None:
         _require_same(path, old, new, f"{key}.{name}" if key else str(name))
 
 
-def _listed(path: Path) -> list[str]:
-    listing = path / FILES
-    return listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
-
-
-def _delete_results(path: Path) -> None:
-    root = path.resolve()
-    for name in [*_listed(path), FILES]:
-        file = path / name
-        if root in file.resolve().parents and (file.is_file() or file.is_symlink()):
-            file.unlink()
+def _discard(path: Path) -> None:
+    """Delete what a failed run was to replace others by, unless it can be resumed."""
+    if not (path / UNFINISHED / CHECKPOINT).exists():
+        shutil.rmtree(path / UNFINISHED, ignore_errors=True)

@@ -248,7 +248,7 @@ def _show(
         "learned light is smooth, so part of the difference is light and not shape.",
         heading="Views that it never saw",
     )
-    page.picture(run.path / "inverse/comparison.png", "Held-out photographs and their prediction")
+    page.picture(run.file("inverse/comparison.png"), "Held-out photographs and their prediction")
     page.picture(spin, "The result under studio light")
     page.figures(figures["new views"]).figures(figures["mesh"])
 

@@ -148,7 +148,9 @@ def save_image(
     try:
         with atomic_path(path) as temporary:
             pixels.save(temporary)
-    except (OSError, ValueError) as error:
+    except InputError:  # the disk, not the picture
+        raise
+    except ValueError as error:
         raise InputError(f"cannot write the image {path}: {error}; a name ending in .png works") from None
 
 

@@ -1,0 +1,89 @@
+"""Locks on folders, so that two runs never write to the same one."""
+
+import os
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from .errors import InputError
+from .files import explained, make_folder
+
+_held: "weakref.WeakValueDictionary[str, Hold]" = weakref.WeakValueDictionary()
+
+
+class Hold:
+    """A lock file that this process holds as long as the object lives; get one from `hold`.
+
+    The lock is one of the operating system: it ends with the process, however that ends. The file, and folders
+    that were made for it and are still empty, are deleted with it.
+
+    Args:
+        file: The lock file.
+        busy: What to say if another process holds it.
+    """
+
+    def __init__(self, file: Path, busy: str) -> None:
+        from filelock import FileLock, Timeout
+
+        made = [folder for folder in (file.parent, *file.parent.parents) if not folder.exists()]
+        make_folder(file.parent)
+        lock = FileLock(file, timeout=0, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InputError(busy) from None
+        except NotImplementedError:  # a file system without locks; better no lock than no results
+            pass
+        except OSError as error:
+            raise explained(error, file) from None
+        self._abandon: list[Callable[[], object]] = []
+        self.release = weakref.finalize(self, _release, lock, file, made, os.getpid())
+
+    def on_failure(self, tidy: Callable[[], object]) -> None:
+        """Have this called if the lock is still held when `release_all` ends it."""
+        self._abandon.append(tidy)
+
+    def abandon(self) -> None:
+        """Release the lock of a run that has not come to its end."""
+        if self.release.alive:
+            for tidy in self._abandon:
+                tidy()
+            self.release()
+
+
+def hold(file: Path, busy: str) -> Hold:
+    """Hold a lock file, together with whoever holds it in this process.
+
+    Raises:
+        InputError: Another process holds it (in these words: `busy`), or the file cannot be written.
+    """
+    key = os.path.realpath(file)
+    held = _held.get(key)
+    if held is None or not held.release.alive:
+        held = _held[key] = Hold(file, busy)
+    return held
+
+
+def release_all() -> None:
+    """Release what this process still holds: whoever held it has failed."""
+    for held in list(_held.values()):
+        held.abandon()
+
+
+def _release(lock: object, file: Path, made: list[Path], owner: int) -> None:
+    if os.getpid() != owner:  # a fork; the lock is its parent's
+        return
+    try:
+        if os.name == "posix":  # before it is released, so that nobody can have taken the file in between
+            file.unlink(missing_ok=True)
+    except OSError:
+        pass
+    finally:
+        lock.release()  # type: ignore[attr-defined]
+    with suppress(OSError):
+        if os.name != "posix":  # where open files cannot be deleted
+            file.unlink(missing_ok=True)
+    for folder in made:
+        with suppress(OSError):
+            folder.rmdir()

@@ -1,0 +1,109 @@
+"""What surrounds a command: streams that may be closed, full or unable to hold a name, and signals to end."""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import Any, TextIO
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+
+
+class Ended(KeyboardInterrupt):
+    """A signal asks the process to end: Ctrl-C, or what `kill`, `docker stop` or a closed terminal send.
+
+    Attributes:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__()
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """As shells count: 130 after Ctrl-C, 143 after `kill`."""
+        return 128 + self.number
+
+
+def answer_signals() -> None:
+    """Have the first signal raise `Ended`, and a second one end the process at once.
+
+    Signals that whoever started the process has switched off (`nohup`, background jobs) stay so.
+    """
+    ended: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if ended:
+            os._exit(128 + number)
+        ended.append(number)
+        raise Ended(number)
+
+    for name in _NAMES:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+            signal.signal(number, end)
+
+
+class Stream:
+    """A text stream that goes on when nobody takes what is written, and remembers that.
+
+    Args:
+        stream: The stream; None where it is closed.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.lost = False
+        self._closed = stream is None
+        self._stream = open(os.devnull, "w", encoding="utf-8") if stream is None else stream  # noqa: SIM115
+
+    def write(self, text: str) -> int:
+        """Write, or pretend to."""
+        self.lost |= self._closed and bool(text)
+        return self._attempt(self._stream.write, text) or len(text)
+
+    def flush(self) -> None:
+        """Hand over what is written."""
+        self._attempt(self._stream.flush)
+
+    def _attempt(self, action: Any, *arguments: str) -> int | None:
+        try:
+            return action(*arguments)
+        except (OSError, ValueError) as error:
+            if isinstance(error, UnicodeError):
+                raise
+            self.lost = True
+            with suppress(OSError, ValueError):
+                # What the buffer still holds goes nowhere, so that closing it does not complain again.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            return None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def open_streams() -> None:
+    """Make standard streams that can always be written to, whatever the encoding, and however closed."""
+    missing = [number for number in range(3) if not _is_open(number)]
+    for _ in missing:  # else the next file would get the number, and with it what is meant for the terminal
+        os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace" if name == "stdout" else "backslashreplace")
+        setattr(sys, name, Stream(stream))
+
+
+def output_is_lost() -> bool:
+    """Whether something that was written to stdout has not arrived."""
+    sys.stdout.flush()
+    return getattr(sys.stdout, "lost", False)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
