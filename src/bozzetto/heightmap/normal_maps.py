@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry.height_gradients import check_convention
-from ..views import load_image, save_image
+from ..views import save_image
+from ..views.images import load_data_image
 
 
 def save_normal_map(
@@ -33,17 +34,20 @@ def load_normal_map(path: str | os.PathLike, convention: str = "gl") -> Float[Te
     """Unit normals, y up, of a picture with 8 or 16 bits per channel.
 
     Levels are taken to run from -1 to 1; the middle level of an odd range, as which some programs store zero,
-    tilts by a quarter of a degree. Pixels without a direction become (0, 0, 1).
+    tilts by a quarter of a degree. Floats with negative ones among them are the vectors
+    themselves. Pixels without a direction become (0, 0, 1).
 
     Raises:
         InputError: The file cannot be read, is grey, or the convention is unknown.
     """
-    image = load_image(Path(path))
+    image = load_data_image(Path(path))
     if image.shape[-1] < 3:
         raise InputError(
             f"{path} is a grey picture; a normal map has red, green and blue (is it a height map?)"
         )
-    normals = check_convention(image[..., :3] * 2 - 1, convention)
+    vectors = image[..., :3]
+    vectors = vectors if float(vectors.min()) < -0.05 else vectors * 2 - 1
+    normals = check_convention(vectors, convention)
     length = normals.norm(dim=-1, keepdim=True)
     up = normals.new_tensor([0.0, 0.0, 1.0])
     return torch.where(length > 1e-3, normals / length.clamp(min=1e-3), up)

@@ -6,23 +6,28 @@
 | .exr | float32, any range, channel Y | yes, as header attributes |
 | .tif, .tiff | float32, any range | no |
 
-Reading also takes 8 bits, integer TIFF and any other grey picture.
+Reading also takes any other grey picture. Unsigned integers become 0 to 1, signed ones -1 to 1 (by the largest
+number of their type), floats stay as they are. Tags about colour (gamma, profiles) say nothing about heights.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
-from PIL.Image import DecompressionBombError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 from ..files import atomic_path
+from .exr_files import colored, height_channel, read_exr
 from .height_field import DEPTH_MM, WIDTH_MM, HeightField
+from .picture_files import is_exr, read_picture
+from .stored_picture import StoredPicture
 
-_DAMAGE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, DecompressionBombError)
+MISSING = (-9999.0, -99999.0, -32767.0, -32768.0, 9999.0, 99999.0, 32767.0)
+"""What elevation models store where they know no height."""
 KEYS = ("bozzetto_width_mm", "bozzetto_depth_mm", "bozzetto_tiles")
 ENDINGS = (".png", ".exr", ".tif", ".tiff")
 
@@ -54,7 +59,7 @@ def load_height(
     depth_mm: float | None = None,
     tiles: bool | None = None,
 ) -> HeightField:
-    """Load a height field. Integers become 0 to 1, floats stay as they are.
+    """Load a height field. Unsigned integers become 0 to 1, signed ones -1 to 1, floats stay as they are.
 
     Args:
         path: The file.
@@ -63,12 +68,15 @@ def load_height(
         tiles: Instead of what the file says; without either, no.
 
     Raises:
-        InputError: The file is missing, damaged, coloured, or holds NaN.
+        InputError: The file is missing, damaged, coloured, holds NaN or numbers that stand for missing heights,
+            or several EXR channels could be meant.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist or is not a file; check the path")
-    heights, stored = _read_exr(path) if path.suffix.lower() == ".exr" else _read_picture(path)
+    picture, stored = _read_exr(path) if is_exr(path, "height map") else _read_picture(path)
+    heights = picture.upright[..., 0]
+    _refuse_missing(path, heights, picture.nodata)
+    if picture.full is not None:
+        heights = heights.astype(np.float64) / picture.full
     defaults = zip(KEYS, (WIDTH_MM, DEPTH_MM, 0.0), strict=True)
     width, depth, flag = (stored.get(key, default) for key, default in defaults)
     return HeightField(
@@ -106,46 +114,64 @@ def _save_exr(field: HeightField, heights: np.ndarray, path: Path) -> None:
         file.write(str(temporary))
 
 
-def _read_exr(path: Path) -> tuple[np.ndarray, dict[str, float]]:
-    import OpenEXR
-
-    try:
-        with OpenEXR.File(str(path), separate_channels=True) as file:
-            header, channels = dict(file.header()), file.channels()  # both are emptied at the end
-            pixels = {name: np.array(channel.pixels) for name, channel in channels.items()}
-    except Exception as error:  # the library raises errors of many kinds
-        raise InputError(f"{path} cannot be read as EXR ({error}); export it again") from None
-    layers = [pixels[name] for name in ("Y", "Z", "height", "R", "G", "B") if name in pixels]
-    layers = layers or list(pixels.values())[:1]
-    if not layers or layers[0].ndim != 2:
-        raise InputError(f"{path} holds no channel of single heights; export one channel, for instance Y")
-    colors = [layer for name, layer in pixels.items() if name in ("R", "G", "B")]
-    if "Y" not in pixels and any(not np.array_equal(colors[0], other) for other in colors[1:]):
-        raise _colored(path)
-    return layers[0], {key: float(header[key]) for key in KEYS if key in header}
+def _read_exr(path: Path) -> tuple[StoredPicture, dict[str, float]]:
+    header, channels = read_exr(path, "height map")
+    heights = height_channel(path, channels)
+    sizes = {key: float(header[key]) for key in KEYS if key in header}
+    return StoredPicture(heights[..., None].astype(np.float32), None), sizes
 
 
-def _read_picture(path: Path) -> tuple[np.ndarray, dict[str, float]]:
-    try:
-        with Image.open(path) as image:
-            image.load()
-            kind = image.mode
-            info = dict(image.info)
-            if kind in ("P", "PA"):
-                image, kind = image.convert("RGB"), "RGB"
-            values = np.asarray(image.convert("L") if kind in ("1", "LA") else image)
-    except _DAMAGE as error:
-        raise InputError(f"{path} cannot be read as a picture ({error}); export it again") from None
-    if values.ndim == 3:
-        values = values[..., :3]
-        if kind not in ("RGB", "RGBA") or (values != values[..., :1]).any():
-            raise _colored(path)
-        values = values[..., 0]
-    if kind == "I" and values.max(initial=0) < 65536:  # 16 bits, as older versions of Pillow keep them
-        values = values.astype(np.uint16)
-    if np.issubdtype(values.dtype, np.integer):
-        values = values.astype(np.float64) / np.iinfo(values.dtype).max
-    return values, _stored(info)
+def _read_picture(path: Path) -> tuple[StoredPicture, dict[str, float]]:
+    picture = read_picture(path, "height map")
+    values = picture.values
+    if values.shape[-1] in (2, 4):
+        _tell_transparency(path, values[..., -1], picture)
+        values = values[..., :-1]
+    if values.shape[-1] == 3 and (values != values[..., :1]).any():
+        raise colored(path)
+    if picture.frames > 1:
+        warn_input(f"{path} holds {picture.frames} pictures; the first is used")
+    return replace(picture, values=values), _stored(picture.text)
+
+
+def _tell_transparency(path: Path, alpha: np.ndarray, picture: StoredPicture) -> None:
+    full = 1.0 if picture.full is None else picture.full
+    hidden = int((alpha < full).sum())
+    if hidden:
+        warn_input(f"{path} has {hidden} transparent pixels; their heights are used as stored")
+
+
+def _refuse_missing(path: Path, values: np.ndarray, nodata: float | None) -> None:
+    """Refuse numbers that stand for missing heights, as the file says or as elevation models have them."""
+    if nodata is None and values.dtype.kind != "u":
+        nodata = _lonely(values[np.isfinite(values)])
+    if nodata is None or (values.dtype.kind != "f" and not _fits(nodata, values.dtype)):
+        return
+    missing = int((values == np.asarray(nodata).astype(values.dtype)).sum())
+    if missing:
+        raise InputError(
+            f"{path} has {missing} pixels without height (marked {nodata:.6g}); fill or crop them"
+        )
+
+
+def _lonely(values: np.ndarray) -> float | None:
+    """The least or largest number if it is one for missing heights and lies far from all others."""
+    if values.size == 0:
+        return None
+    low, high = float(values.min()), float(values.max())
+    rest = values[(values != low) & (values != high)].astype(np.float64)
+    least, largest = (float(rest.min()), float(rest.max())) if rest.size else (low, high)
+    if _is_missing(low) and least - low > 2 * (largest - least) and low < high:
+        return low
+    return high if _is_missing(high) and high - largest > 2 * (largest - least) and low < high else None
+
+
+def _fits(number: float, kind: np.dtype) -> bool:
+    return float(number).is_integer() and np.iinfo(kind).min <= number <= np.iinfo(kind).max
+
+
+def _is_missing(value: float) -> bool:
+    return value in MISSING or abs(value) > 1e30
 
 
 def _stored(info: dict) -> dict[str, float]:
@@ -156,9 +182,3 @@ def _stored(info: dict) -> dict[str, float]:
         except (KeyError, ValueError, TypeError):
             continue
     return sizes
-
-
-def _colored(path: Path) -> InputError:
-    return InputError(
-        f"{path} is a colour picture; a height map has one channel (predict a height map from a photo first)"
-    )

@@ -8,113 +8,154 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL import Image
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 from ..files import atomic_path, write_bytes
 from ..shapes import linear_to_srgb as linear_to_srgb
 from ..shapes import srgb_to_linear as srgb_to_linear
+from ..shapes.exr_files import color_channels, read_exr
+from ..shapes.picture_files import is_exr, read_picture
+from ..shapes.stored_picture import StoredPicture
+from .color_profiles import to_srgb
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm"),
+    *(".tga", ".avif", ".exr", ".gif", ".jp2"),
+)
 
 
 def load_image(path: str | os.PathLike, orient: bool = True) -> Float[Tensor, "H W C"]:
-    """Read a picture as it is stored: sRGB-encoded if it is a photograph, alpha straight.
+    """Read a picture, sRGB-encoded if it is a photograph, alpha straight.
+
+    Integers are sRGB unless the file says otherwise (a profile, or cICP or gAMA of PNG); linear light (EXR,
+    gAMA 1) and other encodings are converted. Floats in TIFF do not say what they are: they are taken for sRGB
+    from 0 to 1, or, where they evidently are, from 0 to 255 or 65535.
 
     Args:
-        path: PNG (8 or 16 bit), JPEG, TIFF, WebP, BMP, PNM or anything else that Pillow opens.
+        path: PNG, JPEG, TIFF, EXR, WebP, AVIF, BMP, TGA, PNM or another kind that Pillow opens, with any number
+            of bits.
         orient: Turn the picture upright if its EXIF data say that the camera was held sideways.
 
     Returns:
         Values in [0, 1]; the channels are grey, grey + alpha, RGB or RGBA. Palettes are resolved.
 
     Raises:
-        InputError: The file is missing, truncated or not a picture.
+        InputError: The file is missing, truncated or not a picture, too large, or holds NaN or numbers of which
+            nobody can tell which is white.
     """
     path = Path(path)
-    try:
-        with Image.open(path) as image:
-            deep = _deep_color(image)
-            if deep is not None:
-                return torch.from_numpy(deep)
-            if isinstance(image, TiffImageFile) and image.mode.startswith("RGB") and _bits(image) > 8:
-                return _load_tiff(path)
-            image.load()
-            upright = ImageOps.exif_transpose(image) if orient else image
-            return torch.from_numpy(_values(upright))
-    except FileNotFoundError:
-        raise InputError(f"there is no image {path}; check the path") from None
-    except UnidentifiedImageError:
-        return _load_tiff(path)
-    except (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error) as error:
-        raise _unreadable(path, error) from None
+    picture = _read(path)
+    stored = picture.upright if orient else picture.values
+    values = _scaled(picture, stored)
+    if stored.dtype.kind in "fi":
+        values = in_range(path, values, picture.encoding == "linear", picture.profile is not None)
+    if picture.premultiplied:
+        values = _straight(values)
+    values = _encoded(path, picture, values)
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"cannot read the image {path}: {error}; copy or export it again")
+def load_data_image(path: str | os.PathLike) -> Float[Tensor, "H W C"]:
+    """Read a picture whose numbers are no colours, such as a mask or a normal map: as they are stored, upright.
 
+    Returns:
+        Unsigned integers become 0 to 1, signed ones -1 to 1; floats stay as they are.
 
-def _deep_color(image: Image.Image) -> np.ndarray | None:
-    """A PNG with 16 bits per colour channel, of which Pillow keeps the upper byte only; None for others.
-
-    Pillow's names for the stored layout end in 16B (big-endian, as in PNG) and 16L. Read as the first it
-    keeps the upper byte, read as the second the lower one.
+    Raises:
+        InputError: The file is missing, truncated or not a picture, too large, or holds NaN.
     """
-    if not isinstance(image, PngImageFile) or image.tile[0].args not in ("RGB;16B", "RGBA;16B"):
-        return None
-    mode = str(image.tile[0].args)[:-1]
-    image.load()
-    upper = np.asarray(image).astype(np.float32)
-    with Image.open(image.filename) as again:
-        assert isinstance(again, PngImageFile)
-        again.tile = [again.tile[0]._replace(args=mode + "L")]
-        lower = np.asarray(again).astype(np.float32)
-    return (upper * 256 + lower) / 65535
+    path = Path(path)
+    picture = _read(path)
+    values = _scaled(picture, picture.upright)
+    _refuse_nan(path, values)
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def _bits(image: TiffImageFile) -> int:
-    bits = image.tag_v2.get(258, 1)  # the tag BitsPerSample
-    return max(bits) if isinstance(bits, tuple) else int(bits)
+def _read(path: Path) -> StoredPicture:
+    if is_exr(path):
+        return StoredPicture(
+            color_channels(path, read_exr(path)[1]), None, premultiplied=True, encoding="linear"
+        )
+    picture = read_picture(path)
+    if picture.frames > 1:
+        warn_input(f"{path} holds {picture.frames} pictures; the first is used")
+    return picture
 
 
-def _load_tiff(path: Path) -> Float[Tensor, "H W C"]:
-    """TIFF files of which Pillow keeps the upper byte or nothing, such as RGB with 16 bits or floats."""
-    try:
-        import imageio.v3 as imageio
-
-        if path.suffix.lower() not in (".tif", ".tiff"):
-            raise ValueError("it is not a picture, or a damaged one")
-        array = np.atleast_3d(imageio.imread(path))
-        if array.ndim != 3 or array.shape[2] > 4:
-            raise ValueError(f"it holds an array of shape {array.shape}")
-    except Exception as error:  # the readers behind imageio raise errors of many kinds
-        raise _unreadable(path, error) from None
-    return torch.from_numpy(_scaled(array))
+def _scaled(picture: StoredPicture, stored: np.ndarray) -> np.ndarray:
+    if picture.full is None:
+        return stored.astype(np.float32)
+    exact = np.float64 if stored.dtype.itemsize > 2 else np.float32
+    return (stored.astype(exact) / exact(picture.full)).astype(np.float32)
 
 
-def _values(image: Image.Image) -> np.ndarray:
-    transparent = "transparency" in image.info
-    if image.mode in ("1", "L"):
-        image = image.convert("LA" if transparent else "L")
-    elif image.mode in ("P", "PA", "RGB"):
-        image = image.convert("RGBA" if transparent or image.mode == "PA" else "RGB")
-    elif image.mode not in ("LA", "RGBA", "F") and not image.mode.startswith("I"):
-        image = image.convert("RGB")
-    array = np.asarray(image)
-    if image.mode == "I":  # 32-bit integers, in which Pillow may keep 16-bit grey
-        array = array.astype(np.uint16) if not isinstance(image, TiffImageFile) else array
-    return _scaled(array.reshape(*array.shape[:2], -1))
+def _refuse_nan(path: Path, values: np.ndarray) -> None:
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise InputError(f"{path} holds {bad} NaN or infinite numbers; fill them or export it again")
 
 
-def _scaled(array: np.ndarray) -> np.ndarray:
-    if array.dtype == bool:
-        return array.astype(np.float32)
-    if np.issubdtype(array.dtype, np.integer):
-        return (array.astype(np.float64) / np.iinfo(array.dtype).max).astype(np.float32)
-    return array.astype(np.float32)
+def in_range(path: Path, values: np.ndarray, linear: bool, told: bool = False) -> np.ndarray:
+    """Floats of a photo brought to [0, 1], with a word about what is changed or guessed.
+
+    Args:
+        path: How messages call it.
+        values: Colours, finite or not.
+        linear: They are linear light, of which more than 1 is brighter than white.
+        told: The file says how they are encoded.
+
+    Raises:
+        InputError: There are NaN or infinite numbers, or nobody can tell which number is white.
+    """
+    _refuse_nan(path, values)
+    low, high = float(values.min()), float(values.max())
+    lit = values[values > 0]
+    middle = float(np.median(lit)) if lit.size else 0.0
+    span = f"{path} holds numbers from {low:.4g} to {high:.4g}"
+    if low < -0.1 * max(high, 1e-6):
+        raise InputError(f"{span}, of which the negative ones are no brightness; scale them to 0 to 1")
+    whole = high > 4 and bool((lit == np.round(lit)).all())
+    for white in () if linear else (255.0, 65535.0):
+        if 1 < high <= white and (whole or (middle > 1 and white / 16 < high)):
+            warn_input(f"{span}, which are taken for 0 to {white:.0f}")
+            return np.clip(values / white, 0, 1)
+    above = float((values > 1.001).mean())
+    if above > 0.5:
+        raise InputError(f"{span}, most of them above white, which is 1; scale them to 0 to 1")
+    if above > 0:
+        warn_input(f"{span}; {100 * above:.2g} % lie above white, which is 1, and are cut off")
+    elif not linear and not told:
+        warn_input(f"{path} holds floats and does not say how they are encoded; they are taken for sRGB")
+    if low < -1e-3:
+        warn_input(f"{span}; negative ones are taken for 0")
+    return np.clip(values, 0, 1)
+
+
+def _straight(values: np.ndarray) -> np.ndarray:
+    """Colours divided by their alpha; where there is none they stay."""
+    if values.shape[-1] not in (2, 4):
+        return values
+    alpha = values[..., -1:]
+    color = np.where(alpha > 0, values[..., :-1] / np.maximum(alpha, 1e-6), values[..., :-1])
+    return np.concatenate([color.clip(0, 1), alpha], axis=-1)
+
+
+def _encoded(path: Path, picture: StoredPicture, values: np.ndarray) -> np.ndarray:
+    """Colours as sRGB, whatever the file says that they are."""
+    count = values.shape[-1] - (values.shape[-1] in (2, 4))
+    color = values[..., :count]
+    if picture.profile is not None:
+        color = to_srgb(path, picture.profile, color)
+    elif picture.encoding == "linear":
+        color = linear_to_srgb(torch.from_numpy(np.ascontiguousarray(color))).numpy()
+    elif isinstance(picture.encoding, float):
+        linear = torch.from_numpy(np.ascontiguousarray(color)) ** picture.encoding
+        color = linear_to_srgb(linear).numpy()
+    elif picture.encoding not in (None, "srgb"):
+        warn_input(f"{path} is encoded as {picture.encoding}, which is not known here; it is taken for sRGB")
+    return np.concatenate([color, values[..., count:]], axis=-1)
 
 
 def save_image(

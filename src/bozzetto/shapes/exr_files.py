@@ -1,0 +1,162 @@
+"""EXR files: which of their named channels hold the colours of a photo, and which one heights."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from .stored_picture import MAX_PIXELS, check_size, damaged
+
+ALPHA = ("a", "ar", "ag", "ab")
+HEIGHT_WORDS = ("height", "displacement", "disp", "bump", "elevation", "heights")
+_EXR_SHARE = 20_000
+"""No compression of EXR saves more than this factor."""
+
+
+def read_exr(path: Path, kind: str = "image") -> tuple[dict, dict[str, np.ndarray]]:
+    """Header of the first part, and all channels by name; of several parts, as PART:CHANNEL.
+
+    Channels that cover more than the display window are cropped to it.
+
+    Raises:
+        InputError: The file is damaged, too large, deep, or covers only a part of its display window.
+    """
+    import OpenEXR
+
+    try:
+        with OpenEXR.File(str(path), header_only=True) as file:
+            headers = [dict(part.header) for part in file.parts]
+    except Exception as error:  # the library raises errors of many kinds
+        raise damaged(path, error, kind) from None
+    window = [_window(path, header, kind) for header in headers]
+    try:
+        with OpenEXR.File(str(path), separate_channels=True) as file:
+            found = {}
+            for header, part, cut in zip(headers, file.parts, window, strict=True):
+                prefix = f"{header.get('name', '')}:" if len(headers) > 1 else ""
+                for name, channel in part.channels.items():
+                    pixels = np.array(channel.pixels)  # a copy: the library empties its own at the end
+                    found[prefix + name] = pixels[cut] if pixels.shape == cut_shape(header) else pixels
+    except Exception as error:
+        raise damaged(path, error, kind) from None
+    return headers[0], found
+
+
+def cut_shape(header: dict) -> tuple[int, int]:
+    """Rows and columns of the data window."""
+    low, high = (np.asarray(corner, np.int64) for corner in header["dataWindow"])
+    return int(high[1] - low[1] + 1), int(high[0] - low[0] + 1)
+
+
+def _window(path: Path, header: dict, kind: str) -> tuple[slice, slice]:
+    """The display window within the data window."""
+    if "deep" in str(header.get("type", "")).lower():
+        raise InputError(f"{path} is a deep EXR picture; flatten it")
+    try:
+        windows = (header["dataWindow"], header["displayWindow"])
+        data, shown = ([np.asarray(corner, np.int64) for corner in window] for window in windows)
+        channels = max(1, len(header.get("channels", [])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path, f"its header lacks {error}", kind) from None
+    rows, columns = cut_shape(header)
+    check_size(path, columns, rows, 0)
+    if rows * columns * 2 * channels > _EXR_SHARE * os.path.getsize(path):
+        raise damaged(path, f"its header says {columns} x {rows} pixels, more than the file can hold", kind)
+    if rows * columns * channels > 4 * MAX_PIXELS:
+        raise InputError(
+            f"{path} holds {channels} channels of {columns} x {rows} pixels, which need too much memory; "
+            "export the layer that is meant alone"
+        )
+    if (data[0] > shown[0]).any() or (data[1] < shown[1]).any():
+        size = shown[1] - shown[0] + 1
+        raise InputError(
+            f"{path} holds {columns} x {rows} pixels of a picture of {size[0]} x {size[1]} (its data window is "
+            "smaller than its display window); crop it, or export the whole"
+        )
+    top, left = int(shown[0][1] - data[0][1]), int(shown[0][0] - data[0][0])
+    height, width = int(shown[1][1] - shown[0][1]) + 1, int(shown[1][0] - shown[0][0]) + 1
+    return slice(top, top + height), slice(left, left + width)
+
+
+def height_channel(path: Path, channels: dict[str, np.ndarray]) -> np.ndarray:
+    """The one channel that holds heights, never alpha.
+
+    A single channel is taken whatever its name, or R, G and B if they are the same; of several, the one with a
+    word for height in its name, or else the one called Y.
+
+    Raises:
+        InputError: There is none, the channels are colours, or several could be meant.
+    """
+    named = {name: pixels for name, pixels in channels.items() if _last(name) not in ALPHA}
+    if not named:
+        raise InputError(f"{path} holds no channel but alpha; export the heights, for instance as Y")
+    if any(pixels.ndim != 2 or pixels.shape != next(iter(named.values())).shape for pixels in named.values()):
+        raise InputError(f"{path} holds channels of several sizes ({_few(named)}); export the heights alone")
+    if len(named) == 1:
+        return next(iter(named.values()))
+    meant = [name for name in named if set(_words(name)) & set(HEIGHT_WORDS)]
+    groups = {_layer(name) for name in (meant or named)}
+    if len(groups) == 1 and {_last(name) for name in (meant or named)} <= {"r", "g", "b", "x", "y", "z", "v"}:
+        layers = [named[name] for name in (meant or named)]
+        if all(np.array_equal(layers[0], other, equal_nan=True) for other in layers[1:]):
+            return layers[0]
+        if not meant and {_last(name) for name in named} == {"r", "g", "b"}:
+            raise colored(path)
+    if len(meant) == 1:
+        return named[meant[0]]
+    raise InputError(
+        f"{path} holds {len(named)} channels that could be heights ({_few(named)}); "
+        "export the one that is meant"
+    )
+
+
+def color_channels(path: Path, channels: dict[str, np.ndarray]) -> np.ndarray:
+    """(H, W, C) of a photo: R, G, B of one layer, or one grey channel, and A if the layer has it.
+
+    Raises:
+        InputError: There is none of these, or several layers could be meant.
+    """
+    layers: dict[str, dict[str, np.ndarray]] = {}
+    for name, pixels in channels.items():
+        layers.setdefault(_layer(name), {})[_last(name)] = pixels
+    full = {name: layer for name, layer in layers.items() if {"r", "g", "b"} <= set(layer)}
+    if "" in full:
+        full = {"": full[""]}
+    if len(full) == 1:
+        ((_, layer),) = full.items()
+        picked = [layer[key] for key in ("r", "g", "b", "a") if key in layer]
+    else:
+        grey = [name for name in channels if _last(name) not in ALPHA]
+        if len(full) > 1 or len(grey) != 1:
+            raise InputError(
+                f"{path} holds {len(channels)} channels of which several could be the photo "
+                f"({_few(channels)}); export it as R, G and B"
+            )
+        picked = [channels[grey[0]], *(p for name, p in channels.items() if name != grey[0])][:2]
+    if any(pixels.ndim != 2 or pixels.shape != picked[0].shape for pixels in picked):
+        raise InputError(f"{path} holds colours at several sizes; export it as R, G and B of one size")
+    return np.stack([pixels.astype(np.float32) for pixels in picked], axis=-1)
+
+
+def colored(path: Path) -> InputError:
+    """The error for colours where heights should be."""
+    return InputError(
+        f"{path} is a colour picture; a height map has one channel (predict a height map from a photo first)"
+    )
+
+
+def _last(name: str) -> str:
+    return name.replace(":", ".").split(".")[-1].lower()
+
+
+def _layer(name: str) -> str:
+    return ".".join(name.replace(":", ".").split(".")[:-1])
+
+
+def _words(name: str) -> list[str]:
+    return name.lower().replace(":", ".").replace("_", ".").replace(" ", ".").split(".")
+
+
+def _few(names: dict) -> str:
+    return ", ".join(list(names)[:6]) + (", ..." if len(names) > 6 else "")

@@ -1,0 +1,195 @@
+"""The numbers that a picture file stores, before anybody says what they mean, and the checks of all readers."""
+
+import math
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import TiffImageFile
+
+from ..errors import InputError
+
+MAX_PIXELS = 180_000_000
+"""Larger pictures are refused before anything of that size is allocated."""
+_SMALLEST_SHARE = 1100
+"""Deflate, the best of the compressions with such a limit, saves no more than a factor of 1032."""
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """What a file holds.
+
+    Attributes:
+        values: (H, W, C) as stored, row 0 on top: grey, grey + alpha, RGB or RGBA. Palettes are resolved.
+        full: The number that stands for 1, or None for floats and signed integers of no such number.
+        orientation: EXIF: 1 upright, 2 to 8 turned or mirrored.
+        premultiplied: Colours are multiplied by alpha.
+        profile: The ICC profile, for RGB and grey.
+        encoding: `srgb`, `linear`, another exponent as a number, or None where the file does not say.
+        frames: How many pictures the file holds; this is the first.
+        nodata: The number that stands for missing heights.
+        text: Text entries.
+    """
+
+    values: np.ndarray
+    full: float | None
+    orientation: int = 1
+    premultiplied: bool = False
+    profile: bytes | None = None
+    encoding: str | float | None = None
+    frames: int = 1
+    nodata: float | None = None
+    text: dict = field(default_factory=dict)
+
+    @property
+    def upright(self) -> np.ndarray:
+        """The values, turned and mirrored as the file says."""
+        return turned_upright(self.values, self.orientation)
+
+
+def turned_upright(values: np.ndarray, orientation: int) -> np.ndarray:
+    """Apply an EXIF orientation, 1 to 8; others are taken for 1."""
+    if orientation in (5, 6, 7, 8):
+        values = values.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    return values
+
+
+def check_file(path: Path, kind: str) -> bytes:
+    """Refuse what is no regular file with something in it, and return its first 64 bytes.
+
+    Args:
+        path: The file.
+        kind: What it should be, as in "there is no ...".
+
+    Raises:
+        InputError: There is no such file, or it is a folder, a device, a pipe, empty, or may not be read.
+    """
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{path} is a folder and no {kind}; give a file")
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{path} is a device or a pipe and no {kind}; give a file")
+        with open(path, "rb") as file:
+            start = file.read(64)
+    except (FileNotFoundError, NotADirectoryError):
+        broken = os.path.islink(path)
+        why = "the link leads nowhere" if broken else "check the path"
+        raise InputError(f"there is no {kind} {path}; {why}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        name = str(path) if len(str(path)) < 300 else f"{str(path)[:100]}..."
+        raise InputError(f"cannot read the {kind} {name!r} ({reason}); give another file") from None
+    if not start:
+        raise InputError(f"cannot read the {kind} {path}: it is empty; copy or export it again")
+    return start
+
+
+def check_size(
+    path: Path, width: int, height: int, bytes_per_pixel: float, compressible: bool = True
+) -> None:
+    """Refuse a picture whose header asks for more than anybody needs, or than its file can hold.
+
+    Raises:
+        InputError: It has more than `MAX_PIXELS`, none, or the file is too short for its size.
+    """
+    if width < 1 or height < 1:
+        raise damaged(path, f"its header says {width} x {height} pixels")
+    if width * height > MAX_PIXELS:
+        side = math.isqrt(MAX_PIXELS)
+        raise InputError(
+            f"{path} has {width} x {height} pixels, which needs too much memory; "
+            f"scale it down to {side} x {side} or less"
+        )
+    share = _SMALLEST_SHARE if compressible else 1
+    size = os.path.getsize(path)
+    if width * height * bytes_per_pixel > share * size:
+        raise damaged(path, f"its header says {width} x {height} pixels, more than {size} bytes can hold")
+
+
+def damaged(path: Path, reason: object, kind: str = "image") -> InputError:
+    """The error for a file that is not what it says."""
+    text = " ".join(str(reason).split())[:200] or type(reason).__name__
+    return InputError(f"cannot read the {kind} {path}: {text}; copy or export it again")
+
+
+@contextmanager
+def open_picture(path: Path) -> Iterator[Image.Image]:
+    """Open with Pillow, whose limit of the number of pixels is replaced by our own."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        image = Image.open(path)
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    with image:
+        if image.format in ("EPS", "WMF", "PDF"):
+            raise InputError(f"{path} is a drawing ({image.format}); export it as PNG")
+        check_size(path, *image.size, bytes_per_pixel=0)
+        yield image
+
+
+def pillow_picture(path: Path, image: Image.Image) -> StoredPicture:
+    """What Pillow reads, as it stores it."""
+    frames = 1
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        frames = int(getattr(image, "n_frames", 1))
+    image.load()
+    orientation = 1 if isinstance(image, TiffImageFile) else int(image.getexif().get(274, 1) or 1)
+    profile = image.info.get("icc_profile")
+    if image.mode in ("CMYK", "LAB"):
+        image, profile = _as_rgb(image, profile), None
+    transparent = "transparency" in image.info
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if transparent or image.mode == "PA" else "RGB")
+    elif image.mode in ("L", "RGB") and transparent:
+        image = image.convert("LA" if image.mode == "L" else "RGBA")
+    elif image.mode in ("La", "RGBa"):
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    elif image.mode not in ("1", "L", "LA", "RGB", "RGBA", "F") and not image.mode.startswith("I"):
+        image = image.convert("RGB")
+    values = np.asarray(image)
+    full: float | None = 255.0
+    if image.mode == "1":
+        values, full = values.astype(np.uint8), 1.0
+    elif image.mode == "F":
+        full = None
+    elif image.mode.startswith("I"):
+        values, full = values.astype(np.uint16), 65535.0
+    text = {key: value for key, value in image.info.items() if isinstance(key, str)}
+    values = values.reshape(*values.shape[:2], -1)
+    return StoredPicture(values, full, orientation, profile=profile, frames=frames, text=text)
+
+
+def _as_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """CMYK or Lab as sRGB: by the file's profile, and CMYK without one as 1 - ink."""
+    source = None
+    if image.mode == "LAB":
+        source = ImageCms.createProfile("LAB")
+    elif profile:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+    if source is not None:
+        try:
+            converted = ImageCms.profileToProfile(
+                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            if converted is not None:
+                return converted
+        except ImageCms.PyCMSError:
+            if image.mode == "LAB":
+                raise
+    return image.convert("RGB")
+
+
+def with_alpha(picture: StoredPicture, alpha: np.ndarray) -> StoredPicture:
+    """The picture with another channel of coverage, (H, W), of the same full scale."""
+    return replace(picture, values=np.concatenate([picture.values, alpha[..., None]], axis=-1))

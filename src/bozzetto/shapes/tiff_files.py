@@ -1,0 +1,170 @@
+"""TIFF files with numbers of any type (TIFF 6.0; BigTIFF; Adobe's technical notes).
+
+Pillow reads what has 8 bits or less, whatever its colours and compression. Other types it mixes up (unsigned
+with signed, 16 bits with 8) or does not know, so these are read by tifffile.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL.TiffImagePlugin import TiffImageFile
+
+from ..errors import InputError
+from .stored_picture import StoredPicture, check_size, damaged, open_picture, pillow_picture
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
+
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
+_OPEN = {1: "none", 8: "Deflate", 32946: "Deflate", 32773: "PackBits", 34925: "LZMA"}
+"""Compressions that tifffile undoes without further packages."""
+_REDUCED, _MASK = 1, 4
+
+
+def read_tiff(path: Path) -> StoredPicture:
+    """Read the first full-size page of a TIFF file; see `read_picture`."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        pages = [page for page in file.pages if not int(getattr(page, "subfiletype", 0)) & (_REDUCED | _MASK)]
+        first = pages[0] if pages else file.pages[0]
+        page: TiffPage = first if isinstance(first, tifffile.TiffPage) else first.aspage()
+        _check(path, page)
+        bits, photometric = int(page.bitspersample), int(page.photometric)
+        first_in_file = page.index == 0
+        if first_in_file and (bits <= 8 and page.sampleformat == 1 or photometric in (YCBCR, LAB)):
+            picture = _by_pillow(path)
+        elif int(page.compression) in _OPEN and bits not in (12,):
+            picture = _by_tifffile(page)
+        else:
+            picture = _deep_by_pillow(path, page)
+        nodata = page.tags.get(42113)
+        return StoredPicture(
+            picture.values,
+            picture.full,
+            picture.orientation,
+            picture.premultiplied,
+            picture.profile,
+            frames=len(pages),
+            nodata=_number(None if nodata is None else nodata.value),
+            text=picture.text,
+        )
+
+
+def _check(path: Path, page: "TiffPage") -> None:
+    width, height = int(page.imagewidth), int(page.imagelength)
+    bits, samples = int(page.bitspersample), int(page.samplesperpixel)
+    stored = int(page.compression) == 1
+    check_size(path, width, height, bits * samples / 8, not stored)
+    photometric = int(page.photometric)
+    if photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB):
+        name = getattr(page.photometric, "name", photometric)
+        raw = photometric in (32803, 34892)
+        what = "a raw photo of a camera; develop it" if raw else f"a TIFF of {name} values; convert it"
+        raise InputError(f"{path} is {what} to RGB or grey")
+    if page.dtype is not None and np.dtype(page.dtype).kind == "c":
+        raise InputError(f"{path} holds complex numbers; save their size alone, as float32")
+    if int(page.imagedepth) > 1 or page.axes not in ("YX", "YXS", "SYX"):
+        raise InputError(f"{path} holds an array with axes {page.axes}; save one plane of it")
+    size = os.path.getsize(path)
+    ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    if not ends or min(page.databytecounts) < 1 or max(ends) > size:
+        raise damaged(path, "parts of its pixels are missing")
+    extra = len(page.extrasamples)
+    expected = {RGB: 3, CMYK: 4, YCBCR: 3, LAB: 3}.get(photometric, 1)
+    if samples - extra != expected or extra > 1 and any(int(kind) for kind in page.extrasamples[1:]):
+        if not (samples - extra == 4 and photometric == RGB):
+            raise InputError(f"{path} holds {samples} channels; save it as grey, RGB or RGBA")
+
+
+def _by_pillow(path: Path) -> StoredPicture:
+    with open_picture(path) as image:
+        return pillow_picture(path, image)
+
+
+def _by_tifffile(page: "TiffPage") -> StoredPicture:
+    values = page.asarray()
+    if page.axes == "SYX":
+        values = np.moveaxis(values, 0, -1)
+    values = values.reshape(int(page.imagelength), int(page.imagewidth), -1)
+    return _meaning(page, values)
+
+
+def _meaning(page: "TiffPage", values: np.ndarray) -> StoredPicture:
+    """Grey or RGB with at most one alpha, of which 0 is black."""
+    kind, photometric = values.dtype.kind, int(page.photometric)
+    full = None if kind == "f" else 1.0 if kind == "b" else float(np.iinfo(values.dtype).max)
+    if kind == "u" and int(page.bitspersample) < 8 * values.dtype.itemsize:
+        full = 2.0 ** int(page.bitspersample) - 1
+    colors = {RGB: 3, CMYK: 4}.get(photometric, 1)
+    extra = [int(sample) for sample in page.extrasamples]
+    alpha = [values[..., colors : colors + 1]] if extra and extra[0] in (1, 2) else []
+    if not extra and values.shape[-1] == colors + 1:
+        alpha = [values[..., colors:]]
+    color = values[..., :colors]
+    if photometric == CMYK and full is not None:
+        ink = color.astype(np.float64) / full
+        color = ((1 - ink[..., :3]) * (1 - ink[..., 3:]) * full).round().astype(values.dtype)
+    if photometric == WHITE_IS_ZERO and kind == "u":
+        color = (np.asarray(full, values.dtype) - color).astype(values.dtype)
+    profile = page.tags.get(34675)
+    turn = page.tags.get(274)
+    return StoredPicture(
+        np.concatenate([color, *alpha], axis=-1),
+        full,
+        int(turn.value) if turn is not None and isinstance(turn.value, int) else 1,
+        bool(alpha) and bool(extra) and extra[0] == 1,
+        None if profile is None or photometric == CMYK else bytes(profile.value),
+    )
+
+
+def _deep_by_pillow(path: Path, page: "TiffPage") -> StoredPicture:
+    """Compressions that only libtiff undoes, which Pillow uses: grey, and colour byte by byte."""
+    kind, bits = np.dtype(page.dtype).kind if page.dtype is not None else "?", int(page.bitspersample)
+    what = {"u": "unsigned", "i": "signed", "f": "float"}.get(kind, "odd") + f" {bits}-bit"
+    refusal = InputError(
+        f"{path} holds {what} numbers with compression {getattr(page.compression, 'name', page.compression)}, "
+        "which is not read; save it without compression or with Deflate"
+    )
+    if page.index != 0 or int(page.planarconfig) != 1:
+        raise refusal
+    with open_picture(path) as image:
+        assert isinstance(image, TiffImageFile)
+        mode = str(image.mode)
+        if mode.startswith("RGB") and bits == 16 and kind == "u":
+            values = _byte_by_byte(path, image)
+        elif mode in ("I;16", "I;16B", "I", "F") and int(page.samplesperpixel) == 1:
+            values = np.asarray(image)
+            if kind != "f" and bits != 12:
+                values = values.astype(np.dtype(page.dtype).newbyteorder("="))
+        else:
+            raise refusal
+    picture = _meaning(page, values.reshape(*values.shape[:2], -1))
+    return StoredPicture(  # Pillow has turned it upright
+        picture.values, picture.full, 1, picture.premultiplied, picture.profile
+    )
+
+
+def _byte_by_byte(path: Path, image: TiffImageFile) -> np.ndarray:
+    """Colour of 16 bits: Pillow keeps one byte of two, and which one depends on the name of the layout."""
+    layout = str(image.tile[0].args[0])
+    mode = layout.split(";")[0].replace("a", "A").replace("X", "")
+    halves = []
+    for ending in ("16L", "16B"):
+        with open_picture(path) as again:
+            assert isinstance(again, TiffImageFile)
+            tile = again.tile[0]
+            again.tile = [tile._replace(args=(f"{mode};{ending}", *tile.args[1:]))]
+            halves.append(np.asarray(again).astype(np.uint16))
+    # libtiff gives the machine's byte order, so that 16L keeps the upper byte on little-endian machines.
+    upper, lower = halves
+    return upper * 256 + lower
+
+
+def _number(value: object) -> float | None:
+    try:
+        return None if value is None else float(str(value).strip("\0 ").replace(",", "."))
+    except ValueError:
+        return None
