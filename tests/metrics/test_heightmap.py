@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from bozzetto.metrics import (
     seam_ratio,
 )
 from bozzetto.metrics.canny import canny_8bit, edge_scores
-from bozzetto.metrics.heightmap import at_protocol_size
+from bozzetto.metrics.heightmap import at_protocol_size, is_flat
 
 
 def relief(seed=0, side=96, blur=2.0):
@@ -50,6 +52,16 @@ def test_constants_and_unrelated_maps_score_nothing():
     )
     other = height_scores(relief(1), truth)
     assert other.edge_f1_0 < 0.1 and abs(other.correlation) < 0.2
+
+
+def test_nothing_agrees_with_a_flat_truth():
+    truth = relief()
+    nothing = height_scores(truth, torch.full_like(truth, 0.4))
+    assert all(value is None for value in asdict(nothing).values())
+    some = height_scores(truth, truth)
+    assert mean_scores([some, nothing])["correlation"] == pytest.approx(1)
+    assert mean_scores([nothing])["rmse_affine"] is None
+    assert is_flat(np.full((4, 4), 1e6, np.float32)) and not is_flat(1e3 + np.eye(4))
 
 
 def test_tolerance_forgives_a_shift_by_so_many_pixels():

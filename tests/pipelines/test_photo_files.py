@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bozzetto.errors import InputError
+from bozzetto.errors import InputError, InputWarning
 from bozzetto.pipelines import find_photos
 from bozzetto.pipelines.photo_files import load_photo
 
@@ -53,7 +53,8 @@ def test_deep_grey_and_moving_pictures_are_read(tmp_path):
     assert len(load_photo(tmp_path / "deep.png")[..., 0].unique()) == 400
     frames = [Image.new("RGB", (20, 20), color) for color in ("red", "blue")]
     frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:], lossless=True)
-    assert load_photo(tmp_path / "moving.webp")[0, 0].tolist() == [1, 0, 0]
+    with pytest.warns(InputWarning, match="2 pictures; the first"):
+        assert load_photo(tmp_path / "moving.webp")[0, 0].tolist() == [1, 0, 0]
 
 
 def test_what_is_too_large_or_no_picture_is_refused(tmp_path, picture):

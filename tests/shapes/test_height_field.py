@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
 from bozzetto import InputError
+from bozzetto.errors import InputWarning
 from bozzetto.shapes import HeightField, load_height, save_height
 
 
@@ -65,7 +67,7 @@ def test_grey_pictures_of_other_kinds_are_heights(tmp_path):
         "grey.png": Image.fromarray(grey),
         "rgb.png": Image.fromarray(np.stack([grey] * 3, -1)),
         "deep.tif": Image.fromarray(grey.astype(np.uint16) * 257),
-        "alpha.png": Image.fromarray(np.stack([grey, grey], -1), "LA"),
+        "alpha.png": Image.fromarray(np.stack([grey, np.full_like(grey, 255)], -1), "LA"),
     }.items():
         image.save(tmp_path / name)
         expected = torch.tensor([[0.0, 0.2], [0.4, 1.0]])
@@ -84,7 +86,7 @@ def test_bad_input_is_named(tmp_path):
     with pytest.raises(InputError, match="known endings"):
         save_height(field(), tmp_path / "a.jpg")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="there is no height map"):
         load_height(tmp_path / "none.png")
     Image.fromarray(np.arange(12, dtype=np.uint8).reshape(2, 2, 3)).save(tmp_path / "color.png")
     with pytest.raises(InputError, match="colour picture"):
@@ -96,3 +98,107 @@ def test_bad_input_is_named(tmp_path):
         (tmp_path / f"cut.{ending}").write_bytes(data[: len(data) // 2])
         with pytest.raises(InputError, match="export it again"):
             load_height(tmp_path / f"cut.{ending}")
+
+
+def exr(path, channels, **header):
+    import OpenEXR
+
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage, **header}
+    with OpenEXR.File(header, channels) as file:
+        file.write(str(path))
+
+
+RAMP = np.linspace(-2, 5, 32 * 48).reshape(32, 48).astype(np.float32)
+OTHER = np.random.default_rng(0).random((32, 48)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [
+        {"A": OTHER, "Displacement.V": RAMP},
+        {"height": RAMP, "mask": OTHER},
+        {"R": RAMP, "G": RAMP, "B": RAMP, "A": OTHER},
+        {"R": OTHER, "G": RAMP, "B": OTHER, "layer.Height": RAMP},
+        {"Z": RAMP},
+        {"depth": RAMP, "A": OTHER},
+        {"layer.R": RAMP, "layer.G": RAMP, "layer.B": RAMP},
+    ],
+)
+def test_the_channel_of_heights_is_found_by_name(tmp_path, channels):
+    exr(tmp_path / "a.exr", channels)
+    assert np.array_equal(load_height(tmp_path / "a.exr").height, RAMP)
+
+
+@pytest.mark.parametrize(
+    "channels, word",
+    [
+        ({"Y": RAMP, "Z": OTHER}, "Y, Z"),
+        ({"A": RAMP}, "no channel but alpha"),
+        ({"R": RAMP, "G": OTHER, "B": RAMP}, "colour picture"),
+        ({"one.height": RAMP, "two.height": OTHER}, "one.height, two.height"),
+        ({"a.X": RAMP, "b.X": OTHER}, "could be heights"),
+    ],
+)
+def test_channels_that_may_mean_anything_are_refused(tmp_path, channels, word):
+    exr(tmp_path / "a.exr", channels)
+    with pytest.raises(InputError, match=word):
+        load_height(tmp_path / "a.exr")
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.uint32])
+def test_types_of_exr(tmp_path, kind):
+    values = np.arange(32 * 48).reshape(32, 48).astype(kind)
+    exr(tmp_path / "a.exr", {"Y": values})
+    assert np.array_equal(load_height(tmp_path / "a.exr").height, values.astype(np.float32))
+
+
+def test_parts_and_windows_of_exr(tmp_path):
+    import OpenEXR
+
+    header = {"type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIP_COMPRESSION}
+    parts = [OpenEXR.Part({**header, "name": n}, {"Y": p}) for n, p in (("color", OTHER), ("height", RAMP))]
+    with OpenEXR.File(parts) as file:
+        file.write(str(tmp_path / "parts.exr"))
+    assert np.array_equal(load_height(tmp_path / "parts.exr").height, RAMP)
+    corner = np.array([8, 4], np.int32)
+    shown = (corner, corner + np.array([23, 11], np.int32))
+    exr(tmp_path / "over.exr", {"Y": RAMP}, displayWindow=shown)
+    assert np.array_equal(load_height(tmp_path / "over.exr").height, RAMP[4:16, 8:32])
+    exr(tmp_path / "crop.exr", {"Y": RAMP}, displayWindow=(corner * 0, corner * np.int32(100)))
+    with pytest.raises(InputError, match="data window is smaller"):
+        load_height(tmp_path / "crop.exr")
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        (np.array([[0, 2**31, 2**32 - 1]], np.uint32), [0, 0.5, 1]),
+        (np.array([[-32767, 0, 32767]], np.int16), [-1, 0, 1]),
+        (np.array([[-0.25, 3e3, 8.5]], np.float64), [-0.25, 3e3, 8.5]),
+        (np.array([[0.5, -2]], np.float16), [0.5, -2]),
+    ],
+)
+def test_heights_of_every_type(tmp_path, values, expected):
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    assert load_height(tmp_path / "a.tif").height[0].tolist() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("mark", [-9999, -32768])
+@pytest.mark.parametrize("tagged", [True, False])
+def test_missing_heights_are_counted(tmp_path, kind, mark, tagged):
+    values = np.random.default_rng(0).integers(100, 900, (12, 9)).astype(kind)
+    tags = [(42113, "s", 0, f"{mark}", True)] if tagged else []
+    tifffile.imwrite(tmp_path / "whole.tif", values, extratags=tags)
+    load_height(tmp_path / "whole.tif")
+    values[2:4, 3] = mark
+    tifffile.imwrite(tmp_path / "holes.tif", values, extratags=tags)
+    with pytest.raises(InputError, match=f"2 pixels without height .*{mark}"):
+        load_height(tmp_path / "holes.tif")
+
+
+def test_transparent_heights_are_told(tmp_path):
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    Image.fromarray(np.stack([grey, grey * 0], -1), "LA").save(tmp_path / "a.png")
+    with pytest.warns(InputWarning, match="12 transparent pixels"):
+        load_height(tmp_path / "a.png")

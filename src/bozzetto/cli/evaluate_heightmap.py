@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,30 +30,50 @@ def evaluate_heights(pred: Path, ref: Path, side: int) -> tuple[dict, str]:
         side: Both are averaged over areas to this; 0 compares them as they are.
 
     Raises:
-        InputError: A reference has no prediction, or two sizes differ.
+        InputError: A reference has no prediction, or two maps have other proportions or, without a side, sizes.
     """
     from ..metrics import GlcmReference, at_protocol_size, lpips_missing
+    from ..metrics.heightmap import is_flat
     from ..shapes import load_height
 
     pairs = matched_heights(pred, ref)
-    maps = {}
+    maps, flat, resized = {}, [], []
     for name, (one, other) in pairs.items():
-        both = [load_height(path).height for path in (one, other)]
-        maps[name] = [at_protocol_size(m, side) for m in both] if side else both
-    reference = GlcmReference([truth for _, truth in maps.values()]) if len(maps) > 1 else None
+        found, truth = load_height(one).height, load_height(other).height
+        if found.shape != truth.shape:
+            resized.append(check_sizes((one, other), found, truth, side))
+        if is_flat(truth.numpy()):
+            flat.append(name)
+            truth = truth * 0  # exactly flat, also after averaging
+            warn_input(f"the reference {other} is flat; nothing can agree with it, so it has no figures")
+        if is_flat(found.numpy()):
+            found = found * 0
+            warn_input(f"the prediction {one} is flat; its correlations count as 0")
+        maps[name] = [at_protocol_size(m, side) for m in (found, truth)] if side else [found, truth]
+    if resized:
+        warn_input(
+            f"{len(resized)} of {len(maps)} predictions have another size than their reference (the first: "
+            f"{resized[0]}); all maps are brought to {side} x {side} pixels"
+        )
+    measured = [truth for name, (_, truth) in maps.items() if name not in flat]
+    reference = GlcmReference(measured) if len(measured) > 1 else None
     figures: dict = {
         "protocol": f"HM-{side} v1" if side else "as they are",
         "materials": len(maps),
+        "flat_references": flat,
         "lpips": lpips_missing() or "AlexNet v0.1, grey x 3, [-1, 1]",
     }
-    rows = {"prediction": {n: _scores(p, t, reference) for n, (p, t) in maps.items()}}
+    rows = {"prediction": {n: _scores(p, t, reference, n in flat) for n, (p, t) in maps.items()}}
     photos = {name: list(path.parent.glob("color.*")) for name, (_, path) in pairs.items()}
     if side and all(photos.values()):
         rows["luminance"] = {
-            n: _scores(at_protocol_size(luminance(photos[n][0]), side), t, reference)
+            n: _scores(at_protocol_size(luminance(photos[n][0]), side), t, reference, n in flat)
             for n, (_, t) in maps.items()
         }
-    figures["summary"] = {name: _mean(list(scores.values())) for name, scores in rows.items()}
+    figures["summary"] = {
+        name: _mean([one for n, one in scores.items() if n not in flat] or list(scores.values()))
+        for name, scores in rows.items()
+    }
     figures["scores"] = rows
     return figures, height_table(figures["summary"], len(maps))
 
@@ -68,7 +88,26 @@ def luminance(path: Path) -> "Tensor":
     return as_rgb(load_image(path)) @ torch.tensor([0.299, 0.587, 0.114])
 
 
-def _scores(pred: "Tensor", truth: "Tensor", reference: "GlcmReference | None") -> dict[str, float | None]:
+def check_sizes(paths: tuple[Path, Path], pred: "Tensor", truth: "Tensor", side: int) -> str:
+    """Say how two maps of other sizes differ.
+
+    Raises:
+        InputError: They have other proportions, or there is no side to bring them to.
+    """
+    from ..shapes.height_field import same_proportions
+
+    (h, w), (rows, columns) = pred.shape, truth.shape
+    one, other = f"{paths[0]} ({w} x {h})", f"{paths[1]} ({columns} x {rows})"
+    if not same_proportions((h, w), (rows, columns)):
+        raise InputError(f"{one} and {other} have other proportions; crop them to show the same surface")
+    if not side:
+        raise InputError(f"{one} and {other} have other sizes; resize one, or give --side")
+    return f"{one} and {other}"
+
+
+def _scores(
+    pred: "Tensor", truth: "Tensor", reference: "GlcmReference | None", flat: bool
+) -> dict[str, float | None]:
     from ..metrics import height_scores, lpips_distance, seam_ratio
 
     scores = asdict(height_scores(pred, truth, reference))
@@ -76,7 +115,8 @@ def _scores(pred: "Tensor", truth: "Tensor", reference: "GlcmReference | None") 
     low, high = pred.min(), pred.max()
     unit = (pred - low) / (high - low) if high > low else pred * 0
     stretched = (truth - truth.min()) / (truth.max() - truth.min()).clamp(min=1e-12)
-    return {**found, "lpips": lpips_distance(unit, stretched), "seam_ratio": max(seam_ratio(pred))}
+    distance = None if flat else lpips_distance(unit, stretched)
+    return {**found, "lpips": distance, "seam_ratio": max(seam_ratio(pred))}
 
 
 def _mean(scores: list[dict[str, float | None]]) -> dict[str, float | None]:
@@ -113,25 +153,38 @@ def matched_heights(pred: Path, ref: Path) -> dict[str, tuple[Path, Path]]:
             f"{pred} has no height map named {missing[0]}, nor {len(missing) - 1} more of the {len(wanted)} "
             f"references in {ref}; predict them too, or give a folder with the other references"
         )
+    alone = sorted(set(found) - set(wanted))
+    if alone:
+        few = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
+        warn_input(
+            f"{ref} has no reference for {len(alone)} height maps in {pred}, which are left out: {few}"
+        )
     return {name: (found[name], wanted[name]) for name in common}
 
 
 def height_files(folder: Path) -> dict[str, Path]:
     """Height maps below a folder by name: that of the sub-folder of a `height.*`, else that of the file.
 
+    Of files of one name and several endings the first of `ENDINGS` is taken, and the others are told.
+
     Raises:
         InputError: There are none.
     """
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
+    names: dict[Path, str] = {}
+    for path in folder.rglob("*"):
         if path.suffix.lower() in ENDINGS and path.stem == "height":
             name = path.parent.relative_to(folder).as_posix()
-            found.setdefault(folder.name if name == "." else name, path)  # .exr comes before .png
-    if not found:
-        found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in ENDINGS}
-    if not found:
+            names[path] = folder.name if name == "." else name
+    if not names:
+        names = {p: p.stem for p in folder.iterdir() if p.suffix.lower() in ENDINGS and p.name[0] != "."}
+    if not names:
         raise InputError(f"{folder} holds no height maps; files must end in {', '.join(ENDINGS)}")
-    return found
+    found: dict[str, Path] = {}
+    for path in sorted(names, key=lambda p: (p.parent, ENDINGS.index(p.suffix.lower()), p.name)):
+        taken = found.setdefault(names[path], path)
+        if taken != path:
+            warn_input(f"{path} is left out, because {taken.name} of the same name is taken")
+    return dict(sorted(found.items()))
 
 
 def height_table(rows: dict[str, dict[str, float | None]], materials: int) -> str:

@@ -6,7 +6,7 @@ scores a GLCM cosine of 0.98, and a perfect map of half the contrast loses half 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ PROTOCOL_SIDE = 256
 class HeightScores:
     """Figures of one height map against the true one, both as they come.
 
+    A flat truth has no relief to agree with, so all figures are None. A flat prediction correlates with
+    nothing: its correlations are 0.
+
     Attributes:
         rmse_affine: RMS difference after the best a h + b, in units of the true range; 0 is perfect.
         rmse_positive: The same if a may not be negative: what is left without knowing the sign.
@@ -46,21 +49,21 @@ class HeightScores:
             coinciding pixels only. Depends on contrast.
     """
 
-    rmse_affine: float
-    rmse_positive: float
-    correlation: float
-    gradient_correlation: float
-    sign_error: bool
-    ssim: float
-    ssim_min_max: float
-    edge_f1_0: float
-    edge_f1_15: float
-    edge_f1_2: float
+    rmse_affine: float | None
+    rmse_positive: float | None
+    correlation: float | None
+    gradient_correlation: float | None
+    sign_error: bool | None
+    ssim: float | None
+    ssim_min_max: float | None
+    edge_f1_0: float | None
+    edge_f1_15: float | None
+    edge_f1_2: float | None
     glcm_z: float | None
-    glcm_published: float
-    edge_precision_published: float
-    edge_recall_published: float
-    edge_f1_published: float
+    glcm_published: float | None
+    edge_precision_published: float | None
+    edge_recall_published: float | None
+    edge_f1_published: float | None
 
 
 def height_scores(
@@ -85,6 +88,8 @@ def height_scores(
         InputError: The sizes differ, are below 16 pixels, or a value is not finite.
     """
     p, t = _checked(prediction, truth)
+    if is_flat(t):
+        return HeightScores(**dict.fromkeys((field.name for field in fields(HeightScores)), None))
     t = stretched(t)
     slope, aligned = affine_fit(p, t)
     positive = aligned if slope > 0 else np.full_like(t, t.mean())
@@ -114,12 +119,15 @@ def height_scores(
 def mean_scores(scores: Sequence[HeightScores]) -> dict[str, float | None]:
     """Every figure averaged over materials; `sign_error` becomes a rate. None where one is missing.
 
+    Materials whose truth is flat, which have no figures at all, are left out.
+
     Raises:
         InputError: There are none.
     """
     if not scores:
         raise InputError("there are no scores to average; evaluate at least one material")
-    rows = [asdict(score) for score in scores]
+    rows = [asdict(score) for score in scores if score.rmse_affine is not None]
+    rows = rows or [asdict(scores[0])]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     return {name: None if None in values else float(np.mean(values)) for name, values in columns.items()}
 
@@ -167,6 +175,11 @@ def at_protocol_size(
     flat = image.reshape(1, -1, *image.shape[-2:])
     pooled = torch.nn.functional.adaptive_avg_pool2d(flat, side)
     return pooled.reshape(*image.shape[:-2], side, side)
+
+
+def is_flat(heights: NDArray) -> bool:
+    """Whether heights differ by no more than what rounding to float32 leaves of one number."""
+    return float(np.ptp(heights)) <= 1e-6 * max(float(np.abs(heights).max()), 1e-30)
 
 
 def affine_fit(prediction: NDArray, truth: NDArray) -> tuple[float, NDArray]:

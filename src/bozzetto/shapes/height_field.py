@@ -13,6 +13,12 @@ DEPTH_MM = 50.0
 """A texture one metre wide and 5 % as deep, for maps that do not say how large they are."""
 
 
+def same_proportions(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes in pixels may be the same rectangle, sides of the smaller one rounded."""
+    (h, w), (rows, columns) = one, other
+    return abs(w * rows - columns * h) <= max(w + h, columns + rows) / 2
+
+
 @dataclass(frozen=True)
 class HeightField:
     """Heights over a rectangle of square pixels, seen from straight above.

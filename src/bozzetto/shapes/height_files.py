@@ -158,12 +158,13 @@ def _lonely(values: np.ndarray) -> float | None:
     """The least or largest number if it is one for missing heights and lies far from all others."""
     if values.size == 0:
         return None
-    low, high = float(values.min()), float(values.max())
-    rest = values[(values != low) & (values != high)].astype(np.float64)
-    least, largest = (float(rest.min()), float(rest.max())) if rest.size else (low, high)
-    if _is_missing(low) and least - low > 2 * (largest - least) and low < high:
-        return low
-    return high if _is_missing(high) and high - largest > 2 * (largest - least) and low < high else None
+    for end in (float(values.min()), float(values.max())):
+        others = values[values != end].astype(np.float64)
+        if _is_missing(end) and others.size:
+            gap = np.abs(others - end).min()
+            if gap > 2 * (others.max() - others.min()):
+                return end
+    return None
 
 
 def _fits(number: float, kind: np.dtype) -> bool:
