@@ -82,7 +82,7 @@ def luminance(path: Path) -> "Tensor":
     """Luma of a photo as stored."""
     import torch
 
-    from ..heightmap.predict import as_rgb
+    from ..heightmap.pairs import as_rgb
     from ..views import load_image
 
     return as_rgb(load_image(path)) @ torch.tensor([0.299, 0.587, 0.114])

@@ -11,10 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 from ..metrics import seam_ratio
 from ..shapes import load_height
+from ..shapes.height_field import same_proportions
 from ..views import load_image
+from ..views.images import SUFFIXES
 
 SCANNED, PAINTED, PROCEDURAL = 0, 1, 2
 KINDS = {"A": SCANNED, "B": PAINTED}
@@ -71,23 +73,67 @@ def find_pairs(folder: Path) -> list[PairFiles]:
     ship_ok, author and licence tells more about them; without one all are taken for scanned.
 
     Raises:
-        InputError: The folder does not exist or holds no pair.
+        InputError: The folder does not exist or holds no pair, or the manifest cannot be used.
     """
-    rows = {}
-    manifest = folder / "manifest.csv"
-    if manifest.is_file():
-        with manifest.open(encoding="utf-8", newline="") as file:
-            rows = {row["slug"]: row for row in csv.DictReader(file)}
-    found = []
-    for color in sorted(folder.rglob("color.*"), key=lambda path: path.parent.name):
-        heights = sorted(color.parent.glob("height.*"))
-        if heights:
-            found.append(_described(color, heights[0], rows.get(color.parent.name)))
+    rows = read_manifest(folder / "manifest.csv") if (folder / "manifest.csv").is_file() else None
+    homes: dict[Path, dict[str, list[Path]]] = {}
+    for path in folder.rglob("*"):
+        part = path.stem.lower()
+        if part in ("color", "height") and path.suffix.lower() in SUFFIXES:
+            homes.setdefault(path.parent, {}).setdefault(part, []).append(path)
+    found, unknown = [], []
+    for home in sorted(
+        (home for home, parts in homes.items() if len(parts) == 2), key=lambda path: (path.name, path)
+    ):
+        color, height = (_chosen(homes[home][part]) for part in ("color", "height"))
+        if rows is not None and home.name not in rows:
+            unknown.append(home.name)
+        found.append(_described(color, height, (rows or {}).get(home.name)))
     if not found:
         raise InputError(
             f"{folder} holds no pairs; give a folder whose sub-folders each have color.jpg and height.png"
         )
+    if unknown:
+        warn_input(
+            f"{folder / 'manifest.csv'} does not name {len(unknown)} of {len(found)} materials ({_few(unknown)}); "
+            "they are taken for scanned, not tiling and not to be passed on"
+        )
     return found
+
+
+def _chosen(paths: list[Path]) -> Path:
+    """EXR before the others, as everywhere, then in the order of names."""
+    first, *others = sorted(paths, key=lambda path: (path.suffix.lower() != ".exr", path.name))
+    for other in others:
+        warn_input(f"{other} is left out, because {first.name} of the same name is taken")
+    return first
+
+
+def read_manifest(path: Path) -> dict[str, dict[str, str]]:
+    """Rows of a manifest by the name of their material.
+
+    Raises:
+        InputError: It is no table with a column slug, or class is neither A (scanned) nor B (painted).
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file)
+            columns = [name for name in table.fieldnames or [] if name]
+            rows = list(table)
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a table ({error}); save it as CSV in UTF-8") from None
+    if "slug" not in columns:
+        raise InputError(
+            f"{path} has the columns {', '.join(columns)[:200] or '(none)'} and no slug, which is the name of "
+            "a material's folder; rename one"
+        )
+    for row in rows:
+        kind = row.get("class")
+        if "class" in columns and kind not in KINDS:
+            raise InputError(
+                f"{path} says class {kind} of {row['slug']}; give A for scanned or B for painted materials"
+            )
+    return {row["slug"]: row for row in rows if row["slug"]}
 
 
 def _described(color: Path, height: Path, row: dict[str, str] | None) -> PairFiles:
@@ -95,28 +141,70 @@ def _described(color: Path, height: Path, row: dict[str, str] | None) -> PairFil
     if row is None:
         return PairFiles(name, color, height)
     tiles, ship = row.get("tileable") == "yes", row.get("ship_ok") == "yes"
-    kind = KINDS.get(row.get("class", "A"), PAINTED)
-    return PairFiles(name, color, height, kind, tiles, ship, row.get("author", ""), row.get("licence", ""))
+    author, licence = row.get("author") or "", row.get("licence") or ""
+    return PairFiles(name, color, height, KINDS[row.get("class", "A")], tiles, ship, author, licence)
+
+
+def load_pairs(files: Sequence[PairFiles], side: int = 256) -> tuple[list[PairFiles], list[Pair]]:
+    """All pairs that can be used, and what they are; a warning names the others.
+
+    Raises:
+        InputError: More than half of them cannot be used.
+    """
+    used, pairs, refused = [], [], []
+    for one in files:
+        try:
+            pairs.append(load_pair(one, side))
+            used.append(one)
+        except InputError as error:
+            refused.append(str(error))
+    if 2 * len(refused) > len(files):
+        raise InputError(f"{len(refused)} of {len(files)} pairs cannot be used; the first: {refused[0]}")
+    for sentence in refused:
+        warn_input(f"left out: {sentence}")
+    return used, pairs
 
 
 def load_pair(files: PairFiles, side: int = 256) -> Pair:
     """Read a pair; a photo of another size than its height is averaged or enlarged to it.
 
     Raises:
-        InputError: A file cannot be read, or shows too little.
+        InputError: A file cannot be read, is of one value or shows too little, or the two have other proportions
+            or are the same picture.
     """
-    photo = load_image(files.color)
-    photo = photo[..., :1].expand(-1, -1, 3) if photo.shape[-1] < 3 else photo[..., :3]
+    photo = as_rgb(load_image(files.color))
     height = load_height(files.height).height
+    rows, columns = height.shape
     if min(height.shape) < SMALLEST:
-        rows, columns = height.shape
         raise InputError(
             f"{files.height} has {columns} x {rows} pixels; leave out pairs below {SMALLEST} x {SMALLEST}"
         )
-    height = (height - height.min()) / (height.max() - height.min()).clamp(min=1e-9)
+    if not same_proportions((photo.shape[0], photo.shape[1]), (rows, columns)):
+        raise InputError(
+            f"{files.color} has {photo.shape[1]} x {photo.shape[0]} pixels and {files.height} {columns} x "
+            f"{rows}, other proportions; crop them to show the same surface"
+        )
+    low, high = height.min(), height.max()
+    if low == high or float(photo.min()) == float(photo.max()):
+        flat = files.height if low == high else files.color
+        raise InputError(f"{flat} is of one value everywhere and teaches nothing; leave the pair out")
+    height = (height - low) / (high - low)
+    if photo.shape[:2] == height.shape and bool((photo == height[..., None]).all()):
+        raise InputError(
+            f"{files.color} and {files.height} are the same picture; give a photo and its height"
+        )
     if photo.shape[:2] != height.shape:
         photo = resized(photo.movedim(-1, 0), tuple(height.shape)).movedim(0, -1)
     return _pair(photo, height, files.kind, files.tiles, side)
+
+
+def as_rgb(photo: Float[Tensor, "H W C"]) -> Float[Tensor, "H W 3"]:
+    """Three channels; grey is repeated and alpha is left out."""
+    return photo[..., :1].expand(-1, -1, 3) if photo.shape[-1] < 3 else photo[..., :3]
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _pair(photo: Tensor, height: Tensor, kind: int, tiles: bool, side: int) -> Pair:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..geometry import gradients_from_height
 from .model import STRIDE, Estimate, FusionNetwork, join
-from .pairs import looks_tileable, resized
+from .pairs import as_rgb, looks_tileable, resized
 from .predictor import Predictor
 
 GLOBAL_SIDE = 256
@@ -83,11 +83,6 @@ def predict_height(
     confidence = (1 - log_error.exp() / CLUELESS).clamp(0, 1)
     back = [maps.roll(shift, (0, 1)).cpu().clone() for maps in (height, confidence)]
     return PredictedHeight(back[0], back[1], upright, tiles)
-
-
-def as_rgb(photo: Float[Tensor, "H W C"]) -> Float[Tensor, "H W 3"]:
-    """Three channels; grey is repeated and alpha is left out."""
-    return photo[..., :1].expand(-1, -1, 3) if photo.shape[-1] < 3 else photo[..., :3]
 
 
 def canonical_shift(image: Float[Tensor, "C H W"]) -> tuple[int, int]:

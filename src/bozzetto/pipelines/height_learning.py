@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..heightmap.config import TrainConfig
 from ..heightmap.data import Crops, procedural_pairs
-from ..heightmap.pairs import Pair, PairFiles, load_pair
+from ..heightmap.pairs import PairFiles, load_pairs
 from ..heightmap.predictor import Predictor, save_predictor
 from ..heightmap.train import Training
 from ..runs import RunFolder, run_training
@@ -42,7 +42,7 @@ def training_material(
     run.begin()
     chosen = [f for f in files if f.name not in exclude and (f.ship or not ship_only)]
     with run.stage("prepare"):
-        pairs: list[Pair] = [load_pair(f, config.side) for f in chosen]
+        chosen, pairs = load_pairs(chosen, config.side)
         samples = procedural_pairs(
             synthetic, config.seed + 1, config.side, None, store or run.path / "prepared", quiet
         )

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
-from ..heightmap.predict import as_rgb
+from ..heightmap.pairs import as_rgb
 from ..views import load_image
 from ..views.images import SUFFIXES
 

@@ -33,7 +33,7 @@ def read_png(path: Path) -> StoredPicture:
     with open_picture(path) as image:
         assert isinstance(image, PngImageFile)
         if depth == 16 and kind in (RGB, RGBA, GREY_ALPHA):
-            deep = _grey_alpha(path) if kind == GREY_ALPHA else _deep_color(image, kind)
+            deep = _grey_alpha(path) if kind == GREY_ALPHA else _deep_color(path, image, kind)
             text = {key: value for key, value in image.info.items() if isinstance(key, str)}
             orientation = int(image.getexif().get(274, 1) or 1)
             picture = StoredPicture(deep, 65535.0, orientation, profile=text.get("icc_profile"), text=text)
@@ -76,7 +76,7 @@ def _chunks(path: Path) -> dict[bytes, bytes]:
     return found
 
 
-def _deep_color(image: PngImageFile, kind: int) -> np.ndarray:
+def _deep_color(path: Path, image: PngImageFile, kind: int) -> np.ndarray:
     """Colour of 16 bits.
 
     Pillow's names for the stored layout end in 16B (big-endian, as in PNG) and 16L. Read as the first it
@@ -85,7 +85,7 @@ def _deep_color(image: PngImageFile, kind: int) -> np.ndarray:
     mode = "RGB" if kind == RGB else "RGBA"
     image.load()
     upper = np.asarray(image).astype(np.uint16)
-    with open_picture(Path(image.filename)) as again:
+    with open_picture(path) as again:
         assert isinstance(again, PngImageFile)
         again.tile = [again.tile[0]._replace(args=mode + ";16L")]
         lower = np.asarray(again)

@@ -5,6 +5,7 @@ with signed, 16 bits with 8) or does not know, so these are read by tifffile.
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,14 +153,13 @@ def _byte_by_byte(path: Path, image: TiffImageFile) -> np.ndarray:
     layout = str(image.tile[0].args[0])
     mode = layout.split(";")[0].replace("a", "A").replace("X", "")
     halves = []
-    for ending in ("16L", "16B"):
+    for ending in ("16L", "16B") if sys.byteorder == "little" else ("16B", "16L"):
         with open_picture(path) as again:
             assert isinstance(again, TiffImageFile)
             tile = again.tile[0]
             again.tile = [tile._replace(args=(f"{mode};{ending}", *tile.args[1:]))]
             halves.append(np.asarray(again).astype(np.uint16))
-    # libtiff gives the machine's byte order, so that 16L keeps the upper byte on little-endian machines.
-    upper, lower = halves
+    upper, lower = halves  # libtiff gives the machine's byte order, and 16L keeps the second byte
     return upper * 256 + lower
 
 

@@ -23,7 +23,7 @@ SEED = 1_000_003  # none of the trainings draws from it
 
 def demonstrate_surfaces(
     run: RunFolder, page: Gallery, device: torch.device | str = "cpu"
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """Photograph surfaces of our own making and predict their heights with the best of the shipped weights.
 
     Writes under `heightmap/`: the photos, the true and the predicted heights and pictures of them.
@@ -38,7 +38,7 @@ def demonstrate_surfaces(
         "predicted relief in grey, and how much the network trusts it.",
         heading="From one photo to a height map",
     )
-    figures: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, float | None]] = {}
     with run.stage("surfaces"):
         for name, number in SUBJECTS:
             photo, truth = subject(name, number)
