@@ -82,9 +82,8 @@ def find_pairs(folder: Path) -> list[PairFiles]:
         if part in ("color", "height") and path.suffix.lower() in SUFFIXES:
             homes.setdefault(path.parent, {}).setdefault(part, []).append(path)
     found, unknown = [], []
-    for home in sorted(
-        (home for home, parts in homes.items() if len(parts) == 2), key=lambda path: (path.name, path)
-    ):
+    whole = [home for home, parts in homes.items() if len(parts) == 2]
+    for home in sorted(whole, key=lambda path: (path.name, path)):
         color, height = (_chosen(homes[home][part]) for part in ("color", "height"))
         if rows is not None and home.name not in rows:
             unknown.append(home.name)
@@ -95,8 +94,8 @@ def find_pairs(folder: Path) -> list[PairFiles]:
         )
     if unknown:
         warn_input(
-            f"{folder / 'manifest.csv'} does not name {len(unknown)} of {len(found)} materials ({_few(unknown)}); "
-            "they are taken for scanned, not tiling and not to be passed on"
+            f"{folder / 'manifest.csv'} does not name {len(unknown)} of {len(found)} materials "
+            f"({_few(unknown)}); they are taken for scanned, not tiling and not to be passed on"
         )
     return found
 
@@ -169,8 +168,8 @@ def load_pair(files: PairFiles, side: int = 256) -> Pair:
     """Read a pair; a photo of another size than its height is averaged or enlarged to it.
 
     Raises:
-        InputError: A file cannot be read, is of one value or shows too little, or the two have other proportions
-            or are the same picture.
+        InputError: A file cannot be read, is of one value or shows too little, or the two have other
+            proportions or are the same picture.
     """
     photo = as_rgb(load_image(files.color))
     height = load_height(files.height).height

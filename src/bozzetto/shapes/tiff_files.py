@@ -150,17 +150,21 @@ def _deep_by_pillow(path: Path, page: "TiffPage") -> StoredPicture:
 
 def _byte_by_byte(path: Path, image: TiffImageFile) -> np.ndarray:
     """Colour of 16 bits: Pillow keeps one byte of two, and which one depends on the name of the layout."""
-    layout = str(image.tile[0].args[0])
-    mode = layout.split(";")[0].replace("a", "A").replace("X", "")
+    mode = _layout(image).split(";")[0].replace("a", "A").replace("X", "")
     halves = []
     for ending in ("16L", "16B") if sys.byteorder == "little" else ("16B", "16L"):
         with open_picture(path) as again:
             assert isinstance(again, TiffImageFile)
             tile = again.tile[0]
-            again.tile = [tile._replace(args=(f"{mode};{ending}", *tile.args[1:]))]
+            again.tile = [tile._replace(args=(f"{mode};{ending}", *(tile.args or ())[1:]))]
             halves.append(np.asarray(again).astype(np.uint16))
     upper, lower = halves  # libtiff gives the machine's byte order, and 16L keeps the second byte
     return upper * 256 + lower
+
+
+def _layout(image: TiffImageFile) -> str:
+    """Pillow's name for how the pixels are stored."""
+    return str((image.tile[0].args or ("",))[0])
 
 
 def _number(value: object) -> float | None:
