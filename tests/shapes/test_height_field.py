@@ -67,7 +67,7 @@ def test_grey_pictures_of_other_kinds_are_heights(tmp_path):
         "grey.png": Image.fromarray(grey),
         "rgb.png": Image.fromarray(np.stack([grey] * 3, -1)),
         "deep.tif": Image.fromarray(grey.astype(np.uint16) * 257),
-        "alpha.png": Image.fromarray(np.stack([grey, np.full_like(grey, 255)], -1), "LA"),
+        "alpha.png": Image.fromarray(np.stack([grey, np.full_like(grey, 255)], -1)),
     }.items():
         image.save(tmp_path / name)
         expected = torch.tensor([[0.0, 0.2], [0.4, 1.0]])
@@ -199,6 +199,6 @@ def test_missing_heights_are_counted(tmp_path, kind, mark, tagged):
 
 def test_transparent_heights_are_told(tmp_path):
     grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    Image.fromarray(np.stack([grey, grey * 0], -1), "LA").save(tmp_path / "a.png")
+    Image.fromarray(np.stack([grey, grey * 0], -1)).save(tmp_path / "a.png")
     with pytest.warns(InputWarning, match="12 transparent pixels"):
         load_height(tmp_path / "a.png")

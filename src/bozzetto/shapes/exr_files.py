@@ -1,6 +1,8 @@
 """EXR files: which of their named channels hold the colours of a photo, and which one heights."""
 
 import os
+import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,10 @@ from .stored_picture import MAX_PIXELS, check_size, damaged
 
 ALPHA = ("a", "ar", "ag", "ab")
 HEIGHT_WORDS = ("height", "displacement", "disp", "bump", "elevation", "heights")
-_EXR_SHARE = 20_000
+_MOST_SAVED = 20_000
 """No compression of EXR saves more than this factor."""
+_LONGEST_HEADER = 1 << 20
+_DEEP, _PARTS = 0x800, 0x1000  # flags in the version field
 
 
 def read_exr(path: Path, kind: str = "image") -> tuple[dict, dict[str, np.ndarray]]:
@@ -25,58 +29,91 @@ def read_exr(path: Path, kind: str = "image") -> tuple[dict, dict[str, np.ndarra
     import OpenEXR
 
     try:
-        with OpenEXR.File(str(path), header_only=True) as file:
-            headers = [dict(part.header) for part in file.parts]
-    except Exception as error:  # the library raises errors of many kinds
-        raise damaged(path, error, kind) from None
-    window = [_window(path, header, kind) for header in headers]
+        headers = _headers(path)
+    except (KeyError, ValueError, IndexError, struct.error) as error:
+        raise damaged(path, f"its header cannot be read ({error})", kind) from None
+    windows = [_window(path, header, kind) for header in headers]
     try:
         with OpenEXR.File(str(path), separate_channels=True) as file:
             found = {}
-            for header, part, cut in zip(headers, file.parts, window, strict=True):
-                prefix = f"{header.get('name', '')}:" if len(headers) > 1 else ""
+            for part, window in zip(file.parts, windows, strict=True):
+                prefix = f"{part.header.get('name', '')}:" if len(windows) > 1 else ""
                 for name, channel in part.channels.items():
-                    pixels = np.array(channel.pixels)  # a copy: the library empties its own at the end
-                    found[prefix + name] = pixels[cut] if pixels.shape == cut_shape(header) else pixels
-    except Exception as error:
+                    # Copies: the library empties its own at the end.
+                    found[prefix + name] = np.array(channel.pixels)[window]
+            header = dict(file.parts[0].header)
+    except Exception as error:  # the library raises errors of many kinds
         raise damaged(path, error, kind) from None
-    return headers[0], found
+    return header, found
 
 
-def cut_shape(header: dict) -> tuple[int, int]:
-    """Rows and columns of the data window."""
-    low, high = (np.asarray(corner, np.int64) for corner in header["dataWindow"])
-    return int(high[1] - low[1] + 1), int(high[0] - low[0] + 1)
+@dataclass(frozen=True)
+class _Header:
+    """What a header says about size: corners as x, y, both inclusive."""
+
+    data: tuple[int, int, int, int]
+    shown: tuple[int, int, int, int]
+    channels: int
+    deep: bool
 
 
-def _window(path: Path, header: dict, kind: str) -> tuple[slice, slice]:
+def _headers(path: Path) -> list[_Header]:
+    """The headers of all parts, without trust in what they say (The OpenEXR File Layout, openexr.com)."""
+    with path.open("rb") as file:
+        data = file.read(_LONGEST_HEADER)
+    flags = struct.unpack("<I", data[4:8])[0]
+    place, headers = 8, []
+    while True:
+        attributes: dict[bytes, bytes] = {}
+        while data[place] != 0:
+            name_end = data.index(b"\0", place)
+            type_end = data.index(b"\0", name_end + 1)
+            size = struct.unpack("<I", data[type_end + 1 : type_end + 5])[0]
+            attributes[data[place:name_end]] = data[type_end + 5 : type_end + 5 + size]
+            place = type_end + 5 + size
+        place += 1
+        channels = attributes[b"channels"]
+        headers.append(
+            _Header(
+                struct.unpack("<4i", attributes[b"dataWindow"]),
+                struct.unpack("<4i", attributes[b"displayWindow"]),
+                _count(channels),
+                attributes.get(b"type", b"").startswith(b"deep") or bool(flags & _DEEP),
+            )
+        )
+        if not flags & _PARTS or data[place] == 0:
+            return headers
+
+
+def _count(channels: bytes) -> int:
+    """How many channels a list of them names."""
+    place = count = 0
+    while channels[place] != 0:
+        place, count = channels.index(b"\0", place) + 17, count + 1
+    return count
+
+
+def _window(path: Path, header: _Header, kind: str) -> tuple[slice, slice]:
     """The display window within the data window."""
-    if "deep" in str(header.get("type", "")).lower():
+    if header.deep:
         raise InputError(f"{path} is a deep EXR picture; flatten it")
-    try:
-        windows = (header["dataWindow"], header["displayWindow"])
-        data, shown = ([np.asarray(corner, np.int64) for corner in window] for window in windows)
-        channels = max(1, len(header.get("channels", [])))
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged(path, f"its header lacks {error}", kind) from None
-    rows, columns = cut_shape(header)
+    left, top, right, bottom = header.data
+    x, y, x_end, y_end = header.shown
+    rows, columns = bottom - top + 1, right - left + 1
     check_size(path, columns, rows, 0)
-    if rows * columns * 2 * channels > _EXR_SHARE * os.path.getsize(path):
+    if rows * columns * 2 * header.channels > _MOST_SAVED * os.path.getsize(path):
         raise damaged(path, f"its header says {columns} x {rows} pixels, more than the file can hold", kind)
-    if rows * columns * channels > 4 * MAX_PIXELS:
+    if rows * columns * header.channels > 4 * MAX_PIXELS:
         raise InputError(
-            f"{path} holds {channels} channels of {columns} x {rows} pixels, which need too much memory; "
-            "export the layer that is meant alone"
+            f"{path} holds {header.channels} channels of {columns} x {rows} pixels, which need too much "
+            "memory; export the layer that is meant alone"
         )
-    if (data[0] > shown[0]).any() or (data[1] < shown[1]).any():
-        size = shown[1] - shown[0] + 1
+    if left > x or top > y or right < x_end or bottom < y_end:
         raise InputError(
-            f"{path} holds {columns} x {rows} pixels of a picture of {size[0]} x {size[1]} (its data window is "
-            "smaller than its display window); crop it, or export the whole"
+            f"{path} holds {columns} x {rows} pixels of a picture of {x_end - x + 1} x {y_end - y + 1} (its "
+            "data window is smaller than its display window); crop it, or export the whole"
         )
-    top, left = int(shown[0][1] - data[0][1]), int(shown[0][0] - data[0][0])
-    height, width = int(shown[1][1] - shown[0][1]) + 1, int(shown[1][0] - shown[0][0]) + 1
-    return slice(top, top + height), slice(left, left + width)
+    return slice(y - top, y_end + 1 - top), slice(x - left, x_end + 1 - left)
 
 
 def height_channel(path: Path, channels: dict[str, np.ndarray]) -> np.ndarray:

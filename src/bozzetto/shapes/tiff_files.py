@@ -1,7 +1,7 @@
 """TIFF files with numbers of any type (TIFF 6.0; BigTIFF; Adobe's technical notes).
 
-Pillow reads what has 8 bits or less, whatever its colours and compression. Other types it mixes up (unsigned
-with signed, 16 bits with 8) or does not know, so these are read by tifffile.
+tifffile reads numbers of all types, but not all compressions and no colours but RGB. Pillow reads all of these,
+but only of 8 bits: it mixes up other types (unsigned and signed, 16 bits and 8) or does not know them.
 """
 
 import os
@@ -34,13 +34,14 @@ def read_tiff(path: Path) -> StoredPicture:
         page: TiffPage = first if isinstance(first, tifffile.TiffPage) else first.aspage()
         _check(path, page)
         bits, photometric = int(page.bitspersample), int(page.photometric)
-        first_in_file = page.index == 0
-        if first_in_file and (bits <= 8 and page.sampleformat == 1 or photometric in (YCBCR, LAB)):
-            picture = _by_pillow(path)
-        elif int(page.compression) in _OPEN and bits not in (12,):
+        plain = photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) or photometric == CMYK and bits > 8
+        if plain and int(page.compression) in _OPEN and bits not in (1, 2, 4, 12):
             picture = _by_tifffile(page)
+        elif page.index == 0 and (bits <= 8 and page.sampleformat == 1 or photometric in (YCBCR, LAB)):
+            with open_picture(path) as image:
+                picture = pillow_picture(path, image)
         else:
-            picture = _deep_by_pillow(path, page)
+            picture = _by_libtiff(path, page)
         nodata = page.tags.get(42113)
         return StoredPicture(
             picture.values,
@@ -80,11 +81,6 @@ def _check(path: Path, page: "TiffPage") -> None:
             raise InputError(f"{path} holds {samples} channels; save it as grey, RGB or RGBA")
 
 
-def _by_pillow(path: Path) -> StoredPicture:
-    with open_picture(path) as image:
-        return pillow_picture(path, image)
-
-
 def _by_tifffile(page: "TiffPage") -> StoredPicture:
     values = page.asarray()
     if page.axes == "SYX":
@@ -121,7 +117,7 @@ def _meaning(page: "TiffPage", values: np.ndarray) -> StoredPicture:
     )
 
 
-def _deep_by_pillow(path: Path, page: "TiffPage") -> StoredPicture:
+def _by_libtiff(path: Path, page: "TiffPage") -> StoredPicture:
     """Compressions that only libtiff undoes, which Pillow uses: grey, and colour byte by byte."""
     kind, bits = np.dtype(page.dtype).kind if page.dtype is not None else "?", int(page.bitspersample)
     what = {"u": "unsigned", "i": "signed", "f": "float"}.get(kind, "odd") + f" {bits}-bit"
