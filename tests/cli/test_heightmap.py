@@ -9,6 +9,7 @@ from bozzetto.cli import main
 from bozzetto.heightmap import NetworkConfig, Predictor, load_predictor, save_predictor
 from bozzetto.heightmap.model import build_network
 from bozzetto.heightmap.procedural import make_sample
+from bozzetto.pipelines import height_maps
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,34 @@ def test_results_are_replaced_only_by_results(folder, tmp_path, capsys):
         assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert heightmap(folder, tmp_path / "new", tmp_path / "broken.png") == 2
     assert not (tmp_path / "new").exists()
+
+
+def test_an_interrupted_folder_goes_on(folder, tmp_path, capsys, monkeypatch):
+    assert heightmap(folder, tmp_path / "whole", folder / "in", "--faces", "100") == 0
+    make, made = height_maps.map_photo, []
+
+    def interrupted(run, path, name, *more):
+        if name == "wall" and len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(name)
+        return make(run, path, name, *more)
+
+    monkeypatch.setattr(height_maps, "map_photo", interrupted)
+    out = tmp_path / "parts"
+    assert heightmap(folder, out, folder / "in", "--faces", "100") == 130
+    assert "2 of 3 photos are done; the same command with --resume continues" in capsys.readouterr().err
+    made[:] = ["other"]
+    assert heightmap(folder, out, folder / "in", "--faces", "100", "--resume") == 0
+    assert made == ["other", "wall"]
+    photos = [
+        json.loads((tmp_path / name / "report.json").read_text())["figures"] for name in ("whole", "parts")
+    ]
+    for one, other in zip(photos[0]["photos"], photos[1]["photos"], strict=True):
+        assert {**one, "folder": None} == {**other, "folder": None}
+    for path in (tmp_path / "whole").glob("*/*"):
+        assert path.read_bytes() == (out / path.relative_to(tmp_path / "whole")).read_bytes()
+    assert heightmap(folder, out, folder / "in", "--faces", "200", "--resume") == 2
+    assert "options.faces was 100 and is now 200" in capsys.readouterr().err
 
 
 def test_equal_names_in_other_folders_are_other_materials(folder, tmp_path, capsys):

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ..errors import InputError, warn_input
+from ..errors import InputError, Interrupted, warn_input
 from .checks import MANY, Within, leave_out
 from .common import Options
 
 if TYPE_CHECKING:
     from ..heightmap.predictor import Predictor
     from ..pipelines.height_maps import MapOptions
+    from ..runs import RunFolder
 
 LONGEST = 1e9
 """Millimetres: no photo shows more than a thousand kilometres."""
@@ -58,22 +59,26 @@ class Heightmap(Options):
     weights: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "auto"
     """What sees the height: weights that come with the program (auto takes `heights-imagenet` where
     `pip install 'bozzetto[imagenet]'` has run, else `heights`), or a file from training."""
+    resume: bool = False
+    """Continue an interrupted run over several photos in the same folder; those that are done stay."""
 
     def check(self) -> None:
         """Refuse also what only one way to see height, or only a relief, needs."""
         super().check()
         if self.stereo and self.weights != "auto":
             warn_input("--weights is not used with --stereo, which measures instead of predicting")
-        if not self.stereo:
+        if self.stereo:
+            leave_out(self, "is for photos of several surfaces, and --stereo takes all for one", "--resume")
+        else:
             leave_out(self, "needs --stereo, which takes all photos for one surface", "--lights")
         if self.faces == 0:
             leave_out(self, "is the shape of the relief, and --faces 0 writes none", "--wrap")
 
     def run(self) -> dict:
         """Predict."""
-        from ..pipelines.height_maps import map_photo, safe_out, stereo_photos
+        from ..pipelines.height_maps import safe_out, stereo_photos
         from ..pipelines.photo_files import find_photos
-        from ..runs import Progress, RunFolder, resolve_device, seed_everything
+        from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
@@ -88,15 +93,9 @@ class Heightmap(Options):
             failed: list[str] = []
         else:
             predictor = open_predictor(self.weights).to(device)
-            run = RunFolder.create(self.out, settings, self.overwrite, reads=reads)
-            results, failed = [], []
-            with Progress(len(photos), "heightmap", self.silent or len(photos) == 1, "photo") as progress:
-                for path, name in photos:
-                    try:
-                        results.append(map_photo(run, path, name, predictor, options))
-                    except InputError as error:
-                        failed.append(str(error))
-                    progress.advance()
+            settings["weights"] = fingerprint(*predictor.network.state_dict().values())
+            run = RunFolder.create(self.out, settings, self.overwrite, self.resume, reads)
+            results, failed = self._each(run, photos, predictor, options)
         if not results:
             raise InputError(
                 failed[0] if len(failed) == 1 else f"none of {len(failed)} photos can be used: {failed[0]}"
@@ -104,6 +103,41 @@ class Heightmap(Options):
         report = run.report({"photos": results, "failed": failed}, device, self.seed)
         self._tell(results, failed)
         return report
+
+    def _each(
+        self,
+        run: "RunFolder",
+        photos: list[tuple[Path, str]],
+        predictor: "Predictor",
+        options: "MapOptions",
+    ) -> tuple[list[dict], list[str]]:
+        """Results of all photos that can be used, those of an interrupted run among them, and what failed."""
+        from ..pipelines.height_maps import map_photo
+        from ..runs import Progress
+
+        saved = run.load_checkpoint() if self.resume else None
+        done = {} if saved is None else {entry["name"]: entry for entry in saved[2]["photos"]}
+        results, failed, several = [], [], len(photos) > 1
+        with Progress(len(photos), "heightmap", self.silent or not several, "photo") as progress:
+            for path, name in photos:
+                content = _content(path) if several else None
+                try:
+                    if done.get(name, {}).get("content", "") != content:
+                        result = map_photo(run, path, name, predictor, options)
+                        done[name] = {"name": name, "content": content, "result": result}
+                        if several:
+                            run.save_checkpoint(len(done), {}, {"photos": list(done.values())})
+                    results.append(done[name]["result"])
+                except InputError as error:
+                    failed.append(str(error))
+                except KeyboardInterrupt as error:
+                    if not several:
+                        raise
+                    raise Interrupted(
+                        f"interrupted; {len(results)} of {len(photos)} photos are done", error
+                    ) from None
+                progress.advance()
+        return results, failed
 
     def _tell(self, results: list[dict], failed: list[str]) -> None:
         for sentence in failed:
@@ -133,6 +167,16 @@ class Heightmap(Options):
             curvature=self.curvature,
             faces=self.faces,
         )
+
+
+def _content(path: Path) -> str | None:
+    """A short name for what is in a file; None if it cannot be read, which is said later."""
+    from ..runs import fingerprint
+
+    try:
+        return fingerprint(path)
+    except OSError:
+        return None
 
 
 def open_predictor(name: str) -> "Predictor":

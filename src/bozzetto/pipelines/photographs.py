@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import Interrupted
 from ..files import write_bytes
 from ..inverse.config import ReconstructConfig
 from ..inverse.optimize import Optimization
 from ..inverse.reconstruct import Reconstruction, reconstruct
 from ..metrics import mesh_report, photometric_error, silhouette_iou
 from ..render import comparison_sheet, render, turntable
-from ..runs import Progress, RunFolder
+from ..runs import Interruption, Progress, RunFolder, noted_interruptions
 from ..shapes import save_mesh
 from ..views import Cameras, Capture
 
@@ -49,9 +50,16 @@ def reconstruct_photographs(
 
     Returns:
         Figures: of the mesh, and of how well held-out (or, without any, learned) photographs are explained.
+
+    Raises:
+        Interrupted: After a signal, with the step that a checkpoint was written after.
     """
     saved = run.load_checkpoint()
-    with run.stage("reconstruct"), _Journal(run, config, 0 if saved is None else saved[0], quiet) as journal:
+    with (
+        noted_interruptions() as interruption,
+        run.stage("reconstruct"),
+        _Journal(run, config, 0 if saved is None else saved[0], quiet, interruption) as journal,
+    ):
         result = reconstruct(
             capture,
             config,
@@ -81,8 +89,10 @@ def reconstruct_photographs(
 class _Journal:
     """Progress bar, metrics and checkpoints of the optimisation."""
 
-    def __init__(self, run: RunFolder, config: ReconstructConfig, done: int, quiet: bool) -> None:
-        self.run, self.config = run, config
+    def __init__(
+        self, run: RunFolder, config: ReconstructConfig, done: int, quiet: bool, interruption: Interruption
+    ) -> None:
+        self.run, self.config, self.interruption = run, config, interruption
         self.progress = Progress(self._work(None), "reconstruct", quiet, done=self._work(done))
         self.saved = time.monotonic()
 
@@ -102,9 +112,13 @@ class _Journal:
         step = sum(s.steps for s in self.config.stages[:stage]) + optimization.steps_done
         self.run.log(step, stage=stage, loss=loss, vertices=len(optimization.positions.latent))
         self.progress.advance(self._work(step) - self.progress.done, loss=loss)
-        if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+        if self.interruption or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
             self.run.save_checkpoint(step, optimization.state(), {"stage": stage})
             self.saved = time.monotonic()
+        if self.interruption:
+            raise Interrupted(
+                f"stopped after step {step}, a checkpoint is written", exit_code=self.interruption.exit_code
+            )
 
 
 def _save_light(run: RunFolder, result: Reconstruction) -> None:
