@@ -63,8 +63,11 @@ class Options:
         """How an interrupted run that has kept something goes on."""
         if not hasattr(self, "resume"):
             return "the same command" + (" without --overwrite continues" if self.overwrite else " continues")
-        flag = "--resume instead of --overwrite" if self.overwrite else "--resume"
-        return f"the same command with {flag} continues"
+        if not self.overwrite:
+            return "the same command with --resume continues"
+        # What was to replace earlier results is resumed from its checkpoint only; preparations are used anyway.
+        saved = (self.out / UNFINISHED / CHECKPOINT).is_file()
+        return f"the same command {'with --resume instead of --overwrite ' if saved else ''}continues"
 
     def after_interruption(self) -> str:
         """What is added to the word that the verb was interrupted."""
