@@ -51,6 +51,20 @@ def test_sampling_writes_clouds(trained, tmp_path, capsys):
     assert (tmp_path / "a" / "sheet.png").exists()
 
 
+def test_a_far_cloud_is_autoencoded_where_it_is(trained, tmp_path):
+    ring, far = np.load(trained / "rings.npy")[0].astype(np.float64), np.array([448000.0, 5412000.0])
+    found = []
+    for name, shift in (("near", 0 * far), ("far", far)):
+        np.save(tmp_path / f"{name}.npy", ring + shift)
+        words = ["autoencode", str(tmp_path / f"{name}.npy"), "--points", "50", "--quiet"]
+        words += ["--model", str(trained / "run" / "model.safetensors"), "--out", str(tmp_path / name)]
+        assert main(words) == 0
+        found.append(np.load(tmp_path / name / "points.npy")[0] - shift)
+        written = load_points(tmp_path / name / "points-1.ply").world_points.numpy()
+        np.testing.assert_allclose(written[:, :2], found[-1] + shift, atol=1e-6)
+    assert np.abs(found[0] - found[1]).max() < 1e-5
+
+
 def test_a_model_that_has_seen_no_parts_is_refused_before_anything_is_written(trained, tmp_path, capsys):
     rings, run = str(trained / "rings.npy"), str(tmp_path / "short")
     assert main(["train", "score", rings, "--epochs", "1", "--quiet", "--out", run]) == 0

@@ -62,7 +62,7 @@ class Reconstruct(Options):
         content = [capture.images, capture.masks, capture.known, cameras.T_cam_world, cameras.K]
         if self.init not in ("hull", "sphere"):
             content.append(
-                load_mesh(self.init).vertices
+                load_mesh(self.init).world_vertices
             )  # read early, so that nothing begins with a bad file
         settings = {
             "verb": "reconstruct",

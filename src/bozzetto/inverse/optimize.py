@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -44,7 +45,9 @@ class Optimization:
         config: OptimizeConfig,
         appearance: AppearanceConfig | None = None,
     ) -> None:
-        self.targets, self.config, self.appearance = targets, config, appearance
+        self.offset = start.offset
+        self.targets = replace(targets, cameras=targets.cameras.relative_to(self.offset))
+        self.config, self.appearance = config, appearance
         self.light = light
         self.image_loss = ImageLoss(targets.images, targets.weights, kind=config.loss)
         self.steps_done = 0
@@ -82,7 +85,8 @@ class Optimization:
         """The mesh now, detached from the computation."""
         with torch.no_grad():
             colors = self.fixed_colors if self.albedo is None else self.albedo()
-            return Mesh(self.positions().clone(), self.faces, None if colors is None else colors.clone())
+            colors = None if colors is None else colors.clone()
+            return Mesh(self.positions().clone(), self.faces, colors, self.offset)
 
     @property
     def progress(self) -> float:

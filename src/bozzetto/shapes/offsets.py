@@ -97,14 +97,14 @@ def placed(
     size, reach = float((high - low).max()), float(np.abs(shape).max())
     if not 0 < size < np.finfo(np.float32).max:
         return near, NO_OFFSET
-    offset = NO_OFFSET
+    offset, axes = NO_OFFSET, points.shape[1]
     if reach * _HALF_STEP > LOST * size:
         if float(np.abs(shape.astype(np.float32) - shape).max()) > LOST * size:
             offset = _rounded((low + high) / 2, size)
-            near = (world - np.asarray(offset)).astype(np.float32)
+            near = (world - np.asarray(offset[:axes])).astype(np.float32)
         else:
             _require_fine_steps(2 * _HALF_STEP * reach, size, reach, name)
-    shift = np.asarray(offset[: points.shape[1]])
+    shift = np.asarray(offset[:axes])
     _require_detail(shape - shift, low - shift, size, name)
     return near, offset
 
@@ -143,8 +143,10 @@ def _bulk(points: NDArray) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def _rounded(middle: NDArray, size: float) -> Offset:
+    """A short decimal number near a middle in two (then the third is 0) or three dimensions."""
     digits = -int(np.floor(np.log10(size)))
-    return tuple(round(float(number), digits) for number in middle)  # type: ignore[return-value]
+    x, y, z = (*(round(float(number), digits) for number in middle), 0.0)[:3]
+    return x, y, z
 
 
 def _require_fine_steps(step: float, size: float, reach: float, name: str) -> None:
