@@ -7,6 +7,7 @@ import torch
 
 from bozzetto.errors import InputError
 from bozzetto.files import (
+    CannotWrite,
     NoSpace,
     atomic_path,
     explained,
@@ -80,10 +81,14 @@ def test_what_killed_processes_leave_is_deleted_and_nothing_else(tmp_path):
             NoSpace,
             "no space left",
         ),
-        (OSError(errno.EROFS, "Read-only file system"), InputError, "Read-only file system; choose a folder"),
-        (OSError(errno.EACCES, "Permission denied"), InputError, "Permission denied; choose a folder"),
-        (OSError("480 requested and 20 written"), InputError, "480 requested"),
-        (OSError(errno.EIO, "x"), InputError, "input/output error"),
+        (
+            OSError(errno.EROFS, "Read-only file system"),
+            CannotWrite,
+            "Read-only file system; choose a folder",
+        ),
+        (OSError(errno.EACCES, "Permission denied"), CannotWrite, "Permission denied; choose a folder"),
+        (OSError("480 requested and 20 written"), CannotWrite, "480 requested"),
+        (OSError(errno.EIO, "x"), CannotWrite, "input/output error"),
     ],
 )
 def test_what_the_system_says_is_explained(tmp_path, error, kind, message):

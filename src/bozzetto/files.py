@@ -26,11 +26,15 @@ _LEFTOVER = re.compile(r"\..*\.\d+\.part(\.[^.]*)?", re.DOTALL)
 _LONGEST = 60  # characters of a name that its temporary file shares
 
 
-class NoSpace(InputError):
-    """A file could not be written because the disk is full, or a quota or size limit is reached."""
+class CannotWrite(InputError):
+    """A file could not be written, nor could probably any other in its folder."""
 
 
-def explained(error: OSError | RuntimeError, path: str | os.PathLike) -> InputError:
+class NoSpace(CannotWrite):
+    """The disk is full, or a quota or a limit on the size of files is reached."""
+
+
+def explained(error: OSError | RuntimeError, path: str | os.PathLike) -> CannotWrite:
     """What to say when this file cannot be written.
 
     Args:
@@ -42,7 +46,7 @@ def explained(error: OSError | RuntimeError, path: str | os.PathLike) -> InputEr
     if code in FULL or (code is None and "written" in text and _free(path) < _LEAST_FREE):
         return NoSpace(f"no space left on the disk to write {path}; free some or choose another --out")
     reason = _REASONS.get(code or 0, f"{text}; choose a folder that you may write to")
-    return (NoSpace if code == errno.EFBIG else InputError)(f"cannot write {path}: {reason}")
+    return (NoSpace if code == errno.EFBIG else CannotWrite)(f"cannot write {path}: {reason}")
 
 
 def _code(error: OSError | RuntimeError) -> int | None:
@@ -65,7 +69,7 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
     """Explain errors of the system in a block that writes this file.
 
     Raises:
-        InputError: The file cannot be written; `NoSpace` if the disk is full.
+        CannotWrite: The file cannot be written; `NoSpace` if the disk is full.
     """
     try:
         yield
@@ -85,7 +89,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     A process that is killed leaves a file behind, see `remove_leftovers`.
 
     Raises:
-        InputError: The folder cannot be made or written to, the disk is full, or the like.
+        CannotWrite: The folder cannot be made or written to, the disk is full, or the like.
     """
     path = Path(path)
     # Shortened, so that every name the system allows can also be written.
@@ -122,7 +126,7 @@ def make_folder(path: str | os.PathLike) -> Path:
     """The folder, made with its parents if it is not there.
 
     Raises:
-        InputError: It cannot be made.
+        CannotWrite: It cannot be made.
     """
     path = Path(path)
     with writing(path):

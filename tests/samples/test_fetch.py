@@ -1,17 +1,30 @@
 """Fetching from a server on this machine that speaks HTTP with ranges."""
 
+import contextlib
+import errno
 import hashlib
 import io
+import os
 import re
+import subprocess
+import sys
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bozzetto.errors import InputError
+from bozzetto.files import NoSpace
+from bozzetto.runs import peak_memory
 from bozzetto.samples import Sample, catalogue, fetch
 from bozzetto.samples.fetch import SOURCE
+
+fetch_module = import_module("bozzetto.samples.fetch")
 
 FILES = {"one.png": b"1" * 300_000, "two_par.txt": b"16\n"}
 
@@ -30,6 +43,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.limit, self.ranges, self.understands_ranges = archive(), None, [], True
+        self.headers, self.endless = None, False
 
     @property
     def sample(self) -> Sample:
@@ -40,6 +54,16 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        if self.server.headers is not None:
+            self.send_response(200)
+            for header in self.server.headers:
+                self.send_header(*header)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while self.server.endless:
+                    self.wfile.write(b"0" * 65536)
+                self.wfile.write(self.server.content)
+            return
         asked = self.headers.get("Range")
         self.server.ranges.append(asked)
         start = int(re.match(r"bytes=(\d+)-", asked)[1]) if asked and self.server.understands_ranges else 0
@@ -183,6 +207,145 @@ def test_a_damaged_set_needs_overwrite(server, tmp_path):
         fetch(server.sample, tmp_path)
     fetch(server.sample, tmp_path, overwrite=True)
     assert (folder / "one.png").read_bytes() == FILES["one.png"]
+
+
+def test_an_answer_without_end_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch_module, "SPARE", 1 << 20)
+    server.headers, server.endless = [], True
+    with pytest.raises(InputError, match="sends more than 1348579 bytes"):
+        fetch(server.sample, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("length", ["10", "99999999999999999999999", "-1", "many", "1000000000000"])
+def test_a_length_that_is_not_true_is_no_traceback(server, tmp_path, length):
+    server.headers = [("Content-Length", length)]
+    try:
+        fetch(server.sample, tmp_path)
+    except InputError:
+        assert [p.name for p in tmp_path.iterdir()] in ([], [".set.zip.part"])
+
+
+def lying(content: bytes, name: bytes, size: int) -> bytes:
+    """An archive whose directory and headers say that a file unpacks to this size."""
+    content = bytearray(content)
+    for mark, at in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        start = -1
+        while (start := content.find(mark, start + 1)) >= 0:
+            if name in content[start : start + 80]:
+                content[start + at : start + at + 4] = size.to_bytes(4, "little")
+    return bytes(content)
+
+
+def test_an_archive_that_lies_about_sizes_does_not_fill_the_memory(server, tmp_path):
+    source = tmp_path / "copy.zip"
+    packed = archive({**FILES, "two_par.txt": b"0" * 300_000_000}, zipfile.ZIP_DEFLATED)
+    source.write_bytes(lying(packed, b"two_par.txt", 3))
+    before = peak_memory()["host"]
+    with pytest.raises(InputError, match="wrong checksum|intact"):
+        fetch(server.sample, tmp_path / "data", source)
+    assert peak_memory()["host"] - before < 30e6
+
+
+def flagged(content: bytes, flags: int = 0, method: int | None = None) -> bytes:
+    content = bytearray(content)
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = -1
+        while (start := content.find(mark, start + 1)) >= 0:
+            content[start + at] |= flags
+            if method is not None:
+                content[start + at + 2] = method
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (flagged(archive(), 1), "is encrypted; unpack it"),
+        (flagged(archive(), method=9), "packed in an unusual way"),
+        (archive(compression=zipfile.ZIP_LZMA), "packed in an unusual way"),
+        (archive()[:-30], "not an intact zip"),
+        (archive()[:1000], "not an intact zip"),
+        (b"", "not an intact zip"),
+    ],
+)
+def test_archives_that_cannot_be_read(server, tmp_path, content, message):
+    source = tmp_path / "copy.zip"
+    source.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        fetch(server.sample, tmp_path / "data", source)
+    assert not (tmp_path / "data").exists()
+
+
+@given(st.data())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_damage_to_an_archive_is_a_sentence(server, tmp_path_factory, data):
+    content = bytearray(archive({name: value[:50] for name, value in FILES.items()}, zipfile.ZIP_DEFLATED))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / "copy.zip").write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    with pytest.raises(InputError):
+        fetch(server.sample, folder / "data", folder / "copy.zip")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_pipes_and_other_sizes_are_not_read(server, tmp_path):
+    source = tmp_path / "copy"
+    (source / "a").mkdir(parents=True)
+    os.mkfifo(source / "one.png")
+    os.mkfifo(source / "set.zip")
+    (source / "a" / "two_par.txt").write_bytes(b"0" * 100_000)
+    with pytest.raises(InputError, match="lacks 2 of 2"):
+        fetch(server.sample, tmp_path / "data", source)
+    with pytest.raises(InputError, match="neither a folder nor a file"):
+        fetch(server.sample, tmp_path / "data", source / "set.zip")
+
+
+def test_a_folder_of_everything_is_not_looked_through(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch_module, "MOST_FILES", 3)
+    for number in range(5):
+        (tmp_path / str(number)).touch()
+    with pytest.raises(InputError, match="more than 3 files"):
+        fetch(server.sample, tmp_path / "data", tmp_path)
+
+
+def test_replacing_a_set_keeps_the_files_of_others(server, tmp_path):
+    folder = fetch(server.sample, tmp_path)
+    (folder / "one.png").write_bytes(b"damaged")
+    (folder / "notes.txt").write_text("mine")
+    fetch(server.sample, tmp_path, overwrite=True)
+    assert (folder / "one.png").read_bytes() == FILES["one.png"]
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_full_disk_keeps_what_is_there(server, tmp_path, monkeypatch):
+    folder = fetch(server.sample, tmp_path)
+    (folder / "one.png").write_bytes(b"damaged")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(NoSpace):
+        fetch(server.sample, tmp_path, overwrite=True)
+    assert sorted(p.name for p in folder.iterdir()) == [SOURCE, *sorted(FILES)]
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
+
+
+def full(path, data):
+    raise OSError(errno.ENOSPC, "full")
+
+
+def test_two_do_not_fetch_the_same_set_at_once(server, tmp_path):
+    script = (
+        "import sys, pathlib; from bozzetto.locks import hold\n"
+        "h = hold(pathlib.Path(sys.argv[1]), 'x'); print('held', flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", script, str(tmp_path / ".set.lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="another run is fetching"):
+            fetch(server.sample, tmp_path)
+        other.kill()
+    fetch(server.sample, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
 
 
 def test_catalogue_is_complete():

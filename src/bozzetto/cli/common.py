@@ -88,8 +88,7 @@ def carry_out(options: Options) -> int:
     """Run a verb; errors that a user can mend become one sentence on stderr."""
     try:
         with collected_warnings(None if options.quiet else _note):
-            options.check()
-            report = options.run()
+            report = _run(options)
     except Interrupted as error:
         return _complain(f"{error}; {options.going_on()}", error.exit_code)
     except KeyboardInterrupt as error:
@@ -99,11 +98,18 @@ def carry_out(options: Options) -> int:
         if sentence is None:
             raise
         return _complain(sentence, 2)
-    finally:
-        release_all()
     if options.json:
         sys.stdout.write(json.dumps(report) + "\n")
     return 0
+
+
+def _run(options: Options) -> dict:
+    options.check()
+    try:
+        return options.run()
+    except BaseException:
+        release_all()  # as long as the error keeps alive what the verb was working on
+        raise
 
 
 def sentence_of(error: Exception) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from ..errors import InputError, Interrupted, warn_input
+from ..files import CannotWrite
 from .checks import MANY, Within, leave_out
 from .common import Options
 
@@ -128,6 +129,8 @@ class Heightmap(Options):
                         if several:
                             run.save_checkpoint(len(done), {}, {"photos": list(done.values())})
                     results.append(done[name]["result"])
+                except CannotWrite:  # nor could the maps of the next photo
+                    raise
                 except InputError as error:
                     failed.append(str(error))
                 except KeyboardInterrupt as error:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError, warn_input, warnings_so_far
-from ..files import NoSpace, explained, is_leftover, make_folder, write_text, writing
+from ..files import CannotWrite, NoSpace, explained, is_leftover, make_folder, write_text, writing
 from ..locks import Hold, hold
 from . import results
 from .checkpoint import read_checkpoint, write_checkpoint
@@ -100,9 +100,10 @@ class RunFolder:
             results.finish(path)
             earlier = _is_result(path) or (resume and (path / UNFINISHED / CONFIG).is_file())
             if earlier and not (overwrite or resume):
+                state = "" if (path / REPORT).exists() else " that did not end"
                 raise InputError(
-                    f"{path} holds the results of an earlier run; replace it with --overwrite, choose another "
-                    "--out, or continue a training or reconstruction with --resume"
+                    f"{path} holds the results of an earlier run{state}; replace it with --overwrite, choose "
+                    "another --out, or continue a training or reconstruction with --resume"
                 )
             if earlier and resume:
                 place = path / UNFINISHED
@@ -136,7 +137,7 @@ class RunFolder:
         """
         self.begin()
         if not (self._place / CONFIG).exists():
-            raise InputError(
+            raise CannotWrite(
                 f"{self._place} was deleted or moved while the run was writing to it; start again"
             )
         return self._entered(name)

@@ -1,22 +1,28 @@
 """Fetching a sample set: from its home or from a local copy, checked either way, resumable and atomic."""
 
 import hashlib
+import os
 import shutil
+import stat
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from ..errors import InputError
-from ..files import make_folder, write_text
+from ..files import make_folder, write_bytes, write_text, writing
+from ..locks import hold
 from .catalogue import Sample
 
 SOURCE = "SOURCE.txt"
 CHUNK = 1 << 16
 TIMEOUT = 30.0  # seconds without an answer
+MOST_FILES = 1_000_000  # that are looked through in a local copy
+SPARE = 64 << 20  # bytes by which an archive may exceed what it is to hold
 
 # Told with (bytes so far, bytes in all or 0 when unknown) after every chunk.
 OnBytes = Callable[[int, int], None]
@@ -56,22 +62,31 @@ def fetch(
         raise InputError(f"{target} exists and was not fetched by bozzetto; choose another --out")
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists but is not intact; replace it with --overwrite")
-    make_folder(folder)
+    lock = hold(folder / f".{sample.name}.lock", f"another run is fetching {target}; wait until it ends")
     staging = folder / f".{sample.name}.staging"
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
+    make_folder(staging)
     try:
         if source is not None:
             _collect(sample, source, staging)
         else:
             _collect_download(sample, folder, staging, on_bytes)
         write_text(staging / SOURCE, about(sample) + "\n")
-        if target.exists():
-            shutil.rmtree(target)
-        staging.rename(target)
+        _move(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        lock.release()
     return target
+
+
+def _move(staging: Path, target: Path) -> None:
+    """Put the set in its place; if one is there, its files are replaced and those of others stay."""
+    with writing(target):
+        if not target.exists():
+            staging.rename(target)
+            return
+        for file in staging.iterdir():
+            os.replace(file, target / file.name)
 
 
 def about(sample: Sample) -> str:
@@ -82,9 +97,17 @@ def about(sample: Sample) -> str:
 
 
 def _intact(sample: Sample, folder: Path) -> bool:
-    return all((folder / name).is_file() for name in sample.files) and all(
-        _digest((folder / name).read_bytes()) == checksum for name, (_, checksum) in sample.files.items()
-    )
+    found = ((_read(folder / name, size), checksum) for name, (size, checksum) in sample.files.items())
+    return all(data is not None and _digest(data) == checksum for data, checksum in found)
+
+
+def _read(path: Path, size: int) -> bytes | None:
+    """A file that should have this size; None if it has another, or is none (a pipe would never end)."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return path.read_bytes() if stat.S_ISREG(status.st_mode) and status.st_size == size else None
 
 
 def _digest(data: bytes) -> str:
@@ -93,7 +116,7 @@ def _digest(data: bytes) -> str:
 
 def _collect_download(sample: Sample, folder: Path, staging: Path, on_bytes: OnBytes | None) -> None:
     archive = folder / f".{sample.name}.zip.part"
-    download(sample.url, archive, on_bytes)
+    download(sample.url, archive, on_bytes, sample.size + SPARE)
     try:
         _collect(sample, archive, staging)
     finally:
@@ -108,12 +131,13 @@ def _collect(sample: Sample, source: Path, staging: Path) -> None:
     for name, data in _contents(source, sample):
         size, checksum = missing.get(name, (0, ""))
         if _digest(data) == checksum:
-            (staging / name).write_bytes(data)
+            write_bytes(staging / name, data)
             del missing[name]
         elif name in missing and not source.is_dir():
             raise InputError(
                 f"{name} from {_called(sample, source)} has a wrong checksum "
-                f"({len(data)} bytes, expected {size}); it was changed or damaged on the way, fetch it again"
+                f"({_counted(data, size)} bytes, expected {size}); it was changed or damaged on the way, "
+                "fetch it again"
             )
     if missing:
         raise InputError(
@@ -122,37 +146,72 @@ def _collect(sample: Sample, source: Path, staging: Path) -> None:
         )
 
 
+def _counted(data: bytes, size: int) -> str:
+    return str(len(data)) if len(data) <= size else f"more than {size}"
+
+
 def _called(sample: Sample, source: Path) -> str:
     return sample.url if source.suffix == ".part" else str(source)
 
 
 def _contents(source: Path, sample: Sample) -> Iterator[tuple[str, bytes]]:
-    """Name without folders, and content, of whatever could be a file of the set."""
-    if source.is_dir():
-        for name in sample.files:
-            for path in sorted(source.rglob(name)):
-                yield name, path.read_bytes()
-        for path in sorted(source.rglob(PurePosixPath(sample.url).name)):
-            yield from _contents(path, sample)
+    """Name without folders, and content, of whatever could be a file of the set; at most a byte too many."""
+    if not source.is_dir():
+        yield from _unpacked(source, sample)
         return
+    archive, count = PurePosixPath(sample.url).name, 0
+    for folder, _, names in os.walk(source):
+        count += len(names)
+        if count > MOST_FILES:
+            raise InputError(
+                f"{source} holds more than {MOST_FILES:,} files; give the folder of the sample set itself"
+            )
+        for name in names:
+            path = Path(folder, name)
+            if name in sample.files and (data := _read(path, sample.files[name][0])) is not None:
+                yield name, data
+            elif name == archive and path.is_file():
+                yield from _unpacked(path, sample)
+
+
+def _unpacked(source: Path, sample: Sample) -> Iterator[tuple[str, bytes]]:
+    called = _called(sample, source)
+    if not source.is_file():
+        raise InputError(f"{called} is neither a folder nor a file; give a folder or a zip file")
     try:
         with zipfile.ZipFile(source) as archive:
             for entry in archive.infolist():
                 name = PurePosixPath(entry.filename).name
-                # The announced size is a bound, so that a hostile archive cannot fill the memory.
-                if name in sample.files and entry.file_size <= max(sample.files[name][0], CHUNK):
-                    yield name, archive.read(entry)
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise InputError(
-            f"{_called(sample, source)} is not an intact zip file ({error}); fetch it again"
-        ) from None
+                if name not in sample.files or entry.file_size > max(sample.files[name][0], CHUNK):
+                    continue
+                if entry.flag_bits & 1:
+                    raise InputError(f"{called} is encrypted; unpack it and give the folder")
+                if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise InputError(f"{called} is packed in an unusual way; unpack it and give the folder")
+                with archive.open(entry) as file:  # what an archive says of sizes is no bound
+                    yield name, file.read(sample.files[name][0] + 1)
+    except _DAMAGED as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{called} is not an intact zip file ({error}); fetch it again") from None
 
 
-def download(url: str, path: Path, on_bytes: OnBytes | None = None) -> None:
+# What zipfile raises for files that are damaged in one place or another.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
+
+
+def download(url: str, path: Path, on_bytes: OnBytes | None = None, most: int = 1 << 40) -> None:
     """Download to a path, continuing what is there.
+
+    Args:
+        url: What to download.
+        path: Where to.
+        on_bytes: Told about progress.
+        most: Bytes at which an answer is taken for one that does not end.
 
     Raises:
         InputError: The server cannot be reached, refuses, or breaks off; what came stays for the next try.
+            What is longer than `most` does not.
     """
     have = path.stat().st_size if path.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "bozzetto"})
@@ -161,25 +220,40 @@ def download(url: str, path: Path, on_bytes: OnBytes | None = None) -> None:
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             continued = answer.status == 206
-            total = int(answer.headers.get("Content-Length") or 0) + (have if continued else 0)
-            with path.open("ab" if continued else "wb") as file:
-                _copy(answer, file, total, on_bytes)
+            length = answer.headers.get("Content-Length") or ""
+            known = length.isdecimal() and len(length) < 16
+            total = int(length) + (have if continued else 0) if known else 0
+            with writing(path):
+                file = path.open("ab" if continued else "wb")
+            with file:
+                ended = total <= most and _copy(answer, file, total, on_bytes, most)
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:  # nothing behind what is there: it is complete
             return
         raise InputError(f"{url} answers {error.code} {error.reason}; use a local copy with --from") from None
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, UnicodeError) as error:
         reason = getattr(error, "reason", error)
         raise InputError(
             f"{url} cannot be reached ({reason}); try again to continue the download, "
             "or use a local copy with --from"
         ) from None
+    if not ended:
+        path.unlink()
+        raise InputError(
+            f"{url} sends more than {most} bytes, which cannot be the set; use a local copy with --from"
+        )
 
 
-def _copy(answer: HTTPResponse, file: BinaryIO, total: int, on_bytes: OnBytes | None) -> None:
+def _copy(answer: HTTPResponse, file: BinaryIO, total: int, on_bytes: OnBytes | None, most: int) -> bool:
+    """Write an answer to a file; whether it ended within so many bytes."""
     while chunk := answer.read(CHUNK):
-        file.write(chunk)
+        with writing(file.name):
+            file.write(chunk)
+            file.flush()
+        if file.tell() > most:
+            return False
         if on_bytes is not None:
             on_bytes(file.tell(), total)
     if total and file.tell() < total:
         raise ConnectionError(f"broke off after {file.tell()} of {total} bytes")
+    return True

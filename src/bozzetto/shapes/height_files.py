@@ -13,6 +13,7 @@ number of their type), floats stay as they are. Tags about colour (gamma, profil
 import os
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ..errors import InputError, warn_input
-from ..files import atomic_path
+from ..files import atomic_path, write_bytes
 from .exr_files import colored, height_channel, read_exr
 from .height_field import DEPTH_MM, WIDTH_MM, HeightField
 from .picture_files import is_exr, read_picture
@@ -110,8 +111,14 @@ def _save_exr(field: HeightField, heights: np.ndarray, path: Path) -> None:
     import OpenEXR
 
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage, **_sizes(field)}
-    with atomic_path(path) as temporary, OpenEXR.File(header, {"Y": heights.astype(np.float32)}) as file:
-        file.write(str(temporary))
+    with OpenEXR.File(header, {"Y": heights.astype(np.float32)}) as file:
+        if str(path).isprintable():
+            with atomic_path(path) as temporary:
+                file.write(str(temporary))
+        else:  # the library takes no names of bytes that are not text
+            with TemporaryDirectory(prefix="bozzetto-") as folder:
+                file.write(str(Path(folder) / "height.exr"))
+                write_bytes(path, (Path(folder) / "height.exr").read_bytes())
 
 
 def _read_exr(path: Path) -> tuple[StoredPicture, dict[str, float]]:
