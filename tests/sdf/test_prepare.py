@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from bozzetto.sdf import (
     prepare,
     prepare_collection,
     prepare_shape,
+    prepared_folder,
 )
 from bozzetto.sdf.collection import sample_path
 from bozzetto.shapes import box, icosphere
@@ -127,6 +129,38 @@ def test_a_signal_keeps_what_is_finished_or_at_work(things, tmp_path, monkeypatc
             sample_path(tmp_path / "parts", name).read_bytes()
             == sample_path(tmp_path / "whole", name).read_bytes()
         )
+
+
+def contents(folder) -> dict:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.npz")}
+
+
+@pytest.mark.parametrize("crash", range(1, 12))
+def test_earlier_samples_stay_until_all_new_ones_are_there(things, tmp_path, monkeypatch, crash) -> None:
+    """Whichever file is the last that can be moved: nothing is lost, and the next call ends the same."""
+    out = tmp_path / "out"
+    run(things, out)
+    before, replace, moves = contents(out), os.replace, []
+    (things / "cube.ply").unlink()
+
+    def crashing(source, target):
+        if ".unfinished" in str(source) and prepared_folder.FINISHED not in str(target):
+            return replace(source, target)  # a file that is being written
+        moves.append(target)
+        if len(moves) == crash:
+            raise KeyboardInterrupt
+        return replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepared_folder.os, "replace", crashing)
+        with suppress(KeyboardInterrupt):
+            run(things, out, count=200, overwrite=True)
+    if crash == 1:
+        assert {path: data for path, data in contents(out).items() if path in before} == before
+    run(things, out, count=200, overwrite=crash == 1)
+    run(things, tmp_path / "whole", count=200)
+    assert contents(out) == contents(tmp_path / "whole")
+    assert {path.name for path in out.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
 
 
 def test_changed_new_and_lost_shapes_are_prepared_again(things, tmp_path) -> None:

@@ -62,7 +62,7 @@ class Options:
     def going_on(self) -> str:
         """How an interrupted run that has kept something goes on."""
         if not hasattr(self, "resume"):
-            return "the same command" + (" without --overwrite continues" if self.overwrite else " continues")
+            return "the same command continues"
         if not self.overwrite:
             return "the same command with --resume continues"
         # What was to replace earlier results is resumed from its checkpoint only; preparations are used anyway.

@@ -11,6 +11,7 @@ from ..sdf import Collection, ShapePrior, TrainConfig, find_meshes, is_prepared,
 from ..sdf.data import sample_table
 from ..sdf.extract import extract_mesh
 from ..sdf.prepare import prepare_collection
+from ..sdf.prepared_folder import settings_of
 from ..sdf.prior import save_prior
 from ..sdf.train import Training
 from ..views import save_image
@@ -31,8 +32,12 @@ def prepared_collection(
         return load_collection(data, split)
     run.begin()
     folder = run.path / "prepared"
+    settings = {"count": count, "seed": seed, "protocol": "released"}
+    other = settings_of(folder) not in (None, settings)
     with run.stage("prepare"):
-        prepare_collection(find_meshes(data, split), folder, count=count, seed=seed, quiet=quiet)
+        prepare_collection(
+            find_meshes(data, split), folder, count=count, seed=seed, overwrite=other, quiet=quiet
+        )
     return load_collection(folder)
 
 

@@ -1,7 +1,6 @@
 """A whole collection of meshes to a prepared folder: on all cores, resumable, whatever some meshes are like."""
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,17 +11,16 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError, Interrupted
-from ..files import make_folder, write_text
+from ..files import make_folder
 from ..geometry.launch import thread_count
+from ..locks import hold
 from ..runs import Interruption, Progress, noted_interruptions
 from ..shapes import load_mesh
-from .collection import is_prepared, normalisation_path, sample_path
 from .preparation import PreparedShape, Protocol, prepare_shape
-from .samples import save_normalisation, save_sdf_samples
+from .prepared_folder import LOCK, close_prepared, is_fresh, keep_shape, open_prepared
 from .splits import as_split, check_name
 from .variants import stretched
 
-SETTINGS, RECORDS, REPORT, SPLIT = "preparation.json", "preparation.jsonl", "report.json", "split.json"
 ANSWER_SECONDS = 0.2
 """How soon an interruption is noticed."""
 DOUBTFUL = 0.02
@@ -54,7 +52,7 @@ def prepare_collection(
         seed: Of the samples.
         protocol: Where samples are taken, see `prepare_shape`.
         device: Where distances are computed.
-        overwrite: Delete what an earlier call has made there.
+        overwrite: Replace what an earlier call has made there, when all of the new is there.
         quiet: Show no progress.
         variants: Of every mesh so many smoothly stretched ones are prepared too, see `stretched`; they are
             called name~1, name~2, ...
@@ -79,8 +77,9 @@ def prepare_collection(
         )
     out = make_folder(out)
     begin, settings = time.perf_counter(), {"count": count, "seed": seed, "protocol": protocol}
-    kept = _earlier(out, settings, overwrite)
-    done = {name: kept[name] for name, path in wanted.items() if name in kept and _fresh(out, name, path)}
+    lock = hold(out / LOCK, f"another run is writing to {out}; wait until it ends, or choose another --out")
+    place, kept = open_prepared(out, settings, overwrite)
+    done = {name: kept[name] for name, path in wanted.items() if name in kept and is_fresh(place, name, path)}
     failed: dict[str, str] = {}
     with (
         noted_interruptions() as interruption,
@@ -97,7 +96,7 @@ def prepare_collection(
             if (reason := _failure(future)) is not None:
                 failed[name] = reason
             else:
-                done[name] = _keep(out, name, *future.result())
+                done[name] = keep_shape(place, name, *future.result())
             progress.advance(failed=len(failed))
     if interruption:
         raise Interrupted(
@@ -114,8 +113,8 @@ def prepare_collection(
         "doubtful": [name for name in wanted if name in done and done[name]["ambiguity"] > DOUBTFUL],
         "failed": failed,
     }
-    write_text(out / REPORT, json.dumps(report, indent=2) + "\n")
-    write_text(out / SPLIT, json.dumps(as_split(list(report["shapes"])), indent=2) + "\n")
+    close_prepared(place, report, as_split(list(report["shapes"])))
+    lock.release()
     return report
 
 
@@ -155,14 +154,15 @@ def _pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def _completed(running: Iterable[Future], interruption: Interruption) -> Iterator[Future]:
-    """Futures as they are done; after an interruption only those that have begun."""
-    pending = set(running)
+    """Futures as they are done, the earlier first; after an interruption only those that have begun."""
+    order = {future: place for place, future in enumerate(running)}
+    pending = set(order)
     while pending:
         done, pending = wait(pending, ANSWER_SECONDS, FIRST_COMPLETED)
         if interruption:
             done |= {future for future in pending if not future.cancel()}
             pending = set()
-        yield from done
+        yield from sorted(done, key=order.__getitem__)
 
 
 def _failure(future: Future) -> str | None:
@@ -172,66 +172,3 @@ def _failure(future: Future) -> str | None:
     if isinstance(error, Exception):
         return f"{type(error).__name__}: {error}"
     raise error
-
-
-def _keep(out: Path, name: str, shape: PreparedShape, seconds: float) -> dict:
-    """Write a shape; its record comes last, so that a shape with a record is whole."""
-    save_normalisation(shape.normalisation, normalisation_path(out, name))
-    save_sdf_samples(shape.samples, sample_path(out, name))
-    record = {
-        "samples": len(shape.samples),
-        "inside": round(len(shape.samples.inside) / len(shape.samples), 6),
-        "ambiguity": round(shape.ambiguity, 6),
-        "turned": round(shape.turned, 6),
-        "seconds": round(seconds, 3),
-    }
-    with (out / RECORDS).open("a", encoding="utf-8") as records:
-        records.write(json.dumps({"name": name, **record}) + "\n")
-    return record
-
-
-def _fresh(out: Path, name: str, mesh: Path) -> bool:
-    """Whether samples are there and no older than their mesh (which may be gone by now)."""
-    samples = sample_path(out, name)
-    if not samples.is_file():
-        return False
-    return not mesh.exists() or samples.stat().st_mtime >= mesh.stat().st_mtime
-
-
-def _earlier(out: Path, settings: dict, overwrite: bool) -> dict[str, dict]:
-    """Records of shapes that are finished; the folder is ready for more of them afterwards."""
-    records = _records(out)
-    if not (out / SETTINGS).exists() and is_prepared(out):
-        raise InputError(f"{out} holds samples that were not prepared here; choose a new folder with --out")
-    if overwrite:
-        for name in records:
-            sample_path(out, name).unlink(missing_ok=True)
-            normalisation_path(out, name).unlink(missing_ok=True)
-        records = {}
-    elif records and (before := _settings(out)) != settings:
-        raise InputError(
-            f"{out} was prepared with {before}, now asked for is {settings}; "
-            "replace it with --overwrite or choose another --out"
-        )
-    write_text(out / SETTINGS, json.dumps(settings) + "\n")
-    # Anew, because a crash may have left half a line to which the next would be appended.
-    write_text(out / RECORDS, "".join(json.dumps({"name": n, **r}) + "\n" for n, r in records.items()))
-    return records
-
-
-def _settings(out: Path) -> dict | None:
-    try:
-        return json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _records(out: Path) -> dict[str, dict]:
-    path, records = out / RECORDS, {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            record = json.loads(line)
-            records[record.pop("name")] = record
-        except (ValueError, KeyError, AttributeError):
-            continue
-    return records
