@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 from ..geometry import gradients_from_height
 from .model import STRIDE, Estimate, FusionNetwork, join
 from .pairs import as_rgb, looks_tileable, resized
@@ -27,6 +27,8 @@ HANDOVER = 12.0
 """Waves shorter than this many pixels of a finer level come from its gradients."""
 BLANK = 0.5 / 255
 """Photos of no larger standard deviation show no surface but rounding."""
+DARK = 1 / 8
+"""Photos nowhere brighter than this have been stored with fewer bits than their file has, or are too dark."""
 CLUELESS = 0.8
 """Mean absolute difference between a standard deviation's worth of heights and a flat guess."""
 
@@ -69,6 +71,7 @@ def predict_height(
     """
     image = as_rgb(photo).movedim(-1, 0).contiguous()
     _check(image, name)
+    image = brightened(image, name)
     if float(image.std(dim=(1, 2)).max()) <= BLANK:
         flat = torch.zeros(image.shape[1:])
         return PredictedHeight(flat, flat.clone(), 0.5, looks_tileable(image) if tiles is None else tiles)
@@ -83,6 +86,29 @@ def predict_height(
     confidence = (1 - log_error.exp() / CLUELESS).clamp(0, 1)
     back = [maps.roll(shift, (0, 1)).cpu().clone() for maps in (height, confidence)]
     return PredictedHeight(back[0], back[1], upright, tiles)
+
+
+def brightened(image: Float[Tensor, "3 H W"], name: str = "the photo") -> Float[Tensor, "3 H W"]:
+    """A photo whose bits are more than 8, but of which hardly anything is used, over the whole range; others
+    as they are.
+
+    So come 10 or 12 bits of a camera in 16, and photos that are much too dark. A word says what is done.
+    """
+    low, high = float(image.min()), float(image.max())
+    dark = high < DARK
+    if not dark and float(image.std(dim=(1, 2)).max()) > BLANK:
+        return image
+    part = image[:, :: max(1, image.shape[1] // 512), :: max(1, image.shape[2] // 512)]
+    levels = part.double().unique()
+    step = max(float(levels.diff().min()) if len(levels) > 1 else 1.0, 2.0**-16)
+    if step > 0.9 / 255 or float(image.std(dim=(1, 2)).max()) < 4 * step:
+        return image
+    low = 0.0 if dark else low
+    warn_input(
+        f"{name} uses only {100 * low:.2g} % to {100 * high:.2g} % of the brightness that can be stored; it is "
+        "stretched to all of it before its height is predicted"
+    )
+    return (image - low) / (high - low)
 
 
 def canonical_shift(image: Float[Tensor, "C H W"]) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from ..metrics import seam_ratio
 from ..runs import RunFolder
 from ..shapes import HeightField, save_height
 from ..views import save_image, srgb_to_linear
-from .photo_files import load_photo
+from .photo_files import check_photo, load_photo
 
 PREVIEW_SIDE = 512
 
@@ -78,6 +78,7 @@ def map_photo(run: RunFolder, source: Path, name: str, predictor: Predictor, opt
     """
     with run.stage("read"):
         photo = load_photo(source)
+        check_photo(source, photo)
     with run.stage("predict"):
         result = predict_height(photo, predictor, options.tiles, options.detail, str(source))
     field = options.field(result.height, result.tiles)
@@ -89,6 +90,7 @@ def map_photo(run: RunFolder, source: Path, name: str, predictor: Predictor, opt
         "width_mm": field.width_mm,
         "depth_mm": field.depth_mm,
         "tiles": result.tiles,
+        "flat": float(result.height.max()) == 0,
         "confidence": round(float(result.confidence.mean()), 3),
         "upright_probability": round(result.upright, 3),
         "seam_ratio": [round(r, 3) for r in seam_ratio(result.height)],

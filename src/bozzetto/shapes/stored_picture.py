@@ -106,15 +106,20 @@ def check_size(
     if width < 1 or height < 1:
         raise damaged(path, f"its header says {width} x {height} pixels")
     if width * height > MAX_PIXELS:
-        side = math.isqrt(MAX_PIXELS)
-        raise InputError(
-            f"{path} has {width} x {height} pixels, which needs too much memory; "
-            f"scale it down to {side} x {side} or less"
-        )
+        raise too_large(path, width, height, MAX_PIXELS)
     share = _SMALLEST_SHARE if compressible else 1
     size = os.path.getsize(path)
     if width * height * bytes_per_pixel > share * size:
         raise damaged(path, f"its header says {width} x {height} pixels, more than {size} bytes can hold")
+
+
+def too_large(path: Path, width: int, height: int, limit: int) -> InputError:
+    """The error for a picture of more pixels than a limit."""
+    side = math.isqrt(limit)
+    return InputError(
+        f"{path} has {width} x {height} pixels, which needs too much memory; "
+        f"scale it down to {side} x {side} or less"
+    )
 
 
 def damaged(path: Path, reason: object, kind: str = "image") -> InputError:

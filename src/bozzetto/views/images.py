@@ -17,7 +17,7 @@ from ..shapes import linear_to_srgb as linear_to_srgb
 from ..shapes import srgb_to_linear as srgb_to_linear
 from ..shapes.exr_files import color_channels, read_exr
 from ..shapes.picture_files import is_exr, read_picture
-from ..shapes.stored_picture import StoredPicture
+from ..shapes.stored_picture import MAX_PIXELS, StoredPicture, too_large
 from .color_profiles import to_srgb
 
 SUFFIXES = (
@@ -26,7 +26,9 @@ SUFFIXES = (
 )
 
 
-def load_image(path: str | os.PathLike, orient: bool = True) -> Float[Tensor, "H W C"]:
+def load_image(
+    path: str | os.PathLike, orient: bool = True, max_pixels: int = MAX_PIXELS
+) -> Float[Tensor, "H W C"]:
     """Read a picture, sRGB-encoded if it is a photograph, alpha straight.
 
     Integers are sRGB unless the file says otherwise (a profile, or cICP or gAMA of PNG); linear light (EXR,
@@ -37,6 +39,7 @@ def load_image(path: str | os.PathLike, orient: bool = True) -> Float[Tensor, "H
         path: PNG, JPEG, TIFF, EXR, WebP, AVIF, BMP, TGA, PNM or another kind that Pillow opens, with any number
             of bits.
         orient: Turn the picture upright if its EXIF data say that the camera was held sideways.
+        max_pixels: Larger pictures are refused.
 
     Returns:
         Values in [0, 1]; the channels are grey, grey + alpha, RGB or RGBA. Palettes are resolved.
@@ -47,6 +50,9 @@ def load_image(path: str | os.PathLike, orient: bool = True) -> Float[Tensor, "H
     """
     path = Path(path)
     picture = _read(path)
+    height, width = picture.values.shape[:2]
+    if height * width > max_pixels:
+        raise too_large(path, width, height, max_pixels)
     stored = picture.upright if orient else picture.values
     values = _scaled(picture, stored)
     if stored.dtype.kind in "fi":
