@@ -28,22 +28,14 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import write_bytes
-from . import readers, writers
+from . import writers
+from .arrays import Arrays
 from .color import linear_to_srgb, srgb_to_linear
 from .mesh import Mesh
 from .offsets import NO_OFFSET, Offset, placed
 from .points import PointCloud
-from .readers import Arrays
+from .readers import read_shape, said
 
-_READERS: dict[str, Callable] = {
-    ".ply": readers.read_ply,
-    ".obj": readers.read_obj,
-    ".stl": readers.read_stl,
-    ".off": readers.read_off,
-    ".glb": readers.read_glb,
-    ".xyz": readers.read_xyz,
-    ".npz": readers.read_npz,
-}
 _MESH_WRITERS: dict[str, Callable[[Arrays], bytes]] = {
     ".ply": writers.write_ply,
     ".obj": writers.write_obj,
@@ -68,14 +60,16 @@ def load_mesh(path: str | os.PathLike) -> Mesh:
             NaN or infinite coordinates, faces out of range, or details too fine for its size.
     """
     path = Path(path)
-    known = [ending for ending in _READERS if ending != ".xyz"]
-    arrays = _read(path, known)
+    return _mesh(path, read_shape(path))
+
+
+def _mesh(path: Path, arrays: Arrays) -> Mesh:
     if len(arrays.faces) == 0:
         raise InputError(
             f"{path} has {len(arrays.vertices)} vertices and no faces; "
             "a mesh with at least one triangle is needed (points are loaded by load_points)"
         )
-    with _damage(path):
+    with said(path, "a mesh"):
         faces, colors = _indices(arrays.faces), _colors(arrays)
         mesh = Mesh(_floats(arrays.vertices), torch.from_numpy(faces), colors)
     used = mesh.check(str(path)).used.numpy()
@@ -91,8 +85,11 @@ def load_points(path: str | os.PathLike) -> PointCloud:
             details too fine for its size.
     """
     path = Path(path)
-    arrays = _read(path, list(_READERS))
-    with _damage(path):
+    return _cloud(path, read_shape(path))
+
+
+def _cloud(path: Path, arrays: Arrays) -> PointCloud:
+    with said(path, "a cloud"):
         normals = None if arrays.normals is None else _floats(arrays.normals)
         cloud = PointCloud(_floats(arrays.vertices), normals, _colors(arrays))
     cloud.check(str(path))
@@ -101,15 +98,14 @@ def load_points(path: str | os.PathLike) -> PointCloud:
 
 
 def load_shape(path: str | os.PathLike) -> Mesh | PointCloud:
-    """Load a mesh if the file has faces, and otherwise, from a format that is also used for points, a cloud.
+    """Load a mesh if the file has faces, and otherwise a cloud.
 
     Raises:
         InputError: As `load_mesh` and `load_points` do.
     """
     path = Path(path)
-    if path.suffix.lower() in _POINT_WRITERS and len(_read(path, list(_READERS)).faces) == 0:
-        return load_points(path)
-    return load_mesh(path)
+    arrays = read_shape(path)
+    return _mesh(path, arrays) if len(arrays.faces) else _cloud(path, arrays)
 
 
 def save_mesh(mesh: Mesh, path: str | os.PathLike) -> None:
@@ -142,35 +138,6 @@ def save_points(cloud: PointCloud, path: str | os.PathLike) -> None:
     colors = _encoded(cloud.colors, path)
     points = _positions(cloud.points, cloud.offset)
     write_bytes(path, write(Arrays(points, normals=normals, colors=colors)))
-
-
-def _read(path: Path, known: list[str]) -> Arrays:
-    ending = path.suffix.lower()
-    if ending not in known:
-        raise InputError(f"{path} has an unknown ending {ending!r}; known are {', '.join(known)}")
-    if not path.is_file():
-        raise InputError(f"{path} does not exist or is not a file; check the path")
-    # What exceeds float32 becomes infinite, and the check says so.
-    with _damage(path), np.errstate(over="ignore"), path.open("rb") as file:
-        return _READERS[ending](file)
-
-
-class _damage:
-    """Turns whatever a parser stumbles over into one sentence about the file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, PermissionError):
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            name = self.path.suffix[1:].upper()
-            raise InputError(
-                f"{self.path} cannot be read as {name} ({reason}); the file is damaged, export it again"
-            ) from error
 
 
 def _writer(path: Path, known: dict[str, Callable]) -> Callable[[Arrays], bytes]:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import write_bytes
+from .arrays import Arrays
 from .mesh import Mesh
-from .readers import Arrays
 from .writers import Binary, node
 
 _STILL = 1.0  # seconds at either end

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Arrays
 from .offsets import NO_OFFSET, Offset, is_far, placed
-from .readers import Arrays
 
 
 def write_ply(shape: Arrays) -> bytes:

@@ -1,0 +1,82 @@
+"""What a reader hands over: plain NumPy arrays, and sentences about what it left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Unsupported(ValueError):
+    """The file may be sound, but what it holds is not read. The message says what, and what to do instead."""
+
+
+@dataclass
+class Arrays:
+    """What a file holds.
+
+    Attributes:
+        vertices: Positions (V, 3), in double precision where the file has it.
+        faces: Triangles (F, 3), or none.
+        normals: A direction per vertex as the file has it, or None.
+        colors: RGB per vertex in [0, 1], as encoded in the file, or None.
+        linear: Whether the colours are linear light instead of sRGB.
+        notes: What was left out of the file or taken in a way that the user should know, as sentences that
+            follow the name of the file and a colon.
+    """
+
+    vertices: NDArray
+    faces: NDArray = field(default_factory=lambda: np.zeros((0, 3), np.int64))
+    normals: NDArray | None = None
+    colors: NDArray | None = None
+    linear: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+def joined(parts: Sequence[Arrays]) -> Arrays:
+    """One shape of many; where only some have colours, the others become white."""
+    if not parts:
+        return Arrays(np.zeros((0, 3)))
+    offsets = np.cumsum([0] + [len(part.vertices) for part in parts])
+    colors, notes = None, []
+    plain = [part for part in parts if part.colors is None and len(part.vertices)]
+    if any(part.colors is not None for part in parts):
+        colors = [np.ones((len(p.vertices), 3)) if p.colors is None else p.colors for p in parts]
+        if plain:
+            notes.append(f"{len(plain)} of its {len(parts)} parts have no colours and were made white")
+    return Arrays(
+        np.concatenate([part.vertices for part in parts]),
+        np.concatenate([part.faces + start for part, start in zip(parts, offsets, strict=False)]),
+        colors=None if colors is None else np.concatenate(colors),
+        linear=parts[0].linear,
+        notes=list(dict.fromkeys([note for part in parts for note in part.notes] + notes)),
+    )
+
+
+def unit_colors(values: NDArray, notes: list[str], usual: int = 1) -> NDArray:
+    """The first three columns as colours in [0, 1].
+
+    8-bit integers end at 255, 16-bit ones at 65535. For all else the values tell the range: up to 1 as they
+    are, up to 255, or whole numbers up to 65535; the last two with a note, since it is a guess. Values that
+    fit no range, such as negative ones, stay as they are.
+
+    Args:
+        values: A row per vertex.
+        notes: Receives a sentence about a guess.
+        usual: Largest number of the range that the format usually has; it needs no note.
+    """
+    colors = np.asarray(values)[:, :3]
+    kind, colors = colors.dtype, colors.astype(np.float64)
+    finite = colors[np.isfinite(colors)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+    if kind == np.uint8 or (kind == np.uint16 and high > 255):
+        return colors / np.iinfo(kind).max
+    if low < 0 or high <= 1:
+        return colors
+    whole = bool((finite == np.floor(finite)).all())
+    for top in (255, 65535):
+        if high <= top and (whole or (top == 255 and high > 2)):
+            if top != usual:
+                notes.append(f"its colours reach {high:g} and were taken for numbers from 0 to {top}")
+            return colors / top
+    return colors

@@ -1,0 +1,75 @@
+"""Reading NumPy files, .npy and .npz, whose headers may announce more than they hold."""
+
+import io
+import zipfile
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from .arrays import Arrays, Unsupported
+
+LARGEST = 1 << 32
+"""Bytes to which a compressed file may unpack."""
+_MAGIC = b"\x93NUMPY"
+_OPTIONAL = ("faces", "normals", "colors")
+
+
+def read_npy(data: bytes) -> Arrays:
+    """An array of shape (points, 3)."""
+    points = numbers_of(data)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise Unsupported(f"it has shape {points.shape}, expected (points, 3)")
+    return Arrays(points)
+
+
+def numbers_of(data: bytes) -> NDArray:
+    """The array of an .npy file, once its header is seen to announce no more than there is.
+
+    Raises:
+        ValueError: It is no such file, damaged, or holds something else than numbers.
+    """
+    file = io.BytesIO(data)
+    if not data.startswith(_MAGIC):
+        raise Unsupported("it does not begin as NumPy files do; save it with numpy.save")
+    version = npy.read_magic(file)
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, kind = read_header(file)
+    if kind.kind not in "fiub":
+        raise Unsupported(f"it holds {kind}, not numbers")
+    count = 1
+    for side in shape:
+        count *= side
+    there = len(data) - file.tell()
+    if count * kind.itemsize > there:
+        raise ValueError(f"{shape} numbers announced, {there} bytes found")
+    file.seek(0)
+    return npy.read_array(file, allow_pickle=False)
+
+
+def read_npz(data: bytes) -> Arrays:
+    """An archive with `vertices` or `points`, and optionally `faces`, `normals` and linear `colors`."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        name = "vertices" if "vertices" in members else "points"
+        if name not in members:
+            raise Unsupported(
+                f"it has no array called vertices or points, only {', '.join(members)[:200] or 'none at all'}"
+            )
+        wanted = [name, *(key for key in _OPTIONAL if key in members)]
+        size = sum(members[key].file_size for key in wanted)
+        if size > LARGEST:
+            raise Unsupported(
+                f"its arrays unpack to {size / 2**30:.3g} GiB, more than 4 GiB; save a part of it"
+            )
+        arrays = {key: numbers_of(archive.read(members[key])) for key in wanted}
+    for key, array in arrays.items():
+        if array.ndim != 2 or array.shape[1] != 3:
+            raise Unsupported(f"its array {key} has shape {array.shape}, expected (rows, 3)")
+    faces = arrays.get("faces", np.zeros((0, 3), np.int64))
+    if faces.dtype.kind not in "iu":
+        raise Unsupported(f"its faces are {faces.dtype}, not integers")
+    optional = {key: arrays[key] for key in ("normals", "colors") if key in arrays}
+    left = [key for key in members if key not in wanted]
+    notes = [f"its arrays {', '.join(left)[:200]} were left out"] if left else []
+    return Arrays(arrays[name], faces, **optional, linear=True, notes=notes)
