@@ -36,12 +36,12 @@ def test_a_depth_map_comes_with_its_camera(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\n", "no faces"),
+        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\n", "3 points"),
         ("a.xyz", b"", "empty"),
         ("a.xyz", b"1 2 3\n", "1 points"),
         ("a.xyz", b"nan 2 3\n" * 20, "NaN"),
         ("a.npz", b"nonsense", "cannot be read"),
-        ("a.txt", b"1 2 3\n", "unknown ending"),
+        ("a.doc", b"1 2 3\n", "unknown ending"),
     ],
 )
 def test_files_that_say_nothing_are_refused(tmp_path, name, content, message):

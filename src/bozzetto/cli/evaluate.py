@@ -13,7 +13,6 @@ from .evaluate_files import (
     CLOUDS,
     MESHES,
     load_set,
-    load_shape,
     matched,
     one_cloud,
     shuffled,
@@ -91,7 +90,7 @@ class Evaluate(Options):
 
     def _surface(self) -> tuple[dict, str]:
         from ..metrics import evaluate_surface, summarise
-        from ..shapes import load_mesh
+        from ..shapes import load_mesh, load_shape
 
         pairs = matched(self.pred, self.ref, MESHES)
         scores = {

@@ -8,8 +8,6 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..shapes import Mesh, PointCloud
-
 MESHES = (".ply", ".obj", ".stl", ".off", ".glb", ".npz", ".xyz")
 SETS = (".npy",)  # a cloud, or one file with many
 CLOUDS = (*MESHES, *SETS)
@@ -49,20 +47,6 @@ def files_in(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     if not found:
         raise InputError(f"{folder} holds no shapes; files must end in {', '.join(endings)}")
     return found
-
-
-def load_shape(path: Path) -> "Mesh | PointCloud":
-    """A mesh, or a point cloud where a file has no faces."""
-    from ..shapes import load_mesh, load_points
-
-    if path.suffix.lower() == ".xyz":
-        return load_points(path)
-    try:
-        return load_mesh(path)
-    except InputError as error:
-        if "no faces" not in str(error):  # a damaged mesh is not taken for its vertices
-            raise
-        return load_points(path)
 
 
 def one_cloud(path: Path) -> "Tensor":
@@ -116,18 +100,12 @@ def load_array(path: Path) -> "Tensor":
     Raises:
         InputError: It cannot be read or holds something else.
     """
-    import numpy as np
-
     from ..shapes.offsets import in_precision
+    from ..shapes.readers import read_array
 
     if path.suffix.lower() != ".npy":
         raise InputError(f"{path} is no folder and no .npy file; give one of these")
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"cannot read {path} ({error}); give an array saved by NumPy") from None
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"{path} holds {array.dtype}, expected numbers")
+    array = read_array(path)
     return in_precision(array, str(path))
 
 

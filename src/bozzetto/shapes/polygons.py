@@ -19,6 +19,7 @@ _CHUNK = 1 << 16  # polygons at a time; their corners then stay in the cache
 _FAN_STARTS = 32  # corners from which fans are tried
 _WORK = 10_000_000  # steps of cutting ears in one file, some five seconds
 _MANY = 64  # corners that NumPy looks at as fast as Python at one
+_STRAIGHT = 1e-13  # share of the squared size below which the area at a corner is rounding
 FLAT = 1e-7  # share of a polygon's area by which a triangle may point the other way, by rounding
 
 
@@ -171,7 +172,8 @@ class _Ring:
         self.before = [(i - 1) % n for i in range(n)]
         self.after = [(i + 1) % n for i in range(n)]
         # Only corners that are not convex can lie in an ear, and cutting makes no new ones.
-        hollow = [i for i in range(n) if self.turn(i) <= 0]
+        self.straight = _STRAIGHT * max(abs(v) for point in points for v in point) ** 2
+        hollow = [i for i in range(n) if self.turn(i) <= self.straight]
         self.hollow = sorted(hollow, key=lambda i: points[i][0])
         self.across = [points[i][0] for i in self.hollow]
         self.along = np.array([points[i][1] for i in self.hollow])
@@ -205,7 +207,7 @@ class _Ring:
                 (cx - bx) * (y - by) - (cy - by) * (x - bx),
                 (ax - cx) * (y - cy) - (ay - cy) * (x - cx),
             )
-            if inmost > 0 or (not touching and inmost == 0):
+            if inmost > self.straight or (not touching and inmost >= -self.straight):
                 return False
         return True
 
@@ -225,10 +227,12 @@ def _cut(points: list[tuple[float, float]], allowance: _Allowance) -> tuple[list
     while left > 3:
         allowance.spend(1)
         turn = ring.turn(at)
-        if strictness < 2:
-            ear = turn > 0 and ring.is_free(at, touching=strictness == 1)
+        if strictness == 1:
+            ear = abs(turn) <= ring.straight  # takes nothing away
+        elif strictness < 3:
+            ear = turn > ring.straight and ring.is_free(at, touching=strictness == 2)
         else:
-            ear = turn == 0 or (strictness == 3 and turn > 0) or strictness == 4
+            ear = turn > 0 or strictness == 4
         if ear:
             clean = clean and strictness < 3
             triangles.append(ring.cut(at))

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError, warn_input
 from .arrays import Arrays, Unsupported
 from .gltf import read_gltf
-from .numpy_files import read_npy, read_npz
+from .numpy_files import numbers_of, read_npy, read_npz
 from .obj import read_obj
 from .off import read_off
 from .ply import read_ply
@@ -61,6 +62,19 @@ def read_shape(path: Path) -> Arrays:
     for note in arrays.notes:
         warn_input(f"{path}: {note}")
     return arrays
+
+
+def read_array(path: Path) -> NDArray:
+    """The numbers of an .npy file.
+
+    Raises:
+        InputError: It cannot be read or holds something else.
+    """
+    data = read_bytes(path)
+    try:
+        return numbers_of(data)
+    except (ValueError, TypeError, SyntaxError, EOFError) as error:
+        raise InputError(f"cannot read {path} ({error}); give an array saved by NumPy") from None
 
 
 def read_bytes(path: Path) -> bytes:
