@@ -2,7 +2,7 @@
 
 import torch
 
-from bozzetto.inverse import OptimizeConfig, ReconstructConfig, Stage, reconstruct
+from bozzetto.inverse import ReconstructConfig, Stage, reconstruct
 from bozzetto.inverse.reconstruct import initial_surface
 from bozzetto.render import render
 from bozzetto.shapes import Mesh, save_mesh, torus

@@ -124,7 +124,7 @@ def in_range(path: Path, values: np.ndarray, linear: bool, told: bool = False) -
         raise InputError(f"{span}, of which the negative ones are no brightness; scale them to 0 to 1")
     whole = high > 4 and bool((lit == np.round(lit)).all())
     for white in () if linear else (255.0, 65535.0):
-        if 1 < high <= white and (whole or (middle > 1 and white / 16 < high)):
+        if 1 < high <= white and (whole or (middle > 1 and white / 4 < high)):
             warn_input(f"{span}, which are taken for 0 to {white:.0f}")
             return np.clip(values / white, 0, 1)
     above = float((values > 1.001).mean())
