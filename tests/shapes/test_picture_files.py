@@ -1,5 +1,6 @@
 """Pictures of all kinds hold the numbers that an independent writer put into them, or are refused by name."""
 
+import os
 import struct
 import zlib
 
@@ -285,6 +286,45 @@ def test_headers_that_lie_cost_nothing(tmp_path):
     with pytest.raises(InputError, match="header says"):
         read_picture(tmp_path / "a.ppm")
     assert MAX_PIXELS > 13_000**2
+
+
+def test_tiff_files_with_circles_and_bombs_cost_nothing(tmp_path):
+    def tiff(*changed, following=0):
+        tags = {256: (3, 1, 10), 257: (3, 1, 10), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1)}
+        tags |= {273: (4, 1, 200), 277: (3, 1, 1), 278: (3, 1, 10), 279: (4, 1, 100), **dict(changed)}
+        entries = b"".join(struct.pack("<HHII", tag, *rest) for tag, rest in sorted(tags.items()))
+        head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", following)
+        return head.ljust(200, b"\0") + bytes(range(100))
+
+    for content in (
+        tiff(following=8),
+        tiff((270, (2, 2**32 - 1, 8))),
+        tiff((34675, (7, 2**32 - 1, 8))),
+        tiff((42113, (2, 2**32 - 1, 8))),
+    ):
+        (tmp_path / "a.tif").write_bytes(content)
+        assert read_picture(tmp_path / "a.tif").values.ravel().tolist() == list(range(100))
+    bomb = zlib.compress(bytes(1 << 27), 9)
+    bomb = tiff((259, (3, 1, 8)), (258, (3, 1, 16)), (279, (4, 1, len(bomb))))[:200] + bomb
+    for content in (bomb, tiff((273, (4, 2**32 - 1, 200))), tiff((256, (4, 1, 2**31)), (257, (4, 1, 2**31)))):
+        (tmp_path / "a.tif").write_bytes(content)
+        with pytest.raises(InputError):
+            read_picture(tmp_path / "a.tif")
+
+
+def test_long_texts_of_png_are_refused(tmp_path):
+    text = (b"zTXt", b"a\0\0" + zlib.compress(bytes(5_000_000)))
+    (tmp_path / "a.png").write_bytes(png(numbers("u1"), 8, 0, text))
+    with pytest.raises(InputError, match="more than a megabyte"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_pipes_and_devices_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "zero.png"):
+        with pytest.raises(InputError, match="device or a pipe"):
+            read_picture(tmp_path / name)
 
 
 WHOLE = {

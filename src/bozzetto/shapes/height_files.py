@@ -77,11 +77,12 @@ def load_height(
     heights = picture.upright[..., 0]
     _refuse_missing(path, heights, picture.nodata)
     if picture.full is not None:
-        heights = heights.astype(np.float64) / picture.full
+        exact = np.float64 if heights.dtype.itemsize > 2 else np.float32
+        heights = heights.astype(exact) / exact(picture.full)
     defaults = zip(KEYS, (WIDTH_MM, DEPTH_MM, 0.0), strict=True)
     width, depth, flag = (stored.get(key, default) for key, default in defaults)
     return HeightField(
-        torch.from_numpy(np.array(heights, np.float32)),
+        torch.from_numpy(np.ascontiguousarray(heights, np.float32)),
         width if width_mm is None else width_mm,
         depth if depth_mm is None else depth_mm,
         bool(flag) if tiles is None else tiles,

@@ -72,6 +72,12 @@ def read_picture(path: Path, kind: str = "image") -> StoredPicture:
         raise
     except UnidentifiedImageError:
         raise damaged(path, "it is not a picture, or a damaged one", kind) from None
+    except ValueError as error:
+        if "MAX_TEXT" in str(error):
+            raise InputError(
+                f"{path} holds text or a colour profile of more than a megabyte; save it without"
+            ) from None
+        raise damaged(path, error, kind) from None
     except Exception as error:  # what readers stumble over in a damaged file is of many kinds
         raise damaged(path, error, kind) from None
     if 0 in picture.values.shape or picture.values.shape[-1] > 4:

@@ -17,7 +17,7 @@ from ..errors import InputError
 
 MAX_PIXELS = 180_000_000
 """Larger pictures are refused before anything of that size is allocated."""
-_SMALLEST_SHARE = 1100
+LARGEST_FACTOR = 1100
 """Deflate, the best of the compressions with such a limit, saves no more than a factor of 1032."""
 
 
@@ -76,12 +76,10 @@ def check_file(path: Path, kind: str) -> bytes:
     """
     try:
         mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise InputError(f"{path} is a folder and no {kind}; give a file")
-        if not stat.S_ISREG(mode):
-            raise InputError(f"{path} is a device or a pipe and no {kind}; give a file")
-        with open(path, "rb") as file:
-            start = file.read(64)
+        start = b""
+        if stat.S_ISREG(mode):
+            with open(path, "rb") as file:
+                start = file.read(64)
     except (FileNotFoundError, NotADirectoryError):
         broken = os.path.islink(path)
         why = "the link leads nowhere" if broken else "check the path"
@@ -89,7 +87,10 @@ def check_file(path: Path, kind: str) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         name = str(path) if len(str(path)) < 300 else f"{str(path)[:100]}..."
-        raise InputError(f"cannot read the {kind} {name!r} ({reason}); give another file") from None
+        raise InputError(f"cannot read the {kind} {name} ({reason}); give another file") from None
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+        raise InputError(f"{path} is {what} and no {kind}; give a file")
     if not start:
         raise InputError(f"cannot read the {kind} {path}: it is empty; copy or export it again")
     return start
@@ -107,7 +108,7 @@ def check_size(
         raise damaged(path, f"its header says {width} x {height} pixels")
     if width * height > MAX_PIXELS:
         raise too_large(path, width, height, MAX_PIXELS)
-    share = _SMALLEST_SHARE if compressible else 1
+    share = LARGEST_FACTOR if compressible else 1
     size = os.path.getsize(path)
     if width * height * bytes_per_pixel > share * size:
         raise damaged(path, f"its header says {width} x {height} pixels, more than {size} bytes can hold")

@@ -5,7 +5,9 @@ but only of 8 bits: it mixes up other types (unsigned and signed, 16 bits and 8)
 """
 
 import os
+import struct
 import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,30 +15,34 @@ import numpy as np
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import InputError
-from .stored_picture import StoredPicture, check_size, damaged, open_picture, pillow_picture
+from .stored_picture import LARGEST_FACTOR, StoredPicture, check_size, damaged, open_picture, pillow_picture
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
-_OPEN = {1: "none", 8: "Deflate", 32946: "Deflate", 32773: "PackBits", 34925: "LZMA"}
-"""Compressions that tifffile undoes without further packages."""
+_DEFLATE = (8, 32946)
+_OPEN = (1, *_DEFLATE, 32773)
+"""Compressions that tifffile undoes without further packages: none, Deflate, PackBits."""
 _REDUCED, _MASK = 1, 4
+_MOST_PAGES, _MOST_TAGS = 10_000, 4096
+_HARMLESS = 1 << 26
 
 
 def read_tiff(path: Path) -> StoredPicture:
     """Read the first full-size page of a TIFF file; see `read_picture`."""
     import tifffile
 
+    kinds = _kinds_of_pages(path)
+    pages = [k for k, kind in enumerate(kinds) if not kind & (_REDUCED | _MASK)] or [0]
     with tifffile.TiffFile(path) as file:
-        pages = [page for page in file.pages if not int(getattr(page, "subfiletype", 0)) & (_REDUCED | _MASK)]
-        first = pages[0] if pages else file.pages[0]
+        first = file.pages[pages[0]]
         page: TiffPage = first if isinstance(first, tifffile.TiffPage) else first.aspage()
         _check(path, page)
         bits, photometric = int(page.bitspersample), int(page.photometric)
         plain = photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) or photometric == CMYK and bits > 8
         if plain and int(page.compression) in _OPEN and bits not in (1, 2, 4, 12):
-            picture = _by_tifffile(page)
+            picture = _by_tifffile(path, page)
         elif page.index == 0 and (bits <= 8 and page.sampleformat == 1 or photometric in (YCBCR, LAB)):
             with open_picture(path) as image:
                 picture = pillow_picture(path, image)
@@ -53,6 +59,31 @@ def read_tiff(path: Path) -> StoredPicture:
             nodata=_number(None if nodata is None else nodata.value),
             text=picture.text,
         )
+
+
+def _kinds_of_pages(path: Path) -> list[int]:
+    """The tag NewSubfileType of each page, or 0; the chain of pages may lead in circles."""
+    with path.open("rb") as file:
+        start = file.read(16)
+        order = "<" if start[:2] == b"II" else ">"
+        big = 43 in start[2:4]
+        count_code, entry, offset_code = ("Q", 20, "Q") if big else ("H", 12, "I")
+        place = struct.unpack_from(order + offset_code, start, 8 if big else 4)[0]
+        seen: dict[int, int] = {}
+        while place and place not in seen and len(seen) < _MOST_PAGES:
+            file.seek(place)
+            count = struct.unpack(order + count_code, file.read(struct.calcsize(count_code)))[0]
+            tags = file.read(entry * min(count, _MOST_TAGS))
+            seen[place] = 0
+            for at in range(0, len(tags) - entry + 1, entry):
+                if struct.unpack_from(order + "H", tags, at)[0] == 254:
+                    value = at + entry - struct.calcsize(offset_code)
+                    seen[place] = struct.unpack_from(order + "I", tags, value)[0]
+            following = file.read(struct.calcsize(offset_code))
+            if count > _MOST_TAGS or not following:
+                break
+            place = struct.unpack(order + offset_code, following)[0]
+    return list(seen.values()) or [0]
 
 
 def _check(path: Path, page: "TiffPage") -> None:
@@ -81,12 +112,26 @@ def _check(path: Path, page: "TiffPage") -> None:
             raise InputError(f"{path} holds {samples} channels; save it as grey, RGB or RGBA")
 
 
-def _by_tifffile(page: "TiffPage") -> StoredPicture:
+def _by_tifffile(path: Path, page: "TiffPage") -> StoredPicture:
+    if int(page.compression) in _DEFLATE:
+        _check_unpacked(path, page)
     values = page.asarray()
     if page.axes == "SYX":
         values = np.moveaxis(values, 0, -1)
     values = values.reshape(int(page.imagelength), int(page.imagewidth), -1)
     return _meaning(page, values)
+
+
+def _check_unpacked(path: Path, page: "TiffPage") -> None:
+    """Refuse a part that unpacks to much more than its pixels, if it is large enough to hurt."""
+    expected = int(np.prod(page.chunks)) * np.dtype(page.dtype).itemsize
+    with path.open("rb") as file:
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+            if count * LARGEST_FACTOR > _HARMLESS:
+                file.seek(offset)
+                unpacked = zlib.decompressobj().decompress(file.read(count), expected + 1)
+                if len(unpacked) > expected:
+                    raise damaged(path, f"a part of it unpacks to more than its {expected} bytes")
 
 
 def _meaning(page: "TiffPage", values: np.ndarray) -> StoredPicture:
