@@ -5,9 +5,9 @@
 Families of inputs lie in `generators/`, a file each. Every input is written to a scratch folder and read in a
 worker process by the functions and verbs of bozzetto, and what comes of it is compared with what the generator
 knows: areas, volumes, pixels, poses. Meshes are also read with trimesh and, where it is installed, meshio; what
-they return is compared with the same truth. An input is a failure if its values are wrong and nothing was said,
-if a traceback came, if it took more than its limit (10 s unless it is a long verb) or much memory. Failing inputs
-stay in the scratch folder, with a line each in the results. `--patience` stretches the limits beside other work.
+they return is compared with the same truth. An input fails if its values are wrong and nothing was said, if a
+traceback came, if it took longer than its limit (10 s unless it is a long verb) or much memory. Failing inputs
+stay in the scratch folder, with a line each in the results. `--patience` stretches limits beside other work.
 """
 
 import argparse

@@ -158,10 +158,20 @@ def _(rng: np.random.Generator, index: int) -> Input:
 def _(rng: np.random.Generator, index: int) -> Input:
     points, _, _ = sphere_cloud(rng)
     changes = [
-        {"POINTS": "401"}, {"POINTS": "399", "WIDTH": "399"}, {"WIDTH": str(10**12), "POINTS": str(10**12)}, {"SIZE": "4 4"},
-        {"TYPE": "F F X"}, {"FIELDS": "x y"}, {"FIELDS": "a b c"}, {"DATA": "zip"}, {"WIDTH": "-400", "POINTS": "-400"},
-        {"SIZE": "4 4 3"}, {"COUNT": "1 1 0"}, {"COUNT": f"1 1 {10**9}"}, {"WIDTH": "x"},
-    ]  # fmt: skip
+        {"POINTS": "401"},
+        {"POINTS": "399", "WIDTH": "399"},
+        {"WIDTH": str(10**12), "POINTS": str(10**12)},
+        {"SIZE": "4 4"},
+        {"TYPE": "F F X"},
+        {"FIELDS": "x y"},
+        {"FIELDS": "a b c"},
+        {"DATA": "zip"},
+        {"WIDTH": "-400", "POINTS": "-400"},
+        {"SIZE": "4 4 3"},
+        {"COUNT": "1 1 0"},
+        {"COUNT": f"1 1 {10**9}"},
+        {"WIDTH": "x"},
+    ]
     change = changes[index % len(changes)]
     return pcd_file(f"{change}", pcd(xyz(points), ENCODINGS[index % 3], **change), None, say=".")
 
@@ -229,17 +239,32 @@ def _(rng: np.random.Generator, index: int) -> Input:
 def _(rng: np.random.Generator, index: int) -> Input:
     points, _, _ = sphere_cloud(rng)
     arrays: list[dict[str, np.ndarray]] = [
-        {"arr_0": points}, {"xyz": points}, {"vertices": points[:, :2], "faces": np.zeros((1, 3), int)},
-        {"points": points.astype(object)}, {"points": points.astype(complex)}, {"points": points.astype(str)},
-        {"points": points, "normals": points[:5]}, {"points": points, "colors": np.full((400, 3), 200)},
-        {"points": points[:0]}, {"points": points[0]}, {"points": points[None]}, {"points": points * np.nan},
-        {"vertices": points, "faces": np.full((2, 3), 0.5)}, {"vertices": points, "faces": np.full((2, 4), 1)},
-        {"points": points.T}, {"points": points > 0},
-    ]  # fmt: skip
+        {"arr_0": points},
+        {"xyz": points},
+        {"vertices": points[:, :2], "faces": np.zeros((1, 3), int)},
+        {"points": points.astype(object)},
+        {"points": points.astype(complex)},
+        {"points": points.astype(str)},
+        {"points": points, "normals": points[:5]},
+        {"points": points, "colors": np.full((400, 3), 200)},
+        {"points": points[:0]},
+        {"points": points[0]},
+        {"points": points[None]},
+        {"points": points * np.nan},
+        {"vertices": points, "faces": np.full((2, 3), 0.5)},
+        {"vertices": points, "faces": np.full((2, 4), 1)},
+        {"points": points.T},
+        {"points": points > 0},
+    ]
     chosen = arrays[index % len(arrays)]
     read = "load_mesh" if "faces" in chosen else "load_points"
     about = {k: (v.dtype.str, v.shape) for k, v in chosen.items()}
-    return Input(f"npz of {about}", read, "a.npz", {"a.npz": npz(chosen)}, None, say=".")
+    truth = (
+        CloudTruth(points)
+        if chosen["points" if "points" in chosen else min(chosen)].dtype.kind == "U"
+        else None
+    )
+    return Input(f"npz of {about}", read, "a.npz", {"a.npz": npz(chosen)}, truth, say=".")
 
 
 @kind("numpy", "containers that lie", 3)

@@ -1,4 +1,4 @@
-"""glTF 2.0 (Khronos, 2.0.1), written from the specification: everything that core allows, extensions by name."""
+"""glTF 2.0, written from the specification: what core allows, and extensions by name."""
 
 import base64
 import json
@@ -146,11 +146,13 @@ def trs(rng: np.random.Generator, mirror: bool = False) -> tuple[dict, np.ndarra
     q = rng.normal(size=4)
     q /= np.linalg.norm(q)
     x, y, z, w = q
-    turn = np.array([
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ])  # fmt: skip
+    turn = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
     scale = rng.uniform(0.5, 2, 3) * (np.array([-1, 1, 1]) if mirror else 1)
     shift = rng.normal(size=3)
     matrix = np.eye(4)

@@ -104,7 +104,7 @@ class Input:
 
     Attributes:
         about: One line for a person.
-        read: Function of bozzetto, or `cli`.
+        read: Function of bozzetto, `cli`, or `cli until it optimises`.
         path: File that is read, below the scratch folder; the words of the command line for `cli`, in which
             `@` is the scratch folder.
         files: Content by path below the scratch folder: bytes, or a function that makes something else there.

@@ -7,6 +7,7 @@ import re
 import time
 import traceback
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,14 @@ WRONG, TRACEBACK, HANG, MEMORY = "WRONG IN SILENCE", "TRACEBACK", "HANG", "MEMOR
 FAULTY = "GENERATOR FAULTY"
 VERDICTS = (RIGHT, NOTED, SAID, REFUSED, LEGAL_REFUSED, SAFE, ODD, WRONG, TRACEBACK, HANG, MEMORY, FAULTY)
 FAILURES = (WRONG, TRACEBACK, HANG, MEMORY, FAULTY)
+
+
+UNTIL = "cli until it optimises"
+"""Reading by a command line that is stopped where `reconstruct` begins to optimise."""
+
+
+class _Begun(BaseException):
+    """The optimisation would begin."""
 
 
 def write(item: Input, folder: Path) -> None:
@@ -62,8 +71,9 @@ def judge(item: Input, folder: Path) -> dict:
 
 def _carry_out(item: Input, folder: Path) -> tuple[object, list[str], str]:
     """What was returned, the warnings, and the sentence of a refusal."""
-    if item.read == "cli":
-        return _command([word.replace("@", str(folder)) for word in item.path])
+    if item.read.startswith("cli"):
+        with _stopping() if item.read == UNTIL else contextlib.nullcontext():
+            return _command([word.replace("@", str(folder)) for word in item.path])
     from bozzetto.errors import InputError
 
     function = readers()[item.read]
@@ -111,6 +121,8 @@ def _command(words: list[str]) -> tuple[object, list[str], str]:
             code = main(words)
         except SystemExit as end:  # the parser's own complaint
             code = end.code
+        except _Begun:
+            code = 0
     lines = err.getvalue().splitlines()
     if code not in (0, 1, 2, 130):
         raise RuntimeError(f"exit code {code}")
@@ -121,6 +133,22 @@ def _command(words: list[str]) -> tuple[object, list[str], str]:
     with contextlib.suppress(ValueError, IndexError):
         return json.loads(out.getvalue().splitlines()[-1]), said, ""
     return {}, said, ""
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[None]:
+    """Inside, `reconstruct` raises when it would begin to optimise."""
+    from bozzetto import pipelines
+
+    def stop(*arguments: object, **options: object) -> None:
+        raise _Begun
+
+    original = pipelines.reconstruct_photographs
+    pipelines.reconstruct_photographs = stop
+    try:
+        yield
+    finally:
+        pipelines.reconstruct_photographs = original
 
 
 def _tells(line: str) -> bool:

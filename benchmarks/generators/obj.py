@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .inputs import Input, MeshTruth, kind, pick
+from .inputs import Input, MeshTruth, kind
 from .solids import Solid, any_solid, box, concave, linear, placed
 
 FORMATS = ("{:.9g}", "{:.9e}", "{:+.9f}", "{:.17g}", "{:12.8f}", "{!r}")

@@ -43,10 +43,19 @@ def _(rng: np.random.Generator, index: int) -> Input:
     solid = any_solid(rng)
     header, counts, *rest = off(solid)
     styles = [
-        [f"{header} {counts}"], [header + counts], [header, counts.rsplit(" ", 1)[0]], ["# first", header, counts],
-        ["", header, counts], [" OFF ", counts], [header + " # made by x", counts], [header, *counts.split(" ")],
-        [header, counts + "  "], ["off", counts], [counts], ["﻿" + header, counts],
-    ]  # fmt: skip
+        [f"{header} {counts}"],
+        [header + counts],
+        [header, counts.rsplit(" ", 1)[0]],
+        ["# first", header, counts],
+        ["", header, counts],
+        [" OFF ", counts],
+        [header + " # made by x", counts],
+        [header, *counts.split(" ")],
+        [header, counts + "  "],
+        ["off", counts],
+        [counts],
+        ["﻿" + header, counts],
+    ]
     head = styles[index % len(styles)]
     strange = index % len(styles) in (9, 10)  # lower case; no keyword at all, which Geomview's manual allows
     return off_file(f"begins {head}", [*head, *rest], solid.truth(), say="OFF|first" if strange else None)

@@ -44,6 +44,9 @@ def _meshio(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import meshio
 
     mesh = meshio.read(path)
-    faces = [np.array([[p[0], p[i], p[i + 1]] for p in block.data for i in range(1, len(p) - 1)])
-             for block in mesh.cells if block.type in ("triangle", "quad", "polygon")]  # fmt: skip
+    faces = [
+        np.array([[p[0], p[i], p[i + 1]] for p in block.data for i in range(1, len(p) - 1)])
+        for block in mesh.cells
+        if block.type in ("triangle", "quad", "polygon")
+    ]
     return np.asarray(mesh.points, float), np.vstack(faces)

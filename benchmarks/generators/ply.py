@@ -9,9 +9,23 @@ from .inputs import CloudTruth, Input, MeshTruth, kind, pick
 from .solids import Solid, any_solid, concave, linear, sphere_cloud
 
 TYPES = {
-    "char": "b", "uchar": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I", "float": "f", "double": "d",
-    "int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "float32": "f", "float64": "d",
-}  # fmt: skip
+    "char": "b",
+    "uchar": "B",
+    "short": "h",
+    "ushort": "H",
+    "int": "i",
+    "uint": "I",
+    "float": "f",
+    "double": "d",
+    "int8": "b",
+    "uint8": "B",
+    "int16": "h",
+    "uint16": "H",
+    "int32": "i",
+    "uint32": "I",
+    "float32": "f",
+    "float64": "d",
+}
 FORMATS = ("ascii", "binary_little_endian", "binary_big_endian")
 Element = tuple[
     str, list[tuple], list[list]
@@ -361,11 +375,19 @@ def _(rng: np.random.Generator, index: int) -> Input:
     solid = any_solid(rng)
     data = ply([vertices_of(solid), faces_of(solid)], "ascii")
     changes = [
-        (b"format ascii 1.0\n", b""), (b"end_header\n", b""), (b"ply\n", b"\n"), (b"format ascii", b"format text"),
-        (b"property float x", b"property quad x"), (b"element vertex", b"element"), (b"property float y\n", b""),
-        (b"1.0", b"2.0"), (b"property list uchar int", b"property list float int"), (b"element vertex", b"property float q\nelement vertex"),
-        (b"property float z", b"property float x"), (b"element face", b"element vertex"),
-    ]  # fmt: skip
+        (b"format ascii 1.0\n", b""),
+        (b"end_header\n", b""),
+        (b"ply\n", b"\n"),
+        (b"format ascii", b"format text"),
+        (b"property float x", b"property quad x"),
+        (b"element vertex", b"element"),
+        (b"property float y\n", b""),
+        (b"1.0", b"2.0"),
+        (b"property list uchar int", b"property list float int"),
+        (b"element vertex", b"property float q\nelement vertex"),
+        (b"property float z", b"property float x"),
+        (b"element face", b"element vertex"),
+    ]
     old, new = changes[index % len(changes)]
     return file(f"{old!r} became {new!r}", data.replace(old, new, 1), None, say=".")
 
