@@ -1,4 +1,4 @@
-"""Values that are legal and cannot be meant (normals, outliers, unused vertices), and what verbs make of them."""
+"""Values that are legal and cannot be meant (normals, outliers, unused vertices), and what verbs make of it."""
 
 from pathlib import Path
 
