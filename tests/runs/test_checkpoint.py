@@ -71,3 +71,16 @@ def test_a_failed_write_keeps_the_old_checkpoint(path, monkeypatch):
         write_checkpoint(path, {"x": torch.zeros(1)}, {})
     assert path.read_bytes() == before
     assert len(list(path.parent.iterdir())) == 1
+
+
+def test_equal_content_gives_equal_bytes(tmp_path):
+    tensors = {"b": torch.arange(3), "a": torch.ones(2, 2)}
+    found = set()
+    for number in range(20):
+        write_checkpoint(
+            tmp_path / f"{number}.safetensors", tensors, {"note": 'höhe \u2028 "', "x": [1, None]}
+        )
+        found.add((tmp_path / f"{number}.safetensors").read_bytes())
+    assert len(found) == 1
+    read, meta = read_checkpoint(tmp_path / "0.safetensors")
+    assert torch.equal(read["b"], tensors["b"]) and meta == {"note": 'höhe \u2028 "', "x": [1, None]}

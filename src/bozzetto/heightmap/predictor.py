@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from ..errors import InputError
 from ..files import write_bytes
+from ..runs import tensor_file
 from .config import NetworkConfig
 from .model import build_network
 
@@ -60,7 +60,7 @@ def save_predictor(predictor: Predictor, path: str | os.PathLike, half: bool = T
         "config": json.dumps(asdict(predictor.config)),
         "about": json.dumps(predictor.about),
     }
-    write_bytes(Path(path), save(tensors, meta))
+    write_bytes(Path(path), tensor_file(tensors, meta))
 
 
 def load_predictor(path: str | os.PathLike) -> Predictor:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..files import remove_leftovers
 from ..heightmap.config import TrainConfig
 from ..heightmap.data import Crops, procedural_pairs
 from ..heightmap.pairs import PairFiles, load_pairs
@@ -41,11 +42,11 @@ def training_material(
     """
     run.begin()
     chosen = [f for f in files if f.name not in exclude and (f.ship or not ship_only)]
+    own = run.path / "prepared"
+    remove_leftovers(own)
     with run.stage("prepare"):
         chosen, pairs = load_pairs(chosen, config.side)
-        samples = procedural_pairs(
-            synthetic, config.seed + 1, config.side, None, store or run.path / "prepared", quiet
-        )
+        samples = procedural_pairs(synthetic, config.seed + 1, config.side, None, store or own, quiet)
     return chosen, Crops(
         pairs, samples, config.shares, config.side, config.relight, config.recolor, config.seed
     )

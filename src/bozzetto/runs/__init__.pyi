@@ -1,4 +1,5 @@
 from .checkpoint import read_checkpoint as read_checkpoint
+from .checkpoint import tensor_file as tensor_file
 from .checkpoint import write_checkpoint as write_checkpoint
 from .environment import environment as environment
 from .environment import fast_bfloat16 as fast_bfloat16

@@ -13,11 +13,15 @@ from .fingerprint import fingerprint
 
 
 def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], meta: dict) -> None:
-    """Replace a checkpoint by tensors and a dictionary that JSON can hold, with a checksum over both."""
+    """Replace a checkpoint by tensors and a dictionary that JSON can hold, with a checksum over both.
+
+    Equal content gives equal bytes.
+    """
     # Clones, because safetensors refuses tensors that share memory.
     content = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     text = json.dumps(meta)
-    write_bytes(path, save(content, {"bozzetto": text, "checksum": _checksum(content, text)}))
+    meta = {"bozzetto": text, "checksum": _checksum(content, text)}
+    write_bytes(path, tensor_file(content, meta))
 
 
 def read_checkpoint(
@@ -43,6 +47,19 @@ def read_checkpoint(
     if info.get("checksum") != _checksum(tensors, info["bozzetto"]):
         raise InputError(f"{path} was changed after it was written; {advice}")
     return tensors, json.loads(info["bozzetto"])
+
+
+def tensor_file(tensors: dict[str, torch.Tensor], meta: dict[str, str]) -> bytes:
+    """The content of a safetensors file, the same for equal tensors and metadata.
+
+    The library writes metadata in random order; here they come in the order given.
+    """
+    data = save(tensors, meta)
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    text = json.dumps({**header, "__metadata__": meta}, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def _checksum(tensors: dict[str, torch.Tensor], text: str) -> str:

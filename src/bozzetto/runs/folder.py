@@ -60,6 +60,8 @@ class RunFolder:
         self._written = set(results.listed(self._place)) if goes_on else set()
         self._list_is_whole = False
         self._told_of_space = False
+        if goes_on:
+            results.remove_unfinished_files(self._place)
         lock.on_failure(lambda: _discard(path))
 
     @classmethod
@@ -226,8 +228,9 @@ class RunFolder:
         return lines
 
     def _keep_metrics(self, last_step: int) -> None:
-        kept = [json.dumps(line) + "\n" for line in self.metrics() if line["step"] <= last_step]
-        write_text(self.file(METRICS), "".join(kept))
+        if (self._place / METRICS).exists():
+            kept = [json.dumps(line) + "\n" for line in self.metrics() if line["step"] <= last_step]
+            write_text(self.file(METRICS), "".join(kept))
 
     def report(
         self, figures: dict, device: torch.device | str = "cpu", seed: int | None = None, **more: Any

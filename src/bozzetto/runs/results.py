@@ -62,6 +62,11 @@ def _line(name: str) -> str:
 def clear(folder: Path) -> None:
     """Delete what killed runs have left: unfinished files, and results that were to replace others."""
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    remove_unfinished_files(folder)
+
+
+def remove_unfinished_files(folder: Path) -> None:
+    """Delete files that killed runs were writing, beside results in a folder."""
     for place in {(folder / name).parent for name in (FILES, *listed(folder))}:
         remove_leftovers(place)
 

@@ -167,7 +167,8 @@ class Training(ABC, Generic[Config]):
         tensors |= {"generator": self.generator.get_state(), "torch_generator": torch.get_rng_state()}
         if self.fabric.device.type == "cuda":
             tensors["cuda_generator"] = torch.cuda.get_rng_state(self.fabric.device)
-        return tensors, {"steps_done": self.steps_done, "elapsed": self.elapsed}
+        meta = {"steps_done": self.steps_done, "elapsed": self.elapsed, "mixed": self.mixed}
+        return tensors, meta
 
     def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
         """Continue from a `state`; processes but the first draw other batches than it, as before."""
@@ -180,6 +181,7 @@ class Training(ABC, Generic[Config]):
             state.setdefault(int(index), {})[key] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.steps_done, self.elapsed = int(meta["steps_done"]), float(meta["elapsed"])
+        self.mixed = bool(meta.get("mixed", self.mixed))  # found by timing, so it need not be found again
         self.generator.set_state(tensors["generator"])
         if self.fabric.global_rank:
             self.generator.manual_seed(self.config.seed + 1000 * self.fabric.global_rank + self.steps_done)
