@@ -186,3 +186,36 @@ def test_warnings_about_input_are_shown_and_stand_in_the_report(tmp_path, capsys
     assert carry_out(_Remarks(out=tmp_path / "quiet", quiet=True)) == 0
     assert capsys.readouterr().err == ""
     assert json.loads((tmp_path / "quiet" / "report.json").read_text())["warnings"] == [sentence]
+
+
+def test_where_another_run_is_at_work_it_is_said_before_anything_is_read(tmp_path, capsys):
+    script = (
+        "import sys, pathlib; from bozzetto.locks import hold\n"
+        "h = hold(pathlib.Path(sys.argv[1]), 'x'); print('held', flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", script, str(tmp_path / ".lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        assert main(["reconstruct", "nowhere", "--out", str(tmp_path)]) == 2
+        assert "another run is writing" in capsys.readouterr().err
+        other.kill()
+    assert main(["reconstruct", "nowhere", "--out", str(tmp_path)]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Replacing(Options):
+    def run(self) -> dict:
+        from bozzetto.runs import RunFolder
+
+        run = RunFolder.create(self.out, {}, self.overwrite)
+        run.file("mesh.ply").write_text("half")
+        raise InputError("the disk is full")
+
+
+def test_a_verb_that_fails_leaves_nothing_beside_the_earlier_results(tmp_path, capsys):
+    assert carry_out(_Remarks(out=tmp_path / "a", quiet=True)) == 0
+    before = sorted((tmp_path / "a").rglob("*"))
+    assert carry_out(_Replacing(out=tmp_path / "a", overwrite=True)) == 2
+    assert sorted((tmp_path / "a").rglob("*")) == before

@@ -3,6 +3,8 @@ import io
 from rich.console import Console
 
 from bozzetto.runs import Progress
+from bozzetto.runs.progress import shown_steps
+from bozzetto.steps import counted, stage
 
 
 class Clock:
@@ -74,3 +76,33 @@ def test_with_a_real_clock_from_the_first_step_on():
     lines = out.getvalue().splitlines()
     assert lines[0] == "quick  33 %  loss 1"
     assert lines[-1].startswith("quick  100 %")
+
+
+def test_steps_are_shown_only_when_they_take_long():
+    clock, lines = Clock(), io.StringIO()
+    with shown_steps(console=Console(file=lines, width=100), clock=clock):
+        for _ in counted(range(10), "quick"):
+            clock.now += 0.1
+        for _ in counted(range(10), "slow"):
+            clock.now += 1.0
+    assert [line.split() for line in lines.getvalue().splitlines()] == [
+        ["slow", "20", "%", "0:08", "left"],
+        ["slow", "100", "%"],
+    ]
+    with shown_steps(quiet=True, console=Console(file=lines), clock=clock):
+        for _ in counted(range(10), "silent"):
+            clock.now += 10.0
+    assert "silent" not in lines.getvalue()
+
+
+def test_a_progress_of_its_own_is_shown_alone():
+    lines = io.StringIO()
+    console = Console(file=lines, width=100, force_terminal=True)
+    with shown_steps(console=console), stage("around"):
+        with Progress(2, "own", console=console) as progress:
+            for _ in counted(range(2), "within"):
+                progress.advance()
+        for _ in counted(range(2), "after"):
+            pass
+    text = lines.getvalue()
+    assert "around" in text and "own" in text and "within" not in text

@@ -1,6 +1,7 @@
 """What all verbs share: options, output, and turning errors into sentences and exit codes."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Annotated, Literal
 from ..errors import InputError, Interrupted, collected_warnings
 from ..files import FULL
 from ..locks import release_all
-from ..runs.results import CHECKPOINT, UNFINISHED
+from ..runs.results import CHECKPOINT, LOCK, UNFINISHED, hold_folder
 from .checks import Within, check_options
 
 # Optional packages and the extra of this package that brings them.
@@ -104,12 +105,21 @@ def carry_out(options: Options) -> int:
 
 
 def _run(options: Options) -> dict:
+    from ..runs.progress import shown_steps
+
     options.check()
+    # Where another run is at work it is said now, and not after the input has been read. Of the processes of
+    # one training only the first writes to the folder.
+    first = os.environ.get("RANK", "0") == "0"
+    lock = hold_folder(options.out) if first and (options.out / LOCK).exists() else None
     try:
-        return options.run()
+        with shown_steps(options.silent):
+            return options.run()
     except BaseException:
         release_all()  # as long as the error keeps alive what the verb was working on
         raise
+    finally:
+        del lock
 
 
 def sentence_of(error: Exception) -> str | None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from ..errors import InputError
+from ..steps import told
 from .checks import For
 from .common import Options
 
@@ -33,6 +34,10 @@ class Data(Options):
         """Whether to list or to get."""
         return self.action
 
+    def after_interruption(self) -> str:
+        """What has come is kept."""
+        return "; the same command continues the download"
+
     def run(self) -> dict:
         """List or get."""
         return self._list() if self.action == "list" else self._get()
@@ -51,9 +56,6 @@ class Data(Options):
         return {"samples": {name: {key: getattr(s, key) for key in keys} for name, s in samples.items()}}
 
     def _get(self) -> dict:
-        from rich.console import Console
-        from rich.progress import Progress
-
         from ..samples.catalogue import find
         from ..samples.fetch import about, fetch
 
@@ -61,14 +63,12 @@ class Data(Options):
             raise InputError("data get needs the name of a sample set; see: bozzetto data list")
         sample = find(self.name)
         self.say(about(sample))
-        with Progress(console=Console(stderr=True), disable=self.quiet or self.source is not None) as bar:
-            task = bar.add_task("fetch", total=sample.size)
-            folder = fetch(
-                sample,
-                self.out,
-                self.source,
-                self.overwrite,
-                lambda done, total: bar.update(task, completed=done, total=total or None),
-            )
+        folder = fetch(
+            sample,
+            self.out,
+            self.source,
+            self.overwrite,
+            lambda done, total: told("download", min(done / (total or sample.size), 1.0)),
+        )
         self.say(f"checked: {len(sample.files)} files, {sample.size / 1e6:.1f} MB in {folder}")
         return {"name": sample.name, "path": str(folder), "files": len(sample.files), "bytes": sample.size}

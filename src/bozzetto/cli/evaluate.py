@@ -1,12 +1,12 @@
 """`bozzetto evaluate heightmap|surface|points|generation PRED REF`: results in figures of the literature."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from ..steps import counted, told
 from .checks import LARGEST, For, Within
 from .common import Options
 from .evaluate_files import (
@@ -95,7 +95,7 @@ class Evaluate(Options):
         pairs = matched(self.pred, self.ref, MESHES)
         scores = {
             name: evaluate_surface(load_shape(pred), load_mesh(ref), self.samples, self.seed, self.threshold)
-            for name, pred, ref in self._each(pairs)
+            for name, pred, ref in counted(pairs, "evaluate")
         }
         summary = summarise(list(scores.values()))
         figures = {
@@ -116,7 +116,7 @@ class Evaluate(Options):
 
         scores = {
             name: evaluate_points(one_cloud(pred), one_cloud(ref), self.seed, self.points)
-            for name, pred, ref in self._each(matched(self.pred, self.ref, CLOUDS))
+            for name, pred, ref in counted(matched(self.pred, self.ref, CLOUDS), "evaluate")
         }
         oracle = {name: asdict(one) for name, one in self._oracle(scores).items()}
         plain = {name: asdict(one) for name, one in scores.items()}
@@ -136,7 +136,7 @@ class Evaluate(Options):
         from ..metrics import evaluate_points
 
         found = {}
-        for name, pred, ref in matched(self.pred, self.ref, CLOUDS):
+        for name, pred, ref in counted(matched(self.pred, self.ref, CLOUDS), "oracle"):
             size, cloud = len(one_cloud(pred)), shuffled(one_cloud(ref), self.seed)
             if len(cloud) < 2 * size:
                 return {}
@@ -158,8 +158,13 @@ class Evaluate(Options):
         if "training set" in clouds:
             clouds["training set"] = clouds["training set"][: len(ref)]
         for name, pred in clouds.items():
-            with self._bar(name) as progress:
-                rows[name] = evaluate_generation(pred, ref, self.protocol, seed=self.seed, progress=progress)
+            rows[name] = evaluate_generation(
+                pred,
+                ref,
+                self.protocol,
+                seed=self.seed,
+                progress=lambda stage, share, name=name: told(f"{name}: {stage}", share),
+            )
         figures = {"protocol": self.protocol, "points": size, "rows": {k: asdict(v) for k, v in rows.items()}}
         table = generation_table(rows)
         if "oracle" not in rows:
@@ -167,37 +172,6 @@ class Evaluate(Options):
         if "training set" not in rows:
             table += "\nno training-set row: give --train DIR"
         return figures, table
-
-    def _each(self, pairs: list[tuple[str, Path, Path]]) -> Iterable[tuple[str, Path, Path]]:
-        from rich.console import Console
-        from rich.progress import track
-
-        console = Console(stderr=True)
-        hidden = self.silent or len(pairs) == 1
-        return track(pairs, "evaluate", console=console, disable=hidden)
-
-    def _bar(self, name: str) -> "_Bar":
-        return _Bar(name, self.silent)
-
-
-class _Bar:
-    """A progress bar on stderr that takes (stage, share)."""
-
-    def __init__(self, name: str, hidden: bool) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self._bar = Progress(console=Console(stderr=True), disable=hidden)
-        self._name, self._task = name, self._bar.add_task(name, total=1)
-
-    def __enter__(self) -> Callable[[str, float], None]:
-        self._bar.start()
-        return lambda stage, share: self._bar.update(
-            self._task, description=f"{self._name}: {stage}", completed=share
-        )
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
 
 
 def column_means(scores: dict[str, dict]) -> dict[str, dict[str, float]]:

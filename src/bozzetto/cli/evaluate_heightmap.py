@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, warn_input
+from ..steps import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +39,7 @@ def evaluate_heights(pred: Path, ref: Path, side: int) -> tuple[dict, str]:
 
     pairs = matched_heights(pred, ref)
     maps, flat, resized = {}, [], []
-    for name, (one, other) in pairs.items():
+    for name, (one, other) in counted(pairs.items(), "read"):
         found, truth = load_height(one).height, load_height(other).height
         if found.shape != truth.shape:
             resized.append(check_sizes((one, other), found, truth, side))
@@ -63,7 +64,11 @@ def evaluate_heights(pred: Path, ref: Path, side: int) -> tuple[dict, str]:
         "flat_references": flat,
         "lpips": lpips_missing() or "AlexNet v0.1, grey x 3, [-1, 1]",
     }
-    rows = {"prediction": {n: _scores(p, t, reference, n in flat) for n, (p, t) in maps.items()}}
+    rows = {
+        "prediction": {
+            n: _scores(p, t, reference, n in flat) for n, (p, t) in counted(maps.items(), "evaluate")
+        }
+    }
     photos = {name: list(path.parent.glob("color.*")) for name, (_, path) in pairs.items()}
     if side and all(photos.values()):
         rows["luminance"] = {

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..errors import InputError
+from ..steps import counted
 from .sparse_grid import SparseGrid
 
 Function = Callable[[Tensor], Tensor]
@@ -73,7 +74,7 @@ class SampledFunction:
     def __call__(self, points: Float[Tensor, "P 3"], purpose: str) -> Float[Tensor, " P"]:
         """The function in batches, counted and checked."""
         with torch.no_grad(), torch_threads(self._threads):
-            parts = [self._function(part) for part in points.split(self._batch)]
+            parts = [self._function(part) for part in counted(points.split(self._batch))]
         values = torch.cat(parts).float()
         if values.shape != points.shape[:1]:
             raise InputError(

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from ..steps import counted
 from .sampled_function import CORNERS, SampledFunction
 from .slope_bound import SlopeBound
 from .sparse_grid import Cells, SparseGrid
@@ -25,7 +26,7 @@ def crossed_cells(
     lower = _roots(samples, widths[0])
     value = _centres(samples, lower, widths[0], trusted)
     bound.note(*_root_slopes(samples, lower, widths[0], value, trusted))
-    for width in widths:
+    for width in counted(widths, "surface"):
         above, centre = _extent(samples, lower, width)
         x, y, z = (torch.maximum(centre - lower, above - centre) * samples.step).float().unbind(dim=1)
         radius = (x * x + y * y + z * z).sqrt()

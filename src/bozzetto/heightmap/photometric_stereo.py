@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import integrate_normals
+from ..steps import counted
 
 FLOOR = 1e-6
 
@@ -77,7 +78,7 @@ def photometric_stereo(
     usable = (images < saturation).double().clamp(min=FLOOR)
     weights = usable.clone()
     surface, off = images.new_zeros(*images.shape[1:], 3), images
-    for _ in range(max(1, iterations)):
+    for _ in counted(range(max(1, iterations)), "stereo"):
         surface = _solve(images, scaled, weights)
         predicted = torch.einsum("nc,hwc->nhw", scaled, surface)
         off = images - predicted.clamp(min=0)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from ..errors import InputError, warn_input
 from ..geometry import gradients_from_height
+from ..steps import counted
 from .model import STRIDE, Estimate, FusionNetwork, join
 from .pairs import as_rgb, looks_tileable, resized
 from .predictor import Predictor
@@ -73,7 +74,6 @@ def predict_height(
     _check(image, name)
     image = brightened(image, name)
     if float(image.std(dim=(1, 2)).max()) <= BLANK:
-        warn_input(f"{name} is of one colour, so its height map is flat")
         flat = torch.zeros(image.shape[1:])
         return PredictedHeight(flat, flat.clone(), 0.5, looks_tileable(image) if tiles is None else tiles)
     tiles = looks_tileable(image) if tiles is None else tiles
@@ -177,7 +177,7 @@ def _multiple(length: float) -> int:
 def whole(image: Tensor, network: torch.nn.Module, tiles: bool) -> tuple[Tensor, Tensor, float]:
     """The mean of what the network sees in the eight symmetric views of a photo (3, h, w)."""
     heights, errors, logits = [], [], []
-    for turn in range(4):
+    for turn in counted(range(4), "views"):
         for mirror in (False, True):
             view = torch.rot90(image, turn, (1, 2))
             view = view.flip(2) if mirror else view
@@ -221,8 +221,8 @@ def tiled_gradients(
     total = image.new_zeros(2, *around.shape[1:])
     weight = image.new_zeros(around.shape[1:])
     fade = _fade(TILE, OVERLAP, image.device)
-    for row in _starts(around.shape[1]):
-        for column in _starts(around.shape[2]):
+    for row in counted(_starts(around.shape[1]), "detail"):
+        for column in counted(_starts(around.shape[2])):
             part = around[:, row : row + TILE, column : column + TILE]
             window = fade[: part.shape[1], : part.shape[2]]
             seen = _gradients(part, network, False, context).permute(2, 0, 1)

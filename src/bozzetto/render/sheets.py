@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..files import atomic_path
 from ..shapes import Mesh, linear_to_srgb, srgb_to_linear
 from ..shapes.offsets import NO_OFFSET
+from ..steps import counted
 from ..views import Cameras, intrinsics_from_fov, look_at, save_image
 from .lighting import spherical_harmonics
 from .pictures import render
@@ -123,7 +124,7 @@ def turned(
     light = (studio_light() if light is None else light).to(device)
     paper = srgb_to_linear(torch.tensor(background, device=device))
     pictures = []
-    for angle in torch.arange(frames) * (2 * math.pi / frames):
+    for angle in counted(torch.arange(frames) * (2 * math.pi / frames), "pictures", frames):
         cos, sin = float(angle.cos()), float(angle.sin())
         turn = local.new_tensor(
             [[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]]

@@ -5,17 +5,18 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import torch
 
+from .. import steps
 from ..errors import InputError, warn_input, warnings_so_far
 from ..files import CannotWrite, NoSpace, explained, is_leftover, make_folder, write_text, writing
-from ..locks import Hold, hold
+from ..locks import Hold
 from . import results
 from .checkpoint import read_checkpoint, write_checkpoint
 from .environment import environment
@@ -97,8 +98,7 @@ class RunFolder:
             raise InputError("--overwrite and --resume exclude each other; give one of them")
         try:
             _check_place(path)
-            busy = f"another run is writing to {path}; wait until it ends, or choose another --out"
-            lock = hold(path / LOCK, busy)
+            lock = results.hold_folder(path)
             results.finish(path)
             earlier = _is_result(path) or (resume and (path / UNFINISHED / CONFIG).is_file())
             if earlier and not (overwrite or resume):
@@ -161,9 +161,11 @@ class RunFolder:
             self._list_is_whole = True
         return path
 
-    def stage(self, name: str) -> AbstractContextManager[None]:
-        """Count the time of a block under this name in the report."""
-        return self.stopwatch.stage(name)
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time of a block under this name in the report, and name it where progress is shown."""
+        with self.stopwatch.stage(name), steps.stage(name):
+            yield
 
     def log(self, step: int, **values: Any) -> None:
         """Append a line to the metrics; values that are not finite become null.

@@ -1,12 +1,18 @@
 """How far a computation is, on the terminal."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+from ..steps import listening, paused
+
+PATIENCE = 2.0
+"""Seconds that something may take before its progress is shown."""
 
 
 class Progress:
@@ -18,8 +24,11 @@ class Progress:
             for step in range(500):
                 progress.advance(loss=loss)
 
+    While it is shown, steps that are told (see `steps`) are not.
+
     Args:
-        total: Amount of work. Steps that take longer than others may count as more than one.
+        total: Amount of work; None if it is not known. Steps that take longer than others may count as more
+            than one.
         label: What is being done.
         quiet: Show nothing.
         unit: What one call of `advance` is, for the speed.
@@ -29,9 +38,11 @@ class Progress:
         clock: Source of seconds.
     """
 
+    _transient = False  # whether the bar vanishes at the end
+
     def __init__(
         self,
-        total: float,
+        total: float | None,
         label: str,
         quiet: bool = False,
         unit: str = "step",
@@ -48,8 +59,11 @@ class Progress:
         self._first: tuple[float, float] | None = None  # when the first call came, and work done then
         self._bar: Bar | None = None
         self._values = ""
+        self._others: AbstractContextManager[None] = nullcontext()
 
     def __enter__(self) -> "Progress":
+        self._others = self._alone()
+        self._others.__enter__()
         self._spoken = self._clock()
         if not self.quiet and self._console.is_terminal:
             columns = (
@@ -59,7 +73,7 @@ class Progress:
                 TextColumn("{task.fields[values]}"),
                 TimeRemainingColumn(),
             )
-            self._bar = Bar(*columns, console=self._console)
+            self._bar = Bar(*columns, console=self._console, transient=self._transient)
             self._task = self._bar.add_task(self.label, total=self.total, values="")
             self._bar.update(self._task, completed=self.done)
             self._bar.start()
@@ -72,6 +86,10 @@ class Progress:
             self._bar.stop()
         elif not self.quiet and kind is None:
             self._say()
+        self._others.__exit__(kind, error, trace)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return paused()
 
     def advance(self, amount: float = 1, **values: float) -> None:
         """Some work is done.
@@ -96,7 +114,7 @@ class Progress:
     @property
     def seconds_left(self) -> float | None:
         """Estimate of the time to go, None as long as nothing is known."""
-        if self._first is None or self.done == self._first[1]:
+        if self._first is None or self.done == self._first[1] or self.total is None:
             return None
         elapsed = self._clock() - self._first[0]
         return elapsed * (self.total - self.done) / (self.done - self._first[1])
@@ -115,6 +133,72 @@ class Progress:
         share = f"{100 * self.done / self.total:.0f} %" if self.total else ""
         text = "  ".join(part for part in (self.label, share, self._values, ahead) if part)
         self._console.print(text, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def shown_steps(
+    quiet: bool = False, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[None]:
+    """Show how far the loops of a block are that tell it and take more than some seconds, see `steps`."""
+    if quiet:
+        yield
+        return
+    shown = _Shown(console or Console(stderr=True), clock)
+    try:
+        with listening(shown):
+            yield
+    finally:
+        shown.close()
+
+
+class _Shown:
+    """Shows what it is told, a bar at a time."""
+
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
+        self._console, self._clock = console, clock
+        self._label, self._began, self._first = "", 0.0, 0.0
+        self._bar: _Part | None = None
+
+    def __call__(self, label: str, share: float | None) -> None:
+        now, bar = self._clock(), self._bar
+        new = label != self._label or (bar is not None and (bar.total is None) != (share is None))
+        if new or (share is not None and share < self._first):
+            self.close()
+            self._label, self._began, self._first, bar = label, now, share or 0.0, None
+        if bar is None and label and self._is_due(now, share):
+            total = None if share is None else 1.0
+            self._bar = bar = _Part(total, label, console=self._console, clock=self._clock)
+            bar.begin(self._began, self._first)
+        if bar is not None and share is not None:
+            bar.advance(share - bar.done)
+
+    def _is_due(self, now: float, share: float | None) -> bool:
+        if share is None:  # perhaps nobody will tell more of it, so it is shown at once where it can move
+            return self._console.is_terminal
+        return share < 1 and now - self._began >= PATIENCE
+
+    def close(self) -> None:
+        """Show nothing any more."""
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+        self._bar, self._label = None, ""
+
+
+class _Part(Progress):
+    """The progress of something that began before it was shown."""
+
+    _transient = True
+
+    def begin(self, since: float, done: float) -> None:
+        """Show it; its speed is counted since that time, when so much was done."""
+        self.__enter__()
+        self._first, self._spoken = (since, done), since - self._interval  # speaks with the next step
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def _pace(self) -> str:
+        return ""
 
 
 def _clock_text(seconds: float) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files import make_folder, remove_leftovers, write_text, writing
+from ..locks import Hold, hold
 
 CONFIG, METRICS, REPORT, CHECKPOINT = "config.json", "metrics.jsonl", "report.json", "checkpoint.safetensors"
 FILES, LOCK = ".files", ".lock"
@@ -16,6 +17,17 @@ UNFINISHED = ".unfinished"
 """Folder, within that of the run, of results that are to replace earlier ones when they are complete."""
 FINISHED = ".finished"
 """Its name from the moment when they are, until each has taken its place."""
+
+
+def hold_folder(folder: Path) -> Hold:
+    """The lock of whoever writes results to a folder.
+
+    Raises:
+        InputError: It is held by another process.
+    """
+    return hold(
+        folder / LOCK, f"another run is writing to {folder}; wait until it ends, or choose another --out"
+    )
 
 
 def listed(folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..errors import InputError
+from ..steps import counted
 from .autoencode import SEEN, check_dimensions
 from .frames import Frame, box_frame
 from .latent import LatentFlow
@@ -107,7 +108,9 @@ def complete(
     noise = torch.randn(count, flow.noise_size, generator=generator).to(some)
     codes = flow.sample(noise, prior.model.encode(some[None]).expand(count, -1), config.guidance)
     drawn = points_of(prior, codes, COMPARED, config.seed)
-    off = torch.stack([torch.cdist(some, one).amin(dim=1).square().mean().sqrt() for one in drawn])
+    off = torch.stack(
+        [torch.cdist(some, one).amin(dim=1).square().mean().sqrt() for one in counted(drawn, "compare")]
+    )
     kept = off.argsort()[: max(count // 2, config.hypotheses)]
     best = kept[representatives(drawn[kept, :APART], config.hypotheses)]
     best = best[off[best].argsort()]
@@ -124,7 +127,7 @@ def representatives(clouds: Float[Tensor, "C N D"], count: int) -> Int64[Tensor,
     Chosen one after the other, each the one that brings the sum of all distances down most (greedy k-medoids).
     """
     rows = []
-    for cloud in clouds:
+    for cloud in counted(clouds, "compare"):
         apart = torch.cdist(clouds, cloud[None])
         rows.append(sum(apart.amin(dim=dim).square().mean(dim=1) for dim in (1, 2)))
     table = torch.stack(rows)  # type: ignore[arg-type]

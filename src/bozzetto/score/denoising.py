@@ -16,6 +16,7 @@ from torch.nn.functional import normalize
 from ..errors import InputError
 from ..runs import read_checkpoint
 from ..shapes import PointCloud
+from ..steps import counted
 from ..weights import find
 from .fit_choice import FitChoice
 from .frames import box_frame
@@ -77,7 +78,7 @@ def denoise(
     sigma = max(estimate_noise(points) if noise is None else noise / frame.scale, FLOOR)
     passes = passes_of(str(points.device))
     normals = points
-    for index in range(iterations):
+    for index in counted(range(iterations), "passes"):
         points, normals = one_pass(passes[min(index, len(passes) - 1)], points, sigma)
     if cloud.normals is not None:
         normals = torch.where((normals * cloud.normals).sum(dim=1, keepdim=True) < 0, -normals, normals)
@@ -95,7 +96,7 @@ def one_pass(
     if reach < 4.5 * noise and len(points) > SCALES[-1]:
         support = support_of(points, CELL * noise)
     moved, normals = [], []
-    for part in points.split(BATCH):
+    for part in counted(points.split(BATCH)):
         fits = local_fits(support, part, noise)
         moved.append(part + choice(fits.moves, fits.features))
         normals.append(fits.normals)

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
+from ..steps import counted
 from .prior import CloudPrior
 from .sample import points_of
 
@@ -41,6 +42,9 @@ def interpolate(
     Raises:
         InputError: Fewer than two shapes or no points are asked for.
     """
-    clouds = [points_of(prior, code[None], points, seed, evaluations)[0] for code in between(a, b, count)]
+    clouds = [
+        points_of(prior, code[None], points, seed, evaluations)[0]
+        for code in counted(between(a, b, count), "shapes")
+    ]
     made = torch.stack(clouds)
     return made if prior.frame is None else prior.frame.undo(made)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
+from ..steps import counted
 from .model import ScoreModel
 
 RHO = 7.0
@@ -125,7 +126,7 @@ def solve(
 ) -> Float[Tensor, "B N D"]:
     """Points at the first noise level to clean points, one evaluation per level."""
     before, width = None, 0.0
-    for index, sigma in enumerate(levels):
+    for index, sigma in enumerate(counted(levels, "points")):
         clean = model.denoise(prepared, x[:, None], x.new_full((len(x), 1), sigma))[:, 0]
         if index + 1 == len(levels):
             return clean

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
+from ..steps import counted
 from .langevin import annealed_langevin
 from .model import ScoreModel
 from .ode import draw_points
@@ -72,7 +73,7 @@ def points_of(
     shapes = max(AT_ONCE // points, 1)
     per_part = min(points, AT_ONCE)
     found = []
-    for first in range(0, len(codes), shapes):
+    for first in counted(range(0, len(codes), shapes), "points"):
         some = codes[first : first + shapes]
         parts = [
             _draw(
@@ -84,7 +85,7 @@ def points_of(
                 stratified,
                 start,
             )
-            for done in range(0, points, per_part)
+            for done in counted(range(0, points, per_part))
         ]
         found.append(torch.cat(parts, dim=1))
     return torch.cat(found)

@@ -5,6 +5,7 @@ from torch.nn.functional import normalize
 
 from ..errors import InputError
 from ..shapes import PointCloud
+from ..steps import counted
 from .denoising import FLOOR, LEAST_POINTS, spread
 from .frames import box_frame
 from .local_fits import BATCH, Support, local_fits, neighbours, support_of
@@ -45,7 +46,9 @@ def upsample(cloud: PointCloud, count: int, seed: int = 0, name: str = "the clou
     parent = parent.to(points.device)
     gap = neighbours(support, points[parent], 7)[0][:, -1:]
     way = normalize(torch.randn(extra, 3, generator=draw).to(points), dim=1)
-    own = torch.cat([local_fits(support, part, FLOOR).normals for part in points.split(BATCH)])
+    own = torch.cat(
+        [local_fits(support, part, FLOOR).normals for part in counted(points.split(BATCH), "normals")]
+    )
     added, normals = _settled(support, points[parent] + gap * way)
     everything, normals = torch.cat([points, added]), torch.cat([own, normals])
     added, normals = _settled(support, spread(everything, normals, float(gap.median()), old)[old:])
@@ -59,8 +62,8 @@ def upsample(cloud: PointCloud, count: int, seed: int = 0, name: str = "the clou
 def _settled(support: Support, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Points moved to the quadratic through their nearest neighbours, twice, and normals there."""
     normals = points
-    for _ in range(2):
-        fits = [local_fits(support, part, FLOOR) for part in points.split(BATCH)]
+    for _ in counted(range(2), "new points"):
+        fits = [local_fits(support, part, FLOOR) for part in counted(points.split(BATCH))]
         points = points + torch.cat([fit.moves[:, NEAREST] for fit in fits])
         normals = torch.cat([fit.normals for fit in fits])
     return points, normals

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..shapes import Mesh, Similarity
+from ..steps import counted
 from .completed_surface import misfit, support
 from .observations import Observations, require_extent
 from .pose import compose
@@ -69,7 +70,10 @@ def complete(
     solver, solved = _solve(prior, seen, config, starts)
     mesh = solver.surface(solved.state)
     generator = torch.Generator().manual_seed(config.seed + 1)
-    others = [solver.surface(solver.alternative(solved, generator)) for _ in range(config.hypotheses)]
+    others = [
+        solver.surface(solver.alternative(solved, generator))
+        for _ in counted(range(config.hypotheses), "hypotheses")
+    ]
     distance, observed = support(mesh, seen)
     colors = torch.where(observed.cpu()[:, None], torch.tensor(OBSERVED), torch.tensor(INVENTED))
     size = len(solver.codes.mean)

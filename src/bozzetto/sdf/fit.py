@@ -10,6 +10,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from ..errors import InputError
+from ..steps import counted
 from .distribution import CodeDistribution
 from .least_squares import Quadratic, levenberg_marquardt
 from .prior import ShapePrior
@@ -139,7 +140,7 @@ def _adam(
     code = (0.01 * torch.randn(prior.codes.shape[1], generator=generator)).to(device).requires_grad_()
     optimizer = torch.optim.Adam([code], lr=5e-3)
     losses = []
-    for step in range(steps):
+    for step in counted(range(steps), "fit"):
         optimizer.param_groups[0]["lr"] = 5e-3 if step < steps // 2 else 5e-4
         chosen = balanced(distances, samples, generator)
         loss = published_loss(prior, code, points[chosen], distances[chosen])

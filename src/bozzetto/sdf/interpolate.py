@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..geometry import SurfaceIndex, laplacian, unique_edges, vertex_normals
 from ..shapes import Mesh
+from ..steps import counted
 from .correction import project
 from .distribution import CodeDistribution
 from .extract import extract_mesh
@@ -65,7 +66,7 @@ def interpolate(
     a, b = prior.check_code(a, "the first code"), prior.check_code(b, "the second code")
     centre = CodeDistribution.of(prior.codes).mean.float() if path == "spherical" else torch.zeros_like(a)
     codes = code_path(a - centre, b - centre, count, path) + centre
-    meshes = tuple(extract_mesh(prior, code, resolution) for code in codes)
+    meshes = tuple(extract_mesh(prior, code, resolution) for code in counted(codes, "meshes"))
     return Interpolation(codes, meshes, carried(prior, codes, meshes))
 
 
@@ -109,8 +110,8 @@ def _followed(
     step keeps triangles even.
     """
     mesh, found = meshes[0], [meshes[0]]
-    for start, end, true in zip(codes[:-1], codes[1:], meshes[1:], strict=True):
-        for step in range(1, steps + 1):
+    for start, end, true in counted(list(zip(codes[:-1], codes[1:], meshes[1:], strict=True)), "morph"):
+        for step in counted(range(1, steps + 1)):
             code = start + (end - start) * (step / steps)
             mesh = mesh.with_vertices(project(prior.decoder, code, mesh.vertices, iterations=2, reach=0.05))
             relaxed = mesh.vertices + RELAXED * _along(mesh)

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from ..steps import counted
+
 State = TypeVar("State")
 
 
@@ -76,7 +78,7 @@ def levenberg_marquardt(
     """
     model = linearise(state)
     losses, growth, idle, reach = [model.loss], 2.0, 0, 1.0
-    for _ in range(iterations):
+    for _ in counted(range(iterations), "solve"):
         step = reach * damped_step(model, damping)
         predicted = -float(model.gradient @ step + step @ model.curvature @ step / 2)
         trial = move(state, step)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..shapes import Mesh, Similarity, normalisation
+from ..steps import counted
 from .completed_surface import completed_mesh
 from .distribution import CodeDistribution
 from .evidence import POSE_SPREAD, Evidence, Objective, State
@@ -102,10 +103,12 @@ class Solver:
     def solve(self, starts: Sequence[Similarity]) -> Solved:
         """The best explanation from all starts."""
         guesses = [compose(start, self.to_internal.inverse()) for start in starts]
-        begun = sorted(((*self.screen(guess), guess) for guess in guesses), key=lambda found: found[0])
+        begun = sorted(
+            ((*self.screen(guess), guess) for guess in counted(guesses, "poses")), key=lambda found: found[0]
+        )
         refined = [
             (self.objective(self.fine, WIDTHS[1], guess).solve(state, 12), guess)
-            for _, state, guess in begun[:KEPT]
+            for _, state, guess in counted(begun[:KEPT], "refine")
         ]
         best, guess = min(refined, key=lambda pair: pair[0].model.loss)
         width = self.error_width(best.state)
@@ -144,7 +147,7 @@ class Solver:
         empty. Without those, middle and size of the surface tell the pose better than the decoder does.
         """
         unsettled = solution
-        for _ in range(SETTLINGS):
+        for _ in counted(range(SETTLINGS), "settle"):
             try:
                 mesh = self.surface(solution.state, SETTLING_RESOLUTION)
             except InputError:

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..geometry import connected_components, drop_unused_vertices, isosurface
 from ..shapes import Mesh
 from ..shapes.offsets import offset_of
+from ..steps import counted
 from .camera import Cameras
 from .silhouettes import Silhouettes, carve, classify, depths, prepare_silhouettes
 
@@ -196,7 +197,7 @@ def carved_grid(
     mixed = torch.nonzero(found == 0)[:, 0]
     steps = torch.arange(BLOCK, device=device) * cell
     offsets = torch.stack(torch.meshgrid(steps, steps, steps, indexing="ij"), dim=-1).reshape(-1, 3)
-    for part in mixed.split(4096):
+    for part in counted(mixed.split(4096), "hull"):
         points = (corner[part, None] + offsets).reshape(-1, 3)
         depth, views = carve(silhouettes, points)
         value = depth[:, min(tolerance, 1)]

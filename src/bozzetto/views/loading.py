@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import InputError
+from ..steps import counted
 from .camera import Cameras
 from .capture import Capture, area_resize
 from .distortion import undistort
@@ -48,7 +49,10 @@ def load_capture(
         torch.stack([v.T_cam_world for v in views]), torch.eye(3).double().repeat(len(views), 1, 1), 1, 1
     ).check([v.name for v in views])
     files = _mask_files(views, masks)
-    pictures = [_load(view, mask, max_size) for view, mask in zip(views, files, strict=True)]
+    pictures = [
+        _load(view, mask, max_size)
+        for view, mask in counted(list(zip(views, files, strict=True)), "photographs")
+    ]
     capture = _assemble(views, pictures, source)
     choice = "files" if any(files) else str(masks)
     alpha = [p.alpha for p in pictures]
