@@ -2,7 +2,15 @@ import warnings
 
 import pytest
 
-from bozzetto.errors import InputWarning, collected_warnings, warn_input, warnings_so_far
+from bozzetto.errors import (
+    SHOWN,
+    InputError,
+    InputWarning,
+    collected_warnings,
+    require_most,
+    warn_input,
+    warnings_so_far,
+)
 
 
 def test_a_warning_is_an_ordinary_one_outside():
@@ -25,3 +33,18 @@ def test_other_warnings_pass():
     with pytest.warns(RuntimeWarning, match="other"), collected_warnings() as sentences:
         warnings.warn("other", RuntimeWarning, stacklevel=1)
     assert sentences == []
+
+
+@pytest.mark.parametrize("bad, total", [(0, 0), (0, 5), (1, 2), (3, 6), (40, 100)])
+def test_some_of_a_collection_are_left_out_by_name(bad, total):
+    with collected_warnings() as sentences:
+        require_most([f"shape {k} is empty" for k in range(bad)], total, "shapes")
+    named, rest = sentences[:SHOWN], sentences[SHOWN:]
+    assert named == [f"left out: shape {k} is empty" for k in range(min(bad, SHOWN))]
+    assert rest == ([f"left out: {bad - SHOWN} more of {total} shapes"] if bad > SHOWN else [])
+
+
+@pytest.mark.parametrize("bad, total", [(1, 1), (2, 3), (51, 100)])
+def test_a_collection_that_is_mostly_unusable_is_refused(bad, total):
+    with pytest.raises(InputError, match=f"{bad} of {total} shapes cannot be used; the first: shape 0"):
+        require_most([f"shape {k} is empty" for k in range(bad)], total, "shapes")

@@ -1,9 +1,12 @@
 """What is said to the user: errors that end a verb, and warnings that do not."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+SHOWN = 10
+"""Members of a collection that are named when they are left out."""
 
 
 class InputError(ValueError):
@@ -34,6 +37,25 @@ class InputWarning(UserWarning):
     The message is one sentence for that user: what, what was found, what is done about it. In Python it is a
     warning like any other; the command line shows it as a line on stderr and lists it in the report.
     """
+
+
+def require_most(refused: Sequence[str], total: int, what: str) -> None:
+    """Warn of members of a collection that cannot be used and are left out.
+
+    Args:
+        refused: A sentence for each.
+        total: All members of the collection.
+        what: What they are called, in the plural.
+
+    Raises:
+        InputError: More than half of them cannot be used.
+    """
+    if 2 * len(refused) > total:
+        raise InputError(f"{len(refused)} of {total} {what} cannot be used; the first: {refused[0]}")
+    for sentence in refused[:SHOWN]:
+        warn_input(f"left out: {sentence}")
+    if len(refused) > SHOWN:
+        warn_input(f"left out: {len(refused) - SHOWN} more of {total} {what}")
 
 
 _collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -56,6 +57,30 @@ def test_folders_without_shapes_are_refused(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert train(tmp_path / "empty", tmp_path / "run") == 2
     assert "holds no mesh" in capsys.readouterr().err
+
+
+def test_meshes_that_cannot_be_used_are_named_unless_they_are_most(folder, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "in")
+    (tmp_path / "in" / "torn.ply").write_bytes((folder / "ball.ply").read_bytes()[:-20])
+    words = ["--epochs", "2", "--json"]
+    for engine, more in (("sdf", ["--samples", "400"]), ("score", [])):
+        out = tmp_path / engine
+        assert main(["train", engine, str(tmp_path / "in"), "--out", str(out), *more, *words]) == 0
+        output = capsys.readouterr()
+        assert output.err.count("note: left out: ") == 1
+        assert "torn" in json.loads(output.out)["warnings"][0]
+    for number in range(6):
+        shutil.copy(tmp_path / "in" / "torn.ply", tmp_path / "in" / f"torn{number}.ply")
+    assert train(tmp_path / "in", tmp_path / "mostly") == 2
+    assert "7 of 10 meshes cannot be used; the first: " in capsys.readouterr().err
+
+
+def test_other_samples_replace_those_of_an_earlier_training(folder, tmp_path):
+    words = ["train", "sdf", str(folder), "--out", str(tmp_path / "run"), "--quiet", "--epochs", "1"]
+    assert main([*words, "--samples", "200"]) == 0
+    assert main([*words, "--samples", "300", "--overwrite"]) == 0
+    report = json.loads((tmp_path / "run" / "prepared" / "report.json").read_text())
+    assert report["settings"]["count"] == 300
 
 
 def test_two_processes_train_one_prior(folder, torchrun, tmp_path):

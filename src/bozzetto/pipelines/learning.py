@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..errors import require_most
 from ..render import contact_sheet, turned
 from ..runs import RunFolder, run_training
 from ..sdf import Collection, ShapePrior, TrainConfig, find_meshes, is_prepared, load_collection
@@ -26,7 +27,7 @@ def prepared_collection(
     """The samples of a folder: read if it is prepared, made under the run's folder if it holds meshes.
 
     Raises:
-        InputError: The folder holds neither, or no mesh in it can be used.
+        InputError: The folder holds neither, or most meshes in it cannot be used.
     """
     if is_prepared(data):
         return load_collection(data, split)
@@ -35,9 +36,11 @@ def prepared_collection(
     settings = {"count": count, "seed": seed, "protocol": "released"}
     other = settings_of(folder) not in (None, settings)
     with run.stage("prepare"):
-        prepare_collection(
+        report = prepare_collection(
             find_meshes(data, split), folder, count=count, seed=seed, overwrite=other, quiet=quiet
         )
+    failed = [f"{name}: {reason}" for name, reason in report["failed"].items()]
+    require_most(failed, len(failed) + len(report["shapes"]), "meshes")
     return load_collection(folder)
 
 

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, require_most
 from ..shapes import Mesh, load_shape, sample_surface
 from ..shapes.offsets import in_precision, in_world
 from .contours import contour_points
@@ -86,13 +86,17 @@ def load_clouds(path: str | Path, count: int = 2048, split: Split = "train", see
 
 
 def _picked(shapes: Iterator[tuple[str, Callable[[], Tensor]]], split: Split) -> Clouds:
-    """Read those that belong to the split."""
-    clouds = Clouds([], [])
+    """Read those that belong to the split; a warning names what cannot be used."""
+    clouds, refused = Clouds([], []), []
     for index, (name, read) in enumerate(shapes):
         held_out = index % HELD_OUT == HELD_OUT - 1
         if split == "all" or held_out == (split != "train"):
-            clouds.points.append(read())
-            clouds.names.append(name)
+            try:
+                clouds.points.append(read())
+                clouds.names.append(name)
+            except InputError as error:
+                refused.append(str(error))
+    require_most(refused, len(refused) + len(clouds.names), "shapes")
     return clouds
 
 
