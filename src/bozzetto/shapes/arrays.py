@@ -34,7 +34,7 @@ class Arrays:
 
 
 def joined(parts: Sequence[Arrays]) -> Arrays:
-    """One shape of many; where only some have colours, the others become white."""
+    """One shape of many; where only some have colours, the others become white. Normals stay if all have them."""
     if not parts:
         return Arrays(np.zeros((0, 3)))
     offsets = np.cumsum([0] + [len(part.vertices) for part in parts])
@@ -44,9 +44,11 @@ def joined(parts: Sequence[Arrays]) -> Arrays:
         colors = [np.ones((len(p.vertices), 3)) if p.colors is None else p.colors for p in parts]
         if plain:
             notes.append(f"{len(plain)} of its {len(parts)} parts have no colours and were made white")
+    normals = [part.normals for part in parts if part.normals is not None]
     return Arrays(
         np.concatenate([part.vertices for part in parts]),
         np.concatenate([part.faces + start for part, start in zip(parts, offsets, strict=False)]),
+        np.concatenate(normals) if len(normals) == len(parts) else None,
         colors=None if colors is None else np.concatenate(colors),
         linear=parts[0].linear,
         notes=list(dict.fromkeys([note for part in parts for note in part.notes] + notes)),

@@ -1,16 +1,14 @@
 """Reading NumPy files, .npy and .npz, whose headers may announce more than they hold."""
 
 import io
-import zipfile
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from .arrays import Arrays, Unsupported
+from .packed import Zip
 
-LARGEST = 1 << 32
-"""Bytes to which a compressed file may unpack."""
 _MAGIC = b"\x93NUMPY"
 _OPTIONAL = ("faces", "normals", "colors")
 
@@ -49,20 +47,15 @@ def numbers_of(data: bytes) -> NDArray:
 
 def read_npz(data: bytes) -> Arrays:
     """An archive with `vertices` or `points`, and optionally `faces`, `normals` and linear `colors`."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        name = "vertices" if "vertices" in members else "points"
-        if name not in members:
-            raise Unsupported(
-                f"it has no array called vertices or points, only {', '.join(members)[:200] or 'none at all'}"
-            )
-        wanted = [name, *(key for key in _OPTIONAL if key in members)]
-        size = sum(members[key].file_size for key in wanted)
-        if size > LARGEST:
-            raise Unsupported(
-                f"its arrays unpack to {size / 2**30:.3g} GiB, more than 4 GiB; save a part of it"
-            )
-        arrays = {key: numbers_of(archive.read(members[key])) for key in wanted}
+    archive = Zip(data)
+    members = {name.removesuffix(".npy"): name for name in archive.names}
+    name = "vertices" if "vertices" in members else "points"
+    if name not in members:
+        raise Unsupported(
+            f"it has no array called vertices or points, only {', '.join(members)[:200] or 'none at all'}"
+        )
+    wanted = [name, *(key for key in _OPTIONAL if key in members)]
+    arrays = {key: numbers_of(archive.read(members[key])) for key in wanted}
     for key, array in arrays.items():
         if array.ndim != 2 or array.shape[1] != 3:
             raise Unsupported(f"its array {key} has shape {array.shape}, expected (rows, 3)")

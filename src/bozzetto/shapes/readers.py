@@ -1,10 +1,8 @@
 """From a path to arrays: which reader a file belongs to, and what is said when it cannot be read."""
 
-import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +10,12 @@ from numpy.typing import NDArray
 from ..errors import InputError, warn_input
 from .arrays import Arrays, Unsupported
 from .gltf import read_gltf
+from .las import read_las
 from .numpy_files import numbers_of, read_npy, read_npz
 from .obj import read_obj
 from .off import read_off
+from .packed import Zip, gunzipped, read_bytes
+from .pcd import read_pcd
 from .ply import read_ply
 from .point_tables import read_points
 from .stl import read_stl
@@ -24,17 +25,59 @@ READERS: dict[str, Callable[[bytes], Arrays]] = {
     ".obj": read_obj,
     ".stl": read_stl,
     ".off": read_off,
-    ".glb": read_gltf,
     ".npz": read_npz,
     ".npy": read_npy,
+    ".pcd": read_pcd,
+    ".las": read_las,
+    ".laz": read_las,
     ".xyz": read_points,
+    ".xyzn": read_points,
+    ".xyzrgb": read_points,
     ".txt": read_points,
     ".asc": read_points,
     ".csv": read_points,
     ".pts": read_points,
 }
+_GLTF = (".glb", ".gltf")
+ENDINGS = (*READERS, *_GLTF)
+"""Endings of the files that are read; each may be followed by .gz or .zip."""
+_PACKED = (".gz", ".zip")
 # First bytes that tell a format whatever the name says.
-_SIGNATURES = {b"ply\n": ".ply", b"ply\r": ".ply", b"glTF": ".glb", b"\x93NUMPY": ".npy"}
+_SIGNATURES = {
+    b"ply\n": ".ply",
+    b"ply\r": ".ply",
+    b"glTF": ".glb",
+    b"\x93NUMPY": ".npy",
+    b"LASF": ".las",
+    b"# .PCD": ".pcd",
+    b"\x1f\x8b": ".gz",
+}
+# Formats that are not read, by their first bytes or their endings.
+_FOREIGN = {
+    b"Kaydara FBX": "FBX",
+    b"; FBX": "FBX",
+    b"BLENDER": "a Blender file",
+    b"# vtk DataFile": "VTK",
+    b"#VRML": "VRML",
+    b"ISO-10303-21": "STEP",
+    b"#USDA": "USD",
+    b"#usda": "USD",
+    b"PXR-USDC": "USD",
+    b"ASTM-E57": "E57",
+    b"xof ": "DirectX X",
+    b"AC3D": "AC3D",
+    b"%PDF": "PDF",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"\x89HDF": "HDF5",
+}
+_MARKUP = {"COLLADA": "COLLADA", "VTKFile": "VTK", "X3D": "X3D", "<kml": "KML", "<html": "a web page"}
+
+
+def ending_of(path: Path) -> str:
+    """The ending that tells the format, in small letters: ".ply" for both a.PLY and a.ply.gz."""
+    inner = path.suffixes[:-1] if path.suffix.lower() in _PACKED else path.suffixes
+    return inner[-1].lower() if inner else path.suffix.lower()
 
 
 def read_shape(path: Path) -> Arrays:
@@ -44,24 +87,85 @@ def read_shape(path: Path) -> Arrays:
         InputError: The file is missing, no regular file, of unknown kind, damaged, or not read for another
             reason that the message says.
     """
-    if path.suffix.lower() not in READERS:
+    ending = ending_of(path)
+    if ending not in (*ENDINGS, *_PACKED):
         raise InputError(
-            f"{path} has an unknown ending {path.suffix.lower()!r}; known are {', '.join(READERS)}"
+            f"{path} has an unknown ending {ending!r}; known are {', '.join(ENDINGS)}, also with .gz or .zip"
         )
     data = read_bytes(path)
-    ending = path.suffix.lower()
-    told = next((known for start, known in _SIGNATURES.items() if data.startswith(start)), ending)
-    name = told[1:].upper()
     # What exceeds float32 becomes infinite, and checks say so.
-    with said(path, name), np.errstate(over="ignore"):
-        if not data:
-            raise Unsupported("it is empty")
-        arrays = READERS[told](data)
-    if told != ending:
-        arrays.notes.insert(0, f"it holds {name} whatever its name says, and was read as such")
+    with said(path, ending[1:].upper()), np.errstate(over="ignore", invalid="ignore"):
+        arrays = _read(data, ending, lambda name, most: read_bytes(_beside(path, name), most))
     for note in arrays.notes:
         warn_input(f"{path}: {note}")
     return arrays
+
+
+def _read(data: bytes, ending: str, fetch: Callable[[str, int], bytes]) -> Arrays:
+    """Read bytes of a known format.
+
+    Args:
+        data: The bytes, perhaps packed.
+        ending: What the name says of them.
+        fetch: Returns the first so many bytes of another file, by its name.
+    """
+    if not data:
+        raise Unsupported("it is empty")
+    if data.startswith(b"\x1f\x8b"):
+        data = gunzipped(data)
+    if data.startswith(b"PK\3\4") and ending != ".npz":
+        return _read_archive(Zip(data))
+    told = _told(data, ending)
+    if told in _PACKED:
+        raise Unsupported("it is packed twice, or what is in it has no known ending; unpack it")
+    arrays = read_gltf(data, fetch) if told in _GLTF else READERS[told](data)
+    if (
+        told != ending
+        and {told, ending} != set(_GLTF)
+        and {told, ending} != {".las", ".laz"}
+        and ending not in _PACKED
+    ):
+        arrays.notes.insert(0, f"it holds {told[1:].upper()} whatever its name says, and was read as such")
+    return arrays
+
+
+def _told(data: bytes, ending: str) -> str:
+    """The ending that fits the first bytes."""
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
+    foreign = next((name for start, name in _FOREIGN.items() if head.startswith(start)), None)
+    if head.startswith(b"<"):
+        text = head.decode("ascii", "replace")
+        foreign = next((name for word, name in _MARKUP.items() if word in text), "XML")
+    if foreign is not None:
+        raise Unsupported(f"it holds {foreign}, which is not read; export it as GLB, PLY or OBJ")
+    if head.startswith(b"{") and ending not in _GLTF:
+        return ".gltf"
+    return next((known for start, known in _SIGNATURES.items() if head.startswith(start)), ending)
+
+
+def _read_archive(archive: Zip) -> Arrays:
+    """Read the one shape of a zip archive."""
+    shapes = [name for name in archive.names if Path(name).suffix.lower() in ENDINGS]
+    if "vertices.npy" in archive.names or "points.npy" in archive.names:
+        raise Unsupported("it holds NumPy arrays; call it .npz")
+    if any(name.endswith(".model") for name in archive.names):
+        raise Unsupported("it holds 3MF, which is not read; export it as GLB, PLY or OBJ")
+    if len(shapes) != 1:
+        found = ", ".join(shapes[:5] or archive.names[:5])[:200] or "nothing"
+        raise Unsupported(f"it must hold one shape but holds {len(shapes)} ({found}); unpack it")
+    inner = PurePosixPath(shapes[0])
+    fetch = lambda name, most: archive.read(str(inner.parent / name))[:most]  # noqa: E731
+    return _read(archive.read(shapes[0]), inner.suffix.lower(), fetch)
+
+
+def _beside(path: Path, name: str) -> Path:
+    """A file that another one names, in its folder or below."""
+    if "://" in name:
+        raise Unsupported(f"it needs {name[:100]} from the network; save it with its data inside, as GLB")
+    beside = path.parent / name
+    if not beside.is_file():
+        raise Unsupported(f"it needs {name[:100]}, which is not beside it; copy both, or save it as GLB")
+    return beside
 
 
 def read_array(path: Path) -> NDArray:
@@ -75,29 +179,6 @@ def read_array(path: Path) -> NDArray:
         return numbers_of(data)
     except (ValueError, TypeError, SyntaxError, EOFError) as error:
         raise InputError(f"cannot read {path} ({error}); give an array saved by NumPy") from None
-
-
-def read_bytes(path: Path) -> bytes:
-    """The whole of a regular file.
-
-    Raises:
-        InputError: It does not exist, is a folder, a pipe or a device, or may not be read.
-    """
-    try:
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-            raise InputError(f"{path} does not exist or is not a file ({kind}); check the path")
-        return path.read_bytes()
-    except PermissionError:
-        raise
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"{str(path)[:200]} does not exist or is not a file ({reason}); check the path"
-        ) from None
 
 
 @contextmanager
