@@ -85,7 +85,8 @@ def _spread_signs(
     """Signs relative to the root of each piece, and the number of the piece."""
     first, second = torch.minimum(i, j).cpu().numpy(), torch.maximum(i, j).cpu().numpy()
     key, unique = np.unique(first.astype(np.int64) * count + second, return_index=True)
-    first, second = key // count, key % count
+    # Graph routines of SciPy before 1.15 take indices of 32 bits only.
+    first, second = (key // count).astype(np.int32), (key % count).astype(np.int32)
     value = agreement.cpu().numpy()[unique]
     graph = coo_array((1 - np.abs(value) + _LEAST_WEIGHT, (first, second)), shape=(count, count)).tocsr()
     pieces, piece = csgraph.connected_components(graph, directed=False)
@@ -94,7 +95,7 @@ def _spread_signs(
     opposite = value[np.searchsorted(key, rows.astype(np.int64) * count + columns)] < 0
     # One more node, joined to a node of each piece, makes the forest one tree.
     roots = np.unique(piece, return_index=True)[1]
-    ends = np.concatenate([rows, np.full(pieces, count)]), np.concatenate([columns, roots])
+    ends = np.append(rows, np.full(pieces, count, np.int32)), np.append(columns, roots.astype(np.int32))
     forest = coo_array((np.ones(len(ends[0])), ends), shape=(count + 1, count + 1)).tocsr()
     _, parent = csgraph.breadth_first_order(forest, count, directed=False)
     parent[count] = count

@@ -4,13 +4,13 @@ Maps are square float32 arrays, row 0 on top. Positions are in tiles: x to the r
 0 to 1.
 """
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Map: TypeAlias = NDArray[np.floating[Any]]
+Map: TypeAlias = NDArray[np.floating]
 Rng: TypeAlias = np.random.Generator
 
 
