@@ -5,7 +5,7 @@ import signal
 import sys
 from contextlib import suppress
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
@@ -36,7 +36,7 @@ def answer_signals() -> None:
 
     def end(number: int, frame: FrameType | None) -> None:
         if ended:
-            os._exit(128 + number)
+            end_at_once(number)
         ended.append(number)
         raise Ended(number)
 
@@ -44,6 +44,14 @@ def answer_signals() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
             signal.signal(number, end)
+
+
+def end_at_once(number: int) -> NoReturn:
+    """End the process without any tidying, as after a second signal."""
+    with suppress(OSError):
+        if os.isatty(2):  # a progress bar may have hidden the cursor
+            os.write(2, b"\x1b[?25h\n")
+    os._exit(128 + number)
 
 
 class Stream:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from bozzetto.errors import InputError, InputWarning, collected_warnings
 from bozzetto.files import write_text
 from bozzetto.locks import release_all
-from bozzetto.runs import RunFolder, fingerprint, results
+from bozzetto.runs import RunFolder, fingerprint, results, write_checkpoint
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,24 @@ def test_metrics_survive_a_crash_in_the_middle_of_a_line(tmp_path):
     with (run.path / "metrics.jsonl").open("a") as metrics:
         metrics.write('{"step": 2, "lo')
     assert run.metrics() == [{"step": 1, "loss": None, "values": [1.0, 1.0]}]
+
+
+def test_damaged_metrics_and_checkpoints_of_others(tmp_path):
+    run = RunFolder.create(tmp_path / "a", Settings())
+    run.log(1, loss=1.0)
+    run.save_checkpoint(1, {"x": torch.zeros(1)})
+    with (run.path / "metrics.jsonl").open("ab") as metrics:
+        metrics.write(b'\xff\xfe\n[1]\n{"loss": 1}\n{"step": "2"}\n' + b"[" * 100_000 + b'\n{"step": 3}\n')
+    assert [line["step"] for line in run.metrics()] == [1, 3]
+    assert run.load_checkpoint()[0] == 1
+    assert [line["step"] for line in run.metrics()] == [1]
+    write_checkpoint(run.path / "checkpoint.safetensors", {"x": torch.zeros(1)}, {"kind": "prior"})
+    with pytest.raises(InputError, match="no checkpoint of a run"):
+        run.load_checkpoint()
+    (run.path / "checkpoint.safetensors").unlink()
+    (run.path / "checkpoint.safetensors").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        run.load_checkpoint()
 
 
 def test_report_has_what_a_reader_needs(tmp_path):

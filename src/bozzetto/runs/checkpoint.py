@@ -36,6 +36,8 @@ def read_checkpoint(
     Raises:
         InputError: The file is truncated, was changed, or is no checkpoint of this library.
     """
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise InputError(f"{path} is a folder, a device or a pipe, and no checkpoint; give a file")
     try:
         with safe_open(path, "pt") as file:
             info = file.metadata() or {}

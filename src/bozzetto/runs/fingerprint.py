@@ -19,7 +19,9 @@ def fingerprint(*values: object) -> str:
             digest.update(f"{array.dtype} {tuple(array.shape)} ".encode())
             digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
         elif isinstance(value, Path):
-            digest.update(value.read_bytes())
+            with value.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
         else:
             digest.update(json.dumps(value, sort_keys=True).encode())
         digest.update(b"\0")

@@ -215,18 +215,22 @@ class RunFolder:
                 (self._place / METRICS).unlink(missing_ok=True)
             return None
         tensors, content = read_checkpoint(path)
+        if not {"step", "seconds", "meta"} <= content.keys():
+            raise InputError(f"{path} is a model and no checkpoint of a run; start again with --overwrite")
         self.stopwatch = Stopwatch(content["seconds"])
         self._keep_metrics(content["step"])
         return content["step"], tensors, content["meta"]
 
     def metrics(self) -> list[dict]:
-        """The logged lines; one cut short by a crash is left out."""
+        """The logged lines; what is none, such as one cut short by a crash, is left out."""
         path, lines = self._place / METRICS, []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        for text in path.read_bytes().splitlines() if path.exists() else []:
             try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(line, dict) and isinstance(line.get("step"), int):
+                lines.append(line)
         return lines
 
     def _keep_metrics(self, last_step: int) -> None:

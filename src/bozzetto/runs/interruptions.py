@@ -1,12 +1,12 @@
 """Signals to end that wait until a computation has come to a place where it can stop."""
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from ..terminal import end_at_once
 from .processes import is_distributed
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
@@ -42,7 +42,7 @@ def noted_interruptions() -> Iterator[Interruption]:
 
     def note(number: int, frame: FrameType | None) -> None:
         if noted and not is_distributed():
-            os._exit(128 + number)
+            end_at_once(number)
         noted.number = noted.number or number
 
     if threading.current_thread() is not threading.main_thread():
