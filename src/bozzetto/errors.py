@@ -97,3 +97,9 @@ def collected_warnings(show: Callable[[str], object] | None = None) -> Iterator[
 def warnings_so_far() -> list[str]:
     """The sentences that the surrounding `collected_warnings` has collected; none without one."""
     return list(_collected.get() or [])
+
+
+def several(names: Sequence[str], most: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,11 +1,12 @@
 """Captures of things whose silhouettes are known exactly."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
-from bozzetto.views import Capture, fibonacci_cameras
+from bozzetto.views import Cameras, Capture, fibonacci_cameras, intrinsics_from_fov, orbit_cameras
 from bozzetto.views.silhouettes import prepare_silhouettes
 
 
@@ -41,6 +42,24 @@ def sphere_capture():
     def make(count=12, size=(72, 64), center=(0.0, 0.0, 0.0), radius=1.0, **options):
         cameras = fibonacci_cameras(count, distance=6.0, fov=0.5, size=size)
         return make_capture(sphere_coverage(cameras, center, radius), cameras, **options)
+
+    return make
+
+
+BALLS = [((0.1, 0.0, 0.0), 0.5), ((0.5, 0.35, 0.2), 0.25), ((-0.3, 0.1, 0.55), 0.18)]
+
+
+@pytest.fixture(scope="session")
+def ball_capture():
+    """Makes captures of three balls that no symmetry hides, from all around."""
+
+    def make(count=9, size=(64, 48), **options):
+        angles = [(2.4 * i + math.sin(7 * i), 0.3 + 0.8 * math.sin(3 * i)) for i in range(count)]
+        poses = [orbit_cameras([a], [e], distance=3.2).T_cam_world for a, e in angles]
+        K = intrinsics_from_fov(0.8, *size).repeat(count, 1, 1)
+        cameras = Cameras(torch.cat(poses), K, *size)
+        masks = torch.stack([sphere_coverage(cameras, *ball) for ball in BALLS]).amax(dim=0)
+        return make_capture(masks, cameras, **options)
 
     return make
 

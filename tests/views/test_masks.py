@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from bozzetto import InputError
+from bozzetto.errors import InputWarning
 from bozzetto.views import auto_masks
 from bozzetto.views.masks import _segment, matte
 
@@ -29,7 +30,7 @@ def test_plain_backgrounds_of_any_colour(sphere_capture, background):
     assert wrong_pixels(found, capture) < 0.004
     assert (found.masks - capture.masks).abs().mean() < 0.006  # soft edges are about right
     assert found.background[0].tolist() == pytest.approx(background, abs=0.03)
-    assert found.known.float().mean() > 0.99 and found.notes == ()
+    assert found.known.float().mean() > 0.98
 
 
 def test_grey_shadows_on_the_object_are_filled(sphere_capture):
@@ -46,18 +47,20 @@ def test_black_shadows_at_the_edge_become_unknown(sphere_capture):
     lost = torch.zeros_like(capture.known[3])
     lost[:, :30] = True
     images[3][lost] = 0
-    found = auto_masks(photographs(replace(capture, images=images), noise=0.001))
+    with pytest.warns(InputWarning, match="background may be shadow.*in 03.png"):
+        found = auto_masks(photographs(replace(capture, images=images), noise=0.001))
     shadow = lost & (capture.masks[3] > 0.9)
     assert (~found.known[3] & shadow).sum() > 0.5 * shadow.sum()
     assert found.known[3][capture.masks[3] == 0].float().mean() > 0.95
-    assert any("03.png" in note and "shadow" in note for note in found.notes)
+    assert not bool((found.unmended.masks[3] > 0.5)[lost].any())  # what the picture alone said is kept
 
 
 def test_dim_things_beside_the_object_are_removed(sphere_capture):
     capture = sphere_capture(16)
     images = capture.images.clone()
     images[5, 28:34, 50:70] = torch.maximum(images[5, 28:34, 50:70], torch.tensor(0.07))
-    found = auto_masks(photographs(replace(capture, images=images), noise=0.001))
+    with pytest.warns(InputWarning, match="beside the object were removed.*in 05.png"):
+        found = auto_masks(photographs(replace(capture, images=images), noise=0.001))
     assert wrong_pixels(found, capture) < 0.004
 
 
@@ -116,8 +119,14 @@ def test_views_without_object_are_named(sphere_capture):
         auto_masks(replace(capture, images=torch.zeros_like(images)))
 
 
-def test_too_few_views_to_check_are_noted(sphere_capture):
+def test_two_views_cannot_check_each_other(sphere_capture):
     capture = sphere_capture(2)
     found = auto_masks(photographs(capture))
     assert wrong_pixels(found, capture) < 0.005
-    assert "too few" in found.notes[0]
+
+
+def test_contradicting_masks_are_not_mended(sphere_capture):
+    capture = photographs(sphere_capture(8, center=(0.5, 0.3, 0.2)))
+    shuffled = replace(capture, images=capture.images[[3, 0, 6, 1, 7, 2, 5, 4]])
+    found = auto_masks(shuffled)
+    assert ((found.masks > 0.5) == (found.unmended.masks > 0.5)).float().mean() > 0.98

@@ -42,8 +42,8 @@ def test_fields_and_pixel_centres(tmp_path):
         ("hello world\n", "does not begin"),
         (f"2\n{LINE}\n", "announces 2 images but lists cameras for 1"),
         (f"1\n{LINE} 7\n", "22 numbers"),
-        (f"1\n{LINE[:-1]}x\n", "no number"),
-        (f"2\n{LINE}\n{LINE}\n", "two cameras"),
+        (f"1\n{LINE[:-1]}x\n", "is 'x', expected a finite number"),
+        (f"2\n{LINE}\n{LINE}\n", "2 cameras"),
     ],
 )
 def test_bad_files_are_refused(tmp_path, text, message):

@@ -47,7 +47,7 @@ def test_blender_camera_sees_up_as_up(tmp_path):
     aside = view.T_cam_world @ torch.tensor([1.0, 0, 0, 1], dtype=torch.float64)
     assert above[:3].tolist() == [0, -1, 4] and aside[:3].tolist() == [1, 0, 4]
     assert view.fov == (0.7, None) and view.K is None
-    assert view.image.name == "r_0.png"
+    assert view.image.name == "r_0"  # the name in the file where there is no picture
 
 
 def test_instant_ngp_and_nerfstudio_intrinsics(tmp_path):
@@ -80,17 +80,17 @@ def test_instant_ngp_and_nerfstudio_intrinsics(tmp_path):
     ("changes", "message"),
     [
         ({"frames": []}, "no cameras"),
-        ({"frames": 3}, "no frames"),
+        ({"frames": 3}, "no list of frames"),
         ({"camera_model": "OPENCV_FISHEYE"}, "FISHEYE"),
         ({"is_fisheye": True}, "fisheye"),
         ({"camera_angle_x": 4.0}, "0 to pi"),
-        ({"camera_angle_x": "wide"}, "not as expected"),
-        ({"camera_angle_x": None}, "not as expected"),
-        ({"fl_x": float("nan")}, "not finite"),
+        ({"camera_angle_x": "wide"}, "expected a finite number"),
+        ({"camera_angle_x": None}, "focal length"),
+        ({"fl_x": float("nan")}, "fl_x of a is nan"),
         ({"frames": [{"transform_matrix": EYE}]}, "file_path"),
         ({"frames": [{"file_path": "a", "transform_matrix": [[1.0]]}]}, "shape"),
         ({"frames": [{"file_path": "a"}]}, "shape"),
-        ({"frames": [{"file_path": "a", "transform_matrix": EYE}] * 2}, "two cameras"),
+        ({"frames": [{"file_path": "a", "transform_matrix": EYE}] * 2}, "2 cameras"),
     ],
 )
 def test_bad_files_are_refused(tmp_path, changes, message):

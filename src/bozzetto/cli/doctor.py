@@ -1,13 +1,13 @@
 """`bozzetto doctor [CAPTURE]`: what is installed and usable, and what is wrong with a capture."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata, util
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 from .checks import leave_out
 from .common import EXTRAS, Options
 
@@ -49,41 +49,52 @@ class Doctor(Options):
 
     def _examine(self, path: Path) -> dict:
         from ..runs import RunFolder
-        from ..views import capture_sheet, load_capture, mask_consistency, object_bounds, save_image
+        from ..views import capture_sheet, examine, load_capture, save_image
 
+        if self.masks == "none":
+            raise InputError("doctor judges masks; leave out --masks none")
         capture = load_capture(path, masks=self.masks)
         size = f"{capture.cameras.width}x{capture.cameras.height}"
         self.say(f"\n{path}: {len(capture)} photographs of {size}, cameras from {capture.source}")
-        for note in capture.notes:
-            self.say(f"note: {note}")
-        if capture.masks is None:
-            raise InputError("doctor judges masks; leave out --masks none")
-        consistency = mask_consistency(capture)
-        bounds = object_bounds(capture.cameras, capture.masks, capture.known)
-        verdicts = dict(zip(consistency.names, consistency.verdicts, strict=True))
-        for name in consistency.bad:
-            self.say(f"{name} {verdicts[name]}")
-        count = len(consistency.bad)
-        verdict = f"{count} of {len(capture)} views do not fit" if count else "good, all masks fit each other"
+        examination = examine(capture)
+        for finding in examination.findings:
+            if finding.sentence != examination.fatal:
+                warn_input(finding.sentence)
+        consistency, bounds = examination.consistency, examination.bounds
         run = RunFolder.create(
             self.out, {"verb": "doctor", "capture": str(path)}, self.overwrite, reads=[path]
         )
-        labels = [name if verdicts[name] == "good" else f"{name}: {verdicts[name]}" for name in capture.names]
+        labels = list(capture.names)
+        if consistency is not None:
+            rows = zip(capture.names, consistency.verdicts, strict=True)
+            labels = [name if verdict == "good" else f"{name}: {verdict}" for name, verdict in rows]
         save_image(run.file("sheet.png"), capture_sheet(capture, bounds, labels=labels))
-        low, high = bounds.tolist()
+        verdict = _verdict(examination.fatal, len(examination.findings))
+        place = "" if bounds is None else "object within {} to {}\n".format(*bounds.tolist())
         found = {
             "path": str(path),
             "views": len(capture),
             "size": [capture.cameras.width, capture.cameras.height],
-            "bounds": [low, high],
+            "bounds": None if bounds is None else bounds.tolist(),
             "verdict": verdict,
-            "verdicts": verdicts,
-            "mask_iou": dict(zip(consistency.names, consistency.iou.tolist(), strict=True)),
+            "findings": [asdict(finding) for finding in examination.findings],
+            "verdicts": {}
+            if consistency is None
+            else dict(zip(consistency.names, consistency.verdicts, strict=True)),
+            "mask_iou": {}
+            if consistency is None
+            else dict(zip(consistency.names, consistency.iou.tolist(), strict=True)),
             "sheet": str(run.path / "sheet.png"),
         }
         run.report(found, seed=self.seed)
-        self.say(f"verdict: {verdict}\nobject within {low} to {high}\nsheet: {run.path / 'sheet.png'}")
+        self.say(f"verdict: {verdict}\n{place}sheet: {run.path / 'sheet.png'}")
         return found
+
+
+def _verdict(fatal: str | None, findings: int) -> str:
+    if fatal is not None:
+        return f"cannot be reconstructed: {fatal}"
+    return "good, all masks fit each other" if findings == 0 else "can be reconstructed, but read the notes"
 
 
 def _optional_parts() -> dict[str, str | None]:

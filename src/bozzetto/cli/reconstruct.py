@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 from .common import Options
 
 if TYPE_CHECKING:
@@ -48,17 +48,24 @@ class Reconstruct(Options):
         from ..pipelines import reconstruct_photographs
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
         from ..shapes import load_mesh
-        from ..views import load_capture
+        from ..views import examine, load_capture
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
         light = None if self.light is None else load_light(self.light)
-        capture = load_capture(self.capture, masks=self.masks).check()
+        if self.masks == "none":
+            raise InputError("reconstruct needs to know what is object; --masks none does not say")
+        capture = load_capture(self.capture, masks=self.masks)
+        examination = examine(capture)
+        for finding in examination.findings:
+            if not finding.fatal:
+                warn_input(finding.sentence)
+        if examination.fatal is not None:
+            raise InputError(f"{self.capture} cannot be reconstructed: {examination.fatal}")
         used, held_out = capture.split(choose_held_out(list(capture.names), self.hold_out))
         config = self.settings()
-        if capture.masks is None:
-            raise InputError("reconstruct needs to know what is object; --masks none does not say")
         cameras = capture.cameras
+        assert capture.masks is not None
         content = [capture.images, capture.masks, capture.known, cameras.T_cam_world, cameras.K]
         if self.init not in ("hull", "sphere"):
             content.append(
@@ -136,7 +143,7 @@ def choose_held_out(names: list[str], wanted: tuple[str, ...]) -> list[int]:
                 f"--hold-out {unknown[0]}: there is no such photograph; names are {names[0]} to {names[-1]}"
             )
         chosen = sorted({known[word] for word in words})
-    if len(names) - len(chosen) < 2:
+    if chosen and len(names) - len(chosen) < 2:
         raise InputError(
             f"--hold-out keeps {len(chosen)} of {len(names)} photographs aside; at least two must remain"
         )

@@ -2,6 +2,9 @@ from .camera import Cameras as Cameras
 from .capture import Capture as Capture
 from .consistency import Consistency as Consistency
 from .consistency import mask_consistency as mask_consistency
+from .examination import Examination as Examination
+from .examination import Finding as Finding
+from .examination import examine as examine
 from .hull import object_bounds as object_bounds
 from .hull import visual_hull as visual_hull
 from .images import linear_to_srgb as linear_to_srgb

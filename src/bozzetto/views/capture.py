@@ -1,13 +1,13 @@
 """Captures: photographs of one object, where each was taken from, and where the object is in them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, several
 from .camera import Cameras
 
 
@@ -26,7 +26,8 @@ class Capture:
             nor background.
         source: The file it came from, empty if none.
         background: Linear RGB behind the object, one per view; None is black.
-        notes: Remarks of whoever made it that a person should read.
+        unmended: The same views with the masks that each picture alone gave, if the masks have been made to
+            fit each other since. Contradictions show in these.
     """
 
     names: tuple[str, ...]
@@ -36,7 +37,7 @@ class Capture:
     known: Bool[Tensor, "N H W"]
     source: str = ""
     background: Float[Tensor, "N 3"] | None = None
-    notes: tuple[str, ...] = field(default=())
+    unmended: "Capture | None" = None
 
     def __post_init__(self) -> None:
         shape = (len(self.names), self.cameras.height, self.cameras.width)
@@ -63,6 +64,7 @@ class Capture:
                 the message names the view.
         """
         self.cameras.check(self.names)
+        blank: dict[str, list[str]] = {"object": [], "background": []}
         for i, name in enumerate(self.names):
             known = self.known[i]
             if not bool(known.any()) or not bool(torch.isfinite(self.images[i]).all()):
@@ -71,9 +73,14 @@ class Capture:
                 continue
             low, high = self.masks[i][known].aminmax()
             if not float(low) < 0.5 < float(high):
+                blank["object" if float(low) >= 0.5 else "background"].append(name)
+        for kind, names in blank.items():
+            if names:
+                subject = "the mask of" if len(names) == 1 else f"{len(names)} masks are all {kind}:"
+                verb = f" is all {kind}" if len(names) == 1 else ""
                 raise InputError(
-                    f"the mask of {name} is all {'object' if float(low) >= 0.5 else 'background'}; "
-                    "expected some of both, mend the mask or leave this view out"
+                    f"{subject} {several(names)}{verb}; expected some of both, mend the mask or leave "
+                    "the view out"
                 )
         return self
 
@@ -88,6 +95,7 @@ class Capture:
             masks=None if self.masks is None else self.masks[index],
             known=self.known[index],
             background=None if self.background is None else self.background[index],
+            unmended=None if self.unmended is None else self.unmended.subset(index),
         )
 
     def split(self, held_out: Sequence[int | str]) -> tuple["Capture", "Capture"]:
@@ -129,7 +137,20 @@ class Capture:
             images=area_resize(self.images, width, height),
             masks=masks,
             known=area_resize(self.known[..., None].float(), width, height)[..., 0] > 1 - 1e-4,
+            unmended=None if self.unmended is None else self.unmended.resized(scale),
         )
+
+    def require_masks(self) -> Float[Tensor, "N H W"]:
+        """The masks.
+
+        Raises:
+            InputError: The capture has none.
+        """
+        if self.masks is None:
+            raise InputError(
+                "the capture has no masks; give a masks folder, pictures with alpha, or --masks auto"
+            )
+        return self.masks
 
     def foreground(self) -> Float[Tensor, "N H W 3"]:
         """Light of the object alone, as if it stood before black: premultiplied by coverage.
@@ -139,11 +160,7 @@ class Capture:
         Raises:
             InputError: The capture has no masks.
         """
-        if self.masks is None:
-            raise InputError(
-                "the capture has no masks; give a masks folder, pictures with alpha, or --masks auto"
-            )
-        coverage = self.masks[..., None]
+        coverage = self.require_masks()[..., None]
         if self.background is None:
             return self.images * (coverage > 0)
         behind = (1 - coverage) * self.background[:, None, None]
@@ -158,6 +175,7 @@ class Capture:
             masks=None if self.masks is None else self.masks.to(device),
             known=self.known.to(device),
             background=None if self.background is None else self.background.to(device),
+            unmended=None if self.unmended is None else self.unmended.to(device),
         )
 
 

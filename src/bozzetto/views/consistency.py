@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from ..errors import InputError
 from .camera import Cameras
 from .capture import Capture
 from .carved_grid import CarvedGrid, carve_grid, fewest_carving, grid_silhouettes
@@ -86,11 +85,12 @@ def mask_consistency(capture: Capture) -> Consistency:
     iou = (inside & hull).sum(dim=(1, 2)) / (inside | hull).sum(dim=(1, 2)).clamp(min=1)
     stray = (result.against > 1).sum(dim=(1, 2)) / area
     blamed = blamed_pixels(capture, result, result.against == 1).sum(dim=(1, 2)) / area
-    figures = zip(iou.tolist(), stray.tolist(), blamed.tolist(), strict=True)
+    missing = (inside & ~hull).sum(dim=(1, 2)) / area
+    figures = zip(iou.tolist(), missing.tolist(), stray.tolist(), blamed.tolist(), strict=True)
     return Consistency(
         names=capture.names,
         iou=iou,
-        missing=(inside & ~hull).sum(dim=(1, 2)) / area,
+        missing=missing,
         excess=(hull & ~inside).sum(dim=(1, 2)) / area,
         stray=stray,
         blamed=blamed,
@@ -98,8 +98,8 @@ def mask_consistency(capture: Capture) -> Consistency:
     )
 
 
-def _verdict(iou: float, stray: float, blamed: float) -> str:
-    if iou < 0.6:
+def _verdict(iou: float, missing: float, stray: float, blamed: float) -> str:
+    if iou < 0.6 and missing > 0.1:  # with few views the hull of the others is much larger than the mask
         return "does not fit the other views; check its camera and mask"
     if blamed > 0.02:
         return "has background where the other views see the object"
@@ -130,11 +130,7 @@ def compare_masks(capture: Capture) -> Comparison:
 
 
 def _inside(capture: Capture) -> Bool[Tensor, "N H W"]:
-    if capture.masks is None:
-        raise InputError(
-            "the capture has no masks; give a masks folder, pictures with alpha, or --masks auto"
-        )
-    return (capture.masks > 0.5) & capture.known
+    return (capture.require_masks() > 0.5) & capture.known
 
 
 def blamed_pixels(

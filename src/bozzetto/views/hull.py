@@ -59,6 +59,10 @@ def visual_hull(
     local = silhouettes.moved(bounds.mean(dim=0))
     _check_cameras_outside(local, least, names)
     values, half = carved_grid(local, bounds[1] - bounds[0], resolution, least, tolerance)
+    if not bool((values > 0).any()):
+        raise InputError(
+            "no point of space is inside all masks; check the cameras and masks of the capture with doctor"
+        )
     middle = bounds.mean(dim=0)
     surface = isosurface(-values, -half, half, close=True)
     mesh = largest_piece(surface)

@@ -8,26 +8,35 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, several, warn_input
 from ..steps import counted
 from .camera import Cameras
 from .capture import Capture, area_resize
 from .distortion import undistort
 from .formats import View
 from .images import SUFFIXES, load_image, srgb_to_linear
-from .mask_files import find_masks, load_mask
+from .mask_files import find_masks
+from .mask_values import load_mask
 from .masks import auto_masks
 from .middlebury import read_middlebury
+from .picture_paths import require_pictures
 from .rigs import intrinsics_from_fov
 from .transforms_json import read_transforms
+from .turns import Turn, decide, proportional, turn_by_size
 
 MASK_CHOICES = ("auto", "alpha", "background", "none")
+TRIAL_SIZE = 96
+"""Longer side, in pixels, of the photographs from which it is judged which way up they are meant."""
 
 
 def load_capture(
     path: str | os.PathLike, masks: str | os.PathLike = "auto", max_size: int | None = None
 ) -> Capture:
     """Read photographs with their cameras and masks. The world stays the one of the camera file.
+
+    Photographs whose EXIF data say that they are turned are taken as the camera file means them: by its w and
+    h where these tell, else by what the masks and the other views say, else as they are stored, as most tools
+    for calibration do (`turns`). Masks are turned alike.
 
     Args:
         path: A `transforms.json` or Middlebury `*_par.txt`, or a folder that holds one.
@@ -45,25 +54,32 @@ def load_capture(
     """
     source = find_camera_file(Path(path))
     views = read_middlebury(source) if source.suffix.lower() == ".txt" else read_transforms(source)
+    require_pictures(views)
     Cameras(
         torch.stack([v.T_cam_world for v in views]), torch.eye(3).double().repeat(len(views), 1, 1), 1, 1
     ).check([v.name for v in views])
     files = _mask_files(views, masks)
-    pictures = [
-        _load(view, mask, max_size)
-        for view, mask in counted(list(zip(views, files, strict=True)), "photographs")
-    ]
-    capture = _assemble(views, pictures, source)
     choice = "files" if any(files) else str(masks)
-    alpha = [p.alpha for p in pictures]
+    turns = [turn_by_size(view, mask) for view, mask in zip(views, files, strict=True)]
+
+    def small(settled: list[Turn]) -> Capture:
+        return _with_masks(views, _load_all(views, files, settled, TRIAL_SIZE), choice, source)
+
+    turns = decide(turns, small, choice == "files")
+    pictures = _load_all(views, files, turns, max_size)
+    _report(views, pictures)
+    return _with_masks(views, pictures, choice, source).check()
+
+
+def _with_masks(views: list[View], pictures: list["_Picture"], choice: str, source: Path) -> Capture:
+    capture = _assemble(views, pictures, source)
     if choice == "auto":
-        choice = "alpha" if any(float(a.amin()) < 1 for a in alpha) else "background"
+        transparent = any(float(p.alpha[p.known].amin()) < 1 for p in pictures if bool(p.known.any()))
+        choice = "alpha" if transparent else "background"
     if choice in ("alpha", "files"):
-        layers = alpha if choice == "alpha" else [p.mask for p in pictures]
-        capture = replace(capture, masks=_stack(layers, capture.cameras).clamp(0, 1))
-    elif choice == "background":
-        capture = auto_masks(capture.check())
-    return capture.check()
+        layers = [p.alpha if choice == "alpha" else p.mask for p in pictures]
+        return replace(capture, masks=_stack(layers, capture.cameras).clamp(0, 1))
+    return auto_masks(capture.check()) if choice == "background" else capture
 
 
 def find_camera_file(path: Path) -> Path:
@@ -113,21 +129,38 @@ class _Picture:
     mask: Float[Tensor, "h w"]
     known: Bool[Tensor, "h w"]
     K: Float[Tensor, "3 3"]
+    size: tuple[int, int]
+    """Width and height in the file."""
+    mask_size: tuple[int, int] | None = None
+    labels: str = ""
 
 
-def _load(view: View, mask_path: Path | None, max_size: int | None) -> _Picture:
-    image = _load_upright(view)
+def _load_all(
+    views: list[View],
+    masks: list[Path | None],
+    turns: list[Turn],
+    max_size: int | None,
+) -> list[_Picture]:
+    rows = list(zip(views, masks, turns, strict=True))
+    return [_load(*row, max_size) for row in counted(rows, "photographs")]
+
+
+def _load(view: View, mask_path: Path | None, turn: Turn, max_size: int | None) -> _Picture:
+    image = turn.of_picture(load_image(view.image, orient=False))
     height, width, channels = image.shape
+    if view.size is not None and not proportional(view.size, (width, height)):
+        raise InputError(
+            f"the image {view.name} is {width} x {height} but its camera is for {view.size[0]} x "
+            f"{view.size[1]}; use the pictures that were calibrated"
+        )
     alpha = image[..., -1:] if channels in (2, 4) else torch.ones(height, width, 1)
     color = image[..., : channels - 1] if channels in (2, 4) else image
-    mask = alpha
+    mask, mask_size, labels = alpha, None, ""
     if mask_path is not None:
-        mask = load_mask(mask_path)[..., None]
-        if mask.shape[:2] != (height, width):
-            raise InputError(
-                f"the mask {mask_path} is {mask.shape[1]} x {mask.shape[0]} but {view.name} is {width} x "
-                f"{height}; masks must have the size of their photographs"
-            )
+        read = load_mask(mask_path)
+        mask, labels = turn.of_mask(read.coverage[..., None]), read.labels
+        mask_size = (mask.shape[1], mask.shape[0])
+        mask = _fit_mask(mask, mask_path, view.name, (width, height))
     layers = torch.cat([srgb_to_linear(color).expand(-1, -1, 3) * alpha, alpha, mask], dim=-1)
     K = _complete_intrinsics(view, width, height)
     known = torch.ones(height, width, dtype=torch.bool)
@@ -138,32 +171,66 @@ def _load(view: View, mask_path: Path | None, max_size: int | None) -> _Picture:
         layers = area_resize(layers[None], *new)[0]
         known = area_resize(known[None, ..., None].float(), *new)[0, ..., 0] > 1 - 1e-4
         K = K * torch.tensor([[new[0] / width], [new[1] / height], [1.0]], dtype=torch.float64)
-    return _Picture(layers[..., :3], layers[..., 3], layers[..., 4], known, K)
-
-
-def _load_upright(view: View) -> Float[Tensor, "H W C"]:
-    """The picture in the orientation that the camera file is about."""
-    if not view.image.is_file():
-        raise InputError(
-            f"there is no image {view.image} although the camera file lists it; "
-            "put it there or remove it from the camera file"
-        )
-    image = load_image(view.image)
-    if view.size is None or view.size == (image.shape[1], image.shape[0]):
-        return image
-    stored = load_image(view.image, orient=False)  # some calibration tools ignore EXIF orientation
-    if view.size == (stored.shape[1], stored.shape[0]):
-        return stored
-    raise InputError(
-        f"the image {view.name} is {image.shape[1]} x {image.shape[0]} but its camera is for "
-        f"{view.size[0]} x {view.size[1]}; use the pictures that were calibrated"
+    return _Picture(
+        layers[..., :3], layers[..., 3], layers[..., 4], known, K, (width, height), mask_size, labels
     )
+
+
+def _fit_mask(
+    mask: Float[Tensor, "h w 1"], path: Path, name: str, size: tuple[int, int]
+) -> Float[Tensor, "H W 1"]:
+    """The mask in the size of its photograph."""
+    height, width = mask.shape[:2]
+    if (width, height) == size:
+        return mask
+    if not proportional((width, height), size):
+        raise InputError(
+            f"the mask {path} is {width} x {height} but {name} is {size[0]} x {size[1]}; masks must have "
+            "the size of their photographs, or at least their proportions"
+        )
+    resized = torch.nn.functional.interpolate(
+        mask.permute(2, 0, 1)[None], (size[1], size[0]), mode="bilinear", antialias=True
+    )
+    return resized[0].permute(1, 2, 0)
+
+
+def _report(views: list[View], pictures: list[_Picture]) -> None:
+    """Warn of what was read otherwise than it stands."""
+    rows = list(zip(views, pictures, strict=True))
+    scaled = [(v, p) for v, p in rows if v.size is not None and v.size != p.size]
+    if scaled:
+        view, picture = scaled[0]
+        assert view.size is not None
+        warn_input(
+            f"{len(scaled)} photographs have another size than their cameras say, such as {view.name} with "
+            f"{picture.size[0]} x {picture.size[1]} instead of {view.size[0]} x {view.size[1]}; the "
+            "intrinsics are scaled"
+        )
+    other = [(v, p) for v, p in rows if p.mask_size is not None and p.mask_size != p.size]
+    if other:
+        view, picture = other[0]
+        assert picture.mask_size is not None
+        warn_input(
+            f"{len(other)} masks have another size than their photographs, such as that of {view.name} with "
+            f"{picture.mask_size[0]} x {picture.mask_size[1]} instead of {picture.size[0]} x "
+            f"{picture.size[1]}; they are resized"
+        )
+    labelled = [(v, p) for v, p in rows if p.labels]
+    if labelled:
+        view, picture = labelled[0]
+        warn_input(
+            f"{len(labelled)} masks hold labels, such as that of {view.name} {picture.labels}; all but the "
+            "background is taken for the object"
+        )
+    _report_unused(views)
 
 
 def _complete_intrinsics(view: View, width: int, height: int) -> Float[Tensor, "3 3"]:
     if view.K is not None:
         middle = torch.tensor([[0, 0, width / 2], [0, 0, height / 2], [0, 0, 0]], dtype=torch.float64)
-        K = torch.where(torch.isnan(view.K) & (middle > 0), middle, view.K)
+        size = view.size or (width, height)
+        scale = torch.tensor([[width / size[0]], [height / size[1]], [1.0]], dtype=torch.float64)
+        K = torch.where(torch.isnan(view.K) & (middle > 0), middle, view.K * scale)
     else:
         assert view.fov is not None
         K = intrinsics_from_fov(view.fov[0], width, height)
@@ -185,7 +252,6 @@ def _assemble(views: list[View], pictures: list[_Picture], source: Path) -> Capt
         masks=None,
         known=_stack([p.known for p in pictures], cameras),
         source=str(source),
-        notes=_notes(views),
     )
 
 
@@ -197,14 +263,13 @@ def _stack(layers: list[Tensor], cameras: Cameras) -> Tensor:
     return stacked
 
 
-def _notes(views: list[View]) -> tuple[str, ...]:
-    """Remarks about photographs that lie beside the used ones and have no camera."""
-    notes = []
+def _report_unused(views: list[View]) -> None:
+    """Warn of photographs that lie beside the used ones and have no camera."""
     for folder in sorted({view.image.parent for view in views}):
         used = {view.image.name for view in views if view.image.parent == folder}
         there = {p.name for p in folder.iterdir() if p.suffix.lower() in SUFFIXES}
-        unused = sorted(n for n in there - used if "mask" not in n)
+        unused = sorted(n for n in there - used if "mask" not in n.lower())
         if unused:
-            few = ", ".join(unused[:3]) + (", ..." if len(unused) > 3 else "")
-            notes.append(f"{len(unused)} pictures in {folder.name} have no camera and are left out: {few}")
-    return tuple(notes)
+            warn_input(
+                f"{len(unused)} pictures in {folder} have no camera and are left out: {several(unused)}"
+            )

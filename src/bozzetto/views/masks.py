@@ -10,7 +10,9 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
+from ..steps import counted, stage
+from .agreement import agreement, outlines
 from .capture import Capture
 from .consistency import blamed_pixels, compare_masks
 from .images import linear_to_srgb
@@ -34,7 +36,8 @@ def auto_masks(capture: Capture) -> Capture:
     3. The views check each other through their visual hull (`consistency`). What stands out clearly is
        object, and where the few views that contradict it have background, this is taken as unknown: it
        may be a shadow. Uncertain holes that the hull of the other views covers are shadows and filled.
-       Pieces that stand out weakly and that other views see past are removed.
+       Pieces that stand out weakly and that other views see past are removed. The masks before this step are
+       kept as `Capture.unmended`; where most of them contradict each other nothing is mended.
     4. Soft edges: coverage is where a pixel lies between the colours of object and background beside it, in
        linear light.
 
@@ -43,24 +46,31 @@ def auto_masks(capture: Capture) -> Capture:
     """
     difference, known = _differences(capture), capture.known.cpu().numpy()
     threshold = _threshold(difference[known])
-    first = [
-        _segment(d, k, threshold, name) for d, k, name in zip(difference, known, capture.names, strict=True)
-    ]
-    capture = _agree(
-        capture,
-        np.stack([s.inside for s in first]),
-        np.stack([s.uncertain for s in first]),
-        torch.from_numpy(difference > CLEAR * threshold).to(capture.known.device),
-    )
-    assert capture.masks is not None
-    inside = capture.masks.cpu().numpy() > 0.5
+    rows = list(zip(difference, known, capture.names, strict=True))
+    first = [_segment(d, k, threshold, name) for d, k, name in counted(rows, "masks")]
+    inside, uncertain = np.stack([s.inside for s in first]), np.stack([s.uncertain for s in first])
+    unmended = _with_binary_masks(capture, inside, hidden=uncertain)
+    clear = torch.from_numpy(difference > CLEAR * threshold).to(capture.known.device)
+    with stage("compare masks"):
+        mended = _agree(capture, inside, uncertain, clear)
+    inside = mended.require_masks().cpu().numpy() > 0.5
     background = _border_colors(capture.images.cpu().numpy(), known)
-    soft = [matte(i.cpu().numpy(), m, b) for i, m, b in zip(capture.images, inside, background, strict=True)]
+    rows = list(zip(capture.images, inside, background, strict=True))
+    soft = [matte(image.cpu().numpy(), mask, behind) for image, mask, behind in counted(rows, "soft edges")]
     return replace(
-        capture,
+        mended,
         masks=torch.from_numpy(np.stack(soft)).to(capture.images),
         background=torch.from_numpy(background).to(capture.images),
+        unmended=unmended,
     )
+
+
+def _with_binary_masks(
+    capture: Capture, inside: Bool[np.ndarray, "N H W"], hidden: Bool[np.ndarray, "N H W"]
+) -> Capture:
+    """The capture with these masks, in which the hidden pixels are unknown."""
+    masks, unknown = torch.from_numpy(inside).to(capture.images), torch.from_numpy(hidden)
+    return replace(capture, masks=masks, known=capture.known & ~unknown.to(capture.known.device))
 
 
 @dataclass(frozen=True)
@@ -150,52 +160,50 @@ def _agree(
 ) -> Capture:
     """Step 3 of `auto_masks`: the capture with binary masks that the views agree on."""
 
-    def current(hidden: Bool[np.ndarray, "N H W"]) -> Capture:
-        masks, unknown = torch.from_numpy(inside).to(capture.images), torch.from_numpy(hidden)
-        return replace(capture, masks=masks, known=capture.known & ~unknown.to(capture.known.device))
-
     nothing = np.zeros_like(uncertain)
     if len(capture) < 4:
-        note = f"{len(capture)} views are too few to check the masks against each other"
-        return replace(current(nothing), notes=(*capture.notes, note))
+        return _with_binary_masks(capture, inside, nothing)
     few = min(3, len(capture) // 4)
+    inside = inside.copy()
     try:
-        now = current(uncertain)
+        now = _with_binary_masks(capture, inside, uncertain)
+        if agreement(outlines(now)).contradicts:
+            return _with_binary_masks(capture, inside, nothing)
         result = compare_masks(now)
         hidden = (
             blamed_pixels(now, result, clear & (result.against > 0) & (result.against <= few)).cpu().numpy()
         )
-        result = compare_masks(current(uncertain | hidden))
+        result = compare_masks(_with_binary_masks(capture, inside, uncertain | hidden))
         covered = result.hull_of_others.cpu().numpy()
         for i in range(len(capture)):
             inside[i] |= _mostly(uncertain[i], covered[i], 0.9)
         stray = ((result.against > few) | (~clear & (result.against > 1))).cpu().numpy()
         inside &= ~stray
     except InputError as error:
-        note = f"the masks could not be checked against each other: {error}"
-        return replace(current(nothing), notes=(*capture.notes, note))
+        warn_input(f"the masks could not be checked against each other: {error}")
+        return _with_binary_masks(capture, inside, nothing)
     hidden &= ~inside
-    return replace(current(hidden), notes=(*capture.notes, *_remarks(capture, stray, hidden, inside)))
+    _report(capture.names, inside, stray, "beside the object were removed, other views see past them")
+    _report(capture.names, inside, hidden, "of background may be shadow, other views see the object there")
+    return _with_binary_masks(capture, inside, hidden)
 
 
-def _remarks(
-    capture: Capture,
-    stray: Bool[np.ndarray, "N H W"],
-    hidden: Bool[np.ndarray, "N H W"],
+def _report(
+    names: tuple[str, ...],
     inside: Bool[np.ndarray, "N H W"],
-) -> list[str]:
-    """What step 3 changed in more than one per cent of a mask."""
-    notes = []
-    for name, removed, shadow, mask in zip(capture.names, stray, hidden, inside, strict=True):
-        if removed.sum() > 0.01 * mask.sum():
-            notes.append(
-                f"{name}: {removed.sum()} pixels beside the object were removed, other views see past them"
-            )
-        if shadow.sum() > 0.01 * mask.sum():
-            notes.append(
-                f"{name}: {shadow.sum()} background pixels may be shadow, other views see the object there"
-            )
-    return notes
+    changed: Bool[np.ndarray, "N H W"],
+    what: str,
+) -> None:
+    """Warn of what step 3 changed in more than one per cent of a mask."""
+    counts = [
+        (int(c.sum()), name)
+        for c, m, name in zip(changed, inside, names, strict=True)
+        if c.sum() > 0.01 * m.sum()
+    ]
+    if counts:
+        most, name = max(counts)
+        where = f"in {len(counts)} photographs, most in {name}" if len(counts) > 1 else f"in {name}"
+        warn_input(f"masks from the background: {most} pixels {what} ({where})")
 
 
 def _mostly(

@@ -1,6 +1,7 @@
 """Camera files of the Middlebury multi-view stereo sets, `*_par.txt`."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,15 @@ import torch
 from ..errors import InputError
 from ..files import write_text
 from .camera import Cameras
-from .formats import View, read_text, unique_names
+from .formats import (
+    View,
+    nearest_rotation,
+    read_text,
+    real_number,
+    shorten,
+    warn_of_rounding,
+)
+from .picture_paths import PictureFinder, unique_names
 
 
 def read_middlebury(path: Path) -> list[View]:
@@ -25,7 +34,7 @@ def read_middlebury(path: Path) -> list[View]:
         InputError: The number of lines, the fields or the numbers are not as expected.
     """
     lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
-    if not lines or len(lines[0]) != 1 or not lines[0][0].isdigit():
+    if not lines or len(lines[0]) != 1 or not re.fullmatch("[0-9]{1,9}", lines[0][0]):
         raise InputError(
             f"{path} does not begin with the number of images; is it a Middlebury _par.txt file?"
         )
@@ -33,28 +42,37 @@ def read_middlebury(path: Path) -> list[View]:
         raise InputError(
             f"{path} announces {lines[0][0]} images but lists cameras for {len(lines) - 1}; mend the file"
         )
-    images = [path.parent / fields[0] for fields in lines[1:]]
+    if len(lines) == 1:
+        raise InputError(f"{path} lists no images, so there are no cameras; export it again")
+    images = PictureFinder(path).locate([fields[0] for fields in lines[1:]])
     names = unique_names(images, path)
-    return [_view(path, *row) for row in zip(names, images, lines[1:], strict=True)]
+    views, errors = zip(
+        *[_view(path, *row) for row in zip(names, images, lines[1:], strict=True)], strict=True
+    )
+    warn_of_rounding(errors, path)
+    return list(views)
 
 
 PIXEL_OFFSET = 0.5
 """Added to cx and cy on reading: the pixel coordinates of these files are taken to be centres of pixels."""
 
 
-def _view(path: Path, name: str, image: Path, fields: list[str]) -> View:
-    try:
-        numbers = torch.tensor([float(f) for f in fields[1:]], dtype=torch.float64)
-    except ValueError as error:
-        raise InputError(f"{path}: the line of {name} holds something that is no number: {error}") from None
-    if len(numbers) != 21:
-        raise InputError(f"{path}: the line of {name} has {len(numbers)} numbers, expected 21 (K, R, t)")
+def _view(path: Path, name: str, image: Path, fields: list[str]) -> tuple[View, float]:
+    """The view, and how far R R^T in the file is from the identity."""
+    if len(fields) != 22:
+        raise InputError(f"{path}: the line of {name} has {len(fields) - 1} numbers, expected 21 (K, R, t)")
+    numbers = torch.tensor(
+        [real_number(field, f"{path}: a number in the line of {name}") for field in fields[1:]],
+        dtype=torch.float64,
+    )
     K = numbers[:9].reshape(3, 3).clone()
+    if not bool((K[2] == K[2].new_tensor([0, 0, float(K[2, 2])])).all()) or float(K[2, 2]) == 0:
+        raise InputError(f"{path}: K of {name} has the last row {shorten(K[2].tolist())}, expected 0 0 1")
     K[:2, 2] += PIXEL_OFFSET * K[2, 2]
     T_cam_world = torch.eye(4, dtype=torch.float64)
-    T_cam_world[:3, :3] = numbers[9:18].reshape(3, 3)
+    T_cam_world[:3, :3], error = nearest_rotation(numbers[9:18].reshape(3, 3))
     T_cam_world[:3, 3] = numbers[18:]
-    return View(name, image, T_cam_world, K / K[2, 2] if K[2, 2] != 1 else K)
+    return View(name, image, T_cam_world, K / K[2, 2] if K[2, 2] != 1 else K), error
 
 
 def save_middlebury(cameras: Cameras, path: str | os.PathLike, names: Sequence[str]) -> None:

@@ -143,17 +143,23 @@ def fibonacci_cameras(
     extent: float | None = None,
     size: int | tuple[int, int] = 512,
 ) -> Cameras:
-    """Cameras spread evenly over a sphere around a target, on the spherical Fibonacci lattice.
+    """Cameras spread evenly over a sphere around a target, in the directions of `fibonacci_directions`.
+
+    The other arguments are those of `orbit_cameras`.
+    """
+    directions = fibonacci_directions(count) @ _basis(up)
+    return _rig(directions, distance, target, up, fov, extent, size)
+
+
+def fibonacci_directions(count: int) -> Float[Tensor, "N 3"]:
+    """Unit vectors (float64) spread evenly over the sphere, on the spherical Fibonacci lattice.
 
     Heights are the midpoints of `count` equal slices, which all have the same area, and azimuths advance by
     the golden angle (Gonzalez 2010, "Measurement of areas on a sphere using Fibonacci and
-    latitude-longitude lattices"). The other arguments are those of `orbit_cameras`.
+    latitude-longitude lattices").
     """
     index = torch.arange(count, dtype=torch.float64)
     z = 1 - (2 * index + 1) / count
     azimuth = index * (math.pi * (3 - math.sqrt(5)))
     radius = torch.sqrt(1 - z * z)
-    directions = torch.stack([radius * torch.cos(azimuth), radius * torch.sin(azimuth), z], dim=1) @ _basis(
-        up
-    )
-    return _rig(directions, distance, target, up, fov, extent, size)
+    return torch.stack([radius * torch.cos(azimuth), radius * torch.sin(azimuth), z], dim=1)

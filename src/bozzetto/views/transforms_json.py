@@ -16,8 +16,15 @@ from ..files import write_text
 from .camera import Cameras
 from .capture import Capture
 from .distortion import PARAMETERS
-from .formats import View, read_text, unique_names
-from .images import SUFFIXES
+from .formats import (
+    View,
+    nearest_rotation,
+    read_text,
+    real_number,
+    shorten,
+    warn_of_rounding,
+)
+from .picture_paths import PictureFinder, unique_names
 
 # Camera axes of the file (OpenGL: +Y up, looking along -Z) against ours (OpenCV).
 FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
@@ -41,102 +48,130 @@ def read_transforms(path: Path) -> list[View]:
     """
     try:
         data = json.loads(read_text(path))
-        frames = data["frames"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is no transforms.json with a list of frames: {error}; export it again"
-        ) from None
-    if not isinstance(frames, list) or not frames:
-        raise InputError(f"{path} has no frames, so there are no cameras; export it again")
-    images = [_image_path(path, frame, i) for i, frame in enumerate(frames)]
-    names = unique_names(images, path)
-    shared = {key: value for key, value in data.items() if key != "frames"}
-    return [_view(path, *row, shared) for row in zip(names, images, frames, strict=True)]
-
-
-def _image_path(path: Path, frame: Any, number: int) -> Path:
-    if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
-        raise InputError(f"{path}: frame {number} has no file_path; every frame must name its image")
-    image = path.parent / frame["file_path"].replace("\\", "/")
-    if image.suffix.lower() in SUFFIXES or image.is_file():
-        return image
-    candidates = [image.with_name(image.name + suffix) for suffix in SUFFIXES]
-    return next((c for c in candidates if c.is_file()), candidates[0])
-
-
-def _view(path: Path, name: str, image: Path, frame: dict, shared: dict) -> View:
-    values = {**shared, **frame}
-    try:
-        _check_model(path, name, values)
-        coefficients = torch.tensor([float(values.get(k, 0)) for k in PARAMETERS], dtype=torch.float64)
-        size = (int(values["w"]), int(values["h"])) if "w" in values and "h" in values else None
-        mask = frame.get("mask_path")
-        return View(
-            name,
-            image,
-            _pose(path, name, frame),
-            K=_intrinsics(values, size) if "fl_x" in values else None,
-            fov=_fov(path, name, values) if "fl_x" not in values else None,
-            size=size,
-            distortion=coefficients if bool(coefficients.any()) else None,
-            mask=None if mask is None else path.parent / mask.replace("\\", "/"),
-        )
-    except (TypeError, ValueError, AttributeError) as error:
+    except RecursionError:
+        raise InputError(f"{path} is no transforms.json: it is nested too deeply; export it again") from None
+    except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(
-            f"{path}: the frame of {name} is not as expected: {error}; export it again"
-        ) from None
+        raise InputError(f"{path} is no transforms.json: {error}; export it again") from None
+    frames = data.get("frames") if isinstance(data, dict) else None
+    if not isinstance(frames, list) or not frames:
+        raise InputError(f"{path} has no list of frames, so there are no cameras; export it again")
+    finder = PictureFinder(path)
+    images = finder.locate([_file_path(path, frame, i) for i, frame in enumerate(frames)])
+    names = unique_names(images, path)
+    written = {
+        name: _mask_path(path, name, frame)
+        for name, frame in zip(names, frames, strict=True)
+        if frame.get("mask_path") is not None
+    }
+    masks = dict(zip(written, finder.locate(list(written.values()), masks=True), strict=True))
+    shared = {key: value for key, value in data.items() if key != "frames"}
+    rows = [
+        _view(path, name, image, {**shared, **frame}, masks.get(name))
+        for name, image, frame in zip(names, images, frames, strict=True)
+    ]
+    warn_of_rounding([error for _, error in rows], path)
+    return [view for view, _ in rows]
+
+
+def _file_path(path: Path, frame: Any, number: int) -> str:
+    if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
+        raise InputError(f"{path}: frame {number} has no file_path; every frame must name its image")
+    return frame["file_path"]
+
+
+def _mask_path(path: Path, name: str, frame: dict) -> str:
+    if not isinstance(frame["mask_path"], str):
+        shown = shorten(frame["mask_path"])
+        raise InputError(f"{path}: mask_path of {name} is {shown}, expected the path of a picture")
+    return frame["mask_path"]
+
+
+def _view(path: Path, name: str, image: Path, values: dict, mask: Path | None) -> tuple[View, float]:
+    """The view, and how far the rotation in the file is from being one."""
+    _check_model(path, name, values)
+    values = {key: value for key, value in values.items() if value is not None}
+    numbers = {
+        key: real_number(values[key], f"{path}: {key} of {name}")
+        for key in ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "camera_angle_y", *PARAMETERS)
+        if key in values
+    }
+    coefficients = torch.tensor([numbers.get(k, 0.0) for k in PARAMETERS], dtype=torch.float64)
+    size = _size(path, name, numbers)
+    pose, error = _pose(path, name, values.get("transform_matrix"))
+    view = View(
+        name,
+        image,
+        pose,
+        K=_intrinsics(path, name, numbers, size) if "fl_x" in numbers else None,
+        fov=_fov(path, name, numbers) if "fl_x" not in numbers else None,
+        size=size,
+        distortion=coefficients if bool(coefficients.any()) else None,
+        mask=mask,
+    )
+    return view, error
 
 
 def _check_model(path: Path, name: str, values: dict) -> None:
     model = str(values.get("camera_model", "OPENCV")).upper()
     if model not in MODELS or values.get("is_fisheye"):
         raise InputError(
-            f"{path}: {name} has the camera model {model if model not in MODELS else 'fisheye'}, but only "
-            f"{', '.join(MODELS)} can be read; undistort these pictures to PINHOLE first"
+            f"{path}: {name} has the camera model {shorten(model) if model not in MODELS else 'fisheye'}, but "
+            f"only {', '.join(MODELS)} can be read; undistort these pictures to PINHOLE first"
         )
 
 
-def _pose(path: Path, name: str, frame: dict) -> Float[Tensor, "4 4"]:
-    matrix = torch.tensor(frame.get("transform_matrix", []), dtype=torch.float64)
-    if matrix.shape == (3, 4):
-        matrix = torch.cat([matrix, matrix.new_tensor([[0, 0, 0, 1]])])
-    if matrix.shape != (4, 4):
+def _size(path: Path, name: str, numbers: dict[str, float]) -> tuple[int, int] | None:
+    if "w" not in numbers or "h" not in numbers:
+        return None
+    width, height = numbers["w"], numbers["h"]
+    if not (width > 0 and height > 0 and width % 1 == 0 and height % 1 == 0):
         raise InputError(
-            f"{path}: the transform_matrix of {name} has shape {tuple(matrix.shape)}, expected (4, 4)"
+            f"{path}: w and h of {name} are {width:g} and {height:g}, expected whole numbers of pixels"
         )
-    rotation = matrix[:3, :3]
-    error = rotation @ rotation.T - torch.eye(3, dtype=torch.float64)
-    if bool(torch.isfinite(error).all()) and float(error.abs().max()) < 1e-3:
-        # The transpose inverts a rotation; of a matrix rounded in the file both are as good.
-        inverse = torch.eye(4, dtype=torch.float64)
-        inverse[:3, :3] = rotation.T
-        inverse[:3, 3] = -rotation.T @ matrix[:3, 3]
-        inverse[3] = matrix[3]
-        return FLIP @ inverse
-    return FLIP @ matrix  # NaN or no rotation: Cameras.check says what is wrong
+    return int(width), int(height)
 
 
-def _intrinsics(values: dict, size: tuple[int, int] | None) -> Float[Tensor, "3 3"] | None:
-    given = {k: float(values[k]) for k in ("fl_x", "fl_y", "cx", "cy") if k in values}
-    if not all(math.isfinite(number) for number in given.values()):
-        raise ValueError(f"intrinsics are not finite: {given}")
-    fx = float(values["fl_x"])
-    fy = float(values.get("fl_y", fx))
-    if "cx" not in values and size is None:
-        return torch.tensor([[fx, 0, float("nan")], [0, fy, float("nan")], [0, 0, 1]], dtype=torch.float64)
-    cx, cy = (
-        float(values[k]) if k in values else (size or (0, 0))[i] / 2 for i, k in enumerate(("cx", "cy"))
-    )
+def _pose(path: Path, name: str, rows: Any) -> tuple[Float[Tensor, "4 4"], float]:
+    if not isinstance(rows, list) or [len(r) if isinstance(r, list) else 0 for r in rows] not in (
+        [4, 4, 4],
+        [4, 4, 4, 4],
+    ):
+        raise InputError(f"{path}: the transform_matrix of {name} has not the shape (4, 4); export it again")
+    what = f"{path}: an entry of the transform_matrix of {name}"
+    matrix = torch.tensor([[real_number(v, what) for v in row] for row in rows], dtype=torch.float64)
+    if len(matrix) == 3:
+        matrix = torch.cat([matrix, matrix.new_tensor([[0, 0, 0, 1]])])
+    rotation, error = nearest_rotation(matrix[:3, :3])
+    # The transpose inverts a rotation; what is none keeps its place and is refused with all poses.
+    inverse = torch.eye(4, dtype=torch.float64)
+    inverse[:3, :3] = rotation.T
+    inverse[:3, 3] = -rotation.T @ matrix[:3, 3]
+    inverse[3] = matrix[3]
+    return FLIP @ inverse, error
+
+
+def _intrinsics(
+    path: Path, name: str, numbers: dict[str, float], size: tuple[int, int] | None
+) -> Float[Tensor, "3 3"]:
+    """Intrinsics; NaN where the principal point is in the middle of a picture of unknown size."""
+    fx = numbers["fl_x"]
+    fy = numbers.get("fl_y", fx)
+    if not (fx > 0 and fy > 0):
+        raise InputError(
+            f"{path}: the focal lengths fl_x and fl_y of {name} are {fx:g} and {fy:g}, expected positive "
+            "numbers of pixels; export it again"
+        )
+    middle = (math.nan, math.nan) if size is None else (size[0] / 2, size[1] / 2)
+    cx, cy = (numbers.get(key, half) for key, half in zip(("cx", "cy"), middle, strict=True))
     return torch.tensor([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=torch.float64)
 
 
-def _fov(path: Path, name: str, values: dict) -> tuple[float, float | None]:
-    if "camera_angle_x" not in values:
+def _fov(path: Path, name: str, numbers: dict[str, float]) -> tuple[float, float | None]:
+    if "camera_angle_x" not in numbers:
         raise InputError(f"{path}: {name} has neither fl_x nor camera_angle_x; give its focal length")
-    horizontal = float(values["camera_angle_x"])
-    vertical = float(values["camera_angle_y"]) if "camera_angle_y" in values else None
+    horizontal, vertical = numbers["camera_angle_x"], numbers.get("camera_angle_y")
     for angle in (horizontal, horizontal if vertical is None else vertical):
         if not 0 < angle < math.pi:
             raise InputError(f"{path}: the field of view of {name} is {angle:g} radians, expected 0 to pi")

@@ -1,0 +1,246 @@
+"""How well silhouettes and cameras fit, in a fraction of a second, and what would make them fit."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..errors import InputError
+from ..steps import counted
+from .camera import Cameras
+from .capture import Capture, area_resize
+from .carved_grid import carve_grid, fewest_carving, grid_silhouettes
+from .hull import bounds_of, min_views_or_half
+from .silhouettes import depths, prepare_silhouettes
+
+SIZE = 96
+"""Silhouettes are looked at in pictures with a longer side of at most this many pixels."""
+GRID = 48
+"""Cells of the hull along its longest side."""
+CONTRADICTION = 0.05
+"""Half of the views have more than this share of their mask where the others see nothing: they contradict each
+other. Among real captures the worst, cut out by hand and placed by structure from motion, has 0.01; with
+pictures in wrong order, upside down, mirrored, or with another focal length it is 0.08 and more."""
+DOUBTFUL = 0.02
+"""Above this misfit it is worth looking for the reason."""
+MOST_ORDERS = 12
+"""Shifts of the order of the pictures that are tried."""
+GL_TO_CV = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Small silhouettes of a capture.
+
+    Attributes:
+        names: Names of the pictures.
+        cameras: The views.
+        masks: Coverage by the object.
+        known: Pixels that count.
+    """
+
+    names: tuple[str, ...]
+    cameras: Cameras
+    masks: Float[Tensor, "N H W"]
+    known: Bool[Tensor, "N H W"]
+
+    def subset(self, index: list[int]) -> "Outlines":
+        """The views at these positions."""
+        names = tuple(self.names[i] for i in index)
+        return Outlines(names, self.cameras[index], self.masks[index], self.known[index])
+
+    def reordered(self, order: list[int]) -> "Outlines":
+        """The same cameras with the pictures in another order."""
+        return replace(self, masks=self.masks[order], known=self.known[order])
+
+    def seen_by(self, T_cam_world: Float[Tensor, "N 4 4"]) -> "Outlines":
+        """The same pictures from other places."""
+        return replace(self, cameras=replace(self.cameras, T_cam_world=T_cam_world))
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well each silhouette fits the hull of the others; shares of the area of the view's mask.
+
+    Attributes:
+        missing: Share of the mask where the others leave nothing: proof of a contradiction.
+        against: Share of the mask where more of the others leave nothing than single bad views explain.
+        excess: Share by which the hull of the others is larger than the mask: large where few views look.
+        blame: Object pixels of other views that the view erases, shared with others that erase them too.
+    """
+
+    missing: Float[Tensor, "N"]
+    against: Float[Tensor, "N"]
+    excess: Float[Tensor, "N"]
+    blame: Float[Tensor, "N"]
+
+    @property
+    def misfit(self) -> float:
+        """Median of `missing`: 0 where all silhouettes can be of one object."""
+        return float(self.missing.double().quantile(0.5))
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether most views contradict each other, whatever single ones do."""
+        return float(self.against.double().quantile(0.5)) > CONTRADICTION
+
+
+def outlines(capture: Capture) -> Outlines:
+    """Silhouettes of a capture with masks, made small; a pixel is known if most of it is."""
+    cameras = capture.cameras
+    scale = min(1.0, SIZE / max(cameras.width, cameras.height))
+    width, height = (max(1, round(side * scale)) for side in (cameras.width, cameras.height))
+    share = area_resize(capture.known[..., None].float(), width, height)[..., 0]
+    covered = area_resize((capture.require_masks() * capture.known)[..., None], width, height)[..., 0]
+    coverage = (covered / share.clamp(min=0.5)).clamp(0, 1)
+    return Outlines(capture.names, cameras.resized(width, height), coverage, share > 0.5)
+
+
+def agreement(views: Outlines) -> Agreement:
+    """Hold every silhouette against the hull of the others, one pixel more or less."""
+    cameras, count = views.cameras, len(views.cameras)
+    nothing = torch.ones(count, device=views.masks.device)
+    least = min_views_or_half(cameras, None)
+    silhouettes = prepare_silhouettes(cameras, views.masks, views.known)
+    bad = count // 6
+    try:
+        bounds = bounds_of(silhouettes, least, max(bad, 1 if count > 3 else 0))
+    except InputError:
+        return Agreement(nothing, nothing, nothing, nothing)
+    grid = carve_grid(silhouettes, bounds, GRID, least)
+    hull = grid_silhouettes(cameras, grid, leave_out=True)
+    inside = (views.masks > 0.5) & views.known
+    missing = inside & ~_dilated(hull)
+    against = torch.zeros_like(missing)
+    blame = torch.zeros_like(nothing)
+    for view, pixels in enumerate(missing):
+        if bool(pixels.any()):
+            centers = torch.nonzero(pixels).flip(1)[None].double() + 0.5
+            origins, directions = cameras[[view]].to(pixels.device).rays_through(centers)
+            erasing, places = fewest_carving(grid, origins[0], directions[0])
+            against[view][pixels] = erasing > bad
+            guilty = (depths(silhouettes, places) < 0).float()
+            blame += (guilty / guilty.sum(dim=0).clamp(min=1)).sum(dim=1)
+    area = inside.sum(dim=(1, 2)).clamp(min=1)
+    excess = hull & views.known & ~inside
+    shares = [region.sum(dim=(1, 2)) / area for region in (missing, against, excess)]
+    return Agreement(shares[0], shares[1], shares[2], blame)
+
+
+def _dilated(regions: Bool[Tensor, "N H W"]) -> Bool[Tensor, "N H W"]:
+    """The regions and the pixels beside them."""
+    return torch.nn.functional.max_pool2d(regions[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0.5
+
+
+def outsiders(views: Outlines, now: Agreement) -> list[int] | None:
+    """The few views without which the others fit; None if there are no such, or too few views to tell."""
+    if len(views.names) < 5:
+        return None
+    kept = list(range(len(views.names)))
+    while now.misfit > DOUBTFUL:
+        if 3 * (len(kept) - 1) < 2 * len(views.names) or float(now.blame.max()) == 0:
+            return None
+        kept.pop(int(now.blame.argmax()))
+        now = agreement(views.subset(kept))
+    return [i for i in range(len(views.names)) if i not in kept]
+
+
+def explanation(views: Outlines, now: Agreement) -> str | None:
+    """What would make contradicting silhouettes fit, as the end of a sentence; None if nothing tried does."""
+    found: list[tuple[float, str]] = []
+    for sentence, change in counted(list(_alternatives(views)), "explain contradictions"):
+        changed = agreement(change())
+        if changed.misfit < 0.005 and float(changed.excess.median()) < 0.2:
+            return sentence
+        fits = changed.misfit < 0.4 * min(now.misfit, CONTRADICTION) and float(changed.excess.median()) < 0.5
+        if fits:
+            found.append((float(changed.missing.mean()), sentence))
+    return min(found)[1] if found else None
+
+
+def _alternatives(views: Outlines) -> Iterator[tuple[str, Callable[[], Outlines]]]:
+    """Frequent mistakes undone, and what to say if that helps."""
+    cameras, count = views.cameras, len(views.cameras)
+    T = cameras.T_cam_world
+    inverse = torch.linalg.inv(T)
+    flip = GL_TO_CV.to(T)
+    yield (
+        "they fit if the camera axes are turned (y and z): the poses are for OpenCV axes where OpenGL axes are "
+        "expected, or the other way round; convert them",
+        lambda: views.seen_by(flip @ T),
+    )
+    yield (
+        "they fit if the poses are inverted: they take the world to the camera where the camera to the "
+        "world is expected, or the other way round; invert them",
+        lambda: views.seen_by(inverse),
+    )
+    yield (
+        "they fit if the poses are inverted and the camera axes turned (y and z): world to camera and "
+        "camera to world, OpenGL and OpenCV are exchanged; convert them",
+        lambda: views.seen_by(flip @ inverse),
+    )
+    for factor in _scales(cameras):
+        yield (
+            f"they fit if the intrinsics are multiplied by {factor:.4g}: they belong to pictures "
+            f"{1 / factor:.4g} times as large; use these, or scale the focal lengths and the principal point",
+            lambda factor=factor: replace(views, cameras=_scaled(cameras, factor)),
+        )
+    turned = {
+        "upside down (turned by 180 degrees)": (1, 2),
+        "mirrored left to right": (2,),
+        "mirrored top to bottom": (1,),
+    }
+    for name, axes in turned.items():
+        yield (
+            f"they fit if the pictures are {name}; use them as they were calibrated",
+            lambda axes=axes: replace(views, masks=views.masks.flip(axes), known=views.known.flip(axes)),
+        )
+    yield (
+        "they fit if object and background are exchanged: the masks are inverted; invert them",
+        lambda: replace(views, masks=1 - views.masks),
+    )
+    for name, order in _orders(views.names).items():
+        yield (
+            f"they fit with the pictures in {name} order; check which picture belongs to which camera",
+            lambda order=order: views.reordered(order),
+        )
+    shifts = sorted(range(1, count), key=lambda k: min(k, count - k))[:MOST_ORDERS]
+    for shift in shifts:
+        steps = shift if shift <= count // 2 else shift - count
+        yield (
+            f"they fit if every picture goes to the camera {abs(steps)} {'later' if steps > 0 else 'earlier'}; "
+            "check which picture belongs to which camera",
+            lambda shift=shift: views.reordered([(i - shift) % count for i in range(count)]),
+        )
+
+
+def _orders(names: tuple[str, ...]) -> dict[str, list[int]]:
+    """Orders in which the pictures may have been meant: which picture goes to the first camera, and so on."""
+    rising = list(range(len(names)))
+    by_number = sorted(
+        rising, key=lambda i: [int(t) if t.isdecimal() else t for t in re.split("([0-9]+)", names[i])]
+    )
+    orders = {
+        "reverse": rising[::-1],
+        "numerical": by_number,
+        "alphabetical": sorted(rising, key=names.__getitem__),
+    }
+    return {name: order for name, order in orders.items() if order != rising}
+
+
+def _scales(cameras: Cameras) -> list[float]:
+    """Factors by which intrinsics may be wrong: usual ones, and one that centres the principal point."""
+    middle = torch.tensor([cameras.width / 2, cameras.height / 2]).to(cameras.K)
+    centred = float((middle / cameras.K[:, :2, 2]).median())
+    factors = [0.125, 0.25, 0.5, 2.0, 4.0, 8.0]
+    if 0.01 < centred < 100 and all(abs(centred / f - 1) > 0.02 for f in [1.0, *factors]):
+        factors.append(centred)
+    return factors
+
+
+def _scaled(cameras: Cameras, factor: float) -> Cameras:
+    scale = torch.tensor([factor, factor, 1.0]).to(cameras.K)
+    return replace(cameras, K=cameras.K * scale[:, None])
