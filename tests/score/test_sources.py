@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from bozzetto import InputError
+from bozzetto.errors import InputWarning
 from bozzetto.score import cloud_table, load_clouds
 from bozzetto.shapes import PointCloud, icosphere, save_mesh, save_points
 
@@ -84,3 +85,15 @@ def test_what_cannot_be_read_is_refused_in_a_sentence(tmp_path):
         load_clouds(tmp_path / "broken.npz")
     with pytest.raises(InputError, match="no shapes to learn"):
         cloud_table([], [])
+
+
+def test_shapes_that_cannot_be_read_are_named_unless_they_are_most(tmp_path):
+    for number in range(4):
+        save_mesh(icosphere(1), tmp_path / f"{number}.ply")
+    (tmp_path / "1.ply").write_bytes((tmp_path / "0.ply").read_bytes()[:-20])
+    with pytest.warns(InputWarning, match="left out: .*1.ply.*damaged"):
+        assert load_clouds(tmp_path, 50, "all").names == ["0", "2", "3"]
+    for name in ("0", "2"):
+        (tmp_path / f"{name}.ply").write_bytes((tmp_path / "1.ply").read_bytes())
+    with pytest.raises(InputError, match="3 of 4 shapes cannot be used; the first: "):
+        load_clouds(tmp_path, 50, "all")
