@@ -1,9 +1,10 @@
 """SIGKILL at random moments of every verb that works for long, and what is left and comes of going on.
 
-    python benchmarks/kill.py --kills 50
+    python benchmarks/kill.py --kills 50 --at-writing 10
 
 Each verb first runs to its end on a small input of our own; that is the reference. Then it is killed again and
-again at a random moment, in every other run while it replaces earlier results with `--overwrite`. After a kill:
+again at a random moment, in every other run while it replaces earlier results with `--overwrite`; and some more
+times within a tenth of a second after it has begun to write its results, which takes little time. After a kill:
 
 - no file with its final name may differ from that of the reference or, where it replaces others, of the earlier
   results; files that grow or depend on the moment must be whole JSON or safetensors;
@@ -74,7 +75,7 @@ VERBS = [
         "mesh.ply",
         differs=("checkpoint.safetensors",),
     ),
-    Verb("heightmap folder", "heightmap {in}/photos --weights {in}/weights.safetensors", "5/relief.glb"),
+    Verb("heightmap folder", "heightmap {in}/photos --weights {in}/weights.safetensors", "5/height.png"),
     Verb("prepare", "prepare sdf {in}/meshes --samples 20000", "split.json", ()),
     Verb("train sdf", "train sdf {in}/meshes --samples 4000 --epochs 150", "prior.safetensors"),
     Verb("train score", "train score {in}/clouds.npy --epochs 30", "model.safetensors"),
@@ -302,7 +303,8 @@ def half_files(found: dict[str, Any], *complete: dict[str, Any]) -> list[str]:
     return [
         name
         for name, value in found.items()
-        if value is None or (name not in GROWING and all(one.get(name) != value for one in complete))
+        if value is None
+        or (name.rsplit("/", 1)[-1] not in GROWING and all(one.get(name) != value for one in complete))
     ]
 
 
@@ -311,18 +313,30 @@ def lasting(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if not name.startswith("prepared/")}
 
 
-def kill_once(work: Path, number: int, case: "Case") -> None:
+def wait_for_moment(case: "Case", place: Path, rng: np.random.Generator, at_writing: bool) -> None:
+    """Wait for a random part of the time that a run takes, or until shortly after it begins to write."""
+    if not at_writing:
+        time.sleep(float(rng.uniform(0.02, case.tally.seconds)))
+        return
+    deadline = time.monotonic() + 10 * case.tally.seconds
+    while not (place / case.verb.last).exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(float(rng.uniform(0, 0.1)))
+
+
+def kill_once(work: Path, number: int, case: "Case", at_writing: bool) -> None:
     """Kill a run at a random moment, look at what is left, go on, and compare."""
     verb, tally, out, log = case.verb, case.tally, work / "out", work / "log"
-    rng = np.random.default_rng([case.seed, VERBS.index(verb), number])
+    rng = np.random.default_rng([case.seed, VERBS.index(verb), at_writing, number])
     replacing = number % 2 == 1
-    for _ in range(5):
+    place = out / ".unfinished" if replacing else out
+    for _ in range(10):
         shutil.rmtree(out, ignore_errors=True)
         if replacing:
             shutil.copytree(work / "earlier", out)
         before = results_in(verb, out) if replacing else {}
         leader = begin([*case.words, *(["--overwrite"] if replacing else [])], log)
-        time.sleep(float(rng.uniform(0.02, tally.seconds)))
+        wait_for_moment(case, place, rng, at_writing)
         if not os.waitpid(leader, os.WNOHANG)[0]:
             break
     else:
@@ -334,7 +348,6 @@ def kill_once(work: Path, number: int, case: "Case") -> None:
     tally.replacing += replacing
     tally.orphans += orphans_after(leader)
     left = results_in(verb, out) if out.exists() else {}
-    place = out / ".unfinished" if replacing else out
     taking = (out / ".finished").exists()
     written = taking or (place / verb.last).exists() or lasting(left) == lasting(case.reference)
     begun = place.exists() and any(place.rglob("*.json*"))
@@ -373,7 +386,7 @@ class Case:
     reference: dict[str, Any]
 
 
-def examine(verb: Verb, work: Path, kills: int, seed: int) -> Tally:
+def examine(verb: Verb, work: Path, kills: int, writing: int, seed: int) -> Tally:
     """The reference, earlier results of another seed, and all kills of a verb."""
     work.mkdir()
     log, out = work / "log", work / "out"
@@ -394,10 +407,22 @@ def examine(verb: Verb, work: Path, kills: int, seed: int) -> Tally:
         else:
             case.reference = found
             shutil.rmtree(out)
-    case.tally.seconds = min(times[1:])
+    case.tally.seconds = max(times[1:])
     for number in range(kills):
-        kill_once(work, number, case)
+        kill_once(work, number, case, at_writing=False)
+    for number in range(writing):
+        kill_once(work, number, case, at_writing=True)
     return case.tally
+
+
+def sum_of(tallies: list[Tally]) -> Tally:
+    """Counts of several runs of this script together; the longest time."""
+    total = Tally()
+    for tally in tallies:
+        for name, value in tally.__dict__.items():
+            longer = max(value, total.seconds) if name == "seconds" else getattr(total, name) + value
+            setattr(total, name, longer)
+    return total
 
 
 def table(tallies: dict[str, Tally]) -> str:
@@ -419,6 +444,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--at-writing", type=int, default=10)
+    parser.add_argument("--add", action="store_true", help="count on from the results that are in --out")
     parser.add_argument("--seed", type=int, default=0)
     names = [verb.name for verb in VERBS]
     parser.add_argument("--verbs", nargs="+", choices=names, default=names)
@@ -434,7 +461,13 @@ def main() -> None:
 
         def drive(verbs: list[Verb]) -> None:
             for verb in verbs:
-                tally = examine(verb, folder / verb.name.replace(" ", "-"), options.kills, options.seed)
+                tally = examine(
+                    verb,
+                    folder / verb.name.replace(" ", "-"),
+                    options.kills,
+                    options.at_writing,
+                    options.seed,
+                )
                 (folder / f"{verb.name}.json").write_text(json.dumps(tally.__dict__))
 
         drivers = [fork(lambda part=part: drive(chosen[part::2]), folder / f"log{part}") for part in range(2)]
@@ -446,6 +479,16 @@ def main() -> None:
             else Tally(failures=[(folder / f"log{part}").read_text() for part in range(2)])
             for verb in chosen
         }
+    minutes = (time.monotonic() - began) / 60
+    if options.add:
+        earlier = json.loads((options.out / "kill.json").read_text())
+        minutes += earlier["minutes"]
+        counted = {name: Tally(**values) for name, values in earlier["verbs"].items()}
+        tallies = {
+            verb.name: sum_of([part[verb.name] for part in (counted, tallies) if verb.name in part])
+            for verb in VERBS
+            if verb.name in counted or verb.name in tallies
+        }
     print(table(tallies))
     for verb, tally in tallies.items():
         for failure in tally.failures:
@@ -453,9 +496,8 @@ def main() -> None:
     save_results(
         "kill",
         {
-            "kills": options.kills,
             "seed": options.seed,
-            "minutes": round((time.monotonic() - began) / 60, 1),
+            "minutes": round(minutes, 1),
             "verbs": {name: tally.__dict__ for name, tally in tallies.items()},
         },
         options.out,

@@ -6,6 +6,7 @@ import sys
 import typing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -197,3 +198,13 @@ def test_bounds(low, size, value, above):
 def test_weights_are_not_used_for_photometric_stereo():
     with pytest.warns(InputWarning, match="--weights is not used with --stereo"):
         Heightmap(images=(NOWHERE,), stereo=True, weights="heights").check()
+
+
+@pytest.mark.parametrize("verb", ["denoise", "surface", "complete"])
+def test_noise_larger_than_the_shape_is_refused(verb, tmp_path, capsys):
+    points = np.random.default_rng(0).normal(size=(60, 3))
+    np.savetxt(tmp_path / "ball.xyz", 3 * points / np.linalg.norm(points, axis=1, keepdims=True))
+    words = [verb, str(tmp_path / "ball.xyz"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--noise", "1e6"]) == 2
+    assert "--noise 1e+06 is as large as" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -8,6 +8,7 @@ import tyro
 
 from .checks import LARGEST, Within, leave_out
 from .common import Options
+from .denoise import check_noise
 
 if TYPE_CHECKING:
     from ..sdf import ShapePrior
@@ -61,6 +62,7 @@ class Complete(Options):
         prior = open_prior(self.prior).to(device)
         viewpoint = None if self.viewpoint is None else torch.tensor(self.viewpoint, dtype=torch.float64)
         seen = load_scan(self.scan, self.noise, viewpoint)
+        check_noise(self.noise, seen.points, str(self.scan))
         config = CompleteConfig(
             pose=self.pose,
             up=self.up,

@@ -12,6 +12,8 @@ from .checks import LARGEST, Within
 from .common import Options
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..shapes import PointCloud
 
 
@@ -41,6 +43,7 @@ class Denoise(Options):
         device = resolve_device(self.device)
         seed_everything(self.seed)
         cloud = read_solid_cloud(self.cloud)
+        check_noise(self.noise, cloud.points, str(self.cloud))
         if self.points is not None and self.points <= len(cloud):
             raise InputError(f"--points must exceed the {len(cloud)} that the cloud has, got {self.points}")
         settings = {"verb": "denoise", "noise": self.noise, "iterations": self.iterations}
@@ -52,6 +55,19 @@ class Denoise(Options):
         report = run.report(figures, device, self.seed)
         self.say(f"Cloud: {run.path / 'points.ply'}; picture: {run.path / 'preview.png'}")
         return report
+
+
+def check_noise(noise: float | None, points: "Tensor", name: str) -> None:
+    """Refuse noise that is larger than the shape itself.
+
+    Raises:
+        InputError: It is.
+    """
+    size = float((points.amax(dim=0) - points.amin(dim=0)).max())
+    if noise is not None and noise >= size:
+        raise InputError(
+            f"--noise {noise:g} is as large as {name}, whose longest side is {size:g}; give it in that unit"
+        )
 
 
 def read_solid_cloud(path: Path) -> "PointCloud":

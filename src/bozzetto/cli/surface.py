@@ -9,7 +9,7 @@ import tyro
 from ..errors import InputError
 from .checks import LARGEST, MANY, Within
 from .common import Options
-from .denoise import read_solid_cloud
+from .denoise import check_noise, read_solid_cloud
 from .sample import open_clouds
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Surface(Options):
         if self.shape is not None and not is_model:
             raise InputError("--shape is for models (.safetensors); leave it out for a cloud")
         cloud = self._from_model(source, device) if is_model else read_solid_cloud(source).to(device)
+        check_noise(self.noise, cloud.points, str(self.cloud))
         settings = {"verb": "surface", "noise": self.noise, "ends": self.ends, "shape": self.shape}
         settings |= {"resolution": self.resolution, "seed": self.seed, "input": fingerprint(source)}
         run = RunFolder.create(self.out, settings, self.overwrite, reads=[source])
