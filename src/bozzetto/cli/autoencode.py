@@ -51,6 +51,7 @@ class Autoencode(Options):
 
     def run(self) -> dict:
         """Auto-encode."""
+        from ..geometry.sound_clouds import sound_points
         from ..pipelines import write_clouds
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
         from ..score import encode, hinted_flow
@@ -58,7 +59,7 @@ class Autoencode(Options):
         device = resolve_device(self.device)
         seed_everything(self.seed)
         prior = open_clouds(self.model).to(device)
-        cloud = read_cloud(self.cloud)
+        cloud = sound_points(read_cloud(self.cloud), str(self.cloud))
         encode(prior, cloud, str(self.cloud))  # complains before anything is written, as does the next
         if self.hypotheses:
             hinted_flow(prior)

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 import torch
 from torch import Tensor
 
+from ..geometry.sound_clouds import sound_cloud
 from ..metrics import mesh_report
 from ..render import cloud_pictures, contact_sheet, turned
 from ..runs import RunFolder
@@ -30,15 +31,17 @@ def denoise_cloud(
     Returns:
         Figures: points, and the noise that was removed.
     """
+    sound = sound_cloud(cloud)
     with run.stage("denoise"):
-        result = denoise(cloud, noise, iterations)
+        result = denoise(sound.cloud, noise, iterations)
         cleaned = result.cloud
-        if cloud.normals is None and cleaned.normals is not None:
+        if sound.cloud.normals is None and cleaned.normals is not None:
             normals = orient_normals(box_frame(cleaned.points).apply(cleaned.points), cleaned.normals)
             cleaned = replace(cleaned, normals=normals)
     if count is not None:
         with run.stage("upsample"):
-            cleaned = upsample(cleaned, count)
+            cleaned = upsample(cleaned, count - len(cloud) + len(cleaned))
+    cleaned = sound.restored(cloud, cleaned)
     with run.stage("write"):
         save_points(cleaned.to("cpu"), run.file("points.ply"))
         save_image(run.file("preview.png"), before_and_after(cloud.points.cpu(), cleaned.points.cpu()))

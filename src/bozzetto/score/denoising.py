@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ..errors import InputError
+from ..geometry.sound_clouds import sound_cloud
 from ..runs import read_checkpoint
 from ..shapes import PointCloud
 from ..steps import counted
@@ -57,7 +58,8 @@ def denoise(
     """Move the points of a noisy cloud to its surface.
 
     Args:
-        cloud: Points with noise that is about normal, of one standard deviation.
+        cloud: Points with noise that is about normal, of one standard deviation. Strays stay where they are,
+            and normals that cannot be trusted are not used, see `sound_cloud`.
         noise: That deviation, of each coordinate, in the unit of the cloud; None estimates it.
         iterations: Passes; the second corrects what the first left.
         name: What messages call the cloud.
@@ -69,21 +71,22 @@ def denoise(
         raise InputError(f"at least one iteration is needed, got {iterations}")
     if noise is not None and not 0 < noise < float("inf"):
         raise InputError(f"the noise must be a positive length in the unit of the cloud, got {noise}")
-    frame = box_frame(cloud.check(name).points, name)
-    if len(cloud) < LEAST_POINTS:
+    sound = sound_cloud(cloud, name)
+    frame = box_frame(sound.cloud.points, name)
+    if len(sound.cloud) < LEAST_POINTS:
         raise InputError(
-            f"{name} has {len(cloud)} points; {LEAST_POINTS} or more are needed to find a surface"
+            f"{name} has {len(sound.cloud)} points; {LEAST_POINTS} or more are needed to find a surface"
         )
-    points = frame.apply(cloud.points)
+    points, given = frame.apply(sound.cloud.points), sound.cloud.normals
     sigma = max(estimate_noise(points) if noise is None else noise / frame.scale, FLOOR)
     passes = passes_of(str(points.device))
     normals = points
     for index in counted(range(iterations), "passes"):
         points, normals = one_pass(passes[min(index, len(passes) - 1)], points, sigma)
-    if cloud.normals is not None:
-        normals = torch.where((normals * cloud.normals).sum(dim=1, keepdim=True) < 0, -normals, normals)
-    cleaned = replace(cloud, points=frame.undo(points), normals=normals)
-    return Denoised(cleaned, sigma * frame.scale)
+    if given is not None:
+        normals = torch.where((normals * given).sum(dim=1, keepdim=True) < 0, -normals, normals)
+    cleaned = replace(sound.cloud, points=frame.undo(points), normals=normals)
+    return Denoised(sound.restored(cloud, cleaned), sigma * frame.scale)
 
 
 def one_pass(

@@ -9,8 +9,8 @@ from scipy.sparse import coo_array, csgraph
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ..geometry.outside import outside_votes
 from .local_fits import neighbours, support_of
-from .outside import outside_votes
 
 NEIGHBOURS = 10
 STIFFNESS = 1e-2

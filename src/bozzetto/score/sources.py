@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError, require_most
+from ..geometry.sound_clouds import sound_points
 from ..shapes import Mesh, load_shape, sample_surface
 from ..shapes.offsets import in_precision, in_world
 from .contours import contour_points
@@ -130,7 +131,7 @@ def _folder(path: Path, count: int, generator: torch.Generator) -> Iterator[tupl
             shape = load_shape(file)
             if isinstance(shape, Mesh):
                 return in_world(sample_surface(shape, count, generator)[0], shape.offset)
-            return shape.world_points
+            return sound_points(shape.world_points, str(file))
 
         yield file.relative_to(path).with_suffix("").as_posix(), read
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import connected_components, drop_unused_vertices, screened_poisson, sparse_isosurface
+from ..geometry.sound_clouds import sound_cloud
 from ..shapes import Mesh, PointCloud
 from .denoising import LEAST_POINTS, denoise, estimate_noise
 from .frames import box_frame
@@ -44,7 +45,8 @@ def surface(
     end, where it would sag, are the zero set of a signed distance.
 
     Args:
-        cloud: Points; normals, where it has any, must point outwards and decide what is inside.
+        cloud: Points; normals, where it has any that can be trusted, point outwards and decide what is inside.
+            Strays and repeated points are left out, see `sound_cloud`.
         resolution: Cells along the longest side of the box; by default 100, or for many points about two
             per spacing, at most 256.
         ends: "closed" closes holes, "open" ends the surface where points end, "auto" does so at holes wider
@@ -57,11 +59,13 @@ def surface(
         The mesh, in the frame and unit of the cloud, counter-clockwise outward.
 
     Raises:
-        InputError: The cloud is too small, broken, flat, or has most points twice; an option is out of range.
+        InputError: The cloud is too small, broken, on a line, or of parts too far apart; an option is out of
+            range.
     """
     if resolution is not None and not 8 <= resolution <= 1024:
         raise InputError(f"the resolution must lie in 8 to 1024, got {resolution}")
-    frame = box_frame(cloud.check(name).points, name)
+    cloud = sound_cloud(cloud, name).cloud
+    frame = box_frame(cloud.points, name)
     if len(cloud) < LEAST_POINTS:
         raise InputError(
             f"{name} has {len(cloud)} points; {LEAST_POINTS} or more are needed to find a surface"
@@ -94,8 +98,8 @@ def _clean(
     spacing = float(neighbours(support_of(points), some, 7)[0][:, -1].median())
     if spacing == 0:
         raise InputError(
-            f"{name} has most of its points several times over, or so far from others that float32 cannot tell "
-            "them apart; remove repeated points and points far away"
+            f"{name} has points so far from others that float32 cannot tell most of them apart; "
+            "cut it into its parts"
         )
     if noise != 0 and (noise is not None or level > NOISY * spacing):
         cleaned = denoise(PointCloud(points, normals), level, name=name).cloud

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import face_normals
+from ..geometry.sound_clouds import sound_cloud
 from ..shapes import Mesh, PointCloud, Similarity, normalisation, sample_surface
 from ..shapes.offsets import NO_OFFSET, Offset, offset_of
 from ..views import Cameras
@@ -71,7 +72,8 @@ def observe_points(
     """A partial scan as points, perhaps with normals.
 
     Args:
-        cloud: Points in any unit.
+        cloud: Points in any unit; strays, repeated points and normals that cannot be trusted are not used, see
+            `sound_cloud`.
         noise: Standard deviation in that unit; None estimates it from how far neighbours are from a plane.
         viewpoint: Where the scanner stood, in world coordinates. Then the way from there to every point is
             empty, and missing normals are estimated, towards it.
@@ -80,8 +82,8 @@ def observe_points(
     Raises:
         InputError: Fewer than 10 points, points that all coincide, or values that are not finite.
     """
-    cloud.check(name)
-    require_extent(cloud.points, name)
+    require_extent(cloud.check(name).points, name)
+    cloud = sound_cloud(cloud, name).cloud
     if noise is not None and not 0 < noise < math.inf:
         raise InputError(f"noise must be a positive length in the unit of the scan, got {noise:g}")
     normals, spread = local_planes(cloud.points)

@@ -26,11 +26,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 from ..files import write_bytes
 from . import writers
 from .arrays import Arrays
-from .color import linear_to_srgb, srgb_to_linear
+from .color import linear_to_srgb, srgb_to_linear, unit_colors
 from .mesh import Mesh
 from .offsets import NO_OFFSET, Offset, placed
 from .points import PointCloud
@@ -70,7 +70,7 @@ def _mesh(path: Path, arrays: Arrays) -> Mesh:
             "a mesh with at least one triangle is needed (points are loaded by load_points)"
         )
     with said(path, "a mesh"):
-        faces, colors = _indices(arrays.faces), _colors(arrays)
+        faces, colors = _indices(arrays.faces), _colors(arrays, str(path))
         mesh = Mesh(_floats(arrays.vertices), torch.from_numpy(faces), colors)
     used = mesh.check(str(path)).used.numpy()
     vertices, offset = placed(arrays.vertices, used, str(path))
@@ -89,9 +89,10 @@ def load_points(path: str | os.PathLike) -> PointCloud:
 
 
 def _cloud(path: Path, arrays: Arrays) -> PointCloud:
+    arrays = _with_places(arrays, str(path))
     with said(path, "a cloud"):
-        normals = None if arrays.normals is None else _floats(arrays.normals)
-        cloud = PointCloud(_floats(arrays.vertices), normals, _colors(arrays))
+        normals = _normals(arrays, str(path))
+        cloud = PointCloud(_floats(arrays.vertices), normals, _colors(arrays, str(path)))
     cloud.check(str(path))
     points, offset = placed(arrays.vertices, name=str(path))
     return replace(cloud, points=torch.from_numpy(points), offset=offset)
@@ -158,10 +159,34 @@ def _indices(faces: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(faces, np.int64).copy()
 
 
-def _colors(arrays: Arrays) -> Tensor | None:
+def _with_places(arrays: Arrays, name: str) -> Arrays:
+    """Without the points that have no coordinates at all: scanners write NaN where nothing came back."""
+    nowhere = np.isnan(np.asarray(arrays.vertices, np.float64)).all(axis=1)
+    if not nowhere.any() or nowhere.all():
+        return arrays
+    warn_input(f"{name} has {nowhere.sum()} of its {len(nowhere)} points nowhere (NaN); they are left out")
+    rows = {key: getattr(arrays, key) for key in ("vertices", "normals", "colors")}
+    return replace(arrays, **{key: None if value is None else value[~nowhere] for key, value in rows.items()})
+
+
+def _normals(arrays: Arrays, name: str) -> Tensor | None:
+    """Normals, 0 where they are not finite."""
+    if arrays.normals is None:
+        return None
+    normals = _floats(arrays.normals)
+    unknown = ~torch.isfinite(normals).all(dim=1)
+    if unknown.any():
+        warn_input(
+            f"the normals of {name} are NaN or infinite at {int(unknown.sum())} of {len(normals)} points"
+        )
+        normals[unknown] = 0
+    return normals
+
+
+def _colors(arrays: Arrays, name: str) -> Tensor | None:
     if arrays.colors is None:
         return None
-    colors = _floats(arrays.colors)
+    colors = _floats(unit_colors(arrays.colors, f"the colours of {name}"))
     return colors if arrays.linear else srgb_to_linear(colors)
 
 

@@ -16,7 +16,7 @@ class PointCloud:
 
     Attributes:
         points: Positions, float32, in the frame and unit of whoever made the cloud, relative to `offset`.
-        normals: Outward directions, or None. Not necessarily of unit length.
+        normals: Outward directions, or None. Not necessarily of unit length; 0 where unknown.
         colors: Linear RGB per point in [0, 1], or None.
         offset: Where points at 0 lie in the world, see `Mesh`.
 

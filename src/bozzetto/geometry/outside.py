@@ -4,9 +4,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy import ndimage
+from scipy.spatial import KDTree
 from torch import Tensor
-
-from .local_fits import neighbours, support_of
 
 REACH = 2.5
 """Spacings around points that no way leads through: random points leave no wider holes."""
@@ -27,9 +26,9 @@ def outside_votes(points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"]) -
         points: On a surface.
         normals: Of unit length, across the surface, with any sign.
     """
-    distance, _ = neighbours(support_of(points), points, NEIGHBOURS + 1)
-    spacing = float(distance[:, -1].median()) * (np.pi / NEIGHBOURS) ** 0.5
     places = points.double().cpu().numpy()
+    distance, _ = KDTree(places).query(places, min(NEIGHBOURS + 1, len(places)), workers=-1)
+    spacing = float(np.median(np.asarray(distance)[:, -1])) * (np.pi / NEIGHBOURS) ** 0.5
     low, high = places.min(axis=0), places.max(axis=0)
     cell = max(FINEST * spacing, float((high - low).max()) / MOST)
     wall = max(REACH * spacing, 2 * cell)

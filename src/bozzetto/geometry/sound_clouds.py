@@ -1,0 +1,275 @@
+"""Clouds as people have them, made fit for use: strays, repeated points, and normals that are none.
+
+Every verb that seeks a surface in points begins here, so that all say the same. Whatever is not used as it
+stands is said in an `InputWarning`.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from ..errors import InputError, warn_input
+from ..shapes import PointCloud
+from .outside import outside_votes
+
+TRIM, GAP = 0.02, 1.0
+"""Share of the points that may be strays on either side of every axis; gap before them, in sizes of all."""
+SAMPLE, PROBES, OUTLINE, FEW = 50_000, 2000, 5000, 20
+"""Points that tests of normals look at, at most: as neighbours, for planes, from outside; and at least."""
+NEIGHBOURHOODS = (12, 48, 192)
+FLAT, BROAD = 0.05, 0.02
+"""Neighbourhoods show a plane up to this squared thickness over width, and from this width over length on."""
+JUDGED = 0.2
+"""Share of neighbourhoods that must show a plane, before normals are judged by them."""
+ASKEW = 0.1
+"""Share of normals that may be 60 degrees or more off these planes; of 25 real shapes it is below 0.03."""
+MIXED, BESIDE, DEPTH = 0.04, 0.2, 0.02
+"""Share of neighbours that may have opposite normals; of these, share that may not lie behind, as they do in
+walls; and how far behind that is, in distances."""
+SEEN = 0.5
+"""Share of the points that must have the space outside on one side, before sides are judged."""
+INWARD, INVERTED = 0.2, 0.8
+"""Share of normals that may point away from the space outside (of 300 points of thin shapes, 0.11 seem to), and
+share from which all of them do."""
+
+
+@dataclass(frozen=True)
+class SoundCloud:
+    """What is used of a cloud.
+
+    Attributes:
+        cloud: Its points without strays, each once; normals of unit length, if they can be trusted.
+        row: For every point of the original its row in `cloud`, -1 for strays.
+    """
+
+    cloud: PointCloud
+    row: Int64[Tensor, " N"]
+
+    def restored(self, whole: PointCloud, changed: PointCloud) -> PointCloud:
+        """All points of the original in their order, where the used ones have gone to; strays stay.
+
+        Args:
+            whole: The original.
+            changed: Points that begin with those of `cloud`, moved and perhaps with normals. What follows comes
+                after all points of the original.
+        """
+        count, used = len(self.cloud), self.row >= 0
+        points, row = whole.points.clone(), self.row[used]
+        points[used] = changed.points[row]
+        points = torch.cat([points, changed.points[count:]])
+        normals = changed.normals
+        if normals is not None:
+            own = torch.zeros_like(whole.points)  # 0 means unknown
+            own[used] = normals[row]
+            normals = torch.cat([own, normals[count:]])
+        colors = whole.colors if len(points) == len(whole) else None
+        return replace(whole, points=points, normals=normals, colors=colors)
+
+
+def sound_cloud(cloud: PointCloud, name: str = "the cloud") -> SoundCloud:
+    """What can be used of a cloud; warnings say what cannot.
+
+    | found | done |
+    |---|---|
+    | a few points, far from all others | left out |
+    | points in exactly the same place | used once |
+    | normals that are zero, at most points | no normals are used |
+    | the same, at some points | taken from the points beside them |
+    | normals that do not stand on the surface | no normals are used |
+    | normals whose sides differ from neighbour to neighbour | no normals are used |
+    | normals that all point into a closed surface | turned round |
+
+    Where neighbourhoods show no surface, because noise is larger or points are few, normals are trusted.
+
+    Raises:
+        InputError: The cloud is empty or not finite, or all of its points lie on a line.
+    """
+    cloud.check(name)
+    points = cloud.points.detach().double().cpu().numpy()
+    kept = ~_strays(points, name)
+    first, row = _once(points, kept, name)
+    index = torch.from_numpy(first).to(cloud.points.device)
+    parts = [None if part is None else part[index] for part in (cloud.normals, cloud.colors)]
+    used = replace(cloud, points=cloud.points[index], normals=parts[0], colors=parts[1])
+    _require_width(points[first], name)
+    if used.normals is not None:
+        used = replace(used, normals=_sound_normals(points[first], used.normals, name))
+    return SoundCloud(used, torch.from_numpy(row).to(cloud.points.device))
+
+
+def sound_points(points: Float[Tensor, "N D"], name: str = "the cloud") -> Float[Tensor, "M D"]:
+    """Points in any number of dimensions without strays, each place once; warnings say what is left out."""
+    places = points.detach().double().cpu().numpy()
+    first, _ = _once(places, ~_strays(places, name), name)
+    return points[torch.from_numpy(first).to(points.device)]
+
+
+def _strays(points: NDArray, name: str) -> NDArray[np.bool_]:
+    """Which points lie beyond a gap as wide as all the others are large."""
+    some = points[:: max(len(points) // SAMPLE, 1)]
+    low, high = np.quantile(some, [TRIM, 1 - TRIM], axis=0)
+    size = (high - low).max()
+    away = np.maximum(low - points, points - high).max(axis=1)
+    outer = np.sort(away[away > 0])
+    wide = np.nonzero(np.diff(outer, prepend=0.0) > GAP * size)[0]
+    if size == 0 or len(wide) == 0:
+        return np.zeros(len(points), dtype=bool)
+    strays = away >= outer[wide[0]]
+    count, far = int(strays.sum()), away[strays].max()
+    warn_input(
+        f"{name} has {count} of its {len(points)} points far away, up to {far:.3g} from the others, "
+        f"which are {size:.3g} large; what is far away is left out"
+    )
+    return strays
+
+
+def _once(points: NDArray, kept: NDArray[np.bool_], name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of the kept points without repetitions, and for every point its row among these."""
+    numbers = np.ascontiguousarray(points + 0.0).view(np.uint64)  # + 0.0 makes -0 to 0
+    key = np.zeros(len(points), np.uint64)
+    for column in numbers.T:
+        key = (key ^ column ^ (column >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
+        key ^= key >> np.uint64(32)
+    order = np.argsort(key, kind="stable")
+    again = np.zeros(len(points), dtype=bool)
+    again[1:] = (points[order[1:]] == points[order[:-1]]).all(axis=1)
+    starts = np.maximum.accumulate(np.where(again, 0, np.arange(len(points))))
+    original = np.empty(len(points), np.int64)
+    original[order] = order[starts]
+    chosen = (original == np.arange(len(points))) & kept
+    count = int(kept.sum() - chosen.sum())
+    if count:
+        warn_input(
+            f"{name} has {count} of its {len(points)} points in the place of others; each place is used once"
+        )
+    row = np.where(chosen, np.cumsum(chosen) - 1, -1)[original]
+    return np.nonzero(chosen)[0], row
+
+
+def _require_width(points: NDArray, name: str) -> None:
+    """Refuse points on a line."""
+    some = points[:: max(len(points) // SAMPLE, 1)]
+    if len(some) < 3:
+        return
+    spread = np.linalg.svd(some - some.mean(axis=0), compute_uv=False)
+    if not spread[1] > 1e-6 * spread[0]:
+        raise InputError(f"all points of {name} lie on a line; points of a surface are needed")
+
+
+def _sound_normals(points: NDArray, normals: Tensor, name: str) -> Tensor | None:
+    given = normals.detach().double().cpu().numpy()
+    length = np.linalg.norm(given, axis=1)
+    missing = ~(length > 1e-12 * length.max())
+    count = int(missing.sum())
+    about = f"the normals of {name}"
+    if 2 * count > len(points):
+        warn_input(f"{about} are zero at {count} of {len(points)} points; they are estimated instead")
+        return None
+    unit = given / np.where(missing, 1.0, length)[:, None]
+    if count:
+        warn_input(
+            f"{about} are zero at {count} of {len(points)} points; there, those of points beside are taken"
+        )
+        near = KDTree(points[~missing]).query(points[missing], min(3, len(points) - count))[1]
+        mean = unit[~missing][near.reshape(count, -1)]
+        unit[missing] = mean[:, 0] + 0.5 * mean.mean(axis=1)
+        unit[missing] /= np.linalg.norm(unit[missing], axis=1, keepdims=True)
+    planes = _planes(points)
+    if planes is None:
+        return torch.from_numpy(unit).to(normals)
+    if (doubt := _doubt(planes, points[planes.some], unit[planes.some])) is not None:
+        warn_input(f"{about} {doubt}; they are estimated instead")
+        return None
+    inward = _inward(points, unit, round(len(planes.some) / planes.crowd))
+    if inward >= INVERTED:
+        warn_input(f"{about} point into the solid that its points enclose; they are turned round")
+        unit = -unit
+    elif inward > INWARD:
+        warn_input(f"{about} point into the solid at {inward:.0%} of the points; they are estimated instead")
+        return None
+    return torch.from_numpy(unit).to(normals)
+
+
+@dataclass(frozen=True)
+class _Planes:
+    """Planes through the neighbourhoods of some points, where these show one.
+
+    Attributes:
+        some: Positions (M,) of the points that neighbours are taken from.
+        probe: Of those, the points (P,) around which planes were found.
+        beside: The nearest other points (P, 6) of each.
+        across: Normals (P, 3) of the planes.
+        crowd: How many times the smallest neighbourhood it takes, because of noise.
+    """
+
+    some: NDArray[np.int64]
+    probe: NDArray[np.int64]
+    beside: NDArray[np.int64]
+    across: NDArray[np.float64]
+    crowd: float
+
+
+def _planes(points: NDArray) -> _Planes | None:
+    """Planes of the smallest neighbourhoods that show some; None if noise hides them or points are few."""
+    some = np.arange(0, len(points), max(len(points) // SAMPLE, 1))
+    places = points[some]
+    probe = np.arange(0, len(some), max(len(some) // PROBES, 1))
+    tree = KDTree(places)
+    for size in NEIGHBOURHOODS:
+        if size > len(some):
+            break
+        index = np.asarray(tree.query(places[probe], size)[1])
+        around = places[index] - places[index].mean(axis=1, keepdims=True)
+        spread, axes = np.linalg.eigh(around.transpose(0, 2, 1) @ around)
+        flat = (spread[:, 0] < FLAT * spread[:, 1]) & (spread[:, 1] > BROAD * spread[:, 2])
+        if flat.sum() >= max(FEW, JUDGED * len(probe)):
+            crowd = size / NEIGHBOURHOODS[0]
+            return _Planes(some, probe[flat], index[flat, 1:7], axes[flat, :, 0], crowd)
+    return None
+
+
+def _doubt(planes: _Planes, points: NDArray, unit: NDArray) -> str | None:
+    """Why unit normals are not those of the surface that planes show, if they are not."""
+    own = unit[planes.probe]
+    cosine = np.abs((planes.across * own).sum(axis=1))
+    askew = float((cosine < 0.5).mean())
+    if askew > ASKEW:
+        return f"do not stand on the surface that the points show at {askew:.0%} of them"
+    alike = (own[:, None] * unit[planes.beside]).sum(axis=2)
+    clear = (np.abs(alike) > 0.7) & (cosine > 0.7)[:, None]
+    against = clear & (alike < 0)
+    # The other side of a thin wall lies behind; where signs are random, it lies beside or in front as well.
+    way = points[planes.beside] - points[planes.probe, None]
+    behind = (way * own[:, None]).sum(axis=2) < -DEPTH * np.linalg.norm(way, axis=2)
+    share = float(against.sum() / max(clear.sum(), 1))
+    if share > MIXED and float((~behind[against]).mean()) > BESIDE:
+        return f"point to different sides at {share:.0%} of neighbouring points"
+    return None
+
+
+def _inward(points: NDArray, unit: NDArray, most: int) -> float:
+    """Share of normals that point away from the space outside, of those that can be told; 0 if they are few.
+
+    At most so many points are looked at: noise must be much smaller than the way from one to the next.
+    """
+    chosen = _thinned(points, min(most, OUTLINE))
+    votes = outside_votes(torch.from_numpy(points[chosen]), torch.from_numpy(unit[chosen]))
+    told = int((votes != 0).sum())
+    return float((votes < 0).sum()) / told if told > max(FEW, SEEN * len(votes)) else 0.0
+
+
+def _thinned(points: NDArray, most: int) -> NDArray[np.int64]:
+    """Positions of so many points, about, that lie equally dense: one for each cell of a grid."""
+    low = points.min(axis=0)
+    size = float((points.max(axis=0) - low).max())
+    side, chosen = 128, np.arange(len(points))
+    while len(chosen) > most:
+        key = ((points[chosen] - low) * (side / size)).astype(np.int64) @ [1, 1 << 20, 1 << 40]
+        chosen = chosen[np.sort(np.unique(key, return_index=True)[1])]
+        side = side * 3 // 4
+    return chosen
