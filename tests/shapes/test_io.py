@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bozzetto.errors import InputError
+from bozzetto.errors import InputError, InputWarning
 from bozzetto.shapes import (
     Mesh,
     PointCloud,
@@ -267,3 +267,27 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
 def test_saving_makes_folders(tmp_path):
     save_mesh(join([colored_sphere(), colored_sphere()]), tmp_path / "deep" / "er" / "a.ply")
     assert len(load_mesh(tmp_path / "deep" / "er" / "a.ply").vertices) == 2 * 162
+
+
+def test_what_scanners_did_not_see_is_left_out_and_said(tmp_path):
+    rng = np.random.default_rng(0)
+    points, normals = rng.random((20, 3)), rng.random((20, 3))
+    points[3:5], normals[10] = np.nan, np.inf
+    np.savez(tmp_path / "a.npz", points=points, normals=normals, colors=rng.random((20, 3)))
+    with pytest.warns(InputWarning) as said:
+        cloud = load_points(tmp_path / "a.npz")
+    assert len(cloud) == len(cloud.normals) == len(cloud.colors) == 18
+    assert "2 of its 20 points nowhere" in str(said[0].message)
+    assert "NaN or infinite at 1 of 18" in str(said[1].message) and cloud.normals[8].tolist() == [0, 0, 0]
+    points[:] = np.nan
+    np.savez(tmp_path / "a.npz", points=points)
+    with pytest.raises(InputError, match="20 points with NaN"):
+        load_points(tmp_path / "a.npz")
+
+
+def test_colors_of_archives_are_told_apart_by_their_range(tmp_path):
+    colors = np.array([[255.0, 0, 0], [0, 51, 0], [0, 0, 0]])
+    np.savez(tmp_path / "a.npz", points=np.eye(3), colors=colors)
+    with pytest.warns(InputWarning, match="taken for numbers from 0 to 255"):
+        found = load_points(tmp_path / "a.npz").colors
+    assert torch.allclose(found, torch.from_numpy(colors / 255).float())

@@ -1,10 +1,11 @@
 """Nearest points on a triangle mesh, found with a bounding volume hierarchy."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 import warp as wp
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from ..errors import InputError
@@ -33,8 +34,9 @@ class ClosestPoints:
 class SurfaceIndex:
     """A mesh prepared for many closest-point queries (a bounding volume hierarchy over its faces).
 
-    Coordinates are centred before they reach the single-precision queries, so that a small mesh far from
-    the origin loses nothing. Nothing here is differentiable; use `face` and `weights` to build a gradient.
+    Coordinates are centred and scaled, by a power of two, before they reach the single-precision queries: a
+    small mesh far from the origin loses nothing, and a tiny or huge one stays in their range. Nothing here is
+    differentiable; use `face` and `weights` to build a gradient.
     """
 
     def __init__(self, mesh: Mesh) -> None:
@@ -45,12 +47,12 @@ class SurfaceIndex:
         """
         mesh.check()
         self.mesh = mesh
-        self._centre = mesh.bounds.double().mean(dim=0)
+        self._centre, self._scale = unit_box(mesh)
         local = self._local(mesh.vertices.detach())
         self._index = warp_mesh(local, mesh.faces)
 
     def _local(self, points: Tensor) -> Tensor:
-        return (points.double() - self._centre).float().contiguous()
+        return ((points.double() - self._centre) / self._scale).float().contiguous()
 
     def closest(self, points: Float[Tensor, "P 3"]) -> ClosestPoints:
         """The nearest point of the mesh for every query point.
@@ -73,7 +75,7 @@ class SurfaceIndex:
             in_parts(run, len(local), device)
         corners = self.mesh.vertices.detach()[self.mesh.faces[face]].double() - self._centre
         nearest = torch.einsum("pc,pcx->px", weights.double(), corners) + self._centre
-        return ClosestPoints(distance, face, weights, nearest.to(points.dtype))
+        return ClosestPoints(distance * self._scale, face, weights, nearest.to(points.dtype))
 
 
 def closest_points(
@@ -93,6 +95,13 @@ def closest_points(
     """
     found = SurfaceIndex(mesh).closest(points)
     return found.distance, found.face, found.point
+
+
+def unit_box(mesh: Mesh) -> tuple[Float64[Tensor, "3"], float]:
+    """The middle of a mesh's box, and the power of two from which on it is about as large as 1."""
+    low, high = mesh.bounds.detach().double()
+    size = float((high - low).max())
+    return (low + high) / 2, 2.0 ** math.floor(math.log2(size)) if size > 0 else 1.0
 
 
 def warp_mesh(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"]) -> wp.Mesh:

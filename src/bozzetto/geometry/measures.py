@@ -17,7 +17,8 @@ def corner_edges(
 def face_areas(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"]) -> Float[Tensor, "F"]:
     """Area of every face in the squared unit of the vertices; the gradient is zero where the area is."""
     u, v, _ = corner_edges(vertices, faces)
-    return torch.linalg.vector_norm(torch.linalg.cross(u, v), dim=1) / 2
+    cross = torch.linalg.cross(u.double(), v.double())  # its square may leave the range of float32
+    return (torch.linalg.vector_norm(cross, dim=1) / 2).to(vertices.dtype)
 
 
 def edge_lengths(vertices: Float[Tensor, "V 3"], edges: Int64[Tensor, "E 2"]) -> Float[Tensor, "E"]:

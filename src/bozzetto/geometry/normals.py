@@ -17,7 +17,8 @@ KERNELS = {"area": (sum_area, sum_area_adjoint), "angle": (sum_angle, sum_angle_
 def face_normals(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"]) -> Float[Tensor, "F 3"]:
     """Unit normals, outward for counter-clockwise faces; zero, with zero gradient, for faces without area."""
     u, v, _ = corner_edges(vertices, faces)
-    return _unit(torch.linalg.cross(u, v))
+    # In double, because squares of areas leave the range of float32 for tiny and huge shapes.
+    return _unit(torch.linalg.cross(u.double(), v.double())).to(vertices.dtype)
 
 
 def vertex_normals(

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..shapes import Mesh
 from . import signed_distance_kernels as kernels
+from .closest import unit_box
 from .components import largest_component
 from .isosurface import isosurface
 from .launch import in_parts, launch, stream
@@ -56,15 +57,15 @@ def distance_and_winding(
     mesh.check()
     if not torch.isfinite(points).all():
         raise InputError("query points must be finite, got NaN or infinite coordinates")
-    centre = mesh.bounds.double().mean(dim=0)
-    vertices = (mesh.vertices.detach().double() - centre).float().contiguous()
+    centre, scale = unit_box(mesh)
+    vertices = ((mesh.vertices.detach().double() - centre) / scale).float().contiguous()
     with stream(vertices.device):
         index = wp.Mesh(
             wp.from_torch(vertices, dtype=wp.vec3),
             wp.from_torch(mesh.faces.to(torch.int32).flatten().contiguous()),
             support_winding_number=True,
         )
-    local = (points.detach().double() - centre).float().contiguous()
+    local = ((points.detach().double() - centre) / scale).float().contiguous()
     distance, winding = (torch.empty(len(local), device=local.device) for _ in range(2))
 
     def run(_: int, start: int, stop: int) -> None:
@@ -75,7 +76,7 @@ def distance_and_winding(
         in_parts(run, len(local), local.device)
     if torch.isinf(distance).any():
         raise InputError("the mesh has no area; a triangle that is no line or point is needed")
-    return distance.to(points.dtype), winding.to(points.dtype)
+    return (distance * scale).to(points.dtype), winding.to(points.dtype)
 
 
 def resurface(mesh: Mesh, spacing: float) -> Mesh:

@@ -117,6 +117,7 @@ def turned(
     x, y, z = _axes(up, front)
     centre = mesh.bounds.mean(dim=0)
     local = (mesh.vertices - centre) @ torch.stack((x, y, z), dim=1).to(device)
+    local = local / float(local[mesh.used].abs().max())  # tiny and huge meshes look like others
     radius = float(local[mesh.used].norm(dim=1).max())
     eye = torch.tensor([0.0, math.sin(elevation), math.cos(elevation)]) * radius / math.sin(_FOV / 2)
     pose = look_at(eye, torch.zeros(3), torch.tensor([0.0, 1.0, 0.0]))

@@ -152,7 +152,10 @@ def support(mesh: Mesh, seen: Observations) -> tuple[Float[Tensor, " V"], Bool[T
     observed = distance <= reach
     if seen.normals is not None:
         nearest = seen.normals[torch.from_numpy(np.asarray(index)).to(seen.normals.device)].to(mesh.vertices)
-        observed &= (vertex_normals(mesh.vertices, mesh.faces) * nearest).sum(dim=1) > 0
+        places = mesh.vertices / float(
+            mesh.vertices.abs().max()
+        )  # in the range of float32, whatever the unit
+        observed &= (vertex_normals(places, mesh.faces) * nearest).sum(dim=1) > 0
     return distance, observed
 
 

@@ -10,7 +10,6 @@ from ..errors import warn_input
 
 ROUNDING = 1e-3
 """How far beyond 0 and 1 colours may lie without a word."""
-INTEGER_RANGES = (255, 65535)
 
 
 def srgb_to_linear(encoded: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -25,13 +24,11 @@ def linear_to_srgb(linear: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.where(linear <= 0.0031308, linear * 12.92, curve)
 
 
-def unit_colors(colors: NDArray, name: str) -> NDArray[np.float64]:
-    """Colours of a file as numbers in [0, 1]; warnings say what was changed.
-
-    Colours up to 255 or 65535 are taken for such integers, others are clipped; NaN becomes white.
+def clipped_colors(colors: NDArray, name: str) -> NDArray[np.float64]:
+    """Colours within [0, 1]: others are clipped, NaN becomes white, and a warning says so.
 
     Args:
-        colors: (N, 3), meant to lie in [0, 1].
+        colors: (N, 3) numbers.
         name: What messages call them, for instance "the colours of a.obj".
     """
     values = np.array(colors, np.float64)
@@ -41,14 +38,10 @@ def unit_colors(colors: NDArray, name: str) -> NDArray[np.float64]:
             f"{name} are NaN or infinite at {unknown.sum()} of {len(values)} places; these become white"
         )
         values[unknown] = 1.0
-    if len(values) == 0 or (values.min() >= -ROUNDING and values.max() <= 1 + ROUNDING):
-        return values.clip(0, 1)
-    low, high = float(values.min()), float(values.max())
-    top = next((top for top in INTEGER_RANGES if 2 <= high <= top), None)
-    if top is not None and low >= -ROUNDING:
-        warn_input(f"{name} run from {low:.3g} to {high:.6g} and not from 0 to 1; they are divided by {top}")
-        values /= top
-        values[unknown] = 1.0
-    else:
-        warn_input(f"{name} run from {low:.3g} to {high:.3g}; those beyond 0 and 1 are clipped")
+    beyond = ((values < -ROUNDING) | (values > 1 + ROUNDING)).any(axis=1)
+    if beyond.any():
+        warn_input(
+            f"{name} run from {values.min():.3g} to {values.max():.3g} and not from 0 to 1; "
+            f"{beyond.sum()} of {len(values)} are clipped"
+        )
     return values.clip(0, 1)

@@ -29,8 +29,8 @@ from torch import Tensor
 from ..errors import InputError, warn_input
 from ..files import write_bytes
 from . import writers
-from .arrays import Arrays
-from .color import linear_to_srgb, srgb_to_linear, unit_colors
+from .arrays import Arrays, unit_colors
+from .color import clipped_colors, linear_to_srgb, srgb_to_linear
 from .mesh import Mesh
 from .offsets import NO_OFFSET, Offset, placed
 from .points import PointCloud
@@ -89,8 +89,8 @@ def load_points(path: str | os.PathLike) -> PointCloud:
 
 
 def _cloud(path: Path, arrays: Arrays) -> PointCloud:
-    arrays = _with_places(arrays, str(path))
     with said(path, "a cloud"):
+        arrays = _with_places(arrays, str(path))
         normals = _normals(arrays, str(path))
         cloud = PointCloud(_floats(arrays.vertices), normals, _colors(arrays, str(path)))
     cloud.check(str(path))
@@ -164,7 +164,8 @@ def _with_places(arrays: Arrays, name: str) -> Arrays:
     nowhere = np.isnan(np.asarray(arrays.vertices, np.float64)).all(axis=1)
     if not nowhere.any() or nowhere.all():
         return arrays
-    warn_input(f"{name} has {nowhere.sum()} of its {len(nowhere)} points nowhere (NaN); they are left out")
+    total = len(arrays.vertices)
+    warn_input(f"{name} has {nowhere.sum()} of its {total} points nowhere (NaN); they are left out")
     rows = {key: getattr(arrays, key) for key in ("vertices", "normals", "colors")}
     return replace(arrays, **{key: None if value is None else value[~nowhere] for key, value in rows.items()})
 
@@ -186,7 +187,11 @@ def _normals(arrays: Arrays, name: str) -> Tensor | None:
 def _colors(arrays: Arrays, name: str) -> Tensor | None:
     if arrays.colors is None:
         return None
-    colors = _floats(unit_colors(arrays.colors, f"the colours of {name}"))
+    notes: list[str] = []
+    colors = unit_colors(arrays.colors, notes)
+    for note in notes:
+        warn_input(f"{name}: {note}")
+    colors = _floats(clipped_colors(colors, f"the colours of {name}"))
     return colors if arrays.linear else srgb_to_linear(colors)
 
 

@@ -25,8 +25,8 @@ def sample_surface(
         InputError: The mesh has no area.
     """
     corners = mesh.corners()
-    edges = corners[:, 1:] - corners[:, :1]
-    areas = torch.linalg.cross(edges[:, 0], edges[:, 1]).norm(dim=1).detach().double()
+    edges = (corners[:, 1:] - corners[:, :1]).detach().double()  # areas of tiny shapes are nothing in float32
+    areas = torch.linalg.cross(edges[:, 0], edges[:, 1]).norm(dim=1)
     total = areas.cumsum(0)
     if len(total) == 0 or not total[-1] > 0:
         raise InputError("the mesh has no area to sample points from; a triangle of positive area is needed")
