@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.geometry import face_normals
-from bozzetto.geometry.sound_clouds import sound_cloud, sound_points
+from bozzetto.geometry.sound_clouds import require_width, sound_cloud, sound_points
 from bozzetto.shapes import Mesh, PointCloud, box, grid, icosphere, sample_surface, torus
 
 SHAPES = {
@@ -133,6 +133,8 @@ def test_inward_normals_are_turned_round(shape):
     with pytest.warns(InputWarning, match="turned round"):
         used = sound_cloud(PointCloud(cloud.points, -cloud.normals)).cloud
     assert torch.allclose(used.normals, cloud.normals, atol=1e-6)
+    kept = sound_cloud(PointCloud(cloud.points, -cloud.normals), outward=False).cloud
+    assert torch.allclose(kept.normals, -cloud.normals, atol=1e-6)
 
 
 def test_sheets_may_face_either_side():
@@ -154,4 +156,9 @@ def test_a_few_zero_normals_are_those_of_points_beside():
 def test_points_on_a_line_are_refused():
     points = torch.linspace(0, 1, 50)[:, None] * torch.tensor([[1.0, 2.0, 3.0]])
     with pytest.raises(InputError, match="all points of scan lie on a line"):
-        sound_cloud(PointCloud(points), "scan")
+        require_width(PointCloud(points), "scan")
+
+
+def test_equal_points_are_refused():
+    with pytest.raises(InputError, match="all 30 points of scan are equal"):
+        sound_cloud(PointCloud(torch.ones(30, 3)), "scan")

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bozzetto.errors import InputError
+from bozzetto.errors import InputError, InputWarning
 from bozzetto.geometry import boundary_edges, euler_number, is_consistently_wound, is_manifold, is_watertight
 from bozzetto.score import CloudField, OrientedField, cast_rays, surface
 from bozzetto.shapes import Mesh, PointCloud, sample_surface, torus
@@ -109,7 +109,19 @@ def test_rays_hit_a_ring_and_nothing_between():
     assert (hits.normals[seen, 2] > 0).all() and torch.isinf(hits.depth[~hits.hit]).all()
 
 
-def test_points_that_repeat_are_refused():
-    few = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(InputError, match="several times"):
-        surface(PointCloud(few.repeat(50, 1)))
+def test_strays_repeated_points_and_bad_normals_change_nothing():
+    points = sphere(400)
+    wanted = surface(PointCloud(points), 24, noise=0).vertices
+    worse = {
+        "far away": PointCloud(torch.cat([points, torch.tensor([[1e3, 0.0, 0.0]])])),
+        "in the place of others": PointCloud(points.repeat(2, 1)),
+        "are zero at 400": PointCloud(points, torch.zeros_like(points)),
+    }
+    for words, cloud in worse.items():
+        with pytest.warns(InputWarning, match=words):
+            assert torch.equal(surface(cloud, 24, noise=0).vertices, wanted)
+
+
+def test_points_on_a_line_are_refused():
+    with pytest.raises(InputError, match="on a line"):
+        surface(PointCloud(torch.linspace(0, 1, 50)[:, None] * torch.ones(1, 3)))

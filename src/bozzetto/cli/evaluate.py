@@ -12,12 +12,14 @@ from .common import Options
 from .evaluate_files import (
     CLOUDS,
     MESHES,
+    faults_of,
     load_set,
     matched,
     one_cloud,
     shuffled,
     stack,
     together,
+    warn_of_faults,
 )
 
 if TYPE_CHECKING:
@@ -90,13 +92,15 @@ class Evaluate(Options):
 
     def _surface(self) -> tuple[dict, str]:
         from ..metrics import evaluate_surface, summarise
-        from ..shapes import load_mesh, load_shape
+        from ..shapes import Mesh, load_mesh, load_shape
 
         pairs = matched(self.pred, self.ref, MESHES)
-        scores = {
-            name: evaluate_surface(load_shape(pred), load_mesh(ref), self.samples, self.seed, self.threshold)
-            for name, pred, ref in counted(pairs, "evaluate")
-        }
+        scores, faults = {}, []
+        for name, pred, ref in counted(pairs, "evaluate"):
+            shapes = load_shape(pred), load_mesh(ref)
+            faults += faults_of(dict(zip((pred, ref), shapes, strict=True)), isinstance(shapes[0], Mesh))
+            scores[name] = evaluate_surface(*shapes, self.samples, self.seed, self.threshold)
+        warn_of_faults(faults)
         summary = summarise(list(scores.values()))
         figures = {
             "protocol": f"{self.samples} samples per surface; deepsdf_chamfer as in DeepSDF (squared, summed)",

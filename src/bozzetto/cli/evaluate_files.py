@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ..shapes import Mesh, PointCloud
 
 MESHES = (".ply", ".obj", ".stl", ".off", ".glb", ".npz", ".xyz")
 SETS = (".npy",)  # a cloud, or one file with many
@@ -47,6 +49,23 @@ def files_in(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     if not found:
         raise InputError(f"{folder} holds no shapes; files must end in {', '.join(endings)}")
     return found
+
+
+def faults_of(shapes: "dict[Path, Mesh | PointCloud]", solids: bool) -> list[str]:
+    """What is wrong with meshes that are about to be compared, as sentences."""
+    from ..geometry.mesh_faults import mesh_faults
+    from ..shapes import Mesh
+
+    meshes = {path: shape for path, shape in shapes.items() if isinstance(shape, Mesh)}
+    return [f"{path} {fault}" for path, mesh in meshes.items() for fault in mesh_faults(mesh, solids)]
+
+
+def warn_of_faults(faults: list[str], most: int = 5) -> None:
+    """Say the first of many sentences, and how many there are."""
+    for sentence in faults[:most]:
+        warn_input(sentence)
+    if len(faults) > most:
+        warn_input(f"there are {len(faults) - most} more such faults of meshes")
 
 
 def one_cloud(path: Path) -> "Tensor":

@@ -71,7 +71,7 @@ class SoundCloud:
         return replace(whole, points=points, normals=normals, colors=colors)
 
 
-def sound_cloud(cloud: PointCloud, name: str = "the cloud") -> SoundCloud:
+def sound_cloud(cloud: PointCloud, name: str = "the cloud", outward: bool = True) -> SoundCloud:
     """What can be used of a cloud; warnings say what cannot.
 
     | found | done |
@@ -82,12 +82,17 @@ def sound_cloud(cloud: PointCloud, name: str = "the cloud") -> SoundCloud:
     | the same, at some points | taken from the points beside them |
     | normals that do not stand on the surface | no normals are used |
     | normals whose sides differ from neighbour to neighbour | no normals are used |
-    | normals that all point into a closed surface | turned round |
+    | normals that all point into a closed surface | turned round, if they are to point outward |
 
     Where neighbourhoods show no surface, because noise is larger or points are few, normals are trusted.
 
+    Args:
+        cloud: Any points.
+        name: What messages call them.
+        outward: Whether the side of normals matters, and not only that they agree.
+
     Raises:
-        InputError: The cloud is empty or not finite, or all of its points lie on a line.
+        InputError: The cloud is empty or not finite, or all of its points are equal.
     """
     cloud.check(name)
     points = cloud.points.detach().double().cpu().numpy()
@@ -96,14 +101,17 @@ def sound_cloud(cloud: PointCloud, name: str = "the cloud") -> SoundCloud:
     index = torch.from_numpy(first).to(cloud.points.device)
     parts = [None if part is None else part[index] for part in (cloud.normals, cloud.colors)]
     used = replace(cloud, points=cloud.points[index], normals=parts[0], colors=parts[1])
-    _require_width(points[first], name)
     if used.normals is not None:
-        used = replace(used, normals=_sound_normals(points[first], used.normals, name))
+        used = replace(used, normals=_sound_normals(points[first], used.normals, name, outward))
     return SoundCloud(used, torch.from_numpy(row).to(cloud.points.device))
 
 
 def sound_points(points: Float[Tensor, "N D"], name: str = "the cloud") -> Float[Tensor, "M D"]:
-    """Points in any number of dimensions without strays, each place once; warnings say what is left out."""
+    """Points in any number of dimensions without strays, each place once; warnings say what is left out.
+
+    Raises:
+        InputError: All points are equal.
+    """
     places = points.detach().double().cpu().numpy()
     first, _ = _once(places, ~_strays(places, name), name)
     return points[torch.from_numpy(first).to(points.device)]
@@ -143,6 +151,8 @@ def _once(points: NDArray, kept: NDArray[np.bool_], name: str) -> tuple[NDArray[
     original[order] = order[starts]
     chosen = (original == np.arange(len(points))) & kept
     count = int(kept.sum() - chosen.sum())
+    if count and int(chosen.sum()) == 1:
+        raise InputError(f"all {len(points)} points of {name} are equal; points that differ are needed")
     if count:
         warn_input(
             f"{name} has {count} of its {len(points)} points in the place of others; each place is used once"
@@ -151,17 +161,19 @@ def _once(points: NDArray, kept: NDArray[np.bool_], name: str) -> tuple[NDArray[
     return np.nonzero(chosen)[0], row
 
 
-def _require_width(points: NDArray, name: str) -> None:
-    """Refuse points on a line."""
-    some = points[:: max(len(points) // SAMPLE, 1)]
-    if len(some) < 3:
-        return
-    spread = np.linalg.svd(some - some.mean(axis=0), compute_uv=False)
+def require_width(cloud: PointCloud, name: str = "the cloud") -> None:
+    """Refuse points on a line.
+
+    Raises:
+        InputError: They lie on one.
+    """
+    some = cloud.points[:: max(len(cloud) // SAMPLE, 1)].detach().double().cpu()
+    spread = torch.linalg.svdvals(some - some.mean(dim=0))
     if not spread[1] > 1e-6 * spread[0]:
         raise InputError(f"all points of {name} lie on a line; points of a surface are needed")
 
 
-def _sound_normals(points: NDArray, normals: Tensor, name: str) -> Tensor | None:
+def _sound_normals(points: NDArray, normals: Tensor, name: str, outward: bool) -> Tensor | None:
     given = normals.detach().double().cpu().numpy()
     length = np.linalg.norm(given, axis=1)
     missing = ~(length > 1e-12 * length.max())
@@ -186,10 +198,10 @@ def _sound_normals(points: NDArray, normals: Tensor, name: str) -> Tensor | None
         warn_input(f"{about} {doubt}; they are estimated instead")
         return None
     inward = _inward(points, unit, round(len(planes.some) / planes.crowd))
-    if inward >= INVERTED:
+    if inward >= INVERTED and outward:
         warn_input(f"{about} point into the solid that its points enclose; they are turned round")
         unit = -unit
-    elif inward > INWARD:
+    elif INWARD < inward < INVERTED:
         warn_input(f"{about} point into the solid at {inward:.0%} of the points; they are estimated instead")
         return None
     return torch.from_numpy(unit).to(normals)

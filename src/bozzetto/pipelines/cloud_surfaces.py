@@ -31,7 +31,7 @@ def denoise_cloud(
     Returns:
         Figures: points, and the noise that was removed.
     """
-    sound = sound_cloud(cloud)
+    sound = sound_cloud(cloud, outward=False)
     with run.stage("denoise"):
         result = denoise(sound.cloud, noise, iterations)
         cleaned = result.cloud

@@ -71,7 +71,7 @@ def denoise(
         raise InputError(f"at least one iteration is needed, got {iterations}")
     if noise is not None and not 0 < noise < float("inf"):
         raise InputError(f"the noise must be a positive length in the unit of the cloud, got {noise}")
-    sound = sound_cloud(cloud, name)
+    sound = sound_cloud(cloud, name, outward=False)
     frame = box_frame(sound.cloud.points, name)
     if len(sound.cloud) < LEAST_POINTS:
         raise InputError(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import connected_components, drop_unused_vertices, screened_poisson, sparse_isosurface
-from ..geometry.sound_clouds import sound_cloud
+from ..geometry.sound_clouds import require_width, sound_cloud
 from ..shapes import Mesh, PointCloud
 from .denoising import LEAST_POINTS, denoise, estimate_noise
 from .frames import box_frame
@@ -70,6 +70,7 @@ def surface(
         raise InputError(
             f"{name} has {len(cloud)} points; {LEAST_POINTS} or more are needed to find a surface"
         )
+    require_width(cloud, name)
     points, normals = _clean(frame.apply(cloud.points), cloud.normals, noise, frame.scale, name)
     field = OrientedField(points, normals)
     step = 0.5 * float(field.spacing.median())
