@@ -1,10 +1,13 @@
 import math
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from bozzetto.errors import Interrupted
 from bozzetto.inverse.config import ReconstructConfig, Stage
 from bozzetto.pipelines import photographs, reconstruct_photographs
 from bozzetto.pipelines.photographs import upright
@@ -89,6 +92,23 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path, capture, straight, la
     assert torch.equal(a.faces, b.faces)
     assert torch.allclose(a.vertices, b.vertices, rtol=0, atol=1e-6)
     assert [line["step"] for line in resumed.metrics()] == list(range(1, 9))
+
+
+def test_a_signal_waits_for_a_checkpoint(tmp_path, capture, monkeypatch):
+    log = RunFolder.log
+
+    def log_and_signal(self, step, **values):
+        log(self, step, **values)
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(RunFolder, "log", log_and_signal)
+    before, run = signal.getsignal(signal.SIGTERM), RunFolder.create(tmp_path / "a", CONFIG)
+    with pytest.raises(Interrupted, match="stopped after step 2, a checkpoint is written") as error:
+        reconstruct_photographs(run, capture, CONFIG, quiet=True)
+    assert error.value.exit_code == 143 and signal.getsignal(signal.SIGTERM) == before
+    saved = run.load_checkpoint()
+    assert saved is not None and saved[0] == 2
 
 
 def test_known_light_stays(tmp_path, capture, monkeypatch):

@@ -2,6 +2,7 @@
 
 import io
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 
 import numpy as np
@@ -56,9 +57,8 @@ def reconstruct_photographs(
     """
     saved = run.load_checkpoint()
     with (
-        noted_interruptions() as interruption,
         run.stage("reconstruct"),
-        _Journal(run, config, 0 if saved is None else saved[0], quiet, interruption) as journal,
+        _Journal(run, config, 0 if saved is None else saved[0], quiet) as journal,
     ):
         result = reconstruct(
             capture,
@@ -89,10 +89,10 @@ def reconstruct_photographs(
 class _Journal:
     """Progress bar, metrics and checkpoints of the optimisation."""
 
-    def __init__(
-        self, run: RunFolder, config: ReconstructConfig, done: int, quiet: bool, interruption: Interruption
-    ) -> None:
-        self.run, self.config, self.interruption = run, config, interruption
+    def __init__(self, run: RunFolder, config: ReconstructConfig, done: int, quiet: bool) -> None:
+        self.run, self.config = run, config
+        self.interruption: Interruption | None = None  # noted from the first step on; before, nothing is lost
+        self.noting = ExitStack()
         self.progress = Progress(self._work(None), "reconstruct", quiet, done=self._work(done))
         self.saved = time.monotonic()
 
@@ -101,6 +101,7 @@ class _Journal:
         return self
 
     def __exit__(self, *error) -> None:
+        self.noting.close()
         self.progress.__exit__(*error)
 
     def _work(self, steps: int | None) -> float:
@@ -109,6 +110,8 @@ class _Journal:
         return sum(weights[:steps])
 
     def on_step(self, stage: int, optimization: Optimization, loss: float) -> None:
+        if self.interruption is None:
+            self.interruption = self.noting.enter_context(noted_interruptions())
         step = sum(s.steps for s in self.config.stages[:stage]) + optimization.steps_done
         self.run.log(step, stage=stage, loss=loss, vertices=len(optimization.positions.latent))
         self.progress.advance(self._work(step) - self.progress.done, loss=loss)
