@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from bozzetto.errors import InputError
+from bozzetto.errors import InputError, InputWarning
 from bozzetto.heightmap import predict, predict_height
-from bozzetto.heightmap.predict import canonical_shift, level_sizes, tiled_gradients
+from bozzetto.heightmap.predict import brightened, canonical_shift, level_sizes, tiled_gradients
 from bozzetto.heightmap.procedural import make_sample
 
 
@@ -71,11 +71,6 @@ def test_sizes_double_up_to_the_photo():
     assert level_sizes((2000, 1000))[-1] == (2000, 992)
 
 
-def test_flat_photos_give_flat_maps(predictor):
-    result = predict_height(torch.full((64, 64, 3), 0.5), predictor, tiles=True)
-    assert torch.isfinite(result.height).all()
-
-
 @pytest.mark.parametrize("size", [(1, 1), (15, 400), (16, 1601)])
 def test_too_little_is_refused(predictor, size):
     with pytest.raises(InputError, match="too little"):
@@ -91,6 +86,25 @@ def test_values_that_are_not_finite_are_refused(predictor):
 def test_a_blank_photo_is_flat_and_not_trusted(predictor, color):
     photo = torch.tensor(color).expand(40, 48, 3).clone()
     photo[3, 5] += 1 / 255  # rounding
-    found = predict_height(photo.clamp(0, 1), predictor)
+    with pytest.warns(InputWarning, match="of one colour"):
+        found = predict_height(photo.clamp(0, 1), predictor)
     assert found.height.shape == (40, 48) and (found.height == 0).all() and (found.confidence == 0).all()
     assert found.upright == 0.5
+
+
+@pytest.mark.parametrize("low, high", [(0.0, 300 / 65535), (0.0, 4095 / 65535), (0.5, 0.5 + 300 / 65535)])
+def test_deep_photos_that_use_little_of_their_range_are_stretched(predictor, low, high):
+    plain = torch.rand(48, 48, 3, generator=torch.Generator().manual_seed(0))
+    levels = ((low + plain * (high - low)) * 65535).round() / 65535
+    with pytest.warns(InputWarning, match="stretched"):
+        image = brightened(levels.movedim(-1, 0), "a.png").movedim(0, -1)
+    assert (image - plain).abs().max() < 0.01
+    with pytest.warns(InputWarning, match="stretched"):
+        assert predict_height(levels, predictor).height.std() > 0
+
+
+def test_other_photos_keep_their_brightness():
+    plain = torch.rand(3, 48, 48, generator=torch.Generator().manual_seed(0))
+    eight_bits = (plain * 20).round() / 255
+    for image in (plain, eight_bits, torch.full((3, 8, 8), 0.01), (plain * 2).round() / 65535):
+        assert brightened(image) is image

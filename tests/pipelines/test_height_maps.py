@@ -102,10 +102,17 @@ def test_photos_under_known_lights(tmp_path, run, picture):
 
 
 def test_lights_that_are_none(tmp_path):
-    for text in ("no json", "[1, 2]", '{"a": 1}'):
+    texts = ["", "no json", "[1, 2]", '{"a": 1}', "[[0, 0, 1], [0, 1]]", '[["a", 0, 1]]', "[]", "null"]
+    texts += ["[[0, 0, 1e999]]", "[[0, 0, NaN]]", f"[[0, 0, 1{'0' * 400}]]", "[[0, 0, 0]]", "[[0, 0, true]]"]
+    texts += ["[[0, 1, -2]]", "[" * 100_000, "[[0, 0, 1]" + " " * (1 << 20) + "]"]
+    for text in texts:
         (tmp_path / "lights.json").write_text(text)
         with pytest.raises(InputError, match="lights.json"):
             load_lights(tmp_path / "lights.json")
+    with pytest.raises(InputError, match="no list of lights"):
+        load_lights(tmp_path / "none.json")
+    (tmp_path / "lights.json").write_text("[[0, 0, 1], [1, 0, -0.1]]")
+    assert load_lights(tmp_path / "lights.json").shape == (2, 3)
 
 
 def test_the_best_weights_that_can_be_used_are_there(monkeypatch):

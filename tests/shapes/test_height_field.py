@@ -193,7 +193,7 @@ def test_missing_heights_are_counted(tmp_path, kind, mark, tagged):
     load_height(tmp_path / "whole.tif")
     values[2:4, 3] = mark
     tifffile.imwrite(tmp_path / "holes.tif", values, extratags=tags)
-    with pytest.raises(InputError, match=f"2 pixels without height .*{mark}"):
+    with pytest.raises(InputError, match=f"2 pixels with no height, .*{mark}"):
         load_height(tmp_path / "holes.tif")
 
 

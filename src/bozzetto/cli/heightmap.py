@@ -146,10 +146,8 @@ class Heightmap(Options):
         for sentence in failed:
             sys.stderr.write(f"bozzetto: left out: {sentence}\n")
         for result in results[:10]:
-            doubt = result.get("upright_probability", 1.0) < 0.6
+            doubt = result.get("upright_probability", 1.0) < 0.6 and not result.get("flat")
             note = "; hills and hollows may be swapped, try --invert" if doubt else ""
-            if result.get("flat"):
-                note = "; the photo is of one colour, so the map is flat"
             if result.get("sign_is_guessed"):
                 note = "; lights are unknown, so depth and sign are guesses: --lights, --depth-mm, --invert"
             self.say(f"Height map: {result['folder']}{note}")

@@ -74,6 +74,7 @@ def predict_height(
     _check(image, name)
     image = brightened(image, name)
     if float(image.std(dim=(1, 2)).max()) <= BLANK:
+        warn_input(f"{name} is of one colour, so its height map is flat")
         flat = torch.zeros(image.shape[1:])
         return PredictedHeight(flat, flat.clone(), 0.5, looks_tileable(image) if tiles is None else tiles)
     tiles = looks_tileable(image) if tiles is None else tiles

@@ -23,10 +23,12 @@ from ..heightmap.relief import relief_mesh, save_relief
 from ..metrics import seam_ratio
 from ..runs import RunFolder
 from ..shapes import HeightField, save_height
+from ..shapes.stored_picture import check_file
 from ..views import save_image, srgb_to_linear
 from .photo_files import check_photo, load_photo
 
 PREVIEW_SIDE = 512
+LARGEST_LIGHTS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -151,19 +153,35 @@ def load_lights(path: Path) -> Float[Tensor, "N 3"]:
     """Vectors towards lights from a JSON file.
 
     Raises:
-        InputError: It does not hold a list of three numbers each.
+        InputError: It does not hold a list of three finite numbers each, or all lights are behind the surface.
     """
+    check_file(path, "list of lights")
+    if path.stat().st_size > LARGEST_LIGHTS:
+        raise InputError(f"{path} is too long for a list of lights; give JSON like [[x, y, z], ...]")
     try:
-        lights = torch.tensor(json.loads(path.read_text(encoding="utf-8")), dtype=torch.float32)
-    except (OSError, ValueError, TypeError) as error:
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} cannot be read as lights ({error}); give a JSON list like [[x, y, z], ...]"
         ) from None
-    if lights.ndim != 2 or lights.shape[1] != 3:
+    if not isinstance(rows, list) or not rows or not all(_is_vector(row) for row in rows):
+        raise InputError(f"{path} does not hold a list of [x, y, z], three finite numbers for each photo")
+    lights = torch.tensor(rows, dtype=torch.float32)
+    if bool((lights.norm(dim=1) == 0).any()):
+        raise InputError(f"{path} holds a light of [0, 0, 0]; give vectors towards the lights")
+    if bool((lights[:, 2] <= 0).all()):
         raise InputError(
-            f"{path} holds {tuple(lights.shape)} numbers; give a list of [x, y, z], one per photo"
+            f"{path} holds lights that all shine from behind the surface; z must point towards the camera"
         )
     return lights
+
+
+def _is_vector(row: object) -> bool:
+    return (
+        isinstance(row, list)
+        and len(row) == 3
+        and all(isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < 1e30 for n in row)
+    )
 
 
 def write_maps(

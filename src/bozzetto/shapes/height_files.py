@@ -158,7 +158,7 @@ def _refuse_missing(path: Path, values: np.ndarray, nodata: float | None) -> Non
     missing = int((values == np.asarray(nodata).astype(values.dtype)).sum())
     if missing:
         raise InputError(
-            f"{path} has {missing} pixels without height (marked {nodata:.6g}); fill or crop them"
+            f"{path} has {missing} pixels with no height, marked as missing by {nodata:.6g}; fill or crop them"
         )
 
 
@@ -180,7 +180,7 @@ def _fits(number: float, kind: np.dtype) -> bool:
 
 
 def _is_missing(value: float) -> bool:
-    return value in MISSING or abs(value) > 1e30
+    return value in MISSING or abs(value) > 1e15
 
 
 def _stored(info: dict) -> dict[str, float]:
