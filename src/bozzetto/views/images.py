@@ -63,8 +63,12 @@ def load_image(
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def load_data_image(path: str | os.PathLike) -> Float[Tensor, "H W C"]:
-    """Read a picture whose numbers are no colours, such as a mask or a normal map: as they are stored, upright.
+def load_data_image(path: str | os.PathLike, orient: bool = True) -> Float[Tensor, "H W C"]:
+    """Read a picture whose numbers are no colours, such as a mask or a normal map, as they are stored.
+
+    Args:
+        path: As of `load_image`.
+        orient: Turn the picture upright if its EXIF data say so.
 
     Returns:
         Unsigned integers become 0 to 1, signed ones -1 to 1; floats stay as they are.
@@ -74,7 +78,7 @@ def load_data_image(path: str | os.PathLike) -> Float[Tensor, "H W C"]:
     """
     path = Path(path)
     picture = _read(path)
-    values = _scaled(picture, picture.upright)
+    values = _scaled(picture, picture.upright if orient else picture.values)
     _refuse_nan(path, values)
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
