@@ -189,7 +189,9 @@ def test_report_has_what_a_reader_needs(tmp_path):
     assert (report["seed"], report["device"], list(report["seconds"])) == (3, "cpu", ["hull"])
 
 
-RESULTS = ("mesh.ply", "renders/view.png", "odd \u2028\n\udce9 name.txt")
+# Other systems than Linux do not allow every name.
+ODD = "odd \u2028\n\udce9 name.txt" if sys.platform == "linux" else "odd \u82b1.txt"
+RESULTS = ("mesh.ply", "renders/view.png", ODD)
 
 
 def whole_run(path, version: int, names=RESULTS, **flags) -> RunFolder:
@@ -365,13 +367,14 @@ def test_a_folder_that_is_deleted_meanwhile_is_noticed(tmp_path):
 def test_odd_places(tmp_path):
     (tmp_path / "file").write_text("")
     for place, message in (
-        ("x" * 300, "name is longer"),
+        ("x" * 300, "name is longer" if os.name == "posix" else "cannot write"),
         ("file/x/y", "file is a file"),
         ("file", "is a file"),
     ):
         with pytest.raises(InputError, match=message):
             RunFolder.create(tmp_path / place, {})
-    for place in (" a ", "a/../b", "\u82b1", "with\nnewline"):
+    odd = (" a ", "with\nnewline") if os.name == "posix" else ()
+    for place in ("a/../b", "\u82b1", *odd):
         run = RunFolder.create(tmp_path / place, {})
         assert run.report({})["out"] == str(tmp_path / place)
     assert (tmp_path / "b" / "report.json").is_file()
