@@ -24,7 +24,7 @@ def test_folders_keep_their_sub_folders(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-    with pytest.warns(InputWarning, match=r"1 pictures .* other maps and left out: normal\.png"):
+    with pytest.warns(InputWarning, match=r"1 of 5 pictures .* left out, .* other maps: normal\.png"):
         found = {str(path.relative_to(tmp_path)): name for path, name in find_photos([tmp_path])}
     assert found == {
         "a.jpg": "a-jpg",
@@ -68,7 +68,7 @@ def test_maps_of_known_makers_are_no_photos(tmp_path, name):
     photo = pattern.format(color)
     words = maps.split(" ") if name != "spaces" else ["Normal", "Height", "Metallic", "Ambient Occlusion"]
     found, said = names_of(tmp_path / "in", [photo, *(pattern.format(word) for word in words)])
-    assert found == {photo} and f"{len(words)} pictures" in said[0]
+    assert found == {photo} and f"{len(words)} of {len(words) + 1} pictures" in said[0]
 
 
 def test_photos_with_like_names_stay_photos(tmp_path):
@@ -96,8 +96,8 @@ def test_photos_with_like_names_stay_photos(tmp_path):
 
 def test_pictures_that_are_not_read_are_told(tmp_path):
     found, said = names_of(tmp_path / "in", ["a.png", "b.heic", "c.hdr", "notes.txt"])
-    assert found == {"a.png"} and "2 pictures" in said[0] and "b.heic, c.hdr" in said[0]
-    with pytest.raises(InputError, match="2 pictures are named as other maps"):
+    assert found == {"a.png"} and "kinds that are not read" in said[0] and "b.heic, c.hdr" in said[0]
+    with pytest.raises(InputError, match="names of its pictures are those of other maps"):
         names_of(tmp_path / "maps", ["x_normal.png", "x_height.png"])
 
 

@@ -67,15 +67,16 @@ def find_photos(paths: Sequence[Path]) -> list[tuple[Path, str]]:
             found += [(p, _name(p.relative_to(path))) for p in inside]
             if maps and inside:
                 warn_input(
-                    f"{len(maps)} pictures in {path} are named as other maps and left out: {_few(maps)}"
+                    f"{len(maps)} of {len(maps) + len(inside)} pictures in {path} are left out, because their "
+                    f"names are those of other maps: {_few(maps)}"
                 )
             elif maps:
                 raise InputError(
-                    f"{path} holds no photo: its {len(maps)} pictures are named as other maps ({_few(maps)}); "
-                    "give a photo by its own path if it is one"
+                    f"{path} holds no photo, because the names of its pictures are those of other maps: "
+                    f"{_few(maps)}; give a photo by its own path if it is one"
                 )
             if unread:
-                warn_input(f"{len(unread)} pictures in {path} are of kinds that are not read: {_few(unread)}")
+                warn_input(f"{path} also holds pictures of kinds that are not read: {_few(unread)}")
         else:
             check_file(path, "photo")
             found.append((path, path.stem))
