@@ -59,14 +59,21 @@ def test_a_worker_that_is_killed_is_one_sentence(work):
         list(in_processes(work, [(4,)], 1))
 
 
-SCRIPT = """
-import sys, time
-from bozzetto.runs.workers import in_processes
+SLOW = """
+import os, sys, time
+from multiprocessing import parent_process
 
 def slow(path):
-    import os
     open(path + str(os.getpid()), "w").close()
     time.sleep(600)
+
+if parent_process() is not None and sys.argv[2] == "import":
+    slow(sys.argv[1])
+"""
+SCRIPT = """
+import sys
+from bozzetto.runs.workers import in_processes
+from slow_work import slow
 
 if __name__ == "__main__":
     try:
@@ -97,12 +104,14 @@ def session_of(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.parametrize("at", ["work", "import"])
 @pytest.mark.parametrize("number, whole_group", [(signal.SIGKILL, False), (signal.SIGINT, True)])
-def test_workers_end_with_their_parent(number, whole_group, tmp_path):
+def test_workers_end_with_their_parent(number, whole_group, at, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "slow_work.py").write_text(SLOW)
     (tmp_path / "working").mkdir()
     parent = subprocess.Popen(
-        [sys.executable, tmp_path / "script.py", f"{tmp_path / 'working'}/"],
+        [sys.executable, tmp_path / "script.py", f"{tmp_path / 'working'}/", at],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

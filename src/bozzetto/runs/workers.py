@@ -49,8 +49,9 @@ class _Crew:
     def __init__(self, function: Callable, arguments: Sequence[tuple], count: int) -> None:
         context = get_context("spawn")
         self._pipes = [context.Pipe() for _ in range(count)]
+        self._function = function
         self._processes = [
-            context.Process(target=_work, args=(theirs, function), daemon=True) for _, theirs in self._pipes
+            context.Process(target=_work, args=(theirs,), daemon=True) for _, theirs in self._pipes
         ]
         self._to_do = enumerate(arguments)
         self._busy: dict[Any, int] = {}  # connections, and the number of what the worker there is at
@@ -62,6 +63,8 @@ class _Crew:
                 process.start()
         for ours, theirs in self._pipes:
             theirs.close()
+            with suppress(OSError):
+                ours.send(self._function)
             self._give(ours)
 
     def answer(self, number: int) -> tuple:
@@ -100,23 +103,27 @@ class _Crew:
         )
 
 
-def _work(connection: Connection, function: Callable) -> None:
-    """Answer arguments with results until the other end closes; runs in a process of its own."""
+def _work(connection: Connection) -> None:
+    """Take a function, then answer arguments with results, until the other end closes; a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Before the function comes, which may import for seconds.
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    while True:
+    try:
+        function = connection.recv()
+        while True:
+            connection.send(_called(function, connection.recv()))
+    except (EOFError, OSError):
+        return
+
+
+def _called(function: Callable, arguments: tuple) -> tuple[Any, Exception | None, list[str]]:
+    with collected_warnings() as sentences:
         try:
-            arguments = connection.recv()
-        except (EOFError, OSError):
-            return
-        with collected_warnings() as sentences:
-            try:
-                answer = (function(*arguments), None)
-            except Exception as error:
-                if not isinstance(error, InputError):
-                    error.add_note(traceback.format_exc())
-                answer = (None, error)
-        connection.send((*answer, sentences))
+            return function(*arguments), None, sentences
+        except Exception as error:
+            if not isinstance(error, InputError):
+                error.add_note(traceback.format_exc())
+            return None, error, sentences
 
 
 def _end_with_parent() -> None:
