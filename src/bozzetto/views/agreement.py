@@ -26,6 +26,8 @@ other. Among real captures the worst, cut out by hand and placed by structure fr
 pictures in wrong order, upside down, mirrored, or with another focal length it is 0.08 and more."""
 DOUBTFUL = 0.02
 """Above this misfit it is worth looking for the reason."""
+EXACT = 0.003
+"""Below this misfit silhouettes fit so well that it is no chance."""
 MOST_ORDERS = 12
 """Shifts of the order of the pictures that are tried."""
 GL_TO_CV = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
@@ -135,8 +137,11 @@ def _dilated(regions: Bool[Tensor, "N H W"]) -> Bool[Tensor, "N H W"]:
     return torch.nn.functional.max_pool2d(regions[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0.5
 
 
-def outsiders(views: Outlines, now: Agreement) -> list[int] | None:
-    """The few views without which the others fit; None if there are no such, or too few views to tell."""
+def outsiders(views: Outlines, now: Agreement) -> tuple[list[int], float] | None:
+    """The few views without which the others fit, and the misfit of these.
+
+    None if there are no such views, or too few views to tell.
+    """
     if len(views.names) < 5:
         return None
     kept = list(range(len(views.names)))
@@ -145,7 +150,7 @@ def outsiders(views: Outlines, now: Agreement) -> list[int] | None:
             return None
         kept.pop(int(now.blame.argmax()))
         now = agreement(views.subset(kept))
-    return [i for i in range(len(views.names)) if i not in kept]
+    return [i for i in range(len(views.names)) if i not in kept], now.misfit
 
 
 def explanation(views: Outlines, now: Agreement) -> str | None:
@@ -153,7 +158,7 @@ def explanation(views: Outlines, now: Agreement) -> str | None:
     found: list[tuple[float, str]] = []
     for sentence, change in counted(list(_alternatives(views)), "explain contradictions"):
         changed = agreement(change())
-        if changed.misfit < 0.005 and float(changed.excess.median()) < 0.2:
+        if changed.misfit < EXACT and float(changed.excess.median()) < 0.2:
             return sentence
         fits = changed.misfit < 0.4 * min(now.misfit, CONTRADICTION) and float(changed.excess.median()) < 0.5
         if fits:
@@ -188,6 +193,12 @@ def _alternatives(views: Outlines) -> Iterator[tuple[str, Callable[[], Outlines]
             f"{1 / factor:.4g} times as large; use these, or scale the focal lengths and the principal point",
             lambda factor=factor: replace(views, cameras=_scaled(cameras, factor)),
         )
+    middle = cameras.K.clone()
+    middle[:, :2, 2] = cameras.K.new_tensor([cameras.width / 2, cameras.height / 2])
+    yield (
+        "they fit if the principal point is put into the middle of the pictures; correct cx and cy",
+        lambda: replace(views, cameras=replace(cameras, K=middle)),
+    )
     turned = {
         "upside down (turned by 180 degrees)": (1, 2),
         "mirrored left to right": (2,),

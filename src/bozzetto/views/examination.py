@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError, several
 from ..steps import stage
-from .agreement import CONTRADICTION, DOUBTFUL, agreement, explanation, outlines, outsiders
+from .agreement import CONTRADICTION, DOUBTFUL, EXACT, agreement, explanation, outlines, outsiders
 from .camera import Cameras
 from .capture import Capture
 from .consistency import TRACE_SIZE, Consistency, mask_consistency
@@ -193,12 +193,10 @@ def _contradictions(capture: Capture) -> list[Finding]:
     if found.misfit <= DOUBTFUL:
         shares = zip(views.names, found.missing.tolist(), strict=True)
         return _misplaced([name for name, share in shares if share > MISPLACED])
-    others = outsiders(views, found)
-    if others is not None and len(others) <= max(1, len(views.names) // 6):
-        return _misplaced([views.names[i] for i in others])
-    why = explanation(views, found)
-    if why is None and others is not None:
-        return _misplaced([views.names[i] for i in others])
+    few = outsiders(views, found)
+    why = None if few is not None and few[1] < EXACT else explanation(views, found)
+    if why is None and few is not None:
+        return _misplaced([views.names[i] for i in few[0]])
     share = f"half of them have {100 * found.misfit:.0f} % or more of their mask where the others see nothing"
     if why is None and found.misfit <= CONTRADICTION:
         return [Finding(f"the views fit each other only roughly: {share}; {_suspicions(capture)}")]
