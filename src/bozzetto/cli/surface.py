@@ -32,8 +32,8 @@ class Surface(Options):
     """
 
     cloud: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLOUD|MODEL")]
-    """Point cloud (its normals, if any, point outwards), .npy array (points, 3), model.safetensors or name of
-    a model that comes with the program."""
+    """Point cloud (its normals point outwards; those that cannot be normals are not used), .npy array
+    (points, 3), model.safetensors or name of a model that comes with the program."""
     out: Path = Path("bozzetto-out/surface")
     """Folder for the results."""
     noise: Annotated[float | None, Within(0, LARGEST)] = None

@@ -96,8 +96,8 @@ def sound_cloud(cloud: PointCloud, name: str = "the cloud", outward: bool = True
     """
     cloud.check(name)
     points = cloud.points.detach().double().cpu().numpy()
-    kept = ~_strays(points, name)
-    first, row = _once(points, kept, name)
+    first, row = _once(points, name)
+    first, row = _without(_strays(points[first], len(points), name), first, row)
     index = torch.from_numpy(first).to(cloud.points.device)
     parts = [None if part is None else part[index] for part in (cloud.normals, cloud.colors)]
     used = replace(cloud, points=cloud.points[index], normals=parts[0], colors=parts[1])
@@ -113,12 +113,19 @@ def sound_points(points: Float[Tensor, "N D"], name: str = "the cloud") -> Float
         InputError: All points are equal.
     """
     places = points.detach().double().cpu().numpy()
-    first, _ = _once(places, ~_strays(places, name), name)
+    first, row = _once(places, name)
+    first, _ = _without(_strays(places[first], len(places), name), first, row)
     return points[torch.from_numpy(first).to(points.device)]
 
 
-def _strays(points: NDArray, name: str) -> NDArray[np.bool_]:
-    """Which points lie beyond a gap as wide as all the others are large."""
+def _without(strays: NDArray[np.bool_], first: NDArray, row: NDArray) -> tuple[NDArray, NDArray]:
+    """Positions of the points that are used, and rows, without strays."""
+    kept = np.where(strays, -1, np.cumsum(~strays) - 1)
+    return first[~strays], kept[row]
+
+
+def _strays(points: NDArray, total: int, name: str) -> NDArray[np.bool_]:
+    """Which places lie beyond a gap as wide as all the others are large; the cloud has `total` points."""
     some = points[:: max(len(points) // SAMPLE, 1)]
     low, high = np.quantile(some, [TRIM, 1 - TRIM], axis=0)
     size = (high - low).max()
@@ -130,14 +137,14 @@ def _strays(points: NDArray, name: str) -> NDArray[np.bool_]:
     strays = away >= outer[wide[0]]
     count, far = int(strays.sum()), away[strays].max()
     warn_input(
-        f"{name} has {count} of its {len(points)} points far away, up to {far:.3g} from the others, "
+        f"{name} has {count} of its {total} points far away, up to {far:.3g} from the others, "
         f"which are {size:.3g} large; what is far away is left out"
     )
     return strays
 
 
-def _once(points: NDArray, kept: NDArray[np.bool_], name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of the kept points without repetitions, and for every point its row among these."""
+def _once(points: NDArray, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of points without repetitions, and for every point its row among these."""
     numbers = np.ascontiguousarray(points + 0.0).view(np.uint64)  # + 0.0 makes -0 to 0
     key = np.zeros(len(points), np.uint64)
     for column in numbers.T:
@@ -149,16 +156,15 @@ def _once(points: NDArray, kept: NDArray[np.bool_], name: str) -> tuple[NDArray[
     starts = np.maximum.accumulate(np.where(again, 0, np.arange(len(points))))
     original = np.empty(len(points), np.int64)
     original[order] = order[starts]
-    chosen = (original == np.arange(len(points))) & kept
-    count = int(kept.sum() - chosen.sum())
-    if count and int(chosen.sum()) == 1:
+    chosen = original == np.arange(len(points))
+    count = len(points) - int(chosen.sum())
+    if count and count == len(points) - 1:
         raise InputError(f"all {len(points)} points of {name} are equal; points that differ are needed")
     if count:
         warn_input(
             f"{name} has {count} of its {len(points)} points in the place of others; each place is used once"
         )
-    row = np.where(chosen, np.cumsum(chosen) - 1, -1)[original]
-    return np.nonzero(chosen)[0], row
+    return np.nonzero(chosen)[0], (np.cumsum(chosen) - 1)[original]
 
 
 def require_width(cloud: PointCloud, name: str = "the cloud") -> None:
@@ -167,10 +173,15 @@ def require_width(cloud: PointCloud, name: str = "the cloud") -> None:
     Raises:
         InputError: They lie on one.
     """
+    if is_line(cloud):
+        raise InputError(f"all points of {name} lie on a line; points of a surface are needed")
+
+
+def is_line(cloud: PointCloud) -> bool:
+    """Whether all points lie on a line."""
     some = cloud.points[:: max(len(cloud) // SAMPLE, 1)].detach().double().cpu()
     spread = torch.linalg.svdvals(some - some.mean(dim=0))
-    if not spread[1] > 1e-6 * spread[0]:
-        raise InputError(f"all points of {name} lie on a line; points of a surface are needed")
+    return not float(spread[1]) > 1e-6 * float(spread[0])
 
 
 def _sound_normals(points: NDArray, normals: Tensor, name: str, outward: bool) -> Tensor | None:

@@ -126,4 +126,4 @@ def _normals(mesh: Mesh) -> Float[Tensor, "F 3"]:
 
 
 def _cosines(a: Float[Tensor, "N 3"], b: Float[Tensor, "N 3"]) -> Float[Tensor, "N"]:
-    return (a.double() * b.double()).sum(dim=1)
+    return (a.double() * b.double()).sum(dim=1).clamp(-1, 1)

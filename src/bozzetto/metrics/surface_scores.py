@@ -229,7 +229,7 @@ def _share(condition: Bool[Tensor, "P"]) -> float:
 def _cosine(normals: Float[Tensor, "P 3"] | None, there: _Nearest) -> float | None:
     if normals is None or there.normals is None:
         return None
-    return float((normals.double() * there.normals.double()).sum(dim=1).mean())
+    return float((normals.double() * there.normals.double()).sum(dim=1).clamp(-1, 1).mean())
 
 
 def _nearest_points(

@@ -5,7 +5,8 @@ from dataclasses import asdict, replace
 import torch
 from torch import Tensor
 
-from ..geometry.sound_clouds import sound_cloud
+from ..errors import warn_input
+from ..geometry.sound_clouds import is_line, sound_cloud
 from ..metrics import mesh_report
 from ..render import cloud_pictures, contact_sheet, turned
 from ..runs import RunFolder
@@ -32,6 +33,8 @@ def denoise_cloud(
         Figures: points, and the noise that was removed.
     """
     sound = sound_cloud(cloud, outward=False)
+    if is_line(sound.cloud):
+        warn_input("all points of the cloud lie on a line; their normals are arbitrary")
     with run.stage("denoise"):
         result = denoise(sound.cloud, noise, iterations)
         cleaned = result.cloud

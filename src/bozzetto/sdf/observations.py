@@ -152,7 +152,7 @@ def observe_depth(
 def observe_mesh(
     mesh: Mesh, count: int = 6000, noise: float | None = None, seed: int = 0, name: str = "the mesh"
 ) -> Observations:
-    """A mesh, perhaps with holes, as samples of its faces with their normals.
+    """A mesh, perhaps with holes, as samples of its faces with their normals, if these can be trusted.
 
     Raises:
         InputError: It has no faces, no area, or values that are not finite.
@@ -162,7 +162,8 @@ def observe_mesh(
     points, face = sample_surface(mesh, count, torch.Generator(mesh.vertices.device).manual_seed(seed))
     size = float((mesh.bounds[1] - mesh.bounds[0]).norm())
     normals = face_normals(mesh.vertices, mesh.faces)[face]
-    return Observations(points, noise or 1e-3 * size, normals, offset=mesh.offset)
+    used = sound_cloud(PointCloud(points, normals, offset=mesh.offset), name).cloud
+    return Observations(used.points, noise or 1e-3 * size, used.normals, offset=used.offset)
 
 
 def require_extent(points: Float[Tensor, "P 3"], name: str) -> None:
