@@ -33,9 +33,16 @@ def command(*words: str, **options) -> subprocess.CompletedProcess:
 
 
 @POSIX
-@pytest.mark.parametrize("words", [("data", "list"), ("--help",), ("--version",)])
-@pytest.mark.parametrize("target", ["full", "closed", "pipe"])
-def test_output_that_nobody_takes(words, target):
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("full", ["data", "list"]),
+        ("closed", ["data", "list"]),
+        ("pipe", ["data", "list"]),
+        ("pipe", ["--help"]),
+    ],
+)
+def test_output_that_nobody_takes(target, words):
     if target == "full" and not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full")
     if target == "pipe":
@@ -61,7 +68,7 @@ def test_a_closed_stderr_is_no_error():
     assert done.returncode == 0 and b"dino" in done.stdout
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_names_that_the_terminal_cannot_show(encoding):
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     done = command("data", "get", "花", stdout=subprocess.PIPE, env=environment)
