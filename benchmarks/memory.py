@@ -4,7 +4,7 @@
 
 Each verb runs as a process of its own; its peak is what the system counted (ru_maxrss), less the peak of the
 same command line on a smallest input, which is what Python, PyTorch and the weights take. What is freed after
-the imports can hide the first megabytes (`HIDDEN`). A ratio of more than ten between the two is worse than linear.
+the imports can hide the first megabytes (`HIDDEN`). A ratio above ten is worse than linear.
 """
 
 import argparse
@@ -51,8 +51,9 @@ def mesh(path: Path, faces: int) -> None:
     triangles = np.concatenate(
         [np.stack([quad[0], quad[1], quad[2]], 1), np.stack([quad[0], quad[2], quad[3]], 1)]
     )
-    head = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(points)}\nproperty float x\nproperty float y\n"
-    head += f"property float z\nelement face {len(triangles)}\nproperty list uchar int vertex_indices\nend_header\n"
+    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}"]
+    lines += [*(f"property float {c}" for c in "xyz"), f"element face {len(triangles)}"]
+    head = "\n".join([*lines, "property list uchar int vertex_indices", "end_header", ""])
     rows = np.empty(len(triangles), [("n", "u1"), ("c", "<i4", 3)])
     rows["n"], rows["c"] = 3, triangles
     path.write_bytes(head.encode() + points.astype("<f4").tobytes() + rows.tobytes())
@@ -250,8 +251,8 @@ def markdown(rows: list[dict]) -> str:
         _, one, ten = r["sizes"]
         grown = f"{r['ratio']:.1f}" if max(r["more_than_smallest_mb"]) > 20 else "none to speak of"
         lines.append(
-            f"| `{r['verb']}` | {one:,} {r['unit']} | {r['peak_mb'][1]:,} MB | {ten:,} | {r['peak_mb'][2]:,} MB "
-            f"| {grown} |"
+            f"| `{r['verb']}` | {one:,} {r['unit']} | {r['peak_mb'][1]:,} MB "
+            f"| {ten:,} | {r['peak_mb'][2]:,} MB | {grown} |"
         )
     return "\n".join(lines)
 

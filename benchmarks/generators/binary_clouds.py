@@ -310,8 +310,8 @@ def _(rng: np.random.Generator, index: int) -> Input:
         "text",
         "damaged bytes",
     )
-    legal = style in (1, 4)
-    say, truth = (None, CloudTruth(points)) if legal else (".", None)
+    say = None if style == 4 else "."
+    truth = CloudTruth(points) if style in (1, 4) else None
     return Input(
         f"npz with {names[style]}", "load_points", "a.npz", {"a.npz": data}, truth, say=say, megabytes=200
     )

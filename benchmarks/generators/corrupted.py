@@ -123,7 +123,7 @@ def _(rng: np.random.Generator, index: int) -> Input:
 def _(rng: np.random.Generator, index: int) -> Input:
     file = good(rng, index)
     if not file.text:
-        return damaged("byte order mark before binary", file, b"\xef\xbb\xbf" + file.data, ".")
+        return damaged("byte order mark before binary", file, b"\xef\xbb\xbf" + file.data, ".", file.truth)
     if index % 2:
         return damaged("byte order mark", file, b"\xef\xbb\xbf" + file.data, None, file.truth)
     return damaged("CRLF", file, file.data.replace(b"\n", b"\r\n"), None, file.truth)

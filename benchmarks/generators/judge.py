@@ -268,12 +268,15 @@ def compare_cloud(truth: CloudTruth, cloud: object) -> str:
     if (far := np.abs(points - truth.points).max()) > truth.tolerance * size:
         found.append(f"points up to {far / size:.3g} sizes off")
     normals = getattr(cloud, "normals", None)
+    if normals is not None:  # lengths mean nothing, and 0 means unknown
+        lengths = np.linalg.norm(np.asarray(normals, float), axis=1, keepdims=True)
+        normals = np.asarray(normals, float) / np.where(lengths > 0, lengths, 1)
     if truth.normals is not None:
         if normals is None:
             found.append("no normals")
-        elif np.abs(np.asarray(normals, float) - truth.normals).max() > 0.02:
-            found.append(f"normals up to {np.abs(np.asarray(normals, float) - truth.normals).max():.3g} off")
-    if truth.no_normals and normals is not None:
+        elif (far := np.abs(normals - truth.normals).max()) > 0.02:
+            found.append(f"normals up to {far:.3g} off")
+    if truth.no_normals and normals is not None and normals.any():
         found.append("normals that are none")
     if truth.colors is not None:
         colors = getattr(cloud, "colors", None)

@@ -90,7 +90,7 @@ def _(rng: np.random.Generator, index: int) -> Input:
 
 @kind("packed", "bombs and damage", 2)
 def _(rng: np.random.Generator, index: int) -> Input:
-    name, data, _ = a_mesh(rng, index)
+    name, data, truth = a_mesh(rng, index)
     style = index % 6
     if style == 0:
         ending, packed = (
@@ -112,4 +112,4 @@ def _(rng: np.random.Generator, index: int) -> Input:
     about = ("gzip of much or cut", "cut gzip", "no gzip", "cut zip", "500 MB of zeros", "flipped byte")[
         style
     ]
-    return Input(about, "load_mesh", ending, {ending: packed}, None, say=".", megabytes=1500)
+    return Input(about, "load_mesh", ending, {ending: packed}, truth, say=".", megabytes=1500)

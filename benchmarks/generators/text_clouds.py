@@ -10,7 +10,9 @@ def rows_of(columns: list[np.ndarray], formats: list[str], separator: str = " ")
     """Lines of numbers; a format per array of columns."""
     return [
         separator.join(
-            f.format(x) for part, f in zip(parts, formats, strict=True) for x in np.atleast_1d(part)
+            f.format(x)
+            for part, f in zip(parts, formats, strict=True)
+            for x in (part if isinstance(part, list) else [part])
         )
         for parts in zip(*columns, strict=True)
     ]
