@@ -256,10 +256,8 @@ def test_what_is_not_read_is_called_by_its_name(tmp_path, start, word):
 
 def test_what_is_no_file_is_refused(tmp_path):
     (tmp_path / "folder.png").mkdir()
-    (tmp_path / "link.png").symlink_to(tmp_path / "nowhere")
     for path, word in (
         (tmp_path / "folder.png", "folder"),
-        (tmp_path / "link.png", "leads nowhere"),
         (tmp_path / "none.png", "no image"),
         (tmp_path / ("n" * 300 + ".png"), "too long"),
         (tmp_path / "folder.png" / "a.png" / "b", "no image"),
@@ -319,8 +317,12 @@ def test_long_texts_of_png_are_refused(tmp_path):
         read_picture(tmp_path / "a.png")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither")
 def test_pipes_and_devices_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="leads nowhere"):
+        read_picture(tmp_path / "link.png")
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     for name in ("pipe.png", "zero.png"):
         with pytest.raises(InputError, match="device or a pipe"):
