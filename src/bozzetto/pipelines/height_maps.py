@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 from ..geometry import integrate_normals, normals_from_height
 from ..heightmap.maps import ambient_occlusion, curvature
 from ..heightmap.mobile_encoder import imagenet_is_installed
@@ -125,6 +125,9 @@ def stereo_photos(
             )
     with run.stage("predict"):
         brightness = torch.stack([srgb_to_linear(photo).mean(dim=-1) for photo in photos])
+        for path, light in zip(sources, brightness, strict=True):
+            if float(light.max()) - float(light.min()) < 1e-6:
+                warn_input(f"{path} is of one colour all over, so it says nothing about the surface")
         found = photometric_stereo(brightness, None if lights is None else load_lights(lights))
         tiles = bool(options.tiles)
         height = integrate_normals(found.normals.double(), "periodic" if tiles else "free").float()
