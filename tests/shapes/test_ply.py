@@ -212,6 +212,7 @@ def test_faces_in_other_words(tmp_path, elements, row, faces):
             r"element edge \(1 rows\)",
         ),
         (FACES, "3 0 1 2\n9 9", "1 lines behind"),
+        (["made by hand", *FACES], "3 0 1 2", "'made by hand', which is not PLY"),
         (FACES, "2 0 1", "fewer than three corners"),
         (
             [*FACES, "property uchar red", "property uchar green", "property uchar blue"],
@@ -247,7 +248,8 @@ def test_what_is_left_out_is_said(tmp_path, elements, row, word):
         (ascii_ply(FACES, "3 0 1 1.5"), "int32 but holds 1.5", True),
         (ascii_ply(FACES, "300 0 1 2"), "uint8 but holds 300", True),
         (ascii_ply(["element face 1000000000000", FACES[1]], "3 0 1 2"), "1000000000000 rows of face", True),
-        (ascii_ply(["mystery 7"]), "a line 'mystery 7'", True),
+        (header("binary_little_endian", "element vertex 1", "mystery 7"), "a line 'mystery 7'", True),
+        (ascii_ply(["property float"]), "a line 'property float'", True),
         (ascii_ply(["element face -1"]), "-1 rows", True),
     ],
 )

@@ -34,7 +34,7 @@ class Arrays:
 
 
 def joined(parts: Sequence[Arrays]) -> Arrays:
-    """One shape of many; where only some have colours, the others become white. Normals stay if all have them."""
+    """One shape of many. Where only some have colours, the others become white; normals if all have them."""
     if not parts:
         return Arrays(np.zeros((0, 3)))
     offsets = np.cumsum([0] + [len(part.vertices) for part in parts])

@@ -23,6 +23,8 @@ _KNOWN = {
     "KHR_draco_mesh_compression",
     "EXT_mesh_gpu_instancing",
     "KHR_lights_punctual",
+    "KHR_technique_webgl",
+    "KHR_techniques_webgl",
     "KHR_texture_transform",
     "KHR_texture_basisu",
     "KHR_xmp",

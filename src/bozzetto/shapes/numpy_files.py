@@ -10,6 +10,7 @@ from .arrays import Arrays, Unsupported
 from .packed import Zip
 
 _MAGIC = b"\x93NUMPY"
+_HEAD = 1 << 16  # bytes that hold any header of numbers
 _OPTIONAL = ("faces", "normals", "colors")
 
 
@@ -18,15 +19,25 @@ def read_npy(data: bytes) -> Arrays:
     points = numbers_of(data)
     if points.ndim != 2 or points.shape[1] != 3:
         raise Unsupported(f"it has shape {points.shape}, expected (points, 3)")
-    return Arrays(points)
+    surplus = len(data) - sum(_extent(data))
+    notes = [f"{surplus} bytes behind its array were left out"] if surplus else []
+    return Arrays(points, notes=notes)
 
 
 def numbers_of(data: bytes) -> NDArray:
-    """The array of an .npy file, once its header is seen to announce no more than there is.
+    """The array at the beginning of an .npy file, if its header announces no more than there is.
 
     Raises:
         ValueError: It is no such file, damaged, or holds something else than numbers.
     """
+    start, size = _extent(data)
+    if start + size > len(data):
+        raise ValueError(f"{size} bytes announced, {len(data) - start} bytes found")
+    return npy.read_array(io.BytesIO(data), allow_pickle=False)
+
+
+def _extent(data: bytes) -> tuple[int, int]:
+    """Bytes of the header of an .npy file and of the numbers that it announces."""
     file = io.BytesIO(data)
     if not data.startswith(_MAGIC):
         raise Unsupported("it does not begin as NumPy files do; save it with numpy.save")
@@ -38,11 +49,7 @@ def numbers_of(data: bytes) -> NDArray:
     count = 1
     for side in shape:
         count *= side
-    there = len(data) - file.tell()
-    if count * kind.itemsize > there:
-        raise ValueError(f"{shape} numbers announced, {there} bytes found")
-    file.seek(0)
-    return npy.read_array(file, allow_pickle=False)
+    return file.tell(), count * kind.itemsize
 
 
 def read_npz(data: bytes) -> Arrays:
@@ -55,7 +62,11 @@ def read_npz(data: bytes) -> Arrays:
             f"it has no array called vertices or points, only {', '.join(members)[:200] or 'none at all'}"
         )
     wanted = [name, *(key for key in _OPTIONAL if key in members)]
-    arrays = {key: numbers_of(archive.read(members[key])) for key in wanted}
+    arrays = {}
+    for key in wanted:
+        # What a member holds behind its array is not unpacked.
+        extent = sum(_extent(archive.read(members[key], _HEAD)))
+        arrays[key] = numbers_of(archive.read(members[key], extent))
     for key, array in arrays.items():
         if array.ndim != 2 or array.shape[1] != 3:
             raise Unsupported(f"its array {key} has shape {array.shape}, expected (rows, 3)")

@@ -12,7 +12,7 @@ from .arrays import Unsupported
 
 _STEP = 1 << 20
 _FREE = 1 << 26  # bytes to which anything may unpack
-_RATIO = 200  # times its packed size to which more may unpack; shapes shrink by less than 50 times
+_RATIO = 100  # times its packed size to which more may unpack; shapes shrink by less than 50 times
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
@@ -84,8 +84,8 @@ class Zip:
             and not PurePosixPath(info.filename).name.startswith(".")
         ]
 
-    def read(self, name: str) -> bytes:
-        """One file.
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """One file, or the first so many bytes of it.
 
         Raises:
             ValueError: It is damaged or encrypted.
@@ -94,8 +94,10 @@ class Zip:
         parts = []
         try:
             with self.archive.open(name) as file:
-                while part := file.read(_STEP):
+                left = self.archive.getinfo(name).file_size if most is None else most
+                while left > 0 and (part := file.read(min(left, _STEP))):
                     parts.append(part)
+                    left -= len(part)
                     self.unpacked += len(part)
                     _check(self.unpacked, self.packed)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

@@ -189,7 +189,7 @@ def _header(data: bytes, notes: list[str]) -> tuple[int, str, list[Element]]:
         raise Unsupported("the first line is not ply; check the ending of its name")
     rest = data[at + 3 : at + 3 + 80].lstrip(b" \t")
     ending = next((end for end in (b"\r\n", b"\n", b"\r") if rest.startswith(end)), b"\n")
-    order, elements = None, []
+    order, elements, strange = None, [], []
     while True:
         end = data.find(ending, at, at + _LONGEST_HEADER)
         line = data[at : len(data) if end < 0 else end].decode("ascii", "replace").strip()
@@ -213,8 +213,15 @@ def _header(data: bytes, notes: list[str]) -> tuple[int, str, list[Element]]:
                 elements[-1].properties.append((name, _type(kind), _type(count)))
             case ["property", kind, name] if elements:
                 elements[-1].properties.append((name, _type(kind), None))
-            case _:
+            case ["element" | "property", *_]:
                 raise ValueError(f"the header has a line {line[:40]!r}")
+            case _:
+                strange.append(line)
+    if strange and order:  # in text, rows that do not fit will show it
+        raise ValueError(f"the header has a line {strange[0][:40]!r}")
+    notes.extend(
+        f"its header has a line {line[:40]!r}, which is not PLY and was left out" for line in strange
+    )
     if order is None:
         raise ValueError("the header names no format")
     for element in elements:
@@ -241,10 +248,9 @@ def _read_text(data: bytes, elements: list[Element], notes: list[str]) -> None:
     lines = [line for line in data.splitlines() if line.strip()]
     try:
         spare = _read_rows(lines, elements)
-    except ValueError:
-        words = data.split()
-        if _read_words(words, elements) != len(words):
-            raise
+    except ValueError as error:
+        if not _read_words(data.split(), elements):
+            raise error from None
         spare = 0
     if spare:
         notes.append(f"{spare} lines behind its last element were left out")
@@ -307,8 +313,8 @@ def _ranges(starts: NDArray, lengths: NDArray) -> NDArray:
     return np.repeat(starts - firsts, lengths) + np.arange(total)
 
 
-def _read_words(words: list[bytes], elements: list[Element]) -> int:
-    """Read words whatever the lines; where the last row ends. Slow, for files that break rows."""
+def _read_words(words: list[bytes], elements: list[Element]) -> bool:
+    """Read words whatever the lines, if they are as many as announced. Slow, for files that break rows."""
     at = 0
     for element in elements:
         if not element.properties:
@@ -317,12 +323,12 @@ def _read_words(words: list[bytes], elements: list[Element]) -> int:
         for _ in range(element.count):
             begin = at
             for _, _, counted in element.properties:
-                if at >= len(words):
-                    raise ValueError(f"{element.count} rows of {element.name} announced, {len(rows)} found")
-                at += 1 + (max(int(words[at]), 0) if counted else 0)
+                if at >= len(words) or (counted and not words[at].isdigit()):
+                    return False
+                at += 1 + (int(words[at]) if counted else 0)
             rows.append(b" ".join(words[begin:at]))
         _read_table(element, rows)
-    return at
+    return at == len(words)
 
 
 def _whole(values: NDArray, kind: str, name: str) -> NDArray:

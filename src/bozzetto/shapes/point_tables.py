@@ -55,6 +55,8 @@ def read_points(data: bytes) -> Arrays:
     notes: list[str] = []
     lines, announced = _without_count(lines)
     lines, first = _without_header(lines)
+    if first and announced is None:
+        lines, announced = _without_count(lines)
     if not lines:
         return Arrays(np.zeros((0, 3)))
     split = _splitter(lines[:100])

@@ -42,6 +42,9 @@ _GLTF = (".glb", ".gltf")
 ENDINGS = (*READERS, *_GLTF)
 """Endings of the files that are read; each may be followed by .gz or .zip."""
 _PACKED = (".gz", ".zip")
+_GZIP, _ZIP = b"\x1f\x8b", b"PK\3\4"
+_ALIKE = {".glb": _GLTF, ".gltf": _GLTF, ".las": (".las", ".laz")}
+_TEXTS = (".txt", ".asc", ".csv")
 # First bytes that tell a format whatever the name says.
 _SIGNATURES = {
     b"ply\n": ".ply",
@@ -50,7 +53,7 @@ _SIGNATURES = {
     b"\x93NUMPY": ".npy",
     b"LASF": ".las",
     b"# .PCD": ".pcd",
-    b"\x1f\x8b": ".gz",
+    _GZIP: ".gz",
 }
 # Formats that are not read, by their first bytes or their endings.
 _FOREIGN = {
@@ -96,6 +99,8 @@ def read_shape(path: Path) -> Arrays:
     # What exceeds float32 becomes infinite, and checks say so.
     with said(path, ending[1:].upper()), np.errstate(over="ignore", invalid="ignore"):
         arrays = _read(data, ending, lambda name, most: read_bytes(_beside(path, name), most))
+        if path.suffix.lower() in _PACKED and not data.startswith((_GZIP, _ZIP)):
+            arrays.notes.insert(0, f"it is not packed, whatever {path.suffix} says")
     for note in arrays.notes:
         warn_input(f"{path}: {note}")
     return arrays
@@ -111,20 +116,15 @@ def _read(data: bytes, ending: str, fetch: Callable[[str, int], bytes]) -> Array
     """
     if not data:
         raise Unsupported("it is empty")
-    if data.startswith(b"\x1f\x8b"):
+    if data.startswith(_GZIP):
         data = gunzipped(data)
-    if data.startswith(b"PK\3\4") and ending != ".npz":
+    if data.startswith(_ZIP) and ending != ".npz":
         return _read_archive(Zip(data))
     told = _told(data, ending)
     if told in _PACKED:
         raise Unsupported("it is packed twice, or what is in it has no known ending; unpack it")
     arrays = read_gltf(data, fetch) if told in _GLTF else READERS[told](data)
-    if (
-        told != ending
-        and {told, ending} != set(_GLTF)
-        and {told, ending} != {".las", ".laz"}
-        and ending not in _PACKED
-    ):
+    if ending not in (told, *_PACKED, *_ALIKE.get(told, ())):
         arrays.notes.insert(0, f"it holds {told[1:].upper()} whatever its name says, and was read as such")
     return arrays
 
@@ -146,6 +146,8 @@ def _told(data: bytes, ending: str) -> str:
 def _read_archive(archive: Zip) -> Arrays:
     """Read the one shape of a zip archive."""
     shapes = [name for name in archive.names if Path(name).suffix.lower() in ENDINGS]
+    if len(shapes) > 1:  # a text or a table may describe the shape
+        shapes = [name for name in shapes if Path(name).suffix.lower() not in _TEXTS] or shapes
     if "vertices.npy" in archive.names or "points.npy" in archive.names:
         raise Unsupported("it holds NumPy arrays; call it .npz")
     if any(name.endswith(".model") for name in archive.names):

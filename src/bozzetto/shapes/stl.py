@@ -19,8 +19,8 @@ _VERTEX = re.compile(r"\bvertex\s+(\S+)\s+(\S+)\s+(\S+)", re.IGNORECASE)
 _FACET_LINE = re.compile(r"\bfacet\s+normal\s+(\S+)\s+(\S+)\s+(\S+)", re.IGNORECASE)
 # Lines that name a solid; the name may be any words.
 _NAME = re.compile(r"^[ \t]*(?:end)?solid\b(?![^\n]*\bfacet\s+normal\b)[^\n]*", re.IGNORECASE | re.MULTILINE)
-_KEYWORD = re.compile(r"\b(?:outer\s+loop|endloop|endfacet)\b", re.IGNORECASE)
-_WORDS = {"solid", "facet", "outer", "vertex", "endloop", "endfacet", "endsolid"}
+_KEYWORD = re.compile(r"\b(outer\s*loop|end\s*loop|end\s*facet)\b", re.IGNORECASE)
+_WORDS = {"solid", "facet", "outer", "outerloop", "vertex", "end", "endloop", "endfacet", "endsolid"}
 
 
 def read_stl(data: bytes) -> Arrays:
@@ -83,8 +83,8 @@ def _ascii(text: str) -> Arrays:
         corners = np.array(_VERTEX.findall(text), np.float64)
     except ValueError as error:
         raise ValueError(f"a vertex is no number: {error}") from None
-    keywords = [word.split()[0].lower() for word in _KEYWORD.findall(text)]
-    loops, ends = keywords.count("outer"), keywords.count("endloop")
+    keywords = ["".join(word.lower().split()) for word in _KEYWORD.findall(text)]
+    loops, ends = keywords.count("outerloop"), keywords.count("endloop")
     normals = _FACET_LINE.findall(text)
     if loops != ends or keywords.count("endfacet") != loops or 3 * loops != len(corners):
         raise ValueError(f"{len(corners)} vertices in {loops} loops, of which {ends} end; three make a facet")
