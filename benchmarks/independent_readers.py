@@ -70,7 +70,9 @@ def main() -> None:
         "\n" + ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common()),
         f"of {len(rows)} files",
     )
-    save_results("independent_readers", {"oracles": list(oracles), "counts": dict(counts), "files": rows})
+    words = [filter(None, (row["verdict"], row.get("reason"), row.get("why"))) for row in rows]
+    said = {row["file"]: ": ".join(parts) for row, parts in zip(rows, words, strict=True)}
+    save_results("independent_readers", {"oracles": list(oracles), "counts": dict(counts), "files": said})
 
 
 def judged(path: Path, name: str, oracles: dict) -> dict:
@@ -97,7 +99,7 @@ def judged(path: Path, name: str, oracles: dict) -> dict:
                 vertices, faces = read(path)
                 row[oracle] = figures(vertices, faces)
         except (Exception, SystemExit) as error:  # whatever other readers raise
-            row[f"{oracle} failed"] = f"{type(error).__name__}: {error}"[:200]
+            row[f"{oracle} failed"] = f"{type(error).__name__}: {error}".replace(str(path), name)[:200]
     found = {oracle: row[oracle] for oracle in oracles if oracle in row}
     agreeing = [
         oracle for oracle, other in found.items() if "bozzetto" in row and same(row["bozzetto"], other)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from ..shapes import Mesh, PointCloud
 
-MESHES = (".ply", ".obj", ".stl", ".off", ".glb", ".npz", ".xyz")
+MESHES = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf", ".npz", ".xyz", ".pcd", ".las", ".laz")
 SETS = (".npy",)  # a cloud, or one file with many
 CLOUDS = (*MESHES, *SETS)
 

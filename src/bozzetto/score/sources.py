@@ -26,11 +26,12 @@ from ..errors import InputError, require_most
 from ..geometry.sound_clouds import sound_points
 from ..shapes import Mesh, load_shape, sample_surface
 from ..shapes.offsets import in_precision, in_world
+from ..shapes.readers import ending_of, read_array, read_arrays
 from .contours import contour_points
 from .procedural import chairs
 
 Split = Literal["train", "val", "test", "all"]
-ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".xyz", ".npz")
+ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf", ".xyz", ".pcd", ".las", ".laz", ".npz")
 PC15K_TRAIN, PC15K_POINTS = 10_000, 15_000
 PROCEDURAL = 2000
 HELD_OUT = 5
@@ -122,7 +123,7 @@ def _pc15k(path: Path, split: Split) -> Clouds | None:
 
 
 def _folder(path: Path, count: int, generator: torch.Generator) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    files = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in ENDINGS and not f.name.startswith(".")]
+    files = [f for f in sorted(path.rglob("*")) if ending_of(f) in ENDINGS and not f.name.startswith(".")]
     if not files:
         raise InputError(f"{path} holds no shapes; files must end in {', '.join(ENDINGS)}")
     for file in files:
@@ -144,10 +145,7 @@ def _file(path: Path, count: int, split: Split, generator: torch.Generator) -> C
         return _picked(((str(i), lambda i=i: clouds[i]) for i in range(len(clouds))), split)
     if path.suffix != ".npz":
         raise InputError(f"{path} is no collection; give a folder, an .npy with many clouds or an .npz")
-    try:
-        content = dict(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"cannot read {path} ({error}); give an archive saved by NumPy") from None
+    content = read_arrays(path)
     if {"train_images", "test_images"} <= content.keys():
         images = torch.from_numpy(content["test_images" if split in ("val", "test") else "train_images"])
         points = contour_points(images.float() / 255, count, generator=generator)
@@ -212,10 +210,4 @@ _ARCHIVES: dict[tuple[str, ...], Callable[[Archive, int, torch.Generator], Shape
 
 
 def _array(path: Path) -> Tensor:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"cannot read {path} ({error}); give an array saved by NumPy") from None
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"{path} holds {array.dtype}, expected numbers")
-    return in_precision(array, str(path))
+    return in_precision(read_array(path), str(path))

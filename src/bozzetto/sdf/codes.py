@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..runs import fingerprint, read_checkpoint, write_checkpoint
+from ..shapes.readers import read_array
 from .prior import ShapePrior
 
 ENDINGS = (".safetensors", ".npy")
@@ -55,10 +56,4 @@ def prior_fingerprint(prior: ShapePrior) -> str:
 
 
 def _array(path: Path) -> Tensor:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"cannot read the code {path} ({error}); write it again") from None
-    if values.dtype.kind not in "fiu":
-        raise InputError(f"{path} holds {values.dtype}, expected numbers: the code of a shape")
-    return torch.from_numpy(values.astype(np.float32))
+    return torch.from_numpy(read_array(path).astype(np.float32))

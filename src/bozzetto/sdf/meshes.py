@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError
+from ..shapes.readers import ending_of
 from .splits import Split, split_names
 
-MESH_ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb")
+MESH_ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf")
 
 
 def find_meshes(
@@ -62,6 +63,6 @@ def _shapenet(path: Path) -> list[tuple[str, Path]]:
 def _plain(path: Path) -> Iterator[tuple[str, Path]]:
     root = path.resolve()
     for file in sorted(root.rglob("*")):
-        if file.suffix.lower() in MESH_ENDINGS and not file.name.startswith(".") and file.is_file():
+        if ending_of(file) in MESH_ENDINGS and not file.name.startswith(".") and file.is_file():
             above = [root.name, *file.parent.relative_to(root).parts]
             yield f"{'-'.join(above[:-1]) or 'meshes'}/{above[-1]}/{file.stem}", file

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..shapes import Mesh, load_shape
+from ..shapes.readers import read_arrays
 from ..views import Cameras
 from .observations import Observations, observe_depth, observe_mesh, observe_points
 
@@ -21,8 +22,8 @@ def load_scan(
 
     | file | what |
     |---|---|
-    | `.ply`, `.xyz`, `.npz` without faces | a point cloud, perhaps with normals |
-    | any mesh format with faces | a mesh, perhaps with holes, sampled |
+    | any format of shapes without faces | a point cloud, perhaps with normals |
+    | any format of shapes with faces | a mesh, perhaps with holes, sampled |
     | `.npz` with `depth`, `K` and perhaps `T_cam_world` | a depth map (H, W), see `observe_depth` |
 
     Args:
@@ -52,10 +53,9 @@ def _refuse_viewpoint(viewpoint: Tensor | None, reason: str) -> None:
 
 def _depth(path: Path) -> tuple[Tensor, Cameras] | None:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("depth", "K", "T_cam_world") if name in archive}
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} cannot be read as NPZ ({error}); export it again") from None
+        arrays = read_arrays(path, ("depth", "K", "T_cam_world"))
+    except InputError as error:
+        raise InputError(f"{path.name} cannot be read as a scan: {error}") from None
     if "depth" not in arrays:
         return None
     pose = arrays.get("T_cam_world", np.eye(4))

@@ -6,13 +6,15 @@ when they are saved, in double precision or with as many digits as it takes (see
 files (linear in GLB, as glTF demands, and in NPZ) and linear in memory. Saving is atomic: the file at the path
 is either the old one or the whole new one.
 
+What is saved; more is read, see the table in `docs/conventions.md`:
+
 | ending | meshes | points | holds colours | holds normals |
 |---|---|---|---|---|
 | .ply | yes | yes | 8 bits, sRGB | of points |
-| .obj | yes | load | sRGB | no |
-| .stl | yes, three vertices per face | load | no | no |
-| .off | yes | load | no | no |
-| .glb | yes, node transforms applied | load | float32, linear | no |
+| .obj | yes | no | sRGB | no |
+| .stl | yes, three vertices per face | no | no | no |
+| .off | yes | no | no | no |
+| .glb | yes | no | float32, linear | no |
 | .xyz | no | yes, 3, 6 or 9 columns | 8 bits, sRGB | yes |
 | .npz | `vertices`, `faces`, `colors` | `points`, `normals`, `colors` | float32, linear | of points |
 """

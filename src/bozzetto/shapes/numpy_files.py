@@ -1,6 +1,7 @@
 """Reading NumPy files, .npy and .npz, whose headers may announce more than they hold."""
 
 import io
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.lib import format as npy
@@ -24,19 +25,44 @@ def read_npy(data: bytes) -> Arrays:
     return Arrays(points, notes=notes)
 
 
+def arrays_of(data: bytes, names: Iterable[str] | None = None) -> dict[str, NDArray]:
+    """Those of the named arrays (all, if None) that an .npz file has, of numbers or text.
+
+    Raises:
+        ValueError: It is no such file, damaged, holds objects, or unpacks to far more than its size.
+    """
+    archive = Zip(data)
+    members = _members(archive)
+    found = {}
+    for name in members if names is None else names:
+        if name in members:
+            # What a member holds behind its array is not unpacked.
+            extent = sum(_extent(archive.read(members[name], _HEAD), "fiubU"))
+            found[name] = _checked(archive.read(members[name], extent), "fiubU")
+    return found
+
+
+def _members(archive: Zip) -> dict[str, str]:
+    return {name.removesuffix(".npy"): name for name in archive.names}
+
+
 def numbers_of(data: bytes) -> NDArray:
     """The array at the beginning of an .npy file, if its header announces no more than there is.
 
     Raises:
         ValueError: It is no such file, damaged, or holds something else than numbers.
     """
-    start, size = _extent(data)
+    return _checked(data, "fiub")
+
+
+def _checked(data: bytes, kinds: str) -> NDArray:
+    start, size = _extent(data, kinds)
     if start + size > len(data):
         raise ValueError(f"{size} bytes announced, {len(data) - start} bytes found")
     return npy.read_array(io.BytesIO(data), allow_pickle=False)
 
 
-def _extent(data: bytes) -> tuple[int, int]:
+def _extent(data: bytes, kinds: str = "fiub") -> tuple[int, int]:
     """Bytes of the header of an .npy file and of the numbers that it announces."""
     file = io.BytesIO(data)
     if not data.startswith(_MAGIC):
@@ -44,8 +70,8 @@ def _extent(data: bytes) -> tuple[int, int]:
     version = npy.read_magic(file)
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, kind = read_header(file)
-    if kind.kind not in "fiub":
-        raise Unsupported(f"it holds {kind}, not numbers")
+    if kind.kind not in kinds:
+        raise Unsupported(f"it holds {kind}, expected numbers")
     count = 1
     for side in shape:
         count *= side
@@ -54,19 +80,14 @@ def _extent(data: bytes) -> tuple[int, int]:
 
 def read_npz(data: bytes) -> Arrays:
     """An archive with `vertices` or `points`, and optionally `faces`, `normals` and linear `colors`."""
-    archive = Zip(data)
-    members = {name.removesuffix(".npy"): name for name in archive.names}
+    members = _members(Zip(data))
     name = "vertices" if "vertices" in members else "points"
     if name not in members:
         raise Unsupported(
             f"it has no array called vertices or points, only {', '.join(members)[:200] or 'none at all'}"
         )
     wanted = [name, *(key for key in _OPTIONAL if key in members)]
-    arrays = {}
-    for key in wanted:
-        # What a member holds behind its array is not unpacked.
-        extent = sum(_extent(archive.read(members[key], _HEAD)))
-        arrays[key] = numbers_of(archive.read(members[key], extent))
+    arrays = arrays_of(data, wanted)
     for key, array in arrays.items():
         if array.ndim != 2 or array.shape[1] != 3:
             raise Unsupported(f"its array {key} has shape {array.shape}, expected (rows, 3)")

@@ -1,6 +1,6 @@
 """From a path to arrays: which reader a file belongs to, and what is said when it cannot be read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +11,7 @@ from ..errors import InputError, warn_input
 from .arrays import Arrays, Unsupported
 from .gltf import read_gltf
 from .las import read_las
-from .numpy_files import numbers_of, read_npy, read_npz
+from .numpy_files import arrays_of, numbers_of, read_npy, read_npz
 from .obj import read_obj
 from .off import read_off
 from .packed import Zip, gunzipped, read_bytes
@@ -168,6 +168,19 @@ def _beside(path: Path, name: str) -> Path:
     if not beside.is_file():
         raise Unsupported(f"it needs {name[:100]}, which is not beside it; copy both, or save it as GLB")
     return beside
+
+
+def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray]:
+    """Those of the named arrays (all, if None) that an .npz file has.
+
+    Raises:
+        InputError: It cannot be read, holds objects, or unpacks to far more than its size.
+    """
+    data = read_bytes(path)
+    try:
+        return arrays_of(data, names)
+    except (ValueError, TypeError, SyntaxError, EOFError) as error:
+        raise InputError(f"cannot read {path} ({error}); give an archive saved by NumPy") from None
 
 
 def read_array(path: Path) -> NDArray:
