@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bozzetto import InputError
+from bozzetto.errors import InputWarning
 from bozzetto.views import fibonacci_cameras, orbit_cameras, save_transforms
 from bozzetto.views.transforms_json import read_transforms
 
@@ -118,3 +121,75 @@ def test_same_name_in_two_folders_stays_apart(tmp_path):
 def test_cameras_that_the_format_cannot_hold_are_refused(tmp_path):
     with pytest.raises(InputError, match="orthographic"):
         save_transforms(orbit_cameras(3, extent=2.0), tmp_path / "transforms.json")
+
+
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**400), 10**400),
+    st.floats(),
+    st.text(max_size=8),
+    st.lists(st.floats(), max_size=5),
+    st.dictionaries(st.text(max_size=3), st.floats(), max_size=2),
+)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_stands_in_the_file_is_read_or_refused(tmp_path, data):
+    """Values of a good file are exchanged for anything; what is read is finite and of the right shape."""
+    keys = ("fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "p2", "camera_angle_x", "camera_model", "frames")
+    content = {"fl_x": 50.0, "w": 32, "h": 24, "frames": [{"file_path": "a", "transform_matrix": EYE}]}
+    frame = content["frames"][0]
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.sampled_from(("file", "frame", "matrix", "row", "entry")))
+        matrix = frame.get("transform_matrix")
+        if place == "file":
+            content[data.draw(st.sampled_from(keys))] = data.draw(JUNK)
+        elif place == "frame":
+            key = data.draw(st.sampled_from((*keys, "file_path", "transform_matrix", "mask_path")))
+            frame[key] = data.draw(JUNK)
+        elif isinstance(matrix, list) and len(matrix) == 4:
+            rows = [list(row) if isinstance(row, list) else row for row in matrix]
+            if place == "matrix":
+                rows = rows[: data.draw(st.integers(0, 4))]
+            elif place == "row" or not isinstance(rows[1], list) or len(rows[1]) < 3:
+                rows[1] = data.draw(JUNK)
+            else:
+                rows[1][2] = data.draw(JUNK)
+            frame["transform_matrix"] = rows
+    try:
+        text = json.dumps(content)
+    except ValueError:  # Python writes no integers of more than 4300 digits
+        return
+    (tmp_path / "transforms.json").write_text(text)
+    try:
+        (view,) = read_transforms(tmp_path / "transforms.json")
+    except InputError as error:
+        assert "\n" not in str(error) and len(str(error)) < 500
+        return
+    assert bool(torch.isfinite(view.T_cam_world).all())
+    assert view.size is None or min(view.size) > 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"frames": ' + "[" * 100_000, '{"w": ' + "9" * 10_000 + "}", "[1, 2]", '"frames"'],
+)
+def test_deep_and_long_files_are_refused(tmp_path, text):
+    (tmp_path / "transforms.json").write_text(text)
+    with pytest.raises(InputError, match="transforms.json"):
+        read_transforms(tmp_path / "transforms.json")
+
+
+def test_rounded_poses_are_mended_and_said(tmp_path):
+    cameras = fibonacci_cameras(5, distance=3.0)
+    save_transforms(cameras, tmp_path / "transforms.json", list("abcde"))
+    data = json.loads((tmp_path / "transforms.json").read_text())
+    for frame in data["frames"]:
+        frame["transform_matrix"] = np.round(frame["transform_matrix"], 2).tolist()
+    with pytest.warns(InputWarning, match="poses are rounded"):
+        views = read_transforms(write(tmp_path, data))
+    T = torch.stack([view.T_cam_world for view in views])
+    assert (T[:, :3, :3] @ T[:, :3, :3].mT - torch.eye(3)).abs().max() < 1e-9
+    assert (T - cameras.T_cam_world).abs().max() < 0.03

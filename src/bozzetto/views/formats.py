@@ -14,8 +14,8 @@ from ..errors import InputError, warn_input
 
 LARGEST_FILE = 32 * 2**20
 """Bytes of a camera file; twenty thousand photographs fill less."""
-ROUNDED = 1e-2
-"""So far from the identity may R R^T be for R to be taken for a rounded rotation."""
+ROUNDED = 2e-2
+"""So far from the identity may R R^T be for R to be taken for a rounded rotation: two decimals."""
 
 
 @dataclass(frozen=True)
