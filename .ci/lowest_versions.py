@@ -11,4 +11,4 @@ for requirement in [*project["dependencies"], *(r for name in sys.argv[2:] for r
     match = re.fullmatch(r"([\w.-]+)(?:\[\w+\])?>=([\d.]+)", requirement)
     if match is None:
         sys.exit(f"{requirement} has no lower bound of the form name>=version")
-    print(f"{match[1]}=={match[2]}")
+    sys.stdout.write(f"{match[1]}=={match[2]}\n")

@@ -19,6 +19,8 @@ def test_folders_keep_their_sub_folders(tmp_path):
         "walls/brick.png",
         "walls/old/color.jpg",
         "walls/old/normal.png",
+        ".unfinished/a.png",
+        "walls/._brick.png",
         "note.txt",
     ):
         path = tmp_path / name

@@ -89,7 +89,7 @@ def find_photos(paths: Sequence[Path]) -> list[tuple[Path, str]]:
 
 def _sorted_out(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
     """Photos, other maps, and pictures that are not read, below a folder."""
-    files = sorted(p for p in folder.rglob("*") if not p.name.startswith(".") and p.is_file())
+    files = sorted(p for p in folder.rglob("*") if not _hidden(p.relative_to(folder)) and p.is_file())
     pictures = [p for p in files if p.suffix.lower() in SUFFIXES]
     homes: dict[Path, list[Path]] = {}
     for path in pictures:
@@ -97,6 +97,11 @@ def _sorted_out(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
     maps = {path for home in homes.values() for path in home if named_as_map(path, home)}
     photos = [path for path in pictures if path not in maps]
     return photos, sorted(maps), [p for p in files if p.suffix.lower() in UNREAD]
+
+
+def _hidden(path: Path) -> bool:
+    """Whether a path below a folder, or a folder on the way to it, is hidden."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def named_as_map(path: Path, beside: Sequence[Path] = ()) -> bool:
