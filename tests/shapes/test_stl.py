@@ -99,6 +99,7 @@ def test_normals_against_the_order_of_corners(tmp_path):
         (text()[:-60].encode(), "make a facet"),
         (text().replace("vertex -1", "vertex x", 1).encode(), "no number"),
         (text().replace("    endloop\n", "", 1).encode(), "11 end"),
+        (text().replace("e+00\n", "e+00 7\n", 1).encode(), "35 vertices in 12 loops"),
     ],
 )
 def test_what_is_broken_is_refused(tmp_path, data, word):

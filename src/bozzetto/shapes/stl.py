@@ -14,8 +14,16 @@ from .text import decoded
 
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _HEAD = 84  # 80 bytes of anything and the number of facets
+# The words of a facet; numbers stand where there is none.
+_PATTERN = (
+    *("facet", "normal", "", "", "", "outer", "loop"),
+    *("vertex", "", "", "") * 3,
+    *("endloop", "endfacet"),
+)
 _COMPARED = 10_000  # facets of which normals and corners are compared
-_VERTEX = re.compile(r"\bvertex\s+(\S+)\s+(\S+)\s+(\S+)", re.IGNORECASE)
+_VERTEX = re.compile(
+    r"\bvertex\s+(\S+)\s+(\S+)\s+(\S+)(?=[ \t]*(?:\n|\Z)|\s+(?:vertex|end))", re.IGNORECASE
+)  # no fourth number behind it
 _FACET_LINE = re.compile(r"\bfacet\s+normal\s+(\S+)\s+(\S+)\s+(\S+)", re.IGNORECASE)
 # Lines that name a solid; the name may be any words.
 _NAME = re.compile(r"^[ \t]*(?:end)?solid\b(?![^\n]*\bfacet\s+normal\b)[^\n]*", re.IGNORECASE | re.MULTILINE)
@@ -70,6 +78,9 @@ def _ascii(text: str) -> Arrays:
     if not re.search(r"\bendsolid\b", text[-4096:], re.IGNORECASE):
         notes.append("its text does not end with endsolid; it may have been cut off")
     text = _NAME.sub("", text)
+    regular = _regular(text)
+    if regular is not None:
+        return _facets(*regular, notes)
     strangers = [
         line
         for line in text.split("\n")
@@ -95,6 +106,25 @@ def _ascii(text: str) -> Arrays:
     except ValueError:
         stated = np.zeros((0, 3))
     return _facets(corners.reshape(-1, 3, 3), stated, notes)
+
+
+def _regular(text: str) -> tuple[NDArray, NDArray] | None:
+    """Corners (F, 3, 3) and stated normals (F, 3) of facets that are all written as the format says."""
+    words = text.lower().split()
+    if len(words) % len(_PATTERN) or not all(
+        set(words[place :: len(_PATTERN)]) <= {word} for place, word in enumerate(_PATTERN) if word
+    ):
+        return None
+    try:
+        columns = [
+            np.fromiter(map(float, words[place :: len(_PATTERN)]), np.float64)
+            for place, word in enumerate(_PATTERN)
+            if not word
+        ]
+    except ValueError:
+        return None
+    numbers = np.stack(columns, axis=1)
+    return numbers[:, 3:].reshape(-1, 3, 3), numbers[:, :3]
 
 
 def _facets(corners: NDArray, stated: NDArray, notes: list[str]) -> Arrays:
