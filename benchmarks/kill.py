@@ -57,13 +57,13 @@ class Verb:
         name: In the table.
         words: Its command line, less --out; `{in}` stands for the folder of inputs.
         resume: What is added to go on.
-        last: One of the files that are written at the end of the work.
+        last: One of the files that are written at the end of the work; None if writing takes no time.
         differs: Files that no two runs have in common.
     """
 
     name: str
     words: str
-    last: str
+    last: str | None
     resume: tuple[str, ...] = ("--resume",)
     differs: tuple[str, ...] = ()
 
@@ -80,7 +80,7 @@ VERBS = [
     Verb("train sdf", "train sdf {in}/meshes --samples 4000 --epochs 150", "prior.safetensors"),
     Verb("train score", "train score {in}/clouds.npy --epochs 30", "model.safetensors"),
     Verb("train heightmap", "train heightmap procedural --synthetic 24 --steps 40", "heights.safetensors"),
-    Verb("evaluate generation", "evaluate generation {in}/made.npy {in}/clouds.npy", "report.json", ()),
+    Verb("evaluate generation", "evaluate generation {in}/made.npy {in}/clouds.npy", None, ()),
 ]
 
 
@@ -318,7 +318,8 @@ def wait_for_moment(case: "Case", place: Path, rng: np.random.Generator, at_writ
     if not at_writing:
         time.sleep(float(rng.uniform(0.02, case.tally.seconds)))
         return
-    deadline = time.monotonic() + 10 * case.tally.seconds
+    assert case.verb.last is not None
+    deadline = time.monotonic() + 3 * case.tally.seconds
     while not (place / case.verb.last).exists() and time.monotonic() < deadline:
         time.sleep(0.001)
     time.sleep(float(rng.uniform(0, 0.1)))
@@ -349,7 +350,9 @@ def kill_once(work: Path, number: int, case: "Case", at_writing: bool) -> None:
     tally.orphans += orphans_after(leader)
     left = results_in(verb, out) if out.exists() else {}
     taking = (out / ".finished").exists()
-    written = taking or (place / verb.last).exists() or lasting(left) == lasting(case.reference)
+    written = (
+        taking or (place / (verb.last or "report.json")).exists() or lasting(left) == lasting(case.reference)
+    )
     begun = place.exists() and any(place.rglob("*.json*"))
     tally.at_writing += written
     tally.at_work += begun and not written
@@ -410,19 +413,9 @@ def examine(verb: Verb, work: Path, kills: int, writing: int, seed: int) -> Tall
     case.tally.seconds = max(times[1:])
     for number in range(kills):
         kill_once(work, number, case, at_writing=False)
-    for number in range(writing):
+    for number in range(writing if verb.last else 0):
         kill_once(work, number, case, at_writing=True)
     return case.tally
-
-
-def sum_of(tallies: list[Tally]) -> Tally:
-    """Counts of several runs of this script together; the longest time."""
-    total = Tally()
-    for tally in tallies:
-        for name, value in tally.__dict__.items():
-            longer = max(value, total.seconds) if name == "seconds" else getattr(total, name) + value
-            setattr(total, name, longer)
-    return total
 
 
 def table(tallies: dict[str, Tally]) -> str:
@@ -445,7 +438,6 @@ def main() -> None:
     )
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--at-writing", type=int, default=10)
-    parser.add_argument("--add", action="store_true", help="count on from the results that are in --out")
     parser.add_argument("--seed", type=int, default=0)
     names = [verb.name for verb in VERBS]
     parser.add_argument("--verbs", nargs="+", choices=names, default=names)
@@ -480,15 +472,6 @@ def main() -> None:
             for verb in chosen
         }
     minutes = (time.monotonic() - began) / 60
-    if options.add:
-        earlier = json.loads((options.out / "kill.json").read_text())
-        minutes += earlier["minutes"]
-        counted = {name: Tally(**values) for name, values in earlier["verbs"].items()}
-        tallies = {
-            verb.name: sum_of([part[verb.name] for part in (counted, tallies) if verb.name in part])
-            for verb in VERBS
-            if verb.name in counted or verb.name in tallies
-        }
     print(table(tallies))
     for verb, tally in tallies.items():
         for failure in tally.failures:
