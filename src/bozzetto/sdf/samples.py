@@ -2,7 +2,6 @@
 
 import io
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..files import write_bytes
 from ..shapes import Similarity
+from ..shapes.readers import read_arrays
 
 
 @dataclass(frozen=True)
@@ -129,23 +129,8 @@ def _write(path: str | os.PathLike, **arrays: np.ndarray) -> None:
 
 def _read(path: str | os.PathLike, names: tuple[str, ...], what: str) -> dict[str, np.ndarray]:
     """The named arrays of an NPZ file."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist or is not a file; check the path")
-    try:
-        with path.open("rb") as file:  # opened here, because numpy leaves a damaged file open
-            content = np.load(file, allow_pickle=False)
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} is a single array, not an NPZ file with {' and '.join(names)}")
-            missing = [name for name in names if name not in content.files]
-            if missing:
-                found = ", ".join(content.files[:8]) or "nothing"
-                raise InputError(f"{path} holds no {what}: it lacks {' and '.join(missing)}, it has {found}")
-            return {name: content[name] for name in names}
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:150] or type(error).__name__
-        raise InputError(
-            f"{path} cannot be read as {what} ({reason}); the file is damaged, copy it again"
-        ) from None
+    arrays = read_arrays(Path(path), names)
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise InputError(f"{path} holds no {what}: it lacks the arrays {' and '.join(missing)}")
+    return arrays
