@@ -7,7 +7,7 @@ from bozzetto.errors import (
     InputError,
     InputWarning,
     collected_warnings,
-    require_most,
+    require_most_usable,
     warn_input,
     warnings_so_far,
 )
@@ -38,7 +38,7 @@ def test_other_warnings_pass():
 @pytest.mark.parametrize("bad, total", [(0, 0), (0, 5), (1, 2), (3, 6), (40, 100)])
 def test_some_of_a_collection_are_left_out_by_name(bad, total):
     with collected_warnings() as sentences:
-        require_most([f"shape {k} is empty" for k in range(bad)], total, "shapes")
+        require_most_usable([f"shape {k} is empty" for k in range(bad)], total, "shapes")
     named, rest = sentences[:SHOWN], sentences[SHOWN:]
     assert named == [f"left out: shape {k} is empty" for k in range(min(bad, SHOWN))]
     assert rest == ([f"left out: {bad - SHOWN} more of {total} shapes"] if bad > SHOWN else [])
@@ -47,4 +47,4 @@ def test_some_of_a_collection_are_left_out_by_name(bad, total):
 @pytest.mark.parametrize("bad, total", [(1, 1), (2, 3), (51, 100)])
 def test_a_collection_that_is_mostly_unusable_is_refused(bad, total):
     with pytest.raises(InputError, match=f"{bad} of {total} shapes cannot be used; the first: shape 0"):
-        require_most([f"shape {k} is empty" for k in range(bad)], total, "shapes")
+        require_most_usable([f"shape {k} is empty" for k in range(bad)], total, "shapes")

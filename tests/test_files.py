@@ -10,10 +10,10 @@ from bozzetto.files import (
     CannotWrite,
     NoSpace,
     atomic_path,
-    explained,
     is_leftover,
     remove_leftovers,
     write_bytes,
+    write_error,
     write_text,
 )
 
@@ -111,9 +111,9 @@ def test_other_errors_stay_what_they_are(tmp_path):
 
 def test_a_short_write_on_a_full_disk_is_one_too(tmp_path, monkeypatch):
     error = OSError("480000 requested and 65408 written")
-    assert not isinstance(explained(error, tmp_path / "a" / "b.npy"), NoSpace)
+    assert not isinstance(write_error(error, tmp_path / "a" / "b.npy"), NoSpace)
     monkeypatch.setattr("bozzetto.files._free", lambda path: 4096)
-    assert isinstance(explained(error, tmp_path / "a" / "b.npy"), NoSpace)
+    assert isinstance(write_error(error, tmp_path / "a" / "b.npy"), NoSpace)
 
 
 def test_every_writer_meets_a_limit_on_the_size_of_files(tmp_path):

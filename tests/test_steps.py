@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bozzetto.steps import counted, listening, paused, stage, told
+from bozzetto.steps import counted, paused, progress_callback, report_progress, stage
 
 
 def test_loops_count_as_parts_of_the_outermost():
     heard = []
-    with listening(lambda *what: heard.append(what)), stage("sample"):
+    with progress_callback(lambda *what: heard.append(what)), stage("sample"):
         for _ in counted([1, 2], "shapes"):
             for _ in counted("ab", "levels"):
                 pass
@@ -28,7 +28,7 @@ def test_shares_grow_from_nothing_to_all(tree):
             if child is not None:
                 walk(child)
 
-    with listening(lambda label, share: heard.append(share)):
+    with progress_callback(lambda label, share: heard.append(share)):
         walk(tree)
     assert all(b - a > -1e-9 for a, b in itertools.pairwise(heard))
     assert heard == [] or (heard[0] == 0 and heard[-1] == pytest.approx(1))
@@ -37,9 +37,9 @@ def test_shares_grow_from_nothing_to_all(tree):
 def test_nobody_listens():
     assert list(counted([1, 2])) == [1, 2]
     with stage("x"):
-        told("x", 0.5)
+        report_progress("x", 0.5)
     heard = []
-    with listening(lambda *what: heard.append(what)):
+    with progress_callback(lambda *what: heard.append(what)):
         with paused():
             list(counted([1, 2]))
         assert list(counted(iter([1, 2]))) == [1, 2]  # of unknown length
@@ -51,11 +51,11 @@ def test_nobody_listens():
 
 def test_a_loop_that_is_left_is_forgotten():
     heard = []
-    with listening(lambda *what: heard.append(what)):
+    with progress_callback(lambda *what: heard.append(what)):
         for _ in counted([1, 2, 3], "first"):
             break
         with pytest.raises(ZeroDivisionError):
             for _ in counted([1, 2, 3], "second"):
                 raise ZeroDivisionError
-        told("third", 0.5)
+        report_progress("third", 0.5)
     assert heard[-1] == ("third", 0.5)

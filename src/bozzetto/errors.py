@@ -1,4 +1,4 @@
-"""What is said to the user: errors that end a verb, and warnings that do not."""
+"""Messages for the user: errors, which end a verb, and warnings, which do not."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -19,14 +19,14 @@ class InputError(ValueError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A computation was interrupted and says what it has kept, so that the same command with --resume goes on.
+    """A computation was interrupted and has kept something, so that it can be resumed.
 
     Attributes:
         exit_code: As shells count: 128 and the number of the signal.
     """
 
     def __init__(self, kept: str, cause: BaseException | None = None, exit_code: int = 130) -> None:
-        """What was interrupted and what is kept, in words; `exit_code` is that of the cause if it has one."""
+        """`kept` says what was interrupted and what is kept; `exit_code` is that of the cause if it has one."""
         super().__init__(kept)
         self.exit_code = getattr(cause, "exit_code", exit_code)
 
@@ -39,7 +39,7 @@ class InputWarning(UserWarning):
     """
 
 
-def require_most(refused: Sequence[str], total: int, what: str) -> None:
+def require_most_usable(refused: Sequence[str], total: int, what: str) -> None:
     """Warn of members of a collection that cannot be used and are left out.
 
     Args:
@@ -99,7 +99,7 @@ def warnings_so_far() -> list[str]:
     return list(_collected.get() or [])
 
 
-def several(names: Sequence[str], most: int = 3) -> str:
+def join_names(names: Sequence[str], most: int = 3) -> str:
     """The first few names, and how many more there are."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never finds half of one, and what is said when they cannot be written."""
+"""Writing files so that a reader never finds half of one, and the errors when they cannot be written."""
 
 import errno
 import os
@@ -34,8 +34,8 @@ class NoSpace(CannotWrite):
     """The disk is full, or a quota or a limit on the size of files is reached."""
 
 
-def explained(error: OSError | RuntimeError, path: str | os.PathLike) -> CannotWrite:
-    """What to say when this file cannot be written.
+def write_error(error: OSError | RuntimeError, path: str | os.PathLike) -> CannotWrite:
+    """The error for a file that cannot be written.
 
     Args:
         error: What writing raised. Libraries of other languages raise a RuntimeError that ends with the words
@@ -74,11 +74,11 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise explained(error, path) from None
+        raise write_error(error, path) from None
     except RuntimeError as error:
         if _code(error) is None:
             raise
-        raise explained(error, path) from None
+        raise write_error(error, path) from None
 
 
 @contextmanager

@@ -7,13 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from .errors import InputError
-from .files import explained, make_folder
+from .files import make_folder, write_error
 
-_held: "weakref.WeakValueDictionary[str, Hold]" = weakref.WeakValueDictionary()
+_held: "weakref.WeakValueDictionary[str, Lock]" = weakref.WeakValueDictionary()
 
 
-class Hold:
-    """A lock file that this process holds as long as the object lives; get one from `hold`.
+class Lock:
+    """A lock file that this process holds as long as the object lives; get one from `acquire_lock`.
 
     The lock is one of the operating system: it ends with the process, however that ends. The file, and folders
     that were made for it and are still empty, are deleted with it.
@@ -36,12 +36,12 @@ class Hold:
         except NotImplementedError:  # a file system without locks; better no lock than no results
             pass
         except OSError as error:
-            raise explained(error, file) from None
+            raise write_error(error, file) from None
         self._abandon: list[Callable[[], object]] = []
         self.release = weakref.finalize(self, _release, lock, file, made, os.getpid())
 
     def on_failure(self, tidy: Callable[[], object]) -> None:
-        """Have this called if the lock is still held when `release_all` ends it."""
+        """Have this called if the lock is still held when `release_all_locks` ends it."""
         self._abandon.append(tidy)
 
     def abandon(self) -> None:
@@ -52,7 +52,7 @@ class Hold:
             self.release()
 
 
-def hold(file: Path, busy: str) -> Hold:
+def acquire_lock(file: Path, busy: str) -> Lock:
     """Hold a lock file, together with whoever holds it in this process.
 
     Raises:
@@ -61,11 +61,11 @@ def hold(file: Path, busy: str) -> Hold:
     key = os.path.realpath(file)
     held = _held.get(key)
     if held is None or not held.release.alive:
-        held = _held[key] = Hold(file, busy)
+        held = _held[key] = Lock(file, busy)
     return held
 
 
-def release_all() -> None:
+def release_all_locks() -> None:
     """Release what this process still holds: whoever held it has failed."""
     for held in list(_held.values()):
         held.abandon()

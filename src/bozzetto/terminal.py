@@ -1,4 +1,4 @@
-"""What surrounds a command: streams that may be closed, full or unable to hold a name, and signals to end."""
+"""Standard streams that may be closed, full or unable to encode a name, and signals that end the process."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TextIO
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
-class Ended(KeyboardInterrupt):
+class Terminated(KeyboardInterrupt):
     """A signal asks the process to end: Ctrl-C, or what `kill`, `docker stop` or a closed terminal send.
 
     Attributes:
@@ -27,8 +27,8 @@ class Ended(KeyboardInterrupt):
         return 128 + self.number
 
 
-def answer_signals() -> None:
-    """Have the first signal raise `Ended`, and a second one end the process at once.
+def install_signal_handlers() -> None:
+    """Have the first signal raise `Terminated`, and a second one end the process at once.
 
     Signals that whoever started the process has switched off (`nohup`, background jobs) stay so.
     """
@@ -36,9 +36,9 @@ def answer_signals() -> None:
 
     def end(number: int, frame: FrameType | None) -> None:
         if ended:
-            end_at_once(number)
+            exit_at_once(number)
         ended.append(number)
-        raise Ended(number)
+        raise Terminated(number)
 
     for name in _NAMES:
         number = getattr(signal, name, None)
@@ -46,8 +46,8 @@ def answer_signals() -> None:
             signal.signal(number, end)
 
 
-def end_at_once(number: int) -> NoReturn:
-    """End the process without any tidying, as after a second signal."""
+def exit_at_once(number: int) -> NoReturn:
+    """End the process without any clean-up, as after a second signal."""
     with suppress(OSError):
         if os.isatty(2):  # a progress bar may have hidden the cursor
             os.write(2, b"\x1b[?25h\n")
@@ -55,7 +55,7 @@ def end_at_once(number: int) -> NoReturn:
 
 
 class Stream:
-    """A text stream that goes on when nobody takes what is written, and remembers that.
+    """A text stream that ignores errors of writing and remembers that there were some.
 
     Args:
         stream: The stream; None where it is closed.
@@ -67,12 +67,12 @@ class Stream:
         self._stream = open(os.devnull, "w", encoding="utf-8") if stream is None else stream  # noqa: SIM115
 
     def write(self, text: str) -> int:
-        """Write, or pretend to."""
+        """Write; on failure, set `lost`."""
         self.lost |= self._closed and bool(text)
         return self._attempt(self._stream.write, text) or len(text)
 
     def flush(self) -> None:
-        """Hand over what is written."""
+        """Flush; on failure, set `lost`."""
         self._attempt(self._stream.flush)
 
     def _attempt(self, action: Any, *arguments: str) -> int | None:
@@ -92,7 +92,7 @@ class Stream:
 
 
 def open_streams() -> None:
-    """Make standard streams that can always be written to, whatever the encoding, and however closed."""
+    """Replace stdout and stderr by streams that can always be written to, also if they are closed."""
     missing = [number for number in range(3) if not _is_open(number)]
     for _ in missing:  # else the next file would get the number, and with it what is meant for the terminal
         os.open(os.devnull, os.O_RDWR)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bozzetto.cli import main
 from bozzetto.cli.autoencode import Autoencode
-from bozzetto.cli.checks import For, Within, options_of
+from bozzetto.cli.checks import OnlyFor, Within, options_of
 from bozzetto.cli.complete import Complete
 from bozzetto.cli.data import Data
 from bozzetto.cli.demo import Demo
@@ -95,7 +95,7 @@ FOREIGN = [
     (work, name)
     for work, verb in WORKS.items()
     for name, option, _ in fields_of(verb)
-    if any(verb.work not in mark.works for mark in option.marks_of(For))
+    if any(verb.task not in mark.tasks for mark in option.annotations_of(OnlyFor))
 ]
 
 
@@ -104,7 +104,7 @@ def test_every_number_has_bounds(work, name, capsys):
     """NaN, infinity, numbers below zero and absurd ones are refused, whatever the option."""
     verb = WORKS[work]
     option, kinds = next((o, k) for n, o, k in fields_of(verb) if n == name)
-    assert len(list(option.marks_of(Within))) == 1
+    assert len(list(option.annotations_of(Within))) == 1
     for value in ("nan", "inf", "-inf") if float in kinds else ("-10000000000000", "10000000000000", "-1"):
         words = [option.name, "0", "0", value] if name == "viewpoint" else [f"{option.name}={value}"]
         if words[-1] == "-inf":

@@ -190,8 +190,8 @@ def test_warnings_about_input_are_shown_and_stand_in_the_report(tmp_path, capsys
 
 def test_where_another_run_is_at_work_it_is_said_before_anything_is_read(tmp_path, capsys):
     script = (
-        "import sys, pathlib; from bozzetto.locks import hold\n"
-        "h = hold(pathlib.Path(sys.argv[1]), 'x'); print('held', flush=True); sys.stdin.read()"
+        "import sys, pathlib; from bozzetto.locks import acquire_lock\n"
+        "h = acquire_lock(pathlib.Path(sys.argv[1]), 'x'); print('held', flush=True); sys.stdin.read()"
     )
     words = [sys.executable, "-c", script, str(tmp_path / ".lock")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:

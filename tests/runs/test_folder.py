@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bozzetto.errors import InputError, InputWarning, collected_warnings
 from bozzetto.files import write_text
-from bozzetto.locks import release_all
+from bozzetto.locks import release_all_locks
 from bozzetto.runs import RunFolder, fingerprint, results, write_checkpoint
 
 
@@ -36,7 +36,7 @@ def test_a_new_run_writes_resolved_settings(tmp_path):
 
 def test_a_run_that_fails_before_it_has_results_leaves_nothing(tmp_path):
     run = RunFolder.create(tmp_path / "a" / "b", Settings())
-    release_all()
+    release_all_locks()
     assert list(tmp_path.iterdir()) == []
     run.begin()
     del run
@@ -270,7 +270,7 @@ def test_whatever_fails_there_are_all_results_of_one_run(tmp_path, monkeypatch, 
             break
         faults.at = -1
         if not dies:
-            release_all()
+            release_all_locks()
         found = version_of(out)
         if "report.json" in found:
             assert found == before or set(found.values()) == {2}
@@ -311,7 +311,7 @@ def test_a_failed_run_that_cannot_be_resumed_leaves_only_the_earlier_results(tmp
     before = sorted(p for p in (tmp_path / "a").rglob("*"))
     run = RunFolder.create(tmp_path / "a", {"version": 2}, overwrite=True)
     write_text(run.file("mesh.ply"), "version 2")
-    release_all()
+    release_all_locks()
     assert sorted(p for p in (tmp_path / "a").rglob("*")) == before
 
 
@@ -334,7 +334,10 @@ def test_a_full_disk_does_not_end_a_run_for_its_checkpoint(tmp_path, monkeypatch
     monkeypatch.undo()
 
 
-HOLD = "import sys; from bozzetto.locks import hold; h = hold(__import__('pathlib').Path(sys.argv[1]), 'x'); "
+HOLD = (
+    "import sys, pathlib; from bozzetto.locks import acquire_lock; "
+    "h = acquire_lock(pathlib.Path(sys.argv[1]), 'x'); "
+)
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):
@@ -427,4 +430,4 @@ def test_any_names_are_listed(names):
         results.add_to_list(Path(folder), "\udce9\n")
         with (Path(folder) / ".files").open("a") as listing:
             listing.write("cut by a cra")
-        assert results.listed(Path(folder)) == [*sorted([*names, "config.json"]), "\udce9\n"]
+        assert results.listed_files(Path(folder)) == [*sorted([*names, "config.json"]), "\udce9\n"]

@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from bozzetto.runs import Progress
-from bozzetto.runs.progress import shown_steps
+from bozzetto.runs.progress import show_progress
 from bozzetto.steps import counted, stage
 
 
@@ -80,7 +80,7 @@ def test_with_a_real_clock_from_the_first_step_on():
 
 def test_steps_are_shown_only_when_they_take_long():
     clock, lines = Clock(), io.StringIO()
-    with shown_steps(console=Console(file=lines, width=100), clock=clock):
+    with show_progress(console=Console(file=lines, width=100), clock=clock):
         for _ in counted(range(10), "quick"):
             clock.now += 0.1
         for _ in counted(range(10), "slow"):
@@ -89,7 +89,7 @@ def test_steps_are_shown_only_when_they_take_long():
         ["slow", "20", "%", "0:08", "left"],
         ["slow", "100", "%"],
     ]
-    with shown_steps(quiet=True, console=Console(file=lines), clock=clock):
+    with show_progress(quiet=True, console=Console(file=lines), clock=clock):
         for _ in counted(range(10), "silent"):
             clock.now += 10.0
     assert "silent" not in lines.getvalue()
@@ -98,7 +98,7 @@ def test_steps_are_shown_only_when_they_take_long():
 def test_a_progress_of_its_own_is_shown_alone():
     lines = io.StringIO()
     console = Console(file=lines, width=100, force_terminal=True)
-    with shown_steps(console=console), stage("around"):
+    with show_progress(console=console), stage("around"):
         with Progress(2, "own", console=console) as progress:
             for _ in counted(range(2), "within"):
                 progress.advance()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bozzetto.errors import InputError, InputWarning
-from bozzetto.runs import in_processes
+from bozzetto.runs import map_in_processes
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
 
@@ -40,7 +40,7 @@ def work(tmp_path, monkeypatch):
 
 
 def test_results_warnings_and_errors_come_back(work):
-    results = in_processes(work, [(k,) for k in (0, 1, 2, 3, 0)], 2)
+    results = map_in_processes(work, [(k,) for k in (0, 1, 2, 3, 0)], 2)
     assert [next(results), next(results)] == [-1 / 5, -1 / 4]
     with pytest.warns(InputWarning, match="even prime"):
         assert next(results) == -1 / 3
@@ -50,13 +50,13 @@ def test_results_warnings_and_errors_come_back(work):
 
 def test_bugs_keep_their_traceback(work):
     with pytest.raises(ZeroDivisionError) as error:
-        list(in_processes(work, [(5,)], 1))
+        list(map_in_processes(work, [(5,)], 1))
     assert "in work" in error.value.__notes__[0]
 
 
 def test_a_worker_that_is_killed_is_one_sentence(work):
     with pytest.raises(InputError, match="a worker process was ended"):
-        list(in_processes(work, [(4,)], 1))
+        list(map_in_processes(work, [(4,)], 1))
 
 
 SLOW = """
@@ -72,12 +72,12 @@ if parent_process() is not None and sys.argv[2] == "import":
 """
 SCRIPT = """
 import sys
-from bozzetto.runs.workers import in_processes
+from bozzetto.runs.workers import map_in_processes
 from slow_work import slow
 
 if __name__ == "__main__":
     try:
-        list(in_processes(slow, [(sys.argv[1],)] * 4, 2))
+        list(map_in_processes(slow, [(sys.argv[1],)] * 4, 2))
     except KeyboardInterrupt:
         print("interrupted", flush=True)
 """

@@ -335,8 +335,8 @@ def full(path, data):
 
 def test_two_do_not_fetch_the_same_set_at_once(server, tmp_path):
     script = (
-        "import sys, pathlib; from bozzetto.locks import hold\n"
-        "h = hold(pathlib.Path(sys.argv[1]), 'x'); print('held', flush=True); sys.stdin.read()"
+        "import sys, pathlib; from bozzetto.locks import acquire_lock\n"
+        "h = acquire_lock(pathlib.Path(sys.argv[1]), 'x'); print('held', flush=True); sys.stdin.read()"
     )
     words = [sys.executable, "-c", script, str(tmp_path / ".set.lock")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:

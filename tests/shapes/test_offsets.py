@@ -18,7 +18,7 @@ from bozzetto.shapes import (
     save_points,
     save_sequence,
 )
-from bozzetto.shapes.offsets import NO_OFFSET, is_far, placed
+from bozzetto.shapes.offsets import NO_OFFSET, is_far, split_offset
 
 FAR = (448000.0, 5412000.0, 320.0)
 MESH_ENDINGS = ["ply", "obj", "off", "glb", "npz", "stl"]
@@ -82,7 +82,7 @@ def test_the_offset_is_a_short_number_in_the_middle(tmp_path):
 def test_near_shapes_have_no_offset_and_exact_vertices():
     points = np.random.default_rng(0).random((100, 3))
     for shift in (0.0, 1.0, 8.0):
-        near, offset = placed(points + shift)
+        near, offset = split_offset(points + shift)
         assert offset == NO_OFFSET
         assert np.array_equal(near, (points + shift).astype(np.float32))
 
@@ -91,23 +91,23 @@ def test_stray_and_unused_points_do_not_decide(tmp_path):
     """A reading at 0 among survey coordinates, used or not, takes no digits from the others."""
     world = np.random.default_rng(0).random((2000, 3)) * 50 + np.array(FAR)
     world[7] = 0
-    near, offset = placed(world)
+    near, offset = split_offset(world)
     assert np.abs(np.asarray(offset) - np.array(FAR)).max() < 100
     assert np.abs(near + np.asarray(offset) - world)[8:].max() < 5e-5
     used = np.ones(len(world), bool)
     used[:1000] = False
     world[:1000] = 1e12
-    assert placed(world, used)[1] == offset
+    assert split_offset(world, used)[1] == offset
 
 
 def test_positions_stored_too_coarsely_are_said_or_refused():
     sphere = icosphere(3).vertices.double().numpy()
     stored = (40 * sphere + np.array([5e5, 5e5, 0.0])).astype(np.float32)
     with pytest.warns(InputWarning, match="scan is 80 large and lies 5e\\+05 from .*double precision"):
-        assert placed(stored, name="scan")[1] == NO_OFFSET
+        assert split_offset(stored, name="scan")[1] == NO_OFFSET
     stored = (4 * sphere + np.array(FAR)).astype(np.float32)
     with pytest.raises(InputError, match="steps of 0.65; write it in double precision"):
-        placed(stored, name="scan")
+        split_offset(stored, name="scan")
 
 
 def test_parts_too_small_and_far_apart_are_refused():
@@ -115,9 +115,9 @@ def test_parts_too_small_and_far_apart_are_refused():
     part = rng.random((500, 3))
     apart = np.concatenate([part, part + [1e7, 0, 0]])
     with pytest.raises(InputError, match="cut it into its parts"):
-        placed(apart)
-    placed(np.concatenate([part, part + [1e3, 0, 0]]))  # nothing is lost here
-    placed(np.array([[x, y, z] for x in (0.0, 0.1) for y in (0.0, 0.1) for z in (0.0, 0.1)]) + 0.05)
+        split_offset(apart)
+    split_offset(np.concatenate([part, part + [1e3, 0, 0]]))  # nothing is lost here
+    split_offset(np.array([[x, y, z] for x in (0.0, 0.1) for y in (0.0, 0.1) for z in (0.0, 0.1)]) + 0.05)
 
 
 def test_shapes_change_their_offset_without_moving():

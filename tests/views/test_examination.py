@@ -9,7 +9,7 @@ import torch
 from bozzetto import InputError
 from bozzetto.errors import collected_warnings
 from bozzetto.views import Cameras, Capture, auto_masks, examine, fibonacci_cameras
-from bozzetto.views.agreement import GL_TO_CV, agreement, outlines, outsiders
+from bozzetto.views.agreement import GL_TO_CV, agreement, outlier_views, outlines
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_one_wrong_view_is_named(balls, change):
 
 def test_two_exchanged_views_are_named(balls):
     views = outlines(reordered(balls, [0, 5, 2, 3, 4, 1, 6, 7, 8]))
-    found = outsiders(views, agreement(views))
+    found = outlier_views(views, agreement(views))
     assert found is not None and found[0] == [1, 5] and found[1] < 0.003
 
 

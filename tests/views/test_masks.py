@@ -52,7 +52,7 @@ def test_black_shadows_at_the_edge_become_unknown(sphere_capture):
     shadow = lost & (capture.masks[3] > 0.9)
     assert (~found.known[3] & shadow).sum() > 0.5 * shadow.sum()
     assert found.known[3][capture.masks[3] == 0].float().mean() > 0.95
-    assert not bool((found.unmended.masks[3] > 0.5)[lost].any())  # what the picture alone said is kept
+    assert not bool((found.uncorrected.masks[3] > 0.5)[lost].any())  # what the picture alone said is kept
 
 
 def test_dim_things_beside_the_object_are_removed(sphere_capture):
@@ -129,4 +129,4 @@ def test_contradicting_masks_are_not_mended(sphere_capture):
     capture = photographs(sphere_capture(8, center=(0.5, 0.3, 0.2)))
     shuffled = replace(capture, images=capture.images[[3, 0, 6, 1, 7, 2, 5, 4]])
     found = auto_masks(shuffled)
-    assert ((found.masks > 0.5) == (found.unmended.masks > 0.5)).float().mean() > 0.98
+    assert ((found.masks > 0.5) == (found.uncorrected.masks > 0.5)).float().mean() > 0.98

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from ..errors import InputError
-from .checks import Within, leave_out
+from .checks import Within, refuse_options
 from .common import Options
 from .sample import open_clouds
 
@@ -47,11 +47,11 @@ class Autoencode(Options):
         """Refuse also what only the way without hypotheses needs."""
         super().check()
         if self.hypotheses:
-            leave_out(self, "is not used with --hypotheses", "--evaluations", "--start", "--independent")
+            refuse_options(self, "is not used with --hypotheses", "--evaluations", "--start", "--independent")
 
     def run(self) -> dict:
         """Auto-encode."""
-        from ..geometry.sound_clouds import sound_points
+        from ..geometry.cloud_cleaning import clean_points
         from ..pipelines import write_clouds
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
         from ..score import encode, hinted_flow
@@ -59,7 +59,7 @@ class Autoencode(Options):
         device = resolve_device(self.device)
         seed_everything(self.seed)
         prior = open_clouds(self.model).to(device)
-        cloud = sound_points(read_cloud(self.cloud), str(self.cloud))
+        cloud = clean_points(read_cloud(self.cloud), str(self.cloud))
         encode(prior, cloud, str(self.cloud))  # complains before anything is written, as does the next
         if self.hypotheses:
             hinted_flow(prior)

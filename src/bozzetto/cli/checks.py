@@ -1,6 +1,6 @@
-"""Which values an option may have, and what it is for: marks beside its type, looked at before any work.
+"""Which values an option may have, and which task it is for: annotations of its type, checked before any work.
 
-epochs: Annotated[int | None, Within(1, MANY), For("sdf", "score")] = None
+epochs: Annotated[int | None, Within(1, MANY), OnlyFor("sdf", "score")] = None
 """
 
 import dataclasses
@@ -11,14 +11,14 @@ from typing import Any, get_type_hints
 from ..errors import InputError
 
 MANY = 10**9
-"""More steps or triangles than this nobody means."""
+"""Upper limit of steps, epochs and triangles."""
 LARGEST = 1e30
 """The largest length whose square single precision still holds."""
 
 
 @dataclass(frozen=True)
 class Within:
-    """A number lies between these, both included; each of several numbers does.
+    """A number, or each of several, lies between these bounds, both included.
 
     Attributes:
         least, most: The bounds.
@@ -48,13 +48,13 @@ class Within:
 
 
 @dataclass(frozen=True, init=False)
-class For:
-    """The option is for these works of the verb only, such as `sdf` of `train`."""
+class OnlyFor:
+    """The option is for these tasks of the verb only, such as `sdf` of `train`."""
 
-    works: tuple[str, ...]
+    tasks: tuple[str, ...]
 
-    def __init__(self, *works: str) -> None:
-        object.__setattr__(self, "works", works)
+    def __init__(self, *tasks: str) -> None:
+        object.__setattr__(self, "tasks", tasks)
 
 
 @dataclass(frozen=True)
@@ -65,54 +65,54 @@ class Option:
         name: As it is written, with `--`; that of a positional argument in capitals.
         value: What was given, or the default.
         given: Whether it differs from the default.
-        marks: What stands beside its type.
+        annotations: Of its type.
     """
 
     name: str
     value: Any
     given: bool
-    marks: tuple[object, ...]
+    annotations: tuple[object, ...]
 
-    def marks_of(self, kind: type) -> Iterator[Any]:
-        """The marks of a kind."""
-        return (mark for mark in self.marks if isinstance(mark, kind))
+    def annotations_of(self, kind: type) -> Iterator[Any]:
+        """The annotations of a kind."""
+        return (one for one in self.annotations if isinstance(one, kind))
 
 
 def options_of(verb: object) -> list[Option]:
     """All options of a verb."""
     hints, found = get_type_hints(type(verb), include_extras=True), []
     for field in dataclasses.fields(verb):  # type: ignore[arg-type]  # every verb is a dataclass
-        marks = getattr(hints[field.name], "__metadata__", ())
-        names = [name for mark in marks if isinstance(name := getattr(mark, "name", None), str)]
+        annotations = getattr(hints[field.name], "__metadata__", ())
+        names = [name for one in annotations if isinstance(name := getattr(one, "name", None), str)]
         value = getattr(verb, field.name)
         # Written so that NaN differs from every default.
         given = not (value is field.default or value == field.default)
         name = f"--{names[0] if names else field.name.replace('_', '-')}"
-        found.append(Option(name, value, given, marks))
+        found.append(Option(name, value, given, annotations))
     return found
 
 
-def check_options(verb: object, work: str) -> None:
-    """Refuse numbers that are out of range, and options that are for another work of the verb.
+def check_options(verb: object, task: str) -> None:
+    """Refuse numbers that are out of range, and options that are for another task of the verb.
 
     Raises:
         InputError: There is one.
     """
     name = type(verb).__name__.lower()
     for option in options_of(verb):
-        for mark in option.marks_of(For):
-            if option.given and work not in mark.works:
-                works = " and ".join(f"{name} {other}" for other in mark.works)
-                raise InputError(f"{option.name} is for {works}, not for {name} {work}; leave it out")
+        for only in option.annotations_of(OnlyFor):
+            if option.given and task not in only.tasks:
+                tasks = " and ".join(f"{name} {other}" for other in only.tasks)
+                raise InputError(f"{option.name} is for {tasks}, not for {name} {task}; leave it out")
         values = option.value if isinstance(option.value, tuple) else (option.value,)
-        for mark in option.marks_of(Within):
+        for bounds in option.annotations_of(Within):
             for value in values:
-                if value is not None and not mark.holds(value):
-                    raise InputError(f"{option.name} must {mark}, got {value}")
+                if value is not None and not bounds.holds(value):
+                    raise InputError(f"{option.name} must {bounds}, got {value}")
 
 
-def leave_out(verb: object, reason: str, *names: str) -> None:
-    """Refuse options that are of no use with what else was given.
+def refuse_options(verb: object, reason: str, *names: str) -> None:
+    """Refuse options that do not apply to what else was given.
 
     Args:
         verb: The verb.

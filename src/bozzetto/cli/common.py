@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from ..errors import InputError, Interrupted, collected_warnings
 from ..files import FULL
-from ..locks import release_all
-from ..runs.results import CHECKPOINT, LOCK, UNFINISHED, hold_folder
+from ..locks import release_all_locks
+from ..runs.results import CHECKPOINT, LOCK, UNFINISHED, lock_folder
 from .checks import Within, check_options
 
 # Optional packages and the extra of this package that brings them.
@@ -22,7 +22,7 @@ EXTRAS = {
     "laspy": "las",
     "matplotlib": "plots",
 }
-# Words of PyTorch, CUDA and Warp, whose errors have no type of their own.
+# Parts of messages of PyTorch, CUDA and Warp, whose memory errors have no type of their own.
 _NO_MEMORY = ("not enough memory", "out of memory", "failed to allocate")
 
 
@@ -44,8 +44,8 @@ class Options:
     """Write the final report to stdout as JSON, and nothing else there."""
 
     @property
-    def work(self) -> str:
-        """Which of several works of the verb is asked for; options are marked with what they are for."""
+    def task(self) -> str:
+        """Which of several tasks of the verb is asked for; `OnlyFor` marks options of single ones."""
         return ""
 
     def check(self) -> None:
@@ -54,7 +54,7 @@ class Options:
         Raises:
             InputError: There is one.
         """
-        check_options(self, self.work)
+        check_options(self, self.task)
 
     def run(self) -> dict:
         """Do what the verb is for and return its report, ready for JSON."""
@@ -66,23 +66,23 @@ class Options:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
-    def going_on(self) -> str:
-        """How an interrupted run that has kept something goes on."""
+    def resume_advice(self) -> str:
+        """How to continue an interrupted run that has kept something."""
         if not hasattr(self, "resume"):
             return "the same command continues"
         if not self.overwrite:
             return "the same command with --resume continues"
-        # What was to replace earlier results is resumed from its checkpoint only; preparations are used anyway.
+        # With --overwrite only a checkpoint can be resumed; preparations are used in any case.
         saved = (self.out / UNFINISHED / CHECKPOINT).is_file()
         return f"the same command {'with --resume instead of --overwrite ' if saved else ''}continues"
 
-    def after_interruption(self) -> str:
-        """What is added to the word that the verb was interrupted."""
+    def interruption_advice(self) -> str:
+        """What follows `interrupted` in the message: how to continue, if something is kept."""
         if not hasattr(self, "resume"):
             return ""
         saved = (self.out / CHECKPOINT, self.out / UNFINISHED / CHECKPOINT)
         if any(path.is_file() for path in saved):
-            return f"; {self.going_on()} from the last checkpoint"
+            return f"; {self.resume_advice()} from the last checkpoint"
         return " before there was a checkpoint to continue from"
 
     @property
@@ -97,11 +97,11 @@ def carry_out(options: Options) -> int:
         with collected_warnings(None if options.quiet else _note):
             report = _run(options)
     except Interrupted as error:
-        return _complain(f"{error}; {options.going_on()}", error.exit_code)
+        return _complain(f"{error}; {options.resume_advice()}", error.exit_code)
     except KeyboardInterrupt as error:
-        return _complain(f"interrupted{options.after_interruption()}", getattr(error, "exit_code", 130))
+        return _complain(f"interrupted{options.interruption_advice()}", getattr(error, "exit_code", 130))
     except Exception as error:
-        sentence = sentence_of(error)
+        sentence = error_message(error)
         if sentence is None:
             raise
         return _complain(sentence, 2)
@@ -111,25 +111,25 @@ def carry_out(options: Options) -> int:
 
 
 def _run(options: Options) -> dict:
-    from ..runs.progress import shown_steps
+    from ..runs.progress import show_progress
 
     options.check()
-    # Where another run is at work it is said now, and not after the input has been read. Of the processes of
-    # one training only the first writes to the folder.
+    # If another run is writing to the folder, stop before the input is read. Of the processes of one training
+    # only the first writes there.
     first = os.environ.get("RANK", "0") == "0"
-    lock = hold_folder(options.out) if first and (options.out / LOCK).exists() else None
+    lock = lock_folder(options.out) if first and (options.out / LOCK).exists() else None
     try:
-        with shown_steps(options.silent):
+        with show_progress(options.silent):
             return options.run()
     except BaseException:
-        release_all()  # as long as the error keeps alive what the verb was working on
+        release_all_locks()  # the error keeps their owners alive
         raise
     finally:
         del lock
 
 
-def sentence_of(error: Exception) -> str | None:
-    """What to say about an error that is no bug; None if it is one."""
+def error_message(error: Exception) -> str | None:
+    """The message for an error that is no bug; None if it is one."""
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, ModuleNotFoundError):
@@ -141,7 +141,7 @@ def sentence_of(error: Exception) -> str | None:
         if error.errno in FULL:
             return "no space left on a disk that is written to; free some and try again"
         if error.filename is None:
-            return f"the system reports: {error.strerror or error}; mend that and try again"
+            return f"the system reports: {error.strerror or error}; solve that and try again"
         return f"{error.filename} cannot be used: {error.strerror}; check it and its folder"
     if isinstance(error, MemoryError) or any(word in str(error).lower() for word in _NO_MEMORY):
         first = str(error).split("\n")[0].strip() or "no more is given"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from .checks import LARGEST, Within, leave_out
+from .checks import LARGEST, Within, refuse_options
 from .common import Options
 from .denoise import check_noise
 
@@ -47,7 +47,7 @@ class Complete(Options):
         """Refuse also what only the search for a pose needs."""
         super().check()
         if self.pose == "known":
-            leave_out(self, "is for --pose solve", "--up", "--turns")
+            refuse_options(self, "is for --pose solve", "--up", "--turns")
 
     def run(self) -> dict:
         """Complete."""

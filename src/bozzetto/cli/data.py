@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import tyro
 
 from ..errors import InputError
-from ..steps import told
-from .checks import For
+from ..steps import report_progress
+from .checks import OnlyFor
 from .common import Options
 
 
@@ -26,15 +26,15 @@ class Data(Options):
     """Which one to get."""
     out: Path = Path("data")
     """Folder in which the set gets a folder of its name."""
-    source: Annotated[Path | None, tyro.conf.arg(name="from", metavar="DIR|ZIP"), For("get")] = None
+    source: Annotated[Path | None, tyro.conf.arg(name="from", metavar="DIR|ZIP"), OnlyFor("get")] = None
     """Take a local copy (folder or zip file), with the same checks, instead of the network."""
 
     @property
-    def work(self) -> str:
+    def task(self) -> str:
         """Whether to list or to get."""
         return self.action
 
-    def after_interruption(self) -> str:
+    def interruption_advice(self) -> str:
         """What has come is kept."""
         return "; the same command continues the download"
 
@@ -68,7 +68,7 @@ class Data(Options):
             self.out,
             self.source,
             self.overwrite,
-            lambda done, total: told("download", min(done / (total or sample.size), 1.0)),
+            lambda done, total: report_progress("download", min(done / (total or sample.size), 1.0)),
         )
         self.say(f"checked: {len(sample.files)} files, {sample.size / 1e6:.1f} MB in {folder}")
         return {"name": sample.name, "path": str(folder), "files": len(sample.files), "bytes": sample.size}

@@ -80,13 +80,13 @@ def read_solid_cloud(path: Path) -> "PointCloud":
 
     from ..score import LEAST_POINTS, box_frame
     from ..shapes import PointCloud, load_points
-    from ..shapes.offsets import placed
+    from ..shapes.offsets import split_offset
 
     if path.suffix.lower() == ".npy":
         points = read_cloud(path)
         if points.shape[1] != 3:
             raise InputError(f"{path} holds points in 2D; a surface needs points in 3D, shape (points, 3)")
-        near, offset = placed(points.numpy(), name=str(path))
+        near, offset = split_offset(points.numpy(), name=str(path))
         cloud = PointCloud(torch.from_numpy(near), offset=offset)
     else:
         cloud = load_points(path)

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from ..errors import InputError, warn_input
-from .checks import leave_out
+from .checks import refuse_options
 from .common import EXTRAS, Options
 
 
@@ -27,7 +27,7 @@ class Doctor(Options):
         """Refuse also what only a capture needs."""
         super().check()
         if self.capture is None:
-            leave_out(self, "is for a CAPTURE, and none is given", "--masks")
+            refuse_options(self, "is for a CAPTURE, and none is given", "--masks")
 
     def run(self) -> dict:
         """Look at the installation and the capture."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ..steps import counted, told
-from .checks import LARGEST, For, Within
+from ..steps import counted, report_progress
+from .checks import LARGEST, OnlyFor, Within
 from .common import Options
 from .evaluate_files import (
     CLOUDS,
@@ -45,23 +45,25 @@ class Evaluate(Options):
     """The references: a file or a folder."""
     out: Path = Path("bozzetto-out/evaluate")
     """Folder for the report."""
-    side: Annotated[int, Within(16, 16384, also=0), For("heightmap")] = 256
+    side: Annotated[int, Within(16, 16384, also=0), OnlyFor("heightmap")] = 256
     """heightmap: both maps are averaged over areas to this side; 0 compares them as they are."""
-    samples: Annotated[int, Within(1, 10**8), For("surface")] = 30_000
+    samples: Annotated[int, Within(1, 10**8), OnlyFor("surface")] = 30_000
     """surface: points sampled on each surface; 30000 as in DeepSDF."""
     threshold: Annotated[
-        float | None, tyro.conf.arg(metavar="LENGTH"), Within(0, LARGEST, above=True), For("surface")
+        float | None, tyro.conf.arg(metavar="LENGTH"), Within(0, LARGEST, above=True), OnlyFor("surface")
     ] = None
     """surface: distance for completeness and F-score; by default 1 % of the radius of the reference."""
-    protocol: Annotated[Literal["pointflow", "shapegf", "none"], For("generation")] = "none"
+    protocol: Annotated[Literal["pointflow", "shapegf", "none"], OnlyFor("generation")] = "none"
     """generation: how clouds are normalised; shapegf takes each to [-1, 1], the others leave them alone."""
-    train: Annotated[Path | None, tyro.conf.arg(metavar="DIR"), For("generation")] = None
+    train: Annotated[Path | None, tyro.conf.arg(metavar="DIR"), OnlyFor("generation")] = None
     """generation: the training set, for the row that shows what its clouds would score."""
-    points: Annotated[int, tyro.conf.arg(metavar="N"), Within(2, 10**6), For("points", "generation")] = 2048
+    points: Annotated[int, tyro.conf.arg(metavar="N"), Within(2, 10**6), OnlyFor("points", "generation")] = (
+        2048
+    )
     """points, generation: points per cloud for the earth mover's distance; fewer if files hold fewer."""
 
     @property
-    def work(self) -> str:
+    def task(self) -> str:
         """What is compared."""
         return self.what
 
@@ -167,7 +169,7 @@ class Evaluate(Options):
                 ref,
                 self.protocol,
                 seed=self.seed,
-                progress=lambda stage, share, name=name: told(f"{name}: {stage}", share),
+                progress=lambda stage, share, name=name: report_progress(f"{name}: {stage}", share),
             )
         figures = {"protocol": self.protocol, "points": size, "rows": {k: asdict(v) for k, v in rows.items()}}
         table = generation_table(rows)

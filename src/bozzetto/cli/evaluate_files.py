@@ -119,13 +119,13 @@ def load_array(path: Path) -> "Tensor":
     Raises:
         InputError: It cannot be read or holds something else.
     """
-    from ..shapes.offsets import in_precision
+    from ..shapes.offsets import points_tensor
     from ..shapes.readers import read_array
 
     if path.suffix.lower() != ".npy":
         raise InputError(f"{path} is no folder and no .npy file; give one of these")
     array = read_array(path)
-    return in_precision(array, str(path))
+    return points_tensor(array, str(path))
 
 
 def together(sets: dict[str, list["Tensor"]]) -> dict[str, list["Tensor"]]:

@@ -9,7 +9,7 @@ import tyro
 
 from ..errors import InputError, Interrupted, warn_input
 from ..files import CannotWrite
-from .checks import MANY, Within, leave_out
+from .checks import MANY, Within, refuse_options
 from .common import Options
 
 if TYPE_CHECKING:
@@ -69,11 +69,13 @@ class Heightmap(Options):
         if self.stereo and self.weights != "auto":
             warn_input("--weights is not used with --stereo, which measures instead of predicting")
         if self.stereo:
-            leave_out(self, "is for photos of several surfaces, and --stereo takes all for one", "--resume")
+            refuse_options(
+                self, "is for photos of several surfaces, and --stereo takes all for one", "--resume"
+            )
         else:
-            leave_out(self, "needs --stereo, which takes all photos for one surface", "--lights")
+            refuse_options(self, "needs --stereo, which takes all photos for one surface", "--lights")
         if self.faces == 0:
-            leave_out(self, "is the shape of the relief, and --faces 0 writes none", "--wrap")
+            refuse_options(self, "is the shape of the relief, and --faces 0 writes none", "--wrap")
 
     def run(self) -> dict:
         """Predict."""
@@ -102,7 +104,7 @@ class Heightmap(Options):
                 failed[0] if len(failed) == 1 else f"none of {len(failed)} photos can be used: {failed[0]}"
             )
         report = run.report({"photos": results, "failed": failed}, device, self.seed)
-        self._tell(results, failed)
+        self._print_results(results, failed)
         return report
 
     def _each(
@@ -142,7 +144,7 @@ class Heightmap(Options):
                 progress.advance()
         return results, failed
 
-    def _tell(self, results: list[dict], failed: list[str]) -> None:
+    def _print_results(self, results: list[dict], failed: list[str]) -> None:
         for sentence in failed:
             sys.stderr.write(f"bozzetto: left out: {sentence}\n")
         for result in results[:10]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from ..errors import InputError
-from .checks import Within, leave_out
+from .checks import Within, refuse_options
 from .common import Options
 from .complete import open_prior
 
@@ -47,7 +47,7 @@ class Interpolate(Options):
         from .interpolate_clouds import interpolate_clouds, is_cloud_model
 
         if is_cloud_model(self.prior):
-            leave_out(self, "is for priors over meshes", "--path", "--up", "--resolution")
+            refuse_options(self, "is for priors over meshes", "--path", "--up", "--resolution")
             return interpolate_clouds(self)
         return self._meshes()
 
@@ -59,7 +59,7 @@ class Interpolate(Options):
         seed_everything(self.seed)
         prior = open_prior(self.prior).to(device)
         if not any(is_scan(word, prior) for word in (self.a, self.b)):
-            leave_out(self, "is for meshes and scans, and both shapes have codes", "--up")
+            refuse_options(self, "is for meshes and scans, and both shapes have codes", "--up")
         a, b = (find_shape(word, prior, self.up, self.seed) for word in (self.a, self.b))
         settings = {"verb": "interpolate", "count": self.count, "path": self.path, "prior": self.prior}
         codes = [a.tolist(), b.tolist()]

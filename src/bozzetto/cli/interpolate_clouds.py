@@ -58,7 +58,7 @@ def interpolate_clouds(options: "Interpolate") -> dict:
 
 def _code(word: str, prior: "CloudPrior", seed: int) -> "Tensor":
     """The code of a training shape, or of the cloud in a file."""
-    from ..geometry.sound_clouds import sound_points
+    from ..geometry.cloud_cleaning import clean_points
     from ..score import encode
 
     if word in prior.names:
@@ -67,4 +67,4 @@ def _code(word: str, prior: "CloudPrior", seed: int) -> "Tensor":
     if not path.is_file():
         known = f"{prior.names[0]} to {prior.names[-1]}" if prior.names else "none"
         raise InputError(f"{word} is neither a file nor a training shape of this model; names are {known}")
-    return encode(prior, sound_points(read_cloud(path), word), word, seed).code
+    return encode(prior, clean_points(read_cloud(path), word), word, seed).code

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from ..errors import InputError
-from .checks import MANY, For, Within, leave_out
+from .checks import MANY, OnlyFor, Within, refuse_options
 from .common import Options
 
 if TYPE_CHECKING:
@@ -35,35 +35,35 @@ class Train(Options):
     preset: Literal["default", "reference", "single", "imagenet"] = "default"
     """default: ours; reference: as published; single: one shape in detail (sdf); imagenet: with an encoder that
     has seen ImageNet, from an optional package (heightmap)."""
-    split: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), For("sdf")] = None
+    split: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), OnlyFor("sdf")] = None
     """sdf: split file of DeepSDF that names the shapes to take; all if none is given."""
-    frame: Annotated[Literal["box", "principal", "shared"], For("score")] = "box"
+    frame: Annotated[Literal["box", "principal", "shared"], OnlyFor("score")] = "box"
     """score: how shapes are normalised: by their boxes, turned to their axes of inertia first, or all alike."""
-    samples: Annotated[int, Within(1, 10**8), For("sdf")] = 100_000
+    samples: Annotated[int, Within(1, 10**8), OnlyFor("sdf")] = 100_000
     """sdf: samples per shape when meshes are prepared; 500000 as published."""
     minutes: Annotated[float | None, tyro.conf.arg(metavar="M"), Within(0, 10**6, above=True)] = None
     """Time to train; schedules adapt to it. Otherwise the number of epochs of the preset."""
-    epochs: Annotated[int | None, Within(1, MANY), For("sdf", "score")] = None
+    epochs: Annotated[int | None, Within(1, MANY), OnlyFor("sdf", "score")] = None
     """sdf, score: passes over the shapes, instead of those of the preset."""
-    steps: Annotated[int | None, Within(1, MANY), For("heightmap")] = None
+    steps: Annotated[int | None, Within(1, MANY), OnlyFor("heightmap")] = None
     """heightmap: steps at most."""
-    synthetic: Annotated[int, Within(0, 100_000), For("heightmap")] = 2400
+    synthetic: Annotated[int, Within(0, 100_000), OnlyFor("heightmap")] = 2400
     """heightmap: procedural materials made before the training, on all cores."""
-    store: Annotated[Path | None, tyro.conf.arg(metavar="DIR"), For("heightmap")] = None
+    store: Annotated[Path | None, tyro.conf.arg(metavar="DIR"), OnlyFor("heightmap")] = None
     """heightmap: folder that keeps these, for several trainings; else below the results."""
-    held_out: Annotated[int, Within(0, 100_000), For("heightmap")] = 0
+    held_out: Annotated[int, Within(0, 100_000), OnlyFor("heightmap")] = 0
     """heightmap: scanned materials kept away to measure with, always the same ones."""
-    init: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), For("heightmap")] = None
+    init: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), OnlyFor("heightmap")] = None
     """heightmap: weights of an earlier training to continue from, with other data or a new schedule."""
-    flat: Annotated[bool, For("heightmap")] = False
+    flat: Annotated[bool, OnlyFor("heightmap")] = False
     """heightmap: keep the step size to the end, for weights that others continue from."""
-    ship_only: Annotated[bool, For("heightmap")] = False
+    ship_only: Annotated[bool, OnlyFor("heightmap")] = False
     """heightmap: learn only from pairs whose terms let the weights be passed on."""
     resume: bool = field(default=False)
     """Continue an interrupted training in the same folder."""
 
     @property
-    def work(self) -> str:
+    def task(self) -> str:
         """The engine."""
         return self.engine
 
@@ -76,9 +76,11 @@ class Train(Options):
                 f"train {self.engine} has no --preset {self.preset}; choose {' or '.join(presets)}"
             )
         if self.engine == "heightmap" and str(self.data) == "procedural":
-            leave_out(self, "is about photos, and DATA is the word procedural", "--held-out", "--ship-only")
+            refuse_options(
+                self, "is about photos, and DATA is the word procedural", "--held-out", "--ship-only"
+            )
         if self.synthetic == 0:
-            leave_out(self, "keeps procedural materials, of which --synthetic 0 makes none", "--store")
+            refuse_options(self, "keeps procedural materials, of which --synthetic 0 makes none", "--store")
 
     def run(self) -> dict:
         """Train."""
@@ -110,7 +112,7 @@ class Train(Options):
             "settings": config,
         }
         if is_prepared(self.data):
-            leave_out(self, f"is for meshes, and {self.data} holds prepared samples", "--samples")
+            refuse_options(self, f"is for meshes, and {self.data} holds prepared samples", "--samples")
         elif is_distributed():
             raise InputError(f"several processes need samples; run `bozzetto prepare sdf {self.data}` first")
         with writing_folder(self.out) as folder:

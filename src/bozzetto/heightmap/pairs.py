@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from ..errors import InputError, require_most, warn_input
+from ..errors import InputError, require_most_usable, warn_input
 from ..metrics import seam_ratio
 from ..shapes import load_height
 from ..shapes.height_field import same_proportions
@@ -157,7 +157,7 @@ def load_pairs(files: Sequence[PairFiles], side: int = 256) -> tuple[list[PairFi
             used.append(one)
         except InputError as error:
             refused.append(str(error))
-    require_most(refused, len(files), "pairs")
+    require_most_usable(refused, len(files), "pairs")
     return used, pairs
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import warn_input
-from ..geometry.sound_clouds import is_line, sound_cloud
+from ..geometry.cloud_cleaning import clean_cloud, is_line
 from ..metrics import mesh_report
 from ..render import cloud_pictures, contact_sheet, turned
 from ..runs import RunFolder
@@ -32,7 +32,7 @@ def denoise_cloud(
     Returns:
         Figures: points, and the noise that was removed.
     """
-    sound = sound_cloud(cloud, outward=False)
+    sound = clean_cloud(cloud, outward=False)
     if is_line(sound.cloud):
         warn_input("all points of the cloud lie on a line; their normals are arbitrary")
     with run.stage("denoise"):

@@ -24,7 +24,7 @@ from ..score import (
     save_cloud_prior,
 )
 from ..shapes import PointCloud, save_points
-from ..shapes.offsets import NO_OFFSET, placed
+from ..shapes.offsets import NO_OFFSET, split_offset
 from ..views import save_image
 
 PREVIEWS = 6
@@ -82,7 +82,9 @@ def write_clouds(run: RunFolder, clouds: Sequence[Float[Tensor, "_ D"]], name: s
     clouds = [cloud.detach().cpu() for cloud in clouds]
     for index, cloud in enumerate(clouds, start=1):
         solid = cloud if cloud.shape[1] == 3 else torch.cat([cloud, torch.zeros_like(cloud[:, :1])], dim=1)
-        points, offset = placed(solid.numpy()) if solid.dtype == torch.float64 else (solid.numpy(), NO_OFFSET)
+        points, offset = (
+            split_offset(solid.numpy()) if solid.dtype == torch.float64 else (solid.numpy(), NO_OFFSET)
+        )
         save_points(PointCloud(torch.from_numpy(points), offset=offset), run.file(f"{name}-{index}.ply"))
     if len({len(cloud) for cloud in clouds}) == 1:
         array = io.BytesIO()

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import require_most
+from ..errors import require_most_usable
 from ..render import contact_sheet, turned
 from ..runs import RunFolder, run_training
 from ..sdf import Collection, ShapePrior, TrainConfig, find_meshes, is_prepared, load_collection
@@ -40,7 +40,7 @@ def prepared_collection(
             find_meshes(data, split), folder, count=count, seed=seed, overwrite=other, quiet=quiet
         )
     failed = [f"{name}: {reason}" for name, reason in report["failed"].items()]
-    require_most(failed, len(failed) + len(report["shapes"]), "meshes")
+    require_most_usable(failed, len(failed) + len(report["shapes"]), "meshes")
     return load_collection(folder)
 
 

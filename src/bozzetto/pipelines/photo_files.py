@@ -63,7 +63,7 @@ def find_photos(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     found: list[tuple[Path, str]] = []
     for path in paths:
         if path.is_dir():
-            inside, maps, unread = _sorted_out(path)
+            inside, maps, unread = _classify_pictures(path)
             found += [(p, _name(p.relative_to(path))) for p in inside]
             if maps and inside:
                 warn_input(
@@ -87,14 +87,14 @@ def find_photos(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     return _distinct(found)
 
 
-def _sorted_out(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+def _classify_pictures(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
     """Photos, other maps, and pictures that are not read, below a folder."""
     files = sorted(p for p in folder.rglob("*") if not _hidden(p.relative_to(folder)) and p.is_file())
     pictures = [p for p in files if p.suffix.lower() in SUFFIXES]
     homes: dict[Path, list[Path]] = {}
     for path in pictures:
         homes.setdefault(path.parent, []).append(path)
-    maps = {path for home in homes.values() for path in home if named_as_map(path, home)}
+    maps = {path for home in homes.values() for path in home if is_named_as_map(path, home)}
     photos = [path for path in pictures if path not in maps]
     return photos, sorted(maps), [p for p in files if p.suffix.lower() in UNREAD]
 
@@ -104,7 +104,7 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def named_as_map(path: Path, beside: Sequence[Path] = ()) -> bool:
+def is_named_as_map(path: Path, beside: Sequence[Path] = ()) -> bool:
     """Whether a name ends like that of a height, normal, roughness or another map.
 
     Args:
@@ -179,7 +179,7 @@ def load_photo(path: Path) -> Float[Tensor, "H W 3"]:
 
 def check_photo(path: Path, photo: Float[Tensor, "H W 3"]) -> None:
     """Say so where a picture looks like something else than a photo of a surface."""
-    if named_as_map(path):
+    if is_named_as_map(path):
         warn_input(f"{path} is named as a map that belongs to a photo; give the photo itself if it is one")
     elif looks_like_normals(photo):
         warn_input(f"{path} looks like a normal map and not like a photo; give the photo that belongs to it")

@@ -17,7 +17,7 @@ from ..inverse.optimize import Optimization
 from ..inverse.reconstruct import Reconstruction, reconstruct
 from ..metrics import mesh_report, photometric_error, silhouette_iou
 from ..render import comparison_sheet, render, turntable
-from ..runs import Interruption, Progress, RunFolder, noted_interruptions
+from ..runs import Interruption, Progress, RunFolder, deferred_interruptions
 from ..shapes import save_mesh
 from ..views import Cameras, Capture
 
@@ -111,7 +111,7 @@ class _Journal:
 
     def on_step(self, stage: int, optimization: Optimization, loss: float) -> None:
         if self.interruption is None:
-            self.interruption = self.noting.enter_context(noted_interruptions())
+            self.interruption = self.noting.enter_context(deferred_interruptions())
         step = sum(s.steps for s in self.config.stages[:stage]) + optimization.steps_done
         self.run.log(step, stage=stage, loss=loss, vertices=len(optimization.positions.latent))
         self.progress.advance(self._work(step) - self.progress.done, loss=loss)

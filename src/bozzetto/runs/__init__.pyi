@@ -9,7 +9,7 @@ from .epochs import EpochTraining as EpochTraining
 from .fingerprint import fingerprint as fingerprint
 from .folder import RunFolder as RunFolder
 from .interruptions import Interruption as Interruption
-from .interruptions import noted_interruptions as noted_interruptions
+from .interruptions import deferred_interruptions as deferred_interruptions
 from .processes import is_distributed as is_distributed
 from .processes import local_processes as local_processes
 from .processes import nodes as nodes
@@ -22,4 +22,4 @@ from .training import cosine as cosine
 from .training_config import EpochConfig as EpochConfig
 from .training_config import TrainingConfig as TrainingConfig
 from .training_run import run_training as run_training
-from .workers import in_processes as in_processes
+from .workers import map_in_processes as map_in_processes

@@ -15,8 +15,8 @@ import torch
 
 from .. import steps
 from ..errors import InputError, warn_input, warnings_so_far
-from ..files import CannotWrite, NoSpace, explained, is_leftover, make_folder, write_text, writing
-from ..locks import Hold
+from ..files import CannotWrite, NoSpace, is_leftover, make_folder, write_error, write_text, writing
+from ..locks import Lock
 from . import results
 from .checkpoint import read_checkpoint, write_checkpoint
 from .environment import environment
@@ -38,10 +38,10 @@ class RunFolder:
     | `.unfinished/` | while a run with `overwrite` is at work: its files, until all are there |
 
     Every file is written beside its place and renamed, so it is whole whenever it has its name. What a run that
-    replaces an earlier one writes stays in `.unfinished` until its report is written; then all of it takes its
-    place at once. Until that moment the earlier results are as they were, whatever ends the run, and `resume`
-    continues in `.unfinished`. A crash while files take their places is made good when the next run begins. A
-    folder with a report always holds the results of one run.
+    replaces an earlier one writes stays in `.unfinished` until its report is written; then it is moved to its
+    place. Until that moment the earlier results are as they were, whatever ends the run, and `resume` continues
+    in `.unfinished`. If the process crashes while files are moved, the next run moves the rest. A folder with a
+    report always holds the results of one run.
 
     Attributes:
         path: The folder.
@@ -49,18 +49,18 @@ class RunFolder:
         stopwatch: Seconds per stage; carried on when a run is resumed.
     """
 
-    def __init__(self, path: Path, config: dict, lock: Hold, replaces: bool, goes_on: bool) -> None:
+    def __init__(self, path: Path, config: dict, lock: Lock, replaces: bool, goes_on: bool) -> None:
         self.path = path
         self.config = config
         self.stopwatch = Stopwatch()
-        self._lock: Hold | None = lock  # held as long as this object lives, or until the report
+        self._lock: Lock | None = lock  # held as long as this object lives, or until the report
         unfinished = path / UNFINISHED
         staged = replaces or (goes_on and (unfinished / CONFIG).exists())
         self._place = unfinished if staged else path  # where files are written
         self._begun = goes_on
-        self._written = set(results.listed(self._place)) if goes_on else set()
+        self._written = set(results.listed_files(self._place)) if goes_on else set()
         self._list_is_whole = False
-        self._told_of_space = False
+        self._warned_of_space = False
         if goes_on:
             results.remove_unfinished_files(self._place)
         lock.on_failure(lambda: _discard(path))
@@ -98,7 +98,7 @@ class RunFolder:
             raise InputError("--overwrite and --resume exclude each other; give one of them")
         try:
             _check_place(path)
-            lock = results.hold_folder(path)
+            lock = results.lock_folder(path)
             results.finish(path)
             earlier = _is_result(path) or (resume and (path / UNFINISHED / CONFIG).is_file())
             if earlier and not (overwrite or resume):
@@ -118,7 +118,7 @@ class RunFolder:
             if earlier and overwrite:
                 _refuse_to_delete(path, reads)
         except OSError as error:
-            raise explained(error, path) from None
+            raise write_error(error, path) from None
         return cls(path, plain, lock, replaces=earlier and overwrite, goes_on=earlier and resume)
 
     def begin(self) -> None:
@@ -128,7 +128,7 @@ class RunFolder:
         results.clear(self.path)
         self._begun = True
         content = {"bozzetto": 1, "config": self.config}
-        write_text(self._entered(CONFIG), json.dumps(content, indent=2) + "\n")
+        write_text(self._register(CONFIG), json.dumps(content, indent=2) + "\n")
 
     def file(self, name: str) -> Path:
         """Where to write a file of this name; sub-folders are made, the name is remembered.
@@ -142,9 +142,9 @@ class RunFolder:
             raise CannotWrite(
                 f"{self._place} was deleted or moved while the run was writing to it; start again"
             )
-        return self._entered(name)
+        return self._register(name)
 
-    def _entered(self, name: str) -> Path:
+    def _register(self, name: str) -> Path:
         path = self._place / name
         if PurePath(name).parts[0] in (FILES, LOCK, UNFINISHED, FINISHED):
             raise InputError(f"no result can be called {name}; give the input another name")
@@ -177,7 +177,7 @@ class RunFolder:
             with writing(path), path.open("a", encoding="utf-8") as metrics:
                 metrics.write(line + "\n")
         except NoSpace as error:
-            self._go_on_without(error)
+            self._warn_of_full_disk(error)
 
     def save_checkpoint(self, step: int, tensors: dict[str, torch.Tensor], meta: dict | None = None) -> None:
         """Replace the checkpoint by the state after this step.
@@ -193,11 +193,11 @@ class RunFolder:
         try:
             write_checkpoint(self.file(CHECKPOINT), tensors, content)
         except NoSpace as error:
-            self._go_on_without(error)
+            self._warn_of_full_disk(error)
 
-    def _go_on_without(self, error: NoSpace) -> None:
-        if not self._told_of_space:
-            self._told_of_space = True
+    def _warn_of_full_disk(self, error: NoSpace) -> None:
+        if not self._warned_of_space:
+            self._warned_of_space = True
             warn_input(f"{error}; the run goes on, but may not be resumable")
 
     def load_checkpoint(self) -> tuple[int, dict[str, torch.Tensor], dict] | None:
@@ -263,7 +263,7 @@ class RunFolder:
         content = as_json(content)
         write_text(self.file(REPORT), json.dumps(content, indent=2) + "\n")
         if self._place != self.path:
-            results.take_places(self.path)
+            results.move_into_place(self.path)
             self._place = self.path
         self._lock = None
         return content
@@ -307,14 +307,14 @@ def _is_result(path: Path) -> bool:
     """Whether a folder holds the results of a run, complete or not, or complete ones on their way there."""
     return (
         _earlier_config(path) is not None
-        or ((path / CONFIG).is_file() and (path / FILES).is_file() and CONFIG in results.listed(path))
+        or ((path / CONFIG).is_file() and (path / FILES).is_file() and CONFIG in results.listed_files(path))
         or (path / FINISHED / CONFIG).is_file()
     )
 
 
 def _refuse_to_delete(path: Path, reads: Iterable[str | os.PathLike]) -> None:
     root = path.resolve()
-    own = [(path / name).resolve() for name in results.listed(path)]
+    own = [(path / name).resolve() for name in results.listed_files(path)]
     for source in reads:
         place = Path(source).resolve()
         within = place == root or root in place.parents  # a folder around the run's is more than its results

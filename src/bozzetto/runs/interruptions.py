@@ -1,4 +1,4 @@
-"""Signals to end that wait until a computation has come to a place where it can stop."""
+"""Signals that end the process, deferred until a computation can stop."""
 
 import signal
 import threading
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from ..terminal import end_at_once
+from ..terminal import exit_at_once
 from .processes import is_distributed
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 class Interruption:
-    """Whether a signal to end has come.
+    """Whether a signal has come that ends the process.
 
     Attributes:
         number: Of the first signal; None as long as there is none.
@@ -32,17 +32,18 @@ class Interruption:
 
 
 @contextmanager
-def noted_interruptions() -> Iterator[Interruption]:
-    """Take note of a first Ctrl-C, SIGTERM or closed terminal in a block; a second ends the process at once.
+def deferred_interruptions() -> Iterator[Interruption]:
+    """Note a first Ctrl-C, SIGTERM or closed terminal in a block; a second ends the process at once.
 
-    Under `torchrun` any further signal waits too, since it passes on to its processes what they get themselves.
-    Signals that are ignored stay so. Threads other than the first cannot answer signals: there nothing changes.
+    Under `torchrun` further signals are deferred too, since it sends on to its processes what they have
+    already got.
+    Ignored signals stay ignored. Outside the main thread nothing changes: only it can handle signals.
     """
     noted = Interruption()
 
     def note(number: int, frame: FrameType | None) -> None:
         if noted and not is_distributed():
-            end_at_once(number)
+            exit_at_once(number)
         noted.number = noted.number or number
 
     if threading.current_thread() is not threading.main_thread():

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ..steps import listening, paused
+from ..steps import paused, progress_callback
 
 PATIENCE = 2.0
 """Seconds that something may take before its progress is shown."""
@@ -24,7 +24,7 @@ class Progress:
             for step in range(500):
                 progress.advance(loss=loss)
 
-    While it is shown, steps that are told (see `steps`) are not.
+    While it is shown, progress that loops report (see `steps`) is not.
 
     Args:
         total: Amount of work; None if it is not known. Steps that take longer than others may count as more
@@ -136,28 +136,28 @@ class Progress:
 
 
 @contextmanager
-def shown_steps(
+def show_progress(
     quiet: bool = False, console: Console | None = None, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[None]:
-    """Show how far the loops of a block are that tell it and take more than some seconds, see `steps`."""
+    """Show the progress that loops of a block report, if they take more than some seconds; see `steps`."""
     if quiet:
         yield
         return
-    shown = _Shown(console or Console(stderr=True), clock)
+    shown = _ProgressDisplay(console or Console(stderr=True), clock)
     try:
-        with listening(shown):
+        with progress_callback(shown):
             yield
     finally:
         shown.close()
 
 
-class _Shown:
-    """Shows what it is told, a bar at a time."""
+class _ProgressDisplay:
+    """Shows what is reported, one bar at a time."""
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console, self._clock = console, clock
         self._label, self._began, self._first = "", 0.0, 0.0
-        self._bar: _Part | None = None
+        self._bar: _StepBar | None = None
 
     def __call__(self, label: str, share: float | None) -> None:
         now, bar = self._clock(), self._bar
@@ -167,13 +167,13 @@ class _Shown:
             self._label, self._began, self._first, bar = label, now, share or 0.0, None
         if bar is None and label and self._is_due(now, share):
             total = None if share is None else 1.0
-            self._bar = bar = _Part(total, label, console=self._console, clock=self._clock)
+            self._bar = bar = _StepBar(total, label, console=self._console, clock=self._clock)
             bar.begin(self._began, self._first)
         if bar is not None and share is not None:
             bar.advance(share - bar.done)
 
     def _is_due(self, now: float, share: float | None) -> bool:
-        if share is None:  # perhaps nobody will tell more of it, so it is shown at once where it can move
+        if share is None:  # no further report may come, so show a moving bar at once
             return self._console.is_terminal
         return share < 1 and now - self._began >= PATIENCE
 
@@ -184,7 +184,7 @@ class _Shown:
         self._bar, self._label = None, ""
 
 
-class _Part(Progress):
+class _StepBar(Progress):
     """The progress of something that began before it was shown."""
 
     _transient = True
@@ -192,7 +192,7 @@ class _Part(Progress):
     def begin(self, since: float, done: float) -> None:
         """Show it; its speed is counted since that time, when so much was done."""
         self.__enter__()
-        self._first, self._spoken = (since, done), since - self._interval  # speaks with the next step
+        self._first, self._spoken = (since, done), since - self._interval  # prints with the next step
 
     def _alone(self) -> AbstractContextManager[None]:
         return nullcontext()

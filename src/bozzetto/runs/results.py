@@ -1,4 +1,4 @@
-"""Which files are the results of a run, and how those of a new run take the places of earlier ones."""
+"""The files of a run's results, and how those of a new run replace earlier ones."""
 
 import json
 import os
@@ -9,28 +9,28 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files import make_folder, remove_leftovers, write_text, writing
-from ..locks import Hold, hold
+from ..locks import Lock, acquire_lock
 
 CONFIG, METRICS, REPORT, CHECKPOINT = "config.json", "metrics.jsonl", "report.json", "checkpoint.safetensors"
 FILES, LOCK = ".files", ".lock"
 UNFINISHED = ".unfinished"
 """Folder, within that of the run, of results that are to replace earlier ones when they are complete."""
 FINISHED = ".finished"
-"""Its name from the moment when they are, until each has taken its place."""
+"""Its name once they are complete, until each is moved into place."""
 
 
-def hold_folder(folder: Path) -> Hold:
+def lock_folder(folder: Path) -> Lock:
     """The lock of whoever writes results to a folder.
 
     Raises:
         InputError: It is held by another process.
     """
-    return hold(
+    return acquire_lock(
         folder / LOCK, f"another run is writing to {folder}; wait until it ends, or choose another --out"
     )
 
 
-def listed(folder: Path) -> list[str]:
+def listed_files(folder: Path) -> list[str]:
     """Names of the results in a folder; none if there is no list.
 
     Raises:
@@ -79,14 +79,14 @@ def clear(folder: Path) -> None:
 
 def remove_unfinished_files(folder: Path) -> None:
     """Delete files that killed runs were writing, beside results in a folder."""
-    for place in {(folder / name).parent for name in (FILES, *listed(folder))}:
+    for place in {(folder / name).parent for name in (FILES, *listed_files(folder))}:
         remove_leftovers(place)
 
 
-def take_places(folder: Path) -> None:
+def move_into_place(folder: Path) -> None:
     """Replace the results in a folder by those in its folder `UNFINISHED`, which are complete.
 
-    The new ones count from the moment that folder is renamed. After a crash, `finish` does the rest.
+    The new ones are valid from the moment that folder is renamed. After a crash, `finish` does the rest.
     """
     with writing(folder):
         os.replace(folder / UNFINISHED, folder / FINISHED)
@@ -94,20 +94,20 @@ def take_places(folder: Path) -> None:
 
 
 def finish(folder: Path) -> None:
-    """Move complete results to their places, if a crash has kept them from it.
+    """Move complete results into place, if there are any left from a crash.
 
     The report goes first and comes last, so that a folder with a report never holds files of two runs.
     """
     new = folder / FINISHED
     if not new.is_dir():
         return
-    names = [*(name for name in listed(new) if name != REPORT), REPORT]
+    names = [*(name for name in listed_files(new) if name != REPORT), REPORT]
     if len(names) > 1:
         with writing(folder / REPORT):
             if (new / REPORT).exists():
                 (folder / REPORT).unlink(missing_ok=True)
-        if sorted(listed(folder)) != sorted(names):
-            delete(folder, listed(folder))
+        if sorted(listed_files(folder)) != sorted(names):
+            delete(folder, listed_files(folder))
             write_list(folder, names)
         for name in names:
             if (new / name).exists():

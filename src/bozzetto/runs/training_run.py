@@ -4,7 +4,7 @@ import time
 
 from ..errors import Interrupted
 from .folder import RunFolder
-from .interruptions import noted_interruptions
+from .interruptions import deferred_interruptions
 from .progress import Progress
 from .training import Training
 
@@ -39,7 +39,7 @@ def run_training(run: RunFolder, training: Training, quiet: bool = False) -> dic
             run.save_checkpoint(training.steps_done, tensors, {**meta, "figures": figures})
 
     with (
-        noted_interruptions() as interruption,
+        deferred_interruptions() as interruption,
         run.stage("train"),
         Progress(1.0, "train", quiet, done=training.progress) as progress,
     ):

@@ -1,6 +1,7 @@
-"""Work in processes of its own that end with this one. It imports nothing heavy: workers begin with it.
+"""Calls in worker processes that end with this one.
 
-The standard pools leave their workers behind when the process that made them is killed.
+The standard pools leave their workers behind when the process that made them is killed. Workers import this
+module first, so it imports nothing heavy.
 """
 
 import os
@@ -18,13 +19,13 @@ from ..errors import InputError, collected_warnings, warn_input
 Result = TypeVar("Result")
 
 
-def in_processes(
+def map_in_processes(
     function: Callable[..., Result], arguments: Sequence[tuple], workers: int | None = None
 ) -> Iterator[Result]:
     """Call a function with each of the arguments in other processes; yields the results in order.
 
     Input warnings of the function are issued here. Workers end at once when the generator is closed or left by
-    an exception, and when this process ends, in whatever way. They leave Ctrl-C to this process.
+    an exception, and when this process ends, in whatever way. They ignore Ctrl-C, which is for this process.
 
     Args:
         function: A function of a module, so that it can be found in another process.
@@ -34,30 +35,30 @@ def in_processes(
     Raises:
         InputError: The function raised it, or a worker was killed, for instance for its memory.
     """
-    crew = _Crew(function, arguments, min(workers or os.cpu_count() or 1, len(arguments)))
+    pool = _WorkerPool(function, arguments, min(workers or os.cpu_count() or 1, len(arguments)))
     try:
-        crew.begin()
+        pool.start()
         for number in range(len(arguments)):
-            yield _opened(*crew.answer(number))
+            yield _unwrapped(*pool.result(number))
     finally:
-        crew.end()
+        pool.kill()
 
 
-class _Crew:
-    """Workers, each with a pipe over which it takes arguments and gives answers, one at a time."""
+class _WorkerPool:
+    """Workers, each with a pipe over which it takes arguments and returns results, one at a time."""
 
     def __init__(self, function: Callable, arguments: Sequence[tuple], count: int) -> None:
         context = get_context("spawn")
         self._pipes = [context.Pipe() for _ in range(count)]
         self._function = function
         self._processes = [
-            context.Process(target=_work, args=(theirs,), daemon=True) for _, theirs in self._pipes
+            context.Process(target=_worker_main, args=(theirs,), daemon=True) for _, theirs in self._pipes
         ]
-        self._to_do = enumerate(arguments)
-        self._busy: dict[Any, int] = {}  # connections, and the number of what the worker there is at
-        self._answers: dict[int, tuple] = {}
+        self._pending = enumerate(arguments)
+        self._busy: dict[Any, int] = {}  # by connection, the number of the call
+        self._results: dict[int, tuple] = {}
 
-    def begin(self) -> None:
+    def start(self) -> None:
         with _interruptions_blocked():
             for process in self._processes:
                 process.start()
@@ -67,44 +68,44 @@ class _Crew:
                 ours.send(self._function)
             self._give(ours)
 
-    def answer(self, number: int) -> tuple:
-        """Wait for what came of these arguments."""
-        while number not in self._answers:
+    def result(self, number: int) -> tuple:
+        """Wait for the result of this call."""
+        while number not in self._results:
             for connection in wait(list(self._busy)):
                 try:
-                    self._answers[self._busy.pop(connection)] = connection.recv()  # type: ignore[union-attr]
+                    self._results[self._busy.pop(connection)] = connection.recv()  # type: ignore[union-attr]
                 except (EOFError, OSError):
-                    raise self._lost() from None
+                    raise self._worker_error() from None
                 self._give(connection)
-        return self._answers.pop(number)
+        return self._results.pop(number)
 
-    def end(self) -> None:
+    def kill(self) -> None:
         for process in self._processes:
             if process.pid is not None:
                 process.kill()
                 process.join()
 
     def _give(self, connection: Any) -> None:
-        for number, arguments in self._to_do:
+        for number, arguments in self._pending:
             self._busy[connection] = number
-            with suppress(OSError):  # of a worker that has ended, which `answer` finds out
+            with suppress(OSError):  # of a worker that has ended, which `result` notices
                 connection.send(arguments)
             return
 
-    def _lost(self) -> Exception:
-        """What to say of a worker that has ended."""
+    def _worker_error(self) -> Exception:
+        """The error for a worker that has ended."""
         for process in self._processes:
             process.join(0.1)
         codes = [process.exitcode for process in self._processes if process.exitcode is not None]
         if any(code > 0 for code in codes):
             return RuntimeError(f"a worker process has failed with exit code {max(codes)}")
         return InputError(
-            "a worker process was ended by the system, perhaps for want of memory; close other programs"
+            "a worker process was ended by the system, perhaps because memory ran out; close other programs"
         )
 
 
-def _work(connection: Connection) -> None:
-    """Take a function, then answer arguments with results, until the other end closes; a process of its own."""
+def _worker_main(connection: Connection) -> None:
+    """The main function of a worker: receive a function, then arguments, and send results back."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Before the function comes, which may import for seconds.
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -134,7 +135,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _opened(value: Any, error: Exception | None, sentences: list[str]) -> Any:
+def _unwrapped(value: Any, error: Exception | None, sentences: list[str]) -> Any:
     for sentence in sentences:
         warn_input(sentence)
     if error is not None:

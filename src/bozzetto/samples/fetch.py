@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from ..errors import InputError
 from ..files import make_folder, write_bytes, write_text, writing
-from ..locks import hold
+from ..locks import acquire_lock
 from .catalogue import Sample
 
 SOURCE = "SOURCE.txt"
@@ -62,7 +62,9 @@ def fetch(
         raise InputError(f"{target} exists and was not fetched by bozzetto; choose another --out")
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists but is not intact; replace it with --overwrite")
-    lock = hold(folder / f".{sample.name}.lock", f"another run is fetching {target}; wait until it ends")
+    lock = acquire_lock(
+        folder / f".{sample.name}.lock", f"another run is fetching {target}; wait until it ends"
+    )
     staging = folder / f".{sample.name}.staging"
     shutil.rmtree(staging, ignore_errors=True)
     make_folder(staging)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ..errors import InputError
-from ..geometry.sound_clouds import sound_cloud
+from ..geometry.cloud_cleaning import clean_cloud
 from ..runs import read_checkpoint
 from ..shapes import PointCloud
 from ..steps import counted
@@ -59,7 +59,7 @@ def denoise(
 
     Args:
         cloud: Points with noise that is about normal, of one standard deviation. Strays stay where they are,
-            and normals that cannot be trusted are not used, see `sound_cloud`.
+            and normals that cannot be trusted are not used, see `clean_cloud`.
         noise: That deviation, of each coordinate, in the unit of the cloud; None estimates it.
         iterations: Passes; the second corrects what the first left.
         name: What messages call the cloud.
@@ -71,7 +71,7 @@ def denoise(
         raise InputError(f"at least one iteration is needed, got {iterations}")
     if noise is not None and not 0 < noise < float("inf"):
         raise InputError(f"the noise must be a positive length in the unit of the cloud, got {noise}")
-    sound = sound_cloud(cloud, name, outward=False)
+    sound = clean_cloud(cloud, name, outward=False)
     frame = box_frame(sound.cloud.points, name)
     if len(sound.cloud) < LEAST_POINTS:
         raise InputError(

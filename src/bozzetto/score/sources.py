@@ -22,10 +22,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError, require_most
-from ..geometry.sound_clouds import sound_points
+from ..errors import InputError, require_most_usable
+from ..geometry.cloud_cleaning import clean_points
 from ..shapes import Mesh, load_shape, sample_surface
-from ..shapes.offsets import in_precision, in_world
+from ..shapes.offsets import in_world, points_tensor
 from ..shapes.readers import ending_of, read_array, read_arrays
 from .contours import contour_points
 from .procedural import chairs
@@ -98,7 +98,7 @@ def _picked(shapes: Iterator[tuple[str, Callable[[], Tensor]]], split: Split) ->
                 clouds.names.append(name)
             except InputError as error:
                 refused.append(str(error))
-    require_most(refused, len(refused) + len(clouds.names), "shapes")
+    require_most_usable(refused, len(refused) + len(clouds.names), "shapes")
     return clouds
 
 
@@ -132,7 +132,7 @@ def _folder(path: Path, count: int, generator: torch.Generator) -> Iterator[tupl
             shape = load_shape(file)
             if isinstance(shape, Mesh):
                 return in_world(sample_surface(shape, count, generator)[0], shape.offset)
-            return sound_points(shape.world_points, str(file))
+            return clean_points(shape.world_points, str(file))
 
         yield file.relative_to(path).with_suffix("").as_posix(), read
 
@@ -210,4 +210,4 @@ _ARCHIVES: dict[tuple[str, ...], Callable[[Archive, int, torch.Generator], Shape
 
 
 def _array(path: Path) -> Tensor:
-    return in_precision(read_array(path), str(path))
+    return points_tensor(read_array(path), str(path))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import connected_components, drop_unused_vertices, screened_poisson, sparse_isosurface
-from ..geometry.sound_clouds import require_width, sound_cloud
+from ..geometry.cloud_cleaning import clean_cloud, require_width
 from ..shapes import Mesh, PointCloud
 from .denoising import LEAST_POINTS, denoise, estimate_noise
 from .frames import box_frame
@@ -46,7 +46,7 @@ def surface(
 
     Args:
         cloud: Points; normals, where it has any that can be trusted, point outwards and decide what is inside.
-            Strays and repeated points are left out, see `sound_cloud`.
+            Strays and repeated points are left out, see `clean_cloud`.
         resolution: Cells along the longest side of the box; by default 100, or for many points about two
             per spacing, at most 256.
         ends: "closed" closes holes, "open" ends the surface where points end, "auto" does so at holes wider
@@ -64,7 +64,7 @@ def surface(
     """
     if resolution is not None and not 8 <= resolution <= 1024:
         raise InputError(f"the resolution must lie in 8 to 1024, got {resolution}")
-    cloud = sound_cloud(cloud, name).cloud
+    cloud = clean_cloud(cloud, name).cloud
     frame = box_frame(cloud.points, name)
     if len(cloud) < LEAST_POINTS:
         raise InputError(

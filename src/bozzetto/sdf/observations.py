@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import face_normals
-from ..geometry.sound_clouds import sound_cloud
+from ..geometry.cloud_cleaning import clean_cloud
 from ..shapes import Mesh, PointCloud, Similarity, normalisation, sample_surface
 from ..shapes.offsets import NO_OFFSET, Offset, offset_of
 from ..views import Cameras
@@ -73,7 +73,7 @@ def observe_points(
 
     Args:
         cloud: Points in any unit; strays, repeated points and normals that cannot be trusted are not used, see
-            `sound_cloud`.
+            `clean_cloud`.
         noise: Standard deviation in that unit; None estimates it from how far neighbours are from a plane.
         viewpoint: Where the scanner stood, in world coordinates. Then the way from there to every point is
             empty, and missing normals are estimated, towards it.
@@ -83,7 +83,7 @@ def observe_points(
         InputError: Fewer than 10 points, points that all coincide, or values that are not finite.
     """
     require_extent(cloud.check(name).points, name)
-    cloud = sound_cloud(cloud, name).cloud
+    cloud = clean_cloud(cloud, name).cloud
     if noise is not None and not 0 < noise < math.inf:
         raise InputError(f"noise must be a positive length in the unit of the scan, got {noise:g}")
     normals, spread = local_planes(cloud.points)
@@ -162,7 +162,7 @@ def observe_mesh(
     points, face = sample_surface(mesh, count, torch.Generator(mesh.vertices.device).manual_seed(seed))
     size = float((mesh.bounds[1] - mesh.bounds[0]).norm())
     normals = face_normals(mesh.vertices, mesh.faces)[face]
-    used = sound_cloud(PointCloud(points, normals, offset=mesh.offset), name).cloud
+    used = clean_cloud(PointCloud(points, normals, offset=mesh.offset), name).cloud
     return Observations(used.points, noise or 1e-3 * size, used.normals, offset=used.offset)
 
 

@@ -13,8 +13,8 @@ import torch
 from ..errors import InputError, Interrupted
 from ..files import make_folder
 from ..geometry.launch import thread_count
-from ..locks import hold
-from ..runs import Interruption, Progress, noted_interruptions
+from ..locks import acquire_lock
+from ..runs import Interruption, Progress, deferred_interruptions
 from ..shapes import load_mesh
 from .preparation import PreparedShape, Protocol, prepare_shape
 from .prepared_folder import LOCK, close_prepared, is_fresh, keep_shape, open_prepared
@@ -77,12 +77,14 @@ def prepare_collection(
         )
     out = make_folder(out)
     begin, settings = time.perf_counter(), {"count": count, "seed": seed, "protocol": protocol}
-    lock = hold(out / LOCK, f"another run is writing to {out}; wait until it ends, or choose another --out")
+    lock = acquire_lock(
+        out / LOCK, f"another run is writing to {out}; wait until it ends, or choose another --out"
+    )
     place, kept = open_prepared(out, settings, overwrite)
     done = {name: kept[name] for name, path in wanted.items() if name in kept and is_fresh(place, name, path)}
     failed: dict[str, str] = {}
     with (
-        noted_interruptions() as interruption,
+        deferred_interruptions() as interruption,
         Progress(len(wanted), "prepare", quiet, unit="shape", done=len(done)) as progress,
         _pool() as pool,
     ):

@@ -133,7 +133,7 @@ def _read_picture(path: Path) -> tuple[StoredPicture, dict[str, float]]:
     picture = read_picture(path, "height map")
     values = picture.values
     if values.shape[-1] in (2, 4):
-        _tell_transparency(path, values[..., -1], picture)
+        _warn_of_transparency(path, values[..., -1], picture)
         values = values[..., :-1]
     if values.shape[-1] == 3 and (values != values[..., :1]).any():
         raise colored(path)
@@ -142,7 +142,7 @@ def _read_picture(path: Path) -> tuple[StoredPicture, dict[str, float]]:
     return replace(picture, values=values), _stored(picture.text)
 
 
-def _tell_transparency(path: Path, alpha: np.ndarray, picture: StoredPicture) -> None:
+def _warn_of_transparency(path: Path, alpha: np.ndarray, picture: StoredPicture) -> None:
     full = 1.0 if picture.full is None else picture.full
     hidden = int((alpha < full).sum())
     if hidden:

@@ -34,9 +34,9 @@ from . import writers
 from .arrays import Arrays, unit_colors
 from .color import clipped_colors, linear_to_srgb, srgb_to_linear
 from .mesh import Mesh
-from .offsets import NO_OFFSET, Offset, placed
+from .offsets import NO_OFFSET, Offset, split_offset
 from .points import PointCloud
-from .readers import read_shape, said
+from .readers import explained_errors, read_shape
 
 _MESH_WRITERS: dict[str, Callable[[Arrays], bytes]] = {
     ".ply": writers.write_ply,
@@ -71,11 +71,11 @@ def _mesh(path: Path, arrays: Arrays) -> Mesh:
             f"{path} has {len(arrays.vertices)} vertices and no faces; "
             "a mesh with at least one triangle is needed (points are loaded by load_points)"
         )
-    with said(path, "a mesh"):
+    with explained_errors(path, "a mesh"):
         faces, colors = _indices(arrays.faces), _colors(arrays, str(path))
         mesh = Mesh(_floats(arrays.vertices), torch.from_numpy(faces), colors)
     used = mesh.check(str(path)).used.numpy()
-    vertices, offset = placed(arrays.vertices, used, str(path))
+    vertices, offset = split_offset(arrays.vertices, used, str(path))
     return replace(mesh, vertices=torch.from_numpy(vertices), offset=offset)
 
 
@@ -91,12 +91,12 @@ def load_points(path: str | os.PathLike) -> PointCloud:
 
 
 def _cloud(path: Path, arrays: Arrays) -> PointCloud:
-    with said(path, "a cloud"):
+    with explained_errors(path, "a cloud"):
         arrays = _with_places(arrays, str(path))
         normals = _normals(arrays, str(path))
         cloud = PointCloud(_floats(arrays.vertices), normals, _colors(arrays, str(path)))
     cloud.check(str(path))
-    points, offset = placed(arrays.vertices, name=str(path))
+    points, offset = split_offset(arrays.vertices, name=str(path))
     return replace(cloud, points=torch.from_numpy(points), offset=offset)
 
 

@@ -55,20 +55,20 @@ def in_world(points: Float[Tensor, "P 3"], offset: Offset) -> Float[Tensor, "P 3
     return points.double() + torch.tensor(offset, dtype=torch.float64, device=points.device)
 
 
-def in_precision(points: NDArray, name: str) -> Tensor:
+def points_tensor(points: NDArray, name: str) -> Tensor:
     """World coordinates (..., 2 or 3) as a tensor: float32 where that loses nothing to speak of, or float64.
 
     Arrays of other shapes hold no points and become float32.
 
     Raises:
-        InputError: As `placed`.
+        InputError: As `split_offset`.
     """
     is_points = points.ndim > 1 and points.shape[-1] in (2, 3)
-    far = is_points and any(placed(points.reshape(-1, points.shape[-1]), name=name)[1])
+    far = is_points and any(split_offset(points.reshape(-1, points.shape[-1]), name=name)[1])
     return torch.from_numpy(points.astype(np.float64 if far else np.float32))
 
 
-def placed(
+def split_offset(
     points: NDArray, used: NDArray[np.bool_] | None = None, name: str = "the shape"
 ) -> tuple[NDArray[np.float32], Offset]:
     """Positions as float32, and the offset that was subtracted from them.

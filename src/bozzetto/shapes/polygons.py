@@ -69,7 +69,7 @@ def triangulated(vertices: NDArray, polygons: Polygons, notes: list[str]) -> NDA
     counts = np.maximum(lengths - 2, 0)
     firsts = np.cumsum(counts) - counts
     faces = np.empty((int(counts.sum()), 3), np.int64)
-    crossing, allowance = 0, _Allowance(_WORK + 100 * len(corners))
+    crossing, allowance = 0, _Budget(_WORK + 100 * len(corners))
     for length in np.unique(lengths[lengths >= 3]).tolist():
         chosen = np.flatnonzero(lengths == length)
         for rows in np.array_split(chosen, -(-len(chosen) // max(1, _CHUNK * 4 // length))):
@@ -85,7 +85,7 @@ def triangulated(vertices: NDArray, polygons: Polygons, notes: list[str]) -> NDA
 
 
 @dataclass
-class _Allowance:
+class _Budget:
     """Steps that may still be taken."""
 
     left: int
@@ -102,7 +102,7 @@ def _faces(count: int) -> str:
     return f"{count} face{'s' if count > 1 else ''}"
 
 
-def _triangles(vertices: NDArray, polygons: NDArray, allowance: _Allowance) -> tuple[NDArray, int]:
+def _triangles(vertices: NDArray, polygons: NDArray, allowance: _Budget) -> tuple[NDArray, int]:
     """Triangles (P, n - 2, 3) of P polygons of n corners, and how many of them cross themselves."""
     length = polygons.shape[1]
     triangles = _fans(polygons, 0)
@@ -166,7 +166,7 @@ def _area(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]
 class _Ring:
     """A polygon while ears are cut from it: its corners in a ring, and those that may lie in an ear."""
 
-    def __init__(self, points: list[tuple[float, float]], allowance: _Allowance) -> None:
+    def __init__(self, points: list[tuple[float, float]], allowance: _Budget) -> None:
         n = len(points)
         self.points = points
         self.before = [(i - 1) % n for i in range(n)]
@@ -219,7 +219,7 @@ class _Ring:
         return a, i, c
 
 
-def _cut(points: list[tuple[float, float]], allowance: _Allowance) -> tuple[list[tuple[int, int, int]], bool]:
+def _cut(points: list[tuple[float, float]], allowance: _Budget) -> tuple[list[tuple[int, int, int]], bool]:
     """Triangles of a polygon by cutting ears, and whether all of them were ears."""
     ring, left, at = _Ring(points, allowance), len(points), 0
     whole = sum(_area(points[0], b, c) for b, c in zip(points[1:-1], points[2:], strict=True))

@@ -97,7 +97,7 @@ def read_shape(path: Path) -> Arrays:
         )
     data = read_bytes(path)
     # What exceeds float32 becomes infinite, and checks say so.
-    with said(path, ending[1:].upper()), np.errstate(over="ignore", invalid="ignore"):
+    with explained_errors(path, ending[1:].upper()), np.errstate(over="ignore", invalid="ignore"):
         arrays = _read(data, ending, lambda name, most: read_bytes(_beside(path, name), most))
         if path.suffix.lower() in _PACKED and not data.startswith((_GZIP, _ZIP)):
             arrays.notes.insert(0, f"it is not packed, whatever {path.suffix} says")
@@ -120,16 +120,18 @@ def _read(data: bytes, ending: str, fetch: Callable[[str, int], bytes]) -> Array
         data = gunzipped(data)
     if data.startswith(_ZIP) and ending != ".npz":
         return _read_archive(Zip(data))
-    told = _told(data, ending)
-    if told in _PACKED:
+    detected = _detected_ending(data, ending)
+    if detected in _PACKED:
         raise Unsupported("it is packed twice, or what is in it has no known ending; unpack it")
-    arrays = read_gltf(data, fetch) if told in _GLTF else READERS[told](data)
-    if ending not in (told, *_PACKED, *_ALIKE.get(told, ())):
-        arrays.notes.insert(0, f"it holds {told[1:].upper()} whatever its name says, and was read as such")
+    arrays = read_gltf(data, fetch) if detected in _GLTF else READERS[detected](data)
+    if ending not in (detected, *_PACKED, *_ALIKE.get(detected, ())):
+        arrays.notes.insert(
+            0, f"it holds {detected[1:].upper()} whatever its name says, and was read as such"
+        )
     return arrays
 
 
-def _told(data: bytes, ending: str) -> str:
+def _detected_ending(data: bytes, ending: str) -> str:
     """The ending that fits the first bytes."""
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
     foreign = next((name for start, name in _FOREIGN.items() if head.startswith(start)), None)
@@ -197,7 +199,7 @@ def read_array(path: Path) -> NDArray:
 
 
 @contextmanager
-def said(path: Path, name: str) -> Iterator[None]:
+def explained_errors(path: Path, name: str) -> Iterator[None]:
     """Turn whatever a reader stumbles over into one sentence about the file.
 
     Args:

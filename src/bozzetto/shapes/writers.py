@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Arrays
-from .offsets import NO_OFFSET, Offset, is_far, placed
+from .offsets import NO_OFFSET, Offset, is_far, split_offset
 
 
 def write_ply(shape: Arrays) -> bytes:
@@ -109,7 +109,7 @@ def write_npz(shape: Arrays, position: str) -> bytes:
 
 def write_glb(shape: Arrays) -> bytes:
     """Binary glTF 2.0 with one mesh; linear colours as float32, since in 8 bits dark tones would band."""
-    vertices, offset = placed(shape.vertices)
+    vertices, offset = split_offset(shape.vertices)
     binary = Binary()
     primitive = binary.primitive(replace(shape, vertices=vertices))
     return binary.glb({"nodes": [node(0, offset)], "meshes": [{"primitives": [primitive]}]})

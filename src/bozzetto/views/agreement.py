@@ -137,7 +137,7 @@ def _dilated(regions: Bool[Tensor, "N H W"]) -> Bool[Tensor, "N H W"]:
     return torch.nn.functional.max_pool2d(regions[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0.5
 
 
-def outsiders(views: Outlines, now: Agreement) -> tuple[list[int], float] | None:
+def outlier_views(views: Outlines, now: Agreement) -> tuple[list[int], float] | None:
     """The few views without which the others fit, and the misfit of these.
 
     None if there are no such views, or too few views to tell.

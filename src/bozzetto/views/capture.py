@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..errors import InputError, several
+from ..errors import InputError, join_names
 from .camera import Cameras
 
 
@@ -26,7 +26,7 @@ class Capture:
             nor background.
         source: The file it came from, empty if none.
         background: Linear RGB behind the object, one per view; None is black.
-        unmended: The same views with the masks that each picture alone gave, if the masks have been made to
+        uncorrected: The same views with the masks that each picture alone gave, if the masks have been made to
             fit each other since. Contradictions show in these.
     """
 
@@ -37,7 +37,7 @@ class Capture:
     known: Bool[Tensor, "N H W"]
     source: str = ""
     background: Float[Tensor, "N 3"] | None = None
-    unmended: "Capture | None" = None
+    uncorrected: "Capture | None" = None
 
     def __post_init__(self) -> None:
         shape = (len(self.names), self.cameras.height, self.cameras.width)
@@ -79,7 +79,7 @@ class Capture:
                 subject = "the mask of" if len(names) == 1 else f"{len(names)} masks are all {kind}:"
                 verb = f" is all {kind}" if len(names) == 1 else ""
                 raise InputError(
-                    f"{subject} {several(names)}{verb}; expected some of both, mend the mask or leave "
+                    f"{subject} {join_names(names)}{verb}; expected some of both, mend the mask or leave "
                     "the view out"
                 )
         return self
@@ -95,7 +95,7 @@ class Capture:
             masks=None if self.masks is None else self.masks[index],
             known=self.known[index],
             background=None if self.background is None else self.background[index],
-            unmended=None if self.unmended is None else self.unmended.subset(index),
+            uncorrected=None if self.uncorrected is None else self.uncorrected.subset(index),
         )
 
     def split(self, held_out: Sequence[int | str]) -> tuple["Capture", "Capture"]:
@@ -137,7 +137,7 @@ class Capture:
             images=area_resize(self.images, width, height),
             masks=masks,
             known=area_resize(self.known[..., None].float(), width, height)[..., 0] > 1 - 1e-4,
-            unmended=None if self.unmended is None else self.unmended.resized(scale),
+            uncorrected=None if self.uncorrected is None else self.uncorrected.resized(scale),
         )
 
     def require_masks(self) -> Float[Tensor, "N H W"]:
@@ -175,7 +175,7 @@ class Capture:
             masks=None if self.masks is None else self.masks.to(device),
             known=self.known.to(device),
             background=None if self.background is None else self.background.to(device),
-            unmended=None if self.unmended is None else self.unmended.to(device),
+            uncorrected=None if self.uncorrected is None else self.uncorrected.to(device),
         )
 
 

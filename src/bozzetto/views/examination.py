@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import binary_erosion
 from torch import Tensor
 
-from ..errors import InputError, several
+from ..errors import InputError, join_names
 from ..steps import stage
-from .agreement import CONTRADICTION, DOUBTFUL, EXACT, agreement, explanation, outlines, outsiders
+from .agreement import CONTRADICTION, DOUBTFUL, EXACT, agreement, explanation, outlier_views, outlines
 from .camera import Cameras
 from .capture import Capture
 from .consistency import TRACE_SIZE, Consistency, mask_consistency
@@ -135,7 +135,7 @@ def _pictures(capture: Capture) -> list[Finding]:
     if flat:
         findings.append(
             Finding(
-                f"{len(flat)} photographs are of one colour all over: {several(flat)}; are these the right "
+                f"{len(flat)} photographs are of one colour all over: {join_names(flat)}; are these the right "
                 "files?"
             )
         )
@@ -149,7 +149,7 @@ def _pictures(capture: Capture) -> list[Finding]:
     # Where more are alike they are of something round.
     if 0 < len(twice) <= max(1, len(capture) // 3):
         findings.append(
-            Finding(f"the same picture is there twice: {several(twice)}; is one of them misnamed?")
+            Finding(f"the same picture is there twice: {join_names(twice)}; is one of them misnamed?")
         )
     return findings
 
@@ -175,7 +175,7 @@ def _inverted(capture: Capture) -> list[Finding]:
     if names:
         sentence = (
             f"{len(names)} of {len(capture)} masks cover the border of their photograph all around: "
-            f"{several(names)}; are they inverted?"
+            f"{join_names(names)}; are they inverted?"
         )
         return [Finding(sentence), *_contradictions(capture)]
     return []
@@ -188,12 +188,12 @@ def _share_of_border(inside: Bool[np.ndarray, "H W"], known: Bool[np.ndarray, "H
 
 
 def _contradictions(capture: Capture) -> list[Finding]:
-    views = outlines(capture.unmended or capture)
+    views = outlines(capture.uncorrected or capture)
     found = agreement(views)
     if found.misfit <= DOUBTFUL:
         shares = zip(views.names, found.missing.tolist(), strict=True)
         return _misplaced([name for name, share in shares if share > MISPLACED])
-    few = outsiders(views, found)
+    few = outlier_views(views, found)
     why = None if few is not None and few[1] < EXACT else explanation(views, found)
     if why is None and few is not None:
         return _misplaced([views.names[i] for i in few[0]])
@@ -207,14 +207,14 @@ def _misplaced(names: list[str]) -> list[Finding]:
     if not names:
         return []
     verb = "contradicts" if len(names) == 1 else "contradict"
-    return [Finding(f"{several(names)} {verb} the other views; check camera and mask, or leave it out")]
+    return [Finding(f"{join_names(names)} {verb} the other views; check camera and mask, or leave it out")]
 
 
 def _suspicions(capture: Capture) -> str:
     """What may be behind a contradiction that no single mistake explains."""
     cameras = capture.cameras
     causes = []
-    if capture.unmended is not None:
+    if capture.uncorrected is not None:
         causes.append("is the background plain (masks were made from it; a masks folder is better)")
     u, v = (
         (cameras.K[:, :2, 2] / cameras.K.new_tensor([cameras.width, cameras.height]))
@@ -243,7 +243,7 @@ def _verdicts(consistency: Consistency) -> list[Finding]:
     for verdict in dict.fromkeys(consistency.verdicts):
         if verdict != "good":
             names = [n for n, v in zip(consistency.names, consistency.verdicts, strict=True) if v == verdict]
-            findings.append(Finding(f"{several(names)}: {verdict}"))
+            findings.append(Finding(f"{join_names(names)}: {verdict}"))
     return findings
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..errors import InputError, several, warn_input
+from ..errors import InputError, join_names, warn_input
 from ..steps import counted
 from .camera import Cameras
 from .capture import Capture, area_resize
@@ -271,5 +271,5 @@ def _report_unused(views: list[View]) -> None:
         unused = sorted(n for n in there - used if "mask" not in n.lower())
         if unused:
             warn_input(
-                f"{len(unused)} pictures in {folder} have no camera and are left out: {several(unused)}"
+                f"{len(unused)} pictures in {folder} have no camera and are left out: {join_names(unused)}"
             )

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from ..errors import InputError, several, warn_input
+from ..errors import InputError, join_names, warn_input
 from .formats import View
 from .images import SUFFIXES
 
@@ -50,7 +50,7 @@ def _complete(views: list[View], found: list[Path | None], where: str) -> list[P
     if without:
         count = f" ({len(without)} of {len(views)} photographs have none)" if len(without) > 1 else ""
         raise InputError(
-            f"there is no mask for {several(without)} {where}{count}; name it {Path(without[0]).stem}.png, "
+            f"there is no mask for {join_names(without)} {where}{count}; name it {Path(without[0]).stem}.png, "
             "leave these photographs out of the camera file, or choose other masks with --masks"
         )
     return [path for path in found if path is not None]

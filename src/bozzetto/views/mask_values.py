@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError, several
+from ..errors import InputError, join_names
 from .images import load_image
 
 COLORFUL = 8 / 255
@@ -63,7 +63,7 @@ def _grey(values: Float[Tensor, "H W"]) -> Mask:
     # An ordinary mask has one value besides 0 that is frequent, which is white, or nearly.
     if len(labels) and (float(labels.min()) < 0.8 * highest or highest < 0.5):
         named = [f"{v:.4g}" for v in (labels * 255).tolist()]
-        return Mask((values / labels.min()).clamp(0, 1), f"0 and {several(named)} (of 255)")
+        return Mask((values / labels.min()).clamp(0, 1), f"0 and {join_names(named)} (of 255)")
     if 0 < highest < 0.5 or highest > 1:
         return Mask(values / highest)
     return Mask(values)
@@ -77,5 +77,5 @@ def _colors(image: Float[Tensor, "H W 3"]) -> Mask:
     colors = (image * 255).round().reshape(-1, 3).unique(dim=0)
     if len(colors) <= VALUES:
         named = [str(tuple(int(v) for v in c)) for c in colors.tolist()]
-        return Mask((difference > COLORFUL).float(), f"the colours {several(named)}")
+        return Mask((difference > COLORFUL).float(), f"the colours {join_names(named)}")
     return Mask((difference / difference.max().clamp(min=0.5)).clamp(0, 1))

@@ -37,7 +37,7 @@ def auto_masks(capture: Capture) -> Capture:
        object, and where the few views that contradict it have background, this is taken as unknown: it
        may be a shadow. Uncertain holes that the hull of the other views covers are shadows and filled.
        Pieces that stand out weakly and that other views see past are removed. The masks before this step are
-       kept as `Capture.unmended`; where most of them contradict each other nothing is mended.
+       kept as `Capture.uncorrected`; where most of them contradict each other nothing is mended.
     4. Soft edges: coverage is where a pixel lies between the colours of object and background beside it, in
        linear light.
 
@@ -49,7 +49,7 @@ def auto_masks(capture: Capture) -> Capture:
     rows = list(zip(difference, known, capture.names, strict=True))
     first = [_segment(d, k, threshold, name) for d, k, name in counted(rows, "masks")]
     inside, uncertain = np.stack([s.inside for s in first]), np.stack([s.uncertain for s in first])
-    unmended = _with_binary_masks(capture, inside, hidden=uncertain)
+    uncorrected = _with_binary_masks(capture, inside, hidden=uncertain)
     clear = torch.from_numpy(difference > CLEAR * threshold).to(capture.known.device)
     with stage("compare masks"):
         mended = _agree(capture, inside, uncertain, clear)
@@ -61,7 +61,7 @@ def auto_masks(capture: Capture) -> Capture:
         mended,
         masks=torch.from_numpy(np.stack(soft)).to(capture.images),
         background=torch.from_numpy(background).to(capture.images),
-        unmended=unmended,
+        uncorrected=uncorrected,
     )
 
 

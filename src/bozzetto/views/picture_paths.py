@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ..errors import InputError, several, warn_input
+from ..errors import InputError, join_names, warn_input
 from .formats import View
 from .images import SUFFIXES
 
@@ -86,7 +86,7 @@ class PictureFinder:
         if len(found) > 1:
             raise InputError(
                 f"{self.source} names the image {name} without its ending, and {folder} holds "
-                f"{several(found)}; write the ending into the camera file"
+                f"{join_names(found)}; write the ending into the camera file"
             )
         return folder / found[0] if found else None
 
@@ -143,7 +143,7 @@ def require_pictures(views: Sequence[View]) -> None:
     if missing:
         count = f" ({len(missing)} of {len(views)} are missing)" if len(missing) > 1 else ""
         raise InputError(
-            f"there is no image {several(missing)} although the camera file lists it{count}; "
+            f"there is no image {join_names(missing)} although the camera file lists it{count}; "
             "put it there or remove it from the camera file"
         )
 

@@ -166,7 +166,7 @@ def decide(
 def _misfit(capture: Capture | None) -> float:
     if capture is None or capture.masks is None:
         return 1.0
-    return float(agreement(outlines(capture.unmended or capture)).missing.mean())
+    return float(agreement(outlines(capture.uncorrected or capture)).missing.mean())
 
 
 def _contrast(capture: Capture | None) -> float:

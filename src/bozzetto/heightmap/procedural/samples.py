@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...runs.workers import in_processes
+from ...runs.workers import map_in_processes
 from .appearance import photograph
 from .recipes import make_surface
 
@@ -44,4 +44,4 @@ def make_samples(
     if workers == 1:
         yield from (make_sample(seed, number, side) for number in numbers)
         return
-    yield from in_processes(make_sample, [(seed, number, side) for number in numbers], workers)
+    yield from map_in_processes(make_sample, [(seed, number, side) for number in numbers], workers)

@@ -1,7 +1,7 @@
-"""Clouds as people have them, made fit for use: strays, repeated points, and normals that are none.
+"""Cleaning point clouds: outliers far away, repeated points, and normals that are wrong.
 
-Every verb that seeks a surface in points begins here, so that all say the same. Whatever is not used as it
-stands is said in an `InputWarning`.
+Every verb that reconstructs a surface from points begins here. An `InputWarning` names whatever is left out or
+changed.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from ..shapes import PointCloud
 from .outside import outside_votes
 
 TRIM, GAP = 0.02, 1.0
-"""Share of the points that may be strays on either side of every axis; gap before them, in sizes of all."""
+"""Share of the points that may be outliers on either side of every axis; gap before them, in sizes of all."""
 SAMPLE, PROBES, OUTLINE, FEW = 50_000, 2000, 5000, 20
 """Points that tests of normals look at, at most: as neighbours, for planes, from outside; and at least."""
 NEIGHBOURHOODS = (12, 48, 192)
@@ -39,19 +39,19 @@ share from which all of them do."""
 
 
 @dataclass(frozen=True)
-class SoundCloud:
+class CleanCloud:
     """What is used of a cloud.
 
     Attributes:
-        cloud: Its points without strays, each once; normals of unit length, if they can be trusted.
-        row: For every point of the original its row in `cloud`, -1 for strays.
+        cloud: Its points without outliers, each once; normals of unit length, if they can be trusted.
+        row: For every point of the original its row in `cloud`, -1 for outliers.
     """
 
     cloud: PointCloud
     row: Int64[Tensor, " N"]
 
     def restored(self, whole: PointCloud, changed: PointCloud) -> PointCloud:
-        """All points of the original in their order, where the used ones have gone to; strays stay.
+        """All points of the original in their order, where the used ones have gone to; outliers stay.
 
         Args:
             whole: The original.
@@ -71,7 +71,7 @@ class SoundCloud:
         return replace(whole, points=points, normals=normals, colors=colors)
 
 
-def sound_cloud(cloud: PointCloud, name: str = "the cloud", outward: bool = True) -> SoundCloud:
+def clean_cloud(cloud: PointCloud, name: str = "the cloud", outward: bool = True) -> CleanCloud:
     """What can be used of a cloud; warnings say what cannot.
 
     | found | done |
@@ -80,9 +80,9 @@ def sound_cloud(cloud: PointCloud, name: str = "the cloud", outward: bool = True
     | points in exactly the same place | used once |
     | normals that are zero, at most points | no normals are used |
     | the same, at some points | taken from the points beside them |
-    | normals that do not stand on the surface | no normals are used |
+    | normals that are not perpendicular to the surface | no normals are used |
     | normals whose sides differ from neighbour to neighbour | no normals are used |
-    | normals that all point into a closed surface | turned round, if they are to point outward |
+    | normals that all point into a closed surface | reversed, if they are to point outward |
 
     Where neighbourhoods show no surface, because noise is larger or points are few, normals are trusted.
 
@@ -96,35 +96,35 @@ def sound_cloud(cloud: PointCloud, name: str = "the cloud", outward: bool = True
     """
     cloud.check(name)
     points = cloud.points.detach().double().cpu().numpy()
-    first, row = _once(points, name)
-    first, row = _without(_strays(points[first], len(points), name), first, row)
+    first, row = _unique(points, name)
+    first, row = _drop(_outliers(points[first], len(points), name), first, row)
     index = torch.from_numpy(first).to(cloud.points.device)
     parts = [None if part is None else part[index] for part in (cloud.normals, cloud.colors)]
     used = replace(cloud, points=cloud.points[index], normals=parts[0], colors=parts[1])
     if used.normals is not None:
-        used = replace(used, normals=_sound_normals(points[first], used.normals, name, outward))
-    return SoundCloud(used, torch.from_numpy(row).to(cloud.points.device))
+        used = replace(used, normals=_clean_normals(points[first], used.normals, name, outward))
+    return CleanCloud(used, torch.from_numpy(row).to(cloud.points.device))
 
 
-def sound_points(points: Float[Tensor, "N D"], name: str = "the cloud") -> Float[Tensor, "M D"]:
-    """Points in any number of dimensions without strays, each place once; warnings say what is left out.
+def clean_points(points: Float[Tensor, "N D"], name: str = "the cloud") -> Float[Tensor, "M D"]:
+    """Points in any number of dimensions without outliers, each place once; warnings say what is left out.
 
     Raises:
         InputError: All points are equal.
     """
     places = points.detach().double().cpu().numpy()
-    first, row = _once(places, name)
-    first, _ = _without(_strays(places[first], len(places), name), first, row)
+    first, row = _unique(places, name)
+    first, _ = _drop(_outliers(places[first], len(places), name), first, row)
     return points[torch.from_numpy(first).to(points.device)]
 
 
-def _without(strays: NDArray[np.bool_], first: NDArray, row: NDArray) -> tuple[NDArray, NDArray]:
-    """Positions of the points that are used, and rows, without strays."""
-    kept = np.where(strays, -1, np.cumsum(~strays) - 1)
-    return first[~strays], kept[row]
+def _drop(outliers: NDArray[np.bool_], first: NDArray, row: NDArray) -> tuple[NDArray, NDArray]:
+    """Positions of the points that are used, and rows, without outliers."""
+    kept = np.where(outliers, -1, np.cumsum(~outliers) - 1)
+    return first[~outliers], kept[row]
 
 
-def _strays(points: NDArray, total: int, name: str) -> NDArray[np.bool_]:
+def _outliers(points: NDArray, total: int, name: str) -> NDArray[np.bool_]:
     """Which places lie beyond a gap as wide as all the others are large; the cloud has `total` points."""
     some = points[:: max(len(points) // SAMPLE, 1)]
     low, high = np.quantile(some, [TRIM, 1 - TRIM], axis=0)
@@ -134,16 +134,16 @@ def _strays(points: NDArray, total: int, name: str) -> NDArray[np.bool_]:
     wide = np.nonzero(np.diff(outer, prepend=0.0) > GAP * size)[0]
     if size == 0 or len(wide) == 0:
         return np.zeros(len(points), dtype=bool)
-    strays = away >= outer[wide[0]]
-    count, far = int(strays.sum()), away[strays].max()
+    outliers = away >= outer[wide[0]]
+    count, far = int(outliers.sum()), away[outliers].max()
     warn_input(
         f"{name} has {count} of its {total} points far away, up to {far:.3g} from the others, "
         f"which are {size:.3g} large; what is far away is left out"
     )
-    return strays
+    return outliers
 
 
-def _once(points: NDArray, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _unique(points: NDArray, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions of points without repetitions, and for every point its row among these."""
     numbers = np.ascontiguousarray(points + 0.0).view(np.uint64)  # + 0.0 makes -0 to 0
     key = np.zeros(len(points), np.uint64)
@@ -184,7 +184,7 @@ def is_line(cloud: PointCloud) -> bool:
     return not float(spread[1]) > 1e-6 * float(spread[0])
 
 
-def _sound_normals(points: NDArray, normals: Tensor, name: str, outward: bool) -> Tensor | None:
+def _clean_normals(points: NDArray, normals: Tensor, name: str, outward: bool) -> Tensor | None:
     given = normals.detach().double().cpu().numpy()
     length = np.linalg.norm(given, axis=1)
     missing = ~(length > 1e-12 * length.max())
@@ -210,7 +210,7 @@ def _sound_normals(points: NDArray, normals: Tensor, name: str, outward: bool) -
         return None
     inward = _inward(points, unit, round(len(planes.some) / planes.crowd))
     if inward >= INVERTED and outward:
-        warn_input(f"{about} point into the solid that its points enclose; they are turned round")
+        warn_input(f"{about} point into the solid that its points enclose; they are reversed")
         unit = -unit
     elif INWARD < inward < INVERTED:
         warn_input(f"{about} point into the solid at {inward:.0%} of the points; they are estimated instead")
@@ -262,7 +262,7 @@ def _doubt(planes: _Planes, points: NDArray, unit: NDArray) -> str | None:
     cosine = np.abs((planes.across * own).sum(axis=1))
     askew = float((cosine < 0.5).mean())
     if askew > ASKEW:
-        return f"do not stand on the surface that the points show at {askew:.0%} of them"
+        return f"are not perpendicular to the surface of the points at {askew:.0%} of them"
     alike = (own[:, None] * unit[planes.beside]).sum(axis=2)
     clear = (np.abs(alike) > 0.7) & (cosine > 0.7)[:, None]
     against = clear & (alike < 0)
@@ -276,14 +276,14 @@ def _doubt(planes: _Planes, points: NDArray, unit: NDArray) -> str | None:
 
 
 def _inward(points: NDArray, unit: NDArray, most: int) -> float:
-    """Share of normals that point away from the space outside, of those that can be told; 0 if they are few.
+    """Share of normals that point away from the space outside, of those that can be judged; 0 if they are few.
 
     At most so many points are looked at: noise must be much smaller than the way from one to the next.
     """
     chosen = _thinned(points, min(most, OUTLINE))
     votes = outside_votes(torch.from_numpy(points[chosen]), torch.from_numpy(unit[chosen]))
-    told = int((votes != 0).sum())
-    return float((votes < 0).sum()) / told if told > max(FEW, SEEN * len(votes)) else 0.0
+    judged = int((votes != 0).sum())
+    return float((votes < 0).sum()) / judged if judged > max(FEW, SEEN * len(votes)) else 0.0
 
 
 def _thinned(points: NDArray, most: int) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.geometry import face_normals
-from bozzetto.geometry.sound_clouds import require_width, sound_cloud, sound_points
+from bozzetto.geometry.cloud_cleaning import clean_cloud, clean_points, require_width
 from bozzetto.shapes import Mesh, PointCloud, box, grid, icosphere, sample_surface, torus
 
 SHAPES = {
@@ -31,10 +31,10 @@ def cloud_of(mesh: Mesh, count: int = 2000, seed: int = 0, noise: float = 0.0) -
     )
 
 
-def said(cloud: PointCloud) -> tuple[PointCloud, list[str]]:
+def cleaned_with_warnings(cloud: PointCloud) -> tuple[PointCloud, list[str]]:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        used = sound_cloud(cloud, "scan").cloud
+        used = clean_cloud(cloud, "scan").cloud
     return used, [str(one.message) for one in found]
 
 
@@ -52,7 +52,7 @@ def test_good_clouds_are_used_as_they_are(shape, count, seed, noise, scale, leng
         noise /= 10  # beyond its thickness, nobody could tell its sides
     cloud = cloud_of(SHAPES[shape], count, seed, noise)
     given_cloud = PointCloud(scale * cloud.points, length * cloud.normals, cloud.colors)
-    used, sentences = said(given_cloud)
+    used, sentences = cleaned_with_warnings(given_cloud)
     assert sentences == []
     assert torch.equal(used.points, given_cloud.points) and torch.equal(used.colors, cloud.colors)
     assert torch.allclose(used.normals, cloud.normals, atol=1e-5)
@@ -67,17 +67,17 @@ def test_strays_are_left_out(count, where):
     far = (far.abs() if where == "one side" else far) * torch.linspace(20, 1000, count)[:, None]
     with_strays = PointCloud(torch.cat([cloud.points[:900], far, cloud.points[900:]]))
     with pytest.warns(InputWarning, match=f"scan has {count} of its {2000 + count} points far away"):
-        sound = sound_cloud(with_strays, "scan")
+        sound = clean_cloud(with_strays, "scan")
     assert torch.equal(sound.cloud.points, cloud.points)
     assert (sound.row[900 : 900 + count] == -1).all()
     with pytest.warns(InputWarning, match="far away"):
-        assert len(sound_points(with_strays.points[:, :2])) == 2000
+        assert len(clean_points(with_strays.points[:, :2])) == 2000
 
 
 def test_thin_parts_that_reach_far_are_no_strays():
     cable = torch.zeros(40, 3)
     cable[:, 0] = torch.linspace(1, 20, 40)
-    used, sentences = said(PointCloud(torch.cat([cloud_of(SHAPES["sphere"]).points, cable])))
+    used, sentences = cleaned_with_warnings(PointCloud(torch.cat([cloud_of(SHAPES["sphere"]).points, cable])))
     assert sentences == [] and len(used) == 2040
 
 
@@ -93,7 +93,7 @@ def test_repeated_points_are_used_once_and_restored(seed, share):
     with pytest.warns(
         InputWarning, match=f"has {len(order) - 300} of its {len(order)} points in the place of others"
     ):
-        sound = sound_cloud(doubled)
+        sound = clean_cloud(doubled)
     assert len(torch.unique(sound.cloud.points, dim=0)) == len(sound.cloud) == 300
     moved = PointCloud(sound.cloud.points + 1, sound.cloud.normals)
     again = sound.restored(doubled, moved)
@@ -104,7 +104,7 @@ def test_repeated_points_are_used_once_and_restored(seed, share):
 def test_minus_zero_is_zero():
     points = torch.tensor([[0.0, 1.0, 2.0], [-0.0, 1.0, 2.0], [3.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     with pytest.warns(InputWarning, match="1 of its 4"):
-        assert len(sound_points(points)) == 3
+        assert len(clean_points(points)) == 3
 
 
 @pytest.mark.parametrize("shape", ["sphere", "torus", "box"])
@@ -115,32 +115,32 @@ def test_normals_that_are_none_are_not_used(shape):
     half = torch.where(cloud.points[:, :1] < 0, -1.0, 1.0)
     cases = {
         "are zero at 2000 of 2000 points": 0 * cloud.normals,
-        "do not stand on the surface": torch.randn(2000, 3, generator=draw),
+        "are not perpendicular to the surface": torch.randn(2000, 3, generator=draw),
         "point to different sides": signs * cloud.normals,
         r"point into the solid at [45]\d%": half * cloud.normals,
     }
     for words, normals in cases.items():
         with pytest.warns(InputWarning, match=f"{words}.*estimated instead"):
-            assert sound_cloud(PointCloud(cloud.points, normals)).cloud.normals is None
+            assert clean_cloud(PointCloud(cloud.points, normals)).cloud.normals is None
     colors = torch.randint(0, 256, (2000, 3), generator=draw).float()
-    with pytest.warns(InputWarning, match="do not stand on the surface"):
-        assert sound_cloud(PointCloud(cloud.points, colors)).cloud.normals is None
+    with pytest.warns(InputWarning, match="are not perpendicular to the surface"):
+        assert clean_cloud(PointCloud(cloud.points, colors)).cloud.normals is None
 
 
 @pytest.mark.parametrize("shape", ["sphere", "torus", "box"])
 def test_inward_normals_are_turned_round(shape):
     cloud = cloud_of(SHAPES[shape])
-    with pytest.warns(InputWarning, match="turned round"):
-        used = sound_cloud(PointCloud(cloud.points, -cloud.normals)).cloud
+    with pytest.warns(InputWarning, match="reversed"):
+        used = clean_cloud(PointCloud(cloud.points, -cloud.normals)).cloud
     assert torch.allclose(used.normals, cloud.normals, atol=1e-6)
-    kept = sound_cloud(PointCloud(cloud.points, -cloud.normals), outward=False).cloud
+    kept = clean_cloud(PointCloud(cloud.points, -cloud.normals), outward=False).cloud
     assert torch.allclose(kept.normals, -cloud.normals, atol=1e-6)
 
 
 def test_sheets_may_face_either_side():
     cloud = cloud_of(SHAPES["sheet"])
     for sign in (-1, 1):
-        used, sentences = said(PointCloud(cloud.points, sign * cloud.normals))
+        used, sentences = cleaned_with_warnings(PointCloud(cloud.points, sign * cloud.normals))
         assert sentences == [] and torch.allclose(used.normals, sign * cloud.normals)
 
 
@@ -149,7 +149,7 @@ def test_a_few_zero_normals_are_those_of_points_beside():
     normals = cloud.normals.clone()
     normals[::10] = 0
     with pytest.warns(InputWarning, match="zero at 300 of 3000 points; there, those of points beside"):
-        used = sound_cloud(PointCloud(cloud.points, normals)).cloud
+        used = clean_cloud(PointCloud(cloud.points, normals)).cloud
     assert float((used.normals * cloud.normals).sum(dim=1).min()) > 0.97
 
 
@@ -161,4 +161,4 @@ def test_points_on_a_line_are_refused():
 
 def test_equal_points_are_refused():
     with pytest.raises(InputError, match="all 30 points of scan are equal"):
-        sound_cloud(PointCloud(torch.ones(30, 3)), "scan")
+        clean_cloud(PointCloud(torch.ones(30, 3)), "scan")
