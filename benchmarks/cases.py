@@ -523,7 +523,7 @@ def G1b(box: Path, out: Path) -> Outcome:
 @row(PHOTOS)
 def G2(box: Path, out: Path) -> Outcome:  # noqa: F811
     """Masks whose names fit no photograph are named."""
-    return reconstruct(box / "G2_mask_names", out, r"masks.*(none|no|belong|fit)")
+    return reconstruct(box / "G2_mask_names", out, r"masks.*(none|no|belong|fit)", 0.004)
 
 
 @row(PHOTOS)
