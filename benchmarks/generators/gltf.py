@@ -491,7 +491,7 @@ def _(rng: np.random.Generator, index: int) -> Input:
         return file("version 1", data[:4] + struct.pack("<I", 1) + data[8:], None, say="version|glTF")
     if style == 5:
         scene.json["asset"]["version"] = "1.0"
-        return file("asset of version 1.0", scene.glb(), None, say="version")
+        return file("asset of version 1.0", scene.glb(), None, say="version|glTF 1|glTF 3")
     if style == 6:
         scene.json["asset"]["minVersion"] = "3.0"
         return file("asset that needs version 3.0", scene.glb(), None, say="version")

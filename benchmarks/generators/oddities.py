@@ -73,13 +73,13 @@ def _(rng: np.random.Generator, index: int) -> Input:
     return Input(f"{about} called {name}, {read}", read, name, {name: make}, None, say=".", megabytes=300)
 
 
-@kind("files", "of 3 GB without content", 2, most=30)
+@kind("files", "of 3 GB without content, read once at most", 2, most=30)
 def _(rng: np.random.Generator, index: int) -> Input:
     read, ending = EVERY[index % len(EVERY)]
     name = f"a{ending}"
     content = sparse(3 * 10**9, HEADS.get(ending, b""))
     return Input(
-        f"3 GB of zeros called {name}, {read}", read, name, {name: content}, None, say=".", megabytes=1000
+        f"3 GB of zeros called {name}, {read}", read, name, {name: content}, None, say=".", megabytes=3500
     )
 
 

@@ -95,7 +95,7 @@ def _(rng: np.random.Generator, index: int) -> Input:
     if style == 0:
         ending, packed = (
             name + ".gz",
-            gzip.compress(b"v 0 0 0\n" * 60_000_000, 1) if index < 6 else gzip.compress(data)[:-9],
+            gzip.compress(b"v 0 0 0\n" * 30_000_000, 9) if index < 6 else gzip.compress(data)[:-9],
         )
     elif style == 1:
         ending, packed = name + ".gz", gzip.compress(data)[: len(data) // 4]

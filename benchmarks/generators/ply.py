@@ -339,7 +339,9 @@ def _(rng: np.random.Generator, index: int) -> Input:
     data = ply(
         [vertices_of(replace(solid, vertices=vertices), "double"), faces_of(solid)], FORMATS[index % 3]
     )
-    return file(f"a coordinate {bad}", data, None, say="NaN|infinit|finite|coordinate|large|far|origin")
+    return file(
+        f"a coordinate {bad}", data, None, say="NaN|infinit|finite|coordinate|large|far|origin|out of range"
+    )
 
 
 @kind("ply", "counts that lie", 2)

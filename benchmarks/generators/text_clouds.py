@@ -214,7 +214,7 @@ def _(rng: np.random.Generator, index: int) -> Input:
     )
     bad = bad[index % len(bad)]
     lines.insert(int(rng.integers(1, len(lines))), bad)
-    return file(f"a line {bad!r}", lines, None, say="line|column|number|NaN|finite|infinit")
+    return file(f"a line {bad!r}", lines, None, say="line|column|number|NaN|finite|infinit|zero bytes")
 
 
 @kind("text clouds", "only a header, nothing, one point")

@@ -292,6 +292,8 @@ def changed(*path, value) -> Builder:
     [
         (required("EXT_unheard_of"), "needs the extension EXT_unheard_of", False),
         (changed("asset", "version", value="1.0"), "glTF 1.0", False),
+        (changed("asset", "minVersion", value="3.0"), "glTF 3.0", False),
+        (changed("accessors", 1, "componentType", value=5126), "no integers|beyond the", True),
         (changed("bufferViews", 0, "extensions", value={"EXT_meshopt_compression": {}}), None, False),
         (changed("nodes", 0, "children", value=[0]), "two parents or is its own", True),
         (changed("scenes", 0, "nodes", value=[7]), "no entry 7 in nodes", True),

@@ -152,7 +152,10 @@ class _Scene:
         if packed:
             indices = packed["indices"]
         elif "indices" in primitive:
-            indices = self.document.accessor(primitive["indices"])[:, 0].astype(np.int64)
+            indices = self.document.accessor(primitive["indices"])[:, 0]
+            if indices.dtype.kind not in "iu":
+                raise ValueError("the indices of a primitive are no integers")
+            indices = indices.astype(np.int64)
         if positions is None or positions.shape[1] != 3:
             raise ValueError("positions are not of type VEC3")
         positions = positions.astype(np.float64)

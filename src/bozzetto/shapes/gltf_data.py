@@ -63,7 +63,8 @@ class Document:
         self._buffers: dict[int, bytes] = {}
         self._binary: bytes | None = None
         self.tree = self._parse(data)
-        version = str(self._object(self.tree.get("asset", {})).get("version", "1.0"))
+        asset = self._object(self.tree.get("asset", {}))
+        version = str(asset.get("minVersion", asset.get("version", "1.0")))
         if not version.startswith("2."):
             raise Unsupported(f"it is glTF {version[:10]}, and only 2.0 is read; export it as glTF 2.0")
         required = self.tree.get("extensionsRequired", [])

@@ -25,10 +25,16 @@ def decoded(data: bytes) -> str:
     """
     mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
     encoding = _MARKS[mark] if mark else _unmarked(data[:_HEAD])
+    if encoding == "utf-8" and b"\0" in data:  # seen before a second copy is made
+        raise _no_text()
     text = data[len(mark) :].decode(encoding, "replace")
     if "\0" in text:
-        raise Unsupported("it holds zero bytes and is no text; check the ending of its name")
+        raise _no_text()
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _no_text() -> Unsupported:
+    return Unsupported("it holds zero bytes and is no text; check the ending of its name")
 
 
 def _unmarked(head: bytes) -> str:
