@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Autoencode(Options):
-    """Make a cloud of any number of points of the shape that a cloud, dense, sparse or partial, is of.
+    """Encode a dense, sparse or partial point cloud and decode its shape to any number of points.
 
     Writes points-1.ply (and so on) and points.npy in the frame and unit of the cloud, and sheet.png.
     """
@@ -27,7 +27,7 @@ class Autoencode(Options):
     cloud: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLOUD")]
     """Point cloud, mesh (its vertices are taken), or an .npy array of shape (points, 2 or 3)."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "cloud-bodies"
-    """cloud-bodies, cloud-airfoils or cloud-procedural, which come along, or a file from training."""
+    """cloud-bodies, cloud-airfoils or cloud-procedural (shipped with the program), or a file from training."""
     out: Path = Path("bozzetto-out/autoencode")
     """Folder for the results."""
     points: Annotated[int, Within(1, 10**8)] = 2048
@@ -35,16 +35,16 @@ class Autoencode(Options):
     evaluations: Annotated[int, Within(1, 1000)] = 10
     """Evaluations of the network per point."""
     hypotheses: Annotated[int, Within(0, 100)] = 0
-    """If the cloud is a part of a shape: whole shapes to return, in which the observed points stay."""
+    """If the cloud is a part of a shape: number of whole shapes to return; the observed points stay."""
     known_frame: bool = False
     """The cloud is in the normalised frame of the model; otherwise its box is taken for that of the shape."""
     start: Literal["gaussian", "uniform", "point"] = "gaussian"
-    """What points begin as with the published network; the default reaches the same clouds from any."""
+    """Initial distribution of the points; matters for models of the published network only."""
     independent: bool = False
     """Draw points independently, and not evenly."""
 
     def check(self) -> None:
-        """Refuse also what only the way without hypotheses needs."""
+        """Refuse also options that --hypotheses does not use."""
         super().check()
         if self.hypotheses:
             refuse_options(self, "is not used with --hypotheses", "--evaluations", "--start", "--independent")

@@ -37,9 +37,9 @@ class Options:
     seed: Annotated[int, Within(0, 2**40)] = 0
     """Seed of everything random."""
     overwrite: bool = False
-    """Replace the results of an earlier run in that folder."""
+    """Replace the results of an earlier run in that folder, once the new ones are complete."""
     quiet: bool = False
-    """Say nothing but errors."""
+    """Show errors only: no progress, no notes, no results."""
     json: bool = False
     """Write the final report to stdout as JSON, and nothing else there."""
 

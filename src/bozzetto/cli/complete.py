@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Complete(Options):
     """Complete a partial scan with a prior over shapes, in the scan's own frame and unit.
 
-    Writes mesh.ply and mesh.glb (colours tell observed from invented), code.safetensors, pose.json and
+    Writes mesh.ply and mesh.glb (colours: observed or invented), code.safetensors, pose.json and
     preview.png.
     """
 
@@ -27,15 +27,15 @@ class Complete(Options):
     out: Path = Path("bozzetto-out/complete")
     """Folder for the results."""
     prior: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "bodies"
-    """What shapes look like: a prior that comes with the program, or a file from training."""
+    """Prior over shapes: one that comes with the program, or a file from training."""
     pose: Literal["solve", "known"] = "solve"
     """Find place, direction and scale of the scan, or trust that it is in the normalised frame of the prior."""
     up: Literal["x", "-x", "y", "-y", "z", "-z"] = "y"
     """Axis of the scan that points upwards, when the pose is solved."""
     turns: Annotated[int, Within(1, 1000)] = 8
-    """Directions around that axis to start from; 1 if the scan faces as the shapes of the prior do."""
+    """Directions around that axis to start from; 1 if the scan faces like the shapes of the prior."""
     hypotheses: Annotated[int, Within(0, 100)] = 0
-    """Further shapes that also explain the scan."""
+    """Number of further shapes that also explain the scan."""
     noise: Annotated[float | None, Within(0, LARGEST, above=True)] = None
     """Standard deviation of the points, in the unit of the scan; estimated without it."""
     viewpoint: Annotated[tuple[float, float, float] | None, Within(-LARGEST, LARGEST)] = None
@@ -44,7 +44,7 @@ class Complete(Options):
     """Grid for the mesh, along each axis."""
 
     def check(self) -> None:
-        """Refuse also what only the search for a pose needs."""
+        """Refuse also options that only --pose solve uses."""
         super().check()
         if self.pose == "known":
             refuse_options(self, "is for --pose solve", "--up", "--turns")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Denoise(Options):
-    """Move the points of a noisy cloud to the surface that they are of; order, frame and unit stay.
+    """Remove noise: move the points of a cloud to their surface; order, frame and unit stay.
 
     Writes points.ply, with normals (on the side of the cloud's own, or outward), and preview.png.
     """
@@ -33,7 +33,7 @@ class Denoise(Options):
     iterations: Annotated[int, Within(1, 100)] = 2
     """Passes over the cloud."""
     points: Annotated[int | None, Within(1, 10**8)] = None
-    """Add points between those of the clean cloud until there are so many."""
+    """Number of points of the result: points are added between those of the clean cloud."""
 
     def run(self) -> dict:
         """Denoise."""

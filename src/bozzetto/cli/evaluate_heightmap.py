@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, warn_input
+from ..errors import InputError, join_names, warn_input
 from ..steps import counted
 
 if TYPE_CHECKING:
@@ -160,9 +160,9 @@ def matched_heights(pred: Path, ref: Path) -> dict[str, tuple[Path, Path]]:
         )
     alone = sorted(set(found) - set(wanted))
     if alone:
-        few = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
         warn_input(
-            f"{ref} has no reference for {len(alone)} height maps in {pred}, which are left out: {few}"
+            f"{ref} has no reference for {len(alone)} height maps in {pred}, which are left out: "
+            f"{join_names(alone)}"
         )
     return {name: (found[name], wanted[name]) for name in common}
 
@@ -170,7 +170,7 @@ def matched_heights(pred: Path, ref: Path) -> dict[str, tuple[Path, Path]]:
 def height_files(folder: Path) -> dict[str, Path]:
     """Height maps below a folder by name: that of the sub-folder of a `height.*`, else that of the file.
 
-    Of files of one name and several endings the first of `ENDINGS` is taken, and the others are told.
+    Of files of one name and several endings the first of `ENDINGS` is taken, and a warning names the others.
 
     Raises:
         InputError: There are none.

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from ..runs import RunFolder
 
 LONGEST = 1e9
-"""Millimetres: no photo shows more than a thousand kilometres."""
+"""Largest size in millimetres."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heightmap(Options):
-    """Turn photos of surfaces into height maps; files, or folders with all that is in them.
+    """Predict height maps from photos of surfaces: files, or all photos in folders.
 
     Writes for every photo, in a folder of its name: height.png (16 bit), height.exr, normal.png, relief.glb
     with the photo on it, and preview.png (photo, height, lit relief, confidence).
@@ -40,13 +40,13 @@ class Heightmap(Options):
     strength: Annotated[float, Within(0, 10**6, above=True)] = 1.0
     """Factor on the depth."""
     invert: bool = False
-    """Make hills of hollows; one photo does not always tell them apart."""
+    """Swap hills and hollows; one photo does not always show which is which."""
     tiles: Literal["auto", "yes", "no"] = "auto"
     """Whether the texture repeats; auto compares opposite borders."""
     normal_convention: Literal["gl", "dx"] = "gl"
     """Green up (OpenGL, Blender) or down (DirectX)."""
     wrap: Literal["plane", "cylinder"] = "plane"
-    """Shape of the relief; around the cylinder goes the width."""
+    """Shape of the relief; the width goes around the cylinder."""
     faces: Annotated[int, Within(2, MANY, also=0)] = 100_000
     """Triangles of the relief at most; 0 writes none."""
     ao: bool = False
@@ -58,13 +58,13 @@ class Heightmap(Options):
     lights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """With --stereo: JSON list of vectors towards the lights, x right, y up, z to the camera; else found."""
     weights: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "auto"
-    """What sees the height: weights that come with the program (auto takes `heights-imagenet` where
+    """Weights of the network: those that come with the program (auto takes `heights-imagenet` where
     `pip install 'bozzetto[imagenet]'` has run, else `heights`), or a file from training."""
     resume: bool = False
     """Continue an interrupted run over several photos in the same folder; those that are done stay."""
 
     def check(self) -> None:
-        """Refuse also what only one way to see height, or only a relief, needs."""
+        """Refuse also options that only --stereo, only single photos or only a relief use."""
         super().check()
         if self.stereo and self.weights != "auto":
             warn_input("--weights is not used with --stereo, which measures instead of predicting")
@@ -157,7 +157,7 @@ class Heightmap(Options):
             self.say(f"... and {len(results) - 10} more under {self.out}")
 
     def options(self) -> "MapOptions":
-        """What the library is asked for."""
+        """The options of the library."""
         from ..pipelines.height_maps import MapOptions
 
         return MapOptions(
@@ -175,7 +175,7 @@ class Heightmap(Options):
 
 
 def _content(path: Path) -> str | None:
-    """A short name for what is in a file; None if it cannot be read, which is said later."""
+    """A short name for what is in a file; None if it cannot be read, which is an error later."""
     from ..runs import fingerprint
 
     try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Interpolate(Options):
-    """Walk from one shape to another through shapes of a family.
+    """Interpolate between two shapes, through shapes of the same kind.
 
     Writes mesh-1.ply and so on, morph.glb and strip.png, in the normalised frame of the prior; with a model of
     point clouds points-1.ply and so on, where point i of one cloud becomes point i of the next, and sheet.png.
@@ -32,9 +32,9 @@ class Interpolate(Options):
     out: Path = Path("bozzetto-out/interpolate")
     """Folder for the results."""
     prior: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "bodies"
-    """What shapes look like: a prior or model that comes with the program, or a file from training."""
+    """Prior over shapes or model of point clouds: one that comes with the program, or a file from training."""
     count: Annotated[int, Within(2, 1000)] = 9
-    """Shapes, including both ends."""
+    """Number of shapes, both ends included."""
     path: Literal["straight", "spherical"] = "straight"
     """Straight between the codes, or an arc around the average shape."""
     up: Literal["x", "-x", "y", "-y", "z", "-z"] = "y"

@@ -21,7 +21,7 @@ class Prepare(Options):
     kind: Annotated[Literal["sdf"], tyro.conf.Positional]
     """What the data is for."""
     data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    """Folder of meshes (PLY, OBJ, STL, OFF, GLB), also a ShapeNet folder as it unpacks."""
+    """Folder of meshes (PLY, OBJ, STL, OFF, GLB, glTF), also a ShapeNet folder as it unpacks."""
     out: Path = Path("bozzetto-out/prepare")
     """The prepared folder."""
     split: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -31,7 +31,7 @@ class Prepare(Options):
     protocol: Literal["released", "paper"] = "released"
     """Where they are taken: near the surface with the variances of the released code or of the paper."""
     variants: Annotated[int, Within(0, 1000)] = 0
-    """Smoothly stretched variants of every shape to learn from as well; 5 help a collection of some dozen."""
+    """Smoothly stretched variants of every shape to learn from as well; 5 help a collection of a few dozen."""
 
     def run(self) -> dict:
         """Prepare."""

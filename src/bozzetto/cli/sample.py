@@ -19,18 +19,18 @@ MOST_POINTS = 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class Sample(Options):
-    """Invent shapes as point clouds, with a model from `bozzetto train score`.
+    """Generate new shapes as point clouds, with a model from `bozzetto train score`.
 
     Writes points-1.ply and so on, all of them as points.npy, and sheet.png, in the normalised frame of the
     model: the bounding box of a shape is centred and its longest side is about 2.
     """
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "cloud-bodies"
-    """cloud-bodies, cloud-airfoils or cloud-procedural, which come along, or a file from training."""
+    """cloud-bodies, cloud-airfoils or cloud-procedural (shipped with the program), or a file from training."""
     out: Path = Path("bozzetto-out/sample")
     """Folder for the results."""
     count: Annotated[int, Within(1, 10**5)] = 8
-    """Shapes."""
+    """Number of shapes."""
     points: Annotated[int, Within(1, 10**8)] = 2048
     """Points per shape, any number."""
     truncation: Annotated[float, Within(0, 1, above=True)] = 1.0
@@ -41,7 +41,7 @@ class Sample(Options):
     """Draw points independently, as samples of a surface are, and not evenly; for comparisons of sets."""
 
     def check(self) -> None:
-        """Refuse also more points in all than fit into memory."""
+        """Refuse also more points in total than fit into memory."""
         super().check()
         if self.count * self.points > MOST_POINTS:
             raise InputError(

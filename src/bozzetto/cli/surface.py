@@ -26,25 +26,25 @@ MODEL_NOISE = 0.015
 
 @dataclass(frozen=True, kw_only=True)
 class Surface(Options):
-    """Make a mesh of a single sheet from a point cloud, in its frame and unit, or from a model of point clouds.
+    """Reconstruct a surface mesh from a point cloud, in its frame and unit, or from a model of point clouds.
 
     Writes mesh.ply, mesh.glb and preview.png.
     """
 
     cloud: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLOUD|MODEL")]
-    """Point cloud (its normals point outwards; those that cannot be normals are not used), .npy array
-    (points, 3), model.safetensors or name of a model that comes with the program."""
+    """Point cloud (normals should point outwards; wrong ones are not used), .npy array (points, 3),
+    model.safetensors, or name of a model that comes with the program."""
     out: Path = Path("bozzetto-out/surface")
     """Folder for the results."""
     noise: Annotated[float | None, Within(0, LARGEST)] = None
     """Standard deviation of each coordinate, in the unit of the cloud; 0 for none, estimated without it."""
     ends: Literal["auto", "closed", "open"] = "auto"
-    """Close all holes, end the surface where points end, or do that at large holes only; of models, auto closes
-    all."""
+    """closed: close all holes; open: end the surface where points end; auto: leave only large holes open, for
+    models none."""
     resolution: Annotated[int | None, Within(8, 1024)] = None
     """Cells of the grid along the longest side; by default as fine as the points allow."""
     shape: Annotated[int | None, Within(0, MANY)] = None
-    """Of a model: number of the training shape; without it a shape is invented, by the seed."""
+    """Of a model: number of the training shape; without it a new shape is generated from the seed."""
 
     def run(self) -> dict:
         """Make the surface."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Options):
-    """Learn a model from a folder of data; `sdf` learns a prior over shapes, `score` one of point clouds.
+    """Train a model: `sdf`, a prior over shapes; `score`, point clouds; `heightmap`, heights of surfaces.
 
     sdf writes prior.safetensors and preview.png; a folder of meshes is prepared first, below the results.
     score writes model.safetensors and preview.png.
@@ -42,21 +42,21 @@ class Train(Options):
     samples: Annotated[int, Within(1, 10**8), OnlyFor("sdf")] = 100_000
     """sdf: samples per shape when meshes are prepared; 500000 as published."""
     minutes: Annotated[float | None, tyro.conf.arg(metavar="M"), Within(0, 10**6, above=True)] = None
-    """Time to train; schedules adapt to it. Otherwise the number of epochs of the preset."""
+    """Minutes to train; schedules adapt to it. Without it, the epochs or steps of the preset."""
     epochs: Annotated[int | None, Within(1, MANY), OnlyFor("sdf", "score")] = None
     """sdf, score: passes over the shapes, instead of those of the preset."""
     steps: Annotated[int | None, Within(1, MANY), OnlyFor("heightmap")] = None
-    """heightmap: steps at most."""
+    """heightmap: largest number of steps."""
     synthetic: Annotated[int, Within(0, 100_000), OnlyFor("heightmap")] = 2400
-    """heightmap: procedural materials made before the training, on all cores."""
+    """heightmap: number of procedural materials, which are made before the training, on all cores."""
     store: Annotated[Path | None, tyro.conf.arg(metavar="DIR"), OnlyFor("heightmap")] = None
-    """heightmap: folder that keeps these, for several trainings; else below the results."""
+    """heightmap: folder for these, shared by several trainings; by default below the results."""
     held_out: Annotated[int, Within(0, 100_000), OnlyFor("heightmap")] = 0
-    """heightmap: scanned materials kept away to measure with, always the same ones."""
+    """heightmap: number of scanned materials to hold out for measuring, always the same ones."""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), OnlyFor("heightmap")] = None
     """heightmap: weights of an earlier training to continue from, with other data or a new schedule."""
     flat: Annotated[bool, OnlyFor("heightmap")] = False
-    """heightmap: keep the step size to the end, for weights that others continue from."""
+    """heightmap: keep the learning rate constant, for weights that another training continues from."""
     ship_only: Annotated[bool, OnlyFor("heightmap")] = False
     """heightmap: learn only from pairs whose terms let the weights be passed on."""
     resume: bool = field(default=False)
@@ -68,7 +68,7 @@ class Train(Options):
         return self.engine
 
     def check(self) -> None:
-        """Refuse also presets of other engines, and options that the data leaves nothing to do for."""
+        """Refuse also presets of other engines, and options that do not apply to the data."""
         super().check()
         presets = import_module(f"..{self.engine}.config", __package__).PRESETS
         if self.preset not in presets:

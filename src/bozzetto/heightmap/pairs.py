@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from ..errors import InputError, require_most_usable, warn_input
+from ..errors import InputError, join_names, require_most_usable, warn_input
 from ..metrics import seam_ratio
 from ..shapes import load_height
 from ..shapes.height_field import same_proportions
@@ -95,7 +95,7 @@ def find_pairs(folder: Path) -> list[PairFiles]:
     if unknown:
         warn_input(
             f"{folder / 'manifest.csv'} does not name {len(unknown)} of {len(found)} materials "
-            f"({_few(unknown)}); they are taken for scanned, not tiling and not to be passed on"
+            f"({join_names(unknown)}); they are taken for scanned, not tiling and not to be passed on"
         )
     return found
 
@@ -197,10 +197,6 @@ def load_pair(files: PairFiles, side: int = 256) -> Pair:
 def as_rgb(photo: Float[Tensor, "H W C"]) -> Float[Tensor, "H W 3"]:
     """Three channels; grey is repeated and alpha is left out."""
     return photo[..., :1].expand(-1, -1, 3) if photo.shape[-1] < 3 else photo[..., :3]
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _pair(photo: Tensor, height: Tensor, kind: int, tiles: bool, side: int) -> Pair:

@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError, warn_input
+from ..errors import InputError, join_names, warn_input
 from ..heightmap.pairs import as_rgb
 from ..shapes.stored_picture import check_file
 from ..views import load_image
@@ -24,22 +24,8 @@ MAPS = (
 )
 """Last words of names of maps that belong to a photo (ambientCG, Poly Haven, 3dtextures, Substance)."""
 MAPS_BESIDE = (
-    *(
-        "nor",
-        "norm",
-        "bump",
-        "bumpmap",
-        "rough",
-        "gloss",
-        "metal",
-        "spec",
-        "occ",
-        "mask",
-        "alpha",
-        "edge",
-        "id",
-    ),
-    *("thumb", "thumbnail", "preview", "albedo", "emit", "sss"),
+    *("nor", "norm", "bump", "bumpmap", "rough", "gloss", "metal", "spec", "occ", "mask", "alpha", "edge"),
+    *("id", "thumb", "thumbnail", "preview", "albedo", "emit", "sss"),
 )
 """The same, where another picture has the rest of the name: brick_rough.png, but not old_metal.png."""
 UNREAD = (
@@ -55,7 +41,7 @@ _BREAKS = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 def find_photos(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     """Photos and names for their results; those in folders keep their sub-folders, other maps are left out.
 
-    What is left out of folders is said.
+    Warnings name what is left out of folders.
 
     Raises:
         InputError: A path does not exist, or there is no photo.
@@ -109,7 +95,7 @@ def is_named_as_map(path: Path, beside: Sequence[Path] = ()) -> bool:
 
     Args:
         path: The picture.
-        beside: Pictures in its folder; some endings say something only if there is one of the same beginning.
+        beside: Pictures in its folder; some words mean a map only beside a picture of the same beginning.
     """
     words = _words(path)
     if not words:
@@ -134,7 +120,7 @@ def _words(path: Path) -> list[str]:
 
 
 def _few(paths: Sequence[Path]) -> str:
-    return ", ".join(path.name for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+    return join_names([path.name for path in paths])
 
 
 def _name(path: Path) -> str:
@@ -178,7 +164,7 @@ def load_photo(path: Path) -> Float[Tensor, "H W 3"]:
 
 
 def check_photo(path: Path, photo: Float[Tensor, "H W 3"]) -> None:
-    """Say so where a picture looks like something else than a photo of a surface."""
+    """Warn of a picture that looks like something else than a photo of a surface."""
     if is_named_as_map(path):
         warn_input(f"{path} is named as a map that belongs to a photo; give the photo itself if it is one")
     elif looks_like_normals(photo):
@@ -214,7 +200,7 @@ def looks_like_heights(photo: Float[Tensor, "H W 3"]) -> bool:
 
 
 def _thinned(photo: Float[Tensor, "H W 3"]) -> Float[Tensor, "h w 3"]:
-    """About 40,000 of the pixels, which tell enough."""
+    """About 40,000 of the pixels, which are enough."""
     step = max(1, math.isqrt(photo.shape[0] * photo.shape[1] // 40_000))
     return photo[::step, ::step]
 

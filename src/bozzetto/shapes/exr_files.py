@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, join_names
 from .stored_picture import MAX_PIXELS, check_size, damaged
 
 ALPHA = ("a", "ar", "ag", "ab")
@@ -196,4 +196,4 @@ def _words(name: str) -> list[str]:
 
 
 def _few(names: dict) -> str:
-    return ", ".join(list(names)[:6]) + (", ..." if len(names) > 6 else "")
+    return join_names(list(names), 6)
