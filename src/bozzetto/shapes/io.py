@@ -6,7 +6,7 @@ when they are saved, in double precision or with as many digits as it takes (see
 files (linear in GLB, as glTF demands, and in NPZ) and linear in memory. Saving is atomic: the file at the path
 is either the old one or the whole new one.
 
-What is saved; more is read, see the table in `docs/conventions.md`:
+What is saved; more is read, see `docs/formats.md`:
 
 | ending | meshes | points | holds colours | holds normals |
 |---|---|---|---|---|
