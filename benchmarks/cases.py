@@ -885,6 +885,11 @@ def children(of: int) -> list[int]:
     return found
 
 
+def _interruptible() -> None:
+    """What shells start in the background ignores Ctrl-C, and hands that down."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @row(PHOTOS)
 def G37(box: Path, out: Path) -> Outcome:
     """Ctrl-C before a checkpoint: one is written, or it is said that nothing was saved."""
@@ -903,7 +908,9 @@ def G37(box: Path, out: Path) -> Outcome:
         str(out / "o"),
     ]
     with log.open("wb") as stream:
-        process = subprocess.Popen(line, stdout=stream, stderr=stream, start_new_session=True)
+        process = subprocess.Popen(
+            line, stdout=stream, stderr=stream, start_new_session=True, preexec_fn=_interruptible
+        )
         end = time.monotonic() + 240
         metrics = out / "o/metrics.jsonl"
         while (
