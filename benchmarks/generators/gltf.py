@@ -494,7 +494,7 @@ def _(rng: np.random.Generator, index: int) -> Input:
         return file("asset of version 1.0", scene.glb(), None, say="version|glTF 1|glTF 3")
     if style == 6:
         scene.json["asset"]["minVersion"] = "3.0"
-        return file("asset that needs version 3.0", scene.glb(), None, say="version")
+        return file("asset that needs version 3.0", scene.glb(), None, say="version|glTF 1|glTF 3")
     return file(
         "JSON chunk with a length that lies", data[:12] + struct.pack("<I", 2**31) + data[16:], None, say="."
     )
