@@ -117,6 +117,15 @@ def test_distortion_is_undone(folder):
     assert 0 < int((~capture.known).sum()) < capture.known.numel() / 2
 
 
+def test_distortion_makes_opaque_pictures_no_transparent_ones(folder):
+    for path in (folder / "images").iterdir():
+        picture = Image.open(path)
+        Image.composite(picture, Image.new("RGBA", picture.size, "black"), picture).convert("RGB").save(path)
+    edit(folder, lambda data: data.update(k1=0.02, k2=-0.01, p1=0.001))
+    capture = load_capture(folder)  # masks from the black background, not from alpha
+    assert bool((capture.masks[capture.known] < 0.5).any())
+
+
 def test_photographs_without_camera_are_noted(folder):
     edit(folder, lambda data: data["frames"].pop())
     with pytest.warns(InputWarning, match="1 pictures in .*images have no camera"):

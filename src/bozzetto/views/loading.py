@@ -74,7 +74,9 @@ def load_capture(
 def _with_masks(views: list[View], pictures: list["_Picture"], choice: str, source: Path) -> Capture:
     capture = _assemble(views, pictures, source)
     if choice == "auto":
-        transparent = any(float(p.alpha[p.known].amin()) < 1 for p in pictures if bool(p.known.any()))
+        # Undoing lens distortion interpolates alpha, which rounds.
+        least = [float(p.alpha[p.known].amin()) for p in pictures if bool(p.known.any())]
+        transparent = any(alpha < 0.999 for alpha in least)
         choice = "alpha" if transparent else "background"
     if choice in ("alpha", "files"):
         layers = [p.alpha if choice == "alpha" else p.mask for p in pictures]
