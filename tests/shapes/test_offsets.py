@@ -110,6 +110,17 @@ def test_positions_stored_too_coarsely_are_said_or_refused():
         split_offset(stored, name="scan")
 
 
+@pytest.mark.parametrize("size", [5, 20, 200])
+def test_whole_metres_far_away_are_not_taken_for_rounded(size):
+    """A grid of whole metres, with heights, is what single precision holds by chance: nothing was lost."""
+    east, north = np.meshgrid(*[np.arange(size + 1.0)] * 2)
+    heights = np.random.default_rng(0).random(east.shape)
+    world = np.stack([east, north, heights], axis=-1).reshape(-1, 3) + np.array([448_000, 5_412_000, 0])
+    near, offset = split_offset(world)
+    assert np.abs(near + np.asarray(offset) - world).max() < 1e-6 * size
+    assert np.ptp(near, axis=0)[0] == size
+
+
 def test_parts_too_small_and_far_apart_are_refused():
     rng = np.random.default_rng(0)
     part = rng.random((500, 3))

@@ -74,7 +74,9 @@ def split_offset(
     """Positions as float32, and the offset that was subtracted from them.
 
     The offset is zero where rounding loses less than a millionth of the size, in particular where the numbers
-    are single-precision numbers already. Otherwise it is a short decimal number in the middle of the shape.
+    are single-precision numbers already and its steps are fine. Otherwise it is a short decimal number in the
+    middle of the shape. Numbers that need the last bit of coarse steps have been rounded before: they are noted or
+    refused.
     Single points far from all others are not counted to the shape.
 
     Args:
@@ -99,11 +101,13 @@ def split_offset(
         return near, NO_OFFSET
     offset, axes = NO_OFFSET, points.shape[1]
     if reach * _HALF_STEP > LOST * size:
-        if float(np.abs(shape.astype(np.float32) - shape).max()) > LOST * size:
+        step = 2 * _HALF_STEP * reach
+        loss = float(np.abs(shape.astype(np.float32) - shape).max())
+        if loss > LOST * size or (step > COARSE * size and not _use_last_bit(shape, size)):
             offset = _rounded((low + high) / 2, size)
             near = (world - np.asarray(offset[:axes])).astype(np.float32)
         else:
-            _require_fine_steps(2 * _HALF_STEP * reach, size, reach, name)
+            _require_fine_steps(step, size, reach, name)
     shift = np.asarray(offset[:axes])
     _require_detail(shape - shift, low - shift, size, name)
     return near, offset
@@ -147,6 +151,13 @@ def _rounded(middle: NDArray, size: float) -> Offset:
     digits = -int(np.floor(np.log10(size)))
     x, y, z = (*(round(float(number), digits) for number in middle), 0.0)[:3]
     return x, y, z
+
+
+def _use_last_bit(points: NDArray, size: float) -> bool:
+    """Whether coordinates that float32 holds coarsely need its last bit, as rounded ones do; whole metres do not."""
+    steps = np.spacing(np.abs(points).astype(np.float32)).astype(np.float64)
+    coarse = steps > COARSE * size / 2
+    return bool((np.remainder(points[coarse], 2 * steps[coarse]) != 0).any())
 
 
 def _require_fine_steps(step: float, size: float, reach: float, name: str) -> None:
