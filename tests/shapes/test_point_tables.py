@@ -99,8 +99,8 @@ def test_normals_and_colours_together_need_no_word(tmp_path):
     ("content", "word", "damaged"),
     [
         (text(POINTS, EXTRA, EXTRA), "hold 5 numbers.*name the columns", False),
-        (text(POINTS, COLORS, COLORS[:, :1]), "hold 7 numbers.*cannot be told", False),
-        (text(POINTS, POINTS * 1000), "hold 6 numbers.*cannot be told", False),
+        (text(POINTS, COLORS, COLORS[:, :1]), "hold 7 numbers.*is unknown", False),
+        (text(POINTS, POINTS * 1000), "hold 6 numbers.*is unknown", False),
         (text(POINTS, separator=",", comma=True), "commas|numbers", False),
         ("3\nwater\nO 0 0 0\nH 0 1 0\nH 1 0 0\n", "molecule", False),
         ("0,1,0,05,0,2\n0,2,0,15,0,3\n", "commas seem to separate", False),

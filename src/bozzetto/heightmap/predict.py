@@ -94,7 +94,7 @@ def brightened(image: Float[Tensor, "3 H W"], name: str = "the photo") -> Float[
     """A photo whose bits are more than 8, but of which hardly anything is used, over the whole range; others
     as they are.
 
-    So come 10 or 12 bits of a camera in 16, and photos that are much too dark. A word says what is done.
+    So come 10 or 12 bits of a camera in 16, and photos that are much too dark. A warning says what is done.
     """
     low, high = float(image.min()), float(image.max())
     dark = high < DARK

@@ -1,4 +1,4 @@
-"""What a reader hands over: plain NumPy arrays, and sentences about what it left out."""
+"""What a reader returns: plain NumPy arrays, and notes about what it left out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ def joined(parts: Sequence[Arrays]) -> Arrays:
 def unit_colors(values: NDArray, notes: list[str], usual: int = 1) -> NDArray:
     """The first three columns as colours in [0, 1].
 
-    8-bit integers end at 255, 16-bit ones at 65535. For all else the values tell the range: up to 1 as they
+    8-bit integers end at 255, 16-bit ones at 65535. For all else the values decide the range: up to 1 as they
     are, up to 255, or whole numbers up to 65535; the last two with a note, since it is a guess. Values that
     fit no range, such as negative ones, stay as they are.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import warn_input
 
 ROUNDING = 1e-3
-"""How far beyond 0 and 1 colours may lie without a word."""
+"""How far beyond 0 and 1 colours may lie without a warning."""
 
 
 def srgb_to_linear(encoded: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -75,9 +75,8 @@ def split_offset(
 
     The offset is zero where rounding loses less than a millionth of the size, in particular where the numbers
     are single-precision numbers already and its steps are fine. Otherwise it is a short decimal number in the
-    middle of the shape. Numbers that need the last bit of coarse steps have been rounded before: they are noted or
-    refused.
-    Single points far from all others are not counted to the shape.
+    middle of the shape. Numbers that need the last bit of coarse steps were rounded before: they are noted or
+    refused. Single points far from all others do not count.
 
     Args:
         points: (N, 3) or (N, 2) world coordinates, any type of number.
@@ -154,7 +153,7 @@ def _rounded(middle: NDArray, size: float) -> Offset:
 
 
 def _use_last_bit(points: NDArray, size: float) -> bool:
-    """Whether coordinates that float32 holds coarsely need its last bit, as rounded ones do; whole metres do not."""
+    """Whether coordinates need the last bit of coarse float32, as rounded ones do; whole metres do not."""
     steps = np.spacing(np.abs(points).astype(np.float32)).astype(np.float64)
     coarse = steps > COARSE * size / 2
     return bool((np.remainder(points[coarse], 2 * steps[coarse]) != 0).any())

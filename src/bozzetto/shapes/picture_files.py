@@ -66,7 +66,7 @@ def read_picture(path: Path, kind: str = "image") -> StoredPicture:
     start = check_file(path, kind)
     _refuse_foreign(path, start)
     try:
-        with _quietly():
+        with _silenced():
             picture = _read(path, start)
     except InputError:
         raise
@@ -99,8 +99,8 @@ def _read(path: Path, start: bytes) -> StoredPicture:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the remarks of libraries about odd files: what matters is said in our own words."""
+def _silenced() -> Iterator[None]:
+    """Silence warnings of libraries about unusual files; what matters is reported by the readers."""
     logger = logging.getLogger("tifffile")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

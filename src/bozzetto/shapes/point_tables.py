@@ -1,7 +1,6 @@
 """Reading clouds from text: a point per line, with columns that a first line may name.
 
-Where nothing names the columns, their number and their values tell what they are. What remains a guess is
-said, and what cannot be told is refused.
+Columns without names are identified by their number and values. A guess is noted; what is ambiguous is refused.
 """
 
 import re
@@ -44,7 +43,7 @@ def read_points(data: bytes) -> Arrays:
 
     Raises:
         ValueError: Lines are no numbers, or of different lengths.
-        Unsupported: What the columns are cannot be told.
+        Unsupported: The columns are ambiguous.
     """
     text = decoded(data)
     lines = [line for line in map(str.strip, text.split("\n")) if line]
@@ -99,7 +98,7 @@ def _is_number(word: str) -> bool:
 
 
 def _splitter(lines: Sequence[str]) -> Callable[[str], list[str]]:
-    """A function that splits a line into numbers with decimal points, as the first lines tell."""
+    """A function that splits a line into numbers with decimal points, judged by the first lines."""
     if any(";" in line for line in lines):
         return lambda line: line.strip("; ").replace(",", ".").split(";")
     if not any("," in line for line in lines):
@@ -155,7 +154,7 @@ def _named(values: NDArray, columns: dict[str, int], notes: list[str]) -> Arrays
 
 
 def _unnamed(values: NDArray, is_pts: bool, notes: list[str]) -> Arrays:
-    """Take columns for what their number and values say.
+    """Identify columns by their number and values.
 
     Args:
         values: The numbers of the lines.
@@ -172,13 +171,13 @@ def _unnamed(values: NDArray, is_pts: bool, notes: list[str]) -> Arrays:
         10: [(3, 6), (4, 7)],
     }
     if count not in readings:
-        raise Unsupported(f"its lines hold {count} numbers, and what they are cannot be told; {_HELP}")
+        raise Unsupported(f"its lines hold {count} numbers, and it is unknown what they are; {_HELP}")
     fitting = [reading for reading in readings[count] if _fits(values, reading)]
     if len(fitting) == 2 and len(np.unique(values[:, -1])) == 1:
         fitting = fitting[:1]  # the last column is the same everywhere: alpha
     if len(fitting) != 1:
         raise Unsupported(
-            f"its lines hold {count} numbers, and what those behind x y z are cannot be told: normals have "
+            f"its lines hold {count} numbers, and it is unknown what those behind x y z are: normals have "
             f"length 1, colours lie between 0 and 255; {_HELP}"
         )
     normals = colors = None

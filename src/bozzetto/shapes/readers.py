@@ -1,4 +1,4 @@
-"""From a path to arrays: which reader a file belongs to, and what is said when it cannot be read."""
+"""Reading any file of a shape: which reader it needs, and the error if it cannot be read."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -45,7 +45,7 @@ _PACKED = (".gz", ".zip")
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\3\4"
 _ALIKE = {".glb": _GLTF, ".gltf": _GLTF, ".las": (".las", ".laz")}
 _TEXTS = (".txt", ".asc", ".csv")
-# First bytes that tell a format whatever the name says.
+# First bytes that identify a format whatever its name.
 _SIGNATURES = {
     b"ply\n": ".ply",
     b"ply\r": ".ply",
@@ -78,7 +78,7 @@ _MARKUP = {"COLLADA": "COLLADA", "VTKFile": "VTK", "X3D": "X3D", "<kml": "KML", 
 
 
 def ending_of(path: Path) -> str:
-    """The ending that tells the format, in small letters: ".ply" for both a.PLY and a.ply.gz."""
+    """The ending that identifies the format, in lower case: ".ply" for both a.PLY and a.ply.gz."""
     inner = path.suffixes[:-1] if path.suffix.lower() in _PACKED else path.suffixes
     return inner[-1].lower() if inner else path.suffix.lower()
 
@@ -132,7 +132,7 @@ def _read(data: bytes, ending: str, fetch: Callable[[str, int], bytes]) -> Array
 
 
 def _detected_ending(data: bytes, ending: str) -> str:
-    """The ending that fits the first bytes."""
+    """The ending that fits the first bytes; `ending` where they show no other format."""
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
     foreign = next((name for start, name in _FOREIGN.items() if head.startswith(start)), None)
     if head.startswith(b"<"):
@@ -200,7 +200,7 @@ def read_array(path: Path) -> NDArray:
 
 @contextmanager
 def explained_errors(path: Path, name: str) -> Iterator[None]:
-    """Turn whatever a reader stumbles over into one sentence about the file.
+    """Turn every error of a reader into an `InputError` about the file.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""The numbers that a picture file stores, before anybody says what they mean, and the checks of all readers."""
+"""The numbers that a picture file stores, before they are interpreted, and checks shared by all readers."""
 
 import math
 import os
@@ -54,7 +54,7 @@ class StoredPicture:
 
 
 def turned_upright(values: np.ndarray, orientation: int) -> np.ndarray:
-    """Apply an EXIF orientation, 1 to 8; others are taken for 1."""
+    """Apply an EXIF orientation, 1 to 8 (EXIF 2.32, section 4.6.4); others are taken for 1."""
     if orientation in (5, 6, 7, 8):
         values = values.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

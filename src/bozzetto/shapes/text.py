@@ -1,4 +1,4 @@
-"""Text files: their encoding, their lines, and numbers in them."""
+"""Decoding text files: their encoding and line ends."""
 
 import codecs
 
@@ -17,7 +17,7 @@ _HEAD = 4096
 def decoded(data: bytes) -> str:
     """The text of a file with line ends of any system made to newlines.
 
-    A byte order mark tells the encoding. Without one it is UTF-8, or UTF-16 if every other byte is zero; bytes
+    A byte order mark gives the encoding. Without one it is UTF-8, or UTF-16 if every other byte is zero; bytes
     that are no UTF-8 (names in an older encoding) are replaced.
 
     Raises:

@@ -20,7 +20,7 @@ class Capture:
         cameras: One per view, in the frame and unit of the input.
         images: Linear RGB as a camera records it: where the edge of the object crosses a pixel, a mixture
             of object and background. Pictures with alpha are composited over black.
-        masks: Coverage by the object in [0, 1], or None if nobody knows yet.
+        masks: Coverage by the object in [0, 1], or None if unknown.
         known: Pixels that were seen and can be trusted. Padding, pixels that undoing lens distortion left
             without source, and shadows that nobody can tell from background are unknown: neither object
             nor background.

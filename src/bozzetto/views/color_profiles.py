@@ -28,7 +28,7 @@ NEAR = 2.5 / 255
 def to_srgb(path: Path, profile: bytes, color: np.ndarray) -> np.ndarray:
     """sRGB-encoded colours, (H, W, 1 or 3) in [0, 1], of encoded ones with this profile.
 
-    Colours beyond sRGB are clipped. A profile that cannot be used is said and left out.
+    Colours beyond sRGB are clipped. A profile that cannot be used is ignored, with a warning.
     """
     try:
         curves, matrix = _parse(profile, color.shape[-1])

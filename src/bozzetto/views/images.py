@@ -46,7 +46,7 @@ def load_image(
 
     Raises:
         InputError: The file is missing, truncated or not a picture, too large, or holds NaN or numbers of which
-            nobody can tell which is white.
+            it is unknown which is white.
     """
     path = Path(path)
     picture = _read(path)
@@ -68,7 +68,7 @@ def load_data_image(path: str | os.PathLike, orient: bool = True) -> Float[Tenso
 
     Args:
         path: As of `load_image`.
-        orient: Turn the picture upright if its EXIF data say so.
+        orient: Turn the picture upright by its EXIF orientation.
 
     Returns:
         Unsigned integers become 0 to 1, signed ones -1 to 1; floats stay as they are.
@@ -107,17 +107,17 @@ def _refuse_nan(path: Path, values: np.ndarray) -> None:
         raise InputError(f"{path} holds {bad} NaN or infinite numbers; fill them or export it again")
 
 
-def in_range(path: Path, values: np.ndarray, linear: bool, told: bool = False) -> np.ndarray:
-    """Floats of a photo brought to [0, 1], with a word about what is changed or guessed.
+def in_range(path: Path, values: np.ndarray, linear: bool, declared: bool = False) -> np.ndarray:
+    """Floats of a photo brought to [0, 1], with a warning about what is changed or guessed.
 
     Args:
         path: How messages call it.
         values: Colours, finite or not.
         linear: They are linear light, of which more than 1 is brighter than white.
-        told: The file says how they are encoded.
+        declared: The file says how they are encoded.
 
     Raises:
-        InputError: There are NaN or infinite numbers, or nobody can tell which number is white.
+        InputError: There are NaN or infinite numbers, or it is unknown which number is white.
     """
     _refuse_nan(path, values)
     low, high = float(values.min()), float(values.max())
@@ -136,7 +136,7 @@ def in_range(path: Path, values: np.ndarray, linear: bool, told: bool = False) -
         raise InputError(f"{span}, most of them above white, which is 1; scale them to 0 to 1")
     if above > 0:
         warn_input(f"{span}; {100 * above:.2g} % lie above white, which is 1, and are cut off")
-    elif not linear and not told:
+    elif not linear and not declared:
         warn_input(f"{path} holds floats and does not say how they are encoded; they are taken for sRGB")
     if low < -1e-3:
         warn_input(f"{span}; negative ones are taken for 0")

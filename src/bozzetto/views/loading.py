@@ -11,9 +11,10 @@ from torch import Tensor
 from ..errors import InputError, join_names, warn_input
 from ..steps import counted
 from .camera import Cameras
+from .camera_files import View
 from .capture import Capture, area_resize
 from .distortion import undistort
-from .formats import View
+from .exif_orientation import Turn, proportional, settle, turn_by_size
 from .images import SUFFIXES, load_image, srgb_to_linear
 from .mask_files import find_masks
 from .mask_values import load_mask
@@ -22,7 +23,6 @@ from .middlebury import read_middlebury
 from .picture_paths import require_pictures
 from .rigs import intrinsics_from_fov
 from .transforms_json import read_transforms
-from .turns import Turn, decide, proportional, turn_by_size
 
 MASK_CHOICES = ("auto", "alpha", "background", "none")
 TRIAL_SIZE = 96
@@ -35,8 +35,8 @@ def load_capture(
     """Read photographs with their cameras and masks. The world stays the one of the camera file.
 
     Photographs whose EXIF data say that they are turned are taken as the camera file means them: by its w and
-    h where these tell, else by what the masks and the other views say, else as they are stored, as most tools
-    for calibration do (`turns`). Masks are turned alike.
+    h where they decide, else by what fits the masks and the other views, else as they are stored, as most tools
+    for calibration do (`exif_orientation`). Masks are turned alike.
 
     Args:
         path: A `transforms.json` or Middlebury `*_par.txt`, or a folder that holds one.
@@ -65,7 +65,7 @@ def load_capture(
     def small(settled: list[Turn]) -> Capture:
         return _with_masks(views, _load_all(views, files, settled, TRIAL_SIZE), choice, source)
 
-    turns = decide(turns, small, choice == "files")
+    turns = settle(turns, small, choice == "files")
     pictures = _load_all(views, files, turns, max_size)
     _report(views, pictures)
     return _with_masks(views, pictures, choice, source).check()

@@ -1,11 +1,11 @@
-"""Masks that somebody already made: which file belongs to which photograph."""
+"""Finding mask files: which file belongs to which photograph."""
 
 import os
 import re
 from pathlib import Path
 
 from ..errors import InputError, join_names, warn_input
-from .formats import View
+from .camera_files import View
 from .images import SUFFIXES
 
 FOLDERS = ("masks", "mask")
@@ -22,7 +22,7 @@ def find_masks(views: list[View], folder: Path | None = None) -> list[Path] | No
     Looked for in this order: `folder`; the file that the camera file names; the folders `FOLDERS` beside the
     photograph or beside its folder; the photograph's own folder (NAME.mask.png, NAME_mask.png, mask_NAME.png).
     In a folder the mask of NAME.jpg is called NAME.png, NAME.jpg.png, or as before. If no file there is called
-    like that, the last numbers in the names decide, if they tell all photographs and all masks apart.
+    like that, the last numbers in the names decide, if they are unique among photographs and masks.
 
     Raises:
         InputError: Some views have a mask and others do not, or a folder has pictures that fit no view.
@@ -140,7 +140,7 @@ def _marked(view: View) -> Path | None:
 
 
 def _by_number(views: list[View], files: list[Path]) -> list[Path] | None:
-    """Pairs by the last number in the names, None if these do not tell all apart or are not the same."""
+    """Pairs by the last number in the names, None if these are not unique or not the same."""
     masks = {_last_number(file.name): file for file in files}
     numbers = [_last_number(view.image.name) for view in views]
     alone = len(masks) == len(files) and len(set(numbers)) == len(numbers)

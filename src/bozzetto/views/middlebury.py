@@ -10,7 +10,7 @@ import torch
 from ..errors import InputError
 from ..files import write_text
 from .camera import Cameras
-from .formats import (
+from .camera_files import (
     View,
     nearest_rotation,
     read_text,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputError, join_names, warn_input
-from .formats import View
+from .camera_files import View
 from .images import SUFFIXES
 
 MOST_VIEWS = 20_000

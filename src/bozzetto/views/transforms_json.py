@@ -14,9 +14,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..files import write_text
 from .camera import Cameras
-from .capture import Capture
-from .distortion import PARAMETERS
-from .formats import (
+from .camera_files import (
     View,
     nearest_rotation,
     read_text,
@@ -24,6 +22,8 @@ from .formats import (
     shorten,
     warn_of_rounding,
 )
+from .capture import Capture
+from .distortion import PARAMETERS
 from .picture_paths import PictureFinder, unique_names
 
 # Camera axes of the file (OpenGL: +Y up, looking along -Z) against ours (OpenCV).

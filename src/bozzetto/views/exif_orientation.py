@@ -1,4 +1,4 @@
-"""Photographs that say that they are turned (EXIF), and which way up their cameras and masks take them."""
+"""EXIF orientation: whether the cameras and masks of photographs are for the stored or the upright picture."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +10,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError, warn_input
+from ..shapes.stored_picture import turned_upright
 from .agreement import agreement, outlines
+from .camera_files import View
 from .capture import Capture
-from .formats import View
 
 ORIENTATION = 274  # EXIF tag
 SIDEWAYS = (5, 6, 7, 8)
@@ -59,14 +60,8 @@ class Turn:
 
 
 def upright(stored: Float[Tensor, "h w C"], orientation: int) -> Float[Tensor, "H W C"]:
-    """A picture turned as its orientation says (EXIF 2.32, section 4.6.4: where row and column 0 belong)."""
-    if orientation in (5, 7):
-        stored = stored.transpose(0, 1)
-    if orientation in (3, 7):
-        return stored.flip(0, 1)
-    if orientation in (2, 4):
-        return stored.flip(1 if orientation == 2 else 0)
-    return stored.rot90({6: -1, 8: 1}.get(orientation, 0))
+    """A picture turned as its orientation says."""
+    return torch.from_numpy(turned_upright(stored.numpy(), orientation).copy())
 
 
 def as_stored(turned: Float[Tensor, "h w C"], orientation: int) -> Float[Tensor, "H W C"]:
@@ -103,7 +98,7 @@ def _only(possible: set[bool]) -> bool | None:
 
 
 def _header(path: Path) -> tuple[int, tuple[int, int]]:
-    """EXIF orientation and stored size; of what cannot be opened (1, (1, 1)), its reader says what is wrong."""
+    """EXIF orientation and stored size; (1, (1, 1)) for what cannot be opened, which its reader refuses."""
     try:
         with Image.open(path) as image:
             orientation = image.getexif().get(ORIENTATION, 1)
@@ -112,13 +107,13 @@ def _header(path: Path) -> tuple[int, tuple[int, int]]:
         return 1, (1, 1)
 
 
-def decide(
+def settle(
     turns: Sequence[Turn], trial: Callable[[list[Turn]], Capture | None], with_files: bool
 ) -> list[Turn]:
     """Settle what sizes leave open, for all views alike.
 
     The photographs change most along the outlines of their masks if both are the same way up, and the
-    silhouettes fit each other best if the cameras are. Where neither tells, pictures are taken as stored;
+    silhouettes fit each other best if the cameras are. Where neither decides, pictures are taken as stored;
     quarter turns, of which the camera file does not give the size, upright.
 
     Args:
@@ -136,7 +131,7 @@ def decide(
     def tried(camera: bool, mask: bool) -> Capture | None:
         try:
             return trial([t.settled(camera, mask) for t in turns])
-        except InputError:  # said when the views are loaded for good
+        except InputError:  # raised again when the views are loaded in full
             return None
 
     mask = False
@@ -147,14 +142,14 @@ def decide(
     if any(t.camera is None for t in turns):
         misfits = [_misfit(tried(up, mask)) for up in (False, True)]
         best, other = min(misfits), max(misfits)
-        told = best < CLEARLY * other - 0.01
-        if told:
+        decided = best < CLEARLY * other - 0.01
+        if decided:
             camera = misfits[1] < misfits[0]
         way = "upright" if camera else "as they are stored"
         reason = (
             f"the views fit each other {way}"
-            if told
-            else "whether the cameras mean the stored or the upright pictures cannot be told"
+            if decided
+            else "whether the cameras mean the stored or the upright pictures is unknown"
         )
         warn_input(
             f"{count} photographs say that they are turned (EXIF orientation); {reason}, so they are taken "

@@ -8,7 +8,7 @@ from PIL import Image
 from bozzetto.errors import collected_warnings
 from bozzetto.views import linear_to_srgb, load_capture, save_transforms
 from bozzetto.views.agreement import agreement, outlines
-from bozzetto.views.turns import SIDEWAYS, as_stored, proportional, upright
+from bozzetto.views.exif_orientation import SIDEWAYS, as_stored, proportional, upright
 
 EXIF = 274
 
@@ -95,7 +95,7 @@ def test_alpha_turns_with_its_picture(tmp_path, ball_capture):
 
 def test_what_cannot_be_told_is_taken_as_stored_and_said(tmp_path, sphere_capture):
     capture = sphere_capture(6, size=(48, 40))
-    with pytest.warns(match="cannot be told, so they are taken as they are stored"):
+    with pytest.warns(match="is unknown, so they are taken as they are stored"):
         load_capture(write(tmp_path, capture, 3, "stored", "stored"))
 
 
