@@ -8,6 +8,8 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+SIGNALS = tuple(number for name in _NAMES if (number := getattr(signal, name, None)) is not None)
+"""Those of this system that ask a process to end."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -40,9 +42,8 @@ def install_signal_handlers() -> None:
         ended.append(number)
         raise Terminated(number)
 
-    for name in _NAMES:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+    for number in SIGNALS:
+        if signal.getsignal(number) not in (signal.SIG_IGN, None):
             signal.signal(number, end)
 
 

@@ -85,11 +85,6 @@ class Options:
             return f"; {self.resume_advice()} from the last checkpoint"
         return " before there was a checkpoint to continue from"
 
-    @property
-    def silent(self) -> bool:
-        """Whether progress is hidden."""
-        return self.quiet
-
 
 def carry_out(options: Options) -> int:
     """Run a verb; errors that a user can mend become one sentence on stderr."""
@@ -119,7 +114,7 @@ def _run(options: Options) -> dict:
     first = os.environ.get("RANK", "0") == "0"
     lock = lock_folder(options.out) if first and (options.out / LOCK).exists() else None
     try:
-        with show_progress(options.silent):
+        with show_progress(options.quiet):
             return options.run()
     except BaseException:
         release_all_locks()  # the error keeps their owners alive

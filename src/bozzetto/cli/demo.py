@@ -24,7 +24,7 @@ class Demo(Options):
         device = resolve_device(self.device)
         seed_everything(self.seed)
         run = RunFolder.create(self.out, {"verb": "demo", "seed": self.seed}, self.overwrite)
-        figures = demo(run, device=device, seed=self.seed, quiet=self.silent)
+        figures = demo(run, device=device, seed=self.seed, quiet=self.quiet)
         report = run.report(figures, device, self.seed)
         self.say(f"Gallery: {run.path / 'index.html'}")
         return report

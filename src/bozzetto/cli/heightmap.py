@@ -121,7 +121,7 @@ class Heightmap(Options):
         saved = run.load_checkpoint() if self.resume else None
         done = {} if saved is None else {entry["name"]: entry for entry in saved[2]["photos"]}
         results, failed, several = [], [], len(photos) > 1
-        with Progress(len(photos), "heightmap", self.silent or not several, "photo") as progress:
+        with Progress(len(photos), "heightmap", self.quiet or not several, "photo") as progress:
             for path, name in photos:
                 content = _content(path) if several else None
                 try:

@@ -47,7 +47,7 @@ class Prepare(Options):
             self.protocol,
             resolve_device(self.device),
             self.overwrite,
-            self.silent,
+            self.quiet,
             self.variants,
         )
         failed, doubtful = report["failed"], report["doubtful"]

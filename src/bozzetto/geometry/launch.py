@@ -132,8 +132,3 @@ def stream(device: torch.device) -> AbstractContextManager:
     if device.type != "cuda":
         return nullcontext()
     return wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(device)))
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from ..terminal import exit_at_once
+from ..terminal import SIGNALS, exit_at_once
 from .processes import is_distributed
-
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 class Interruption:
@@ -49,8 +47,7 @@ def deferred_interruptions() -> Iterator[Interruption]:
     if threading.current_thread() is not threading.main_thread():
         yield noted
         return
-    numbers = [number for name in _NAMES if (number := getattr(signal, name, None)) is not None]
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     answered = {
         number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)
     }

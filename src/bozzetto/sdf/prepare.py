@@ -13,11 +13,11 @@ import torch
 from ..errors import InputError, Interrupted
 from ..files import make_folder
 from ..geometry.launch import thread_count
-from ..locks import acquire_lock
 from ..runs import Interruption, Progress, deferred_interruptions
+from ..runs.results import lock_folder
 from ..shapes import load_mesh
 from .preparation import PreparedShape, Protocol, prepare_shape
-from .prepared_folder import LOCK, close_prepared, is_fresh, keep_shape, open_prepared
+from .prepared_folder import close_prepared, is_fresh, keep_shape, open_prepared
 from .splits import as_split, check_name
 from .variants import stretched
 
@@ -77,9 +77,7 @@ def prepare_collection(
         )
     out = make_folder(out)
     begin, settings = time.perf_counter(), {"count": count, "seed": seed, "protocol": protocol}
-    lock = acquire_lock(
-        out / LOCK, f"another run is writing to {out}; wait until it ends, or choose another --out"
-    )
+    lock = lock_folder(out)
     place, kept = open_prepared(out, settings, overwrite)
     done = {name: kept[name] for name, path in wanted.items() if name in kept and is_fresh(place, name, path)}
     failed: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """The folder of `prepare_collection`: which shapes are finished, and how new ones replace earlier ones.
 
 Samples that are to replace others are made in `.unfinished` below the folder. When all are there, it is
-called `.finished`, and its files take their places; a crash while they do is made good by the next call.
+called `.finished`, and its files are moved to their places; after a crash the next call moves the rest.
 """
 
 import json
@@ -17,7 +17,7 @@ from .preparation import PreparedShape
 from .samples import save_normalisation, save_sdf_samples
 
 SETTINGS, RECORDS, REPORT, SPLIT = "preparation.json", "preparation.jsonl", "report.json", "split.json"
-LOCK, UNFINISHED, FINISHED = ".lock", ".unfinished", ".finished"
+UNFINISHED, FINISHED = ".unfinished", ".finished"
 
 
 def open_prepared(out: Path, settings: dict, overwrite: bool) -> tuple[Path, dict[str, dict]]:

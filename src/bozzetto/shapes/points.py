@@ -72,10 +72,6 @@ class PointCloud:
         """Positions in the world: the points themselves without an offset, otherwise float64."""
         return in_world(self.points, self.offset)
 
-    def with_points(self, points: Float[Tensor, "P 3"]) -> "PointCloud":
-        """The same normals, colours and offset at other positions."""
-        return replace(self, points=points)
-
     def with_offset(self, offset: Offset) -> "PointCloud":
         """The cloud where it is, its points relative to another offset."""
         return replace(self, points=shifted(self.points, self.offset, offset), offset=offset)

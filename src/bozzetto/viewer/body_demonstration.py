@@ -22,7 +22,6 @@ from .gallery import Gallery
 RESOLUTION, STEPS = 160, 7
 SIZE, NOISE = 160, 2.0
 """Pixels of the depth map on a side, and standard deviation of its depths in millimetres."""
-FIELD = 0.6  # radians
 
 
 def demonstrate_body(
