@@ -51,12 +51,12 @@ def test_proportions_must_agree(tmp_path, capsys):
     ref = write(tmp_path / "ref.png", relief())
     for size in ((48, 48), (64, 48), (96, 64)):
         figures, said = evaluate(tmp_path, capsys, write(tmp_path / "a.png", relief(*size)), ref)
-        assert figures is None and "other proportions" in said
+        assert figures is None and "different proportions" in said
     half = write(tmp_path / "half.png", ndimage.zoom(relief(), 0.5, order=1))
     figures, said = evaluate(tmp_path, capsys, half, ref, "--side", "16")
     assert figures is not None and "another size" in said and "32 x 24" in said
     figures, said = evaluate(tmp_path, capsys, half, ref, "--side", "0")
-    assert figures is None and "other sizes" in said
+    assert figures is None and "different sizes" in said
 
 
 def test_flat_maps_are_told(tmp_path, capsys):

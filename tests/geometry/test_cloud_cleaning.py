@@ -91,7 +91,7 @@ def test_repeated_points_are_used_once_and_restored(seed, share):
     )
     doubled = PointCloud(cloud.points[order], cloud.normals[order], cloud.colors[order])
     with pytest.warns(
-        InputWarning, match=f"has {len(order) - 300} of its {len(order)} points in the place of others"
+        InputWarning, match=f"has {len(order) - 300} of its {len(order)} points in the same place as others"
     ):
         sound = clean_cloud(doubled)
     assert len(torch.unique(sound.cloud.points, dim=0)) == len(sound.cloud) == 300
@@ -148,7 +148,9 @@ def test_a_few_zero_normals_are_those_of_points_beside():
     cloud = cloud_of(SHAPES["sphere"], 3000)
     normals = cloud.normals.clone()
     normals[::10] = 0
-    with pytest.warns(InputWarning, match="zero at 300 of 3000 points; there, those of points beside"):
+    with pytest.warns(
+        InputWarning, match="zero at 300 of 3000 points; there, normals of neighbouring points"
+    ):
         used = clean_cloud(PointCloud(cloud.points, normals)).cloud
     assert float((used.normals * cloud.normals).sum(dim=1).min()) > 0.97
 

@@ -84,8 +84,8 @@ def noise(rows, columns, seed=0):
 @pytest.mark.parametrize(
     "color, height, word",
     [
-        (noise(32, 40), noise(32, 20), "other proportions"),
-        (noise(32, 40), noise(40, 32), "other proportions"),
+        (noise(32, 40), noise(32, 20), "different proportions"),
+        (noise(32, 40), noise(40, 32), "different proportions"),
         (noise(32, 40), np.full((32, 40), 7, np.uint8), "one value"),
         (np.full((32, 40, 3), 7, np.uint8), noise(32, 40), "one value"),
         (noise(32, 40), noise(32, 40), "one value|same picture"),

@@ -114,7 +114,7 @@ def test_strays_repeated_points_and_bad_normals_change_nothing():
     wanted = surface(PointCloud(points), 24, noise=0).vertices
     worse = {
         "far away": PointCloud(torch.cat([points, torch.tensor([[1e3, 0.0, 0.0]])])),
-        "in the place of others": PointCloud(points.repeat(2, 1)),
+        "in the same place as others": PointCloud(points.repeat(2, 1)),
         "are zero at 400": PointCloud(points, torch.zeros_like(points)),
     }
     for words, cloud in worse.items():

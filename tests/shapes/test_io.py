@@ -277,7 +277,7 @@ def test_what_scanners_did_not_see_is_left_out_and_said(tmp_path):
     with pytest.warns(InputWarning) as said:
         cloud = load_points(tmp_path / "a.npz")
     assert len(cloud) == len(cloud.normals) == len(cloud.colors) == 18
-    assert "2 of its 20 points nowhere" in str(said[0].message)
+    assert "2 of its 20 points without coordinates" in str(said[0].message)
     assert "NaN or infinite at 1 of 18" in str(said[1].message) and cloud.normals[8].tolist() == [0, 0, 0]
     points[:] = np.nan
     np.savez(tmp_path / "a.npz", points=points)

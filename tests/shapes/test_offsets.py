@@ -125,7 +125,7 @@ def test_parts_too_small_and_far_apart_are_refused():
     rng = np.random.default_rng(0)
     part = rng.random((500, 3))
     apart = np.concatenate([part, part + [1e7, 0, 0]])
-    with pytest.raises(InputError, match="cut it into its parts"):
+    with pytest.raises(InputError, match="save its parts as separate files"):
         split_offset(apart)
     split_offset(np.concatenate([part, part + [1e3, 0, 0]]))  # nothing is lost here
     split_offset(np.array([[x, y, z] for x in (0.0, 0.1) for y in (0.0, 0.1) for z in (0.0, 0.1)]) + 0.05)

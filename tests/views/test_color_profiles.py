@@ -105,7 +105,7 @@ def test_dark_linear_light_keeps_its_16_bits(tmp_path):
     levels = np.arange(400, dtype=np.uint16).reshape(20, 20)
     icc = profile(CURVES["linear"])
     Image.fromarray(levels).save(tmp_path / "a.png", icc_profile=icc)
-    with pytest.warns(InputWarning, match="other colours than sRGB"):
+    with pytest.warns(InputWarning, match="converted to sRGB"):
         found = load_image(tmp_path / "a.png")
     assert len(found.unique()) > 300
 

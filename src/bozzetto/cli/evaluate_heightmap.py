@@ -31,7 +31,7 @@ def evaluate_heights(pred: Path, ref: Path, side: int) -> tuple[dict, str]:
         side: Both are averaged over areas to this; 0 compares them as they are.
 
     Raises:
-        InputError: A reference has no prediction, or two maps have other proportions or, without a side, sizes.
+        InputError: A reference has no prediction, or maps differ in proportions or, without a side, in size.
     """
     from ..metrics import GlcmReference, at_protocol_size, lpips_missing
     from ..metrics.heightmap import is_flat
@@ -46,7 +46,7 @@ def evaluate_heights(pred: Path, ref: Path, side: int) -> tuple[dict, str]:
         if is_flat(truth.numpy()):
             flat.append(name)
             truth = truth * 0  # exactly flat, also after averaging
-            warn_input(f"the reference {other} is flat; nothing can agree with it, so it has no figures")
+            warn_input(f"the reference {other} is flat; no figures can be computed for it")
         if is_flat(found.numpy()):
             found = found * 0
             warn_input(f"the prediction {one} is flat; its correlations count as 0")
@@ -94,19 +94,19 @@ def luminance(path: Path) -> "Tensor":
 
 
 def check_sizes(paths: tuple[Path, Path], pred: "Tensor", truth: "Tensor", side: int) -> str:
-    """Say how two maps of other sizes differ.
+    """Say how two maps of different sizes differ.
 
     Raises:
-        InputError: They have other proportions, or there is no side to bring them to.
+        InputError: They have different proportions, or there is no side to bring them to.
     """
     from ..shapes.height_field import same_proportions
 
     (h, w), (rows, columns) = pred.shape, truth.shape
     one, other = f"{paths[0]} ({w} x {h})", f"{paths[1]} ({columns} x {rows})"
     if not same_proportions((h, w), (rows, columns)):
-        raise InputError(f"{one} and {other} have other proportions; crop them to show the same surface")
+        raise InputError(f"{one} and {other} have different proportions; crop them to show the same surface")
     if not side:
-        raise InputError(f"{one} and {other} have other sizes; resize one, or give --side")
+        raise InputError(f"{one} and {other} have different sizes; resize one, or give --side")
     return f"{one} and {other}"
 
 

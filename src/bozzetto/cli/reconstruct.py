@@ -55,7 +55,7 @@ class Reconstruct(Options):
         seed_everything(self.seed)
         light = None if self.light is None else load_light(self.light)
         if self.masks == "none":
-            raise InputError("reconstruct needs to know what is object; --masks none does not say")
+            raise InputError("reconstruct needs masks of the object; leave out --masks none")
         capture = load_capture(self.capture, masks=self.masks)
         examination = examine(capture)
         for finding in examination.findings:

@@ -79,7 +79,7 @@ def clean_cloud(cloud: PointCloud, name: str = "the cloud", outward: bool = True
     | a few points, far from all others | left out |
     | points in exactly the same place | used once |
     | normals that are zero, at most points | no normals are used |
-    | the same, at some points | taken from the points beside them |
+    | the same, at some points | taken from neighbouring points |
     | normals that are not perpendicular to the surface | no normals are used |
     | normals whose sides differ from neighbour to neighbour | no normals are used |
     | normals that all point into a closed surface | reversed, if they are to point outward |
@@ -162,7 +162,8 @@ def _unique(points: NDArray, name: str) -> tuple[NDArray[np.int64], NDArray[np.i
         raise InputError(f"all {len(points)} points of {name} are equal; points that differ are needed")
     if count:
         warn_input(
-            f"{name} has {count} of its {len(points)} points in the place of others; each place is used once"
+            f"{name} has {count} of its {len(points)} points in the same place as others; "
+            "each place is used once"
         )
     return np.nonzero(chosen)[0], (np.cumsum(chosen) - 1)[original]
 
@@ -196,7 +197,8 @@ def _clean_normals(points: NDArray, normals: Tensor, name: str, outward: bool) -
     unit = given / np.where(missing, 1.0, length)[:, None]
     if count:
         warn_input(
-            f"{about} are zero at {count} of {len(points)} points; there, those of points beside are taken"
+            f"{about} are zero at {count} of {len(points)} points; there, normals of neighbouring "
+            "points are used"
         )
         near = KDTree(points[~missing]).query(points[missing], min(3, len(points) - count))[1]
         mean = unit[~missing][near.reshape(count, -1)]

@@ -178,7 +178,7 @@ def load_pair(files: PairFiles, side: int = 256) -> Pair:
     if not same_proportions((photo.shape[0], photo.shape[1]), (rows, columns)):
         raise InputError(
             f"{files.color} has {photo.shape[1]} x {photo.shape[0]} pixels and {files.height} {columns} x "
-            f"{rows}, other proportions; crop them to show the same surface"
+            f"{rows}, different proportions; crop them to show the same surface"
         )
     low, high = height.min(), height.max()
     if low == high or float(photo.min()) == float(photo.max()):

@@ -100,7 +100,7 @@ def _clean(
     if spacing == 0:
         raise InputError(
             f"{name} has points so far from others that float32 cannot tell most of them apart; "
-            "cut it into its parts"
+            "save its parts as separate files"
         )
     if noise != 0 and (noise is not None or level > NOISY * spacing):
         cleaned = denoise(PointCloud(points, normals), level, name=name).cloud

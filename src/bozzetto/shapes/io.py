@@ -163,13 +163,15 @@ def _indices(faces: np.ndarray) -> np.ndarray:
 
 def _with_places(arrays: Arrays, name: str) -> Arrays:
     """Without the points that have no coordinates at all: scanners write NaN where nothing came back."""
-    nowhere = np.isnan(np.asarray(arrays.vertices, np.float64)).all(axis=1)
-    if not nowhere.any() or nowhere.all():
+    missing = np.isnan(np.asarray(arrays.vertices, np.float64)).all(axis=1)
+    if not missing.any() or missing.all():
         return arrays
     total = len(arrays.vertices)
-    warn_input(f"{name} has {nowhere.sum()} of its {total} points nowhere (NaN); they are left out")
+    warn_input(
+        f"{name} has {missing.sum()} of its {total} points without coordinates (NaN); they are left out"
+    )
     rows = {key: getattr(arrays, key) for key in ("vertices", "normals", "colors")}
-    return replace(arrays, **{key: None if value is None else value[~nowhere] for key, value in rows.items()})
+    return replace(arrays, **{key: None if value is None else value[~missing] for key, value in rows.items()})
 
 
 def _normals(arrays: Arrays, name: str) -> Tensor | None:

@@ -114,7 +114,7 @@ class _Body:
             if key in self.other and (key == "l" or self.lengths):
                 notes.append(f"its {what} ({self.other[key]} elements) were left out")
         if "call" in self.other or "csh" in self.other:
-            notes.append("it calls other files or programs, which was not done")
+            notes.append("its calls of other files or programs were ignored")
 
     def positions(self, notes: list[str]) -> tuple[NDArray, NDArray | None]:
         if not self.widths:

@@ -189,5 +189,5 @@ def _require_detail(points: NDArray, low: NDArray, size: float, name: str) -> No
     if float((loss > _BLURRED * distance).mean()) > 0.1:
         raise InputError(
             f"{name} is {size:.3g} large and has details of {np.median(distance):.2g}, more than the seven "
-            "digits of single precision tell apart; cut it into its parts"
+            "digits of single precision tell apart; save its parts as separate files"
         )

@@ -79,7 +79,7 @@ class Capture:
                 subject = "the mask of" if len(names) == 1 else f"{len(names)} masks are all {kind}:"
                 verb = f" is all {kind}" if len(names) == 1 else ""
                 raise InputError(
-                    f"{subject} {join_names(names)}{verb}; expected some of both, mend the mask or leave "
+                    f"{subject} {join_names(names)}{verb}; expected some of both, correct the mask or leave "
                     "the view out"
                 )
         return self

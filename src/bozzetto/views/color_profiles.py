@@ -40,7 +40,7 @@ def to_srgb(path: Path, profile: bytes, color: np.ndarray) -> np.ndarray:
         return color
     if not change > NEAR:
         return color
-    warn_input(f"{path} is in other colours than sRGB ({_name(profile)}); they are converted")
+    warn_input(f"{path} has the colour profile {_name(profile)}; its colours are converted to sRGB")
     rows = max(1, 1_000_000 // color.shape[1])
     parts = [_converted(color[k : k + rows], curves, matrix) for k in range(0, len(color), rows)]
     return np.concatenate(parts).astype(np.float32)

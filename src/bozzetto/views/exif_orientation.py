@@ -152,8 +152,7 @@ def settle(
             else "whether the cameras mean the stored or the upright pictures is unknown"
         )
         warn_input(
-            f"{count} photographs say that they are turned (EXIF orientation); {reason}, so they are taken "
-            f"{way}"
+            f"{count} photographs have an EXIF orientation that turns them; {reason}, so they are taken {way}"
         )
     return [t.settled(camera, mask) for t in turns]
 

@@ -34,7 +34,7 @@ def load_capture(
 ) -> Capture:
     """Read photographs with their cameras and masks. The world stays the one of the camera file.
 
-    Photographs whose EXIF data say that they are turned are taken as the camera file means them: by its w and
+    Photographs with an EXIF orientation that turns them are taken as the camera file means them: by its w and
     h where they decide, else by what fits the masks and the other views, else as they are stored, as most tools
     for calibration do (`exif_orientation`). Masks are turned alike.
 

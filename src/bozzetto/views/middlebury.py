@@ -40,7 +40,7 @@ def read_middlebury(path: Path) -> list[View]:
         )
     if int(lines[0][0]) != len(lines) - 1:
         raise InputError(
-            f"{path} announces {lines[0][0]} images but lists cameras for {len(lines) - 1}; mend the file"
+            f"{path} announces {lines[0][0]} images but lists cameras for {len(lines) - 1}; correct the file"
         )
     if len(lines) == 1:
         raise InputError(f"{path} lists no images, so there are no cameras; export it again")
