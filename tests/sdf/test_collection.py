@@ -56,7 +56,7 @@ def test_files_are_read_when_asked_for_and_kept_only_if_they_are_small(folder, m
     sample_path(folder, NAMES[2]).write_bytes(b"PK damaged")
     damaged = load_collection(folder).samples
     assert len(damaged[1]) == 4
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match="cannot read .*a.npz"):
         damaged[2]
 
 

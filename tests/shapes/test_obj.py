@@ -83,7 +83,7 @@ def test_normals_that_belong_to_one_vertex_each(tmp_path):
         ("f 1 2\nf 2 3\n", "2 faces"),
         ("l 1 2 3\n", r"lines \(1 elements\)"),
         ("p 1\n", "points"),
-        ("call other.obj\n", "calls other files"),
+        ("call other.obj\n", "calls of other files"),
         ("polygon of mine\n", "1 lines that begin with polygon"),
         ("f 1 4 2 3\n", "crosses itself"),
     ],

@@ -1,5 +1,7 @@
 """PCD in its three forms, with fields of any type, colours packed in floats, and points without measurement."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -96,7 +98,13 @@ def test_forms_types_and_orders_of_fields(tmp_path_factory, form, kind, packed, 
     made.append(("ring", "u2", np.arange(30)))
     made = [made[i] for i in order if i < len(made)]
     data = written(form, made, COUNT=None) if not count else written(form, made)
-    cloud = loaded(tmp_path_factory.mktemp("pcd"), data)
+    with warnings.catch_warnings(record=True) as issued:
+        warnings.simplefilter("always", InputWarning)
+        cloud = loaded(tmp_path_factory.mktemp("pcd"), data)
+    has_ring = any(name == "ring" for name, _, _ in made)
+    assert [str(one.message).split(": ")[1] for one in issued] == [
+        "of its fields ring was left out"
+    ] * has_ring
     assert np.array_equal(cloud.points.numpy(), POINTS)
     assert np.array_equal(cloud.normals.numpy(), NORMALS)
     assert (cloud.colors is None) == (packed == "none")

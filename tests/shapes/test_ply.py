@@ -150,7 +150,8 @@ def test_every_way_of_writing_a_mesh_reads_the_same(tmp_path_factory, data):
     head = end.join([*lines, "end_header", ""]).encode()
     path = tmp_path_factory.mktemp("ply") / "a.ply"
     path.write_bytes(pick(b"", b"\n", b"\xef\xbb\xbf") + head + b"".join(chain(*(r for _, r in parts))))
-    mesh, cloud = load_mesh(path), load_points(path)
+    with pytest.warns(InputWarning, match="of its vertex properties quality was left out"):
+        mesh, cloud = load_mesh(path), load_points(path)
     assert np.array_equal(mesh.vertices.numpy(), points)
     assert np.array_equal(cloud.normals.numpy(), normals)
     linear = np.where(colors <= 10, colors / 255 / 12.92, ((colors / 255 + 0.055) / 1.055) ** 2.4)

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from bozzetto import InputError
 from bozzetto.views.mask_values import load_mask
@@ -90,3 +92,14 @@ def test_damaged_masks_are_refused(tmp_path):
     (tmp_path / "mask.png").write_bytes(b"hello")
     with pytest.raises(InputError, match="mask.png"):
         load_mask(tmp_path / "mask.png")
+
+
+def test_a_gamma_tag_changes_no_mask(tmp_path):
+    """Numbers of a mask are coverage, whatever the file says about light."""
+    values = np.tile(np.linspace(0, 255, 16).astype(np.uint8), (8, 1))
+    Image.fromarray(values).save(tmp_path / "plain.png")
+    tag = PngInfo()
+    tag.add(b"gAMA", (100_000).to_bytes(4, "big"))  # linear light
+    Image.fromarray(values).save(tmp_path / "linear.png", pnginfo=tag)
+    plain, linear = (load_mask(tmp_path / f"{name}.png").coverage for name in ("plain", "linear"))
+    assert torch.equal(plain, linear)

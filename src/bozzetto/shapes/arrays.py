@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import join_names
+
 
 class Unsupported(ValueError):
     """The file may be sound, but what it holds is not read. The message says what, and what to do instead."""
@@ -31,6 +33,18 @@ class Arrays:
     colors: NDArray | None = None
     linear: bool = False
     notes: list[str] = field(default_factory=list)
+
+
+def note_unread(names: Sequence[str], what: str, notes: list[str]) -> None:
+    """Note which columns of a table hold neither positions nor normals nor colours.
+
+    Args:
+        names: Of these columns; none gives no note.
+        what: What the format calls them.
+        notes: Receives the sentence.
+    """
+    if names:
+        notes.append(f"of its {what} {join_names(names, 5)} {'was' if len(names) == 1 else 'were'} left out")
 
 
 def joined(parts: Sequence[Arrays]) -> Arrays:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Arrays, Unsupported, unit_colors
+from .arrays import Arrays, Unsupported, note_unread, unit_colors
 
 _KEYS = "VERSION FIELDS SIZE TYPE COUNT WIDTH HEIGHT VIEWPOINT POINTS DATA".split()
 _TYPES = {
@@ -44,6 +44,10 @@ def read_pcd(data: bytes) -> Arrays:
     packed = columns.get("rgb", columns.get("rgba"))
     if packed is not None:
         colors = _unpacked(packed)
+    read = {"x", "y", "z", "rgb", "rgba", "_"}
+    read |= set("normal_x normal_y normal_z".split()) if normals is not None else set()
+    read |= set("r g b".split()) if colors is not None else set()
+    note_unread([name for name in columns if name not in read], "fields", notes)
     measured = np.isfinite(points).all(axis=1)
     lost = count - int(measured.sum())
     if lost:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Arrays, Unsupported, unit_colors
+from .arrays import Arrays, Unsupported, note_unread, unit_colors
 from .polygons import Polygons, triangulated
 
 _TYPES = {
@@ -49,6 +49,7 @@ _COLORS = (
 _CORNERS = ("vertex_indices", "vertex_index", "vertex_indexes", "vertexindices", "indices")
 _STRIPS = ("tristrips", "tristrip")
 _FACES = ("face", "faces", "polygon", "polygons", "triangle", "triangles")
+_TEXTURE = {"s", "t", "u", "v", "texture_u", "texture_v", "texture_s", "texture_t", "alpha", "diffuse_alpha"}
 # Elements without anything that a mesh or a cloud holds.
 _HARMLESS = {"camera", "material", "range_grid", "multi_texture_vertex", "multi_texture_face", "viewpoint"}
 
@@ -77,13 +78,18 @@ class Element:
     properties: list[tuple[str, str, str | None]] = field(default_factory=list)
     columns: dict[str, NDArray | Lists] = field(default_factory=dict)
 
-    def group(self, choices: tuple[str, ...]) -> NDArray | None:
-        """The columns (rows, n) of the first choice of which all names are there, in capitals or not."""
-        single = {name.lower(): v for name, v in self.columns.items() if isinstance(v, np.ndarray)}
+    def chosen(self, choices: tuple[str, ...]) -> list[str]:
+        """The first choice of which all names are there, in capitals or not, as the file writes them."""
+        single = {name.lower(): name for name, v in self.columns.items() if isinstance(v, np.ndarray)}
         for names in choices:
             if all(name in single for name in names.split()):
-                return np.stack([single[name] for name in names.split()], axis=1)
-        return None
+                return [single[name] for name in names.split()]
+        return []
+
+    def group(self, choices: tuple[str, ...]) -> NDArray | None:
+        """The columns (rows, n) of the first choice of which all names are there."""
+        names = self.chosen(choices)
+        return np.stack([self.columns[name] for name in names], axis=1) if names else None  # type: ignore[arg-type]
 
 
 def read_ply(data: bytes) -> Arrays:
@@ -109,6 +115,10 @@ def read_ply(data: bytes) -> Arrays:
         notes.append(
             "it holds Gaussian splats; their centres were read, and neither their colours nor their sizes"
         )
+    read = {name for choices in (_POSITIONS, _NORMALS, _COLORS) for name in vertex.chosen(choices)}
+    if "f_dc_0" not in vertex.columns:
+        unread = [name for name in vertex.columns if name not in read and name.lower() not in _TEXTURE]
+        note_unread(unread, "vertex properties", notes)
     faces = [np.zeros((0, 3), np.int64)]
     for element in elements:
         if element.name in _STRIPS:

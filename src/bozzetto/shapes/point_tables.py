@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Arrays, Unsupported, unit_colors
+from .arrays import Arrays, Unsupported, note_unread, unit_colors
 from .text import decoded
 
 _COMMENTS = ("#", "//")
@@ -130,24 +130,27 @@ def _values(lines: list[str], split: Callable[[str], list[str]]) -> NDArray:
 
 
 def _columns(line: str, count: int) -> dict[str, int] | None:
-    """Which column holds what, if a line names all of them and among them x, y and z."""
+    """Which column holds what, if a line names all of them and among them x, y and z.
+
+    Columns of other names keep these.
+    """
     line = line.lstrip("#/ ").strip().strip(",;")
     for separator in (";", ",", "\t", None):
         words = [re.sub(r"[\[(].*?[\])]", "", word).strip("\"' ").lower() for word in line.split(separator)]
         if len(words) == count:
             found: dict[str, int] = {}
             for index, word in enumerate(words):
-                if word in _NAMES:
-                    found.setdefault(_NAMES[word], index)
+                found.setdefault(_NAMES.get(word, word), index)
             return found if {"x", "y", "z"} <= found.keys() else None
     return None
 
 
 def _named(values: NDArray, columns: dict[str, int], notes: list[str]) -> Arrays:
-    groups = []
+    groups, unread = [], dict(columns)
     for names in (("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue")):
         complete = all(name in columns for name in names)
-        groups.append(values[:, [columns[name] for name in names]] if complete else None)
+        groups.append(values[:, [unread.pop(name) for name in names]] if complete else None)
+    note_unread(list(unread), "columns", notes)
     vertices, normals, colors = groups
     colors = None if colors is None else unit_colors(colors, notes, usual=255)
     return Arrays(vertices, normals=normals, colors=colors)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError, join_names
-from .images import load_image
+from .images import load_data_image
 
 COLORFUL = 8 / 255
 """Channels that differ by more than this make a colour; compression of grey pictures leaves less."""
@@ -41,7 +41,7 @@ def load_mask(path: Path) -> Mask:
     Raises:
         InputError: The file cannot be read or holds NaN.
     """
-    image = load_image(path, orient=False)
+    image = load_data_image(path, orient=False)
     if not bool(torch.isfinite(image).all()):
         raise InputError(f"the mask {path} holds NaN or infinite values; export it again")
     if image.shape[2] in (2, 4):
