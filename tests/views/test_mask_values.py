@@ -15,7 +15,7 @@ SOFT = np.clip(11.5 - np.hypot(ROWS - 19, COLUMNS - 30), 0, 1)
 
 
 def palette(indices, colors, **options):
-    image = Image.fromarray(indices.astype(np.uint8), "P")
+    image = Image.frombytes("P", indices.shape[::-1], indices.astype(np.uint8).tobytes())
     image.putpalette(colors)
     return image
 
@@ -55,7 +55,7 @@ KINDS = {
     "JPEG of colours": (colored([255, 0, 0], [0] * 3), ".jpg"),
     "alpha": (Image.fromarray(np.dstack([np.full((40, 56, 3), 90), 255 * INSIDE]).astype(np.uint8)), ".png"),
     "opaque alpha": (
-        Image.fromarray(np.dstack([255 * INSIDE, 255 + 0 * ROWS]).astype(np.uint8), "LA"),
+        Image.fromarray(np.dstack([255 * INSIDE, 255 + 0 * ROWS]).astype(np.uint8)),
         ".png",
     ),
 }
