@@ -3,9 +3,10 @@
     python benchmarks/memory.py [--only surface,heightmap] [--markdown]
 
 Each verb runs as a process of its own; its peak, with its workers, is what the system counted (VmHWM, Linux),
-less the peak of the same command line on a smallest input, or of `bozzetto doctor` if that is less: Python,
-PyTorch and the weights. What is freed before hides small inputs (`HIDDEN`). A ratio above ten is worse than
-linear. Runs are ended at `--limit`.
+less the peak of the same command line on a smallest input: Python, PyTorch and the weights. Where the smallest
+input takes more than the next (`surface` has a grid of fixed size for few points), less that of `bozzetto doctor`.
+What is freed before hides small inputs (`HIDDEN`). A ratio above ten is worse than linear. Runs are ended at
+`--limit`.
 """
 
 import argparse
@@ -236,8 +237,7 @@ def measure(verb: Measured, limit: float, imports: float) -> dict:
     Args:
         verb: What is measured.
         limit: Seconds per run.
-        imports: Peak in MB of a verb that does nothing. Some verbs use more for the smallest input than for the
-            next: `surface` has a grid of fixed size for few points.
+        imports: Peak in MB of a verb that does nothing.
     """
     found: dict = {"verb": verb.name, "unit": verb.unit, "sizes": list(verb.sizes)}
     with tempfile.TemporaryDirectory() as scratch:
@@ -255,7 +255,7 @@ def measure(verb: Measured, limit: float, imports: float) -> dict:
             seconds.append(took)
             codes.append(code)
             shutil.rmtree(out, ignore_errors=True)
-    base = min(peaks[0], imports)
+    base = peaks[0] if peaks[0] <= peaks[1] else imports
     once, ten = peaks[1] - base, peaks[2] - base
     ratio = ten / max(once, HIDDEN * base)
     return found | {
