@@ -4,7 +4,7 @@
 
 Each verb runs as a process of its own; its peak, with its workers, is what the system counted (VmHWM, Linux),
 less the peak of the same command line on a smallest input: Python, PyTorch and the weights. Where the smallest
-input takes more than the next (`surface` has a grid of fixed size for few points), less that of `bozzetto doctor`.
+input takes more than the next, less that of `bozzetto doctor`: `surface` has a fixed grid for few points.
 What is freed before hides small inputs (`HIDDEN`). A ratio above ten is worse than linear. Runs are ended at
 `--limit`.
 """
