@@ -55,3 +55,12 @@ def test_numpy_headers_that_announce_too_much(tmp_path):
     np.save(tmp_path / "c.npy", np.zeros((5, 4)))
     with pytest.raises(InputError, match=r"shape \(5, 4\), expected \(points, 3\)"):
         load_points(tmp_path / "c.npy")
+
+
+@pytest.mark.parametrize("ending", ["ply", "stl", "gltf", "xyz", "npy"])
+def test_zeros_are_refused_before_they_are_read(tmp_path, ending):
+    path = tmp_path / f"a.{ending}"
+    path.write_bytes(b"")
+    os.truncate(path, 1 << 28)
+    with pytest.raises(InputError, match="begins with 4096 zero bytes"):
+        load_shape(path)

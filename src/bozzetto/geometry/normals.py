@@ -71,7 +71,9 @@ def _unit(vectors: Tensor) -> Tensor:
 
 
 def _angle(u: Tensor, v: Tensor) -> Tensor:
-    return torch.atan2(torch.linalg.vector_norm(torch.linalg.cross(u, v), dim=1), (u * v).sum(dim=1))
+    sine, cosine = torch.linalg.vector_norm(torch.linalg.cross(u, v), dim=1), (u * v).sum(dim=1)
+    # Older releases of PyTorch have no gradient of atan2(0, 0).
+    return torch.atan2(sine, torch.where((sine == 0) & (cosine == 0), 1, cosine))
 
 
 class _VertexNormals(torch.autograd.Function):

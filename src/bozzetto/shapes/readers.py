@@ -42,6 +42,7 @@ _GLTF = (".glb", ".gltf")
 ENDINGS = (*READERS, *_GLTF)
 """Endings of the files that are read; each may be followed by .gz or .zip."""
 _PACKED = (".gz", ".zip")
+_HEAD = 4096  # bytes at the beginning, not all of which are zero in any format
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\3\4"
 _ALIKE = {".glb": _GLTF, ".gltf": _GLTF, ".las": (".las", ".laz")}
 _TEXTS = (".txt", ".asc", ".csv")
@@ -95,6 +96,8 @@ def read_shape(path: Path) -> Arrays:
         raise InputError(
             f"{path} has an unknown ending {ending!r}; known are {', '.join(ENDINGS)}, also with .gz or .zip"
         )
+    if read_bytes(path, _HEAD) == bytes(_HEAD):  # seen before all of a large file is read
+        raise InputError(f"{path} begins with {_HEAD} zero bytes, as no shape does; export it again")
     data = read_bytes(path)
     # What exceeds float32 becomes infinite, and checks say so.
     with explained_errors(path, ending[1:].upper()), np.errstate(over="ignore", invalid="ignore"):
