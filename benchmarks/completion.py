@@ -23,13 +23,13 @@ from common import RESULTS, save_results
 from shape_families import Family, Path, add_options, choose_prior, normalisation_of
 
 from bozzetto import Mesh
+from bozzetto.cameras import orbit_cameras
 from bozzetto.geometry import SurfaceIndex, largest_component, screened_poisson
 from bozzetto.metrics import evaluate_surface
 from bozzetto.render import render_depth
 from bozzetto.sdf import CompleteConfig, Observations, complete, find_code, observe_depth
 from bozzetto.sdf.pose import compose, rotation_about, rotation_angle, rotation_of
 from bozzetto.shapes import Similarity
-from bozzetto.views import orbit_cameras
 
 ROUND = ("vases", "lamps", "candles")
 MEASURES = ("chamfer_sum", "deepsdf_chamfer", "completeness", "f_score", "normal_consistency")

@@ -19,10 +19,10 @@ from torch.nn.functional import interpolate as resize
 from torch.nn.functional import max_pool2d
 
 from bozzetto import Cameras, Mesh
+from bozzetto.cameras import fibonacci_cameras
 from bozzetto.geometry import vertex_normals
 from bozzetto.render import Fragments, antialias, interpolate, rasterize, render_depth, shade
 from bozzetto.shapes import box, icosphere, join
-from bozzetto.views import fibonacci_cameras
 
 SAMPLES = 8  # per pixel and axis, of the supersampled pictures
 LIGHT = torch.tensor([3.0, 0.4, 0.9, -0.5, 0.2, 0.1, 0.3, -0.2, 0.4])[:, None] * torch.tensor([1, 0.8, 0.6])

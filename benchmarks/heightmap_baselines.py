@@ -15,6 +15,7 @@ from common import data_folder, save_results
 from scipy import ndimage
 from torch import Tensor
 
+from bozzetto.cameras import load_image
 from bozzetto.metrics import (
     GlcmReference,
     at_protocol_size,
@@ -23,7 +24,6 @@ from bozzetto.metrics import (
     mean_scores,
 )
 from bozzetto.shapes import load_height
-from bozzetto.views import load_image
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 

@@ -25,12 +25,12 @@ import torch
 from common import data_folder, save_results
 from torch import Tensor
 
+from bozzetto.cameras import load_image, save_image
 from bozzetto.geometry import integrate_normals
 from bozzetto.heightmap import Predictor, held_out, load_normal_map, load_predictor, predict_height
 from bozzetto.heightmap.pairs import PairFiles, find_pairs, resized
 from bozzetto.metrics import GlcmReference, at_protocol_size, height_scores, lpips_missing, mean_scores
 from bozzetto.shapes import load_height
-from bozzetto.views import load_image, save_image
 
 COUNT = 12
 LUMA = torch.tensor([0.299, 0.587, 0.114])

@@ -150,12 +150,12 @@ def make_inputs(folder: Path) -> None:
     """A capture, photos and weights, meshes, and two sets of clouds."""
     import torch
 
+    from bozzetto.cameras import fibonacci_cameras, save_image, save_transforms
     from bozzetto.heightmap import NetworkConfig, Predictor, save_predictor
     from bozzetto.heightmap.model import build_network
     from bozzetto.heightmap.procedural import make_sample
     from bozzetto.render import render
     from bozzetto.shapes import box, icosphere, linear_to_srgb, save_mesh, torus
-    from bozzetto.views import fibonacci_cameras, save_image, save_transforms
 
     cameras = fibonacci_cameras(8, distance=5.0, size=48)
     light = torch.zeros(9, 3)

@@ -20,13 +20,13 @@ import torch
 from common import RESULTS, data_folder, save_results
 
 from bozzetto import Mesh, load_capture, load_mesh
+from bozzetto.cameras import Capture
 from bozzetto.geometry import edge_lengths, remesh
 from bozzetto.inverse import Light, Optimization, OptimizeConfig, ReconstructConfig, ambient_light
 from bozzetto.inverse.data import cameras_in_frame, capture_targets
 from bozzetto.metrics import photometric_error, silhouette_iou
 from bozzetto.render import render
 from bozzetto.shapes import normalisation
-from bozzetto.views import Capture
 
 HELD_OUT = {"dino": "dinoSR0002,dinoSR0010", "temple": "templeSR0009,templeSR0013"}
 

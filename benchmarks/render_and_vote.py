@@ -12,10 +12,10 @@ import torch
 from scipy.spatial import KDTree
 
 from bozzetto import Mesh
+from bozzetto.cameras import fibonacci_cameras
 from bozzetto.geometry import face_normals
 from bozzetto.render import interpolate, rasterize
 from bozzetto.sdf import SdfSamples
-from bozzetto.views import fibonacci_cameras
 
 VIEWS, SIZE, VOTES, SLANTED = 100, 400, 11, 1e-3
 NEAR_PLANE = 0.005**0.5

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
+from bozzetto.cameras import orbit_cameras, save_image
 from bozzetto.render import render
 from bozzetto.shapes import Mesh, linear_to_srgb, torus
-from bozzetto.views import orbit_cameras, save_image
 
 
 def main(target: Path) -> None:

@@ -5,10 +5,10 @@ The pictures are rendered here, so the answer is known and the distance to it ca
 
 import torch
 
+from bozzetto.cameras import fibonacci_cameras
 from bozzetto.inverse import OptimizeConfig, optimize, synthetic_targets
 from bozzetto.metrics import surface_distance
 from bozzetto.shapes import Mesh, icosphere
-from bozzetto.views import fibonacci_cameras
 
 
 def rounded_box() -> Mesh:

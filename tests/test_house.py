@@ -15,7 +15,7 @@ PACKAGE = Path(bozzetto.__file__).parent
 LEVELS = [
     {"shapes"},
     {"geometry", "runs", "samples", "weights"},
-    {"views", "render", "metrics"},
+    {"cameras", "render", "metrics"},
     {"heightmap", "inverse", "score", "sdf"},
     {"pipelines"},
     {"cli", "viewer"},

@@ -88,9 +88,9 @@ def _carry_out(item: Input, folder: Path) -> tuple[object, list[str], str]:
 
 def readers() -> dict:
     """Functions by name."""
+    from bozzetto.cameras import load_capture, load_image
     from bozzetto.pipelines.photo_files import load_photo
     from bozzetto.shapes import load_height, load_mesh, load_points, load_shape, save_mesh, save_points
-    from bozzetto.views import load_capture, load_image
 
     def round_trip(path: Path, ending: str) -> object:
         """Loaded, saved with another ending, and loaded again."""

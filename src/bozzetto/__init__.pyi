@@ -1,3 +1,4 @@
+from . import cameras as cameras
 from . import geometry as geometry
 from . import heightmap as heightmap
 from . import inverse as inverse
@@ -8,7 +9,9 @@ from . import runs as runs
 from . import samples as samples
 from . import shapes as shapes
 from . import viewer as viewer
-from . import views as views
+from .cameras import Cameras as Cameras
+from .cameras import Capture as Capture
+from .cameras import load_capture as load_capture
 from .errors import InputError as InputError
 from .shapes import Mesh as Mesh
 from .shapes import PointCloud as PointCloud
@@ -16,8 +19,5 @@ from .shapes import load_mesh as load_mesh
 from .shapes import load_points as load_points
 from .shapes import save_mesh as save_mesh
 from .shapes import save_points as save_points
-from .views import Cameras as Cameras
-from .views import Capture as Capture
-from .views import load_capture as load_capture
 
 __version__: str

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from bozzetto.cameras import fibonacci_cameras, load_image, save_image, save_transforms
 from bozzetto.cli import main, reconstruct
 from bozzetto.pipelines import photographs
 from bozzetto.render import render
 from bozzetto.shapes import linear_to_srgb, load_mesh, torus
-from bozzetto.views import fibonacci_cameras, load_image, save_image, save_transforms
 
 
 @pytest.fixture(scope="module")

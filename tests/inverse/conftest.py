@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from bozzetto.cameras import fibonacci_cameras
 from bozzetto.inverse import Light, Optimization, OptimizeConfig, studio_light, synthetic_targets
 from bozzetto.shapes import icosphere
-from bozzetto.views import fibonacci_cameras
 
 
 @pytest.fixture(scope="session")

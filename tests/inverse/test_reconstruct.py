@@ -2,11 +2,11 @@
 
 import torch
 
+from bozzetto.cameras import Capture, fibonacci_cameras
 from bozzetto.inverse import ReconstructConfig, Stage, reconstruct
 from bozzetto.inverse.reconstruct import initial_surface
 from bozzetto.render import render
 from bozzetto.shapes import Mesh, save_mesh, torus
-from bozzetto.views import Capture, fibonacci_cameras
 
 FAR = (448000.0, 5412000.0, 320.0)
 

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from bozzetto.cameras import srgb_to_linear
 from bozzetto.metrics import photometric_error, psnr, silhouette_iou
-from bozzetto.views import srgb_to_linear
 
 
 def test_psnr_of_a_constant_error():

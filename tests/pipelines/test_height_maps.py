@@ -6,6 +6,7 @@ import torch
 import trimesh
 from PIL import Image
 
+from bozzetto.cameras import load_image
 from bozzetto.errors import InputError
 from bozzetto.heightmap import NetworkConfig, Predictor
 from bozzetto.heightmap.model import build_network
@@ -13,7 +14,6 @@ from bozzetto.pipelines import MapOptions, map_photo, stereo_photos
 from bozzetto.pipelines.height_maps import best_weights, load_lights
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import load_height
-from bozzetto.views import load_image
 from bozzetto.weights import find
 
 

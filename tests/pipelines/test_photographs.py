@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from bozzetto.cameras import Cameras, Capture, fibonacci_cameras, orbit_cameras
 from bozzetto.errors import Interrupted
 from bozzetto.inverse.config import ReconstructConfig, Stage
 from bozzetto.pipelines import photographs, reconstruct_photographs
@@ -14,7 +15,6 @@ from bozzetto.pipelines.photographs import upright
 from bozzetto.render import render
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import Mesh, load_mesh, torus
-from bozzetto.views import Cameras, Capture, fibonacci_cameras, orbit_cameras
 
 CONFIG = ReconstructConfig(
     hull_resolution=24,

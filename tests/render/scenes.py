@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from bozzetto import Cameras, Mesh
+from bozzetto.cameras import orbit_cameras
 from bozzetto.shapes import box, icosphere, join
-from bozzetto.views import orbit_cameras
 
 DEVICES = [
     "cpu",

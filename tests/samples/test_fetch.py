@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bozzetto.errors import InputError
@@ -37,6 +37,11 @@ def archive(files: dict[str, bytes] = FILES, compression: int = zipfile.ZIP_STOR
     return buffer.getvalue()
 
 
+def sample_at(url: str) -> Sample:
+    listed = {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in FILES.items()}
+    return Sample("set", "a test set", "here", url, "free", "nobody", listed)
+
+
 class Server(ThreadingHTTPServer):
     """Serves `content`; breaks off after `limit` bytes of an answer; remembers the ranges asked for."""
 
@@ -47,9 +52,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def sample(self) -> Sample:
-        listed = {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in FILES.items()}
-        url = f"http://127.0.0.1:{self.server_port}/set.zip"
-        return Sample("set", "a test set", "here", url, "free", "nobody", listed)
+        return sample_at(f"http://127.0.0.1:{self.server_port}/set.zip")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -278,15 +281,15 @@ def test_archives_that_cannot_be_read(server, tmp_path, content, message):
 
 
 @given(st.data())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_damage_to_an_archive_is_a_sentence(server, tmp_path_factory, data):
+@settings(max_examples=150)
+def test_any_damage_to_an_archive_is_a_sentence(tmp_path_factory, data):
     content = bytearray(archive({name: value[:50] for name, value in FILES.items()}, zipfile.ZIP_DEFLATED))
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     folder = tmp_path_factory.mktemp("damaged")
     (folder / "copy.zip").write_bytes(content[: data.draw(st.integers(0, len(content)))])
     with pytest.raises(InputError):
-        fetch(server.sample, folder / "data", folder / "copy.zip")
+        fetch(sample_at("http://127.0.0.1:9/set.zip"), folder / "data", folder / "copy.zip")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from bozzetto.cameras import orbit_cameras
 from bozzetto.sdf import Observations, observe_depth
 from bozzetto.sdf.completed_surface import unknown_parts
 from bozzetto.sdf.empty_space import RayBundle, cut, ray_bundles
-from bozzetto.views import orbit_cameras
 
 RADIUS = 0.5
 

@@ -3,12 +3,12 @@ import math
 import pytest
 import torch
 
+from bozzetto.cameras import Cameras, intrinsics_from_fov, look_at
 from bozzetto.errors import InputError
 from bozzetto.sdf import observe_depth, observe_mesh, observe_points
 from bozzetto.sdf.observations import local_planes
 from bozzetto.sdf.pose import rotation_about
 from bozzetto.shapes import Mesh, PointCloud, Similarity, icosphere
-from bozzetto.views import Cameras, intrinsics_from_fov, look_at
 
 BALL = icosphere(4)
 

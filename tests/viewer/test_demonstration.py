@@ -3,12 +3,12 @@ import json
 import pytest
 import torch
 
+from bozzetto.cameras import load_capture, orbit_cameras
 from bozzetto.inverse import Stage
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import Mesh, icosphere, load_mesh, srgb_to_linear
 from bozzetto.viewer import demo, demonstration, surface_demonstration
 from bozzetto.viewer.demonstration import Lamps, photograph, take_photographs
-from bozzetto.views import load_capture, orbit_cameras
 
 
 @pytest.fixture

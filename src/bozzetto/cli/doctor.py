@@ -48,8 +48,8 @@ class Doctor(Options):
             self.say(f"{name:13} {version or missing}")
 
     def _examine(self, path: Path) -> dict:
+        from ..cameras import capture_sheet, examine, load_capture, save_image
         from ..runs import RunFolder
-        from ..views import capture_sheet, examine, load_capture, save_image
 
         if self.masks == "none":
             raise InputError("doctor judges masks; leave out --masks none")

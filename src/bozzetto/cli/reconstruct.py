@@ -46,10 +46,10 @@ class Reconstruct(Options):
 
     def run(self) -> dict:
         """Reconstruct."""
+        from ..cameras import examine, load_capture
         from ..pipelines import reconstruct_photographs
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
         from ..shapes import load_mesh
-        from ..views import examine, load_capture
 
         device = resolve_device(self.device)
         seed_everything(self.seed)

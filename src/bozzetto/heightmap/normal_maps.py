@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras import save_image
+from ..cameras.images import load_data_image
 from ..errors import InputError
 from ..geometry.height_gradients import check_convention
-from ..views import save_image
-from ..views.images import load_data_image
 
 
 def save_normal_map(

@@ -11,12 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from ..cameras import load_image
+from ..cameras.images import SUFFIXES
 from ..errors import InputError, join_names, require_most_usable, warn_input
 from ..metrics import seam_ratio
 from ..shapes import load_height
 from ..shapes.height_field import same_proportions
-from ..views import load_image
-from ..views.images import SUFFIXES
 
 SCANNED, PAINTED, PROCEDURAL = 0, 1, 2
 KINDS = {"A": SCANNED, "B": PAINTED}

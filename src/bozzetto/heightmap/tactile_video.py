@@ -19,9 +19,9 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..cameras import load_image
+from ..cameras.images import SUFFIXES
 from ..errors import InputError
-from ..views import load_image
-from ..views.images import SUFFIXES
 from .pairs import SCANNED, Pair
 from .tactile import TactileCalibration, tactile_height
 

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras import Cameras, Capture
 from ..errors import InputError
 from ..render import render, spherical_harmonics
 from ..shapes import Mesh, Similarity
-from ..views import Cameras, Capture
 from .model import ambient_light
 
 

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras import Cameras, Capture, object_bounds, visual_hull
 from ..errors import InputError
 from ..geometry import remesh, resurface, transfer
 from ..shapes import Mesh, Similarity, icosphere, load_mesh, normalisation
 from ..shapes.offsets import NO_OFFSET, offset_of
-from ..views import Cameras, Capture, object_bounds, visual_hull
 from .config import OptimizeConfig, ReconstructConfig, Stage
 from .data import cameras_in_frame, capture_targets
 from .model import Light, ambient_light

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 import torch
 from torch import Tensor
 
+from ..cameras import save_image
 from ..errors import warn_input
 from ..geometry.cloud_cleaning import clean_cloud, is_line
 from ..metrics import mesh_report
@@ -13,7 +14,6 @@ from ..runs import RunFolder
 from ..score import box_frame, denoise, orient_normals, surface, upsample
 from ..score.surface_mesh import Ends
 from ..shapes import PointCloud, save_mesh, save_points
-from ..views import save_image
 
 PREVIEW = 480
 

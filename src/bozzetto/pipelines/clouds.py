@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras import save_image
 from ..files import write_bytes
 from ..render import cloud_pictures, contact_sheet
 from ..runs import RunFolder, run_training
@@ -25,7 +26,6 @@ from ..score import (
 )
 from ..shapes import PointCloud, save_points
 from ..shapes.offsets import NO_OFFSET, split_offset
-from ..views import save_image
 
 PREVIEWS = 6
 SHOWN = 64  # clouds on a sheet

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras import save_image
 from ..files import write_text
 from ..metrics import mesh_report
 from ..render import contact_sheet, turned
@@ -20,7 +21,6 @@ from ..sdf.pose import rotation_of
 from ..sdf.prior import ShapePrior
 from ..sdf.solver import CompleteConfig
 from ..shapes import Similarity, save_mesh, save_morph, save_sequence
-from ..views import save_image
 
 
 def complete_scan(run: RunFolder, prior: ShapePrior, seen: Observations, config: CompleteConfig) -> dict:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..cameras import save_image
 from ..files import remove_leftovers
 from ..heightmap.config import TrainConfig
 from ..heightmap.data import Crops, procedural_pairs
@@ -13,7 +14,6 @@ from ..heightmap.pairs import PairFiles, load_pairs
 from ..heightmap.predictor import Predictor, save_predictor
 from ..heightmap.train import Training
 from ..runs import RunFolder, run_training
-from ..views import save_image
 
 PREVIEWS = 8
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras import save_image, srgb_to_linear
 from ..errors import InputError, warn_input
 from ..geometry import integrate_normals, normals_from_height
 from ..heightmap.maps import ambient_occlusion, curvature
@@ -24,7 +25,6 @@ from ..metrics import seam_ratio
 from ..runs import RunFolder
 from ..shapes import HeightField, save_height
 from ..shapes.stored_picture import check_file
-from ..views import save_image, srgb_to_linear
 from .photo_files import check_photo, load_photo
 
 PREVIEW_SIDE = 512

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..cameras import save_image
 from ..errors import require_most_usable
 from ..render import contact_sheet, turned
 from ..runs import RunFolder, run_training
@@ -15,7 +16,6 @@ from ..sdf.prepare import prepare_collection
 from ..sdf.prepared_folder import settings_of
 from ..sdf.prior import save_prior
 from ..sdf.train import Training
-from ..views import save_image
 
 PREVIEWS = 8
 PREVIEW_RESOLUTION = 96

@@ -8,11 +8,11 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras import load_image
+from ..cameras.images import SUFFIXES
 from ..errors import InputError, join_names, warn_input
 from ..heightmap.pairs import as_rgb
 from ..shapes.stored_picture import check_file
-from ..views import load_image
-from ..views.images import SUFFIXES
 
 MAX_PIXELS = 64_000_000
 WIDE_BORDER, BORDER_STEP = 0.15, 6 / 255

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras import Cameras, Capture
 from ..errors import Interrupted
 from ..files import write_bytes
 from ..inverse.config import ReconstructConfig
@@ -19,7 +20,6 @@ from ..metrics import mesh_report, photometric_error, silhouette_iou
 from ..render import comparison_sheet, render, turntable
 from ..runs import Interruption, Progress, RunFolder, deferred_interruptions
 from ..shapes import save_mesh
-from ..views import Cameras, Capture
 
 CHECKPOINT_SECONDS = 20.0
 SHEET_ROWS = 4  # of views that were learned from

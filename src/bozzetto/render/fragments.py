@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int32, Int64, UInt8
 from torch import Tensor
 
-from ..views import Cameras
+from ..cameras import Cameras
 from .topology import Topology
 
 

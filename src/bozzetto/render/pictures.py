@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras import Cameras
 from ..geometry import vertex_normals
 from ..shapes import Mesh
-from ..views import Cameras
 from .antialiasing import antialias
 from .interpolation import interpolate
 from .lighting import shade

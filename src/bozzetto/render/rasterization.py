@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
+from ..cameras import Cameras
 from ..errors import InputError
 from ..geometry.launch import in_parts, launch, part_count
-from ..views import Cameras
 from . import rasterization_kernels as kernels
 from .fragments import Fragments, camera_matrices
 from .topology import topology_of

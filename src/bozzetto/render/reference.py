@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from ..cameras import Cameras
 from ..geometry import face_neighbours
-from ..views import Cameras
 from .lighting import spherical_harmonics
 
 

@@ -8,10 +8,10 @@ from jaxtyping import Bool, Int64
 from scipy.sparse import coo_array, csgraph
 from torch import Tensor
 
+from ..cameras import fibonacci_cameras
 from ..geometry import face_areas, face_neighbours, face_normals, merge_vertices
 from ..render import visible_triangles
 from ..shapes import Mesh
-from ..views import fibonacci_cameras
 
 VIEWS, SIZE = 40, 256
 

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras import Cameras
 from ..errors import InputError
 from ..shapes import Mesh, load_shape
 from ..shapes.readers import read_arrays
-from ..views import Cameras
 from .observations import Observations, observe_depth, observe_mesh, observe_points
 
 

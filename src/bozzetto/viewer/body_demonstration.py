@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras import Cameras, orbit_cameras, save_image
 from ..metrics import evaluate_surface
 from ..pipelines.completion import strip
 from ..render import render_depth
@@ -15,7 +16,6 @@ from ..sdf.distribution import CodeDistribution
 from ..sdf.pose import rotation_about
 from ..sdf.prior import ShapePrior
 from ..shapes import Mesh, Similarity, save_mesh
-from ..views import Cameras, orbit_cameras, save_image
 from ..weights import find
 from .gallery import Gallery
 

@@ -9,6 +9,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ..cameras import (
+    Cameras,
+    Capture,
+    fibonacci_cameras,
+    load_capture,
+    save_image,
+    save_transforms,
+    visual_hull,
+)
 from ..geometry import SurfaceIndex, vertex_normals
 from ..inverse.config import ReconstructConfig
 from ..inverse.optimize import Optimization
@@ -18,15 +27,6 @@ from ..pipelines import bust
 from ..render import comparison_sheet, contact_sheet, interpolate, rasterize, render, turntable
 from ..runs import Progress, RunFolder
 from ..shapes import Mesh, linear_to_srgb, normalisation, save_mesh, srgb_to_linear
-from ..views import (
-    Cameras,
-    Capture,
-    fibonacci_cameras,
-    load_capture,
-    save_image,
-    save_transforms,
-    visual_hull,
-)
 from .body_demonstration import demonstrate_body
 from .gallery import Gallery
 from .surface_demonstration import demonstrate_surfaces

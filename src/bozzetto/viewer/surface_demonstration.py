@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras import save_image
 from ..geometry import normals_from_height
 from ..heightmap import load_predictor, predict_height, relief_mesh
 from ..heightmap.procedural import make_sample
@@ -12,7 +13,6 @@ from ..pipelines import MapOptions
 from ..pipelines.height_maps import best_weights, preview
 from ..runs import RunFolder
 from ..shapes import HeightField, Mesh, save_height, srgb_to_linear
-from ..views import save_image
 from ..weights import find
 from .gallery import Gallery
 

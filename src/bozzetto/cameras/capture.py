@@ -1,0 +1,221 @@
+"""Captures: photographs of one object, where each was taken from, and where the object is in them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..errors import InputError, join_names
+from .camera import Cameras
+
+
+@dataclass(frozen=True)
+class ScenePoints:
+    """Points of the scene that structure from motion placed together with the cameras.
+
+    Attributes:
+        positions: World coordinates, float64.
+        seen: Which views each point was matched in.
+    """
+
+    positions: Float[Tensor, "P 3"]
+    seen: Bool[Tensor, "P N"]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def of_views(self, index: Sequence[int]) -> "ScenePoints":
+        """What is known without the other views: points that at least two of these were matched in."""
+        seen = self.seen[:, list(index)]
+        kept = seen.sum(dim=1) >= 2
+        return ScenePoints(self.positions[kept], seen[kept])
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Posed photographs of one object.
+
+    Attributes:
+        names: One per view, unique; usually the file names.
+        cameras: One per view, in the frame and unit of the input.
+        images: Linear RGB as a camera records it: where the edge of the object crosses a pixel, a mixture
+            of object and background. Pictures with alpha are composited over black.
+        masks: Coverage by the object in [0, 1], or None if unknown.
+        known: Pixels that were seen and can be trusted. Padding, pixels that undoing lens distortion left
+            without source, and shadows that nobody can tell from background are unknown: neither object
+            nor background.
+        source: The file it came from, empty if none.
+        background: Linear RGB behind the object, one per view; None is black.
+        uncorrected: The same views with the masks that each picture alone gave, if the masks have been made to
+            fit each other since. Contradictions show in these.
+        points: Points of the scene from structure from motion, None if there are none.
+    """
+
+    names: tuple[str, ...]
+    cameras: Cameras
+    images: Float[Tensor, "N H W 3"]
+    masks: Float[Tensor, "N H W"] | None
+    known: Bool[Tensor, "N H W"]
+    source: str = ""
+    background: Float[Tensor, "N 3"] | None = None
+    uncorrected: "Capture | None" = None
+    points: ScenePoints | None = None
+
+    def __post_init__(self) -> None:
+        shape = (len(self.names), self.cameras.height, self.cameras.width)
+        shapes = {"images": (*shape, 3), "masks": shape, "known": shape, "background": (len(self.names), 3)}
+        if len(self.cameras) != len(self.names):
+            raise InputError(
+                f"{len(self.names)} images do not match {len(self.cameras)} cameras; give as many"
+            )
+        for name, expected in shapes.items():
+            value = getattr(self, name)
+            if value is not None and tuple(value.shape) != expected:
+                raise InputError(
+                    f"{name} of the capture have shape {tuple(value.shape)}, expected {expected}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def check(self) -> "Capture":
+        """Return the capture itself if it can be used.
+
+        Raises:
+            InputError: A camera is broken, a picture has NaN, or a mask is all object or all background;
+                the message names the view.
+        """
+        self.cameras.check(self.names)
+        blank: dict[str, list[str]] = {"object": [], "background": []}
+        for i, name in enumerate(self.names):
+            known = self.known[i]
+            if not bool(known.any()) or not bool(torch.isfinite(self.images[i]).all()):
+                raise InputError(f"the image {name} has NaN values or no known pixel; leave this view out")
+            if self.masks is None:
+                continue
+            low, high = self.masks[i][known].aminmax()
+            if not float(low) < 0.5 < float(high):
+                blank["object" if float(low) >= 0.5 else "background"].append(name)
+        for kind, names in blank.items():
+            if names:
+                subject = "the mask of" if len(names) == 1 else f"{len(names)} masks are all {kind}:"
+                verb = f" is all {kind}" if len(names) == 1 else ""
+                raise InputError(
+                    f"{subject} {join_names(names)}{verb}; expected some of both, correct the mask or leave "
+                    "the view out"
+                )
+        return self
+
+    def subset(self, indices: Sequence[int]) -> "Capture":
+        """The views at these positions, in this order."""
+        index = list(indices)
+        return replace(
+            self,
+            names=tuple(self.names[i] for i in index),
+            cameras=self.cameras[index],
+            images=self.images[index],
+            masks=None if self.masks is None else self.masks[index],
+            known=self.known[index],
+            background=None if self.background is None else self.background[index],
+            uncorrected=None if self.uncorrected is None else self.uncorrected.subset(index),
+            points=None if self.points is None else self.points.of_views(index),
+        )
+
+    def split(self, held_out: Sequence[int | str]) -> tuple["Capture", "Capture"]:
+        """The other views, and the held-out ones.
+
+        Args:
+            held_out: Positions or names of the views to hold out.
+
+        Raises:
+            InputError: There is no such view, or none would be left.
+        """
+        positions = {name: i for i, name in enumerate(self.names)}
+        chosen = [positions.get(v, -1) if isinstance(v, str) else v for v in held_out]
+        for view, position in zip(held_out, chosen, strict=True):
+            if not 0 <= position < len(self):
+                raise InputError(
+                    f"there is no view {view!r} to hold out; the views are {', '.join(self.names)}"
+                )
+        rest = [i for i in range(len(self)) if i not in chosen]
+        if not rest:
+            raise InputError(f"holding out all {len(self)} views leaves none to learn from; hold out fewer")
+        return self.subset(rest), self.subset(chosen)
+
+    def resized(self, scale: float) -> "Capture":
+        """The same views with another number of pixels, by exact area averages (of light, not of sRGB).
+
+        A pixel stays known where everything under it was.
+        """
+        width = max(1, round(self.cameras.width * scale))
+        height = max(1, round(self.cameras.height * scale))
+        if (width, height) == (self.cameras.width, self.cameras.height):
+            return self
+        masks = self.masks
+        if masks is not None:
+            masks = area_resize(masks[..., None], width, height)[..., 0].clamp(0, 1)
+        return replace(
+            self,
+            cameras=self.cameras.resized(width, height),
+            images=area_resize(self.images, width, height),
+            masks=masks,
+            known=area_resize(self.known[..., None].float(), width, height)[..., 0] > 1 - 1e-4,
+            uncorrected=None if self.uncorrected is None else self.uncorrected.resized(scale),
+        )
+
+    def require_masks(self) -> Float[Tensor, "N H W"]:
+        """The masks.
+
+        Raises:
+            InputError: The capture has none.
+        """
+        if self.masks is None:
+            raise InputError(
+                "the capture has no masks; give a masks folder, pictures with alpha, or --masks auto"
+            )
+        return self.masks
+
+    def foreground(self) -> Float[Tensor, "N H W 3"]:
+        """Light of the object alone, as if it stood before black: premultiplied by coverage.
+
+        Where the object covers a pixel in part, the background's share is subtracted.
+
+        Raises:
+            InputError: The capture has no masks.
+        """
+        coverage = self.require_masks()[..., None]
+        if self.background is None:
+            return self.images * (coverage > 0)
+        behind = (1 - coverage) * self.background[:, None, None]
+        return (self.images - behind).clamp(min=0) * (coverage > 0)
+
+    def to(self, device: torch.device | str) -> "Capture":
+        """The capture on another device."""
+        return replace(
+            self,
+            cameras=self.cameras.to(device),
+            images=self.images.to(device),
+            masks=None if self.masks is None else self.masks.to(device),
+            known=self.known.to(device),
+            background=None if self.background is None else self.background.to(device),
+            uncorrected=None if self.uncorrected is None else self.uncorrected.to(device),
+        )
+
+
+def area_resize(images: Float[Tensor, "N H W C"], width: int, height: int) -> Float[Tensor, "N h w C"]:
+    """Every new pixel is the mean of what lies under it, whatever the ratio of the sizes."""
+    rows, columns = (
+        _overlaps(old, new).to(images) for old, new in zip(images.shape[1:3], (height, width), strict=True)
+    )
+    shrunk = torch.einsum("hH,nHWc->nhWc", rows, images)
+    return torch.einsum("wW,nhWc->nhwc", columns, shrunk)
+
+
+def _overlaps(old: int, new: int) -> Float[Tensor, "new old"]:
+    """Share of each old cell in the mean over each new cell, when both divide the same length."""
+    edges = torch.arange(new + 1, dtype=torch.float64) * (old / new)
+    cells = torch.arange(old, dtype=torch.float64)
+    covered = torch.minimum(edges[1:, None], cells + 1) - torch.maximum(edges[:-1, None], cells)
+    return covered.clamp(min=0) * (new / old)

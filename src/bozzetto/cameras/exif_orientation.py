@@ -1,0 +1,179 @@
+"""EXIF orientation: whether the cameras and masks of photographs are for the stored or the upright picture."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from ..errors import InputError, warn_input
+from ..shapes.stored_picture import turned_upright
+from .agreement import agreement, outlines
+from .capture import Capture
+from .formats.camera_files import View
+
+ORIENTATION = 274  # EXIF tag
+SIDEWAYS = (5, 6, 7, 8)
+"""Orientations that exchange width and height."""
+CLEARLY = 0.6
+"""One way up is taken for right if its misfit is less than this share of the other's."""
+CONTRAST = 1.15
+"""One way up of the masks is taken for right if the pictures change along their outlines by so much more."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How a stored photograph and its stored mask come into the frame of the camera.
+
+    Attributes:
+        orientation: EXIF orientation of the photograph, 1 to 8.
+        camera: Whether the camera means the upright picture; None if that is open.
+        mask: Whether the mask shows the upright picture; None if that is open.
+    """
+
+    orientation: int = 1
+    camera: bool | None = False
+    mask: bool | None = False
+
+    def settled(self, camera: bool, mask: bool) -> "Turn":
+        """The same with what is open decided."""
+        return replace(
+            self,
+            camera=camera if self.camera is None else self.camera,
+            mask=mask if self.mask is None else self.mask,
+        )
+
+    def of_picture(self, stored: Float[Tensor, "h w C"]) -> Float[Tensor, "H W C"]:
+        """The photograph as the camera means it."""
+        return upright(stored, self.orientation) if self.camera else stored
+
+    def of_mask(self, stored: Float[Tensor, "h w C"]) -> Float[Tensor, "H W C"]:
+        """The mask as the camera means it."""
+        if self.camera and not self.mask:
+            return upright(stored, self.orientation)
+        if self.mask and not self.camera:
+            return as_stored(stored, self.orientation)
+        return stored
+
+
+def upright(stored: Float[Tensor, "h w C"], orientation: int) -> Float[Tensor, "H W C"]:
+    """A picture turned as its orientation says."""
+    return torch.from_numpy(turned_upright(stored.numpy(), orientation).copy())
+
+
+def as_stored(turned: Float[Tensor, "h w C"], orientation: int) -> Float[Tensor, "H W C"]:
+    """Undo `upright`: quarter turns have each other as inverse, all others themselves."""
+    return upright(turned, {6: 8, 8: 6}.get(orientation, orientation))
+
+
+def proportional(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether a picture of one size may be one of the other size, scaled and rounded to whole pixels."""
+    large, small = (size, other) if size[0] * size[1] >= other[0] * other[1] else (other, size)
+    factor = max(small[0] / large[0], small[1] / large[1])
+    return all(abs(s - factor * g) <= 1 for s, g in zip(small, large, strict=True))
+
+
+def turn_by_size(view: View, mask: Path | None) -> Turn:
+    """What the sizes of photograph, camera and mask say about a view."""
+    orientation, stored = _header(view.image)
+    if orientation == 1:
+        return Turn()
+    turned = stored[::-1] if orientation in SIDEWAYS else stored
+    sizes = {False: stored, True: turned}
+    camera = _only({up for up, size in sizes.items() if view.size is None or proportional(size, view.size)})
+    if view.size is None and view.K is not None and stored != turned:
+        middle = [float(((view.K[:2, 2] / view.K.new_tensor(s)) - 0.5).abs().max()) for s in sizes.values()]
+        camera = None if abs(middle[0] - middle[1]) < 0.05 else middle[1] < middle[0]
+    if mask is None:
+        return Turn(orientation, camera, False)
+    shown = _header(mask)[1]
+    return Turn(orientation, camera, _only({up for up, size in sizes.items() if proportional(size, shown)}))
+
+
+def _only(possible: set[bool]) -> bool | None:
+    return possible.pop() if len(possible) == 1 else None
+
+
+def _header(path: Path) -> tuple[int, tuple[int, int]]:
+    """EXIF orientation and stored size; (1, (1, 1)) for what cannot be opened, which its reader refuses."""
+    try:
+        with Image.open(path) as image:
+            orientation = image.getexif().get(ORIENTATION, 1)
+            return (orientation if orientation in range(1, 9) else 1), image.size
+    except Exception:  # the readers behind Pillow raise errors of many kinds
+        return 1, (1, 1)
+
+
+def settle(
+    turns: Sequence[Turn], trial: Callable[[list[Turn]], Capture | None], with_files: bool
+) -> list[Turn]:
+    """Settle what sizes leave open, for all views alike.
+
+    The photographs change most along the outlines of their masks if both are the same way up, and the
+    silhouettes fit each other best if the cameras are. Where neither decides, pictures are taken as stored;
+    quarter turns, of which the camera file does not give the size, upright.
+
+    Args:
+        turns: What the sizes say.
+        trial: Loads the views, small and with masks, with turns of which none is open; None if there are no
+            masks.
+        with_files: Whether the masks come from files of their own.
+    """
+    if all(t.camera is not None and t.mask is not None for t in turns):
+        return list(turns)
+    count = sum(t.orientation != 1 for t in turns)
+    sideways = all(t.orientation in SIDEWAYS for t in turns if t.camera is None)
+    usual = sideways and any(t.camera is None for t in turns)
+
+    def tried(camera: bool, mask: bool) -> Capture | None:
+        try:
+            return trial([t.settled(camera, mask) for t in turns])
+        except InputError:  # raised again when the views are loaded in full
+            return None
+
+    mask = False
+    if with_files and any(t.mask is None for t in turns):
+        contrasts = [_contrast(tried(usual, up)) for up in (False, True)]
+        mask = contrasts[1] > CONTRAST * contrasts[0]
+    camera = usual
+    if any(t.camera is None for t in turns):
+        misfits = [_misfit(tried(up, mask)) for up in (False, True)]
+        best, other = min(misfits), max(misfits)
+        decided = best < CLEARLY * other - 0.01
+        if decided:
+            camera = misfits[1] < misfits[0]
+        way = "upright" if camera else "as they are stored"
+        reason = (
+            f"the views fit each other {way}"
+            if decided
+            else "whether the cameras mean the stored or the upright pictures is unknown"
+        )
+        warn_input(
+            f"{count} photographs have an EXIF orientation that turns them; {reason}, so they are taken {way}"
+        )
+    return [t.settled(camera, mask) for t in turns]
+
+
+def _misfit(capture: Capture | None) -> float:
+    if capture is None or capture.masks is None:
+        return 1.0
+    return float(agreement(outlines(capture.uncorrected or capture)).missing.mean())
+
+
+def _contrast(capture: Capture | None) -> float:
+    """How much the photographs change along the outlines of their masks, against everywhere."""
+    if capture is None or capture.masks is None:
+        return 0.0
+    grey = capture.images.mean(dim=-1).clamp(min=0).sqrt()
+    change, outline = _gradient(grey), _gradient((capture.masks > 0.5).float()) > 0
+    along = change[outline & capture.known]
+    return float(along.mean() / change[capture.known].mean().clamp(min=1e-6)) if len(along) else 0.0
+
+
+def _gradient(values: Float[Tensor, "N H W"]) -> Float[Tensor, "N H W"]:
+    down = torch.nn.functional.pad(values.diff(dim=1).abs(), (0, 0, 0, 1))
+    right = torch.nn.functional.pad(values.diff(dim=2).abs(), (0, 1))
+    return down + right

@@ -1,0 +1,1 @@
+"""Camera files: a reader and a writer per format."""

@@ -1,0 +1,155 @@
+"""Where the pictures are that a camera file names."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from ...errors import InputError, join_names, warn_input
+from ..images import SUFFIXES
+from .camera_files import View
+
+MOST_VIEWS = 20_000
+"""Cameras in a file."""
+MOST_FILES = 200_000
+"""Files below a capture's folder among which a picture is looked for by its name."""
+
+
+def unique_names(paths: Sequence[Path], source: Path) -> list[str]:
+    """File names of pictures, with as much of their folder as it takes to tell them apart.
+
+    Raises:
+        InputError: Two views use the same picture, or there are very many.
+    """
+    if len(paths) > MOST_VIEWS:
+        raise InputError(f"{source} lists {len(paths)} cameras, up to {MOST_VIEWS} are read; leave some out")
+    path, count = Counter(paths).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{source} gives {count} cameras for the image {path.name}; keep one of them")
+    if len({p.name for p in paths}) == len(paths):
+        return [p.name for p in paths]
+    return [
+        p.relative_to(source.parent).as_posix() if p.is_relative_to(source.parent) else str(p) for p in paths
+    ]
+
+
+class PictureFinder:
+    """Finds the files that a camera file names, also where it was written elsewhere.
+
+    A name may lack its ending or have it in another case, and may use backslashes. If no file at all is where
+    the camera file says, the paths are those of another machine or working directory: then the files of these
+    names below the folder of the camera file are taken that agree with most of the paths.
+
+    Args:
+        source: The camera file.
+    """
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+        self._listings: dict[Path, dict[str, list[str]]] = {}
+
+    def locate(self, names: Sequence[str], masks: bool = False) -> list[Path]:
+        """Where the files are, or would be if they were there.
+
+        Args:
+            names: What the camera file says.
+            masks: These are masks, otherwise photographs.
+
+        Raises:
+            InputError: A name lacks its ending and fits several pictures.
+        """
+        written = [PurePosixPath(name.replace("\\", "/")) for name in names]
+        found = [self._in_place(path) for path in written]
+        if not any(found) and written:
+            below = _pictures_below(self.source.parent)
+            found = [_agreeing(below, path, self.source.parent, masks) for path in written]
+            pair = next(((p, n) for p, n in zip(found, names, strict=True) if p is not None), None)
+            if pair is not None:
+                warn_input(
+                    f"{self.source} gives places where no files are; they were found by their names, such as "
+                    f"{pair[0].relative_to(self.source.parent).as_posix()} for {pair[1]}"
+                )
+        return [path or self.source.parent / name for path, name in zip(found, written, strict=True)]
+
+    def _in_place(self, written: PurePosixPath) -> Path | None:
+        folder, name = self.source.parent / written.parent, written.name
+        if folder not in self._listings:
+            self._listings[folder] = _files_in(folder)
+        listing = self._listings[folder]
+        exact = listing.get(name.lower(), [])
+        if name in exact:
+            return folder / name
+        if len(exact) == 1:
+            return folder / exact[0]
+        found = [file for suffix in SUFFIXES for file in listing.get(name.lower() + suffix, [])]
+        found = [file for file in found if file.startswith(name)] or found
+        if len(found) > 1:
+            raise InputError(
+                f"{self.source} names the image {name} without its ending, and {folder} holds "
+                f"{join_names(found)}; write the ending into the camera file"
+            )
+        return folder / found[0] if found else None
+
+
+def _agreeing(below: dict[str, list[Path]], written: PurePosixPath, root: Path, masks: bool) -> Path | None:
+    """The one picture below the folder whose path agrees with the longest tail of the written one."""
+    names = [written.name.lower(), *(written.name.lower() + suffix for suffix in SUFFIXES)]
+    scores: dict[Path, int] = {}
+    for path in (path for name in names for path in below.get(name, [])):
+        agreeing = _common_tail(path.with_name(written.name), written)
+        if agreeing > 1 or masks == ("mask" in path.relative_to(root).as_posix().lower()):
+            scores[path] = agreeing
+    best = [path for path, score in scores.items() if score == max(scores.values())]
+    return best[0] if len(best) == 1 else None
+
+
+def _common_tail(path: Path, written: PurePosixPath) -> int:
+    pairs = zip(reversed(path.parts), reversed(written.parts), strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a.lower() != b.lower()), len(written.parts))
+
+
+def _files_in(folder: Path) -> dict[str, list[str]]:
+    """Names of the files in a folder by their names in lower case."""
+    listing: dict[str, list[str]] = {}
+    try:
+        for entry in os.scandir(folder):
+            if not entry.is_dir():
+                listing.setdefault(entry.name.lower(), []).append(entry.name)
+    except (OSError, ValueError):  # no such folder, a name that is too long or has forbidden characters
+        return {}
+    return listing
+
+
+def _pictures_below(folder: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    count = 0
+    for place, _, names in os.walk(folder):
+        count += len(names)
+        if count > MOST_FILES:
+            return {}
+        for name in names:
+            if os.path.splitext(name)[1].lower() in SUFFIXES:
+                found.setdefault(name.lower(), []).append(Path(place, name))
+    return found
+
+
+def require_pictures(views: Sequence[View]) -> None:
+    """Refuse a capture of which pictures are missing.
+
+    Raises:
+        InputError: Some are; the message names the first few.
+    """
+    missing = [str(view.image) for view in views if not _is_file(view.image)]
+    if missing:
+        count = f" ({len(missing)} of {len(views)} are missing)" if len(missing) > 1 else ""
+        raise InputError(
+            f"there is no image {join_names(missing)} although the camera file lists it{count}; "
+            "put it there or remove it from the camera file"
+        )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with characters that no file name can have
+        return False

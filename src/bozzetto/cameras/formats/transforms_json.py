@@ -1,0 +1,222 @@
+"""Camera files `transforms.json` as NeRF (Blender), instant-ngp and nerfstudio write them."""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...errors import InputError
+from ...files import write_text
+from ..camera import Cameras
+from ..capture import Capture
+from ..distortion import PARAMETERS
+from .camera_files import (
+    View,
+    nearest_rotation,
+    read_text,
+    real_number,
+    shorten,
+    warn_of_rounding,
+)
+from .picture_paths import PictureFinder, unique_names
+
+# Camera axes of the file (OpenGL: +Y up, looking along -Z) against ours (OpenCV).
+FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
+MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
+
+
+def read_transforms(path: Path) -> list[View]:
+    """Views of a `transforms.json` file.
+
+    `transform_matrix` takes the camera (OpenGL axes) to the world. Intrinsics are `camera_angle_x` (radians,
+    horizontal; square pixels, principal point in the middle) or `fl_x fl_y cx cy w h`, for all frames or for
+    each; distortion is `k1 k2 k3 k4 p1 p2`. Masks may be named by `mask_path` and mark the object.
+    Pixel centres are at half-integers in all three variants: Blender and instant-ngp put cx = w / 2 in the
+    middle of the picture, and nerfstudio adds 0.5 to pixel indices before it uses cx (its documentation
+    says that "coordinates correspond to the centers of pixels", meaning these indices).
+    `aabb_scale`, `ply_file_path` and `applied_transform` are ignored: the world is the file's.
+
+    Raises:
+        InputError: The file is no such JSON, has no frames, a pose or intrinsics are missing, or the lens is
+            a fisheye or panorama.
+    """
+    try:
+        data = json.loads(read_text(path))
+    except RecursionError:
+        raise InputError(f"{path} is no transforms.json: it is nested too deeply; export it again") from None
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is no transforms.json: {error}; export it again") from None
+    frames = data.get("frames") if isinstance(data, dict) else None
+    if not isinstance(frames, list) or not frames:
+        raise InputError(f"{path} has no list of frames, so there are no cameras; export it again")
+    finder = PictureFinder(path)
+    images = finder.locate([_file_path(path, frame, i) for i, frame in enumerate(frames)])
+    names = unique_names(images, path)
+    written = {
+        name: _mask_path(path, name, frame)
+        for name, frame in zip(names, frames, strict=True)
+        if frame.get("mask_path") is not None
+    }
+    masks = dict(zip(written, finder.locate(list(written.values()), masks=True), strict=True))
+    shared = {key: value for key, value in data.items() if key != "frames"}
+    rows = [
+        _view(path, name, image, {**shared, **frame}, masks.get(name))
+        for name, image, frame in zip(names, images, frames, strict=True)
+    ]
+    warn_of_rounding([error for _, error in rows], path)
+    return [view for view, _ in rows]
+
+
+def _file_path(path: Path, frame: Any, number: int) -> str:
+    if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
+        raise InputError(f"{path}: frame {number} has no file_path; every frame must name its image")
+    return frame["file_path"]
+
+
+def _mask_path(path: Path, name: str, frame: dict) -> str:
+    if not isinstance(frame["mask_path"], str):
+        shown = shorten(frame["mask_path"])
+        raise InputError(f"{path}: mask_path of {name} is {shown}, expected the path of a picture")
+    return frame["mask_path"]
+
+
+def _view(path: Path, name: str, image: Path, values: dict, mask: Path | None) -> tuple[View, float]:
+    """The view, and how far the rotation in the file is from being one."""
+    _check_model(path, name, values)
+    values = {key: value for key, value in values.items() if value is not None}
+    numbers = {
+        key: real_number(values[key], f"{path}: {key} of {name}")
+        for key in ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "camera_angle_y", *PARAMETERS)
+        if key in values
+    }
+    coefficients = torch.tensor([numbers.get(k, 0.0) for k in PARAMETERS], dtype=torch.float64)
+    size = _size(path, name, numbers)
+    pose, error = _pose(path, name, values.get("transform_matrix"))
+    view = View(
+        name,
+        image,
+        pose,
+        K=_intrinsics(path, name, numbers, size) if "fl_x" in numbers else None,
+        fov=_fov(path, name, numbers) if "fl_x" not in numbers else None,
+        size=size,
+        distortion=coefficients if bool(coefficients.any()) else None,
+        mask=mask,
+    )
+    return view, error
+
+
+def _check_model(path: Path, name: str, values: dict) -> None:
+    model = str(values.get("camera_model", "OPENCV")).upper()
+    if model not in MODELS or values.get("is_fisheye"):
+        raise InputError(
+            f"{path}: {name} has the camera model {shorten(model) if model not in MODELS else 'fisheye'}, but "
+            f"only {', '.join(MODELS)} can be read; undistort these pictures to PINHOLE first"
+        )
+
+
+def _size(path: Path, name: str, numbers: dict[str, float]) -> tuple[int, int] | None:
+    if "w" not in numbers or "h" not in numbers:
+        return None
+    width, height = numbers["w"], numbers["h"]
+    if not (width > 0 and height > 0 and width % 1 == 0 and height % 1 == 0):
+        raise InputError(
+            f"{path}: w and h of {name} are {width:g} and {height:g}, expected whole numbers of pixels"
+        )
+    return int(width), int(height)
+
+
+def _pose(path: Path, name: str, rows: Any) -> tuple[Float[Tensor, "4 4"], float]:
+    if not isinstance(rows, list) or [len(r) if isinstance(r, list) else 0 for r in rows] not in (
+        [4, 4, 4],
+        [4, 4, 4, 4],
+    ):
+        raise InputError(f"{path}: the transform_matrix of {name} has not the shape (4, 4); export it again")
+    what = f"{path}: an entry of the transform_matrix of {name}"
+    matrix = torch.tensor([[real_number(v, what) for v in row] for row in rows], dtype=torch.float64)
+    if len(matrix) == 3:
+        matrix = torch.cat([matrix, matrix.new_tensor([[0, 0, 0, 1]])])
+    rotation, error = nearest_rotation(matrix[:3, :3])
+    # The transpose inverts a rotation; what is none keeps its place and is refused with all poses.
+    inverse = torch.eye(4, dtype=torch.float64)
+    inverse[:3, :3] = rotation.T
+    inverse[:3, 3] = -rotation.T @ matrix[:3, 3]
+    inverse[3] = matrix[3]
+    return FLIP @ inverse, error
+
+
+def _intrinsics(
+    path: Path, name: str, numbers: dict[str, float], size: tuple[int, int] | None
+) -> Float[Tensor, "3 3"]:
+    """Intrinsics; NaN where the principal point is in the middle of a picture of unknown size."""
+    fx = numbers["fl_x"]
+    fy = numbers.get("fl_y", fx)
+    if not (fx > 0 and fy > 0):
+        raise InputError(
+            f"{path}: the focal lengths fl_x and fl_y of {name} are {fx:g} and {fy:g}, expected positive "
+            "numbers of pixels; export it again"
+        )
+    middle = (math.nan, math.nan) if size is None else (size[0] / 2, size[1] / 2)
+    cx, cy = (numbers.get(key, half) for key, half in zip(("cx", "cy"), middle, strict=True))
+    return torch.tensor([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=torch.float64)
+
+
+def _fov(path: Path, name: str, numbers: dict[str, float]) -> tuple[float, float | None]:
+    if "camera_angle_x" not in numbers:
+        raise InputError(f"{path}: {name} has neither fl_x nor camera_angle_x; give its focal length")
+    horizontal, vertical = numbers["camera_angle_x"], numbers.get("camera_angle_y")
+    for angle in (horizontal, horizontal if vertical is None else vertical):
+        if not 0 < angle < math.pi:
+            raise InputError(f"{path}: the field of view of {name} is {angle:g} radians, expected 0 to pi")
+    return horizontal, vertical
+
+
+def save_transforms(
+    views: Capture | Cameras, path: str | os.PathLike, names: Sequence[str] | None = None
+) -> None:
+    """Write perspective cameras as `transforms.json` with intrinsics per frame (instant-ngp, nerfstudio).
+
+    Args:
+        views: The cameras, or the capture that has them.
+        path: Where to; `load_capture` finds the name `transforms.json` in its folder.
+        names: Image paths relative to the folder of `path`; by default the names of the capture, or
+            `images/0000.png` and so on.
+
+    Raises:
+        InputError: The cameras are orthographic or their intrinsics have skew, which the format cannot hold.
+    """
+    cameras = views.cameras if isinstance(views, Capture) else views
+    if names is None:
+        names = (
+            views.names if isinstance(views, Capture) else [f"images/{i:04}.png" for i in range(len(views))]
+        )
+    if cameras.orthographic or bool(cameras.K[:, [0, 1], [1, 0]].any()):
+        raise InputError("transforms.json has no orthographic cameras and no skew; use another format")
+    frames = [
+        _frame(name, K, T)
+        for name, K, T in zip(names, cameras.K.cpu(), cameras.T_cam_world.cpu(), strict=True)
+    ]
+    data = {"camera_model": "OPENCV", "w": cameras.width, "h": cameras.height, "frames": frames}
+    write_text(path, json.dumps(data, indent=1) + "\n")
+
+
+def _frame(name: str, K: Float[Tensor, "3 3"], T_cam_world: Float[Tensor, "4 4"]) -> dict:
+    rotation = T_cam_world[:3, :3]
+    T_world_cam = torch.eye(4, dtype=torch.float64)
+    T_world_cam[:3, :3] = rotation.T
+    T_world_cam[:3, 3] = -rotation.T @ T_cam_world[:3, 3]
+    return {
+        "file_path": name,
+        "fl_x": float(K[0, 0]),
+        "fl_y": float(K[1, 1]),
+        "cx": float(K[0, 2]),
+        "cy": float(K[1, 2]),
+        "transform_matrix": (T_world_cam @ FLIP).tolist(),
+    }

@@ -1,0 +1,277 @@
+"""From a folder or camera file to a capture."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..errors import InputError, join_names, warn_input
+from ..steps import counted
+from .camera import Cameras
+from .capture import Capture, area_resize
+from .distortion import undistort
+from .exif_orientation import Turn, proportional, settle, turn_by_size
+from .formats.camera_files import View
+from .formats.middlebury import read_middlebury
+from .formats.picture_paths import require_pictures
+from .formats.transforms_json import read_transforms
+from .images import SUFFIXES, load_image, srgb_to_linear
+from .mask_files import find_masks
+from .mask_values import load_mask
+from .masks import auto_masks
+from .rigs import intrinsics_from_fov
+
+MASK_CHOICES = ("auto", "alpha", "background", "none")
+TRIAL_SIZE = 96
+"""Longer side, in pixels, of the photographs from which it is judged which way up they are meant."""
+
+
+def load_capture(
+    path: str | os.PathLike, masks: str | os.PathLike = "auto", max_size: int | None = None
+) -> Capture:
+    """Read photographs with their cameras and masks. The world stays the one of the camera file.
+
+    Photographs with an EXIF orientation that turns them are taken as the camera file means them: by its w and
+    h where they decide, else by what fits the masks and the other views, else as they are stored, as most tools
+    for calibration do (`exif_orientation`). Masks are turned alike.
+
+    Args:
+        path: A `transforms.json` or Middlebury `*_par.txt`, or a folder that holds one.
+        masks: `auto` takes mask files if there are any, else alpha if a picture has any transparency, else
+            makes masks from the plain background (`auto_masks`); `alpha` and `background` insist on one of
+            these; `none` leaves them out; anything else is a folder of mask files.
+        max_size: Photographs with a longer side than this many pixels are shrunk to it (area average).
+
+    Returns:
+        The capture. Lens distortion is undone by resampling; views of different size are padded at the
+        right and bottom with unknown pixels.
+
+    Raises:
+        InputError: The camera file, a picture or a mask cannot be used; one sentence says which and why.
+    """
+    source = find_camera_file(Path(path))
+    views = read_middlebury(source) if source.suffix.lower() == ".txt" else read_transforms(source)
+    require_pictures(views)
+    Cameras(
+        torch.stack([v.T_cam_world for v in views]), torch.eye(3).double().repeat(len(views), 1, 1), 1, 1
+    ).check([v.name for v in views])
+    files = _mask_files(views, masks)
+    choice = "files" if any(files) else str(masks)
+    turns = [turn_by_size(view, mask) for view, mask in zip(views, files, strict=True)]
+
+    def small(settled: list[Turn]) -> Capture:
+        return _with_masks(views, _load_all(views, files, settled, TRIAL_SIZE), choice, source)
+
+    turns = settle(turns, small, choice == "files")
+    pictures = _load_all(views, files, turns, max_size)
+    _report(views, pictures)
+    return _with_masks(views, pictures, choice, source).check()
+
+
+def _with_masks(views: list[View], pictures: list["_Picture"], choice: str, source: Path) -> Capture:
+    capture = _assemble(views, pictures, source)
+    if choice == "auto":
+        # Undoing lens distortion interpolates alpha, which rounds.
+        least = [float(p.alpha[p.known].amin()) for p in pictures if bool(p.known.any())]
+        transparent = any(alpha < 0.999 for alpha in least)
+        choice = "alpha" if transparent else "background"
+    if choice in ("alpha", "files"):
+        layers = [p.alpha if choice == "alpha" else p.mask for p in pictures]
+        return replace(capture, masks=_stack(layers, capture.cameras).clamp(0, 1))
+    return auto_masks(capture.check()) if choice == "background" else capture
+
+
+def find_camera_file(path: Path) -> Path:
+    """The camera file in a folder, or the path itself if it is a file.
+
+    Raises:
+        InputError: There is none, or more than one and none is called transforms.json.
+    """
+    if path.is_file():
+        if path.suffix.lower() not in (".json", ".txt"):
+            raise InputError(f"{path} is no camera file; give a transforms.json or a Middlebury _par.txt")
+        return path
+    if not path.is_dir():
+        raise InputError(f"there is no capture {path}; give a folder with photographs and their cameras")
+    for name in ("transforms.json", "transforms_train.json"):
+        if (path / name).is_file():
+            return path / name
+    found = sorted(path.glob("*_par.txt"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{path} holds {len(found)} camera files (*_par.txt); give the one you mean")
+    raise InputError(
+        f"there are no cameras in {path}, no transforms.json and no *_par.txt; calibrate the photographs "
+        "first, for instance with COLMAP and nerfstudio's ns-process-data"
+    )
+
+
+def _mask_files(views: list[View], masks: str | os.PathLike) -> list[Path | None]:
+    nothing: list[Path | None] = [None] * len(views)
+    if str(masks) == "auto":
+        return list(find_masks(views) or nothing)
+    if str(masks) in MASK_CHOICES:
+        return nothing
+    folder = Path(masks)
+    if not folder.is_dir():
+        raise InputError(
+            f"there is no masks folder {folder}; give one, or one of {', '.join(MASK_CHOICES)} as masks"
+        )
+    return list(find_masks(views, folder) or nothing)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    image: Float[Tensor, "h w 3"]
+    alpha: Float[Tensor, "h w"]
+    mask: Float[Tensor, "h w"]
+    known: Bool[Tensor, "h w"]
+    K: Float[Tensor, "3 3"]
+    size: tuple[int, int]
+    """Width and height in the file."""
+    mask_size: tuple[int, int] | None = None
+    labels: str = ""
+
+
+def _load_all(
+    views: list[View],
+    masks: list[Path | None],
+    turns: list[Turn],
+    max_size: int | None,
+) -> list[_Picture]:
+    rows = list(zip(views, masks, turns, strict=True))
+    return [_load(*row, max_size) for row in counted(rows, "photographs")]
+
+
+def _load(view: View, mask_path: Path | None, turn: Turn, max_size: int | None) -> _Picture:
+    image = turn.of_picture(load_image(view.image, orient=False))
+    height, width, channels = image.shape
+    if view.size is not None and not proportional(view.size, (width, height)):
+        raise InputError(
+            f"the image {view.name} is {width} x {height} but its camera is for {view.size[0]} x "
+            f"{view.size[1]}; use the pictures that were calibrated"
+        )
+    alpha = image[..., -1:] if channels in (2, 4) else torch.ones(height, width, 1)
+    color = image[..., : channels - 1] if channels in (2, 4) else image
+    mask, mask_size, labels = alpha, None, ""
+    if mask_path is not None:
+        read = load_mask(mask_path)
+        mask, labels = turn.of_mask(read.coverage[..., None]), read.labels
+        mask_size = (mask.shape[1], mask.shape[0])
+        mask = _fit_mask(mask, mask_path, view.name, (width, height))
+    layers = torch.cat([srgb_to_linear(color).expand(-1, -1, 3) * alpha, alpha, mask], dim=-1)
+    K = _complete_intrinsics(view, width, height)
+    known = torch.ones(height, width, dtype=torch.bool)
+    if view.distortion is not None:
+        layers, known = undistort(layers, K, view.distortion)
+    if max_size is not None and max(width, height) > max_size:
+        new = [max(1, round(side * max_size / max(width, height))) for side in (width, height)]
+        layers = area_resize(layers[None], *new)[0]
+        known = area_resize(known[None, ..., None].float(), *new)[0, ..., 0] > 1 - 1e-4
+        K = K * torch.tensor([[new[0] / width], [new[1] / height], [1.0]], dtype=torch.float64)
+    return _Picture(
+        layers[..., :3], layers[..., 3], layers[..., 4], known, K, (width, height), mask_size, labels
+    )
+
+
+def _fit_mask(
+    mask: Float[Tensor, "h w 1"], path: Path, name: str, size: tuple[int, int]
+) -> Float[Tensor, "H W 1"]:
+    """The mask in the size of its photograph."""
+    height, width = mask.shape[:2]
+    if (width, height) == size:
+        return mask
+    if not proportional((width, height), size):
+        raise InputError(
+            f"the mask {path} is {width} x {height} but {name} is {size[0]} x {size[1]}; masks must have "
+            "the size of their photographs, or at least their proportions"
+        )
+    resized = torch.nn.functional.interpolate(
+        mask.permute(2, 0, 1)[None], (size[1], size[0]), mode="bilinear", antialias=True
+    )
+    return resized[0].permute(1, 2, 0)
+
+
+def _report(views: list[View], pictures: list[_Picture]) -> None:
+    """Warn of what was read otherwise than it stands."""
+    rows = list(zip(views, pictures, strict=True))
+    scaled = [(v, p) for v, p in rows if v.size is not None and v.size != p.size]
+    if scaled:
+        view, picture = scaled[0]
+        assert view.size is not None
+        warn_input(
+            f"{len(scaled)} photographs have another size than their cameras say, such as {view.name} with "
+            f"{picture.size[0]} x {picture.size[1]} instead of {view.size[0]} x {view.size[1]}; the "
+            "intrinsics are scaled"
+        )
+    other = [(v, p) for v, p in rows if p.mask_size is not None and p.mask_size != p.size]
+    if other:
+        view, picture = other[0]
+        assert picture.mask_size is not None
+        warn_input(
+            f"{len(other)} masks have another size than their photographs, such as that of {view.name} with "
+            f"{picture.mask_size[0]} x {picture.mask_size[1]} instead of {picture.size[0]} x "
+            f"{picture.size[1]}; they are resized"
+        )
+    labelled = [(v, p) for v, p in rows if p.labels]
+    if labelled:
+        view, picture = labelled[0]
+        warn_input(
+            f"{len(labelled)} masks hold labels, such as that of {view.name} {picture.labels}; all but the "
+            "background is taken for the object"
+        )
+    _report_unused(views)
+
+
+def _complete_intrinsics(view: View, width: int, height: int) -> Float[Tensor, "3 3"]:
+    if view.K is not None:
+        middle = torch.tensor([[0, 0, width / 2], [0, 0, height / 2], [0, 0, 0]], dtype=torch.float64)
+        size = view.size or (width, height)
+        scale = torch.tensor([[width / size[0]], [height / size[1]], [1.0]], dtype=torch.float64)
+        K = torch.where(torch.isnan(view.K) & (middle > 0), middle, view.K * scale)
+    else:
+        assert view.fov is not None
+        K = intrinsics_from_fov(view.fov[0], width, height)
+        if view.fov[1] is not None:
+            K[1, 1] = intrinsics_from_fov(view.fov[1], height, width)[0, 0]
+    Cameras(torch.eye(4).double()[None], K[None], width, height).check([view.name])
+    return K
+
+
+def _assemble(views: list[View], pictures: list[_Picture], source: Path) -> Capture:
+    height = max(p.image.shape[0] for p in pictures)
+    width = max(p.image.shape[1] for p in pictures)
+    poses, intrinsics = torch.stack([v.T_cam_world for v in views]), torch.stack([p.K for p in pictures])
+    cameras = Cameras(poses, intrinsics, width, height)
+    return Capture(
+        names=tuple(v.name for v in views),
+        cameras=cameras,
+        images=_stack([p.image for p in pictures], cameras),
+        masks=None,
+        known=_stack([p.known for p in pictures], cameras),
+        source=str(source),
+    )
+
+
+def _stack(layers: list[Tensor], cameras: Cameras) -> Tensor:
+    """Layers of different size in one tensor, zero where they end."""
+    stacked = layers[0].new_zeros(len(layers), cameras.height, cameras.width, *layers[0].shape[2:])
+    for target, layer in zip(stacked, layers, strict=True):
+        target[: layer.shape[0], : layer.shape[1]] = layer
+    return stacked
+
+
+def _report_unused(views: list[View]) -> None:
+    """Warn of photographs that lie beside the used ones and have no camera."""
+    for folder in sorted({view.image.parent for view in views}):
+        used = {view.image.name for view in views if view.image.parent == folder}
+        there = {p.name for p in folder.iterdir() if p.suffix.lower() in SUFFIXES}
+        unused = sorted(n for n in there - used if "mask" not in n.lower())
+        if unused:
+            warn_input(
+                f"{len(unused)} pictures in {folder} have no camera and are left out: {join_names(unused)}"
+            )

@@ -1,0 +1,154 @@
+"""Finding mask files: which file belongs to which photograph."""
+
+import os
+import re
+from pathlib import Path
+
+from ..errors import InputError, join_names, warn_input
+from .formats.camera_files import View
+from .images import SUFFIXES
+
+FOLDERS = ("masks", "mask")
+"""Folders that are looked at beside the photographs, in any case."""
+SIMILAR = ("segmentation", "segmentations", "silhouettes", "silhouette", "mattes", "matte", "object_masks")
+"""Folders that may hold masks and are only pointed out."""
+MOVING = "dynamic_mask_"
+"""instant-ngp marks with this what moves, white on black: the opposite of the object."""
+
+
+def find_masks(views: list[View], folder: Path | None = None) -> list[Path] | None:
+    """The mask file of every view, or None if there are none.
+
+    Looked for in this order: `folder`; the file that the camera file names; the folders `FOLDERS` beside the
+    photograph or beside its folder; the photograph's own folder (NAME.mask.png, NAME_mask.png, mask_NAME.png).
+    In a folder the mask of NAME.jpg is called NAME.png, NAME.jpg.png, or as before. If no file there is called
+    like that, the last numbers in the names decide, if they are unique among photographs and masks.
+
+    Raises:
+        InputError: Some views have a mask and others do not, or a folder has pictures that fit no view.
+    """
+    if folder is not None:
+        return _complete(views, _among(views, folder, _pictures(folder)), f"in {folder}")
+    if any(view.mask is not None for view in views):
+        return _complete(views, [_named(view) for view in views], "although other views have one")
+    homes = dict.fromkeys(view.image.parent for view in views)
+    places = dict.fromkeys([*homes, *(home.parent for home in homes)])
+    folders = [found for place in places for found in _subfolders(place, FOLDERS)[:1] if found not in homes]
+    files = [file for found in folders for file in _pictures(found)]
+    if files:
+        return _complete(views, _among(views, folders[0], files), f"in {folders[0]}")
+    marked = [_marked(view) for view in views]
+    if any(marked):
+        return _complete(views, marked, "although other views have one")
+    for found in (found for place in places for found in _subfolders(place, SIMILAR) if found not in homes):
+        warn_input(f"the folder {found} is not used; if it holds masks of the object, give it with --masks")
+    return None
+
+
+def _complete(views: list[View], found: list[Path | None], where: str) -> list[Path]:
+    without = [view.name for view, path in zip(views, found, strict=True) if path is None]
+    if without:
+        count = f" ({len(without)} of {len(views)} photographs have none)" if len(without) > 1 else ""
+        raise InputError(
+            f"there is no mask for {join_names(without)} {where}{count}; name it {Path(without[0]).stem}.png, "
+            "leave these photographs out of the camera file, or choose other masks with --masks"
+        )
+    return [path for path in found if path is not None]
+
+
+def _named(view: View) -> Path | None:
+    if view.mask is not None and not view.mask.is_file():
+        raise InputError(f"there is no mask {view.mask} of {view.name}; check mask_path in the camera file")
+    return view.mask
+
+
+def _subfolders(place: Path, names: tuple[str, ...]) -> list[Path]:
+    """The folders of these names, in any case."""
+    entries = {name.lower(): place / name for name in sorted(os.listdir(place), reverse=True)}
+    return [entries[name] for name in names if name in entries and entries[name].is_dir()]
+
+
+def _among(views: list[View], folder: Path, files: list[Path]) -> list[Path | None]:
+    """The mask of every view among the pictures of a folder.
+
+    Raises:
+        InputError: No picture belongs to a view.
+    """
+    if not files:
+        raise InputError(
+            f"there are no pictures in the masks folder {folder}; give the folder with the masks"
+        )
+    by_name: dict[str, list[Path]] = {}
+    for file in files:
+        by_name.setdefault(file.name.lower(), []).append(file)
+    found = [_by_name(view, by_name) for view in views]
+    if any(found):
+        return found
+    paired = _by_number(views, files)
+    if paired is None:
+        stem = Path(views[0].name).stem
+        raise InputError(
+            f"{folder} holds {len(files)} pictures of which none belongs to one of the {len(views)} "
+            f"photographs; call the mask of {views[0].name} {stem}.png, not {files[0].name} as one of them "
+            "is called, or choose other masks with --masks"
+        )
+    warn_input(
+        f"{folder}: masks and photographs have different names and are paired by number, such as "
+        f"{paired[0].name} with {views[0].name}"
+    )
+    return list(paired)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    paths = [Path(place, name) for place, _, names in os.walk(folder) for name in names]
+    pictures = [p for p in paths if p.suffix.lower() in SUFFIXES]
+    moving = [p for p in pictures if p.name.startswith(MOVING)]
+    if moving:
+        warn_input(
+            f"{folder}: {len(moving)} pictures {MOVING}* mark what moves and not the object; they are not used"
+        )
+    return sorted(p for p in pictures if p not in moving)
+
+
+def _by_name(view: View, files: dict[str, list[Path]]) -> Path | None:
+    stem, name = view.image.stem.lower(), view.image.name.lower()
+    for candidate in [f"{n}{s}" for n in (stem, name) for s in SUFFIXES] + _marked_names(view):
+        found = [f for f in files.get(candidate, []) if f != view.image]
+        nearness = [_nearness(f, view.image) for f in found]
+        if found and nearness.count(max(nearness)) == 1:
+            return found[nearness.index(max(nearness))]
+    return None
+
+
+def _nearness(mask: Path, image: Path) -> tuple[int, bool]:
+    """How much of two paths agrees, for masks of the same name in several folders."""
+    pairs = zip(mask.parts, image.parts, strict=False)
+    shared = next((i for i, (a, b) in enumerate(pairs) if a != b), 0)
+    return shared, mask.parent.name == image.parent.name
+
+
+def _marked_names(view: View) -> list[str]:
+    stem = view.image.stem.lower()
+    return [n + suffix for n in (f"{stem}.mask", f"{stem}_mask", f"mask_{stem}") for suffix in SUFFIXES]
+
+
+def _marked(view: View) -> Path | None:
+    """The mask in the photograph's own folder."""
+    wanted = _marked_names(view)
+    there = {name.lower(): name for name in os.listdir(view.image.parent)}
+    return next((view.image.parent / there[name] for name in wanted if name in there), None)
+
+
+def _by_number(views: list[View], files: list[Path]) -> list[Path] | None:
+    """Pairs by the last number in the names, None if these are not unique or not the same."""
+    masks = {_last_number(file.name): file for file in files}
+    numbers = [_last_number(view.image.name) for view in views]
+    alone = len(masks) == len(files) and len(set(numbers)) == len(numbers)
+    if not alone or None in numbers or not masks.keys() >= set(numbers):
+        return None
+    return [masks[number] for number in numbers]
+
+
+def _last_number(name: str) -> int | None:
+    numbers = re.findall("[0-9]+", Path(name).stem)
+    return int(numbers[-1]) if numbers else None
