@@ -6,9 +6,12 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageCms
 
-from bozzetto.cameras import load_image
+from bozzetto.cameras import linear_pictures, load_image, srgb_to_linear
+from bozzetto.cameras.capture import area_resize
+from bozzetto.cameras.linear_pictures import load_light
 from bozzetto.errors import InputWarning
 
 D50 = (0.9642, 1.0, 0.8249)
@@ -120,3 +123,17 @@ def test_damaged_profiles_are_said(tmp_path, place):
         warnings.simplefilter("always")
         load_image(tmp_path / "a.jpg")
     assert (len(said) == 0 and place == 0) or "cannot be used" in str(said[0].message)
+
+
+def test_shrunk_light_has_the_colours_of_the_whole_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(linear_pictures, "ROWS", 7)
+    # Moderate colours, which lie within sRGB, so that nothing is clipped.
+    pixels = np.random.default_rng(4).integers(90, 170, (40, 30, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png", icc_profile=profile(CURVES["srgb"], P3))
+    with pytest.warns(InputWarning, match="converted to sRGB"):
+        found = load_light(tmp_path / "a.png", 20).light[..., :3]
+    with pytest.warns(InputWarning, match="converted to sRGB"):
+        expected = area_resize(srgb_to_linear(load_image(tmp_path / "a.png"))[None], 15, 20)[0]
+    assert torch.allclose(found, expected, atol=1e-4)
+    unconverted = area_resize(srgb_to_linear(torch.from_numpy(pixels / np.float32(255)))[None], 15, 20)[0]
+    assert (unconverted - found).abs().max() > 0.005

@@ -206,16 +206,39 @@ class Capture:
 
 def area_resize(images: Float[Tensor, "N H W C"], width: int, height: int) -> Float[Tensor, "N h w C"]:
     """Every new pixel is the mean of what lies under it, whatever the ratio of the sizes."""
-    rows, columns = (
-        _overlaps(old, new).to(images) for old, new in zip(images.shape[1:3], (height, width), strict=True)
-    )
-    shrunk = torch.einsum("hH,nHWc->nhWc", rows, images)
-    return torch.einsum("wW,nhWc->nhwc", columns, shrunk)
+    for axis, size in ((1, height), (2, width)):
+        if images.shape[axis] != size:
+            images = _averages(images, axis, images.shape[axis] / size, 0, range(size))
+    return images
 
 
-def _overlaps(old: int, new: int) -> Float[Tensor, "new old"]:
-    """Share of each old cell in the mean over each new cell, when both divide the same length."""
-    edges = torch.arange(new + 1, dtype=torch.float64) * (old / new)
-    cells = torch.arange(old, dtype=torch.float64)
-    covered = torch.minimum(edges[1:, None], cells + 1) - torch.maximum(edges[:-1, None], cells)
-    return covered.clamp(min=0) * (new / old)
+def area_resize_rows(
+    rows: Float[Tensor, "N r W C"], ratio: float, first: int, top: int, bottom: int
+) -> Float[Tensor, "N t W C"]:
+    """Some new rows of `area_resize`, from the old rows under them.
+
+    Args:
+        rows: Old rows from number `first` on.
+        ratio: Old rows per new one.
+        first: Number of the first of the old rows.
+        top: Number of the first new row.
+        bottom: Number of the one after the last.
+    """
+    return _averages(rows, 1, ratio, first, range(top, bottom))
+
+
+def _averages(images: Tensor, axis: int, ratio: float, first: int, new: range) -> Tensor:
+    """Means over intervals of one axis, of which the cells from number `first` on are there."""
+    edges = torch.arange(new.start, new.stop + 1, dtype=torch.float64) * ratio
+    start = (edges[:-1] + 1e-9).floor().long()
+    count = max(1, int(((edges[1:] - 1e-9).ceil().long() - start).max()))
+    total: Tensor | None = None
+    for k in range(count):
+        cell = start + k
+        share = (torch.minimum(edges[1:], cell + 1) - torch.maximum(edges[:-1], cell)).clamp(min=0) / ratio
+        index = (cell - first).clamp(0, images.shape[axis] - 1).to(images.device)
+        weight = share.to(images).reshape([-1] + [1] * (images.ndim - 1 - axis))
+        part = images.index_select(axis, index) * weight
+        total = part if total is None else total.add_(part)
+    assert total is not None
+    return total

@@ -5,6 +5,7 @@ floating point, because dark tones of 16 bits or of linear light do not survive 
 """
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,32 +26,63 @@ NEAR = 2.5 / 255
 """Profiles that change no colour by more than this are sRGB for us."""
 
 
+@dataclass(frozen=True)
+class LinearConversion:
+    """How encoded colours become linear sRGB: a curve per channel, then a matrix.
+
+    Attributes:
+        curves: Linear values at equal steps of the encoded value from 0 to 1.
+        matrix: Applied to linear colours; None for grey.
+    """
+
+    curves: list[np.ndarray]
+    matrix: np.ndarray | None
+
+    def tables(self, count: int = 256) -> np.ndarray:
+        """Linear values of so many equal steps from 0 to 1, one column per channel."""
+        steps = np.linspace(0, 1, count)
+        grid = np.linspace(0, 1, len(self.curves[0]))
+        return np.stack([np.interp(steps, grid, curve) for curve in self.curves], axis=-1)
+
+
+def linear_conversion(path: Path, profile: bytes, channels: int) -> LinearConversion | None:
+    """The conversion that a profile means; None if its colours are those of sRGB.
+
+    A profile that cannot be used is ignored, with a warning; of another one than sRGB a warning tells.
+    """
+    try:
+        conversion = LinearConversion(*_parse(profile, channels))
+        steps = np.linspace(0, 1, 9)
+        grid = np.stack(np.meshgrid(*[steps] * channels, indexing="ij"), axis=-1)
+        change = np.abs(_converted(grid, conversion) - grid).max()
+    except (ValueError, KeyError, IndexError, struct.error, FloatingPointError, OverflowError) as error:
+        warn_input(f"{path} has a colour profile that cannot be used ({error}); it is taken for sRGB")
+        return None
+    if not change > NEAR:
+        return None
+    warn_input(f"{path} has the colour profile {_name(profile)}; its colours are converted to sRGB")
+    return conversion
+
+
 def to_srgb(path: Path, profile: bytes, color: np.ndarray) -> np.ndarray:
     """sRGB-encoded colours, (H, W, 1 or 3) in [0, 1], of encoded ones with this profile.
 
     Colours beyond sRGB are clipped. A profile that cannot be used is ignored, with a warning.
     """
-    try:
-        curves, matrix = _parse(profile, color.shape[-1])
-        steps = np.linspace(0, 1, 9)
-        grid = np.stack(np.meshgrid(*[steps] * color.shape[-1], indexing="ij"), axis=-1)
-        change = np.abs(_converted(grid, curves, matrix) - grid).max()
-    except (ValueError, KeyError, IndexError, struct.error, FloatingPointError, OverflowError) as error:
-        warn_input(f"{path} has a colour profile that cannot be used ({error}); it is taken for sRGB")
+    conversion = linear_conversion(path, profile, color.shape[-1])
+    if conversion is None:
         return color
-    if not change > NEAR:
-        return color
-    warn_input(f"{path} has the colour profile {_name(profile)}; its colours are converted to sRGB")
     rows = max(1, 1_000_000 // color.shape[1])
-    parts = [_converted(color[k : k + rows], curves, matrix) for k in range(0, len(color), rows)]
+    parts = [_converted(color[k : k + rows], conversion) for k in range(0, len(color), rows)]
     return np.concatenate(parts).astype(np.float32)
 
 
-def _converted(color: np.ndarray, curves: list[np.ndarray], matrix: np.ndarray | None) -> np.ndarray:
-    steps = np.linspace(0, 1, len(curves[0]))
-    linear = np.stack([np.interp(color[..., k], steps, curve) for k, curve in enumerate(curves)], axis=-1)
-    if matrix is not None:
-        linear = linear @ matrix.T
+def _converted(color: np.ndarray, conversion: LinearConversion) -> np.ndarray:
+    steps = np.linspace(0, 1, len(conversion.curves[0]))
+    channels = [np.interp(color[..., k], steps, curve) for k, curve in enumerate(conversion.curves)]
+    linear = np.stack(channels, axis=-1)
+    if conversion.matrix is not None:
+        linear = linear @ conversion.matrix.T
     return linear_to_srgb(torch.from_numpy(linear.clip(0, 1))).numpy()
 
 

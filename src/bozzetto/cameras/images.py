@@ -49,11 +49,31 @@ def load_image(
             it is unknown which is white.
     """
     path = Path(path)
-    picture = _read(path)
+    picture = read_stored(path, max_pixels)
+    return encoded_colors(path, picture, picture.upright if orient else picture.values)
+
+
+def read_stored(path: Path, max_pixels: int = MAX_PIXELS) -> StoredPicture:
+    """What a picture file holds; of animations the first picture, with a warning.
+
+    Raises:
+        InputError: As of `load_image`.
+    """
+    if is_exr(path):
+        values = color_channels(path, read_exr(path)[1])
+        picture = StoredPicture(values, None, premultiplied=True, encoding="linear")
+    else:
+        picture = read_picture(path)
     height, width = picture.values.shape[:2]
     if height * width > max_pixels:
         raise too_large(path, width, height, max_pixels)
-    stored = picture.upright if orient else picture.values
+    if picture.frames > 1:
+        warn_input(f"{path} holds {picture.frames} pictures; the first is used")
+    return picture
+
+
+def encoded_colors(path: Path, picture: StoredPicture, stored: np.ndarray) -> Float[Tensor, "H W C"]:
+    """Stored values, turned or not, as sRGB with straight alpha: the second half of `load_image`."""
     values = _scaled(picture, stored)
     if stored.dtype.kind in "fi":
         values = in_range(path, values, picture.encoding == "linear", picture.profile is not None)
@@ -77,21 +97,10 @@ def load_data_image(path: str | os.PathLike, orient: bool = True) -> Float[Tenso
         InputError: The file is missing, truncated or not a picture, too large, or holds NaN.
     """
     path = Path(path)
-    picture = _read(path)
+    picture = read_stored(path)
     values = _scaled(picture, picture.upright if orient else picture.values)
     _refuse_nan(path, values)
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
-
-
-def _read(path: Path) -> StoredPicture:
-    if is_exr(path):
-        return StoredPicture(
-            color_channels(path, read_exr(path)[1]), None, premultiplied=True, encoding="linear"
-        )
-    picture = read_picture(path)
-    if picture.frames > 1:
-        warn_input(f"{path} holds {picture.frames} pictures; the first is used")
-    return picture
 
 
 def _scaled(picture: StoredPicture, stored: np.ndarray) -> np.ndarray:
