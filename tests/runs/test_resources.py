@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from bozzetto.runs import Stopwatch, peak_memory
+from bozzetto.runs import Stopwatch, available_memory, peak_memory, resources
 
 
 def test_stages_add_up_also_when_they_fail_or_still_run():
@@ -24,3 +24,20 @@ def test_peak_memory_sees_a_large_array():
         pytest.skip("this system does not tell")
     block = np.ones(before // 8 + 50_000_000 // 8)  # more than everything so far
     assert peak_memory()["host"] >= block.nbytes
+
+
+def test_available_memory_is_plausible():
+    available = available_memory()
+    assert 2**26 < available < 2**45
+
+
+def test_a_container_has_no_more_than_its_limit(tmp_path, monkeypatch):
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.current").write_text("400\n")
+    (group / "memory.stat").write_text("anon 350\ninactive_file 50\n")
+    for limit, expected in (("1000\n", 650), ("300\n", 1), ("max\n", 4 * 2**30)):
+        (group / "memory.max").write_text(limit)
+        monkeypatch.setattr(resources, "Path", lambda path: tmp_path / str(path).lstrip("/"))
+        monkeypatch.setattr(resources, "_other_available", lambda: 0)
+        assert available_memory() == expected

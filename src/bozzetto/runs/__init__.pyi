@@ -16,6 +16,7 @@ from .processes import nodes as nodes
 from .processes import writing_folder as writing_folder
 from .progress import Progress as Progress
 from .resources import Stopwatch as Stopwatch
+from .resources import available_memory as available_memory
 from .resources import peak_memory as peak_memory
 from .training import Training as Training
 from .training import cosine as cosine

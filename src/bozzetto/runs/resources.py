@@ -1,5 +1,6 @@
 """Seconds and bytes that a computation took."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -65,3 +66,50 @@ def _host_peak() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def available_memory() -> int:
+    """Bytes that programs can still get without others being swapped out; 4 GiB where the system does not tell.
+
+    On Linux also what a container may use: the limit of its control group less what it uses.
+    """
+    free = [_linux_available(), _group_available(), _other_available()]
+    return min([value for value in free if value], default=4 * 2**30)
+
+
+def _linux_available() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
+
+
+def _group_available() -> int:
+    """What the control group (version 2 or 1) of a container leaves; 0 without a limit."""
+    root = Path("/sys/fs/cgroup")
+    for folder, limit, used in (
+        (root, "memory.max", "memory.current"),
+        (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        try:
+            most, now = int((folder / limit).read_text()), int((folder / used).read_text())
+            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            cached = int(statistics.get("inactive_file", 0))  # of files, given back when it is needed
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+        return max(1, most - now + cached) if most < 2**60 else 0
+    return 0
+
+
+def _other_available() -> int:
+    """Half of the machine's memory where there is no /proc, such as on macOS; what Windows calls available."""
+    if sys.platform == "win32":
+        import ctypes
+
+        status = (ctypes.c_ulonglong * 8)()  # MEMORYSTATUSEX: two 32-bit numbers, then seven of 64 bits
+        ctypes.cast(status, ctypes.POINTER(ctypes.c_ulong))[0] = ctypes.sizeof(status)
+        return int(status[2]) if ctypes.windll.kernel32.GlobalMemoryStatusEx(status) else 0
+    if Path("/proc/meminfo").exists() or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return 0
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
