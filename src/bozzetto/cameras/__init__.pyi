@@ -7,6 +7,7 @@ from .examination import Examination as Examination
 from .examination import Finding as Finding
 from .examination import examine as examine
 from .formats.middlebury import save_middlebury as save_middlebury
+from .formats.reading import read_cameras as read_cameras
 from .formats.transforms_json import save_transforms as save_transforms
 from .hull import object_bounds as object_bounds
 from .hull import visual_hull as visual_hull
@@ -15,6 +16,7 @@ from .images import load_image as load_image
 from .images import save_image as save_image
 from .images import srgb_to_linear as srgb_to_linear
 from .loading import load_capture as load_capture
+from .loading import load_views as load_views
 from .masks import auto_masks as auto_masks
 from .rigs import fibonacci_cameras as fibonacci_cameras
 from .rigs import intrinsics_from_fov as intrinsics_from_fov

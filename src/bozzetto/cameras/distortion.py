@@ -1,45 +1,120 @@
-"""Undoing lens distortion by resampling."""
+"""Lenses that are no pinhole: where they put points, and undoing it by resampling."""
+
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-PARAMETERS = ("k1", "k2", "k3", "k4", "p1", "p2")
-"""Radial (k) and tangential (p) coefficients, in the order used here."""
+Projection = Literal["perspective", "equidistant", "fov", "unified", "division"]
 
 
-def distort(points: Float[Tensor, "P 2"], coefficients: Float[Tensor, "6"]) -> Float[Tensor, "P 2"]:
-    """Where a lens puts points of the ideal image plane (x/z, y/z).
+@dataclass(frozen=True)
+class Lens:
+    """How a lens departs from the pinhole, before the intrinsics K take its plane to pixels.
 
-    Brown's model as in OpenCV, with the radial polynomial 1 + k1 r^2 + k2 r^4 + k3 r^6 + k4 r^8 that
-    transforms.json files use (OpenCV's order of coefficients is k1 k2 p1 p2 k3).
+    First the projection moves a point of the ideal plane (x/z, y/z) along its radius r = tan(theta); r becomes
+
+    - `perspective`: r itself;
+    - `equidistant`: theta, as fisheye lenses do (Kannala and Brandt 2006, OpenCV's fisheye module);
+    - `fov`: atan(2 r tan(w / 2)) / w with `shape` = (w,) (Devernay and Faugeras 2001, equation 13);
+    - `unified`: r / (a sqrt(b r^2 + 1) + 1 - a) with `shape` = (a, b) (Khomutenko et al. 2016, equation 11);
+    - `division`: the s with s / (1 + k s^2) = r, `shape` = (k,) (Fitzgibbon 2001, equation 2).
+
+    Then Brown's model as in OpenCV acts on what results, with r its radius, a radial factor
+    (1 + k1 r^2 + k2 r^4 + ...) / (1 + d1 r^2 + ...) and shifts.
+
+    Attributes:
+        projection: Which of these.
+        shape: Its parameters.
+        radial: k1, k2, ... of the radial factor.
+        denominator: d1, d2, ... of the radial factor (OpenCV's k4, k5, k6).
+        tangential: p1, p2: the shift (2 p1 x y + p2 (r^2 + 2 x^2), p1 (r^2 + 2 y^2) + 2 p2 x y).
+        prism: s1 to s4: the shift (s1 r^2 + s2 r^4, s3 r^2 + s4 r^4).
+        in_turn: Shifts are computed from the point that the radial factor has moved already.
     """
-    k1, k2, k3, k4, p1, p2 = coefficients
-    x, y = points[:, 0], points[:, 1]
-    r2 = x * x + y * y
-    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * (k3 + r2 * k4)))
-    return torch.stack(
-        [
-            x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-            y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
-        ],
-        dim=1,
-    )
+
+    projection: Projection = "perspective"
+    shape: tuple[float, ...] = ()
+    radial: tuple[float, ...] = ()
+    denominator: tuple[float, ...] = ()
+    tangential: tuple[float, float] = (0.0, 0.0)
+    prism: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    in_turn: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether it departs from the pinhole at all."""
+        polynomial = (*self.radial, *self.denominator, *self.tangential, *self.prism)
+        return self.projection != "perspective" or any(polynomial)
+
+    def distort(self, points: Float[Tensor, "P 2"]) -> Float[Tensor, "P 2"]:
+        """Where the lens puts points of the ideal plane; NaN for rays that it cannot see."""
+        projected = points * self._projected(torch.linalg.vector_norm(points, dim=1))[:, None]
+        r2 = (projected * projected).sum(dim=1)
+        moved = projected * (_polynomial(self.radial, r2) / _polynomial(self.denominator, r2))[:, None]
+        return moved + self._shift(moved if self.in_turn else projected)
+
+    def _projected(self, r: Float[Tensor, "P"]) -> Float[Tensor, "P"]:
+        """By how much the projection scales a point."""
+        safe = r.clamp(min=1e-12)
+        if self.projection == "equidistant":
+            return torch.atan(safe) / safe
+        if self.projection == "fov":
+            (w,) = self.shape
+            return torch.atan(2 * safe * torch.tan(safe.new_tensor(w / 2))) / (w * safe)
+        if self.projection == "unified":
+            a, b = self.shape
+            return 1 / (a * torch.sqrt(b * r * r + 1) + 1 - a)
+        if self.projection == "division":
+            return 2 / (1 + torch.sqrt(1 - 4 * self.shape[0] * r * r))
+        return torch.ones_like(r)
+
+    def _shift(self, points: Float[Tensor, "P 2"]) -> Float[Tensor, "P 2"]:
+        (p1, p2), (s1, s2, s3, s4) = self.tangential, self.prism
+        x, y = points[:, 0], points[:, 1]
+        r2 = x * x + y * y
+        across = 2 * p1 * x * y + p2 * (r2 + 2 * x * x) + r2 * (s1 + s2 * r2)
+        down = p1 * (r2 + 2 * y * y) + 2 * p2 * x * y + r2 * (s3 + s4 * r2)
+        return torch.stack([across, down], dim=1)
+
+    def one_to_one(self, points: Float[Tensor, "P 2"]) -> Bool[Tensor, "P"]:
+        """Points nearer to the axis than the radius at which the lens first turns back.
+
+        A polynomial fitted to the picture folds back far outside it.
+        """
+        radius = torch.linalg.vector_norm(points, dim=1)
+        samples = torch.linspace(0, float(radius.max()), 512, dtype=torch.float64)
+        central = Lens(self.projection, self.shape, self.radial, self.denominator)
+        image = central.distort(torch.stack([samples, torch.zeros_like(samples)], dim=1))[:, 0]
+        turning = torch.nonzero(~(image.diff() > 0))
+        return radius < samples[turning[0, 0]] if len(turning) else torch.ones_like(radius, dtype=torch.bool)
+
+
+def _polynomial(coefficients: tuple[float, ...], r2: Float[Tensor, "P"]) -> Float[Tensor, "P"]:
+    """1 + c1 r^2 + c2 r^4 + ..."""
+    value = torch.zeros_like(r2)
+    for c in reversed(coefficients):
+        value = (value + c) * r2
+    return 1 + value
 
 
 def undistort(
-    channels: Float[Tensor, "H W C"], K: Float[Tensor, "3 3"], coefficients: Float[Tensor, "6"]
+    channels: Float[Tensor, "H W C"], K: Float[Tensor, "3 3"], lens: Lens
 ) -> tuple[Float[Tensor, "H W C"], Bool[Tensor, "H W"]]:
-    """The picture that a lens without distortion would have taken with the same intrinsics.
+    """The picture that a pinhole would have taken with the same intrinsics and size.
+
+    The middle keeps its scale. Of a fisheye picture the outer part, which no pinhole picture of this size can
+    hold, is cut off.
 
     Args:
         channels: Linear light, masks or anything else that may be interpolated (bilinear).
         K: Intrinsics in pixels, centres at half-integers.
-        coefficients: In the order of `PARAMETERS`.
+        lens: What took the picture.
 
     Returns:
         The picture, and the pixels that have a source: inside the photograph, and where the lens model
-        is one to one (a polynomial fitted to the image folds back far outside it).
+        is one to one.
     """
     height, width, _ = channels.shape
     v, u = torch.meshgrid(
@@ -49,25 +124,12 @@ def undistort(
     )
     pixels = torch.stack([u, v], dim=-1).reshape(-1, 2)
     plane = (pixels - K[:2, 2]) @ torch.linalg.inv(K[:2, :2]).T
-    source = distort(plane, coefficients) @ K[:2, :2].T + K[:2, 2]
+    source = lens.distort(plane) @ K[:2, :2].T + K[:2, 2]
     size = torch.tensor([width, height], dtype=torch.float64)
-    inside = ((source > 0.5 - 1e-6) & (source < size - 0.5 + 1e-6)).all(dim=1) & _one_to_one(
-        plane, coefficients
-    )
-    places = (2 * source / size - 1).reshape(1, height, width, 2).to(channels)
+    inside = ((source > 0.5 - 1e-6) & (source < size - 0.5 + 1e-6)).all(dim=1) & lens.one_to_one(plane)
+    places = (2 * source.nan_to_num(0, 0, 0) / size - 1).reshape(1, height, width, 2).to(channels)
     resampled = torch.nn.functional.grid_sample(
         channels.permute(2, 0, 1)[None], places, mode="bilinear", padding_mode="border", align_corners=False
     )
     known = inside.reshape(height, width)
     return resampled[0].permute(1, 2, 0) * known[..., None], known
-
-
-def _one_to_one(points: Float[Tensor, "P 2"], coefficients: Float[Tensor, "6"]) -> Bool[Tensor, "P"]:
-    """Points nearer to the axis than the radius at which the radial polynomial first turns back."""
-    k1, k2, k3, k4 = coefficients[:4]
-    radius = torch.linalg.vector_norm(points, dim=1)
-    samples = torch.linspace(0, float(radius.max()), 512, dtype=torch.float64)
-    s2 = samples * samples
-    slope = 1 + s2 * (3 * k1 + s2 * (5 * k2 + s2 * (7 * k3 + s2 * 9 * k4)))
-    turning = torch.nonzero(slope <= 0)
-    return radius < samples[turning[0, 0]] if len(turning) else torch.ones_like(radius, dtype=torch.bool)

@@ -77,14 +77,16 @@ def proportional(size: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def turn_by_size(view: View, mask: Path | None) -> Turn:
-    """What the sizes of photograph, camera and mask say about a view."""
+    """What the view itself and the sizes of photograph, camera and mask say about its orientation."""
     orientation, stored = _header(view.image)
     if orientation == 1:
         return Turn()
     turned = stored[::-1] if orientation in SIDEWAYS else stored
     sizes = {False: stored, True: turned}
     camera = _only({up for up, size in sizes.items() if view.size is None or proportional(size, view.size)})
-    if view.size is None and view.K is not None and stored != turned:
+    if view.upright is not None:
+        camera = view.upright
+    elif view.size is None and view.K is not None and stored != turned:
         middle = [float(((view.K[:2, 2] / view.K.new_tensor(s)) - 0.5).abs().max()) for s in sizes.values()]
         camera = None if abs(middle[0] - middle[1]) < 0.05 else middle[1] < middle[0]
     if mask is None:

@@ -14,10 +14,9 @@ from .camera import Cameras
 from .capture import Capture, area_resize
 from .distortion import undistort
 from .exif_orientation import Turn, proportional, settle, turn_by_size
-from .formats.camera_files import View
-from .formats.middlebury import read_middlebury
+from .formats.camera_files import PosedViews, View
 from .formats.picture_paths import require_pictures
-from .formats.transforms_json import read_transforms
+from .formats.reading import read_cameras
 from .images import SUFFIXES, load_image, srgb_to_linear
 from .mask_files import find_masks
 from .mask_values import load_mask
@@ -34,12 +33,26 @@ def load_capture(
 ) -> Capture:
     """Read photographs with their cameras and masks. The world stays the one of the camera file.
 
-    Photographs with an EXIF orientation that turns them are taken as the camera file means them: by its w and
-    h where they decide, else by what fits the masks and the other views, else as they are stored, as most tools
-    for calibration do (`exif_orientation`). Masks are turned alike.
+    Args:
+        path: A camera file of any format that `formats.read_cameras` knows, or a folder that holds one.
+        masks: As of `load_views`.
+        max_size: As of `load_views`.
+
+    Raises:
+        InputError: The camera file, a picture or a mask cannot be used; one sentence says which and why.
+    """
+    return load_views(read_cameras(path), masks, max_size)
+
+
+def load_views(posed: PosedViews, masks: str | os.PathLike = "auto", max_size: int | None = None) -> Capture:
+    """Read the photographs and masks of views.
+
+    Photographs with an EXIF orientation that turns them are taken as `View.upright` says, or else as the camera
+    file means them: by its w and h where they decide, else by what fits the masks and the other views, else as
+    they are stored, as most tools for calibration do (`exif_orientation`). Masks are turned alike.
 
     Args:
-        path: A `transforms.json` or Middlebury `*_par.txt`, or a folder that holds one.
+        posed: What a camera file says, or pose estimation.
         masks: `auto` takes mask files if there are any, else alpha if a picture has any transparency, else
             makes masks from the plain background (`auto_masks`); `alpha` and `background` insist on one of
             these; `none` leaves them out; anything else is a folder of mask files.
@@ -50,10 +63,9 @@ def load_capture(
         right and bottom with unknown pixels.
 
     Raises:
-        InputError: The camera file, a picture or a mask cannot be used; one sentence says which and why.
+        InputError: A camera, a picture or a mask cannot be used; one sentence says which and why.
     """
-    source = find_camera_file(Path(path))
-    views = read_middlebury(source) if source.suffix.lower() == ".txt" else read_transforms(source)
+    views, source = list(posed.views), posed.source
     require_pictures(views)
     Cameras(
         torch.stack([v.T_cam_world for v in views]), torch.eye(3).double().repeat(len(views), 1, 1), 1, 1
@@ -68,7 +80,7 @@ def load_capture(
     turns = settle(turns, small, choice == "files")
     pictures = _load_all(views, files, turns, max_size)
     _report(views, pictures)
-    return _with_masks(views, pictures, choice, source).check()
+    return replace(_with_masks(views, pictures, choice, source), points=posed.points).check()
 
 
 def _with_masks(views: list[View], pictures: list["_Picture"], choice: str, source: Path) -> Capture:
@@ -82,32 +94,6 @@ def _with_masks(views: list[View], pictures: list["_Picture"], choice: str, sour
         layers = [p.alpha if choice == "alpha" else p.mask for p in pictures]
         return replace(capture, masks=_stack(layers, capture.cameras).clamp(0, 1))
     return auto_masks(capture.check()) if choice == "background" else capture
-
-
-def find_camera_file(path: Path) -> Path:
-    """The camera file in a folder, or the path itself if it is a file.
-
-    Raises:
-        InputError: There is none, or more than one and none is called transforms.json.
-    """
-    if path.is_file():
-        if path.suffix.lower() not in (".json", ".txt"):
-            raise InputError(f"{path} is no camera file; give a transforms.json or a Middlebury _par.txt")
-        return path
-    if not path.is_dir():
-        raise InputError(f"there is no capture {path}; give a folder with photographs and their cameras")
-    for name in ("transforms.json", "transforms_train.json"):
-        if (path / name).is_file():
-            return path / name
-    found = sorted(path.glob("*_par.txt"))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"{path} holds {len(found)} camera files (*_par.txt); give the one you mean")
-    raise InputError(
-        f"there are no cameras in {path}, no transforms.json and no *_par.txt; calibrate the photographs "
-        "first, for instance with COLMAP and nerfstudio's ns-process-data"
-    )
 
 
 def _mask_files(views: list[View], masks: str | os.PathLike) -> list[Path | None]:
@@ -166,8 +152,8 @@ def _load(view: View, mask_path: Path | None, turn: Turn, max_size: int | None) 
     layers = torch.cat([srgb_to_linear(color).expand(-1, -1, 3) * alpha, alpha, mask], dim=-1)
     K = _complete_intrinsics(view, width, height)
     known = torch.ones(height, width, dtype=torch.bool)
-    if view.distortion is not None:
-        layers, known = undistort(layers, K, view.distortion)
+    if view.lens is not None:
+        layers, known = undistort(layers, K, view.lens)
     if max_size is not None and max(width, height) > max_size:
         new = [max(1, round(side * max_size / max(width, height))) for side in (width, height)]
         layers = area_resize(layers[None], *new)[0]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...errors import InputError, warn_input
 from ..capture import ScenePoints
+from ..distortion import Lens
 
 LARGEST_FILE = 32 * 2**20
 """Bytes of a camera file; twenty thousand photographs fill less."""
@@ -30,7 +31,7 @@ class View:
         K: Intrinsics in pixels, or None if they follow from `fov` and the size of the picture.
         fov: Horizontal and vertical field of view in radians; the second may be None (square pixels).
         size: Width and height that the file claims, or None.
-        distortion: Lens coefficients (`distortion.PARAMETERS`), or None.
+        lens: How it departs from a pinhole, or None.
         mask: Path of the mask, if the file names one.
         upright: The camera is for the picture as its EXIF orientation turns it; None if that is not known.
     """
@@ -41,7 +42,7 @@ class View:
     K: Float[Tensor, "3 3"] | None = None
     fov: tuple[float, float | None] | None = None
     size: tuple[int, int] | None = None
-    distortion: Float[Tensor, "6"] | None = None
+    lens: Lens | None = None
     mask: Path | None = None
     upright: bool | None = None
 

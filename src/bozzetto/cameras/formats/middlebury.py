@@ -11,6 +11,7 @@ from ...errors import InputError
 from ...files import write_text
 from ..camera import Cameras
 from .camera_files import (
+    PosedViews,
     View,
     nearest_rotation,
     read_text,
@@ -21,7 +22,7 @@ from .camera_files import (
 from .picture_paths import PictureFinder, unique_names
 
 
-def read_middlebury(path: Path) -> list[View]:
+def read_middlebury(path: Path, photos: Path | None = None) -> PosedViews:
     """Views of a `*_par.txt` file.
 
     The first line is the number of images; each other line holds the image's name, K and R row by row, and
@@ -44,13 +45,13 @@ def read_middlebury(path: Path) -> list[View]:
         )
     if len(lines) == 1:
         raise InputError(f"{path} lists no images, so there are no cameras; export it again")
-    images = PictureFinder(path).locate([fields[0] for fields in lines[1:]])
+    images = PictureFinder(path, [photos] if photos else []).locate([fields[0] for fields in lines[1:]])
     names = unique_names(images, path)
     views, errors = zip(
         *[_view(path, *row) for row in zip(names, images, lines[1:], strict=True)], strict=True
     )
     warn_of_rounding(errors, path)
-    return list(views)
+    return PosedViews(views, path)
 
 
 PIXEL_OFFSET = 0.5

@@ -28,9 +28,13 @@ def unique_names(paths: Sequence[Path], source: Path) -> list[str]:
         raise InputError(f"{source} gives {count} cameras for the image {path.name}; keep one of them")
     if len({p.name for p in paths}) == len(paths):
         return [p.name for p in paths]
-    return [
-        p.relative_to(source.parent).as_posix() if p.is_relative_to(source.parent) else str(p) for p in paths
-    ]
+    folders = [path.parent for path in paths]
+    inside = all(folder.is_relative_to(source.parent) for folder in folders)
+    try:
+        root = source.parent if inside else Path(os.path.commonpath(folders))
+    except ValueError:  # on several drives
+        return [str(path) for path in paths]
+    return [path.relative_to(root).as_posix() for path in paths]
 
 
 class PictureFinder:
@@ -38,14 +42,18 @@ class PictureFinder:
 
     A name may lack its ending or have it in another case, and may use backslashes. If no file at all is where
     the camera file says, the paths are those of another machine or working directory: then the files of these
-    names below the folder of the camera file are taken that agree with most of the paths.
+    names below a folder are taken that agree with most of the paths.
 
     Args:
         source: The camera file.
+        folders: Where its paths may begin, the first that holds any of the files counts; by default its own.
+        below: The folder below which names are looked for; by default the first of these.
     """
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: Path, folders: Sequence[Path] = (), below: Path | None = None) -> None:
         self.source = source
+        self.folders = tuple(folders) or (source.parent,)
+        self.below = below or self.folders[0]
         self._listings: dict[Path, dict[str, list[str]]] = {}
 
     def locate(self, names: Sequence[str], masks: bool = False) -> list[Path]:
@@ -59,20 +67,24 @@ class PictureFinder:
             InputError: A name lacks its ending and fits several pictures.
         """
         written = [PurePosixPath(name.replace("\\", "/")) for name in names]
-        found = [self._in_place(path) for path in written]
+        found: list[Path | None] = [None] * len(written)
+        for folder in self.folders:
+            found = [self._in_place(folder, path) for path in written]
+            if any(found):
+                break
         if not any(found) and written:
-            below = _pictures_below(self.source.parent)
-            found = [_agreeing(below, path, self.source.parent, masks) for path in written]
+            below = _pictures_below(self.below)
+            found = [_agreeing(below, path, self.below, masks) for path in written]
             pair = next(((p, n) for p, n in zip(found, names, strict=True) if p is not None), None)
             if pair is not None:
                 warn_input(
                     f"{self.source} gives places where no files are; they were found by their names, such as "
-                    f"{pair[0].relative_to(self.source.parent).as_posix()} for {pair[1]}"
+                    f"{pair[0].relative_to(self.below).as_posix()} for {pair[1]}"
                 )
-        return [path or self.source.parent / name for path, name in zip(found, written, strict=True)]
+        return [path or self.folders[0] / name for path, name in zip(found, written, strict=True)]
 
-    def _in_place(self, written: PurePosixPath) -> Path | None:
-        folder, name = self.source.parent / written.parent, written.name
+    def _in_place(self, start: Path, written: PurePosixPath) -> Path | None:
+        folder, name = start / written.parent, written.name
         if folder not in self._listings:
             self._listings[folder] = _files_in(folder)
         listing = self._listings[folder]

@@ -15,8 +15,9 @@ from ...errors import InputError
 from ...files import write_text
 from ..camera import Cameras
 from ..capture import Capture
-from ..distortion import PARAMETERS
+from ..distortion import Lens
 from .camera_files import (
+    PosedViews,
     View,
     nearest_rotation,
     read_text,
@@ -28,10 +29,12 @@ from .picture_paths import PictureFinder, unique_names
 
 # Camera axes of the file (OpenGL: +Y up, looking along -Z) against ours (OpenCV).
 FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
+PARAMETERS = ("k1", "k2", "k3", "k4", "p1", "p2")
+"""Lens coefficients that are read."""
 MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
 
 
-def read_transforms(path: Path) -> list[View]:
+def read_transforms(path: Path, photos: Path | None = None) -> PosedViews:
     """Views of a `transforms.json` file.
 
     `transform_matrix` takes the camera (OpenGL axes) to the world. Intrinsics are `camera_angle_x` (radians,
@@ -57,7 +60,7 @@ def read_transforms(path: Path) -> list[View]:
     frames = data.get("frames") if isinstance(data, dict) else None
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{path} has no list of frames, so there are no cameras; export it again")
-    finder = PictureFinder(path)
+    finder = PictureFinder(path, [photos] if photos else [])
     images = finder.locate([_file_path(path, frame, i) for i, frame in enumerate(frames)])
     names = unique_names(images, path)
     written = {
@@ -72,7 +75,7 @@ def read_transforms(path: Path) -> list[View]:
         for name, image, frame in zip(names, images, frames, strict=True)
     ]
     warn_of_rounding([error for _, error in rows], path)
-    return [view for view, _ in rows]
+    return PosedViews(tuple(view for view, _ in rows), path)
 
 
 def _file_path(path: Path, frame: Any, number: int) -> str:
@@ -97,7 +100,8 @@ def _view(path: Path, name: str, image: Path, values: dict, mask: Path | None) -
         for key in ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "camera_angle_y", *PARAMETERS)
         if key in values
     }
-    coefficients = torch.tensor([numbers.get(k, 0.0) for k in PARAMETERS], dtype=torch.float64)
+    k1, k2, k3, k4, p1, p2 = (numbers.get(k, 0.0) for k in PARAMETERS)
+    lens = Lens(radial=(k1, k2, k3, k4), tangential=(p1, p2))
     size = _size(path, name, numbers)
     pose, error = _pose(path, name, values.get("transform_matrix"))
     view = View(
@@ -107,7 +111,7 @@ def _view(path: Path, name: str, image: Path, values: dict, mask: Path | None) -
         K=_intrinsics(path, name, numbers, size) if "fl_x" in numbers else None,
         fov=_fov(path, name, numbers) if "fl_x" not in numbers else None,
         size=size,
-        distortion=coefficients if bool(coefficients.any()) else None,
+        lens=lens or None,
         mask=mask,
     )
     return view, error

@@ -20,7 +20,7 @@ def views(folder: Path, written: list[str], files: list[str]):
         (folder / file).touch()
     frames = [{"file_path": name, "transform_matrix": EYE} for name in written]
     (folder / "transforms.json").write_text(json.dumps({"camera_angle_x": 0.7, "frames": frames}))
-    found = read_transforms(folder / "transforms.json")
+    found = read_transforms(folder / "transforms.json").views
     require_pictures(found)
     return [view.image.relative_to(folder).as_posix() for view in found]
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bozzetto import InputError
 from bozzetto.cameras import fibonacci_cameras, orbit_cameras, save_transforms
+from bozzetto.cameras.distortion import Lens
 from bozzetto.cameras.formats.transforms_json import read_transforms
 from bozzetto.errors import InputWarning
 
@@ -30,7 +31,7 @@ def test_round_trip_moves_no_point(tmp_path):
     cameras = replace(cameras, K=K)
     names = [f"images/{i}.png" for i in range(7)]
     save_transforms(cameras, tmp_path / "transforms.json", names)
-    views = read_transforms(tmp_path / "transforms.json")
+    views = read_transforms(tmp_path / "transforms.json").views
     again = replace(
         cameras, T_cam_world=torch.stack([v.T_cam_world for v in views]), K=torch.stack([v.K for v in views])
     )
@@ -45,7 +46,7 @@ def test_blender_camera_sees_up_as_up(tmp_path):
     pose = np.eye(4)
     pose[2, 3] = 4
     frames = [{"file_path": "./r_0", "transform_matrix": pose.tolist()}]
-    view = read_transforms(write(tmp_path, {"camera_angle_x": 0.7, "frames": frames}))[0]
+    view = read_transforms(write(tmp_path, {"camera_angle_x": 0.7, "frames": frames})).views[0]
     above = view.T_cam_world @ torch.tensor([0.0, 1, 0, 1], dtype=torch.float64)
     aside = view.T_cam_world @ torch.tensor([1.0, 0, 0, 1], dtype=torch.float64)
     assert above[:3].tolist() == [0, -1, 4] and aside[:3].tolist() == [1, 0, 4]
@@ -72,9 +73,9 @@ def test_instant_ngp_and_nerfstudio_intrinsics(tmp_path):
             {"file_path": "images/b.jpg", "transform_matrix": EYE[:3], "fl_x": 200.0, "w": 32, "k1": 0.0},
         ],
     }
-    a, b = read_transforms(write(tmp_path, data))
+    a, b = read_transforms(write(tmp_path, data)).views
     assert a.K.tolist() == [[100, 0, 31], [0, 110, 23], [0, 0, 1]] and b.K[0, 0] == 200
-    assert a.distortion.tolist() == [0.1, 0, 0, 0, 0, 0.01] and b.distortion[0] == 0
+    assert a.lens == Lens(radial=(0.1, 0, 0, 0), tangential=(0, 0.01)) and b.lens.radial[0] == 0
     assert a.size == (64, 48) and b.size == (32, 48)
     assert a.image == tmp_path / "images/a.jpg" and a.mask == tmp_path / "masks/a.png" and b.mask is None
 
@@ -114,7 +115,7 @@ def test_missing_focal_length_and_broken_json_are_refused(tmp_path):
 
 def test_same_name_in_two_folders_stays_apart(tmp_path):
     frames = [{"file_path": f"{f}/a.png", "transform_matrix": EYE} for f in ("left", "right")]
-    views = read_transforms(write(tmp_path, {"camera_angle_x": math.pi / 3, "frames": frames}))
+    views = read_transforms(write(tmp_path, {"camera_angle_x": math.pi / 3, "frames": frames})).views
     assert [v.name for v in views] == ["left/a.png", "right/a.png"]
 
 
@@ -164,7 +165,7 @@ def test_whatever_stands_in_the_file_is_read_or_refused(tmp_path, data):
         return
     (tmp_path / "transforms.json").write_text(text)
     try:
-        (view,) = read_transforms(tmp_path / "transforms.json")
+        (view,) = read_transforms(tmp_path / "transforms.json").views
     except InputError as error:
         assert "\n" not in str(error) and len(str(error)) < 500
         return
@@ -189,7 +190,7 @@ def test_rounded_poses_are_mended_and_said(tmp_path):
     for frame in data["frames"]:
         frame["transform_matrix"] = np.round(frame["transform_matrix"], 2).tolist()
     with pytest.warns(InputWarning, match="poses are rounded"):
-        views = read_transforms(write(tmp_path, data))
+        views = read_transforms(write(tmp_path, data)).views
     T = torch.stack([view.T_cam_world for view in views])
     assert (T[:, :3, :3] @ T[:, :3, :3].mT - torch.eye(3)).abs().max() < 1e-9
     assert (T - cameras.T_cam_world).abs().max() < 0.03

@@ -17,7 +17,7 @@ def test_round_trip_moves_no_point(tmp_path):
     cameras = replace(cameras, K=K)
     names = [f"{i}.png" for i in range(7)]
     save_middlebury(cameras, tmp_path / "x_par.txt", names)
-    views = read_middlebury(tmp_path / "x_par.txt")
+    views = read_middlebury(tmp_path / "x_par.txt").views
     again = replace(
         cameras, T_cam_world=torch.stack([v.T_cam_world for v in views]), K=torch.stack([v.K for v in views])
     )
@@ -29,7 +29,7 @@ def test_round_trip_moves_no_point(tmp_path):
 def test_fields_and_pixel_centres(tmp_path):
     path = tmp_path / "x_par.txt"
     path.write_text(f"1\n{LINE}\n")
-    view = read_middlebury(path)[0]
+    view = read_middlebury(path).views[0]
     assert view.K.tolist() == [[100, 0, 32.5], [0, 100, 24.5], [0, 0, 1]]
     assert view.T_cam_world[:3, 3].tolist() == [0, 0, 5]
     assert view.image == tmp_path / "a.png"
