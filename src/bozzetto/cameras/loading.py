@@ -17,7 +17,8 @@ from .exif_orientation import Turn, proportional, settle, turn_by_size
 from .formats.camera_files import PosedViews, View
 from .formats.picture_paths import require_pictures
 from .formats.reading import read_cameras
-from .images import SUFFIXES, load_image, srgb_to_linear
+from .images import SUFFIXES
+from .linear_pictures import load_light
 from .mask_files import find_masks
 from .mask_values import load_mask
 from .masks import auto_masks
@@ -134,48 +135,60 @@ def _load_all(
 
 
 def _load(view: View, mask_path: Path | None, turn: Turn, max_size: int | None) -> _Picture:
-    image = turn.of_picture(load_image(view.image, orient=False))
-    height, width, channels = image.shape
-    if view.size is not None and not proportional(view.size, (width, height)):
+    # Resampling blurs, so lenses are undone at up to twice the size that is asked for.
+    read = load_light(view.image, max_size and max_size * (2 if view.lens is not None else 1))
+    light = turn.of_picture(read.light)
+    full = turn.size_of_picture(read.size)
+    if view.size is not None and not proportional(view.size, full):
         raise InputError(
-            f"the image {view.name} is {width} x {height} but its camera is for {view.size[0]} x "
+            f"the image {view.name} is {full[0]} x {full[1]} but its camera is for {view.size[0]} x "
             f"{view.size[1]}; use the pictures that were calibrated"
         )
-    alpha = image[..., -1:] if channels in (2, 4) else torch.ones(height, width, 1)
-    color = image[..., : channels - 1] if channels in (2, 4) else image
-    mask, mask_size, labels = alpha, None, ""
+    height, width = light.shape[:2]
+    mask, mask_size, labels = light[..., 3:], None, ""
     if mask_path is not None:
-        read = load_mask(mask_path)
-        mask, labels = turn.of_mask(read.coverage[..., None]), read.labels
+        stored = load_mask(mask_path)
+        mask, labels = turn.of_mask(stored.coverage[..., None]), stored.labels
         mask_size = (mask.shape[1], mask.shape[0])
-        mask = _fit_mask(mask, mask_path, view.name, (width, height))
-    layers = torch.cat([srgb_to_linear(color).expand(-1, -1, 3) * alpha, alpha, mask], dim=-1)
-    K = _complete_intrinsics(view, width, height)
+        mask = _fit_mask(mask, mask_path, view.name, full, (width, height))
+    layers = torch.cat([light, mask], dim=-1)
+    K = _scaled(_complete_intrinsics(view, *full), full, (width, height))
     known = torch.ones(height, width, dtype=torch.bool)
     if view.lens is not None:
         layers, known = undistort(layers, K, view.lens)
     if max_size is not None and max(width, height) > max_size:
-        new = [max(1, round(side * max_size / max(width, height))) for side in (width, height)]
+        new = max(1, round(full[0] * max_size / max(full))), max(1, round(full[1] * max_size / max(full)))
         layers = area_resize(layers[None], *new)[0]
         known = area_resize(known[None, ..., None].float(), *new)[0, ..., 0] > 1 - 1e-4
-        K = K * torch.tensor([[new[0] / width], [new[1] / height], [1.0]], dtype=torch.float64)
-    return _Picture(
-        layers[..., :3], layers[..., 3], layers[..., 4], known, K, (width, height), mask_size, labels
-    )
+        K = _scaled(K, (width, height), new)
+    return _Picture(layers[..., :3], layers[..., 3], layers[..., 4], known, K, full, mask_size, labels)
+
+
+def _scaled(K: Float[Tensor, "3 3"], old: tuple[int, int], new: tuple[int, int]) -> Float[Tensor, "3 3"]:
+    """Intrinsics for a picture of another width and height."""
+    return K * torch.tensor([[new[0] / old[0]], [new[1] / old[1]], [1.0]], dtype=torch.float64)
 
 
 def _fit_mask(
-    mask: Float[Tensor, "h w 1"], path: Path, name: str, size: tuple[int, int]
+    mask: Float[Tensor, "h w 1"], path: Path, name: str, full: tuple[int, int], size: tuple[int, int]
 ) -> Float[Tensor, "H W 1"]:
-    """The mask in the size of its photograph."""
+    """The mask in the size in which its photograph was read.
+
+    Args:
+        mask: Coverage.
+        path: The file, for messages.
+        name: The photograph, for messages.
+        full: Width and height of the photograph.
+        size: Width and height in which it was read.
+    """
     height, width = mask.shape[:2]
-    if (width, height) == size:
-        return mask
-    if not proportional((width, height), size):
+    if not proportional((width, height), full):
         raise InputError(
-            f"the mask {path} is {width} x {height} but {name} is {size[0]} x {size[1]}; masks must have "
+            f"the mask {path} is {width} x {height} but {name} is {full[0]} x {full[1]}; masks must have "
             "the size of their photographs, or at least their proportions"
         )
+    if width >= size[0] and height >= size[1]:
+        return area_resize(mask[None], *size)[0]
     resized = torch.nn.functional.interpolate(
         mask.permute(2, 0, 1)[None], (size[1], size[0]), mode="bilinear", antialias=True
     )

@@ -10,6 +10,11 @@ from .colmap import find_colmap, read_colmap
 from .middlebury import read_middlebury
 from .transforms_json import read_transforms
 
+
+class NoCameras(InputError):
+    """A folder holds no camera file; it may hold photographs."""
+
+
 Reader = Callable[[Path, Path | None], PosedViews]
 
 
@@ -59,7 +64,7 @@ def find_camera_file(path: Path) -> tuple[Path, Reader]:
     model = find_colmap(path)
     if model is not None:
         return model, read_colmap
-    raise InputError(
+    raise NoCameras(
         f"there are no cameras in {path}, no transforms.json, no *_par.txt and no COLMAP model; calibrate the "
         "photographs first, for instance with COLMAP"
     )

@@ -1,0 +1,200 @@
+"""From what a user has, photographs with or without cameras, to a capture: cameras, size of pictures, masks."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from ..cameras import Capture
+from ..cameras.formats import NoCameras, read_cameras
+from ..cameras.formats.camera_files import PosedViews, View
+from ..cameras.loading import load_views
+from ..cameras.mask_files import find_masks
+from ..cameras.poses import estimate_cameras, find_photos
+from ..cameras.segmentation import save_masks
+from ..errors import InputError, warn_input
+from ..files import write_bytes, write_text
+from ..inverse.memory import BYTES_PER_PIXEL
+from ..runs import RunFolder, available_memory, fingerprint
+
+ESTIMATED = "cameras/estimated"
+"""Cameras as they were estimated from the photographs, before any refinement: a COLMAP text model and a report."""
+MASKS, MADE = "masks", "masks/made.json"
+"""Masks that were made from the photographs, and their hashes, which tell whether someone has edited them."""
+SHARE_OF_MEMORY = 0.5
+"""Of the memory that is available, which pictures and what is computed from them may take."""
+SMALLEST = 400
+"""Longer side in pixels below which pictures are not shrunk to save memory."""
+LARGEST = {"fast": 800, "default": 1200, "fine": 2000}
+"""Longer side in pixels to which pictures are shrunk by preset: time grows with their area."""
+
+
+@dataclass(frozen=True)
+class PhotoSource:
+    """Photographs, and their cameras if they are known.
+
+    Attributes:
+        path: What the user gave.
+        posed: The cameras, None if they are to be estimated.
+        photos: The photographs.
+    """
+
+    path: Path
+    posed: PosedViews | None
+    photos: tuple[Path, ...]
+
+    def fingerprint(self) -> str:
+        """Of the pictures and of the poses."""
+        poses = [] if self.posed is None else [view.T_cam_world for view in self.posed.views]
+        return fingerprint(*self.photos, *poses)
+
+
+def find_source(path: Path) -> PhotoSource:
+    """The camera file at a path with the photographs that it names, or photographs alone.
+
+    Raises:
+        InputError: There are neither, or the camera file cannot be used.
+    """
+    try:
+        posed = read_cameras(path)
+    except NoCameras:
+        return PhotoSource(path, None, tuple(find_photos(path)))
+    return PhotoSource(path, posed, tuple(view.image for view in posed.views))
+
+
+@dataclass(frozen=True)
+class CaptureSettings:
+    """How photographs become a capture.
+
+    Attributes:
+        masks: As of `load_views`.
+        around: Pixels of the object: name of a photograph, column and row in it.
+        max_size: Longer side of the pictures in pixels; None takes what preset and memory allow.
+        preset: Of the reconstruction.
+        seed: Of everything random.
+    """
+
+    masks: str = "auto"
+    around: tuple[tuple[str, float, float], ...] = ()
+    max_size: int | None = None
+    preset: str = "default"
+    seed: int = 0
+
+
+def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> Capture:
+    """Estimate cameras if there are none, choose the size of the pictures, read them and make masks.
+
+    Writes `cameras/estimated/` if cameras were estimated, and `masks/` if masks were made: a PNG per photograph in
+    its own size, which may be edited. What an earlier run on the same photographs has left of both in the same
+    folder is used again.
+
+    Args:
+        source: Photographs, perhaps with cameras.
+        settings: How they become a capture.
+        run: Where results go.
+
+    Returns:
+        The capture, with masks.
+
+    Raises:
+        InputError: Cameras cannot be estimated, or a picture, mask or camera cannot be used.
+    """
+    posed = source.posed
+    if posed is None:
+        with run.stage("find cameras"):
+            posed = _estimated(source, settings, run)
+    with run.stage("read photos"):
+        size = settings.max_size or fitting_size(posed.views, settings.preset)
+        edited = _edited_masks(run.path) if settings.masks == "auto" and not settings.around else []
+        if edited:
+            warn_input(f"the masks in {run.path / MASKS} are used, of which {len(edited)} were edited")
+        masks = str(run.path / MASKS) if edited else settings.masks
+        capture = load_views(posed, masks, size, around=settings.around)
+    if edited:
+        _keep_masks(run)
+    elif capture.uncorrected is not None:
+        _write_masks(capture, posed, run)
+    return capture
+
+
+def _estimated(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> PosedViews:
+    """New cameras, or those of an earlier run on the same photographs in the same folder."""
+    with tempfile.TemporaryDirectory(prefix="bozzetto-") as name:
+        folder, before = Path(name), run.path / ESTIMATED
+        if (before / "report.json").is_file():
+            shutil.copytree(before, folder, dirs_exist_ok=True)
+        posed = estimate_cameras(source.photos, _masks_of(source, settings), folder, settings.seed)
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            inside = file.relative_to(folder).as_posix()
+            write_bytes(run.file(f"{ESTIMATED}/{inside}"), file.read_bytes())
+    return replace(posed, source=run.path / ESTIMATED)
+
+
+def _masks_of(source: PhotoSource, settings: CaptureSettings) -> list[Path] | None:
+    """Mask files of photographs without cameras, if there are any."""
+    nowhere = torch.eye(4, dtype=torch.float64)
+    views = [View(photo.name, photo, nowhere) for photo in source.photos]
+    folder = Path(settings.masks)
+    if folder.is_dir():
+        return find_masks(views, folder)
+    return find_masks(views) if settings.masks == "auto" else None
+
+
+def fitting_size(views: Sequence[View], preset: str) -> int:
+    """Longer side, in pixels, to which pictures are shrunk: what preset and memory allow, said aloud."""
+    sides = [view.size or _picture_size(view.image) for view in views]
+    longest = max(max(side) for side in sides)
+    wanted = min(LARGEST[preset], longest)
+    area = max(side[0] for side in sides) * max(side[1] for side in sides) / longest**2
+    memory = SHARE_OF_MEMORY * available_memory()
+    allowed = int((memory / (BYTES_PER_PIXEL * len(views) * area)) ** 0.5)
+    size = min(wanted, max(allowed, SMALLEST))
+    if size < longest:
+        reason = "as much as memory allows" if size < wanted else f"as the preset {preset} does"
+        warn_input(f"photos of {longest} pixels are used at {size}, {reason}; --max-size gives another size")
+    return size
+
+
+def _picture_size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except Exception:  # it is read in full soon, with a sentence about what is wrong
+        return (1, 1)
+
+
+def _write_masks(capture: Capture, posed: PosedViews, run: RunFolder) -> None:
+    """The masks as PNG files in the geometry of the photographs, and what they were."""
+    with tempfile.TemporaryDirectory(prefix="bozzetto-") as name:
+        written = save_masks(capture, posed, Path(name))
+        hashes = {}
+        for path in written:
+            data = path.read_bytes()
+            inside = path.relative_to(name).as_posix()
+            write_bytes(run.file(f"{MASKS}/{inside}"), data)
+            hashes[inside] = hashlib.sha256(data).hexdigest()
+    write_text(run.file(MADE), json.dumps(hashes, indent=1) + "\n")
+
+
+def _edited_masks(folder: Path) -> list[str]:
+    """Masks that an earlier run made in its folder and someone has edited since."""
+    try:
+        made = json.loads((folder / MADE).read_text(encoding="utf-8"))
+        files = {name: (folder / MASKS / name).read_bytes() for name in made}
+    except (OSError, ValueError, TypeError):
+        return []
+    return [name for name, data in files.items() if hashlib.sha256(data).hexdigest() != made[name]]
+
+
+def _keep_masks(run: RunFolder) -> None:
+    """Take the masks of an earlier run, edited ones too, over into this one."""
+    before = run.path / MASKS
+    for path in sorted(before.rglob("*")):
+        if path.is_file():
+            write_bytes(run.file(f"{MASKS}/{path.relative_to(before).as_posix()}"), path.read_bytes())
