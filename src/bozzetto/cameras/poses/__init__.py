@@ -1,0 +1,5 @@
+"""Cameras from photographs: where each was taken from, by structure from motion."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

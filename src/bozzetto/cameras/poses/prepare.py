@@ -1,0 +1,204 @@
+"""Photographs made ready for structure from motion: upright, grey, small, one at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...errors import InputError
+from ...files import make_folder, writing
+from ...shapes.stored_picture import open_picture, turned_upright
+from ...steps import counted
+from ..exif_orientation import SIDEWAYS, proportional
+from ..images import load_image
+from ..mask_values import load_mask
+from .exif import EXIF, MAKE, MODEL, ORIENTATION, focal_pixels
+
+LONGEST = 1000
+"""Longer side of the pictures that are looked at. Larger ones give hardly more accuracy for much more time."""
+SMALLEST = 160
+"""Photographs with a longer side of fewer pixels are refused."""
+_THUMB = 32
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph that was made ready.
+
+    Attributes:
+        name: How messages call it; unique.
+        path: The file.
+        mask: Its mask file, or None.
+        masked: Whether only a part of it is looked at: by its mask file, or else by its alpha.
+        size: Width and height of the upright photograph in pixels.
+        work: File name of the small picture.
+        work_size: Its width and height; it covers the upper left part of the photograph of `scale` times
+            its size, short of less than `scale` pixels.
+        scale: Pixels of the photograph along a pixel of the small picture.
+        focal: Focal length by its EXIF data, in pixels of the photograph, or None.
+        device: Maker and model of the camera by its EXIF data.
+        detail: How much neighbouring pixels of the small picture differ, in grey levels of 255.
+        sharpness: The same as a share of how much pixels differ that are four apart: small if it is blurred.
+        thumb: Tiny version, from which equal pictures are known.
+    """
+
+    name: str
+    path: Path
+    mask: Path | None
+    masked: bool
+    size: tuple[int, int]
+    work: str
+    work_size: tuple[int, int]
+    scale: float
+    focal: float | None
+    device: str
+    detail: float
+    sharpness: float
+    thumb: np.ndarray
+
+
+def prepare_photos(
+    paths: Sequence[Path],
+    names: Sequence[str],
+    masks: Sequence[Path | None],
+    folder: Path,
+    longest: int = LONGEST,
+) -> list[Photo]:
+    """Write small grey versions of photographs to `folder/pictures`, and of their masks to `folder/masks`.
+
+    Memory holds one photograph at a time.
+
+    Raises:
+        InputError: One cannot be read or is too small.
+    """
+    pictures, covers = make_folder(folder / "pictures"), make_folder(folder / "masks")
+    found = []
+    rows = list(zip(paths, names, masks, strict=True))
+    for number, (path, name, mask) in enumerate(counted(rows, "photos")):
+        grey, size, tags, alpha = _read_small(path, longest)
+        if max(size) < SMALLEST:
+            raise InputError(
+                f"the photo {path} has {size[0]} x {size[1]} pixels, at least {SMALLEST} on the longer side "
+                "are needed; give the photos in their full size"
+            )
+        height, width = grey.shape
+        work = f"{number:05d}.png"
+        with writing(pictures / work):
+            Image.fromarray(grey).save(pictures / work, compress_level=1)
+        cover = alpha if mask is None else _read_mask(mask, path, size, int(tags.get(ORIENTATION, 1)))
+        if cover is not None:
+            with writing(covers / f"{work}.png"):
+                _small_mask(cover, (width, height)).save(covers / f"{work}.png")
+        detail, sharpness = _sharpness(grey)
+        found.append(
+            Photo(
+                name=name,
+                path=path,
+                mask=mask,
+                masked=cover is not None,
+                size=size,
+                work=work,
+                work_size=(width, height),
+                scale=max(1.0, max(size) / longest),
+                focal=focal_pixels(tags, size),
+                device=" ".join(str(tags.get(tag, "")).strip("\0 ") for tag in (MAKE, MODEL)).strip(),
+                detail=detail,
+                sharpness=sharpness,
+                thumb=np.asarray(Image.fromarray(grey).resize((_THUMB, _THUMB), Image.Resampling.BOX)),
+            )
+        )
+    if any(photo.masked for photo in found):
+        for photo in found:
+            if not photo.masked:
+                Image.new("L", photo.work_size, 255).save(covers / f"{photo.work}.png")
+    return found
+
+
+def _read_small(
+    path: Path, longest: int
+) -> tuple[np.ndarray, tuple[int, int], dict[int, Any], np.ndarray | None]:
+    """The upright photograph as small grey levels, its full size, its EXIF tags, and alpha if it has some."""
+    tags, small = _small_jpeg(path, longest)
+    if small is not None:
+        return small[0], small[1], tags, None
+    values = load_image(path)
+    alpha = None
+    if values.shape[-1] in (2, 4):
+        alpha = values[..., -1].numpy()
+        values = values[..., :-1] * values[..., -1:]
+        alpha = None if alpha.min() > 0.999 or alpha.max() < 0.5 else alpha
+    grey = values.mean(dim=-1).numpy()
+    size = (grey.shape[1], grey.shape[0])
+    return _shrunk(Image.fromarray(grey), size, longest), size, tags, alpha
+
+
+def _small_jpeg(path: Path, longest: int) -> tuple[dict[int, Any], tuple[np.ndarray, tuple[int, int]] | None]:
+    """EXIF tags; and of a large JPEG the rest, decoded at a fraction of its size, which takes little time."""
+    try:
+        with open_picture(path) as image:
+            exif = image.getexif()
+            tags = {**exif, **exif.get_ifd(EXIF)}
+            if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
+                return tags, None
+            orientation = tags.get(ORIENTATION, 1)
+            width, height = image.size
+            size = (height, width) if orientation in SIDEWAYS else (width, height)
+            image.draft("L", (2 * longest, 2 * longest))
+            values = turned_upright(np.asarray(image.convert("L")), orientation)
+    except Exception:  # its reader refuses it with a sentence
+        return {}, None
+    grey = Image.fromarray(np.ascontiguousarray(values, np.float32) / 255)
+    return tags, (_shrunk(grey, size, longest), size)
+
+
+def _shrunk(grey: Image.Image, size: tuple[int, int], longest: int) -> np.ndarray:
+    """Grey levels of 8 bits of a picture that shows a photograph of this size, the longer side at most so long.
+
+    The scale is the same in both directions; what is left of a pixel at the right or bottom is cut off.
+    """
+    scale = max(1.0, max(size) / longest)
+    new = tuple(max(1, int(side / scale + 1e-6)) for side in size)
+    shown = [side * now / full for side, now, full in zip(new, grey.size, size, strict=True)]
+    box = (0.0, 0.0, min(shown[0] * scale, grey.width), min(shown[1] * scale, grey.height))
+    small = grey.resize((new[0], new[1]), Image.Resampling.LANCZOS, box=box)
+    return np.asarray(np.clip(np.asarray(small) * 255 + 0.5, 0, 255), np.uint8)
+
+
+def _read_mask(path: Path, photo: Path, size: tuple[int, int], orientation: int) -> np.ndarray:
+    """Coverage of the upright photograph. Masks are taken for upright unless their size says otherwise.
+
+    Raises:
+        InputError: It cannot be read or has other proportions than the photograph.
+    """
+    coverage = load_mask(path).coverage.numpy()
+    shown = (coverage.shape[1], coverage.shape[0])
+    if not proportional(size, shown) and orientation in SIDEWAYS and proportional(size, shown[::-1]):
+        return np.ascontiguousarray(turned_upright(coverage, orientation))
+    if not proportional(size, shown):
+        raise InputError(
+            f"the mask {path} is {shown[0]} x {shown[1]} but {photo.name} is {size[0]} x {size[1]}; masks must "
+            "have the size of their photographs, or at least their proportions"
+        )
+    return coverage
+
+
+def _small_mask(coverage: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """A mask of 0 and 255 in the size of the small picture; what is partly covered counts."""
+    small = np.asarray(Image.fromarray(coverage).resize(size, Image.Resampling.BOX))
+    return Image.fromarray(np.where(small > 0.25, 255, 0).astype(np.uint8))
+
+
+def _sharpness(grey: np.ndarray) -> tuple[float, float]:
+    """How much neighbours differ, where they do most, and its share of that of pixels four apart."""
+    values = grey.astype(np.float32)
+    near = _largest(values[:, 4:] - values[:, 3:-1]) + _largest(values[4:] - values[3:-1])
+    far = _largest(values[:, 4:] - values[:, :-4]) + _largest(values[4:] - values[:-4])
+    return near / 2, near / max(far, 1e-6)
+
+
+def _largest(differences: np.ndarray) -> float:
+    size = np.abs(differences).reshape(-1)
+    return float(np.partition(size, -max(1, size.size // 10))[-max(1, size.size // 10) :].mean())

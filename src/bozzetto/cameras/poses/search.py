@@ -1,0 +1,158 @@
+"""Settings for structure from motion, tried in order until what is found stands."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from . import verdicts
+from .grouping import SharedCamera, choose_pairs, group_cameras
+from .model import Model, read_model
+from .prepare import Photo
+from .process import run_job
+from .verdicts import Matches
+
+FEATURES = {"estimate_affine_shape": True, "domain_size_pooling": True, "peak_threshold": 0.004}
+FINE_FEATURES = {**FEATURES, "peak_threshold": 0.0015, "edge_threshold": 16.0}
+MAPPING = {
+    "mapper.init_min_num_inliers": 50,
+    "mapper.abs_pose_min_num_inliers": 15,
+    "mapper.init_min_tri_angle": 8.0,
+}
+LOOSE_MAPPING = {
+    "min_num_matches": 10,
+    "mapper.init_min_num_inliers": 25,
+    "mapper.abs_pose_min_num_inliers": 10,
+    "mapper.abs_pose_min_inlier_ratio": 0.15,
+    "mapper.init_min_tri_angle": 4.0,
+    "mapper.filter_max_reproj_error": 6.0,
+}
+NEARLY_ALL = 0.95
+"""With this share of the photographs placed, no other settings are tried."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model that stands.
+
+    Attributes:
+        model: Its pictures and points.
+        folder: Its files.
+        error: Mean reprojection error in pixels of the small pictures.
+        matches: What it was made from.
+        notes: Sentences about what is unusual.
+    """
+
+    model: Model
+    folder: Path
+    error: float
+    matches: Matches
+    notes: tuple[str, ...]
+
+
+class Search:
+    """Tries settings until nearly all photographs are placed, and keeps the best that stands."""
+
+    def __init__(self, photos: Sequence[Photo], folder: Path, seed: int) -> None:
+        self.photos, self.folder, self.seed = photos, folder, seed
+        self._matched: tuple | None = None
+        self._matches = Matches(np.zeros(len(photos), int), np.zeros((0, 5), int))
+        self._still = False
+
+    def best(self) -> Found:
+        """The best model.
+
+        Raises:
+            InputError: None stands.
+        """
+        masked = any(photo.masked for photo in self.photos)
+        attempts = [(masked, FEATURES, MAPPING), (masked, FEATURES, LOOSE_MAPPING)]
+        if masked:
+            attempts += [(False, FEATURES, MAPPING)]
+        attempts += [(False, FINE_FEATURES, LOOSE_MAPPING)]
+        best: Found | None = None
+        faults: list[str] = []
+        for number, (inside, features, mapping) in enumerate(attempts):
+            self._match(inside, features)
+            found = self._map(mapping, self.folder / "models" / str(number))
+            model = None if found is None else found.model
+            fault = self._fault(model)
+            if fault is not None:
+                faults.append(fault)
+            elif found is not None and (best is None or len(found.model.names) > len(best.model.names)):
+                best = found
+            if best is not None and len(best.model.names) >= NEARLY_ALL * len(self.photos):
+                break
+            if best is not None and number >= 1:
+                break  # the rest is for when nothing stands
+        if best is None:
+            raise InputError(faults[0])
+        return best
+
+    def _notes(self) -> tuple[str, ...]:
+        if self._still:
+            return ("the camera stood still while the object turned; what rests in the photos was left out",)
+        return ()
+
+    def _match(self, masked: bool, features: dict[str, Any]) -> None:
+        if self._matched == (masked, features):
+            return
+        result = run_job(self._job("match", masked=masked, features=features), self.folder)
+        self._matches = _as_matches(result)
+        self._still = self._matches.camera_stood_still
+        if self._still:
+            result = run_job(self._job("verify", masked=masked, without_still=True), self.folder)
+            self._matches = _as_matches(result)
+        self._matched = (masked, features)
+
+    def _map(self, mapping: dict[str, Any], target: Path) -> Found | None:
+        shutil.rmtree(target, ignore_errors=True)
+        job = self._job("map", mapping=mapping, models=str(target))
+        found = largest(run_job(job, self.folder)["models"])
+        if found is None:
+            return None
+        folder = Path(found["folder"])
+        return Found(read_model(folder), folder, found["error"], self._matches, self._notes())
+
+    def _fault(self, model: Model | None) -> str | None:
+        where = [] if model is None else [i for i, p in enumerate(self.photos) if p.work in model.names]
+        fault = verdicts.placement_fault(self.photos, self._matches, where)
+        if fault is None and model is not None:
+            fault = verdicts.lens_fault(model, self.photos) or verdicts.geometry_fault(model)
+        return fault
+
+    def _job(
+        self, task: str, masked: bool = False, without_still: bool = False, **more: Any
+    ) -> dict[str, Any]:
+        cameras = group_cameras(self.photos)
+        camera = {i: number for number, shared in enumerate(cameras) for i in shared.photos}
+        return {
+            "task": task,
+            "seed": self.seed,
+            "database": str(self.folder / "matches.db"),
+            "folder": str(self.folder / "pictures"),
+            "masks": str(self.folder / "masks") if masked else "",
+            "pictures": [{"name": p.work, "camera": camera[i]} for i, p in enumerate(self.photos)],
+            "cameras": [_described(shared) for shared in cameras],
+            "pairs": choose_pairs(len(self.photos)),
+            "without_still": without_still,
+            **more,
+        }
+
+
+def _described(shared: SharedCamera) -> dict[str, Any]:
+    width, height = shared.size
+    return {"width": width, "height": height, "focal": shared.focal, "prior": shared.known}
+
+
+def _as_matches(result: dict[str, Any]) -> Matches:
+    return Matches(np.array(result["features"], int), np.array(result["pairs"], int).reshape(-1, 5))
+
+
+def largest(models: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Of several models the one with most pictures, and of those the one with most points."""
+    return max(models, key=lambda m: (len(m["pictures"]), m["points"]), default=None)
