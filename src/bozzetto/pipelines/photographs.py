@@ -141,9 +141,12 @@ def _compare(
     comparison_sheet(photos, colors, run.file(f"renders/{name}.png"), capture.names)
     masks = torch.zeros_like(coverage) if capture.masks is None else capture.masks
     seen = (coverage > 0.5) & (masks > 0.5) & capture.known
+    encoded, encoded_photos = (linear_to_srgb(p.clamp(0, 1)) for p in (colors, photos))
+    rows = zip(encoded, encoded_photos, (coverage > 0.5) & (masks > 0.5) & capture.known, strict=True)
     return {
         "views": list(capture.names),
         "silhouette_iou": silhouette_iou(coverage, masks, capture.known).tolist(),
+        "psnr": [psnr(*row) if bool(row[2].any()) else None for row in rows],
         "photometric_error": photometric_error(colors, photos, seen).tolist(),
     }
 
