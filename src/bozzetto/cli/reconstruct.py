@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from ..errors import InputError, warn_input
-from .checks import MANY, Within
+from .checks import Within
 from .common import Options
 
 if TYPE_CHECKING:
@@ -15,12 +15,10 @@ if TYPE_CHECKING:
 
     from ..cameras import Capture
     from ..inverse.config import ReconstructConfig
-    from ..pipelines.mesh_files import MeshFiles
     from ..pipelines.photo_source import CaptureSettings, PhotoSource
 
 LARGEST_LIGHT = 1 << 16  # bytes, of which 9 x 3 numbers need few
 EFFORT = {"fast": 0.4, "default": 1.0, "fine": 3.0}  # of each preset: factor on the optimisation steps
-FORMATS = ("obj", "stl", "3mf")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,41 +26,20 @@ class Reconstruct(Options):
     """Turn photographs of an object into a textured mesh.
 
     Cameras are read where a file has them, else estimated from the photographs (pip install 'bozzetto[poses]').
-    Writes mesh.glb (textured, +Y up, metres), mesh.ply (all faces, in the frame and unit of the cameras), cameras/
-    (as used), masks/ (if they were made; edit them and run again) and renders/ (photo, render and difference side by
-    side, a turntable, and what was seen).
+    Writes mesh.ply and mesh.glb (in the frame and unit of the cameras), cameras/ and renders/ (photo, render,
+    difference, and a turntable).
     """
 
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
-    """Folder of photographs, a video, or cameras with photographs: COLMAP, transforms.json and others (docs/formats.md)."""
+    """Folder of photographs, or cameras with photographs: COLMAP, transforms.json and more (docs/formats.md)."""
     out: Path = Path("bozzetto-out/reconstruct")
     """Folder for the results."""
     preset: Literal["fast", "default", "fine"] = "default"
-    """How much work: about 1, 3 or 8 minutes for 16 photographs of 640x480 on two cores, without finding cameras."""
-    masks: Annotated[str, tyro.conf.arg(metavar="auto|alpha|background|segment|DIR|MODEL.onnx")] = "auto"
-    """What is object: auto takes mask files, else alpha, else a plain background, else segments the photographs
-    together; a folder of masks; or a segmentation network."""
-    around: Annotated[
-        tyro.conf.UseAppendAction[tuple[tuple[str, float, float], ...]], tyro.conf.arg(metavar="PHOTO X Y")
-    ] = ()
-    """A pixel of the object, for masks that are segmented: name of a photograph, column and row in it as it is seen
-    upright. May be given several times."""
+    """How much work: about 1, 3 or 8 minutes for 16 photographs of 640x480 on two cores, after the cameras."""
+    masks: Annotated[str, tyro.conf.arg(metavar="auto|alpha|background|DIR")] = "auto"
+    """What is object: auto takes mask files or else alpha if there are any, else the plain background."""
     max_size: Annotated[int | None, Within(64, 20_000)] = None
     """Longer side, in pixels, to which photographs are shrunk; by default what preset and memory allow."""
-    refine_cameras: bool | None = None
-    """Optimise poses and lenses together with the surface. By default only where cameras were estimated."""
-    ends: Literal["auto", "open", "closed"] = "auto"
-    """Where no photograph looked: closed keeps the surface, open leaves it out, auto opens what was seen from one
-    side only or leaves the pictures."""
-    faces: Annotated[int | None, Within(100, MANY)] = None
-    """Faces of the textured mesh; by default 50 000 or fewer. mesh.ply keeps all."""
-    also: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="obj|stl|3mf")] = ()
-    """Write mesh.obj (with texture), mesh.stl or mesh.3mf (millimetres) as well."""
-    size_mm: Annotated[float | None, Within(0, 1e9, above=True)] = None
-    """Height of the object in millimetres, for mesh.glb, mesh.obj, mesh.stl and mesh.3mf; without it one unit of the
-    cameras is taken for a metre."""
-    up: Annotated[str, tyro.conf.arg(metavar="auto|x|y|z|-x|-y|-z")] = "auto"
-    """Axis of the cameras' world that points up; auto: up in most photographs."""
     init: Annotated[str, tyro.conf.arg(metavar="hull|sphere|MESH")] = "hull"
     """First surface: the visual hull of the masks, a sphere, or a mesh file."""
     hold_out: Annotated[
@@ -75,13 +52,8 @@ class Reconstruct(Options):
     """Continue an interrupted run in the same folder."""
 
     def check(self) -> None:
-        """Refuse also formats and directions that are not known."""
+        """Refuse also that there be no masks."""
         super().check()
-        for name in self.also:
-            if name not in FORMATS:
-                raise InputError(f"--also {name} is not known; expected one of {', '.join(FORMATS)}")
-        if self.up not in ("auto", "x", "y", "z", "-x", "-y", "-z"):
-            raise InputError(f"--up must be auto, x, y, z, -x, -y or -z, got {self.up}")
         if self.masks == "none":
             raise InputError("reconstruct needs masks of the object; leave out --masks none")
 
@@ -96,18 +68,20 @@ class Reconstruct(Options):
         light = None if self.light is None else load_light(self.light)
         source = find_source(self.photos)
         run = RunFolder.create(
-            self.out, self._identity(source, light), self.overwrite, self.resume, reads=[self.photos, self.init]
+            self.out,
+            self._identity(source, light),
+            self.overwrite,
+            self.resume,
+            reads=[self.photos, self.init],
         )
         capture = prepare_capture(source, self._capture_settings(), run)
         self._examine(capture)
         used, held_out = capture.split(choose_held_out(list(capture.names), self.hold_out))
-        config = self.settings(estimated=source.posed is None)
-        figures = reconstruct_photographs(
-            run, used, config, held_out, light, device, self.quiet, self._output_settings()
-        )
+        config = self.settings()
+        figures = reconstruct_photographs(run, used, config, held_out, light, device, self.quiet)
         report = run.report(figures, device, self.seed)
         self.say(summary(report))
-        self.say(f"Mesh: {run.path / 'mesh.glb'} (textured) and mesh.ply; pictures: {run.path / 'renders'}")
+        self.say(f"Mesh: {run.path / 'mesh.ply'} and mesh.glb; pictures: {run.path / 'renders'}")
         return report
 
     def _identity(self, source: "PhotoSource", light: "Tensor | None") -> dict:
@@ -116,13 +90,12 @@ class Reconstruct(Options):
         from ..shapes import load_mesh
 
         content: list[object] = [source.fingerprint()]
-        if self.init not in ("hull", "sphere"):
-            content.append(load_mesh(self.init).world_vertices)  # read early, so that nothing begins with a bad file
+        if self.init not in ("hull", "sphere"):  # read early, so that nothing begins with a bad file
+            content.append(load_mesh(self.init).world_vertices)
         return {
             "verb": "reconstruct",
-            "settings": self.settings(estimated=source.posed is None),
+            "settings": self.settings(),
             "capture": self._capture_settings(),
-            "output": self._output_settings(),
             "held_out": self.hold_out,
             "light": None if light is None else light.tolist(),
             "input": fingerprint(*content),
@@ -142,23 +115,13 @@ class Reconstruct(Options):
     def _capture_settings(self) -> "CaptureSettings":
         from ..pipelines.photo_source import CaptureSettings
 
-        return CaptureSettings(self.masks, self.around, self.max_size, self.preset, self.seed)
+        return CaptureSettings(self.masks, self.max_size, self.preset, self.seed)
 
-    def _output_settings(self) -> "MeshFiles":
-        from ..pipelines.mesh_files import MeshFiles
-
-        return MeshFiles(self.faces, self.also, self.size_mm, self.up)
-
-    def settings(self, estimated: bool = False) -> "ReconstructConfig":
-        """The preset with what the options change.
-
-        Args:
-            estimated: The cameras were estimated from the photographs.
-        """
+    def settings(self) -> "ReconstructConfig":
+        """The preset with what the options change."""
         from ..inverse.config import ReconstructConfig
 
-        refine = estimated if self.refine_cameras is None else self.refine_cameras
-        base = ReconstructConfig(init=self.init, seed=self.seed, refine_cameras=refine, ends=self.ends)
+        base = ReconstructConfig(init=self.init, seed=self.seed)
         stages = [
             replace(stage, steps=max(1, round(stage.steps * EFFORT[self.preset]))) for stage in base.stages
         ]

@@ -1,7 +1,5 @@
 """From what a user has, photographs with or without cameras, to a capture: cameras, size of pictures, masks."""
 
-import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -14,21 +12,20 @@ from PIL import Image
 from ..cameras import Capture
 from ..cameras.formats import NoCameras, read_cameras
 from ..cameras.formats.camera_files import PosedViews, View
+from ..cameras.formats.picture_paths import require_pictures
 from ..cameras.loading import load_views
 from ..cameras.mask_files import find_masks
 from ..cameras.poses import estimate_cameras, find_photos
-from ..cameras.segmentation import save_masks
-from ..errors import InputError, warn_input
-from ..files import write_bytes, write_text
-from ..inverse.memory import BYTES_PER_PIXEL
+from ..errors import warn_input
+from ..files import write_bytes
 from ..runs import RunFolder, available_memory, fingerprint
 
 ESTIMATED = "cameras/estimated"
-"""Cameras as they were estimated from the photographs, before any refinement: a COLMAP text model and a report."""
-MASKS, MADE = "masks", "masks/made.json"
-"""Masks that were made from the photographs, and their hashes, which tell whether someone has edited them."""
+"""Cameras as they were estimated from the photographs, not refined: a COLMAP text model and a report."""
 SHARE_OF_MEMORY = 0.5
 """Of the memory that is available, which pictures and what is computed from them may take."""
+BYTES_PER_PIXEL = 92
+"""Of a reconstruction, per pixel and view."""
 SMALLEST = 400
 """Longer side in pixels below which pictures are not shrunk to save memory."""
 LARGEST = {"fast": 800, "default": 1200, "fine": 2000}
@@ -65,6 +62,7 @@ def find_source(path: Path) -> PhotoSource:
         posed = read_cameras(path)
     except NoCameras:
         return PhotoSource(path, None, tuple(find_photos(path)))
+    require_pictures(posed.views)
     return PhotoSource(path, posed, tuple(view.image for view in posed.views))
 
 
@@ -74,14 +72,12 @@ class CaptureSettings:
 
     Attributes:
         masks: As of `load_views`.
-        around: Pixels of the object: name of a photograph, column and row in it.
         max_size: Longer side of the pictures in pixels; None takes what preset and memory allow.
         preset: Of the reconstruction.
         seed: Of everything random.
     """
 
     masks: str = "auto"
-    around: tuple[tuple[str, float, float], ...] = ()
     max_size: int | None = None
     preset: str = "default"
     seed: int = 0
@@ -90,9 +86,8 @@ class CaptureSettings:
 def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> Capture:
     """Estimate cameras if there are none, choose the size of the pictures, read them and make masks.
 
-    Writes `cameras/estimated/` if cameras were estimated, and `masks/` if masks were made: a PNG per photograph in
-    its own size, which may be edited. What an earlier run on the same photographs has left of both in the same
-    folder is used again.
+    Writes `cameras/estimated/` if cameras were estimated; an earlier estimate of the same photographs in the
+    same folder is used again.
 
     Args:
         source: Photographs, perhaps with cameras.
@@ -111,16 +106,7 @@ def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFold
             posed = _estimated(source, settings, run)
     with run.stage("read photos"):
         size = settings.max_size or fitting_size(posed.views, settings.preset)
-        edited = _edited_masks(run.path) if settings.masks == "auto" and not settings.around else []
-        if edited:
-            warn_input(f"the masks in {run.path / MASKS} are used, of which {len(edited)} were edited")
-        masks = str(run.path / MASKS) if edited else settings.masks
-        capture = load_views(posed, masks, size, around=settings.around)
-    if edited:
-        _keep_masks(run)
-    elif capture.uncorrected is not None:
-        _write_masks(capture, posed, run)
-    return capture
+        return load_views(posed, settings.masks, size)
 
 
 def _estimated(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> PosedViews:
@@ -167,34 +153,3 @@ def _picture_size(path: Path) -> tuple[int, int]:
             return picture.size
     except Exception:  # it is read in full soon, with a sentence about what is wrong
         return (1, 1)
-
-
-def _write_masks(capture: Capture, posed: PosedViews, run: RunFolder) -> None:
-    """The masks as PNG files in the geometry of the photographs, and what they were."""
-    with tempfile.TemporaryDirectory(prefix="bozzetto-") as name:
-        written = save_masks(capture, posed, Path(name))
-        hashes = {}
-        for path in written:
-            data = path.read_bytes()
-            inside = path.relative_to(name).as_posix()
-            write_bytes(run.file(f"{MASKS}/{inside}"), data)
-            hashes[inside] = hashlib.sha256(data).hexdigest()
-    write_text(run.file(MADE), json.dumps(hashes, indent=1) + "\n")
-
-
-def _edited_masks(folder: Path) -> list[str]:
-    """Masks that an earlier run made in its folder and someone has edited since."""
-    try:
-        made = json.loads((folder / MADE).read_text(encoding="utf-8"))
-        files = {name: (folder / MASKS / name).read_bytes() for name in made}
-    except (OSError, ValueError, TypeError):
-        return []
-    return [name for name, data in files.items() if hashlib.sha256(data).hexdigest() != made[name]]
-
-
-def _keep_masks(run: RunFolder) -> None:
-    """Take the masks of an earlier run, edited ones too, over into this one."""
-    before = run.path / MASKS
-    for path in sorted(before.rglob("*")):
-        if path.is_file():
-            write_bytes(run.file(f"{MASKS}/{path.relative_to(before).as_posix()}"), path.read_bytes())

@@ -11,15 +11,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cameras import Cameras, Capture
-from ..errors import Interrupted
+from ..errors import InputError, Interrupted
 from ..files import write_bytes
 from ..inverse.config import ReconstructConfig
 from ..inverse.optimize import Optimization
 from ..inverse.reconstruct import Reconstruction, reconstruct
-from ..metrics import mesh_report, photometric_error, silhouette_iou
+from ..metrics import mesh_report, photometric_error, psnr, silhouette_iou
 from ..render import comparison_sheet, render, turntable
-from ..runs import Interruption, Progress, RunFolder, deferred_interruptions
-from ..shapes import save_mesh
+from ..runs import Interruption, Progress, RunFolder, deferred_interruptions, fingerprint
+from ..shapes import linear_to_srgb, save_mesh
 
 CHECKPOINT_SECONDS = 20.0
 SHEET_ROWS = 4  # of views that were learned from
@@ -56,9 +56,16 @@ def reconstruct_photographs(
         Interrupted: After a signal, with the step that a checkpoint was written after.
     """
     saved = run.load_checkpoint()
+    cameras, masks = capture.cameras, capture.require_masks()
+    content = fingerprint(capture.images, masks, capture.known, cameras.T_cam_world, cameras.K)
+    if saved is not None and saved[2].get("capture") != content:
+        raise InputError(
+            f"{run.path} cannot be resumed: photographs, masks or cameras have changed since; start again with "
+            "--overwrite"
+        )
     with (
         run.stage("reconstruct"),
-        _Journal(run, config, 0 if saved is None else saved[0], quiet) as journal,
+        _Journal(run, config, content, 0 if saved is None else saved[0], quiet) as journal,
     ):
         result = reconstruct(
             capture,
@@ -73,7 +80,7 @@ def reconstruct_photographs(
         save_mesh(result.mesh, run.file("mesh.glb"))
         save_mesh(result.start, run.file("start.ply"))
         _save_light(run, result)
-        figures = {"mesh": asdict(mesh_report(result.mesh))}
+        figures = {"views": len(capture), "mesh": asdict(mesh_report(result.mesh))}
         few = torch.linspace(0, len(capture) - 1, min(SHEET_ROWS, len(capture))).round().long()
         exposures = result.light.exposure(few.to(device)).detach()
         figures["learned"] = _compare(run, "learned", capture.subset(few.tolist()), result, exposures)
@@ -89,8 +96,10 @@ def reconstruct_photographs(
 class _Journal:
     """Progress bar, metrics and checkpoints of the optimisation."""
 
-    def __init__(self, run: RunFolder, config: ReconstructConfig, done: int, quiet: bool) -> None:
-        self.run, self.config = run, config
+    def __init__(
+        self, run: RunFolder, config: ReconstructConfig, content: str, done: int, quiet: bool
+    ) -> None:
+        self.run, self.config, self.content = run, config, content
         self.interruption: Interruption | None = None  # noted from the first step on; before, nothing is lost
         self.noting = ExitStack()
         self.progress = Progress(self._work(None), "reconstruct", quiet, done=self._work(done))
@@ -116,7 +125,7 @@ class _Journal:
         self.run.log(step, stage=stage, loss=loss, vertices=len(optimization.positions.latent))
         self.progress.advance(self._work(step) - self.progress.done, loss=loss)
         if self.interruption or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
-            self.run.save_checkpoint(step, optimization.state(), {"stage": stage})
+            self.run.save_checkpoint(step, optimization.state(), {"stage": stage, "capture": self.content})
             self.saved = time.monotonic()
         if self.interruption:
             raise Interrupted(
@@ -142,7 +151,7 @@ def _compare(
     masks = torch.zeros_like(coverage) if capture.masks is None else capture.masks
     seen = (coverage > 0.5) & (masks > 0.5) & capture.known
     encoded, encoded_photos = (linear_to_srgb(p.clamp(0, 1)) for p in (colors, photos))
-    rows = zip(encoded, encoded_photos, (coverage > 0.5) & (masks > 0.5) & capture.known, strict=True)
+    rows = list(zip(encoded, encoded_photos, seen, strict=True))
     return {
         "views": list(capture.names),
         "silhouette_iou": silhouette_iou(coverage, masks, capture.known).tolist(),
