@@ -97,8 +97,8 @@ def test_photos_with_like_names_stay_photos(tmp_path):
 
 
 def test_pictures_that_are_not_read_are_told(tmp_path):
-    found, said = names_of(tmp_path / "in", ["a.png", "b.heic", "c.hdr", "notes.txt"])
-    assert found == {"a.png"} and "kinds that are not read" in said[0] and "b.heic, c.hdr" in said[0]
+    found, said = names_of(tmp_path / "in", ["a.png", "b.psd", "c.hdr", "notes.txt"])
+    assert found == {"a.png"} and "kinds that are not read" in said[0] and "b.psd, c.hdr" in said[0]
     with pytest.raises(InputError, match="names of its pictures are those of other maps"):
         names_of(tmp_path / "maps", ["x_normal.png", "x_height.png"])
 

@@ -22,7 +22,7 @@ from .color_profiles import to_srgb
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm"),
-    *(".tga", ".avif", ".exr", ".gif", ".jp2"),
+    *(".tga", ".avif", ".exr", ".gif", ".jp2", ".heic", ".heif"),
 )
 
 

@@ -29,7 +29,7 @@ MAPS_BESIDE = (
 )
 """The same, where another picture has the rest of the name: brick_rough.png, but not old_metal.png."""
 UNREAD = (
-    *(".hdr", ".heic", ".heif", ".psd", ".dds", ".jxl", ".svg"),
+    *(".hdr", ".psd", ".dds", ".jxl", ".svg"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"),
 )
 """Endings of pictures that are not read."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import UnidentifiedImageError
 
 from ..errors import InputError
+from .heif_files import is_heif, read_heif
 from .png_files import read_png
 from .pnm_files import read_pnm
 from .stored_picture import StoredPicture, check_file, damaged, open_picture, pillow_picture
@@ -38,13 +39,11 @@ _FOREIGN = {
     b"%!PS": "a PostScript document; export it as PNG",
 }
 _BRANDS = {
-    b"heic": "a HEIC picture, which is not read; save it as PNG or JPEG",
-    b"heix": "a HEIC picture, which is not read; save it as PNG or JPEG",
     b"hevc": "a HEIC sequence, which is not read; save it as PNG or JPEG",
-    b"mif1": "a HEIF picture, which is not read; save it as PNG or JPEG",
     b"crx ": "a raw photo of a camera, which is not read; develop it to PNG or TIFF",
     b"mp42": "a video; give a picture",
     b"isom": "a video; give a picture",
+    b"qt  ": "a video; give a picture",
 }
 
 
@@ -92,6 +91,8 @@ def _read(path: Path, start: bytes) -> StoredPicture:
         return read_png(path)
     if start[:2] in (b"P2", b"P3", b"P5", b"P6"):
         return read_pnm(path)
+    if is_heif(start):
+        return read_heif(path)
     if start[:2] == b"\xff\xd8":
         _refuse_jpeg(path)
     with open_picture(path) as image:

@@ -8,14 +8,13 @@ from ...files import make_folder
 from ...runs.fingerprint import fingerprint
 from ...shapes.stored_picture import check_file
 from ...steps import stage
-from . import verdicts
 from .photo_files import unique_names
+from .photo_verdicts import FEWEST, equal_photos, photo_faults, reasons_of
 from .prepare import LONGEST, prepare_photos
 from .process import require_pycolmap
 from .report import PoseReport
 from .search import Search
 from .stored import EstimatedViews, read_stored, store
-from .verdicts import FEWEST
 
 VERSION = 1
 """Of the method; results of others are not read back."""
@@ -99,23 +98,21 @@ def _find(
     """Find cameras and store them with a report."""
     names = unique_names(paths)
     everything = prepare_photos(paths, names, covers, folder, longest)
-    same = verdicts.equal_photos(everything)
+    same = equal_photos(everything)
     usable = [photo for i, photo in enumerate(everything) if i not in same]
     if len(usable) <= FEWEST:
         raise InputError(
             f"{len(everything)} photos are only {len(usable)} different ones, the others show the same; take "
             "20 to 60 from different places around the object"
         )
-    fault = verdicts.photo_faults(usable)
+    fault = photo_faults(usable)
     if fault is not None:
         raise InputError(fault)
     found = Search(usable, folder, seed).best()
     model = found.model
     reasons = {everything[i].name: f"the same as {everything[j].name}" for i, j in same.items()}
     where = [i for i, photo in enumerate(usable) if photo.work in model.names]
-    for i, photo in enumerate(usable):
-        if i not in where:
-            reasons[photo.name] = verdicts.reason_of(photo, i, found.matches, where)
+    reasons |= {usable[i].name: reason for i, reason in reasons_of(usable, found.matches, where).items()}
     report = PoseReport(
         photos=tuple(names),
         placed=tuple(usable[i].name for i in where),

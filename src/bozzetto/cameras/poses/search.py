@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from . import verdicts
 from .grouping import SharedCamera, choose_pairs, group_cameras
 from .model import Model, read_model
+from .model_verdicts import geometry_fault, lens_fault, silhouette_fault
+from .photo_verdicts import Matches, placement_fault
 from .prepare import Photo
 from .process import run_job
-from .verdicts import Matches
 
 FEATURES = {"estimate_affine_shape": True, "domain_size_pooling": True, "peak_threshold": 0.004}
 FINE_FEATURES = {**FEATURES, "peak_threshold": 0.0015, "edge_threshold": 16.0}
@@ -120,10 +120,14 @@ class Search:
 
     def _fault(self, model: Model | None) -> str | None:
         where = [] if model is None else [i for i, p in enumerate(self.photos) if p.work in model.names]
-        fault = verdicts.placement_fault(self.photos, self._matches, where)
-        if fault is None and model is not None:
-            fault = verdicts.lens_fault(model, self.photos) or verdicts.geometry_fault(model)
-        return fault
+        fault = placement_fault(self.photos, self._matches, where)
+        if fault is not None or model is None:
+            return fault
+        return (
+            lens_fault(model, self.photos)
+            or geometry_fault(model)
+            or silhouette_fault(model, self.photos, self.folder / "masks")
+        )
 
     def _job(
         self, task: str, masked: bool = False, without_still: bool = False, **more: Any

@@ -1,0 +1,154 @@
+"""Judgements on what structure from motion found: models that look fine and are wrong."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ...errors import join_names
+from ..agreement import SIZE, Outlines, agreement
+from ..camera import Cameras
+from ..capture import area_resize
+from ..distortion import Lens, undistort
+from .model import Model
+from .prepare import Photo
+
+VIEW_ANGLES = (8.0, 115.0)
+"""Degrees along the longer side beyond which no usual lens goes. The longest lens in public captures has 11."""
+BENT = 0.3
+"""Share by which a lens moves the corners of a picture; more is a fisheye, or a wrong model."""
+FOCAL_RANGE = (0.62, 1.6)
+"""Focal length over what EXIF data say, beyond which one of the two is wrong; phones differ by 15 %."""
+FLAT = 0.004
+"""Thickness of the points over their extent below which they lie in a plane."""
+LEAST_ANGLE = 1.5
+"""Degrees between the rays of a point, median, below which the camera has only turned, not moved."""
+
+
+def triangulation_angles(model: Model) -> np.ndarray:
+    """Largest angle between the rays of each point, in degrees."""
+    angles = np.zeros(len(model.points))
+    rays = model.points[:, None] - model.centers[None]
+    rays /= np.maximum(np.linalg.norm(rays, axis=2, keepdims=True), 1e-12)
+    for row, seen in enumerate(model.seen):
+        mine = rays[row, seen]
+        angles[row] = math.degrees(math.acos(float(np.clip((mine @ mine.T).min(), -1, 1))))
+    return angles
+
+
+def thickness(points: np.ndarray) -> float:
+    """Smallest over largest spread of points, without the tenth that is farthest out in each direction."""
+    middle = np.median(points, axis=0)
+    axes = np.linalg.svd(points - middle, full_matrices=False)[2]
+    along = (points - middle) @ axes.T
+    spread = np.quantile(along, 0.95, axis=0) - np.quantile(along, 0.05, axis=0)
+    return float(spread.min() / max(spread.max(), 1e-12))
+
+
+def geometry_fault(model: Model) -> str | None:
+    """What is wrong with the shape of the scene; None if nothing is."""
+    if float(np.median(triangulation_angles(model))) < LEAST_ANGLE:
+        return (
+            "the camera has turned but hardly moved between the photos, as for a panorama, so nothing tells "
+            "how far away things are; walk around the object"
+        )
+    if thickness(model.points) < FLAT:
+        return (
+            "everything in the photos lies in one plane, such as a screen, a page or a wall; photograph the "
+            "object itself from all sides"
+        )
+    return None
+
+
+def lens_fault(model: Model, photos: Sequence[Photo]) -> str | None:
+    """What is impossible about the lens that was found; None if nothing is.
+
+    A model of an object that turns while the room rests looks perfect but for its lens.
+    """
+    by_work = {photo.work: photo for photo in photos}
+    for row, (lens, size) in enumerate(zip(model.lenses, model.sizes, strict=True)):
+        members = [
+            by_work[name] for name, camera in zip(model.names, model.camera, strict=True) if camera == row
+        ]
+        if not members:
+            continue
+        focal, k1, k2 = float(lens[0]), float(lens[3]), float(lens[4])
+        advice = (
+            "; if the object turned while the camera stood still, give masks of it with --masks, else take "
+            "more photos from more sides"
+        )
+        angle = 2 * math.degrees(math.atan(max(size) / 2 / focal))
+        said = members[0].focal
+        if said is not None:
+            ratio = focal * members[0].scale / said
+            if not FOCAL_RANGE[0] < ratio < FOCAL_RANGE[1]:
+                return (
+                    f"the cameras that fit the photos have a focal length {ratio:.2g} times that of the EXIF "
+                    f"data of {members[0].name}, so one of them is wrong (photos that were cropped keep wrong "
+                    f"EXIF data: remove it){advice}"
+                )
+        if not VIEW_ANGLES[0] < angle < VIEW_ANGLES[1]:
+            return (
+                f"the cameras that fit the photos have a field of view of {angle:.0f} degrees, which no usual "
+                f"lens has, so they are wrong{advice}"
+            )
+        corner = float(np.hypot(*size)) / 2 / focal
+        bent = k1 * corner**2 + k2 * corner**4
+        if abs(bent) > BENT:
+            return (
+                f"the cameras that fit the photos have a lens that moves the corners by {100 * abs(bent):.0f} "
+                f"%, so they are wrong, or the lens is a fisheye, which is not estimated{advice}"
+            )
+    return None
+
+
+def silhouette_fault(model: Model, photos: Sequence[Photo], folder: Path) -> str | None:
+    """Whether no shape can have the silhouettes that the masks are from these cameras; None if one can.
+
+    Args:
+        model: The cameras.
+        photos: The photographs.
+        folder: Of the masks of the small pictures.
+    """
+    by_work = {photo.work: photo for photo in photos}
+    rows = [i for i, name in enumerate(model.names) if by_work[name].masked]
+    if len(rows) < 4:
+        return None
+    views = _outlines(model, rows, [by_work[model.names[i]].name for i in rows], folder)
+    now = agreement(views)
+    if not now.contradicts:
+        return None
+    worst = [views.names[i] for i in torch.argsort(now.against, descending=True).tolist()]
+    return (
+        f"the cameras that fit the photos do not fit the masks: no shape has such silhouettes, in {worst[0]} "
+        f"{100 * float(now.against.max()):.0f} % of the object is where other views see none; check the masks "
+        f"({join_names(worst)}), and take more photos from more sides"
+    )
+
+
+def _outlines(model: Model, rows: Sequence[int], names: Sequence[str], folder: Path) -> Outlines:
+    """Small masks with lens distortion undone, padded to one size."""
+    masks, known, intrinsics = [], [], []
+    for row in rows:
+        with Image.open(folder / f"{model.names[row]}.png") as image:
+            mask = torch.from_numpy(np.asarray(image, np.float32) / 255)[..., None]
+        height, width = mask.shape[:2]
+        scale = SIZE / max(width, height)
+        new = [max(1, round(side * scale)) for side in (width, height)]
+        focal, cx, cy, k1, k2 = model.lenses[model.camera[row]].tolist()
+        K = torch.tensor([[focal, 0, cx], [0, focal, cy], [0, 0, 1]], dtype=torch.float64)
+        K[:2] *= torch.tensor([[new[0] / width], [new[1] / height]], dtype=torch.float64)
+        small = area_resize(mask[None], new[0], new[1])[0]
+        seen = torch.ones(small.shape[:2], dtype=torch.bool)
+        if k1 or k2:
+            small, seen = undistort(small, K, Lens(radial=(k1, k2)))
+        room = (0, SIZE - new[0], 0, SIZE - new[1])
+        masks.append(torch.nn.functional.pad(small[..., 0], room))
+        known.append(torch.nn.functional.pad(seen, room))
+        intrinsics.append(K)
+    poses = torch.from_numpy(model.poses[list(rows)].copy())
+    cameras = Cameras(poses, torch.stack(intrinsics), SIZE, SIZE)
+    return Outlines(tuple(names), cameras, torch.stack(masks), torch.stack(known))
