@@ -24,6 +24,7 @@ EXTRAS = {
     "matplotlib": "plots",
     "pillow_heif": "heic",
     "pycolmap": "poses",
+    "xatlas": "texture",
 }
 # Parts of messages of PyTorch, CUDA and Warp, whose memory errors have no type of their own.
 _NO_MEMORY = ("not enough memory", "out of memory", "failed to allocate")

@@ -28,6 +28,7 @@ from .self_intersections import self_intersections as self_intersections
 from .signed_distance import distance_and_winding as distance_and_winding
 from .signed_distance import resurface as resurface
 from .signed_distance import signed_distance as signed_distance
+from .simplify import simplify as simplify
 from .solve import Solver as Solver
 from .solve import factorise as factorise
 from .solve import solve as solve

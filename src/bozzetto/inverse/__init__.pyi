@@ -22,3 +22,4 @@ from .reconstruct import Reconstruction as Reconstruction
 from .reconstruct import reconstruct as reconstruct
 from .texture import TextureFit as TextureFit
 from .texture import reconstruct_texture as reconstruct_texture
+from .texturing import bake_texture as bake_texture

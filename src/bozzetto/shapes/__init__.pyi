@@ -11,6 +11,8 @@ from .io import save_points as save_points
 from .mesh import Mesh as Mesh
 from .morph import save_morph as save_morph
 from .morph import save_sequence as save_sequence
+from .placement import for_printing as for_printing
+from .placement import placed as placed
 from .points import PointCloud as PointCloud
 from .primitives import box as box
 from .primitives import grid as grid
@@ -21,3 +23,5 @@ from .primitives import torus as torus
 from .sampling import sample_surface as sample_surface
 from .similarity import Similarity as Similarity
 from .similarity import normalisation as normalisation
+from .textured import TexturedMesh as TexturedMesh
+from .textured_files import save_textured as save_textured

@@ -15,6 +15,7 @@ What is saved; more is read, see `docs/formats.md`:
 | .stl | yes, three vertices per face | no | no | no |
 | .off | yes | no | no | no |
 | .glb | yes | no | float32, linear | no |
+| .3mf | yes, only saved; numbers are millimetres | no | no | no |
 | .xyz | no | yes, 3, 6 or 9 columns | 8 bits, sRGB | yes |
 | .npz | `vertices`, `faces`, `colors` | `points`, `normals`, `colors` | float32, linear | of points |
 """
@@ -44,6 +45,7 @@ _MESH_WRITERS: dict[str, Callable[[Arrays], bytes]] = {
     ".stl": writers.write_stl,
     ".off": writers.write_off,
     ".glb": writers.write_glb,
+    ".3mf": writers.write_3mf,
     ".npz": lambda shape: writers.write_npz(shape, "vertices"),
 }
 _POINT_WRITERS: dict[str, Callable[[Arrays], bytes]] = {
@@ -112,7 +114,7 @@ def load_shape(path: str | os.PathLike) -> Mesh | PointCloud:
 
 
 def save_mesh(mesh: Mesh, path: str | os.PathLike) -> None:
-    """Save a mesh; the ending of the name tells the format. STL and OFF hold no colours.
+    """Save a mesh; the ending of the name tells the format. STL, OFF and 3MF hold no colours.
 
     Raises:
         InputError: The ending is unknown, the mesh is empty or invalid, or the folder cannot be written to.

@@ -7,6 +7,7 @@ precision or with 17 digits; GLB, whose positions are float32, holds the offset 
 import io
 import json
 import struct
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -62,36 +63,68 @@ def write_stl(shape: Arrays) -> bytes:
 def write_obj(shape: Arrays) -> bytes:
     """Wavefront OBJ; colours follow the positions as sRGB in [0, 1]."""
     values = [shape.vertices] if shape.colors is None else [shape.vertices, shape.colors]
-    digits = [_digits(shape.vertices)] * 3 + ["%.9g"] * (0 if shape.colors is None else 3)
-    return (_lines("v ", np.hstack(values), digits) + _lines("f ", shape.faces + 1, "%d")).encode()
+    digits = [digits_of(shape.vertices)] * 3 + ["%.9g"] * (0 if shape.colors is None else 3)
+    return (text_rows("v ", np.hstack(values), digits) + text_rows("f ", shape.faces + 1, "%d")).encode()
 
 
 def write_off(shape: Arrays) -> bytes:
     """ASCII OFF."""
     head = f"OFF\n{len(shape.vertices)} {len(shape.faces)} 0\n"
-    positions = _lines("", shape.vertices, _digits(shape.vertices))
-    return (head + positions + _lines("3 ", shape.faces, "%d")).encode()
+    positions = text_rows("", shape.vertices, digits_of(shape.vertices))
+    return (head + positions + text_rows("3 ", shape.faces, "%d")).encode()
 
 
 def write_xyz(shape: Arrays) -> bytes:
     """A line per point: x y z, then the normal, then 8-bit sRGB colours, as far as there are any."""
     text = [shape.vertices] + ([] if shape.normals is None else [shape.normals])
     values = np.hstack(text)
-    formats = [_digits(shape.vertices)] * 3 + ["%.9g"] * (values.shape[1] - 3)
+    formats = [digits_of(shape.vertices)] * 3 + ["%.9g"] * (values.shape[1] - 3)
     if shape.colors is None:
-        return _lines("", values, formats).encode()
-    return _lines("", np.hstack([values, _bytes(shape.colors)]), formats + ["%d"] * 3).encode()
+        return text_rows("", values, formats).encode()
+    return text_rows("", np.hstack([values, _bytes(shape.colors)]), formats + ["%d"] * 3).encode()
 
 
-def _digits(positions: NDArray) -> str:
+def digits_of(positions: NDArray) -> str:
     """Nine digits tell float32 numbers apart; where the shape is small in relation, all of them are needed."""
     return "%.17g" if positions.dtype == np.float64 or is_far(positions) else "%.9g"
 
 
-def _lines(prefix: str, rows: NDArray, form: str | list[str]) -> str:
+def text_rows(prefix: str, rows: NDArray, form: str | list[str]) -> str:
     forms = [form] * rows.shape[1] if isinstance(form, str) else form
     line = prefix + " ".join(forms) + "\n"
     return "".join([line % tuple(row) for row in rows.tolist()])
+
+
+def write_3mf(shape: Arrays) -> bytes:
+    """3D Manufacturing Format, core specification: one object without colours, in millimetres."""
+    number, namespace = digits_of(shape.vertices), "http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
+    vertex = f'<vertex x="{number}" y="{number}" z="{number}"/>\n'
+    triangle = '<triangle v1="%d" v2="%d" v3="%d"/>\n'
+    head = '<?xml version="1.0" encoding="UTF-8"?>\n'
+    model = [
+        f'{head}<model unit="millimeter" xml:lang="en-US" xmlns="{namespace}">\n',
+        '<resources><object id="1" type="model"><mesh>\n<vertices>\n',
+        *(vertex % tuple(row) for row in shape.vertices.tolist()),
+        "</vertices>\n<triangles>\n",
+        *(triangle % tuple(row) for row in shape.faces.tolist()),
+        '</triangles>\n</mesh></object></resources>\n<build><item objectid="1"/></build>\n</model>\n',
+    ]
+    package = "http://schemas.openxmlformats.org/package/2006"
+    kind = "application/vnd.ms-package.3dmanufacturing-3dmodel+xml"
+    parts = {
+        "[Content_Types].xml": f'{head}<Types xmlns="{package}/content-types">'
+        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Default Extension="model" ContentType="{kind}"/></Types>\n',
+        "_rels/.rels": f'{head}<Relationships xmlns="{package}/relationships"><Relationship Id="model" '
+        'Target="/3D/3dmodel.model" Type="http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel"/>'
+        "</Relationships>\n",
+        "3D/3dmodel.model": "".join(model),
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in parts.items():
+            archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)  # the same bytes on every day
+    return buffer.getvalue()
 
 
 def write_npz(shape: Arrays, position: str) -> bytes:
@@ -131,7 +164,7 @@ class Binary:
 
         Args:
             values: A row per element.
-            kind: SCALAR or VEC3.
+            kind: SCALAR, VEC2, VEC3 or VEC4.
             target: What a graphics card uses them for, as glTF numbers it.
             bounds: State the least and the largest of them, as glTF demands in places.
         """
@@ -150,27 +183,32 @@ class Binary:
             rows = values.reshape(count, -1)
             accessor |= {"min": rows.min(axis=0).tolist(), "max": rows.max(axis=0).tolist()}
         self._accessors.append(accessor)
-        self._blob += (
-            values.tobytes()
-        )  # every element size is a multiple of four bytes, so no padding is needed
+        self._blob += values.tobytes()  # every element size is a multiple of four bytes, so nothing is padded
         return len(self._accessors) - 1
+
+    def add_file(self, content: bytes) -> int:
+        """Append a file, such as a picture, and return its view."""
+        self._views.append({"buffer": 0, "byteOffset": len(self._blob), "byteLength": len(content)})
+        self._blob += content + bytes(-len(content) % 4)
+        return len(self._views) - 1
 
     def primitive(self, shape: Arrays) -> dict:
         """Append a mesh and return its entry."""
         indices = self.add(shape.faces.astype("<u4"), "SCALAR", 34963)
         attributes = {"POSITION": self.add(shape.vertices, "VEC3", 34962, bounds=True)}
         if shape.colors is not None:
-            attributes["COLOR_0"] = self.add(shape.colors, "VEC3", 34962)
+            # glTF allows no other numbers, and optimised albedo may leave the range.
+            attributes["COLOR_0"] = self.add(np.clip(shape.colors, 0, 1), "VEC3", 34962)
         return {"attributes": attributes, "indices": indices, "material": 0}
 
     def glb(self, tree: dict) -> bytes:
-        """The whole file, with the nodes, meshes and animations of `tree`."""
+        """The whole file, with the nodes, meshes and animations of `tree`, and its materials or a matte one."""
         whole = {
             "asset": {"version": "2.0", "generator": "bozzetto"},
             "scene": 0,
             "scenes": [{"nodes": list(range(len(tree["nodes"])))}],
-            **tree,
             "materials": [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}],
+            **tree,
             "buffers": [{"byteLength": len(self._blob)}],
             "bufferViews": self._views,
             "accessors": self._accessors,

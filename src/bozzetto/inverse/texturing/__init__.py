@@ -1,0 +1,5 @@
+"""Textured meshes: an atlas, colours blended from the photographs, and a map of the finer relief."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

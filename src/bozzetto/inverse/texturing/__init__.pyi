@@ -1,0 +1,3 @@
+from .atlas import Atlas as Atlas
+from .atlas import unwrap as unwrap
+from .bake import bake_texture as bake_texture
