@@ -238,7 +238,6 @@ def test_thumbnails_and_masks_in_tiff_are_not_the_picture(tmp_path):
         (b"%PDF-1.7\n", "PDF"),
         (b"#?RADIANCE\n", "Radiance"),
         (b"\xff\x0a\0\0", "JPEG XL"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
         (b"\0\0\0\x18ftypcrx \0\0\0\0", "raw photo"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"<!DOCTYPE html>", "web page"),
