@@ -44,7 +44,7 @@ def test_far_captures_begin_with_the_same_surfaces(tmp_path):
 
 def test_a_far_capture_is_reconstructed_where_it_is(tmp_path):
     save_mesh(ring(FAR), tmp_path / "ring.ply")
-    stage = Stage(scale=1.0, steps=2, edge_pixels=3.0)
+    stage = Stage(scale=1.0, steps=2, edge_pixels=1.5, step_factor=0.1, resurface=False)
     result = reconstruct(captured(FAR), ReconstructConfig(init=str(tmp_path / "ring.ply"), stages=(stage,)))
     low, high = result.mesh.bounds.double() + torch.tensor(result.mesh.offset, dtype=torch.float64)
     middle, half = (low + high) / 2, (high - low) / 2

@@ -7,10 +7,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cameras import Cameras, Capture
-from ..errors import InputError
 from ..render import render, spherical_harmonics
 from ..shapes import Mesh, Similarity
-from .model import ambient_light
+from .model import Light, ambient_light
+
+TRIAL_SIZE = 96
+"""Longer side, in pixels, of the photographs from which the first albedo is found."""
+DARKEST, BRIGHTEST = 1e-3, 10.0
+"""Bounds of the first albedo."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,28 @@ def capture_targets(capture: Capture) -> Targets:
     Raises:
         InputError: The capture has no masks.
     """
-    if capture.masks is None:
-        raise InputError(
-            "the capture has no masks; give a masks folder, pictures with alpha, or --masks auto"
-        )
-    images = torch.cat([capture.foreground(), capture.masks[..., None]], dim=-1)
+    images = torch.cat([capture.foreground(), capture.require_masks()[..., None]], dim=-1)
     weights = None if bool(capture.known.all()) else capture.known.to(images)
     return Targets(capture.cameras, images, weights)
+
+
+def mean_albedo(capture: Capture, mesh: Mesh, light: Light) -> Float[Tensor, "3"]:
+    """The one albedo with which a surface is as bright, on average, as the object in the photographs.
+
+    Fits begin with it. A white surface in the place of a dark object would do better to shrink than to stay.
+
+    Args:
+        capture: Photographs with masks, cameras in the frame of the surface.
+        mesh: Roughly the object.
+        light: Light on it.
+    """
+    small = capture.resized(min(1.0, TRIAL_SIZE / max(capture.cameras.width, capture.cameras.height)))
+    with torch.no_grad():
+        white = replace(mesh, colors=None).to("cpu")
+        pictures = render(white, small.cameras.to("cpu"), light.coefficients.cpu())
+    inside = (pictures[..., 3] > 0.5) & (small.require_masks() > 0.5).cpu() & small.known.cpu()
+    shown = small.foreground().cpu()[inside].sum(dim=0)
+    return (shown / pictures[..., :3][inside].sum(dim=0).clamp(min=1e-6)).clamp(DARKEST, BRIGHTEST)
 
 
 def synthetic_targets(mesh: Mesh, cameras: Cameras, light: Float[Tensor, "9 3"]) -> Targets:

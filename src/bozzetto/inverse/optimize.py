@@ -21,6 +21,9 @@ from .model import Light, VertexField
 from .optimizers import make_optimizer
 from .state import optimizer_tensors, restore_optimizers
 
+CARRIED = "carried."
+"""Prefix of the caller's tensors in a state."""
+
 
 class Optimization:
     """A mesh on its way to the pictures: call `step` until done, look at `mesh` at any time.
@@ -35,6 +38,9 @@ class Optimization:
         light: Light to begin with, or the known light.
         config: Step sizes, smoothness, schedule.
         appearance: What else to learn; None keeps light, exposure and colours as they are.
+
+    Attributes:
+        carried: Tensors of the caller that are kept with the state and come back with it.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class Optimization:
         self.image_loss = ImageLoss(targets.images, targets.weights, kind=config.loss)
         self.steps_done = 0
         self.remeshings = 0
+        self.carried: dict[str, Tensor] = {}
         begin = time.perf_counter()
         self._begin(start)
         self.seconds_spent = time.perf_counter() - begin
@@ -185,6 +192,7 @@ class Optimization:
         elif self.fixed_colors is not None:
             tensors["colors"] = self.fixed_colors
         tensors |= optimizer_tensors([self.optimizer, *self.look_optimizers])
+        tensors |= {CARRIED + name: tensor for name, tensor in self.carried.items()}
         return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -200,6 +208,7 @@ class Optimization:
                 self.albedo.latent.copy_(state["albedo"])
         self.steps_done, self.remeshings = int(state["steps_done"]), int(state["remeshings"])
         self.seconds_spent = float(state["seconds_spent"])
+        self.carried = {n.removeprefix(CARRIED): t for n, t in state.items() if n.startswith(CARRIED)}
         restore_optimizers([self.optimizer, *self.look_optimizers], state)
 
     def _remesh(self) -> None:

@@ -8,17 +8,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cameras import Cameras, Capture, object_bounds, visual_hull
-from ..errors import InputError
-from ..geometry import remesh, resurface, transfer
-from ..shapes import Mesh, Similarity, icosphere, load_mesh, normalisation
+from ..errors import warn_input
+from ..geometry import edge_lengths, remesh, resurface, transfer, unique_edges
+from ..shapes import Mesh, icosphere, load_mesh, normalisation
 from ..shapes.offsets import NO_OFFSET, offset_of
+from ..steps import counted
 from .config import OptimizeConfig, ReconstructConfig, Stage
-from .data import cameras_in_frame, capture_targets
+from .data import cameras_in_frame, capture_targets, mean_albedo
+from .judgement import SilhouetteFit, silhouette_fit
 from .model import Light, ambient_light
 from .optimize import Optimization
 
 RESURFACE_CELL = 1 / 64
 """Grid cell, in radii of the object, with which the surface is made anew between levels."""
+COLLAPSE = 0.1
+"""A level that ends with a mean silhouette IoU so much below the best so far is not continued."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ def reconstruct(
         known_light: Radiance coefficients in scene axes, kept fixed; None learns the light.
 
     Returns:
-        The mesh in the capture's frame, the surface it began with, light and exposures.
+        The mesh in the capture's frame, the surface it began with, light and exposures. If the silhouettes of
+        the optimised surface fit the masks worse than those of the first one, the best surface on the way is
+        returned in the colours that suit it, and a warning says so.
 
     Raises:
         InputError: Masks are missing, or the cameras do not see a common object.
@@ -65,41 +71,93 @@ def reconstruct(
     # From here on, cameras and mesh are relative to the offset of the first surface.
     capture = replace(capture, cameras=capture.cameras.relative_to(start.offset))
     frame = normalisation(start.vertices[start.used])
+    capture = replace(capture, cameras=cameras_in_frame(capture.cameras, frame), uncorrected=None)
     mesh = replace(start, vertices=frame.apply(start.vertices), offset=NO_OFFSET).to(device)
     first_light = ambient_light(device) if known_light is None else known_light.to(device)
     light = Light(first_light, len(capture.names))
     if known_light is not None:
         config = replace(config, appearance=replace(config.appearance, learn_light=False))
+    if mesh.colors is None:
+        albedo = mean_albedo(capture, mesh, light)
+        mesh = replace(mesh, colors=albedo.to(mesh.vertices).expand(len(mesh.vertices), 3).clone())
+    best = begun = _Candidate(mesh, silhouette_fit(mesh, capture))
+    latest = begun
     first, state = resume_from or (0, None)
     for number, stage in enumerate(config.stages):
         if number < first:
             continue
-        optimization = _begin_stage(capture, frame, mesh, light, config, stage, restoring=state is not None)
+        from_here = latest if latest.fit.mean > best.fit.mean - COLLAPSE else best
+        optimization = _begin_stage(capture, from_here.mesh, light, config, stage, state is not None)
         if state is not None:
             optimization.restore(state)
-            state = None
+            best, state = _Candidate.unpacked(optimization.carried, capture) or best, None
+        if best is not begun:
+            optimization.carried = best.packed()
         while optimization.progress < 1:
             loss = optimization.step()
             if on_step is not None:
                 on_step(number, optimization, loss)
         mesh = optimization.mesh
+        latest = _Candidate(mesh, silhouette_fit(mesh, capture))
+        best = latest if latest.fit.mean > best.fit.mean else best
+    if latest.fit.worse_than(begun.fit):
+        _say_worse(latest.fit, begun.fit, best is begun)
+        light = Light(first_light, len(capture.names))
+        mesh = _with_own_colors(capture, best.mesh, light, config)
     mesh = mesh.with_vertices(frame.inverse().apply(mesh.vertices)).to("cpu")
     return Reconstruction(replace(mesh, offset=start.offset), start, light)
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A surface that may become the result."""
+
+    mesh: Mesh
+    fit: SilhouetteFit
+
+    def packed(self) -> dict[str, Tensor]:
+        assert self.mesh.colors is not None
+        return {"vertices": self.mesh.vertices, "faces": self.mesh.faces, "colors": self.mesh.colors}
+
+    @classmethod
+    def unpacked(cls, tensors: dict[str, Tensor], capture: Capture) -> "_Candidate | None":
+        if not tensors:
+            return None
+        mesh = Mesh(tensors["vertices"], tensors["faces"], tensors["colors"])
+        return cls(mesh, silhouette_fit(mesh, capture))
+
+
+def _say_worse(result: SilhouetteFit, start: SilhouetteFit, from_start: bool) -> None:
+    delivered = "the first surface" if from_start else "the best surface on the way"
+    warn_input(
+        f"the optimisation made the surface worse: its silhouettes had an IoU of {result.mean:.3f} (worst view "
+        f"{result.worst:.3f}) with the masks, the first surface {start.mean:.3f} ({start.worst:.3f}), so "
+        f"{delivered} is delivered in its colours; check cameras and masks with doctor"
+    )
+
+
+def _with_own_colors(capture: Capture, mesh: Mesh, light: Light, config: ReconstructConfig) -> Mesh:
+    """A surface that stays, with the colours and the light that explain the photographs best."""
+    stage = replace(config.stages[-1], step_factor=0.0, albedo=True, resurface=False)
+    lengths = edge_lengths(mesh.vertices, unique_edges(mesh.faces))
+    fine = float(lengths.mean()) <= _edge(capture, stage)
+    optimization = _begin_stage(capture, mesh, light, config, stage, as_it_is=fine)
+    for _ in counted(range(stage.steps), "colours"):
+        optimization.step()
+    return optimization.mesh
+
+
 def _begin_stage(
     capture: Capture,
-    frame: Similarity,
     mesh: Mesh,
     light: Light,
     config: ReconstructConfig,
     stage: Stage,
-    restoring: bool,
+    as_it_is: bool,
 ) -> Optimization:
     targets = capture_targets(capture.resized(stage.scale)).to(mesh.vertices.device)
-    targets = replace(targets, cameras=cameras_in_frame(targets.cameras, frame))
-    edge = stage.edge_pixels * pixel_size(targets.cameras)
-    if not restoring:
+    edge = _edge(capture, stage)
+    if not as_it_is:
         mesh = remesh(_with_open_topology(mesh) if stage.resurface else mesh, edge)
     settings = OptimizeConfig(
         steps=stage.steps,
@@ -115,6 +173,11 @@ def _begin_stage(
     return Optimization(targets, mesh, light, settings, appearance)
 
 
+def _edge(capture: Capture, stage: Stage) -> float:
+    """Edge length of the mesh at a level."""
+    return stage.edge_pixels / stage.scale * pixel_size(capture.cameras)
+
+
 def _with_open_topology(mesh: Mesh) -> Mesh:
     """The solid inside a surface that may have passed through itself, with the old colours."""
     solid = resurface(mesh, RESURFACE_CELL)
@@ -128,26 +191,18 @@ def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
     if config.init == "hull":
         return visual_hull(
             capture.cameras,
-            _masks(capture),
+            capture.require_masks(),
             capture.known,
             resolution=config.hull_resolution,
             names=capture.names,
         )
     if config.init != "sphere":
         return load_mesh(config.init)
-    bounds = object_bounds(capture.cameras, _masks(capture), capture.known)
+    bounds = object_bounds(capture.cameras, capture.require_masks(), capture.known)
     middle, radius = bounds.mean(dim=0), float((bounds[1] - bounds[0]).amax()) / 2
     sphere, offset = icosphere(4), offset_of(bounds)
     middle = middle - torch.tensor(offset, dtype=torch.float64)
     return replace(sphere, vertices=sphere.vertices * radius + middle.to(sphere.vertices), offset=offset)
-
-
-def _masks(capture: Capture) -> Float[Tensor, "N H W"]:
-    if capture.masks is None:
-        raise InputError(
-            "the capture has no masks; give a masks folder, pictures with alpha, or --masks auto"
-        )
-    return capture.masks
 
 
 def pixel_size(cameras: Cameras) -> float:
