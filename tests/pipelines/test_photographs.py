@@ -18,8 +18,8 @@ from bozzetto.shapes import Mesh, load_mesh, torus
 
 CONFIG = ReconstructConfig(
     hull_resolution=24,
-    stages=(Stage(scale=0.5, edge_pixels=3.0, steps=4), Stage(scale=1.0, edge_pixels=4.0, steps=4)),
-    step_size=0.2,  # of edges that are large for the ring, in few steps
+    stages=(Stage(scale=0.5, edge_pixels=1.5, steps=4), Stage(scale=1.0, edge_pixels=2.0, steps=4)),
+    step_size=0.05,  # of edges that are large for the ring, in few steps
     views_per_step=3,
 )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..cameras import Cameras, Capture, object_bounds, visual_hull
 from ..errors import warn_input
-from ..geometry import edge_lengths, remesh, resurface, transfer, unique_edges
+from ..geometry import remesh, resurface, transfer
 from ..shapes import Mesh, icosphere, load_mesh, normalisation
 from ..shapes.offsets import NO_OFFSET, offset_of
 from ..steps import counted
@@ -87,7 +87,8 @@ def reconstruct(
         if number < first:
             continue
         from_here = latest if latest.fit.mean > best.fit.mean - COLLAPSE else best
-        optimization = _begin_stage(capture, from_here.mesh, light, config, stage, state is not None)
+        mesh = from_here.mesh if state is not None else _at_level(capture, from_here.mesh, stage)
+        optimization = _begin_stage(capture, mesh, light, config, stage)
         if state is not None:
             optimization.restore(state)
             best, state = _Candidate.unpacked(optimization.carried, capture) or best, None
@@ -100,10 +101,15 @@ def reconstruct(
         mesh = optimization.mesh
         latest = _Candidate(mesh, silhouette_fit(mesh, capture))
         best = latest if latest.fit.mean > best.fit.mean else best
+    mesh = latest.mesh
     if latest.fit.worse_than(begun.fit):
-        _say_worse(latest.fit, begun.fit, best is begun)
-        light = Light(first_light, len(capture.names))
-        mesh = _with_own_colors(capture, best.mesh, light, config)
+        # In triangles of the length that was asked for, which may be too long for the masks.
+        level = _at_level(capture, best.mesh, replace(config.stages[-1], resurface=False))
+        other = _Candidate(level, silhouette_fit(level, capture))
+        if latest.fit.worse_than(other.fit):
+            _say_worse(latest.fit, begun.fit, best is begun)
+            light = Light(first_light, len(capture.names))
+            mesh = _with_own_colors(capture, level, light, config)
     mesh = mesh.with_vertices(frame.inverse().apply(mesh.vertices)).to("cpu")
     return Reconstruction(replace(mesh, offset=start.offset), start, light)
 
@@ -139,9 +145,7 @@ def _say_worse(result: SilhouetteFit, start: SilhouetteFit, from_start: bool) ->
 def _with_own_colors(capture: Capture, mesh: Mesh, light: Light, config: ReconstructConfig) -> Mesh:
     """A surface that stays, with the colours and the light that explain the photographs best."""
     stage = replace(config.stages[-1], step_factor=0.0, albedo=True, resurface=False)
-    lengths = edge_lengths(mesh.vertices, unique_edges(mesh.faces))
-    fine = float(lengths.mean()) <= _edge(capture, stage)
-    optimization = _begin_stage(capture, mesh, light, config, stage, as_it_is=fine)
+    optimization = _begin_stage(capture, mesh, light, config, stage)
     for _ in counted(range(stage.steps), "colours"):
         optimization.step()
     return optimization.mesh
@@ -153,15 +157,11 @@ def _begin_stage(
     light: Light,
     config: ReconstructConfig,
     stage: Stage,
-    as_it_is: bool,
 ) -> Optimization:
     targets = capture_targets(capture.resized(stage.scale)).to(mesh.vertices.device)
-    edge = _edge(capture, stage)
-    if not as_it_is:
-        mesh = remesh(_with_open_topology(mesh) if stage.resurface else mesh, edge)
     settings = OptimizeConfig(
         steps=stage.steps,
-        step_size=config.step_size * stage.step_factor * edge,
+        step_size=config.step_size * stage.step_factor * _edge(capture, stage),
         final_step_size=config.final_step_size,
         smoothness=stage.smoothness,
         views_per_step=config.views_per_step,
@@ -171,6 +171,11 @@ def _begin_stage(
     if not stage.albedo:
         appearance = replace(appearance, learn_albedo=False)
     return Optimization(targets, mesh, light, settings, appearance)
+
+
+def _at_level(capture: Capture, mesh: Mesh, stage: Stage) -> Mesh:
+    """The surface in triangles of the size of a level."""
+    return remesh(_with_open_topology(mesh) if stage.resurface else mesh, _edge(capture, stage))
 
 
 def _edge(capture: Capture, stage: Stage) -> float:
