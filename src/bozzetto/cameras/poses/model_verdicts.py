@@ -23,7 +23,7 @@ BENT = 0.3
 FOCAL_RANGE = (0.62, 1.6)
 """Focal length over what EXIF data say, beyond which one of the two is wrong; phones differ by 15 %."""
 FLAT = 0.004
-"""Thickness of the points over their extent below which they lie in a plane."""
+"""Thickness of the points (`thickness`) below which they lie in a plane."""
 LEAST_ANGLE = 1.5
 """Degrees between the rays of a point, median, below which the camera has only turned, not moved."""
 
@@ -40,12 +40,15 @@ def triangulation_angles(model: Model) -> np.ndarray:
 
 
 def thickness(points: np.ndarray) -> float:
-    """Smallest over largest spread of points, without the tenth that is farthest out in each direction."""
-    middle = np.median(points, axis=0)
-    axes = np.linalg.svd(points - middle, full_matrices=False)[2]
-    along = (points - middle) @ axes.T
-    spread = np.quantile(along, 0.95, axis=0) - np.quantile(along, 0.05, axis=0)
-    return float(spread.min() / max(spread.max(), 1e-12))
+    """Distance from a plane within which 98 % of the points are, over their extent."""
+    chosen, distances = points, np.zeros(len(points))
+    for _ in range(6):  # the plane of those that fit it best
+        middle = chosen.mean(axis=0)
+        normal = np.linalg.svd(chosen - middle, full_matrices=False)[2][2]
+        distances = np.abs((points - middle) @ normal)
+        chosen = points[distances <= np.quantile(distances, 0.8)]
+    extent = np.linalg.norm(np.quantile(points, 0.95, axis=0) - np.quantile(points, 0.05, axis=0))
+    return float(np.quantile(distances, 0.98) / max(extent, 1e-12))
 
 
 def geometry_fault(model: Model) -> str | None:

@@ -88,9 +88,9 @@ def _photos_in(folder: Path) -> list[Path]:
 
 
 def _is_other(stem: str) -> bool:
-    """Whether a name says that this is no photograph: by its first or last word."""
+    """Whether a name says that this is no photograph: by its last word, or the first of two."""
     words = [word.lower() for word in _WORDS.findall(stem)]
-    return bool(words) and (words[0] in OTHERS or words[-1] in OTHERS)
+    return bool(words) and (words[-1] in OTHERS or (words[0] in OTHERS and len(words) <= 2))
 
 
 def _without_copies(photos: list[Path]) -> list[Path]:
