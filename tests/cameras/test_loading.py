@@ -214,7 +214,7 @@ def test_damage_is_named_in_one_sentence(folder, damage, message):
 def test_wrong_paths_are_refused(tmp_path):
     with pytest.raises(InputError, match="no capture"):
         load_capture(tmp_path / "nowhere")
-    (tmp_path / "a.png").touch()
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
     with pytest.raises(InputError, match="no camera file"):
         load_capture(tmp_path / "a.png")
     for name in ("a_par.txt", "b_par.txt"):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError, warn_input
@@ -14,8 +13,8 @@ from ..shapes.stored_picture import turned_upright
 from .agreement import agreement, outlines
 from .capture import Capture
 from .formats.camera_files import View
+from .picture_headers import read_header
 
-ORIENTATION = 274  # EXIF tag
 SIDEWAYS = (5, 6, 7, 8)
 """Orientations that exchange width and height."""
 CLEARLY = 0.6
@@ -82,7 +81,7 @@ def proportional(size: tuple[int, int], other: tuple[int, int]) -> bool:
 
 def turn_by_size(view: View, mask: Path | None) -> Turn:
     """What the view itself and the sizes of photograph, camera and mask say about its orientation."""
-    orientation, stored = _header(view.image)
+    orientation, stored = read_header(view.image)
     if orientation == 1:
         return Turn()
     turned = stored[::-1] if orientation in SIDEWAYS else stored
@@ -95,22 +94,12 @@ def turn_by_size(view: View, mask: Path | None) -> Turn:
         camera = None if abs(middle[0] - middle[1]) < 0.05 else middle[1] < middle[0]
     if mask is None:
         return Turn(orientation, camera, False)
-    shown = _header(mask)[1]
+    shown = read_header(mask)[1]
     return Turn(orientation, camera, _only({up for up, size in sizes.items() if proportional(size, shown)}))
 
 
 def _only(possible: set[bool]) -> bool | None:
     return possible.pop() if len(possible) == 1 else None
-
-
-def _header(path: Path) -> tuple[int, tuple[int, int]]:
-    """EXIF orientation and stored size; (1, (1, 1)) for what cannot be opened, which its reader refuses."""
-    try:
-        with Image.open(path) as image:
-            orientation = image.getexif().get(ORIENTATION, 1)
-            return (orientation if orientation in range(1, 9) else 1), image.size
-    except Exception:  # the readers behind Pillow raise errors of many kinds
-        return 1, (1, 1)
 
 
 def settle(

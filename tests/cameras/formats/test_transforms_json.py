@@ -85,8 +85,8 @@ def test_instant_ngp_and_nerfstudio_intrinsics(tmp_path):
     [
         ({"frames": []}, "no cameras"),
         ({"frames": 3}, "no list of frames"),
-        ({"camera_model": "OPENCV_FISHEYE"}, "FISHEYE"),
-        ({"is_fisheye": True}, "fisheye"),
+        ({"camera_model": "EQUIRECTANGULAR"}, "EQUIRECTANGULAR"),
+        ({"is_fisheye": True}, "fisheye without fl_x"),
         ({"camera_angle_x": 4.0}, "0 to pi"),
         ({"camera_angle_x": "wide"}, "expected a finite number"),
         ({"camera_angle_x": None}, "focal length"),
@@ -107,7 +107,7 @@ def test_missing_focal_length_and_broken_json_are_refused(tmp_path):
     with pytest.raises(InputError, match="focal length"):
         read_transforms(write(tmp_path, {"frames": [{"file_path": "a", "transform_matrix": EYE}]}))
     (tmp_path / "transforms.json").write_text("{")
-    with pytest.raises(InputError, match="no transforms.json"):
+    with pytest.raises(InputError, match="no JSON file"):
         read_transforms(tmp_path / "transforms.json")
     with pytest.raises(InputError, match="cannot read"):
         read_transforms(tmp_path / "other.json")

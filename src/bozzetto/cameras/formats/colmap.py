@@ -1,25 +1,18 @@
 """COLMAP models: a folder with cameras, images and points3D as .bin or .txt."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from ...errors import InputError, warn_input
-from ..capture import ScenePoints
 from .camera_files import PosedViews, View
 from .colmap_binary import count_images_bin, read_cameras_bin, read_images_bin, read_points_bin
-from .colmap_model import ColmapPoint
 from .colmap_text import count_images_txt, read_cameras_txt, read_images_txt, read_points_txt
-from .picture_paths import MOST_VIEWS, PictureFinder, unique_names
+from .picture_paths import MOST_VIEWS, PICTURE_FOLDERS, PictureFinder, unique_names
+from .scene_points import gathered_points
 
 MODEL_FOLDERS = ("", "sparse", "colmap/sparse", "colmap", "dense/sparse", "dense", "dense/0/sparse")
 """Where below a project's folder its model lies, or numbered models lie."""
-PICTURE_FOLDERS = ("images", "images_2", "images_4", "images_8", "input", "imgs", "")
-"""Where below a project's folder its pictures lie; of the reduced ones the largest are taken."""
 FILES = ("cameras", "images", "points3D")
-MOST_MARKS = 2**28
-"""Points times views of which it is kept who saw whom; of more points every so-manieth is kept."""
 
 
 def find_colmap(path: Path) -> Path | None:
@@ -136,7 +129,11 @@ def read_colmap(folder: Path, photos: Path | None = None) -> PosedViews:
         views.append(View(name, path, image.pose(folder), K, size=size, lens=lens))
     points = folder / f"points3D{ending}"
     read_points = read_points_bin if binary else read_points_txt
-    scene = _scene(read_points(points), [image.key for image in images]) if points.is_file() else None
+    scene = None
+    if points.is_file():
+        index = {image.key: i for i, image in enumerate(images)}
+        rows = ((point.position, point.images) for point in read_points(points))
+        scene = gathered_points(rows, index, len(images))
     return PosedViews(tuple(views), folder, scene)
 
 
@@ -150,24 +147,5 @@ def _project(folder: Path) -> Path:
 def _picture_folders(folder: Path) -> list[Path]:
     project = _project(folder)
     places = [project, *project.parents[:2]]
-    found = [place / name for place in places for name in PICTURE_FOLDERS if (place / name).is_dir()]
+    found = [place / name for place in places for name in (*PICTURE_FOLDERS, "") if (place / name).is_dir()]
     return [*found, folder] or [project / "images"]
-
-
-def _scene(points: Iterable[ColmapPoint], keys: Sequence[int]) -> ScenePoints | None:
-    """Points that at least two of the images saw."""
-    index = {key: i for i, key in enumerate(keys)}
-    positions, tracks = [], []
-    for point in points:
-        track = {index[key] for key in point.images if key in index}
-        if len(track) >= 2:
-            positions.append(point.position)
-            tracks.append(track)
-    step = -(-len(positions) * len(keys) // MOST_MARKS) or 1
-    positions, tracks = positions[::step], tracks[::step]
-    where = torch.tensor(positions, dtype=torch.float64).reshape(-1, 3)
-    seen = torch.zeros(len(tracks), len(keys), dtype=torch.bool)
-    for row, track in zip(seen, tracks, strict=True):
-        row[list(track)] = True
-    usable = torch.isfinite(where).all(dim=1)
-    return ScenePoints(where[usable], seen[usable]) if bool(usable.any()) else None

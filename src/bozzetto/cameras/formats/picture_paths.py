@@ -11,6 +11,8 @@ from .camera_files import View
 
 MOST_VIEWS = 20_000
 """Cameras in a file."""
+PICTURE_FOLDERS = ("images", "image", "images_2", "images_4", "images_8", "input", "imgs", "rgb", "photos")
+"""Folders beside a camera file, or below a project's folder, that may hold its pictures."""
 MOST_FILES = 200_000
 """Files below a capture's folder among which a picture is looked for by its name."""
 
@@ -35,6 +37,22 @@ def unique_names(paths: Sequence[Path], source: Path) -> list[str]:
     except ValueError:  # on several drives
         return [str(path) for path in paths]
     return [path.relative_to(root).as_posix() for path in paths]
+
+
+def find_pictures(
+    source: Path, names: Sequence[str], photos: Path | None = None
+) -> tuple[list[Path], list[str]]:
+    """Where the pictures are that a camera file names, and what to call the views.
+
+    They lie in `photos`, or beside the camera file, or in a folder of the usual names beside it.
+
+    Raises:
+        InputError: Two views use the same picture, there are very many, or a name fits several pictures.
+    """
+    home = source.parent
+    folders = [home, *(home / name for name in PICTURE_FOLDERS if (home / name).is_dir())]
+    images = PictureFinder(source, [photos] if photos else folders).locate(names)
+    return images, unique_names(images, source)
 
 
 class PictureFinder:
@@ -151,9 +169,14 @@ def require_pictures(views: Sequence[View]) -> None:
     Raises:
         InputError: Some are; the message names the first few.
     """
-    missing = [str(view.image) for view in views if not _is_file(view.image)]
+    require_files([view.image for view in views])
+
+
+def require_files(images: Sequence[Path]) -> None:
+    """The same for the places of the pictures."""
+    missing = [str(image) for image in images if not _is_file(image)]
     if missing:
-        count = f" ({len(missing)} of {len(views)} are missing)" if len(missing) > 1 else ""
+        count = f" ({len(missing)} of {len(images)} are missing)" if len(missing) > 1 else ""
         raise InputError(
             f"there is no image {join_names(missing)} although the camera file lists it{count}; "
             "put it there or remove it from the camera file"

@@ -4,67 +4,197 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from ...errors import InputError
-from .camera_files import PosedViews
+from ..camera import Cameras
+from .bundler import HEADER, read_bundler
+from .camera_files import PosedViews, read_json
 from .colmap import find_colmap, read_colmap
+from .foreign import about_foreign, refuse_foreign
+from .metashape import read_metashape
 from .middlebury import read_middlebury
+from .npz_cameras import read_idr, read_llff
+from .polycam import find_polycam, read_polycam
+from .projection_matrices import ENDINGS, matrix_files, read_matrices
+from .reality_capture import is_reality_capture, read_reality_capture
+from .sfm_json import LARGEST, read_alicevision, read_openmvg
 from .transforms_json import read_transforms
 
 
 class NoCameras(InputError):
-    """A folder holds no camera file; it may hold photographs."""
+    """A folder holds no camera file that is read; it may hold photographs."""
 
 
 Reader = Callable[[Path, Path | None], PosedViews]
+KNOWN = (
+    "transforms.json, COLMAP, Metashape XML, RealityCapture CSV, NeuS or IDR cameras.npz, LLFF "
+    "poses_bounds.npy, OpenMVG and Meshroom JSON, Bundler, Polycam, Middlebury _par.txt and projection matrices"
+)
+"""What is read, for messages."""
+NAMES: tuple[tuple[str, Reader], ...] = (
+    ("transforms.json", read_transforms),
+    ("transforms_train.json", read_transforms),
+    ("*_par.txt", read_middlebury),
+)
+"""Names of files in a folder that are preferred to a COLMAP model in it."""
+OTHERS: tuple[tuple[str, Reader], ...] = (
+    ("cameras_sphere.npz", read_idr),
+    ("cameras*.npz", read_idr),
+    ("poses_bounds.npy", read_llff),
+    ("sfm_data*.json", read_openmvg),
+    ("cameras.sfm", read_alicevision),
+    ("*.sfm", read_alicevision),
+)
+"""Names that count after it."""
 
 
 def read_cameras(path: str | os.PathLike, photos: str | os.PathLike | None = None) -> PosedViews:
-    """The cameras of photographs from a file of any format that is known. No picture is opened.
+    """The cameras of photographs from a file of any format that is known. Pictures are not decoded.
 
     Args:
         path: A camera file, or a folder that holds one.
         photos: The folder where the pictures lie, if they are not where the file says.
 
     Returns:
-        A view per photograph, sorted as in the file. The world is the file's.
+        A view per photograph. The world is the file's.
 
     Raises:
-        InputError: There is no camera file, or it cannot be used; one sentence says why.
+        NoCameras: It is a folder without a camera file.
+        InputError: The camera file cannot be used; one sentence says why.
     """
     source, reader = find_camera_file(Path(path))
     folder = None if photos is None else Path(photos)
     if folder is not None and not folder.is_dir():
         raise InputError(f"there is no folder {folder} with photographs; give the folder where they lie")
-    return reader(source, folder)
+    posed = reader(source, folder)
+    if len(posed.views) < 2:
+        raise InputError(f"{source} has a camera for one photograph only; a shape needs several")
+    K = torch.eye(3, dtype=torch.float64).repeat(len(posed.views), 1, 1)
+    poses = torch.stack([view.T_cam_world for view in posed.views])
+    Cameras(poses, K, 1, 1).check([view.name for view in posed.views])
+    return posed
 
 
 def find_camera_file(path: Path) -> tuple[Path, Reader]:
     """The camera file in a folder, or the path itself if it is a file, and what reads it.
 
     Raises:
-        InputError: There is none, or several and none is preferred.
+        InputError: There is none, it is not read, or there are several and none is preferred.
     """
-    if not path.exists():
-        raise InputError(f"there is no capture {path}; give a folder with photographs and their cameras")
-    if path.is_file():
+    try:
+        if not path.exists():
+            raise InputError(f"there is no capture {path}; give a folder with photographs and their cameras")
+    except (OSError, ValueError) as error:  # a name that is too long or has forbidden characters
+        raise InputError(f"there is no capture {str(path)[:200]!r}: {error}; check the path") from None
+    if not path.is_dir():
         model = find_colmap(path)
-        if model is not None:
-            return model, read_colmap
-        if path.suffix.lower() not in (".json", ".txt"):
-            raise InputError(f"{path} is no camera file; give a transforms.json or a Middlebury _par.txt")
-        return path, read_middlebury if path.suffix.lower() == ".txt" else read_transforms
-    for name in ("transforms.json", "transforms_train.json"):
-        if (path / name).is_file():
-            return path / name, read_transforms
-    found = sorted(path.glob("*_par.txt"))
-    if len(found) == 1:
-        return found[0], read_middlebury
-    if found:
-        raise InputError(f"{path} holds {len(found)} camera files (*_par.txt); give the one you mean")
-    model = find_colmap(path)
-    if model is not None:
-        return model, read_colmap
-    raise NoCameras(
-        f"there are no cameras in {path}, no transforms.json, no *_par.txt and no COLMAP model; calibrate the "
-        "photographs first, for instance with COLMAP"
+        return (path, _reader(path)) if model is None else (model, read_colmap)
+    found = _named(path, NAMES)
+    if found is None:
+        model = find_colmap(path)
+        found = (model, read_colmap) if model is not None else _named(path, OTHERS)
+    if found is None:
+        polycam = find_polycam(path)
+        found = (polycam, read_polycam) if polycam is not None else _by_content(path)
+    if found is None and matrix_files(path):
+        found = (path, read_matrices)
+    if found is None:
+        raise NoCameras(
+            about_foreign(path)
+            or f"there are no cameras in {path}; calibrate the photographs first, for instance with COLMAP "
+            f"({KNOWN} are read)"
+        )
+    return found
+
+
+def _named(folder: Path, names: tuple[tuple[str, Reader], ...]) -> tuple[Path, Reader] | None:
+    for pattern, reader in names:
+        found = [p for p in sorted(folder.glob(pattern)) if p.is_file()]
+        if len(found) > 1:
+            raise InputError(f"{folder} holds {len(found)} camera files ({pattern}); give the one you mean")
+        if found:
+            return found[0], reader
+    return None
+
+
+def _by_content(folder: Path) -> tuple[Path, Reader] | None:
+    """The one file of a folder that its content shows to be a camera file."""
+    tests: tuple[tuple[str, Callable[[Path], bool], Reader], ...] = (
+        ("*.xml", _is_metashape, read_metashape),
+        ("*.csv", is_reality_capture, read_reality_capture),
+        ("*.out", _is_bundler, read_bundler),
     )
+    for pattern, is_one, reader in tests:
+        places = (folder, folder / "bundle") if pattern == "*.out" else (folder,)
+        found = [p for place in places for p in sorted(place.glob(pattern)) if p.is_file() and is_one(p)]
+        if pattern == "*.out":  # Bundler also writes one after each step
+            found = [p for p in found if p.name in ("bundle.out", "bundle.rd.out")][:1] or found
+        if len(found) > 1:
+            raise InputError(f"{folder} holds {len(found)} camera files ({pattern}); give the one you mean")
+        if found:
+            return found[0], reader
+    return None
+
+
+def _start(path: Path, size: int = 2000) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError:
+        return b""
+
+
+def _is_metashape(path: Path) -> bool:
+    start = _start(path)
+    return b"<document" in start and b"<chunk" in start
+
+
+def _is_bundler(path: Path) -> bool:
+    return _start(path).startswith(HEADER.encode())
+
+
+def _reader(path: Path) -> Reader:
+    """What reads a file, by its name and then by its content."""
+    name, ending = path.name.lower(), path.suffix.lower()
+    if not path.is_file():
+        raise InputError(f"{path} is no regular file; give a folder with photographs and their cameras")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty; export it again")
+    refuse_foreign(path)
+    if _is_bundler(path):
+        return read_bundler
+    if ending == ".json":
+        return _json_reader(path)
+    if name.endswith(ENDINGS):
+        return read_matrices
+    by_ending: dict[str, Reader] = {
+        ".sfm": read_alicevision,
+        ".xml": read_metashape,
+        ".csv": read_reality_capture,
+        ".npz": read_idr,
+        ".npy": read_llff,
+        ".out": read_bundler,
+        ".txt": read_middlebury,
+    }
+    if ending in by_ending:
+        return by_ending[ending]
+    raise InputError(f"{path} is no camera file that is read; {KNOWN} are")
+
+
+def _json_reader(path: Path) -> Reader:
+    data = read_json(path, LARGEST)
+    keys = set(data) if isinstance(data, dict) else set()
+    if "frames" in keys:
+        return read_transforms
+    if {"sfm_data_version", "root_path"} & keys or "extrinsics" in keys:
+        return read_openmvg
+    if {"views", "poses"} <= keys:
+        return read_alicevision
+    if {"t_00", "fx"} <= keys and find_polycam(path.parent) is not None:
+        raise InputError(f"{path} is one camera of Polycam; give the folder {path.parent}")
+    if isinstance(data, list) and data and isinstance(data[0], dict) and "shots" in data[0]:
+        raise InputError(
+            f"{path} is a reconstruction of OpenSfM, which is not read; convert it with its export_colmap"
+        )
+    return read_transforms

@@ -14,24 +14,27 @@ from torch import Tensor
 from ...errors import InputError
 from ...files import write_text
 from ..camera import Cameras
-from ..capture import Capture
+from ..capture import Capture, ScenePoints
 from ..distortion import Lens
 from .camera_files import (
     PosedViews,
     View,
     nearest_rotation,
-    read_text,
+    read_json,
     real_number,
     shorten,
     warn_of_rounding,
 )
 from .picture_paths import PictureFinder, unique_names
+from .scene_points import points_of_cloud
 
 # Camera axes of the file (OpenGL: +Y up, looking along -Z) against ours (OpenCV).
 FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
 PARAMETERS = ("k1", "k2", "k3", "k4", "p1", "p2")
 """Lens coefficients that are read."""
-MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
+_INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "skew", "w", "h", "camera_angle_x", "camera_angle_y")
+FISHEYES = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
+MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", *FISHEYES)
 
 
 def read_transforms(path: Path, photos: Path | None = None) -> PosedViews:
@@ -39,24 +42,19 @@ def read_transforms(path: Path, photos: Path | None = None) -> PosedViews:
 
     `transform_matrix` takes the camera (OpenGL axes) to the world. Intrinsics are `camera_angle_x` (radians,
     horizontal; square pixels, principal point in the middle) or `fl_x fl_y cx cy w h`, for all frames or for
-    each; distortion is `k1 k2 k3 k4 p1 p2`. Masks may be named by `mask_path` and mark the object.
+    each, and `skew` (K[0][1] in pixels; our own key); distortion is `k1 k2 k3 k4 p1 p2`, or k1 to k4 of a
+    fisheye (`OPENCV_FISHEYE`, `is_fisheye`). Masks may be named by `mask_path` and mark the object.
     Pixel centres are at half-integers in all three variants: Blender and instant-ngp put cx = w / 2 in the
     middle of the picture, and nerfstudio adds 0.5 to pixel indices before it uses cx (its documentation
     says that "coordinates correspond to the centers of pixels", meaning these indices).
-    `aabb_scale`, `ply_file_path` and `applied_transform` are ignored: the world is the file's.
+    `aabb_scale` and `applied_transform` are ignored: the world is the file's, which is also that of the points
+    that `ply_file_path` names (nerfstudio has applied the transform to both).
 
     Raises:
-        InputError: The file is no such JSON, has no frames, a pose or intrinsics are missing, or the lens is
-            a fisheye or panorama.
+        InputError: The file is no such JSON, has no frames, a pose or intrinsics are missing, or the camera is
+            a panorama.
     """
-    try:
-        data = json.loads(read_text(path))
-    except RecursionError:
-        raise InputError(f"{path} is no transforms.json: it is nested too deeply; export it again") from None
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is no transforms.json: {error}; export it again") from None
+    data = read_json(path)
     frames = data.get("frames") if isinstance(data, dict) else None
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{path} has no list of frames, so there are no cameras; export it again")
@@ -75,7 +73,18 @@ def read_transforms(path: Path, photos: Path | None = None) -> PosedViews:
         for name, image, frame in zip(names, images, frames, strict=True)
     ]
     warn_of_rounding([error for _, error in rows], path)
-    return PosedViews(tuple(view for view, _ in rows), path)
+    views = tuple(view for view, _ in rows)
+    return PosedViews(views, path, _points(path, data.get("ply_file_path"), views))
+
+
+def _points(path: Path, written: Any, views: Sequence[View]) -> ScenePoints | None:
+    if not isinstance(written, str):
+        return None
+    try:
+        cloud = path.parent / written.replace("\\", "/")
+        return points_of_cloud(cloud, views) if cloud.is_file() else None
+    except (OSError, ValueError):  # no name that a file can have
+        return None
 
 
 def _file_path(path: Path, frame: Any, number: int) -> str:
@@ -97,11 +106,17 @@ def _view(path: Path, name: str, image: Path, values: dict, mask: Path | None) -
     values = {key: value for key, value in values.items() if value is not None}
     numbers = {
         key: real_number(values[key], f"{path}: {key} of {name}")
-        for key in ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "camera_angle_y", *PARAMETERS)
+        for key in (*_INTRINSICS, *PARAMETERS)
         if key in values
     }
     k1, k2, k3, k4, p1, p2 = (numbers.get(k, 0.0) for k in PARAMETERS)
-    lens = Lens(radial=(k1, k2, k3, k4), tangential=(p1, p2))
+    lens = Lens(
+        "equidistant" if _is_fisheye(values) else "perspective",
+        radial=(k1, k2, k3, k4),
+        tangential=(p1, p2),
+    )
+    if lens.projection == "equidistant" and "fl_x" not in numbers:
+        raise InputError(f"{path}: {name} is a fisheye without fl_x; give its focal length in pixels")
     size = _size(path, name, numbers)
     pose, error = _pose(path, name, values.get("transform_matrix"))
     view = View(
@@ -118,12 +133,20 @@ def _view(path: Path, name: str, image: Path, values: dict, mask: Path | None) -
 
 
 def _check_model(path: Path, name: str, values: dict) -> None:
-    model = str(values.get("camera_model", "OPENCV")).upper()
-    if model not in MODELS or values.get("is_fisheye"):
+    model = _model(values)
+    if model not in MODELS:
         raise InputError(
-            f"{path}: {name} has the camera model {shorten(model) if model not in MODELS else 'fisheye'}, but "
-            f"only {', '.join(MODELS)} can be read; undistort these pictures to PINHOLE first"
+            f"{path}: {name} has the camera model {shorten(model)}, but only {', '.join(MODELS)} can be read; "
+            "undistort these pictures to PINHOLE first"
         )
+
+
+def _model(values: dict) -> str:
+    return str(values.get("camera_model") or "OPENCV").upper()
+
+
+def _is_fisheye(values: dict) -> bool:
+    return _model(values) in FISHEYES or bool(values.get("is_fisheye"))
 
 
 def _size(path: Path, name: str, numbers: dict[str, float]) -> tuple[int, int] | None:
@@ -169,7 +192,7 @@ def _intrinsics(
         )
     middle = (math.nan, math.nan) if size is None else (size[0] / 2, size[1] / 2)
     cx, cy = (numbers.get(key, half) for key, half in zip(("cx", "cy"), middle, strict=True))
-    return torch.tensor([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=torch.float64)
+    return torch.tensor([[fx, numbers.get("skew", 0.0), cx], [0, fy, cy], [0, 0, 1]], dtype=torch.float64)
 
 
 def _fov(path: Path, name: str, numbers: dict[str, float]) -> tuple[float, float | None]:
