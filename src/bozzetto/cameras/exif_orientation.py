@@ -51,7 +51,7 @@ class Turn:
 
     def size_of_picture(self, stored: tuple[int, int]) -> tuple[int, int]:
         """Width and height of the photograph as the camera means it."""
-        return stored[::-1] if self.camera and self.orientation in SIDEWAYS else stored
+        return (stored[1], stored[0]) if self.camera and self.orientation in SIDEWAYS else stored
 
     def of_mask(self, stored: Float[Tensor, "h w C"]) -> Float[Tensor, "H W C"]:
         """The mask as the camera means it."""

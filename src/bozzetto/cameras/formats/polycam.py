@@ -58,7 +58,7 @@ def read_polycam(folder: Path, photos: Path | None = None) -> PosedViews:
         matrix = torch.tensor(rows, dtype=torch.float64)
         flip = torch.diag(torch.tensor([1.0, -1, -1], dtype=torch.float64))
         T, error = camera_at(matrix[:, :3] @ flip, matrix[:, 3])
-        K = intrinsics(*(number(key) for key in ("fx", "fy", "cx", "cy")), str(file))
+        K = intrinsics(number("fx"), number("fy"), number("cx"), number("cy"), str(file))
         size = picture_size((camera.get("width"), camera.get("height")), str(file))
         errors.append(error)
         views.append(View(name, image, T, K, size=size))
