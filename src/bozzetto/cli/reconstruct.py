@@ -31,7 +31,7 @@ class Reconstruct(Options):
     """
 
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
-    """Folder of photographs, or cameras with photographs: COLMAP, transforms.json and more (docs/formats.md)."""
+    """Folder of photographs, or cameras with photographs (COLMAP, transforms.json and more, docs/formats.md)."""
     out: Path = Path("bozzetto-out/reconstruct")
     """Folder for the results."""
     preset: Literal["fast", "default", "fine"] = "default"
