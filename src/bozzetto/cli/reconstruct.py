@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from ..errors import InputError, warn_input
-from .checks import Within
+from .checks import MANY, Within
 from .common import Options
 
 if TYPE_CHECKING:
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
     from ..cameras import Capture
     from ..inverse.config import ReconstructConfig
+    from ..pipelines.mesh_files import MeshFiles
     from ..pipelines.photo_source import CaptureSettings, PhotoSource
 
 LARGEST_LIGHT = 1 << 16  # bytes, of which 9 x 3 numbers need few
+FORMATS = ("obj", "stl", "3mf")
 EFFORT = {"fast": 0.4, "default": 1.0, "fine": 3.0}  # of each preset: factor on the optimisation steps
 
 
@@ -26,12 +28,12 @@ class Reconstruct(Options):
     """Turn photographs of an object into a textured mesh.
 
     Cameras are read where a file has them, else estimated from the photographs (pip install 'bozzetto[poses]').
-    Writes mesh.ply and mesh.glb (in the frame and unit of the cameras), cameras/ and renders/ (photo, render,
-    difference, and a turntable).
+    Writes mesh.glb (textured, +Y up, metres), mesh.ply (all faces, in the frame and unit of the cameras), cameras/
+    (as used) and renders/ (photo, render, difference, and a turntable).
     """
 
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
-    """Folder of photographs, or cameras with photographs (COLMAP, transforms.json and more, docs/formats.md)."""
+    """Folder of photographs, or cameras with photographs (COLMAP, transforms.json, ...: docs/formats.md)."""
     out: Path = Path("bozzetto-out/reconstruct")
     """Folder for the results."""
     preset: Literal["fast", "default", "fine"] = "default"
@@ -40,6 +42,15 @@ class Reconstruct(Options):
     """What is object: auto takes mask files or else alpha if there are any, else the plain background."""
     max_size: Annotated[int | None, Within(64, 20_000)] = None
     """Longer side, in pixels, to which photographs are shrunk; by default what preset and memory allow."""
+    faces: Annotated[int | None, Within(100, MANY)] = None
+    """Faces of the textured mesh; by default 50 000 or fewer. mesh.ply keeps all."""
+    also: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="obj|stl|3mf")] = ()
+    """Write mesh.obj (with texture), mesh.stl or mesh.3mf (millimetres) as well."""
+    size_mm: Annotated[float | None, Within(0, 1e9, above=True)] = None
+    """Longest side of the upright object in millimetres, for all files but mesh.ply; without it one unit of the
+    cameras is taken for a metre."""
+    up: Annotated[str, tyro.conf.arg(metavar="auto|x|y|z|-x|-y|-z")] = "auto"
+    """Axis of the cameras' world that points up; auto: up in most photographs."""
     init: Annotated[str, tyro.conf.arg(metavar="hull|sphere|MESH")] = "hull"
     """First surface: the visual hull of the masks, a sphere, or a mesh file."""
     hold_out: Annotated[
@@ -52,8 +63,13 @@ class Reconstruct(Options):
     """Continue an interrupted run in the same folder."""
 
     def check(self) -> None:
-        """Refuse also that there be no masks."""
+        """Refuse also formats and directions that are not known."""
         super().check()
+        for name in self.also:
+            if name not in FORMATS:
+                raise InputError(f"--also {name} is not known; expected one of {', '.join(FORMATS)}")
+        if self.up not in ("auto", "x", "y", "z", "-x", "-y", "-z"):
+            raise InputError(f"--up must be auto, x, y, z, -x, -y or -z, got {self.up}")
         if self.masks == "none":
             raise InputError("reconstruct needs masks of the object; leave out --masks none")
 
@@ -78,10 +94,12 @@ class Reconstruct(Options):
         self._examine(capture)
         used, held_out = capture.split(choose_held_out(list(capture.names), self.hold_out))
         config = self.settings()
-        figures = reconstruct_photographs(run, used, config, held_out, light, device, self.quiet)
+        figures = reconstruct_photographs(
+            run, used, config, held_out, light, device, self.quiet, self._output_settings()
+        )
         report = run.report(figures, device, self.seed)
         self.say(summary(report))
-        self.say(f"Mesh: {run.path / 'mesh.ply'} and mesh.glb; pictures: {run.path / 'renders'}")
+        self.say(f"Mesh: {run.path / 'mesh.glb'} (textured) and mesh.ply; pictures: {run.path / 'renders'}")
         return report
 
     def _identity(self, source: "PhotoSource", light: "Tensor | None") -> dict:
@@ -96,6 +114,7 @@ class Reconstruct(Options):
             "verb": "reconstruct",
             "settings": self.settings(),
             "capture": self._capture_settings(),
+            "output": self._output_settings(),
             "held_out": self.hold_out,
             "light": None if light is None else light.tolist(),
             "input": fingerprint(*content),
@@ -116,6 +135,11 @@ class Reconstruct(Options):
         from ..pipelines.photo_source import CaptureSettings
 
         return CaptureSettings(self.masks, self.max_size, self.preset, self.seed)
+
+    def _output_settings(self) -> "MeshFiles":
+        from ..pipelines.mesh_files import MeshFiles
+
+        return MeshFiles(self.faces, self.also, self.size_mm, self.up)
 
     def settings(self) -> "ReconstructConfig":
         """The preset with what the options change."""

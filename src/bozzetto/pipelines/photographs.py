@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cameras import Cameras, Capture
+from ..cameras import Cameras, Capture, capture_sheet, save_image, save_transforms
 from ..errors import InputError, Interrupted
 from ..files import write_bytes
 from ..inverse.config import ReconstructConfig
@@ -20,6 +20,7 @@ from ..metrics import mesh_report, photometric_error, psnr, silhouette_iou
 from ..render import comparison_sheet, render, turntable
 from ..runs import Interruption, Progress, RunFolder, deferred_interruptions, fingerprint
 from ..shapes import linear_to_srgb, save_mesh
+from .mesh_files import MeshFiles, write_mesh_files
 
 CHECKPOINT_SECONDS = 20.0
 SHEET_ROWS = 4  # of views that were learned from
@@ -33,12 +34,13 @@ def reconstruct_photographs(
     light: Float[Tensor, "9 3"] | None = None,
     device: torch.device | str = "cpu",
     quiet: bool = False,
+    files: MeshFiles | None = None,
 ) -> dict:
     """Reconstruct a capture into a run folder, continuing from its checkpoint if it has one.
 
-    Writes `mesh.ply` and `mesh.glb` (with colours), `start.ply`, `light.npy` (its coefficients),
-    `renders/learned.png` and `renders/held-out.png` (photograph, render, difference) and
-    `renders/turntable.webp`.
+    Writes `mesh.ply` (all faces, colours per vertex), `mesh.glb` (textured), `start.ply`, `light.npy` (its
+    coefficients), `cameras/transforms.json` (as used), `renders/views.png` (photographs and masks),
+    `renders/learned.png` and `renders/held-out.png` (photograph, render, difference), `renders/turntable.webp`.
 
     Args:
         run: Where results go.
@@ -48,6 +50,7 @@ def reconstruct_photographs(
         light: Known light as spherical-harmonics radiance; None learns it.
         device: Where to compute.
         quiet: Show no progress.
+        files: Which mesh files to write; None writes the usual ones.
 
     Returns:
         Figures: of the mesh, and of how well held-out (or, without any, learned) photographs are explained.
@@ -76,9 +79,11 @@ def reconstruct_photographs(
             known_light=light,
         )
     with run.stage("write"):
-        save_mesh(result.mesh, run.file("mesh.ply"))
-        save_mesh(result.mesh, run.file("mesh.glb"))
+        up, front = upright(capture.cameras), -capture.cameras.forward[0].cpu()
+        write_mesh_files(run, result.mesh, capture, files or MeshFiles(), up, front)
         save_mesh(result.start, run.file("start.ply"))
+        save_transforms(capture, run.file("cameras/transforms.json"))
+        save_image(run.file("renders/views.png"), capture_sheet(capture, columns=6, width=320))
         _save_light(run, result)
         figures = {"views": len(capture), "mesh": asdict(mesh_report(result.mesh))}
         few = torch.linspace(0, len(capture) - 1, min(SHEET_ROWS, len(capture))).round().long()
@@ -87,9 +92,7 @@ def reconstruct_photographs(
         if held_out is not None and len(held_out):
             alike = torch.ones(len(held_out))  # the geometric mean of all exposures
             figures["held_out"] = _compare(run, "held-out", held_out, result, alike)
-        front = -capture.cameras.forward[0].cpu()
-        path = run.file("renders/turntable.webp")
-        turntable(result.mesh, path, up=upright(capture.cameras).tolist(), front=front.tolist())
+        turntable(result.mesh, run.file("renders/turntable.webp"), up=up.tolist(), front=front.tolist())
     return figures
 
 
