@@ -1,3 +1,4 @@
+import json
 import math
 import os
 import signal
@@ -6,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from bozzetto.cameras import Cameras, Capture, fibonacci_cameras, orbit_cameras
 from bozzetto.errors import Interrupted
+from bozzetto.geometry.measures import face_areas
 from bozzetto.inverse.config import ReconstructConfig, Stage
 from bozzetto.pipelines import photographs, reconstruct_photographs
 from bozzetto.pipelines.photographs import upright
@@ -72,11 +75,16 @@ def straight(capture, tmp_path_factory) -> tuple[RunFolder, dict]:
 def test_a_run_writes_what_it_promises(straight):
     run, figures = straight
     mesh = load_mesh(run.path / "mesh.ply")
-    assert torch.equal(load_mesh(run.path / "mesh.glb").vertices, mesh.vertices)
     assert mesh.colors is not None
+    delivered = trimesh.load(run.path / "mesh.glb", force="mesh")  # upright, on the ground, in the same unit
+    assert len(delivered.faces) == len(mesh.faces)
+    assert np.isclose(delivered.area, float(face_areas(mesh.vertices, mesh.faces).sum()), rtol=1e-4)
+    low, high = delivered.bounds
+    assert np.allclose([low[1], low[0] + high[0], low[2] + high[2]], 0, atol=1e-5)
+    assert json.loads((run.path / "cameras/transforms.json").read_text())["frames"][0]["file_path"]
     assert (mesh.world_vertices.mean(dim=0) - 5).abs().max() < 0.002  # in the frame of the cameras
     renders = {p.name for p in (run.path / "renders").iterdir()}
-    assert renders == {"turntable.webp", "learned.png", "held-out.png"}
+    assert renders == {"turntable.webp", "learned.png", "held-out.png", "views.png"}
     assert [line["step"] for line in run.metrics()] == list(range(1, 9))
     assert figures["held_out"]["silhouette_iou"][0] > 0.8
 

@@ -28,8 +28,8 @@ class Reconstruct(Options):
     """Turn photographs of an object into a textured mesh.
 
     Cameras are read where a file has them, else estimated from the photographs (pip install 'bozzetto[poses]').
-    Writes mesh.glb (textured, +Y up, metres), mesh.ply (all faces, in the frame and unit of the cameras), cameras/
-    (as used) and renders/ (photo, render, difference, and a turntable).
+    Writes mesh.glb (textured, +Y up, metres), mesh.ply (all faces, in the frame and unit of the cameras),
+    cameras/ (as used) and renders/ (photo, render, difference, and a turntable).
     """
 
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
