@@ -4,6 +4,8 @@ from .clouds import learn_clouds as learn_clouds
 from .clouds import write_clouds as write_clouds
 from .completion import complete_scan as complete_scan
 from .completion import interpolate_codes as interpolate_codes
+from .furnished_room import FurnishedRoom as FurnishedRoom
+from .furnished_room import furnished_room as furnished_room
 from .height_learning import learn_heights as learn_heights
 from .height_learning import training_material as training_material
 from .height_maps import MapOptions as MapOptions
@@ -12,6 +14,8 @@ from .height_maps import stereo_photos as stereo_photos
 from .learning import learn_shape_prior as learn_shape_prior
 from .learning import prepared_collection as prepared_collection
 from .photo_files import find_photos as find_photos
+from .phone import PhonePhotos as PhonePhotos
+from .phone import phone_photos as phone_photos
 from .photographs import reconstruct_photographs as reconstruct_photographs
 from .subjects import bust as bust
 from .subjects import vase as vase

@@ -1,0 +1,1 @@
+"""What the furnished room is made of: materials, panels, furniture, light, and how a lens sees it."""
