@@ -82,7 +82,7 @@ def test_doctor_judges_a_capture(capture, tmp_path, capsys):
     assert main([*words, "--overwrite", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)["capture"]
     assert report["verdicts"]["2.png"] != "good"
-    assert report["views"] == 8 and report["size"] == [48, 48]
+    assert report["views"] == 8 and report["examined_at"] == [48, 48]
 
 
 def break_capture(capture: Path, how: str) -> list[str]:

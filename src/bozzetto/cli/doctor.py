@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -11,13 +11,19 @@ from ..errors import InputError, warn_input
 from .checks import refuse_options
 from .common import EXTRAS, Options
 
+if TYPE_CHECKING:
+    from ..pipelines.photo_source import PhotoSource
+
+EXAMINED = 480
+"""Longer side, in pixels, to which photographs are shrunk here."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Doctor(Options):
     """Show versions, device, threads and optional parts; with a capture, say whether it can be used."""
 
     capture: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[CAPTURE]")] = None
-    """Folder or camera file of a capture to look at."""
+    """Folder of photographs, or cameras with photographs, to look at; as of reconstruct."""
     masks: str = "auto"
     """Where its masks come from: auto, alpha, background, or a folder."""
     out: Path = Path("bozzetto-out/doctor")
@@ -48,14 +54,36 @@ class Doctor(Options):
             self.say(f"{name:13} {version or missing}")
 
     def _examine(self, path: Path) -> dict:
-        from ..cameras import capture_sheet, examine, load_capture, save_image
-        from ..runs import RunFolder
+        from ..pipelines.photo_source import find_source
 
         if self.masks == "none":
             raise InputError("doctor judges masks; leave out --masks none")
-        capture = load_capture(path, masks=self.masks)
-        size = f"{capture.cameras.width}x{capture.cameras.height}"
-        self.say(f"\n{path}: {len(capture)} photographs of {size}, cameras from {capture.source}")
+        source = find_source(path)
+        return self._examine_photos(source) if source.posed is None else self._examine_capture(source)
+
+    def _examine_photos(self, source: "PhotoSource") -> dict:
+        """Photographs without cameras: whether these can be estimated."""
+        from ..pipelines.photo_survey import survey_photos
+
+        found = survey_photos(source, self.masks)
+        self.say(f"\n{source.path}: {found.sentence}")
+        for note in found.notes:
+            warn_input(note)
+        verdict = f"cannot be reconstructed: {found.fault}" if found.fault else "cameras can be looked for"
+        if found.fault is None and util.find_spec("pycolmap") is None:
+            verdict = "cameras can be looked for after: pip install 'bozzetto[poses]'"
+        self.say(f"verdict: {verdict}")
+        return {"path": str(source.path), "photos": len(source.photos), "verdict": verdict, **asdict(found)}
+
+    def _examine_capture(self, source: "PhotoSource") -> dict:
+        from ..cameras import capture_sheet, examine, save_image
+        from ..cameras.loading import load_views
+        from ..runs import RunFolder
+
+        assert source.posed is not None
+        path = source.path
+        capture = load_views(source.posed, self.masks, EXAMINED)
+        self.say(f"\n{path}: {len(capture)} photographs, cameras from {capture.source}")
         examination = examine(capture)
         for finding in examination.findings:
             if finding.sentence != examination.fatal:
@@ -74,7 +102,7 @@ class Doctor(Options):
         found = {
             "path": str(path),
             "views": len(capture),
-            "size": [capture.cameras.width, capture.cameras.height],
+            "examined_at": [capture.cameras.width, capture.cameras.height],
             "bounds": None if bounds is None else bounds.tolist(),
             "verdict": verdict,
             "findings": [asdict(finding) for finding in examination.findings],

@@ -115,21 +115,21 @@ def _estimated(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -
         folder, before = Path(name), run.path / ESTIMATED
         if (before / "report.json").is_file():
             shutil.copytree(before, folder, dirs_exist_ok=True)
-        posed = estimate_cameras(source.photos, _masks_of(source, settings), folder, settings.seed)
+        posed = estimate_cameras(source.photos, masks_of(source, settings.masks), folder, settings.seed)
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             inside = file.relative_to(folder).as_posix()
             write_bytes(run.file(f"{ESTIMATED}/{inside}"), file.read_bytes())
     return replace(posed, source=run.path / ESTIMATED)
 
 
-def _masks_of(source: PhotoSource, settings: CaptureSettings) -> list[Path] | None:
-    """Mask files of photographs without cameras, if there are any."""
+def masks_of(source: PhotoSource, masks: str) -> list[Path] | None:
+    """Mask files of photographs without cameras, if there are any; `masks` as of `load_views`."""
     nowhere = torch.eye(4, dtype=torch.float64)
     views = [View(photo.name, photo, nowhere) for photo in source.photos]
-    folder = Path(settings.masks)
+    folder = Path(masks)
     if folder.is_dir():
         return find_masks(views, folder)
-    return find_masks(views) if settings.masks == "auto" else None
+    return find_masks(views) if masks == "auto" else None
 
 
 def fitting_size(views: Sequence[View], preset: str) -> int:
