@@ -7,7 +7,6 @@ from PIL import Image, ImageOps
 
 from bozzetto import InputError
 from bozzetto.cameras import Cameras, look_at
-from bozzetto.cameras.distortion import distort
 from bozzetto.pipelines import phone
 from bozzetto.pipelines.furnished_room import TABLE, FurnishedRoom
 from bozzetto.pipelines.room.panels import Finish, Pieces
@@ -41,7 +40,7 @@ def test_true_cameras_project_the_subject_onto_its_masks(photos):
     for view in photos.views:
         T, K = view.T_cam_world, view.K
         points = photos.subject.vertices.double() @ T[:3, :3].T + T[:3, 3]
-        u, v = (distort(points[:, :2] / points[:, 2:], view.distortion) * K[0, 0] + K[:2, 2]).T
+        u, v = (view.lens.distort(points[:, :2] / points[:, 2:]) * K[0, 0] + K[:2, 2]).T
         mask = np.asarray(Image.open(view.mask))
         assert mask.shape[::-1] == view.size
         rows, columns = np.nonzero(mask >= 128)
@@ -101,9 +100,8 @@ def test_impossible_photos_are_refused(room, tmp_path, count, size):
 
 def test_ideal_pixels_undo_distortion():
     K = torch.tensor([[900.0, 0, 500], [0, 900, 380], [0, 0, 1]], dtype=torch.float64)
-    lens = torch.tensor(phone.DISTORTION, dtype=torch.float64)
-    ideal = ideal_pixels(K, lens, (8, 16), (1000, 700))
-    back = distort(((ideal - K[:2, 2]) / 900).reshape(-1, 2), lens) * 900 + K[:2, 2]
+    ideal = ideal_pixels(K, phone.LENS, (8, 16), (1000, 700))
+    back = phone.LENS.distort(((ideal - K[:2, 2]) / 900).reshape(-1, 2)) * 900 + K[:2, 2]
     back = back.view(700, 1000, 2)
     x, y = torch.meshgrid(torch.arange(1000) + 8.5, torch.arange(700) + 16.5, indexing="xy")
     assert float((back - torch.stack([x, y], dim=-1)).abs().max()) < 1e-3
@@ -115,10 +113,9 @@ def test_pictures_do_not_depend_on_tiles(room, monkeypatch):
 
     K = torch.tensor([[[80.0, 0, 48], [0, 80, 36], [0, 0, 1]]], dtype=torch.float64)
     camera = Cameras(look_at((0.7, 1.2, 0.6), (0, 0.9, 0), (0, 1, 0)), K, *SIZE)
-    lens = torch.tensor(phone.DISTORTION, dtype=torch.float64)
-    whole = lens_picture(room.scene, camera, lens, torch.zeros(3))
+    whole = lens_picture(room.scene, camera, phone.LENS, torch.zeros(3))
     monkeypatch.setattr(views, "TILE", 50)
-    tiled = lens_picture(room.scene, camera, lens, torch.zeros(3))
+    tiled = lens_picture(room.scene, camera, phone.LENS, torch.zeros(3))
     assert float((whole - tiled).abs().mean()) < 1e-4
     assert float((whole[..., 3] - tiled[..., 3]).abs().max()) < 0.02
     assert float(whole[..., 3].max()) == 1.0 and float(whole[0, 0, 3]) == 0.0

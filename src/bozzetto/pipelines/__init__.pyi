@@ -13,9 +13,9 @@ from .height_maps import map_photo as map_photo
 from .height_maps import stereo_photos as stereo_photos
 from .learning import learn_shape_prior as learn_shape_prior
 from .learning import prepared_collection as prepared_collection
-from .photo_files import find_photos as find_photos
 from .phone import PhonePhotos as PhonePhotos
 from .phone import phone_photos as phone_photos
+from .photo_files import find_photos as find_photos
 from .photographs import reconstruct_photographs as reconstruct_photographs
 from .subjects import bust as bust
 from .subjects import vase as vase

@@ -1,7 +1,7 @@
 """A hand-held phone of our own: photographs of the furnished room, with exactly known cameras."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from ..cameras import Cameras, look_at, save_image
+from ..cameras.distortion import Lens
 from ..cameras.formats.camera_files import PosedViews, View
 from ..errors import InputError
 from ..files import atomic_path
@@ -24,8 +25,8 @@ EQUIVALENT = 26
 """Focal length in millimetres on 35 mm film, as EXIF says it; the true one is 1 % longer."""
 FOCAL = 1.01 * EQUIVALENT / math.hypot(36, 24)
 """True focal length in diagonals of the picture."""
-DISTORTION = (-0.06, 0.025, 0.0, 0.0, 4e-4, -3e-4)
-"""Of the lens in the frame of the sensor, in the order of `cameras.distortion.PARAMETERS`."""
+LENS = Lens(radial=(-0.06, 0.025), tangential=(4e-4, -3e-4))
+"""Its distortion in the frame of the sensor."""
 OFF_AXIS = (0.004, -0.003)
 """Principal point from the middle of the sensor, in diagonals."""
 UPRIGHT, LEFT, RIGHT = 1, 6, 8
@@ -101,11 +102,11 @@ def phone_photos(
         )
     room = room or furnished_room(seed)
     rng = np.random.default_rng(seed)
-    K, distortion = _lens(size)
+    K = _intrinsics(size)
     photos, views = [], []
     for i, shot in enumerate(counted(_walk(rng, room.subject, count), "photographs")):
         camera = Cameras(shot.T_sensor_world[None], K[None], *size)
-        picture = lens_picture(room.scene, camera, distortion, torch.tensor(WINDOW), samples)
+        picture = lens_picture(room.scene, camera, LENS, torch.tensor(WINDOW), samples)
         image = _developed(rng, picture[..., :3].numpy())
         quarter = {LEFT: -1, RIGHT: 1}.get(shot.orientation, 0)  # turns of np.rot90 that set it upright
         name = f"IMG_{2001 + i}"
@@ -115,16 +116,15 @@ def phone_photos(
         mask.parent.mkdir(parents=True, exist_ok=True)
         save_image(mask, torch.from_numpy(np.rot90(picture[..., 3].numpy(), quarter).copy()))
         photos.append(photo)
-        views.append(_upright_view(photo, mask, camera, distortion, quarter))
+        views.append(_upright_view(photo, mask, camera, quarter))
     return PhonePhotos(tuple(photos), tuple(views), room.subject)
 
 
-def _lens(size: tuple[int, int]) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "6"]]:
+def _intrinsics(size: tuple[int, int]) -> Float[Tensor, "3 3"]:
     width, height = size
     diagonal = math.hypot(width, height)
     f, x, y = (diagonal * share for share in (FOCAL, *OFF_AXIS))
-    K = torch.tensor([[f, 0, 0.5 * width + x], [0, f, 0.5 * height + y], [0, 0, 1]], dtype=torch.float64)
-    return K, torch.tensor(DISTORTION, dtype=torch.float64)
+    return torch.tensor([[f, 0, 0.5 * width + x], [0, f, 0.5 * height + y], [0, 0, 1]], dtype=torch.float64)
 
 
 def _walk(rng: np.random.Generator, subject: Mesh, count: int) -> list[_Shot]:
@@ -157,30 +157,27 @@ def _rolled(T_cam_world: Float[Tensor, "4 4"], angle: float) -> Float[Tensor, "4
     return T @ T_cam_world
 
 
-def _upright_view(
-    photo: Path, mask: Path, camera: Cameras, distortion: Float[Tensor, "6"], quarter: int
-) -> View:
+def _upright_view(photo: Path, mask: Path, camera: Cameras, quarter: int) -> View:
     """The camera of the sensor's picture after so many anticlockwise quarter turns (-1, 0 or 1)."""
     K = camera.K[0].clone()
     width, height = camera.width, camera.height
-    lens = distortion.clone()
+    p1, p2 = tangential = LENS.tangential
     if quarter:
         x, y = float(K[0, 2]), float(K[1, 2])
-        p1, p2 = distortion[4:]
         # Brown's tangential part is r^2 q + 2 x (q . x) with q = (p2, p1), which turns like a vector.
         if quarter > 0:  # (x, y) of the sensor becomes (y, width - x)
             K[0, 2], K[1, 2] = y, width - x
-            lens[4:] = torch.stack([-p2, p1])
+            tangential = (-p2, p1)
         else:  # (height - y, x)
             K[0, 2], K[1, 2] = height - y, x
-            lens[4:] = torch.stack([p2, -p1])
+            tangential = (p2, -p1)
     return View(
         name=photo.name,
         image=photo,
         T_cam_world=_rolled(camera.T_cam_world[0], -0.5 * math.pi * quarter),
         K=K,
         size=(height, width) if quarter else (width, height),
-        distortion=lens,
+        lens=replace(LENS, tangential=tangential),
         mask=mask,
         upright=True,
     )

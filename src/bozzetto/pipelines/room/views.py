@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...cameras import Cameras
-from ...cameras.distortion import distort
+from ...cameras.distortion import Lens
 from ...geometry.launch import in_parts, launch
 from ...render import rasterize
 from . import kernels
@@ -21,7 +21,7 @@ NEAR = 0.05
 def lens_picture(
     scene: Scene,
     camera: Cameras,
-    distortion: Float[Tensor, "6"],
+    lens: Lens,
     window: Float[Tensor, "3"],
     samples: int = 2,
 ) -> Float[Tensor, "H W 4"]:
@@ -33,7 +33,7 @@ def lens_picture(
     Args:
         scene: What there is to see.
         camera: One, of the sensor: its size, intrinsics and pose.
-        distortion: In the order of `cameras.distortion.PARAMETERS`.
+        lens: How it departs from a pinhole, by little.
         window: Where highlights come from.
         samples: Points along each side of a pixel.
     """
@@ -43,7 +43,7 @@ def lens_picture(
     for top, left in _corners(camera.height, camera.width, side):
         rows, columns = min(side, camera.height - top), min(side, camera.width - left)
         source = ideal_pixels(
-            fine.K[0], distortion, (left * samples, top * samples), (columns * samples, rows * samples)
+            fine.K[0], lens, (left * samples, top * samples), (columns * samples, rows * samples)
         )
         low = (source.amin(dim=(0, 1)) - 1.5).floor()
         size = ((source.amax(dim=(0, 1)) + 1.5).ceil() - low).long()
@@ -56,16 +56,16 @@ def lens_picture(
 
 
 def ideal_pixels(
-    K: Float[Tensor, "3 3"], distortion: Float[Tensor, "6"], first: tuple[int, int], size: tuple[int, int]
+    K: Float[Tensor, "3 3"], lens: Lens, first: tuple[int, int], size: tuple[int, int]
 ) -> Float[Tensor, "h w 2"]:
     """Where the pixels of a distorted picture would lie without distortion.
 
-    Undoes `cameras.distortion.distort` by fixed-point steps, which shrink the error of weak lenses tenfold:
+    Undoes `Lens.distort` by fixed-point steps, which shrink the error of weak lenses tenfold:
     twelve on a coarse grid, one more on all pixels. Together within 1e-3 pixel.
 
     Args:
         K: Intrinsics of both pictures.
-        distortion: In the order of `cameras.distortion.PARAMETERS`.
+        lens: How it departs from a pinhole.
         first: Column and row of the first pixel.
         size: Columns and rows.
     """
@@ -74,7 +74,7 @@ def ideal_pixels(
         torch.linspace(start + 0.5, start + n - 0.5, m, dtype=torch.float64)
         for start, n, m in zip(first, size, coarse, strict=True)
     )
-    rough = _undistorted(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1), None, K, distortion, 12)
+    rough = _undistorted(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1), None, K, lens, 12)
     guess = torch.nn.functional.interpolate(
         rough.permute(2, 0, 1)[None], size[::-1], mode="bilinear", align_corners=True
     )[0].permute(1, 2, 0)
@@ -82,21 +82,21 @@ def ideal_pixels(
         torch.arange(start, start + n, dtype=torch.float64) + 0.5
         for start, n in zip(first, size, strict=True)
     )
-    return _undistorted(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1), guess, K, distortion, 1)
+    return _undistorted(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1), guess, K, lens, 1)
 
 
 def _undistorted(
     pixels: Float[Tensor, "h w 2"],
     guess: Float[Tensor, "h w 2"] | None,
     K: Float[Tensor, "3 3"],
-    distortion: Float[Tensor, "6"],
+    lens: Lens,
     steps: int,
 ) -> Float[Tensor, "h w 2"]:
     middle, focal = K[:2, 2], K.diagonal()[:2]
     plane = ((pixels - middle) / focal).view(-1, 2)
     ideal = plane if guess is None else ((guess - middle) / focal).view(-1, 2)
     for _ in range(steps):
-        ideal = ideal + (plane - distort(ideal, distortion))
+        ideal = ideal + (plane - lens.distort(ideal))
     return ideal.view(pixels.shape) * focal + middle
 
 
