@@ -43,6 +43,11 @@ class Lens:
     prism: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     in_turn: bool = False
 
+    def __post_init__(self) -> None:
+        """Leave out coefficients of zero at the end, so that equal lenses compare equal."""
+        object.__setattr__(self, "radial", _without_last_zeros(self.radial))
+        object.__setattr__(self, "denominator", _without_last_zeros(self.denominator))
+
     def __bool__(self) -> bool:
         """Whether it departs from the pinhole at all."""
         polynomial = (*self.radial, *self.denominator, *self.tangential, *self.prism)
@@ -89,6 +94,11 @@ class Lens:
         image = central.distort(torch.stack([samples, torch.zeros_like(samples)], dim=1))[:, 0]
         turning = torch.nonzero(~(image.diff() > 0))
         return radius < samples[turning[0, 0]] if len(turning) else torch.ones_like(radius, dtype=torch.bool)
+
+
+def _without_last_zeros(coefficients: tuple[float, ...]) -> tuple[float, ...]:
+    count = max((i + 1 for i, value in enumerate(coefficients) if value != 0), default=0)
+    return tuple(coefficients[:count])
 
 
 def _polynomial(coefficients: tuple[float, ...], r2: Float[Tensor, "P"]) -> Float[Tensor, "P"]:

@@ -13,10 +13,8 @@ from ..shapes.stored_picture import turned_upright
 from .agreement import agreement, outlines
 from .capture import Capture
 from .formats.camera_files import View
-from .picture_headers import read_header
+from .picture_headers import SIDEWAYS, read_header
 
-SIDEWAYS = (5, 6, 7, 8)
-"""Orientations that exchange width and height."""
 CLEARLY = 0.6
 """One way up is taken for right if its misfit is less than this share of the other's."""
 CONTRAST = 1.15

@@ -15,6 +15,7 @@ from .capture import Capture, area_resize
 from .distortion import undistort
 from .exif_orientation import Turn, proportional, settle, turn_by_size
 from .formats.camera_files import PosedViews, View
+from .formats.completed import complete_intrinsics
 from .formats.picture_paths import require_pictures
 from .formats.reading import read_cameras
 from .images import SUFFIXES
@@ -22,7 +23,6 @@ from .linear_pictures import load_light
 from .mask_files import find_masks
 from .mask_values import load_mask
 from .masks import auto_masks
-from .rigs import intrinsics_from_fov
 
 MASK_CHOICES = ("auto", "alpha", "background", "none")
 TRIAL_SIZE = 96
@@ -152,7 +152,7 @@ def _load(view: View, mask_path: Path | None, turn: Turn, max_size: int | None) 
         mask_size = (mask.shape[1], mask.shape[0])
         mask = _fit_mask(mask, mask_path, view.name, full, (width, height))
     layers = torch.cat([light, mask], dim=-1)
-    K = _scaled(_complete_intrinsics(view, *full), full, (width, height))
+    K = _scaled(complete_intrinsics(view, *full), full, (width, height))
     known = torch.ones(height, width, dtype=torch.bool)
     if view.lens is not None:
         layers, known = undistort(layers, K, view.lens)
@@ -224,21 +224,6 @@ def _report(views: list[View], pictures: list[_Picture]) -> None:
             "background is taken for the object"
         )
     _report_unused(views)
-
-
-def _complete_intrinsics(view: View, width: int, height: int) -> Float[Tensor, "3 3"]:
-    if view.K is not None:
-        middle = torch.tensor([[0, 0, width / 2], [0, 0, height / 2], [0, 0, 0]], dtype=torch.float64)
-        size = view.size or (width, height)
-        scale = torch.tensor([[width / size[0]], [height / size[1]], [1.0]], dtype=torch.float64)
-        K = torch.where(torch.isnan(view.K) & (middle > 0), middle, view.K * scale)
-    else:
-        assert view.fov is not None
-        K = intrinsics_from_fov(view.fov[0], width, height)
-        if view.fov[1] is not None:
-            K[1, 1] = intrinsics_from_fov(view.fov[1], height, width)[0, 0]
-    Cameras(torch.eye(4).double()[None], K[None], width, height).check([view.name])
-    return K
 
 
 def _assemble(views: list[View], pictures: list[_Picture], source: Path) -> Capture:

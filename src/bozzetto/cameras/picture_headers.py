@@ -7,6 +7,8 @@ from PIL import Image
 from .images import load_image
 
 ORIENTATION = 274  # EXIF tag
+SIDEWAYS = (5, 6, 7, 8)
+"""Orientations that exchange width and height."""
 
 
 def read_header(path: Path) -> tuple[int, tuple[int, int]]:

@@ -8,6 +8,7 @@ import tyro
 
 from .. import __version__
 from .autoencode import Autoencode
+from .cameras import CamerasVerb
 from .common import Options, carry_out, verb_first
 from .complete import Complete
 from .data import Data
@@ -37,6 +38,7 @@ Verb = (
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Data, tyro.conf.subcommand("data")]
+    | Annotated[CamerasVerb, tyro.conf.subcommand("cameras")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
 VERBS = (
@@ -53,6 +55,7 @@ VERBS = (
     "prepare",
     "evaluate",
     "data",
+    "cameras",
     "doctor",
 )
 

@@ -34,6 +34,10 @@ class Scene:
     extra: dict = field(default_factory=dict)
 
     @property
+    def points(self):
+        return POINTS.copy()
+
+    @property
     def K(self):
         return np.array([[self.f[0], self.skew, self.c[0]], [0, self.f[1], self.c[1]], [0, 0, 1]])
 

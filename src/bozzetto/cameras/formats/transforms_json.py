@@ -13,6 +13,8 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...files import write_text
+from ...shapes import PointCloud, save_points
+from ...shapes.offsets import split_offset
 from ..camera import Cameras
 from ..capture import Capture, ScenePoints
 from ..distortion import Lens
@@ -25,6 +27,7 @@ from .camera_files import (
     shorten,
     warn_of_rounding,
 )
+from .completed import WholeView, whole_views
 from .picture_paths import PictureFinder, unique_names
 from .scene_points import points_of_cloud
 
@@ -206,44 +209,62 @@ def _fov(path: Path, name: str, numbers: dict[str, float]) -> tuple[float, float
 
 
 def save_transforms(
-    views: Capture | Cameras, path: str | os.PathLike, names: Sequence[str] | None = None
+    views: Capture | Cameras | PosedViews, path: str | os.PathLike, names: Sequence[str] | None = None
 ) -> None:
     """Write perspective cameras as `transforms.json` with intrinsics per frame (instant-ngp, nerfstudio).
 
+    Points of the scene are written beside it, as `points.ply`. Skew is written under a key that only this
+    program reads.
+
     Args:
-        views: The cameras, or the capture that has them.
+        views: The cameras, the capture that has them, or what a camera file says.
         path: Where to; `load_capture` finds the name `transforms.json` in its folder.
-        names: Image paths relative to the folder of `path`; by default the names of the capture, or
-            `images/0000.png` and so on.
+        names: Image paths relative to the folder of `path`; by default the names of the capture, the paths of
+            the pictures, or `images/0000.png` and so on.
 
     Raises:
-        InputError: The cameras are orthographic or their intrinsics have skew, which the format cannot hold.
+        InputError: The cameras are orthographic, or a lens is of a kind that the format does not have.
     """
-    cameras = views.cameras if isinstance(views, Capture) else views
-    if names is None:
-        names = (
-            views.names if isinstance(views, Capture) else [f"images/{i:04}.png" for i in range(len(views))]
-        )
-    if cameras.orthographic or bool(cameras.K[:, [0, 1], [1, 0]].any()):
-        raise InputError("transforms.json has no orthographic cameras and no skew; use another format")
-    frames = [
-        _frame(name, K, T)
-        for name, K, T in zip(names, cameras.K.cpu(), cameras.T_cam_world.cpu(), strict=True)
-    ]
-    data = {"camera_model": "OPENCV", "w": cameras.width, "h": cameras.height, "frames": frames}
-    write_text(path, json.dumps(data, indent=1) + "\n")
+    path = Path(path)
+    whole = whole_views(views, names, path.parent)
+    frames = [_frame(view) for view in whole]
+    shared = {}
+    for key in ("camera_model", "w", "h"):
+        if len({frame[key] for frame in frames}) == 1:
+            shared[key] = [frame.pop(key) for frame in frames][0]
+    points = None if isinstance(views, Cameras) else views.points
+    if points is not None:
+        shared["ply_file_path"] = "points.ply"
+        near, offset = split_offset(points.positions.cpu().numpy())
+        save_points(PointCloud(torch.from_numpy(near), offset=offset), path.parent / "points.ply")
+    write_text(path, json.dumps({**shared, "frames": frames}, indent=1) + "\n")
 
 
-def _frame(name: str, K: Float[Tensor, "3 3"], T_cam_world: Float[Tensor, "4 4"]) -> dict:
-    rotation = T_cam_world[:3, :3]
+def _frame(view: WholeView) -> dict:
+    rotation = view.T_cam_world[:3, :3]
     T_world_cam = torch.eye(4, dtype=torch.float64)
     T_world_cam[:3, :3] = rotation.T
-    T_world_cam[:3, 3] = -rotation.T @ T_cam_world[:3, 3]
+    T_world_cam[:3, 3] = -rotation.T @ view.T_cam_world[:3, 3]
+    (fx, skew, cx), (_, fy, cy) = view.K[:2].tolist()
+    lens = view.lens or Lens()
+    fisheye = lens.projection == "equidistant"
+    (p1, p2), k = lens.tangential, lens.radial[:4]
+    held = Lens("equidistant", radial=k) if fisheye else Lens(radial=k, tangential=(p1, p2))
+    if lens != held:
+        raise InputError(
+            f"transforms.json cannot hold the lens of {view.name} ({lens.projection}); write a COLMAP model"
+        )
     return {
-        "file_path": name,
-        "fl_x": float(K[0, 0]),
-        "fl_y": float(K[1, 1]),
-        "cx": float(K[0, 2]),
-        "cy": float(K[1, 2]),
+        "file_path": view.name,
+        "camera_model": "OPENCV_FISHEYE" if fisheye else "OPENCV",
+        "w": view.size[0],
+        "h": view.size[1],
+        "fl_x": fx,
+        "fl_y": fy,
+        "cx": cx,
+        "cy": cy,
+        **({"skew": skew} if skew else {}),
+        **{f"k{i + 1}": value for i, value in enumerate(k)},
+        **({"p1": p1, "p2": p2} if p1 or p2 else {}),
         "transform_matrix": (T_world_cam @ FLIP).tolist(),
     }

@@ -1,0 +1,138 @@
+"""`bozzetto cameras IN OUT`: cameras of any format as transforms.json and COLMAP model, and a drawing."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from ..errors import InputError, warn_input
+from .common import Options
+
+if TYPE_CHECKING:
+    from ..cameras import Cameras
+    from ..cameras.formats import PosedViews
+    from ..cameras.formats.completed import WholeView
+    from ..runs import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class CamerasVerb(Options):
+    """Convert cameras from any format that is read (docs/formats.md), and draw where they stand.
+
+    The world stays the one of the file. Pictures stay where they are.
+    """
+
+    cameras: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN")]
+    """Camera file, or the folder that holds one."""
+    to: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[OUT]")] = None
+    """Folder for the results, instead of --out."""
+    photos: Path | None = None
+    """Folder where the photographs lie, if they are not where the file says."""
+    format: Literal["both", "transforms", "colmap"] = "both"
+    """What to write: transforms.json, a COLMAP text model in sparse/0, or both where the lens allows it."""
+    out: Path = Path("bozzetto-out/cameras")
+    """Folder for the results."""
+
+    def __post_init__(self) -> None:
+        """Take OUT for the folder of the results."""
+        if self.to is not None:
+            object.__setattr__(self, "out", self.to)
+
+    def run(self) -> dict:
+        """Read, write and draw."""
+        from ..cameras import read_cameras, save_image
+        from ..cameras.formats.completed import whole_views
+        from ..cameras.rig_sheet import rig_sheet
+        from ..runs import RunFolder
+
+        posed = read_cameras(self.cameras, self.photos)
+        whole = whole_views(posed, None, self.out)
+        config = {"verb": "cameras", "cameras": str(self.cameras), "format": self.format}
+        run = RunFolder.create(self.out, config, self.overwrite, reads=[self.cameras])
+        written = self._write(posed, [view.name for view in whole], run)
+        cameras = _as_batch(whole)
+        labels = [Path(view.name).stem for view in posed.views]
+        save_image(run.file("rig.png"), rig_sheet(cameras, posed.points, labels))
+        report = {**_summary(posed, whole, cameras), "files": written, "drawing": str(run.path / "rig.png")}
+        run.report(report, seed=self.seed)
+        self.say(_told(report))
+        return report
+
+    def _write(self, posed: "PosedViews", names: list[str], run: "RunFolder") -> list[str]:
+        from ..cameras import save_colmap, save_transforms
+
+        written, refused = [], []
+        if self.format in ("both", "transforms"):
+            try:
+                save_transforms(posed, run.file("transforms.json"), names)
+                written.append("transforms.json")
+                if posed.points is not None:
+                    written.append(run.file("points.ply").name)
+            except InputError as error:
+                refused.append(error)
+        if self.format in ("both", "colmap"):
+            model = [f"sparse/0/{name}.txt" for name in ("cameras", "images", "points3D")]
+            try:
+                save_colmap(posed, [run.file(name) for name in model][0].parent)
+                written += model
+            except InputError as error:
+                refused.append(error)
+        if refused and not written:
+            raise refused[0]
+        for error in refused:
+            warn_input(f"one of the two files is left out: {error}")
+        return [str(run.path / name) for name in written]
+
+
+def _as_batch(whole: "list[WholeView]") -> "Cameras":
+    """All cameras on pictures of one size, which makes no difference to a drawing."""
+    import torch
+
+    from ..cameras import Cameras
+
+    width, height = whole[0].size
+    poses, K = torch.stack([v.T_cam_world for v in whole]), torch.stack([v.K for v in whole])
+    return Cameras(poses, K, width, height).check([v.name for v in whole])
+
+
+def _summary(posed: "PosedViews", whole: "list[WholeView]", cameras: "Cameras") -> dict:
+    from ..cameras.rig_sheet import looked_at
+
+    target = looked_at(cameras)
+    distances = (cameras.centers - target).norm(dim=1)
+    sizes = sorted({view.size for view in whole})
+    wide = [math.degrees(2 * math.atan(v.size[0] / 2 / float(v.K[0, 0]))) for v in whole]
+    return {
+        "source": str(posed.source),
+        "views": len(whole),
+        "sizes": [list(size) for size in sizes],
+        "focal": [float(cameras.K[:, 0, 0].min()), float(cameras.K[:, 0, 0].max())],
+        "degrees_wide": [min(wide), max(wide)],
+        "lenses": sorted({"pinhole" if v.lens is None else f"distorted {v.lens.projection}" for v in whole}),
+        "points": 0 if posed.points is None else len(posed.points),
+        "looked_at": target.tolist(),
+        "distance": [float(distances.min()), float(distances.max())],
+        "missing_pictures": [v.name for v in posed.views if not v.image.is_file()],
+    }
+
+
+def _told(report: dict) -> str:
+    sizes = [f"{width}x{height}" for width, height in report["sizes"]]
+    lines = [
+        f"{report['views']} cameras from {report['source']}, pictures of {_range([sizes[0], sizes[-1]])}",
+        f"focal length {_range(report['focal'])} pixels, {_range(report['degrees_wide'])} degrees wide, "
+        f"lens {' and '.join(report['lenses'])}, {report['points']} points",
+        "they look at ({:.4g}, {:.4g}, {:.4g}) from {} units".format(
+            *report["looked_at"], _range(report["distance"])
+        ),
+    ]
+    if report["missing_pictures"]:
+        lines.append(f"{len(report['missing_pictures'])} pictures are not where the file says")
+    return "\n".join([*lines, *(f"wrote {file}" for file in [*report["files"], report["drawing"]])])
+
+
+def _range(both: list) -> str:
+    low, high = (value if isinstance(value, str) else f"{value:.4g}" for value in both)
+    return low if low == high else f"{low} to {high}"
