@@ -82,7 +82,7 @@ def rig_sheet(
         ((x, y),) = place(target[None])
         draw.line([(x - 6, y), (x + 6, y)], fill=TARGET, width=2)
         draw.line([(x, y - 6), (x, y + 6)], fill=TARGET, width=2)
-        _axes(draw, basis[list(axes)], (panel * side + MARGIN, side - MARGIN))
+        _axes(draw, basis[list(axes)], (panel * side + 22, side - 22))
         draw.text((panel * side + MARGIN, 12), title, fill=INK)
     _scale_bar(draw, scale, 2 * side - MARGIN, side - MARGIN // 2)
     draw.line([(side, 0), (side, side)], fill=POINT)
@@ -140,7 +140,7 @@ def _pyramid(draw: ImageDraw.ImageDraw, corners: np.ndarray, color: tuple[int, i
 def _axes(draw: ImageDraw.ImageDraw, across: Float[Tensor, "2 3"], corner: tuple[int, int]) -> None:
     """The world's axes as seen in a panel."""
     for axis, color in enumerate(AXES):
-        x, y = corner[0] + 26 * float(across[0, axis]), corner[1] - 26 * float(across[1, axis])
+        x, y = corner[0] + 18 * float(across[0, axis]), corner[1] - 18 * float(across[1, axis])
         draw.line([corner, (x, y)], fill=color, width=2)
         draw.text((x + 2, y - 5), "xyz"[axis], fill=color)
 
