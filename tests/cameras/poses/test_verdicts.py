@@ -65,10 +65,11 @@ def photos(count=COUNT, **more):
     return [replace(made, name=f"{i}.jpg", work=f"{i:05d}.png", **more) for i in range(count)]
 
 
-def matches(groups, count=COUNT, features=2000, still=0):
+def matches(groups, count=COUNT, features=2000, still=0, second=1.0):
     """Pictures of the same group match each other."""
     rows = [[a, b, 200, still, 100] for g in groups for a in g for b in g if a < b]
-    return Matches(np.full(count, features), np.array(rows).reshape(-1, 5))
+    motions = [[a, b, 100, round(100 * second)] for a, b, *_ in rows]
+    return Matches(np.full(count, features), np.array(rows).reshape(-1, 5), np.array(motions).reshape(-1, 4))
 
 
 def test_the_largest_model_is_taken():
@@ -113,6 +114,11 @@ def test_each_photo_has_its_reason():
 def test_a_camera_that_stood_still_is_noticed():
     assert not matches([range(10)]).camera_stood_still
     assert matches([range(10)], still=80).camera_stood_still
+
+
+def test_a_second_motion_is_noticed():
+    assert not matches([range(10)], second=1.05).two_motions
+    assert matches([range(10)], second=1.4).two_motions
 
 
 def test_a_ring_of_cameras_has_no_fault():

@@ -19,6 +19,8 @@ import numpy as np
 
 BLOCK = 8
 """Pictures are matched in blocks of so many against so many."""
+MOTION_PAIRS, MOTION_MATCHES = 150, 40
+"""In so many pairs, with so many matches that fit, it is looked for a second motion."""
 STILL = 1.5
 """Pixels by which the two ends of a match may differ that did not move."""
 
@@ -59,7 +61,7 @@ def _redirect(log: Path) -> Callable[[dict], None]:
 
 
 def _match(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
-    """Find features in all pictures and match them; returns features per picture and `_pairs`."""
+    """Find features in all pictures and match them; returns features per picture and what `_summary` tells."""
     database = Path(job["database"])
     database.unlink(missing_ok=True)
     names = [picture["name"] for picture in job["pictures"]]
@@ -153,7 +155,7 @@ def _chunks(pairs: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
 
 
 def _summary(pycolmap: Any, job: dict) -> dict:
-    """Features per picture, and of each pair with matches: matches, those that stayed in place, and inliers."""
+    """Features per picture; of pairs with matches: all, those that stayed in place, those that fit; motions."""
     database = pycolmap.Database.open(job["database"])
     images = [database.read_image_with_name(picture["name"]) for picture in job["pictures"]]
     known = [-1 if image is None else image.image_id for image in images]
@@ -175,8 +177,31 @@ def _summary(pycolmap: Any, job: dict) -> dict:
         if database.exists_two_view_geometry(known[a], known[b]):
             inliers = len(database.read_two_view_geometry(known[a], known[b]).inlier_matches)
         pairs.append([a, b, len(matches), int((moved < STILL).sum()), inliers])
+    motions = []
+    for a, b, _, _, inliers in sorted(pairs, key=lambda pair: -pair[4])[:MOTION_PAIRS]:
+        if inliers >= MOTION_MATCHES:
+            matches = np.asarray(database.read_matches(known[a], known[b]))
+            if job["without_still"]:
+                ends = places[a][matches[:, 0]], places[b][matches[:, 1]]
+                matches = matches[np.abs(ends[0] - ends[1]).max(axis=1) >= 2 * STILL]
+            two = [database.read_camera(images[i].camera_id) for i in (a, b)]
+            motions.append([a, b, *_fitting(pycolmap, job, two, places[a], places[b], matches)])
     database.close()
-    return {"features": [len(p) for p in places], "pairs": pairs}
+    return {"features": [len(p) for p in places], "pairs": pairs, "motions": motions}
+
+
+def _fitting(
+    pycolmap: Any, job: dict, cameras: list, first: np.ndarray, second: np.ndarray, matches: np.ndarray
+) -> list[int]:
+    """How many matches fit one motion, and how many fit several."""
+    counts = []
+    for several in (False, True):
+        options = pycolmap.TwoViewGeometryOptions()
+        options.ransac.random_seed = job["seed"]
+        options.multiple_models = several
+        found = pycolmap.estimate_two_view_geometry(cameras[0], first, cameras[1], second, matches, options)
+        counts.append(len(found.inlier_matches))
+    return counts
 
 
 def _map(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:

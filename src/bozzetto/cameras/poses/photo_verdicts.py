@@ -22,6 +22,8 @@ STILL_SHARE = 0.25
 """Pairs with a larger share of matches that stayed in place were taken by a camera that stood still."""
 LINKED = 20
 """Pairs with so many matches that fit one motion show something in common; by chance a few fit."""
+SECOND_MOTION = 1.15
+"""Times as many matches fit several motions as fit one, if there are several; 1.0 in photos of what rests."""
 ALONE = "shows nothing that the others show"
 SOFT = 0.6
 """A photograph with less than this share of the usual sharpness is called blurred where it was not placed."""
@@ -34,10 +36,12 @@ class Matches:
     Attributes:
         features: Per picture.
         pairs: Rows of first picture, second picture, matches, those that stayed in place, inliers.
+        motions: Rows of first picture, second picture, matches that fit one motion, those that fit several.
     """
 
     features: np.ndarray
     pairs: np.ndarray
+    motions: np.ndarray
 
     def links(self) -> np.ndarray:
         """(N, N): inliers between pictures."""
@@ -55,6 +59,15 @@ class Matches:
         if len(strong) < FEWEST:
             return False
         return float(np.mean(strong[:, 3] > STILL_SHARE * strong[:, 2])) > 0.5
+
+    @property
+    def two_motions(self) -> bool:
+        """Whether parts of the pictures move against each other: an object turned before a moving camera."""
+        if len(self.motions) < FEWEST:
+            return False
+        one, several = self.motions[:, 2], self.motions[:, 3]
+        second = (several > SECOND_MOTION * one) & (several - one >= LINKED)
+        return float(np.mean(second)) > 0.2
 
 
 def equal_photos(photos: Sequence[Photo]) -> dict[int, int]:

@@ -31,6 +31,10 @@ LOOSE_MAPPING = {
     "mapper.init_min_tri_angle": 4.0,
     "mapper.filter_max_reproj_error": 6.0,
 }
+MOVES = (
+    "parts of the photos move against each other, as when the object turns while the room rests; give masks of "
+    "the object with --masks, or walk around it while it rests"
+)
 NEARLY_ALL = 0.95
 """With this share of the photographs placed, no other settings are tried."""
 
@@ -60,7 +64,7 @@ class Search:
     def __init__(self, photos: Sequence[Photo], folder: Path, seed: int) -> None:
         self.photos, self.folder, self.seed = photos, folder, seed
         self._matched: tuple | None = None
-        self._matches = Matches(np.zeros(len(photos), int), np.zeros((0, 5), int))
+        self._matches = Matches(np.zeros(len(photos), int), np.zeros((0, 5), int), np.zeros((0, 4), int))
         self._still = False
 
     def best(self) -> Found:
@@ -78,6 +82,11 @@ class Search:
         faults: list[str] = []
         for number, (inside, features, mapping) in enumerate(attempts):
             self._match(inside, features)
+            if self._matches.two_motions:
+                faults.append(MOVES)
+                if inside:
+                    continue
+                break  # no other settings make one scene of two
             found = self._map(mapping, self.folder / "models" / str(number))
             model = None if found is None else found.model
             fault = self._fault(model)
@@ -154,7 +163,11 @@ def _described(shared: SharedCamera) -> dict[str, Any]:
 
 
 def _as_matches(result: dict[str, Any]) -> Matches:
-    return Matches(np.array(result["features"], int), np.array(result["pairs"], int).reshape(-1, 5))
+    return Matches(
+        features=np.array(result["features"], int),
+        pairs=np.array(result["pairs"], int).reshape(-1, 5),
+        motions=np.array(result["motions"], int).reshape(-1, 4),
+    )
 
 
 def largest(models: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
