@@ -27,7 +27,7 @@ def read_idr(path: Path, photos: Path | None = None) -> PosedViews:
     data = _bytes(path)
     try:
         arrays = arrays_of(data)
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    except Exception as error:  # NumPy raises errors of many kinds
         raise InputError(f"{path} cannot be read: {error}; export it again") from None
     numbers = sorted(int(m[1]) for m in (re.fullmatch(r"world_mat_(\d{1,9})", name) for name in arrays) if m)
     if not numbers:
@@ -58,9 +58,10 @@ def read_llff(path: Path, photos: Path | None = None) -> PosedViews:
     Raises:
         InputError: The file is damaged, has another shape, or pictures and poses are not as many.
     """
+    data = _bytes(path)
     try:
-        rows = torch.from_numpy(numbers_of(_bytes(path)).astype("float64"))
-    except (ValueError, OSError, EOFError) as error:
+        rows = torch.from_numpy(numbers_of(data).astype("float64"))
+    except Exception as error:  # NumPy raises errors of many kinds
         raise InputError(f"{path} cannot be read: {error}; export it again") from None
     if rows.ndim != 2 or rows.shape[1] != 17 or len(rows) == 0:
         raise InputError(

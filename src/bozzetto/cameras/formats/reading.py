@@ -83,10 +83,11 @@ def find_camera_file(path: Path) -> tuple[Path, Reader]:
         InputError: There is none, it is not read, or there are several and none is preferred.
     """
     try:
-        if not path.exists():
-            raise InputError(f"there is no capture {path}; give a folder with photographs and their cameras")
+        exists = path.exists()
     except (OSError, ValueError) as error:  # a name that is too long or has forbidden characters
         raise InputError(f"there is no capture {str(path)[:200]!r}: {error}; check the path") from None
+    if not exists:
+        raise InputError(f"there is no capture {path}; give a folder with photographs and their cameras")
     if not path.is_dir():
         model = find_colmap(path)
         return (path, _reader(path)) if model is None else (model, read_colmap)

@@ -6,7 +6,7 @@ from pathlib import Path
 from ...errors import InputError
 from .camera_files import read_text
 
-MOST_ELEMENTS = 2_000_000
+MOST_ELEMENTS = 500_000
 """Elements of a file; twenty thousand cameras have fewer."""
 DEEPEST = 64
 """Elements within each other."""
