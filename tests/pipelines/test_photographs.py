@@ -1,4 +1,3 @@
-import json
 import math
 import os
 import signal
@@ -81,7 +80,6 @@ def test_a_run_writes_what_it_promises(straight):
     assert np.isclose(delivered.area, float(face_areas(mesh.vertices, mesh.faces).sum()), rtol=1e-4)
     low, high = delivered.bounds
     assert np.allclose([low[1], low[0] + high[0], low[2] + high[2]], 0, atol=1e-5)
-    assert json.loads((run.path / "cameras/transforms.json").read_text())["frames"][0]["file_path"]
     assert (mesh.world_vertices.mean(dim=0) - 5).abs().max() < 0.002  # in the frame of the cameras
     renders = {p.name for p in (run.path / "renders").iterdir()}
     assert renders == {"turntable.webp", "learned.png", "held-out.png", "views.png"}

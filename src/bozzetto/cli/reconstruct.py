@@ -76,7 +76,7 @@ class Reconstruct(Options):
     def run(self) -> dict:
         """Reconstruct."""
         from ..pipelines import reconstruct_photographs
-        from ..pipelines.photo_source import find_source, prepare_capture
+        from ..pipelines.photo_source import find_source, prepare_capture, write_cameras
         from ..runs import RunFolder, resolve_device, seed_everything
 
         device = resolve_device(self.device)
@@ -90,13 +90,15 @@ class Reconstruct(Options):
             self.resume,
             reads=[self.photos, self.init],
         )
-        capture = prepare_capture(source, self._capture_settings(), run)
+        prepared = prepare_capture(source, self._capture_settings(), run)
+        capture = prepared.capture
         self._examine(capture)
         used, held_out = capture.split(choose_held_out(list(capture.names), self.hold_out))
         config = self.settings()
         figures = reconstruct_photographs(
             run, used, config, held_out, light, device, self.quiet, self._output_settings()
         )
+        write_cameras(run, prepared.posed, capture, capture.cameras)
         report = run.report(figures, device, self.seed)
         self.say(summary(report))
         self.say(f"Mesh: {run.path / 'mesh.glb'} (textured) and mesh.ply; pictures: {run.path / 'renders'}")

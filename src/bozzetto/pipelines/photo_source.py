@@ -9,19 +9,20 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from ..cameras import Capture
+from ..cameras import Cameras, Capture, save_colmap, save_transforms
 from ..cameras.formats import NoCameras, read_cameras
 from ..cameras.formats.camera_files import PosedViews, View
 from ..cameras.formats.picture_paths import require_pictures
 from ..cameras.loading import load_views
 from ..cameras.mask_files import find_masks
 from ..cameras.poses import estimate_cameras, find_photos
-from ..errors import warn_input
+from ..errors import InputError, warn_input
 from ..files import write_bytes
 from ..runs import RunFolder, available_memory, fingerprint
 
 ESTIMATED = "cameras/estimated"
 """Cameras as they were estimated from the photographs, not refined: a COLMAP text model and a report."""
+COLMAP_FILES = ("sparse/0/cameras.txt", "sparse/0/images.txt", "sparse/0/points3D.txt")
 SHARE_OF_MEMORY = 0.5
 """Of the memory that is available, which pictures and what is computed from them may take."""
 BYTES_PER_PIXEL = 92
@@ -83,7 +84,20 @@ class CaptureSettings:
     seed: int = 0
 
 
-def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> Capture:
+@dataclass(frozen=True)
+class PreparedCapture:
+    """A capture and where its cameras come from.
+
+    Attributes:
+        capture: Photographs in the size that was chosen, without lens distortion, with masks.
+        posed: The cameras of the photographs as they are.
+    """
+
+    capture: Capture
+    posed: PosedViews
+
+
+def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> PreparedCapture:
     """Estimate cameras if there are none, choose the size of the pictures, read them and make masks.
 
     Writes `cameras/estimated/` if cameras were estimated; an earlier estimate of the same photographs in the
@@ -95,7 +109,7 @@ def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFold
         run: Where results go.
 
     Returns:
-        The capture, with masks.
+        The capture, and the cameras of the photographs.
 
     Raises:
         InputError: Cameras cannot be estimated, or a picture, mask or camera cannot be used.
@@ -106,7 +120,7 @@ def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFold
             posed = _estimated(source, settings, run)
     with run.stage("read photos"):
         size = settings.max_size or fitting_size(posed.views, settings.preset)
-        return load_views(posed, settings.masks, size)
+        return PreparedCapture(load_views(posed, settings.masks, size), posed)
 
 
 def _estimated(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> PosedViews:
@@ -153,3 +167,36 @@ def _picture_size(path: Path) -> tuple[int, int]:
             return picture.size
     except Exception:  # it is read in full soon, with a sentence about what is wrong
         return (1, 1)
+
+
+def write_cameras(run: RunFolder, posed: PosedViews, given: Capture, used: Cameras) -> None:
+    """Write the cameras as they were used, for the photographs as they are, to `cameras/` of a run.
+
+    Files are `transforms.json` and, in `sparse/0`, a COLMAP text model; one that cannot hold a lens is left
+    out, with a warning.
+
+    Args:
+        run: Where to.
+        posed: The cameras that the run began with.
+        given: The capture that they became.
+        used: The cameras of this capture as they were used: refined, or the same.
+    """
+    refined = {name: i for i, name in enumerate(given.names)}
+    views = []
+    for view in posed.views:
+        i = refined.get(view.name)
+        if i is not None and used is not given.cameras:
+            K = None if view.K is None else view.K.clone()
+            if K is not None:
+                K[:2, :2] *= used.K[i, 0, 0].cpu() / given.cameras.K[i, 0, 0].cpu()
+            view = replace(view, T_cam_world=used.T_cam_world[i].cpu(), K=K)
+        views.append(view)
+    posed = replace(posed, views=tuple(views))
+    files = [run.file(f"cameras/{name}") for name in ("transforms.json", *COLMAP_FILES)]
+    for save, path in ((save_transforms, files[0]), (save_colmap, files[1].parent)):
+        try:
+            save(posed, path)
+        except InputError as error:
+            warn_input(f"the cameras were not written to {path.name}: {error}")
+    if posed.points is not None:
+        run.file("cameras/points.ply")  # is written with transforms.json

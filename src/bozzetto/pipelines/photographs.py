@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cameras import Cameras, Capture, capture_sheet, save_image, save_transforms
+from ..cameras import Cameras, Capture, capture_sheet, save_image
 from ..errors import InputError, Interrupted
 from ..files import write_bytes
 from ..inverse.config import ReconstructConfig
@@ -39,7 +39,7 @@ def reconstruct_photographs(
     """Reconstruct a capture into a run folder, continuing from its checkpoint if it has one.
 
     Writes `mesh.ply` (all faces, colours per vertex), `mesh.glb` (textured), `start.ply`, `light.npy` (its
-    coefficients), `cameras/transforms.json` (as used), `renders/views.png` (photographs and masks),
+    coefficients), `renders/views.png` (photographs and masks),
     `renders/learned.png` and `renders/held-out.png` (photograph, render, difference), `renders/turntable.webp`.
 
     Args:
@@ -82,7 +82,6 @@ def reconstruct_photographs(
         up, front = upright(capture.cameras), -capture.cameras.forward[0].cpu()
         write_mesh_files(run, result.mesh, capture, files or MeshFiles(), up, front)
         save_mesh(result.start, run.file("start.ply"))
-        save_transforms(capture, run.file("cameras/transforms.json"))
         save_image(run.file("renders/views.png"), capture_sheet(capture, columns=6, width=320))
         _save_light(run, result)
         figures = {"views": len(capture), "mesh": asdict(mesh_report(result.mesh))}
