@@ -98,14 +98,14 @@ def test_matte_finds_edges_between_pixels():
     x = np.arange(40) + 0.5
     exact = np.clip(20.3 - x + 0.5, 0, 1) * np.ones((20, 1))
     image = exact[..., None] * np.array([0.6, 0.5, 0.4]) + (1 - exact[..., None]) * np.array([0.1, 0.1, 0.3])
-    soft = matte(image.astype(np.float32), exact > 0.3, np.array([0.1, 0.1, 0.3], dtype=np.float32))
+    soft, _ = matte(image.astype(np.float32), exact > 0.3, np.array([0.1, 0.1, 0.3], dtype=np.float32))
     assert np.abs(soft - exact).max() < 1e-4
 
 
 def test_matte_leaves_edges_without_contrast_alone():
     inside = np.zeros((20, 20), dtype=bool)
     inside[5:15, 5:15] = True
-    soft = matte(np.full((20, 20, 3), 0.3, dtype=np.float32), inside, np.zeros(3, dtype=np.float32))
+    soft, _ = matte(np.full((20, 20, 3), 0.3, dtype=np.float32), inside, np.zeros(3, dtype=np.float32))
     assert (soft == inside).all()
 
 

@@ -1,6 +1,7 @@
 """From a folder or camera file to a capture."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,15 +23,20 @@ from .images import SUFFIXES
 from .linear_pictures import load_light
 from .mask_files import find_masks
 from .mask_values import load_mask
-from .masks import auto_masks
+from .masks import auto_masks, plain_background
+from .segmentation.choice import masks_from_pictures
+from .segmentation.segment import segment
 
-MASK_CHOICES = ("auto", "alpha", "background", "none")
+MASK_CHOICES = ("auto", "alpha", "background", "object", "none")
 TRIAL_SIZE = 96
 """Longer side, in pixels, of the photographs from which it is judged which way up they are meant."""
 
 
 def load_capture(
-    path: str | os.PathLike, masks: str | os.PathLike = "auto", max_size: int | None = None
+    path: str | os.PathLike,
+    masks: str | os.PathLike = "auto",
+    max_size: int | None = None,
+    around: Sequence[tuple[str, float, float]] = (),
 ) -> Capture:
     """Read photographs with their cameras and masks. The world stays the one of the camera file.
 
@@ -38,14 +44,20 @@ def load_capture(
         path: A camera file of any format that `formats.read_cameras` knows, or a folder that holds one.
         masks: As of `load_views`.
         max_size: As of `load_views`.
+        around: As of `load_views`.
 
     Raises:
         InputError: The camera file, a picture or a mask cannot be used; one sentence says which and why.
     """
-    return load_views(read_cameras(path), masks, max_size)
+    return load_views(read_cameras(path), masks, max_size, around)
 
 
-def load_views(posed: PosedViews, masks: str | os.PathLike = "auto", max_size: int | None = None) -> Capture:
+def load_views(
+    posed: PosedViews,
+    masks: str | os.PathLike = "auto",
+    max_size: int | None = None,
+    around: Sequence[tuple[str, float, float]] = (),
+) -> Capture:
     """Read the photographs and masks of views.
 
     Photographs with an EXIF orientation that turns them are taken as `View.upright` says, or else as the camera
@@ -55,9 +67,12 @@ def load_views(posed: PosedViews, masks: str | os.PathLike = "auto", max_size: i
     Args:
         posed: What a camera file says, or pose estimation.
         masks: `auto` takes mask files if there are any, else alpha if a picture has any transparency, else
-            makes masks from the plain background (`auto_masks`); `alpha` and `background` insist on one of
-            these; `none` leaves them out; anything else is a folder of mask files.
+            makes masks from the plain background (`auto_masks`) if there is one, else of the object that all
+            views look at (`segmentation.segment`); `alpha`, `background` and `object` insist on one of these;
+            `none` leaves them out; anything else is a folder of mask files.
         max_size: Photographs with a longer side than this many pixels are shrunk to it (area average).
+        around: Pixels of the object where masks are found by `segmentation.segment`: name of the photograph,
+            column and row in it.
 
     Returns:
         The capture. Lens distortion is undone by resampling; views of different size are padded at the
@@ -66,7 +81,7 @@ def load_views(posed: PosedViews, masks: str | os.PathLike = "auto", max_size: i
     Raises:
         InputError: A camera, a picture or a mask cannot be used; one sentence says which and why.
     """
-    views, source = list(posed.views), posed.source
+    views = list(posed.views)
     require_pictures(views)
     Cameras(
         torch.stack([v.T_cam_world for v in views]), torch.eye(3).double().repeat(len(views), 1, 1), 1, 1
@@ -76,25 +91,55 @@ def load_views(posed: PosedViews, masks: str | os.PathLike = "auto", max_size: i
     turns = [turn_by_size(view, mask) for view, mask in zip(views, files, strict=True)]
 
     def small(settled: list[Turn]) -> Capture:
-        return _with_masks(views, _load_all(views, files, settled, TRIAL_SIZE), choice, source)
+        trial = "background" if choice == "object" else choice
+        return _with_masks(views, _load_all(views, files, settled, TRIAL_SIZE), trial, posed, None)
 
     turns = settle(turns, small, choice == "files")
     pictures = _load_all(views, files, turns, max_size)
     _report(views, pictures)
-    return replace(_with_masks(views, pictures, choice, source), points=posed.points).check()
+    return _with_masks(views, pictures, choice, posed, around).check()
 
 
-def _with_masks(views: list[View], pictures: list["_Picture"], choice: str, source: Path) -> Capture:
-    capture = _assemble(views, pictures, source)
+def _with_masks(
+    views: list[View],
+    pictures: list["_Picture"],
+    choice: str,
+    posed: PosedViews,
+    around: Sequence[tuple[str, float, float]] | None,
+) -> Capture:
+    """The capture of these pictures; `around` is None on trial, where masks that take long are left out."""
+    capture = replace(_assemble(views, pictures, posed.source), points=posed.points)
     if choice == "auto":
         # Undoing lens distortion interpolates alpha, which rounds.
         least = [float(p.alpha[p.known].amin()) for p in pictures if bool(p.known.any())]
-        transparent = any(alpha < 0.999 for alpha in least)
-        choice = "alpha" if transparent else "background"
+        choice = "alpha" if any(alpha < 0.999 for alpha in least) else "pictures"
     if choice in ("alpha", "files"):
         layers = [p.alpha if choice == "alpha" else p.mask for p in pictures]
         return replace(capture, masks=_stack(layers, capture.cameras).clamp(0, 1))
-    return auto_masks(capture.check()) if choice == "background" else capture
+    if choice == "none" or (around is None and choice == "pictures" and not plain_background(capture)):
+        return capture
+    if choice == "background" or around is None:
+        return auto_masks(capture.check())
+    pixels = _in_pictures(views, pictures, around)
+    return (
+        segment(capture.check(), pixels)
+        if choice == "object"
+        else masks_from_pictures(capture.check(), pixels)
+    )
+
+
+def _in_pictures(
+    views: list[View], pictures: list["_Picture"], around: Sequence[tuple[str, float, float]]
+) -> list[tuple[str, float, float]]:
+    """Pixels of photographs as pixels of what was read of them; lenses move them by less than matters."""
+    read = {view.name: picture for view, picture in zip(views, pictures, strict=True)}
+    found = []
+    for name, column, row in around:
+        if name in read:
+            (height, width), full = read[name].image.shape[:2], read[name].size
+            column, row = column * width / full[0], row * height / full[1]
+        found.append((name, column, row))
+    return found
 
 
 def _mask_files(views: list[View], masks: str | os.PathLike) -> list[Path | None]:

@@ -23,6 +23,8 @@ CLEAR = 1.5
 """Pixels that differ by more than this multiple of the threshold clearly stand out."""
 ENCLOSED = 0.7
 """A shaded region may be part of the object if the object makes up this share of its surroundings."""
+PLAIN = 0.06
+"""Pixels along the border that differ by less than this from its middle colour are of one colour with it."""
 CROSS = ndimage.generate_binary_structure(2, 1)
 
 
@@ -56,13 +58,28 @@ def auto_masks(capture: Capture) -> Capture:
     inside = mended.require_masks().cpu().numpy() > 0.5
     background = _border_colors(capture.images.cpu().numpy(), known)
     rows = list(zip(capture.images, inside, background, strict=True))
-    soft = [matte(image.cpu().numpy(), mask, behind) for image, mask, behind in counted(rows, "soft edges")]
+    soft = [
+        matte(image.cpu().numpy(), mask, behind)[0] for image, mask, behind in counted(rows, "soft edges")
+    ]
     return replace(
         mended,
         masks=torch.from_numpy(np.stack(soft)).to(capture.images),
         background=torch.from_numpy(background).to(capture.images),
         uncorrected=uncorrected,
     )
+
+
+def plain_background(capture: Capture) -> bool:
+    """Whether most pictures have one colour along their border, so that masks can be found from it."""
+    encoded = linear_to_srgb(capture.images.clamp(0, 1)).cpu().numpy()
+    known = capture.known.cpu().numpy()
+    border = _border_colors(encoded, known)
+    shares = []
+    for image, seen, color in zip(encoded, known, border, strict=True):
+        rim = _rim(seen) & seen
+        near = np.abs(image[rim] - color).mean(axis=-1) < PLAIN
+        shares.append(float(near.mean()) if near.size else 0.0)
+    return float(np.median(shares)) > 0.7
 
 
 def _with_binary_masks(
@@ -83,12 +100,18 @@ def _border_colors(
     images: Float[np.ndarray, "N H W 3"], known: Bool[np.ndarray, "N H W"]
 ) -> Float[np.ndarray, "N 3"]:
     """Median colour of the known pixels along the image border, one per view."""
-    height, width = known.shape[1:]
+    rim = _rim(known[0])
+    chosen = [i[rim & k] if (rim & k).any() else i.reshape(-1, 3) for i, k in zip(images, known, strict=True)]
+    return np.stack([np.median(c, axis=0) for c in chosen]).astype(np.float32)
+
+
+def _rim(picture: np.ndarray) -> Bool[np.ndarray, "H W"]:
+    """The pixels along the border of a picture."""
+    height, width = picture.shape
     rim = np.ones((height, width), dtype=bool)
     depth = max(2, min(height, width) // 60)
     rim[depth : height - depth, depth : width - depth] = False
-    chosen = [i[rim & k] if (rim & k).any() else i.reshape(-1, 3) for i, k in zip(images, known, strict=True)]
-    return np.stack([np.median(c, axis=0) for c in chosen]).astype(np.float32)
+    return rim
 
 
 def _differences(capture: Capture) -> Float[np.ndarray, "N H W"]:
@@ -220,31 +243,43 @@ def _mostly(
 def matte(
     image: Float[np.ndarray, "H W 3"],
     inside: Bool[np.ndarray, "H W"],
-    background: Float[np.ndarray, "3"],
+    background: Float[np.ndarray, "3"] | None = None,
     reach: int = 3,
-) -> Float[np.ndarray, "H W"]:
+) -> tuple[Float[np.ndarray, "H W"], Float[np.ndarray, "H W 3"]]:
     """Soft coverage along the border of a binary mask.
 
     Within `reach` pixels of the border a pixel's coverage is its place between the mean colour of the object
     and that of the background nearby, both taken further away from the border. Where the two do not differ
     enough to tell, the binary mask stays.
+
+    Args:
+        image: Linear light.
+        inside: The mask.
+        background: Colour of the background where there is none nearby; None tells nothing there.
+        reach: How far from the border pixels may be mixed.
+
+    Returns:
+        Coverage, and the background's colour near the border.
     """
     object_core, behind_core = (
         np.asarray(ndimage.binary_erosion(side, CROSS, iterations=reach - 1, border_value=1), dtype=bool)
         for side in (inside, ~inside)
     )
     band = ~object_core & ~behind_core
-    object_color, object_near = _local_mean(image, object_core, reach + 1)
-    behind_color, behind_near = _local_mean(image, behind_core, reach + 1)
-    behind_color = np.where(behind_near[..., None], behind_color, background)
+    object_color, object_near = local_mean(image, object_core, reach + 1)
+    behind_color, behind_near = local_mean(image, behind_core, reach + 1)
+    if background is None:
+        object_near = object_near & behind_near
+    else:
+        behind_color = np.where(behind_near[..., None], behind_color, background)
     axis = object_color - behind_color
     length = (axis**2).sum(axis=-1)
     place = ((image - behind_color) * axis).sum(axis=-1) / np.maximum(length, 1e-12)
     clear = band & object_near & (length > 0.02**2)
-    return np.where(clear, place.clip(0, 1), inside).astype(np.float32)
+    return np.where(clear, place.clip(0, 1), inside).astype(np.float32), behind_color
 
 
-def _local_mean(
+def local_mean(
     image: Float[np.ndarray, "H W 3"], chosen: Bool[np.ndarray, "H W"], reach: int
 ) -> tuple[Float[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
     """Mean colour of the chosen pixels in a window around each pixel, and whether there are any."""

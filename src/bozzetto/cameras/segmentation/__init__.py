@@ -1,0 +1,5 @@
+"""Masks of photographs without a plain background, and writing them for users to mend."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,91 @@
+"""Masks of photographs without a plain background."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ...errors import InputError, join_names, warn_input
+from ...steps import counted, stage
+from ..agreement import agreement, outlines
+from ..capture import Capture
+from .edges import with_edges
+from .region import starting_ball
+from .rounds import Masks, first_masks, grown, next_masks, small_views
+
+COARSE, FINE = 128, 256
+"""Longer side of the pictures, in pixels, in which masks are searched for, and in which they are finished."""
+TURNS = 6
+"""Turns in the coarse pictures, at most; the ball may grow in each."""
+LAST = 2
+"""Turns in the fine ones."""
+SAMPLES = 48
+"""Samples along the ball's diameter in coarse pictures."""
+DOUBTFUL = 0.1
+"""Masks of which the others see more than this share as background are named."""
+
+
+def segment(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -> Capture:
+    """The capture with masks of the object that all views look at, whatever is behind it.
+
+    After Campbell et al. 2007 and 2010: the object is what lies in a region that all views look at and differs
+    in colour from what is around it. A ball is put there (`region`). In turns, colours of object and background
+    are learned from the masks so far, every view is segmented by a minimum cut, and space shows where the views
+    agree: a pixel is object only if somewhere on its ray most other views have object, too. The ball follows
+    what they agree on. Deviations from the papers: views are cut one by one and not space as a whole, which
+    keeps outlines sharp, and background colours are learned in parts of each picture.
+
+    Args:
+        capture: Views of which nothing is known but pictures and cameras; points help to find the object.
+        around: Pixels of the object, if it is not found by itself: name of the view, column and row.
+
+    Returns:
+        The capture with soft masks. What lies outside a frame stays unknown. Along soft edges the light of what
+        is behind is subtracted from the pictures.
+
+    Raises:
+        InputError: No object is found, or `around` names none of the views.
+    """
+    if len(capture) < 3:
+        raise InputError(
+            f"masks cannot be found in {len(capture)} photographs with a room behind; expected 3 or more, "
+            "take more or give a masks folder"
+        )
+    with stage("masks"):
+        found = _search(capture, around)
+        _require_object(capture, found)
+        found = with_edges(replace(capture, masks=None), found.inside)
+    _report(found)
+    return found
+
+
+def _search(capture: Capture, around: Sequence[tuple[str, float, float]]) -> Masks:
+    views = small_views(capture, COARSE)
+    masks = first_masks(views, starting_ball(capture, around), SAMPLES)
+    for turn in counted(range(TURNS + LAST), "object"):
+        if turn == TURNS:
+            views = small_views(capture, FINE)
+        across = SAMPLES if turn < TURNS else SAMPLES * 3 // 2
+        masks = next_masks(views, masks, grown(masks.ball, masks.fitted), across)
+    return masks
+
+
+def _require_object(capture: Capture, masks: Masks) -> None:
+    empty = [n for n, m in zip(capture.names, masks.inside, strict=True) if not bool(m.any())]
+    if masks.fitted is None or 2 * len(empty) > len(capture):
+        raise InputError(
+            f"no object is found that the {len(capture)} photographs have in common; point at it with "
+            "--around, or give a masks folder"
+        )
+
+
+def _report(capture: Capture) -> None:
+    """Warn of masks that do not fit those of the other views."""
+    try:
+        missing = agreement(outlines(capture)).missing
+    except InputError:
+        return
+    bad = [n for n, m in zip(capture.names, missing.tolist(), strict=True) if m > DOUBTFUL]
+    if bad:
+        warn_input(
+            f"the masks of {join_names(bad)} do not fit those of the other photographs; mend them, or leave "
+            "these photographs out"
+        )
