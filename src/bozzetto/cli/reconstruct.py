@@ -38,8 +38,14 @@ class Reconstruct(Options):
     """Folder for the results."""
     preset: Literal["fast", "default", "fine"] = "default"
     """How much work: about 1, 3 or 8 minutes for 16 photographs of 640x480 on two cores, after the cameras."""
-    masks: Annotated[str, tyro.conf.arg(metavar="auto|alpha|background|DIR")] = "auto"
-    """What is object: auto takes mask files or else alpha if there are any, else the plain background."""
+    masks: Annotated[str, tyro.conf.arg(metavar="auto|alpha|background|object|DIR")] = "auto"
+    """What is object: auto takes mask files, else alpha, else a plain background, else what all photographs look
+    at (object)."""
+    around: Annotated[
+        tyro.conf.UseAppendAction[tuple[tuple[str, float, float], ...]], tyro.conf.arg(metavar="PHOTO X Y")
+    ] = ()
+    """A pixel of the object, where masks are made of what all photographs look at: name of a photograph, column
+    and row in it. May be given several times."""
     max_size: Annotated[int | None, Within(64, 20_000)] = None
     """Longer side, in pixels, to which photographs are shrunk; by default what preset and memory allow."""
     faces: Annotated[int | None, Within(100, MANY)] = None
@@ -136,7 +142,7 @@ class Reconstruct(Options):
     def _capture_settings(self) -> "CaptureSettings":
         from ..pipelines.photo_source import CaptureSettings
 
-        return CaptureSettings(self.masks, self.max_size, self.preset, self.seed)
+        return CaptureSettings(self.masks, self.around, self.max_size, self.preset, self.seed)
 
     def _output_settings(self) -> "MeshFiles":
         from ..pipelines.mesh_files import MeshFiles

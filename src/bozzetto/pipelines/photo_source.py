@@ -73,12 +73,14 @@ class CaptureSettings:
 
     Attributes:
         masks: As of `load_views`.
+        around: Pixels of the object: name of a photograph, column and row in it.
         max_size: Longer side of the pictures in pixels; None takes what preset and memory allow.
         preset: Of the reconstruction.
         seed: Of everything random.
     """
 
     masks: str = "auto"
+    around: tuple[tuple[str, float, float], ...] = ()
     max_size: int | None = None
     preset: str = "default"
     seed: int = 0
@@ -120,7 +122,7 @@ def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFold
             posed = _estimated(source, settings, run)
     with run.stage("read photos"):
         size = settings.max_size or fitting_size(posed.views, settings.preset)
-        return PreparedCapture(load_views(posed, settings.masks, size), posed)
+        return PreparedCapture(load_views(posed, settings.masks, size, settings.around), posed)
 
 
 def _estimated(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> PosedViews:
