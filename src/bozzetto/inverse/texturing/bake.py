@@ -1,38 +1,174 @@
 """A texture from photographs."""
 
+import math
+from dataclasses import dataclass, replace
+
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from ...cameras import Capture
-from ...geometry import vertex_normals
-from ...shapes import Mesh
-from ...shapes.textured import TexturedMesh
-from ...steps import counted
+from ...errors import InputError
+from ...geometry import face_areas, vertex_normals
+from ...shapes import Mesh, TexturedMesh
+from ...steps import counted, stage
 from .atlas import unwrap
+from .exposures import Samples, solve_exposures, usual_colors
 from .gutter import fill_gutter
 from .observation import Observation
+from .relief import relief_map, tangents_of
 from .texels import Texels
+from .unseen import spread_colors
+
+_BROAD_POWER, _FINE_POWER = 2.0, 3.0  # of the quality of a view, in its weight for the two bands
+_SURE = 0.25  # trust in the most trusted view from which on nothing is filled in
+_SMALLEST, _LARGEST = 256, 4096  # texels along a side
+_USED = 0.7  # share of the texels that charts cover
+_TYPICAL = 0.75  # quantile of the photographs' resolution over the surface that the texture has
 
 
 @torch.no_grad()
-def bake_texture(mesh: Mesh, capture: Capture, size: int = 2048) -> TexturedMesh:
-    """Blend photographs into a texture."""
-    atlas = unwrap(mesh, size)
-    texels = Texels.of(atlas, size)
+def bake_texture(
+    mesh: Mesh,
+    capture: Capture,
+    exposures: Float[Tensor, " N"] | Float[Tensor, "N 3"] | None = None,
+    size: int | None = None,
+    fine: Mesh | None = None,
+) -> TexturedMesh:
+    """Blend photographs into the texture of a surface.
+
+    Every texel is the mean of what the photographs show there. A photograph counts by its resolution on the
+    surface, which includes the angle, by its distance from outlines and borders of masks, and by how well it
+    agrees with what most show (`usual_colors`), nothing where the surface hides the texel (depth of our own
+    rasteriser). Broad features are averaged over more views than fine ones, so that there are no seams and
+    errors of a pixel blur little: two bands as in Baumberg 2002, "Blending images for texturing 3D models".
+    Exposures are made alike first. What no photograph shows is filled smoothly from around it.
+
+    The texture is light as photographed: shading and highlights are part of it. For a surface to be lit anew,
+    the albedo of a reconstruction is in the mesh's colours.
+
+    Photographs are worked on one at a time; beside the capture this takes 50 bytes per texel and 16 bytes per
+    vertex and photograph. Cutting the surface into charts takes longest: some 5 s for 20,000 faces.
+
+    Args:
+        mesh: The surface, best with fewer than 100,000 faces, see `simplify`.
+        capture: Photographs with cameras, and with masks if there are any.
+        exposures: What each photograph was multiplied with, per view or also per channel; None finds out from
+            where they overlap.
+        size: Texels along a side; None takes what the photographs resolve, a power of two up to 4096.
+        fine: The surface before simplification; what the mesh lacks of it becomes a normal map.
+
+    Returns:
+        The mesh, its colours replaced by those of the texture at the vertices, and the texture.
+
+    Raises:
+        InputError: The mesh is empty or broken, exposures do not fit the views, the size is out of range, or
+            the package xatlas is not installed.
+    """
+    mesh = mesh.check().to("cpu")
     normals = vertex_normals(mesh.vertices, mesh.faces)
-    total, weights = torch.zeros(len(texels), 3), torch.full((len(texels),), 1e-12)
-    for view in counted(range(len(capture)), "texture"):
-        mask = None if capture.masks is None else capture.masks[view]
-        seen = Observation.of(mesh, capture.cameras[[view]], capture.images[view], mask, capture.known[view])
-        depth, density, ramp = seen.quality(mesh.vertices, normals)
-        table = torch.cat([seen.project(mesh.vertices), torch.stack([depth, density * ramp, ramp], 1)], dim=1)
-        facing = (ramp[mesh.faces] > 0).any(dim=1)
-        chosen = torch.nonzero(facing[texels.face]).squeeze(1)
-        rows = texels.interpolate(table[mesh.faces])[chosen]
-        color, trust = seen.look_up(rows[:, :2] / rows[:, 2:3], rows[:, 3])
-        weight = trust * rows[:, 4] ** 2
-        total[chosen] += color * weight[:, None]
-        weights[chosen] += weight
-    image = texels.image(total / weights[:, None])
+    samples = _sampled(mesh, normals, capture)
+    size = _texture_size(mesh, samples) if size is None else size
+    if not 16 <= size <= 16384:
+        raise InputError(f"a texture needs 16 to 16384 texels along a side, got {size}")
+    with stage("texture"):
+        atlas = unwrap(mesh, size)
+    factors = solve_exposures(samples) if exposures is None else _checked(exposures, len(capture))
+    samples = replace(samples, colors=samples.colors / factors)
+    usual, agreement = usual_colors(samples)
+    best = samples.weights.amax(dim=1)
+    confidence = (best / best.max().clamp_min(1e-30)).sqrt()
+    colored = replace(mesh, colors=spread_colors(mesh, usual, confidence))
+    texels = Texels.of(atlas, size)
+    blend = _blended(colored, normals, capture, factors, agreement, texels, float(best.max()) or 1.0)
     covered = texels.image(torch.ones(len(texels), 1))[..., 0] > 0
-    image = fill_gutter(image, covered).clamp(0, 1)
-    return TexturedMesh(mesh, atlas.uv, atlas.uv_faces, image, normals)
+    image = fill_gutter(texels.image(blend), covered)
+    model = TexturedMesh(colored, atlas.uv, atlas.uv_faces, image, normals)
+    if fine is None:
+        return model
+    tangents = tangents_of(mesh, atlas, normals)
+    relief = texels.image(relief_map(mesh, fine.to("cpu"), atlas, texels, normals, tangents))
+    relief = torch.nn.functional.normalize(fill_gutter(relief, covered), dim=2)
+    return replace(model, normal_map=relief, tangents=tangents)
+
+
+def _checked(exposures: Tensor, count: int) -> Float[Tensor, "N 3"]:
+    factors = exposures.detach().cpu().float()
+    factors = factors[:, None].expand(-1, 3) if factors.ndim == 1 else factors
+    if factors.shape != (count, 3) or not bool((torch.isfinite(factors) & (factors > 0)).all()):
+        raise InputError(
+            f"exposures must be positive numbers for {count} views, one or three each, got "
+            f"{tuple(exposures.shape)}"
+        )
+    return factors
+
+
+def _sampled(mesh: Mesh, normals: Tensor, capture: Capture) -> Samples:
+    """The colours of all vertices in all photographs, weighted by pixels per area."""
+    colors, weights = [], []
+    for view in counted(range(len(capture)), "colours of the photographs"):
+        seen = Observation.of(mesh, capture, view)
+        sight = seen.sight(mesh.vertices, normals)
+        bands, trust = seen.look_up(sight.place[:, :2] / sight.place[:, 2:], sight.depth)
+        weight = trust * sight.quality
+        colors.append((bands[:, :3] + bands[:, 3:]) * (weight > 0)[:, None])
+        weights.append(weight)
+    return Samples(torch.stack(colors, dim=1), torch.stack(weights, dim=1))
+
+
+def _texture_size(mesh: Mesh, samples: Samples) -> int:
+    """The power of two with about as many texels on the surface as the sharpest photographs have pixels."""
+    best = samples.weights.amax(dim=1)
+    if not bool((best > 0).any()):
+        return _SMALLEST
+    pixels = float(best[best > 0].quantile(_TYPICAL)) * float(face_areas(mesh.vertices, mesh.faces).sum())
+    return min(max(2 ** math.ceil(math.log2(math.sqrt(pixels / _USED))), _SMALLEST), _LARGEST)
+
+
+@dataclass(frozen=True)
+class _Band:
+    """A weighted mean of colours that is summed up view by view."""
+
+    total: Float[Tensor, "T 3"]
+    weight: Float[Tensor, " T"]
+    power: float
+
+    def add(self, rows: Tensor, colors: Tensor, quality: Tensor) -> None:
+        weight = quality**self.power
+        self.total.index_add_(0, rows, colors * weight[:, None])
+        self.weight.index_add_(0, rows, weight)
+
+    def mean(self) -> Float[Tensor, "T 3"]:
+        return self.total / self.weight.clamp_min(1e-30)[:, None]
+
+
+def _blended(
+    mesh: Mesh,
+    normals: Tensor,
+    capture: Capture,
+    exposures: Float[Tensor, "N 3"],
+    agreement: Float[Tensor, "V N"],
+    texels: Texels,
+    unit: float,
+) -> Float[Tensor, "T 3"]:
+    """Colours of all covered texels; `unit` is a quality that is 1 in the sums."""
+    assert mesh.colors is not None
+    broad, sharp = (
+        _Band(torch.zeros(len(texels), 3), torch.zeros(len(texels)), power)
+        for power in (_BROAD_POWER, _FINE_POWER)
+    )
+    sure = torch.zeros(len(texels))
+    for view in counted(range(len(capture)), "texture"):
+        seen = Observation.of(mesh, capture, view)
+        sight = seen.sight(mesh.vertices, normals)
+        known = torch.stack([sight.depth, sight.quality / unit, agreement[:, view]], dim=1)
+        rows = torch.nonzero((sight.quality[mesh.faces] > 0).any(dim=1)[texels.face]).squeeze(1)
+        values = texels.interpolate(torch.cat([sight.place, known], dim=1)[mesh.faces])[rows]
+        bands, trust = seen.look_up(values[:, :2] / values[:, 2:3], values[:, 3])
+        quality = trust * values[:, 4] * values[:, 5]
+        broad.add(rows, bands[:, :3] / exposures[view], quality)
+        sharp.add(rows, bands[:, 3:] / exposures[view], quality)
+        sure[rows] = torch.maximum(sure[rows], trust * (values[:, 4] > 0))
+    share = (sure / _SURE).clamp(0, 1)[:, None]
+    filled = texels.interpolate(mesh.colors[mesh.faces])
+    return torch.lerp(filled, broad.mean() + sharp.mean(), share).clamp(0, 1)

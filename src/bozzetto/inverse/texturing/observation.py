@@ -1,22 +1,41 @@
 """What one photograph shows of a surface, and how far it is to be trusted there."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
-from scipy.ndimage import distance_transform_cdt
+from scipy.ndimage import distance_transform_cdt, gaussian_filter
 from torch import Tensor
-from torch.nn.functional import grid_sample, max_pool2d, normalize
+from torch.nn.functional import grid_sample, interpolate, max_pool2d, normalize
 
-from ...cameras import Cameras
+from ...cameras import Cameras, Capture
+from ...cameras.capture import area_resize
 from ...render import rasterize
 from ...shapes import Mesh
 
-_EDGE = 2.0  # pixels beside edges that are not used: masks and surfaces are off by about one
-_FEATHER = 12.0  # pixels from there on over which a photograph gains its full weight
+_EDGE = 1.5  # pixels beside edges that are not used: masks and surfaces are off by about one
+_FEATHER = 10.0  # pixels from there on over which a photograph gains its full weight
 _JUMP = 8.0  # pixel footprints of depth between neighbouring pixels from which on there is an edge
-_GRAZING, _FACING = 0.15, 0.45  # cosines between which a photograph gains its full weight
-_NEAR = 2.0  # pixel footprints by which a visible point may lie behind the surface that is drawn
+_BEHIND = 10.0  # pixel footprints by which a visible point may lie behind the nearest pixel's surface
+_GRAZING, _FACING = 0.1, 0.5  # cosines between which a photograph gains its full weight
+_BROAD = 0.01  # standard deviation of the blur that splits the bands, as a share of the picture's diagonal
+_FINE = 3.0  # pixels of standard deviation for which the blur is computed
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How a camera sees points of a surface.
+
+    Attributes:
+        place: Homogeneous pixel coordinates (x w, y w, w): linear over flat faces.
+        depth: Along the viewing direction.
+        quality: Pixels per area of surface, 0 at grazing angles.
+    """
+
+    place: Float[Tensor, "P 3"]
+    depth: Float[Tensor, " P"]
+    quality: Float[Tensor, " P"]
 
 
 @dataclass(frozen=True)
@@ -26,83 +45,59 @@ class Observation:
     Attributes:
         camera: One camera, of a world relative to the offset of the mesh.
         depth: Of the surface in every pixel, infinite beside it.
-        trust: 0 at outlines, inner edges, borders of the mask and unknown pixels, 1 far from them.
-        channels: What is looked up: the photograph, linear.
+        layers: What is looked up: the photograph's broad band (linear RGB), the difference to it, and trust,
+            which is 0 at outlines, inner edges, borders of the mask and unknown pixels, and 1 far from them.
     """
 
     camera: Cameras
     depth: Float[Tensor, "H W"]
-    trust: Float[Tensor, "H W"]
-    channels: Float[Tensor, "C H W"]
+    layers: Float[Tensor, "7 H W"]
 
     @classmethod
-    def of(
-        cls,
-        mesh: Mesh,
-        camera: Cameras,
-        image: Float[Tensor, "H W 3"],
-        mask: Float[Tensor, "H W"] | None,
-        known: Bool[Tensor, "H W"],
-    ) -> "Observation":
-        """A photograph of the mesh.
-
-        Args:
-            mesh: The surface.
-            camera: One camera, in the frame of the world.
-            image: The photograph, linear.
-            mask: Coverage by the object; None if unknown.
-            known: Pixels that can be trusted.
-        """
-        camera = camera.relative_to(mesh.offset)
+    def of(cls, mesh: Mesh, capture: Capture, view: int) -> "Observation":
+        """A view of a capture, as a photograph of the mesh."""
+        camera = capture.cameras[[view]].relative_to(mesh.offset)
         fragments = rasterize(mesh.vertices, mesh.faces, camera)
         depth = torch.full((camera.height * camera.width,), torch.inf)
-        depth[fragments.pixel] = fragments.depth.detach().cpu()
+        depth[fragments.pixel.cpu()] = fragments.depth.cpu()
         depth = depth.view(camera.height, camera.width)
-        clear = known.clone() if mask is None else known & (mask > 0.5)
-        clear &= ~_edges(depth, footprint(camera, depth))
+        clear = capture.known[view].cpu() & ~_edges(depth, footprint(camera, depth))
+        if capture.masks is not None:
+            clear &= capture.masks[view].cpu() > 0.5
         distance = torch.from_numpy(distance_transform_cdt(clear.numpy(), "chessboard")).float()
         trust = ((distance - _EDGE) / _FEATHER).clamp(0, 1)
-        return cls(camera, depth, trust, image.permute(2, 0, 1).contiguous())
+        image = capture.images[view].cpu()
+        broad = _blurred(image, clear)
+        layers = torch.cat([broad, image - broad, trust[..., None]], dim=2)
+        return cls(camera, depth, layers.permute(2, 0, 1).contiguous())
 
-    def project(self, points: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
-        """Homogeneous pixel coordinates (x w, y w, w) of points; w is their depth, or 1 if orthographic."""
-        T, K = self.camera.T_cam_world[0], self.camera.K[0]
-        local = points.double() @ T[:3, :3].T + T[:3, 3]
-        plane = (
-            torch.cat([local[:, :2], torch.ones_like(local[:, :1])], 1) if self.camera.orthographic else local
-        )
-        return (plane @ K.T).float()
-
-    def quality(
-        self, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]
-    ) -> tuple[Float[Tensor, " P"], Float[Tensor, " P"], Float[Tensor, " P"]]:
-        """Depth of points, pixels per area of surface there, and a factor that is 0 at grazing angles."""
-        T = self.camera.T_cam_world[0]
-        local = points.double() @ T[:3, :3].T + T[:3, 3]
-        toward = (
-            -local if not self.camera.orthographic else torch.tensor([0.0, 0, -1]).double().expand_as(local)
-        )
-        cosine = (normalize(toward, dim=1) * (normals.double() @ T[:3, :3].T)).sum(dim=1).clamp_min(0)
-        density = cosine / footprint(self.camera, local[:, 2].clamp_min(1e-12)).square()
+    def sight(self, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Sight:
+        """How the camera sees points with these normals, wherever they are; `look_up` tells what is hidden."""
+        T, K = self.camera.T_cam_world[0].cpu(), self.camera.K[0].cpu()
+        local = points.cpu().double() @ T[:3, :3].T + T[:3, 3]
+        depth = local[:, 2].clone()
+        parallel = self.camera.orthographic
+        toward = local.new_tensor([0.0, 0, -1]).expand_as(local) if parallel else -normalize(local, dim=1)
+        cosine = (toward * (normals.cpu().double() @ T[:3, :3].T)).sum(dim=1)
         ramp = ((cosine - _GRAZING) / (_FACING - _GRAZING)).clamp(0, 1)
-        return local[:, 2].float(), density.float(), (ramp * ramp * (3 - 2 * ramp)).float()
+        quality = cosine * ramp / footprint(self.camera, depth.clamp_min(1e-12)).square()
+        if parallel:
+            local = torch.cat([local[:, :2], torch.ones_like(local[:, :1])], dim=1)
+        visible = depth > self.camera.near
+        return Sight((local @ K.T).float(), depth.float(), (quality * visible).float())
 
     def look_up(
         self, pixels: Float[Tensor, "P 2"], depth: Float[Tensor, " P"]
-    ) -> tuple[Float[Tensor, "P C"], Float[Tensor, " P"]]:
-        """Colours at places in the photograph, and trust in them: 0 where the surface hides the point."""
-        column, row = (pixels.floor().long()).unbind(dim=1)
-        inside = (column >= 0) & (row >= 0) & (column < self.camera.width) & (row < self.camera.height)
-        place = row.clamp(0, self.camera.height - 1) * self.camera.width + column.clamp(
-            0, self.camera.width - 1
-        )
-        nearest = self.depth.view(-1)[place]
-        seen = inside & (depth <= nearest + _NEAR * footprint(self.camera, depth) / _GRAZING)
-        size = pixels.new_tensor([self.camera.width, self.camera.height])
-        grid = (2 * pixels / size - 1)[None, None]
-        stacked = torch.cat([self.channels, self.trust[None]])[None]
-        found = grid_sample(stacked, grid, align_corners=False, padding_mode="border")[0, :, 0].T
-        return found[:, :-1], found[:, -1] * seen
+    ) -> tuple[Float[Tensor, "P 6"], Float[Tensor, " P"]]:
+        """Both bands at places in the photograph, and trust in them: 0 where the surface hides the point."""
+        width, height = self.camera.width, self.camera.height
+        column, row = pixels.nan_to_num(-1.0).clamp(-1, max(width, height)).floor().long().unbind(dim=1)
+        inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
+        nearest = self.depth.view(-1)[row.clamp(0, height - 1) * width + column.clamp(0, width - 1)]
+        seen = inside & (depth <= nearest + _BEHIND * footprint(self.camera, depth))
+        grid = (2 * pixels / pixels.new_tensor([width, height]) - 1)[None, None]
+        found = grid_sample(self.layers[None], grid, align_corners=False, padding_mode="border")[0, :, 0].T
+        return found[:, :6], found[:, 6] * seen
 
 
 def footprint(camera: Cameras, depth: Tensor) -> Tensor:
@@ -114,6 +109,20 @@ def footprint(camera: Cameras, depth: Tensor) -> Tensor:
 def _edges(depth: Float[Tensor, "H W"], step: Float[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
     """Pixels beside the surface, and those on both sides of a jump of its depth."""
     beside = ~torch.isfinite(depth)
-    far = torch.where(beside, 1e30, depth)[None, None]
-    highest, lowest = max_pool2d(far, 3, 1, 1), -max_pool2d(-far, 3, 1, 1)
-    return beside | ((highest - lowest)[0, 0] > _JUMP * torch.where(beside, 0.0, step))
+    known = torch.where(beside, 0.0, depth)[None, None]
+    highest = max_pool2d(known, 3, 1, 1)
+    lowest = -max_pool2d(-torch.where(beside, torch.inf, depth)[None, None], 3, 1, 1)
+    return beside | ((highest - lowest)[0, 0] > _JUMP * step)
+
+
+def _blurred(image: Float[Tensor, "H W 3"], clear: Bool[Tensor, "H W"]) -> Float[Tensor, "H W 3"]:
+    """Mean of the surrounding clear pixels, with Gaussian weights; the picture itself where there are none."""
+    height, width = clear.shape
+    spread = _BROAD * math.hypot(height, width)
+    shrink = max(1, int(spread / _FINE))
+    stacked = torch.cat([image * clear[..., None], clear[..., None].to(image)], dim=2)
+    small = area_resize(stacked[None], max(1, width // shrink), max(1, height // shrink))[0]
+    sums = torch.from_numpy(gaussian_filter(small.numpy(), (spread / shrink, spread / shrink, 0), truncate=3))
+    sums = interpolate(sums.permute(2, 0, 1)[None], (height, width), mode="bilinear")[0].permute(1, 2, 0)
+    weight = sums[..., 3:]
+    return torch.where(weight > 1e-3, sums[..., :3] / weight.clamp_min(1e-3), image)
