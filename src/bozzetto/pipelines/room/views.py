@@ -1,6 +1,7 @@
 """Pictures of a scene as a lens throws them onto a sensor, tile by tile."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -42,17 +43,25 @@ def lens_picture(
     side = TILE // samples
     for top, left in _corners(camera.height, camera.width, side):
         rows, columns = min(side, camera.height - top), min(side, camera.width - left)
-        source = ideal_pixels(
-            fine.K[0], lens, (left * samples, top * samples), (columns * samples, rows * samples)
-        )
-        low = (source.amin(dim=(0, 1)) - 1.5).floor()
-        size = ((source.amax(dim=(0, 1)) + 1.5).ceil() - low).long()
-        tile = _tile(scene, fine, low, int(size[0]), int(size[1]), window)
-        places = (2 * (source - low) / size - 1).float()[None]
+        first, shape = (left * samples, top * samples), (columns * samples, rows * samples)
+        low, size, places = _lookup(tuple(fine.K[0].flatten().tolist()), lens, first, shape)
+        tile = _tile(scene, fine, low, *size, window)
         seen = torch.nn.functional.grid_sample(tile.permute(2, 0, 1)[None], places, align_corners=False)
         mean = torch.nn.functional.avg_pool2d(seen, samples)[0].permute(1, 2, 0)
         picture[top : top + rows, left : left + columns] = mean
     return picture
+
+
+@lru_cache(maxsize=4)  # pictures of one phone share it
+def _lookup(
+    K: tuple[float, ...], lens: Lens, first: tuple[int, int], size: tuple[int, int]
+) -> tuple[Float[Tensor, "2"], tuple[int, int], Float[Tensor, "1 h w 2"]]:
+    """The part of the ideal picture that a tile shows: its corner, its size, and where in it the pixels lie."""
+    source = ideal_pixels(torch.tensor(K, dtype=torch.float64).view(3, 3), lens, first, size)
+    low = (source.amin(dim=(0, 1)) - 1.5).floor()
+    columns, rows = ((source.amax(dim=(0, 1)) + 1.5).ceil() - low).long().tolist()
+    places = 2 * (source - low) / torch.tensor([columns, rows]) - 1
+    return low, (columns, rows), places.float()[None]
 
 
 def ideal_pixels(
