@@ -1,3 +1,7 @@
+from .alignment import CameraErrors as CameraErrors
+from .alignment import align_surface as align_surface
+from .alignment import camera_errors as camera_errors
+from .alignment import similarity_between as similarity_between
 from .assignment import Assignments as Assignments
 from .assignment import solve_assignments as solve_assignments
 from .cloud_scores import CloudScores as CloudScores
