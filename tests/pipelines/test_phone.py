@@ -6,9 +6,11 @@ import torch
 from PIL import Image, ImageOps
 
 from bozzetto import InputError
-from bozzetto.cameras import Cameras, look_at
+from bozzetto.cameras import Cameras, look_at, visual_hull
+from bozzetto.cameras.loading import load_views
 from bozzetto.pipelines import phone
 from bozzetto.pipelines.furnished_room import TABLE, FurnishedRoom
+from bozzetto.pipelines.phone_truth import mask_overlap, seen_faces, surface_errors
 from bozzetto.pipelines.room.panels import Finish, Pieces
 from bozzetto.pipelines.room.scene import joined
 from bozzetto.pipelines.room.views import ideal_pixels, lens_picture
@@ -78,9 +80,40 @@ def test_exposure_changes_from_photo_to_photo(photos):
     assert np.std([b[0] / b[2] for b in brightness]) > 0.005
 
 
-def test_the_truth_is_a_camera_file(photos):
-    assert photos.posed.views == photos.views
-    assert all(view.upright and view.image.exists() for view in photos.posed.views)
+def test_the_truth_is_read_back_as_it_was(photos):
+    again = phone.load_phone_photos(photos.photos[0].parents[1])
+    assert again.masks == photos.masks and [p.name for p in again.photos] == [p.name for p in photos.photos]
+    for one, other in zip(again.views, photos.views, strict=True):
+        torch.testing.assert_close(one.T_cam_world, other.T_cam_world, atol=1e-12, rtol=0)
+        torch.testing.assert_close(one.K, other.K)
+        points = 0.3 * torch.rand(20, 2, dtype=torch.float64)
+        torch.testing.assert_close(one.lens.distort(points), other.lens.distort(points), atol=1e-12, rtol=0)
+        assert one.size == other.size and one.image.samefile(other.image)
+    torch.testing.assert_close(again.subject.vertices, photos.subject.vertices)
+
+
+def test_the_truth_is_a_capture_in_which_all_fits(photos):
+    capture = load_views(photos.posed)
+    hull = visual_hull(capture.cameras, capture.require_masks(), capture.known, resolution=48)
+    seen = seen_faces(photos)
+    assert 0.5 < float(seen.float().mean()) < 1
+    errors = surface_errors(hull, photos, seen, samples=5000)
+    assert errors.mean < 0.012  # of 0.48 m, in pixels of 10 mm
+    perfect = surface_errors(photos.subject, photos, seen, samples=5000)
+    assert perfect.mean < 1e-5
+
+
+def test_masks_are_compared_with_the_true_ones_however_they_lie(photos, tmp_path):
+    for i, mask in enumerate(photos.masks):
+        with Image.open(mask) as image:
+            lying = image.rotate(90, expand=True) if i % 2 else image
+            lying.save(tmp_path / mask.name)
+    overlap = mask_overlap(tmp_path, photos)
+    assert len(overlap) == 12 and min(overlap.values()) == 1
+    with Image.open(photos.masks[0]) as image:
+        size = image.size
+    Image.new("L", size, 255).save(tmp_path / photos.masks[0].name)
+    assert mask_overlap(tmp_path, photos)[photos.views[0].name] < 0.6
 
 
 def test_same_seed_same_photos(room, tmp_path):

@@ -11,12 +11,13 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from ..cameras import Cameras, look_at, save_image
+from ..cameras import Cameras, look_at, save_image, save_transforms
 from ..cameras.distortion import Lens
-from ..cameras.formats.camera_files import PosedViews, View
+from ..cameras.formats import PosedViews, View, read_cameras
+from ..cameras.mask_files import find_masks
 from ..errors import InputError
 from ..files import atomic_path
-from ..shapes import Mesh, linear_to_srgb
+from ..shapes import Mesh, linear_to_srgb, load_mesh, save_mesh
 from ..steps import counted
 from .furnished_room import FREE, TABLE, WINDOW, FurnishedRoom, furnished_room
 from .room.views import lens_picture
@@ -29,6 +30,7 @@ LENS = Lens(radial=(-0.06, 0.025), tangential=(4e-4, -3e-4))
 """Its distortion in the frame of the sensor."""
 OFF_AXIS = (0.004, -0.003)
 """Principal point from the middle of the sensor, in diagonals."""
+TRUTH = "truth/transforms.json"
 UPRIGHT, LEFT, RIGHT = 1, 6, 8
 """EXIF orientations: as stored; to be turned clockwise (the phone's left side was up); anticlockwise."""
 
@@ -76,7 +78,7 @@ def phone_photos(
     room: FurnishedRoom | None = None,
     samples: int = 2,
 ) -> PhonePhotos:
-    """Walk around the subject with a phone and take pictures: `photos/*.jpg`, and `truth/masks/*.png`.
+    """Walk around the subject with a phone and take pictures: `photos/*.jpg`; the truth goes to `truth/`.
 
     Three rounds at different heights, near and far, portrait and landscape. The phone has a wide lens with
     distortion and vignetting; it sets exposure and white balance for every picture, which is a little blurred
@@ -117,7 +119,22 @@ def phone_photos(
         save_image(mask, torch.from_numpy(np.rot90(picture[..., 3].numpy(), quarter).copy()))
         photos.append(photo)
         views.append(_upright_view(photo, mask, camera, quarter))
-    return PhonePhotos(tuple(photos), tuple(views), room.subject)
+    taken = PhonePhotos(tuple(photos), tuple(views), room.subject)
+    save_mesh(room.subject, folder / "truth" / "subject.ply")
+    save_transforms(taken.posed, folder / TRUTH, [f"../photos/{view.name}" for view in views])
+    return taken
+
+
+def load_phone_photos(folder: Path) -> PhonePhotos:
+    """What `phone_photos` left in a folder.
+
+    Raises:
+        InputError: Files are missing.
+    """
+    posed = read_cameras(folder / TRUTH)
+    masks = find_masks(list(posed.views), folder / "truth" / "masks") or []
+    views = tuple(replace(v, mask=m, upright=True) for v, m in zip(posed.views, masks, strict=True))
+    return PhonePhotos(tuple(v.image for v in views), views, load_mesh(folder / "truth" / "subject.ply"))
 
 
 def _intrinsics(size: tuple[int, int]) -> Float[Tensor, "3 3"]:
@@ -153,7 +170,7 @@ def _rolled(T_cam_world: Float[Tensor, "4 4"], angle: float) -> Float[Tensor, "4
     """The pose of a camera turned about its axis: what was to its right is `angle` further clockwise."""
     c, s = math.cos(angle), math.sin(angle)
     T = torch.eye(4, dtype=torch.float64)
-    T[:2, :2] = torch.tensor([[c, -s], [s, c]])
+    T[:2, :2] = torch.tensor([[c, -s], [s, c]], dtype=torch.float64)
     return T @ T_cam_world
 
 

@@ -31,7 +31,7 @@ def seen_faces(photos: PhonePhotos) -> Bool[Tensor, " F"]:
         [[-HALF, TABLE, -HALF], [HALF, TABLE, -HALF], [HALF, TABLE, HALF], [-HALF, TABLE, HALF]]
     )
     table = torch.tensor([[0, 1, 2], [0, 2, 3]]) + len(subject.vertices)
-    vertices, faces = torch.cat([subject.vertices, torch.tensor(corners)]), torch.cat([subject.faces, table])
+    vertices, faces = torch.cat([subject.vertices, corners]), torch.cat([subject.faces, table])
     middle = subject.vertices[subject.faces].mean(dim=1)
     count = torch.zeros(len(middle), dtype=torch.int64)
     for view in photos.views:
@@ -95,8 +95,8 @@ def surface_errors(
 
 
 def mask_overlap(folder: Path, photos: PhonePhotos) -> dict[str, float]:
-    """IoU of the masks in a folder with the true ones, by name of the photo; upright or as photos are stored."""
-    made = find_masks(photos.views, folder) or []
+    """IoU of the masks in a folder with the true ones, by name of the photo, whichever way up."""
+    made = find_masks(list(photos.views), folder) or []
     pairs = zip(photos.views, made, strict=False)
     return {
         view.name: _overlap(mask, view.mask)
