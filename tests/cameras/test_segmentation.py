@@ -7,13 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bozzetto import InputError
-from bozzetto.cameras import ScenePoints
-from bozzetto.cameras.segmentation import segment
+from bozzetto.cameras import ScenePoints, linear_to_srgb, load_image, load_views, save_image
+from bozzetto.cameras.distortion import Lens
+from bozzetto.cameras.exif_orientation import as_stored
+from bozzetto.cameras.formats.camera_files import PosedViews, View
+from bozzetto.cameras.segmentation import network_masks, save_masks, segment
 from bozzetto.cameras.segmentation.choice import masks_from_pictures
 from bozzetto.cameras.segmentation.colors import color_bins, color_evidence
 from bozzetto.cameras.segmentation.cut import minimum_cut
+from bozzetto.cameras.segmentation.files import undistorted
 from bozzetto.cameras.segmentation.region import nearest_to_rays, starting_ball
 from bozzetto.cameras.segmentation.space import Ball, sampled
 
@@ -139,3 +144,110 @@ def test_what_has_no_object_is_refused(ball_capture):
     noise = torch.rand(clean.images.shape, generator=torch.Generator().manual_seed(0))
     with pytest.raises(InputError, match="no object is found"):
         segment(replace(clean, images=0.5 + 0 * noise, masks=None))
+
+
+def posed_photographs(folder, capture, lens=None, size=(128, 96)):
+    """Photographs on disk, and what a camera file would say about them."""
+    views = []
+    for i, (name, image) in enumerate(zip(capture.names, capture.images, strict=True)):
+        save_image(folder / name, linear_to_srgb(image.clamp(0, 1)))
+        T, K = capture.cameras.T_cam_world[i], capture.cameras.K[i]
+        views.append(View(name, folder / name, T, K=K, size=size, lens=lens, upright=False))
+    return PosedViews(tuple(views), folder / "cameras.json")
+
+
+@pytest.mark.parametrize("lens", [None, Lens(radial=(-0.2, 0.05), tangential=(0.004, -0.003))])
+@pytest.mark.parametrize("max_size", [None, 100])
+def test_saved_masks_fit_the_photographs_and_are_read_back(tmp_path, ball_capture, lens, max_size):
+    clean = ball_capture(4, size=(128, 96))
+    posed = posed_photographs(tmp_path, clean, lens)
+    capture = load_views(posed, "none", max_size)
+    size = (capture.cameras.height, capture.cameras.width)
+    masks = torch.nn.functional.interpolate(clean.masks[:, None], size, mode="bilinear", antialias=True)[:, 0]
+    capture = replace(capture, masks=masks * capture.known)
+    paths = save_masks(capture, posed, tmp_path / "masks")
+    assert [p.name for p in paths] == list(clean.names)
+    assert load_image(paths[0]).shape[:2] == (96, 128)
+    again = load_views(posed, tmp_path / "masks", max_size)
+    assert overlaps(again, capture).min() > 0.99
+    assert (again.masks - capture.masks)[capture.known].abs().max() < 0.45  # edges are resampled twice
+    other = replace(posed, views=posed.views[1:])
+    with pytest.raises(InputError, match="no photograph 00.png"):
+        save_masks(capture, other, tmp_path / "more")
+
+
+@pytest.mark.parametrize("camera_upright", [True, False])
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_saved_masks_of_turned_photographs_are_read_back(tmp_path, ball_capture, orientation, camera_upright):
+    clean = ball_capture(4, size=(128, 96))
+    posed = posed_photographs(tmp_path, clean)
+    views = []
+    for view in posed.views:
+        path = view.image.with_suffix(".jpg")
+        with Image.open(view.image) as picture:
+            exif = picture.getexif()
+            exif[0x0112] = orientation
+            stored = as_stored(torch.from_numpy(np.array(picture, np.float32)), orientation)
+            chosen = stored.numpy().astype(np.uint8) if camera_upright else np.array(picture)
+            Image.fromarray(chosen).save(path, exif=exif, quality=95)
+        view.image.unlink()
+        views.append(replace(view, image=path, name=path.name, upright=camera_upright))
+    posed = replace(posed, views=tuple(views))
+    capture = replace(load_views(posed, "none"), masks=clean.masks)
+    save_masks(capture, posed, tmp_path / "masks")
+    assert overlaps(load_views(posed, tmp_path / "masks"), clean).min() > 0.99
+
+
+def test_undistorting_points_undoes_a_lens():
+    lens = Lens(radial=(-0.2, 0.05), tangential=(0.004, -0.003))
+    points = 0.8 * torch.rand(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) - 0.4
+    assert torch.allclose(undistorted(lens.distort(points), lens), points, atol=1e-8)
+    assert torch.isinf(undistorted(torch.tensor([[9.0, 9.0]], dtype=torch.float64), lens)).all()
+
+
+def tiny_network(path, scale=1.0, channels=3, flat=False):
+    """A network that takes red minus green for the object, as logits if `scale` is large."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    weights = np.zeros((1, channels, 1, 1), dtype=np.float32)
+    weights[0, :2, 0, 0] = scale, -scale
+    nodes = [onnx.helper.make_node("Conv", ["picture", "weights"], ["odds"])]
+    if flat:
+        nodes.append(onnx.helper.make_node("GlobalAveragePool", ["odds"], ["map"]))
+    elif scale < 10:
+        nodes.append(onnx.helper.make_node("Sigmoid", ["odds"], ["map"]))
+    else:
+        nodes.append(onnx.helper.make_node("Identity", ["odds"], ["map"]))
+    graph = onnx.helper.make_graph(
+        nodes,
+        "tiny",
+        [onnx.helper.make_tensor_value_info("picture", 1, [1, channels, "h", "w"])],
+        [onnx.helper.make_tensor_value_info("map", 1, [1, 1, None, None])],
+        [onnx.numpy_helper.from_array(weights, "weights")],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, str(path))
+    return path
+
+
+@pytest.mark.parametrize("scale", [5.0, 50.0])
+def test_networks_find_masks(tmp_path, ball_capture, scale):
+    clean = ball_capture(3, size=(96, 72))
+    green = (1 - clean.masks[..., None]) * torch.tensor([0.05, 0.5, 0.1])
+    found = network_masks(
+        replace(clean, images=clean.images + green), tiny_network(tmp_path / "a.onnx", scale)
+    )
+    assert overlaps(found, clean).min() > 0.96
+
+
+def test_networks_of_other_kinds_are_refused(tmp_path, ball_capture):
+    clean = ball_capture(3, size=(32, 24))
+    with pytest.raises(InputError, match="expected one picture as float of 1 x 3"):
+        network_masks(clean, tiny_network(tmp_path / "four.onnx", channels=4))
+    with pytest.raises(InputError, match="answers with 1 x 1 x 1 x 1 numbers; expected a map"):
+        network_masks(clean, tiny_network(tmp_path / "flat.onnx", flat=True))
+    with pytest.raises(InputError, match="there is no network"):
+        network_masks(clean, tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_text("no network")
+    with pytest.raises(InputError, match="cannot run"):
+        network_masks(clean, tmp_path / "text.onnx")

