@@ -107,11 +107,11 @@ def _sampled(mesh: Mesh, normals: Tensor, capture: Capture) -> Samples:
     """The colours of all vertices in all photographs, weighted by pixels per area."""
     colors, weights = [], []
     for view in counted(range(len(capture)), "colours of the photographs"):
-        seen = Observation.of(mesh, capture, view)
+        seen = Observation.of(mesh, capture, view, split=False)
         sight = seen.sight(mesh.vertices, normals)
         bands, trust = seen.look_up(sight.place[:, :2] / sight.place[:, 2:], sight.depth)
         weight = trust * sight.quality
-        colors.append((bands[:, :3] + bands[:, 3:]) * (weight > 0)[:, None])
+        colors.append(bands[:, :3] * (weight > 0)[:, None])
         weights.append(weight)
     return Samples(torch.stack(colors, dim=1), torch.stack(weights, dim=1))
 

@@ -20,6 +20,7 @@ _JUMP = 8.0  # pixel footprints of depth between neighbouring pixels from which 
 _BEHIND = 10.0  # pixel footprints by which a visible point may lie behind the nearest pixel's surface
 _GRAZING, _FACING = 0.1, 0.5  # cosines between which a photograph gains its full weight
 _BROAD = 0.01  # standard deviation of the blur that splits the bands, as a share of the picture's diagonal
+_MARGIN = 4  # pixels around the surface
 _FINE = 3.0  # pixels of standard deviation for which the blur is computed
 
 
@@ -40,36 +41,42 @@ class Sight:
 
 @dataclass(frozen=True)
 class Observation:
-    """One photograph beside the surface as its camera sees it.
+    """One photograph beside the surface as its camera sees it, cut to the part that shows the surface.
 
     Attributes:
         camera: One camera, of a world relative to the offset of the mesh.
+        corner: Column and row of the first pixel of that part.
         depth: Of the surface in every pixel, infinite beside it.
         layers: What is looked up: the photograph's broad band (linear RGB), the difference to it, and trust,
             which is 0 at outlines, inner edges, borders of the mask and unknown pixels, and 1 far from them.
     """
 
     camera: Cameras
-    depth: Float[Tensor, "H W"]
-    layers: Float[Tensor, "7 H W"]
+    corner: tuple[int, int]
+    depth: Float[Tensor, "h w"]
+    layers: Float[Tensor, "7 h w"]
 
     @classmethod
-    def of(cls, mesh: Mesh, capture: Capture, view: int) -> "Observation":
-        """A view of a capture, as a photograph of the mesh."""
+    def of(cls, mesh: Mesh, capture: Capture, view: int, split: bool = True) -> "Observation":
+        """A view of a capture, as a photograph of the mesh; not `split`, the broad band is all of it."""
         camera = capture.cameras[[view]].relative_to(mesh.offset)
         fragments = rasterize(mesh.vertices, mesh.faces, camera)
-        depth = torch.full((camera.height * camera.width,), torch.inf)
-        depth[fragments.pixel.cpu()] = fragments.depth.cpu()
-        depth = depth.view(camera.height, camera.width)
-        clear = capture.known[view].cpu() & ~_edges(depth, footprint(camera, depth))
+        shown = fragments.triangle[0].cpu() >= 0
+        depth = torch.full(shown.shape, torch.inf)
+        depth[shown] = fragments.depth.cpu()
+        rows, columns = (_span(shown.any(dim=axis)) for axis in (1, 0))
+        part = (slice(*rows), slice(*columns))
+        depth, clear = depth[part], capture.known[view].cpu()[part]
+        clear = clear & ~_edges(depth, footprint(camera, depth))
         if capture.masks is not None:
-            clear &= capture.masks[view].cpu() > 0.5
+            clear &= capture.masks[view].cpu()[part] > 0.5
         distance = torch.from_numpy(distance_transform_cdt(clear.numpy(), "chessboard")).float()
         trust = ((distance - _EDGE) / _FEATHER).clamp(0, 1)
-        image = capture.images[view].cpu()
-        broad = _blurred(image, clear)
+        image = capture.images[view].cpu()[part]
+        spread = _BROAD * math.hypot(camera.width, camera.height)
+        broad = _blurred(image, clear, spread) if split else image
         layers = torch.cat([broad, image - broad, trust[..., None]], dim=2)
-        return cls(camera, depth, layers.permute(2, 0, 1).contiguous())
+        return cls(camera, (columns[0], rows[0]), depth, layers.permute(2, 0, 1).contiguous())
 
     def sight(self, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Sight:
         """How the camera sees points with these normals, wherever they are; `look_up` tells what is hidden."""
@@ -90,10 +97,11 @@ class Observation:
         self, pixels: Float[Tensor, "P 2"], depth: Float[Tensor, " P"]
     ) -> tuple[Float[Tensor, "P 6"], Float[Tensor, " P"]]:
         """Both bands at places in the photograph, and trust in them: 0 where the surface hides the point."""
-        width, height = self.camera.width, self.camera.height
+        height, width = self.depth.shape
+        pixels = pixels - pixels.new_tensor(self.corner)
         column, row = pixels.nan_to_num(-1.0).clamp(-1, max(width, height)).floor().long().unbind(dim=1)
         inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
-        nearest = self.depth.view(-1)[row.clamp(0, height - 1) * width + column.clamp(0, width - 1)]
+        nearest = self.depth.reshape(-1)[row.clamp(0, height - 1) * width + column.clamp(0, width - 1)]
         seen = inside & (depth <= nearest + _BEHIND * footprint(self.camera, depth))
         grid = (2 * pixels / pixels.new_tensor([width, height]) - 1)[None, None]
         found = grid_sample(self.layers[None], grid, align_corners=False, padding_mode="border")[0, :, 0].T
@@ -106,7 +114,15 @@ def footprint(camera: Cameras, depth: Tensor) -> Tensor:
     return torch.ones_like(depth) / focal if camera.orthographic else depth / focal
 
 
-def _edges(depth: Float[Tensor, "H W"], step: Float[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
+def _span(shown: Bool[Tensor, " n"]) -> tuple[int, int]:
+    """First and last place with something, with a margin; one place if there is nothing."""
+    places = torch.nonzero(shown).flatten()
+    if len(places) == 0:
+        return 0, 1
+    return max(int(places[0]) - _MARGIN, 0), min(int(places[-1]) + 1 + _MARGIN, len(shown))
+
+
+def _edges(depth: Float[Tensor, "h w"], step: Float[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
     """Pixels beside the surface, and those on both sides of a jump of its depth."""
     beside = ~torch.isfinite(depth)
     known = torch.where(beside, 0.0, depth)[None, None]
@@ -115,10 +131,11 @@ def _edges(depth: Float[Tensor, "H W"], step: Float[Tensor, "H W"]) -> Bool[Tens
     return beside | ((highest - lowest)[0, 0] > _JUMP * step)
 
 
-def _blurred(image: Float[Tensor, "H W 3"], clear: Bool[Tensor, "H W"]) -> Float[Tensor, "H W 3"]:
+def _blurred(
+    image: Float[Tensor, "h w 3"], clear: Bool[Tensor, "h w"], spread: float
+) -> Float[Tensor, "h w 3"]:
     """Mean of the surrounding clear pixels, with Gaussian weights; the picture itself where there are none."""
     height, width = clear.shape
-    spread = _BROAD * math.hypot(height, width)
     shrink = max(1, int(spread / _FINE))
     stacked = torch.cat([image * clear[..., None], clear[..., None].to(image)], dim=2)
     small = area_resize(stacked[None], max(1, width // shrink), max(1, height // shrink))[0]
