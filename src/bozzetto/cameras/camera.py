@@ -132,6 +132,13 @@ class Cameras:
         scale = torch.tensor([width / self.width, height / self.height, 1.0]).to(self.K)
         return replace(self, K=self.K * scale[:, None], width=width, height=height)
 
+    def cropped(self, left: int, top: int, width: int, height: int) -> "Cameras":
+        """The same cameras for a part of their pictures."""
+        K = self.K.clone()
+        K[:, 0, 2] -= left
+        K[:, 1, 2] -= top
+        return replace(self, K=K, width=width, height=height)
+
     def relative_to(self, offset: tuple[float, float, float]) -> "Cameras":
         """The same views of a world whose coordinates are relative to an offset, see `Mesh`."""
         shift = torch.tensor(offset, dtype=torch.float64).to(self.T_cam_world)

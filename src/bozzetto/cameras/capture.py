@@ -165,6 +165,24 @@ class Capture:
             uncorrected=None if self.uncorrected is None else self.uncorrected.resized(scale),
         )
 
+    def window(self, view: int, size: tuple[int, int], box: tuple[int, int, int, int]) -> "Capture":
+        """Part of one view, as it is in pictures of another size: `resized` without the rest of the picture.
+
+        Args:
+            view: Which view.
+            size: Width and height of the whole picture.
+            box: Left, top, width and height of the part, in pixels of that size.
+        """
+        one = replace(self, uncorrected=None, points=None).subset([view])
+        width, height = size
+        left, top, *shape = box
+        masks = None if one.masks is None else area_resize(one.masks[..., None], width, height, box)[..., 0]
+        known = area_resize(one.known[..., None].float(), width, height, box)[..., 0] > 1 - 1e-4
+        cameras = one.cameras.resized(width, height).cropped(left, top, *shape)
+        images = area_resize(one.images, width, height, box)
+        masks = None if masks is None else masks.clamp(0, 1)
+        return replace(one, cameras=cameras, images=images, masks=masks, known=known)
+
     def require_masks(self) -> Float[Tensor, "N H W"]:
         """The masks.
 
@@ -204,11 +222,23 @@ class Capture:
         )
 
 
-def area_resize(images: Float[Tensor, "N H W C"], width: int, height: int) -> Float[Tensor, "N h w C"]:
-    """Every new pixel is the mean of what lies under it, whatever the ratio of the sizes."""
-    for axis, size in ((1, height), (2, width)):
+def area_resize(
+    images: Float[Tensor, "N H W C"], width: int, height: int, box: tuple[int, int, int, int] | None = None
+) -> Float[Tensor, "N h w C"]:
+    """Every new pixel is the mean of what lies under it, whatever the ratio of the sizes.
+
+    Args:
+        images: Pictures.
+        width: New number of columns.
+        height: New number of rows.
+        box: Left, top, width and height of the only part of the new pictures that is wanted.
+    """
+    left, top, columns, rows = box or (0, 0, width, height)
+    for axis, size, start, count in ((1, height, top, rows), (2, width, left, columns)):
         if images.shape[axis] != size:
-            images = _averages(images, axis, images.shape[axis] / size, 0, range(size))
+            images = _averages(images, axis, images.shape[axis] / size, 0, range(start, start + count))
+        else:
+            images = images.narrow(axis, start, count)
     return images
 
 

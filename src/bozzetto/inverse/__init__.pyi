@@ -20,6 +20,8 @@ from .precondition import alpha_from_smoothness as alpha_from_smoothness
 from .precondition import smoothness_from_alpha as smoothness_from_alpha
 from .reconstruct import Reconstruction as Reconstruction
 from .reconstruct import reconstruct as reconstruct
+from .refinement import CameraReport as CameraReport
+from .refinement import register_views as register_views
 from .texture import TextureFit as TextureFit
 from .texture import reconstruct_texture as reconstruct_texture
 from .texturing import bake_texture as bake_texture

@@ -109,5 +109,9 @@ class ReconstructConfig:
     """Photographs rendered in each step."""
     appearance: AppearanceConfig = AppearanceConfig()
     """Light and material."""
+    refine_cameras: bool = False
+    """Move the cameras as well, so that silhouettes and colours fit each other better."""
+    refine_focal: bool = True
+    """If cameras are refined: also the focal lengths that at least three photographs share."""
     seed: int = 0
     """Seed of the choice of views."""

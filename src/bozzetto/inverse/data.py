@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..cameras import Cameras, Capture
@@ -11,6 +11,8 @@ from ..render import render, spherical_harmonics
 from ..shapes import Mesh, Similarity
 from .model import Light, ambient_light
 
+ROOM = 0.1
+"""Margin around the object, as a share of its size, in the parts of photographs that are looked at."""
 TRIAL_SIZE = 96
 """Longer side, in pixels, of the photographs from which the first albedo is found."""
 DARKEST, BRIGHTEST = 1e-3, 10.0
@@ -25,11 +27,13 @@ class Targets:
         cameras: One per picture.
         images: Linear RGB times coverage, and coverage in [0, 1] as the fourth channel.
         weights: How much each pixel counts; 0 where nothing is known. None counts all of them alike.
+        boxes: Where the pictures lie in the resized photographs, if they are parts of these.
     """
 
     cameras: Cameras
     images: Float[Tensor, "N H W 4"]
     weights: Float[Tensor, "N H W"] | None = None
+    boxes: "Boxes | None" = None
 
     def __len__(self) -> int:
         return len(self.cameras)
@@ -37,23 +41,114 @@ class Targets:
     def __getitem__(self, index: list[int]) -> "Targets":
         """The pictures at these positions."""
         weights = None if self.weights is None else self.weights[index]
-        return replace(self, cameras=self.cameras[index], images=self.images[index], weights=weights)
+        boxes = None if self.boxes is None else self.boxes[index]
+        return replace(
+            self, cameras=self.cameras[index], images=self.images[index], weights=weights, boxes=boxes
+        )
 
     def to(self, device: torch.device | str) -> "Targets":
         """The pictures on another device."""
         weights = None if self.weights is None else self.weights.to(device)
         return replace(self, cameras=self.cameras.to(device), images=self.images.to(device), weights=weights)
 
+    def seen_by(self, cameras: Cameras) -> "Targets":
+        """The same pictures with other cameras, given for the whole photographs in any size."""
+        if self.boxes is None:
+            cameras = cameras.resized(self.cameras.width, self.cameras.height)
+        else:
+            cameras = self.boxes.cameras(cameras)
+        return replace(self, cameras=cameras.to(self.images.device))
 
-def capture_targets(capture: Capture) -> Targets:
+
+@dataclass(frozen=True)
+class Boxes:
+    """Parts of pictures, all of one size.
+
+    Attributes:
+        corners: Left and top pixel of each part.
+        shape: Width and height of the parts.
+        whole: Width and height of the whole pictures.
+    """
+
+    corners: Int64[Tensor, "N 2"]
+    shape: tuple[int, int]
+    whole: tuple[int, int]
+
+    def __getitem__(self, index: list[int]) -> "Boxes":
+        """Those of the pictures at these positions."""
+        return replace(self, corners=self.corners[index])
+
+    def cameras(self, cameras: Cameras) -> Cameras:
+        """Cameras of the parts, from those of the whole pictures in any size."""
+        cameras = cameras.resized(*self.whole)
+        K = cameras.K.clone()
+        K[:, :2, 2] -= self.corners.to(K)
+        return replace(cameras, K=K, width=self.shape[0], height=self.shape[1])
+
+
+def object_boxes(capture: Capture, scale: float, mesh: Mesh | None = None) -> Boxes:
+    """The parts of resized photographs in which the object is: all of one size, with a margin.
+
+    Args:
+        capture: Photographs and masks.
+        scale: Of the resized photographs.
+        mesh: A surface, in the frame of the cameras, that has to be in them as well.
+    """
+    width, height = capture.cameras.width, capture.cameras.height
+    whole = max(1, round(width * scale)), max(1, round(height * scale))
+    ends = torch.zeros(len(capture), 2, 2, dtype=torch.float64)  # low and high; u and v
+    for view, mask in enumerate(capture.require_masks()):
+        inside = (mask > 0) & capture.known[view]
+        for axis, side in enumerate((0, 1)):
+            places = torch.nonzero(inside.any(dim=side))[:, 0]
+            if len(places):
+                ends[view, :, axis] = torch.stack([places[0], places[-1] + 1]).double()
+            else:
+                ends[view, :, axis] = torch.tensor([0.0, 0.0])
+    if mesh is not None:
+        corners = mesh.bounds.double().cpu()
+        corners = torch.cartesian_prod(*corners.T)
+        seen = capture.cameras.relative_to(mesh.offset).to("cpu").project(corners)
+        reach = torch.stack([seen[..., :2].amin(dim=1), seen[..., :2].amax(dim=1)], dim=1)
+        before = (seen[..., 2] > 0).all(dim=1) | torch.tensor(capture.cameras.orthographic)
+        some = ends[:, 1, 0] > ends[:, 0, 0]
+        low = torch.where(some[:, None], torch.minimum(ends[:, 0], reach[:, 0]), reach[:, 0])
+        high = torch.where(some[:, None], torch.maximum(ends[:, 1], reach[:, 1]), reach[:, 1])
+        everything = torch.tensor([[0.0, 0.0], [width, height]], dtype=torch.float64)
+        ends = torch.where(before[:, None, None], torch.stack([low, high], dim=1), everything)
+    limit = torch.tensor([width, height], dtype=torch.float64)
+    ends = torch.minimum(ends.clamp(min=0), limit) * (torch.tensor(whole, dtype=torch.float64) / limit)
+    sides = ends[:, 1] - ends[:, 0]
+    largest = torch.ceil(sides.amax(dim=0) * (1 + 2 * ROOM) + 8).long()
+    shape = torch.minimum(largest, torch.tensor(whole))
+    corners = torch.floor(ends.mean(dim=1) - shape / 2).long()
+    corners = torch.minimum(corners.clamp(min=0), torch.tensor(whole) - shape)
+    return Boxes(corners, (int(shape[0]), int(shape[1])), whole)
+
+
+def capture_targets(capture: Capture, boxes: Boxes | None = None) -> Targets:
     """Targets from photographs: colour outside the mask is black, pixels outside the frame do not count.
+
+    Args:
+        capture: Photographs with masks.
+        boxes: Parts of the (resized) photographs that are wanted; None takes all of them as they are.
 
     Raises:
         InputError: The capture has no masks.
     """
-    images = torch.cat([capture.foreground(), capture.require_masks()[..., None]], dim=-1)
-    weights = None if bool(capture.known.all()) else capture.known.to(images)
-    return Targets(capture.cameras, images, weights)
+    if boxes is None:
+        whole = capture.cameras.width, capture.cameras.height
+        boxes = Boxes(torch.zeros(len(capture), 2, dtype=torch.int64), whole, whole)
+    capture.require_masks()
+    width, height = boxes.shape
+    images = torch.empty(len(capture), height, width, 4, device=capture.images.device)
+    known = torch.empty(len(capture), height, width, dtype=torch.bool, device=images.device)
+    for view, (left, top) in enumerate(boxes.corners.tolist()):
+        part = capture.window(view, boxes.whole, (left, top, width, height))
+        images[view, ..., :3], images[view, ..., 3] = part.foreground()[0], part.require_masks()[0]
+        known[view] = part.known[0]
+    weights = None if bool(known.all()) else known.to(images)
+    return Targets(boxes.cameras(capture.cameras), images, weights, boxes)
 
 
 def mean_albedo(capture: Capture, mesh: Mesh, light: Light) -> Float[Tensor, "3"]:
@@ -82,15 +177,17 @@ def synthetic_targets(mesh: Mesh, cameras: Cameras, light: Float[Tensor, "9 3"])
 
 
 def cameras_in_frame(cameras: Cameras, to_frame: Similarity) -> Cameras:
-    """The same views for a world that went through a similarity (scale and translation).
+    """The same views for a world that went through a similarity.
 
-    With X' = s X + t, camera coordinates R X + c become R X' + s c - R t, all lengths multiplied by s.
-    Pixels stay where they were: perspective views do not notice the scale, and the focal lengths of
+    With X' = s Q X + t, camera coordinates R X + c become R Q^T X' + s c - R Q^T t, all lengths multiplied by
+    s. Pixels stay where they were: perspective views do not notice the scale, and the focal lengths of
     orthographic ones are divided by it.
     """
     scale = float(to_frame.scale)
     T_cam_frame = cameras.T_cam_world.clone()
     shift = to_frame.translation.to(T_cam_frame)
+    if to_frame.rotation is not None:
+        T_cam_frame[:, :3, :3] = T_cam_frame[:, :3, :3] @ to_frame.rotation.T.to(T_cam_frame)
     T_cam_frame[:, :3, 3] = T_cam_frame[:, :3, 3] * scale - T_cam_frame[:, :3, :3] @ shift
     K = cameras.K.clone()
     if cameras.orthographic:

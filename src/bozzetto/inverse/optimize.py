@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cameras import Cameras
 from ..errors import InputError
 from ..geometry import remesh, vertex_normals
-from ..render import ImageLoss, Picture, compose, interpolate, rasterize, shade
-from ..shapes import Mesh
+from ..render import Fragments, ImageLoss, Picture, compose, interpolate, rasterize, shade
+from ..shapes import Mesh, Similarity
 from .config import AppearanceConfig, OptimizeConfig
 from .data import Targets
 from .losses import SmoothnessPenalty
@@ -147,6 +148,13 @@ class Optimization:
     def picture(self, positions: Float[Tensor, "V 3"], index: Tensor) -> Picture:
         """Colour times coverage, and coverage, of the surface as these views see it."""
         fragments = rasterize(positions, self.faces, self.targets.cameras[index.tolist()])
+        colors = self.painted(fragments, positions, index)
+        return compose(fragments, colors, coverage=True, edge_gain=self.config.edge_gain)
+
+    def painted(
+        self, fragments: Fragments, positions: Float[Tensor, "V 3"], index: Tensor
+    ) -> Float[Tensor, "P 3"]:
+        """Colours of the covered pixels of these views."""
         normals = interpolate(fragments, vertex_normals(positions, self.faces))
         colors = shade(normals, self.light.coefficients)
         albedo = self.fixed_colors if self.albedo is None else self.albedo()
@@ -154,7 +162,18 @@ class Optimization:
             colors = colors * interpolate(fragments, albedo)
         if self.appearance is not None and self.appearance.learn_exposure:
             colors = colors * self.light.exposure(index)[fragments.view][:, None]
-        return compose(fragments, colors, coverage=True, edge_gain=self.config.edge_gain)
+        return colors
+
+    def move(self, motion: Similarity, cameras: Cameras) -> None:
+        """Take the surface through a similarity, and look at it through other cameras from now on.
+
+        Args:
+            motion: Acts on u as it does on x, since L gives 0 for constants and commutes with matrices.
+            cameras: For the whole photographs in any size, in the frame of the surface.
+        """
+        with torch.no_grad():
+            self.positions.latent.copy_(motion.apply(self.positions.latent))
+        self.targets = self.targets.seen_by(cameras.relative_to(self.offset))
 
     def _choose_views(self) -> Tensor:
         count, wanted = len(self.targets), self.config.views_per_step
@@ -193,7 +212,7 @@ class Optimization:
             tensors["colors"] = self.fixed_colors
         tensors |= optimizer_tensors([self.optimizer, *self.look_optimizers])
         tensors |= {CARRIED + name: tensor for name, tensor in self.carried.items()}
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue where the optimisation with this `state` stood."""

@@ -9,18 +9,18 @@ from torch import Tensor
 
 from ..cameras import Cameras, Capture, object_bounds, visual_hull
 from ..errors import warn_input
-from ..geometry import remesh, resurface, transfer
 from ..shapes import Mesh, icosphere, load_mesh, normalisation
 from ..shapes.offsets import NO_OFFSET, offset_of
 from ..steps import counted
-from .config import OptimizeConfig, ReconstructConfig, Stage
-from .data import cameras_in_frame, capture_targets, mean_albedo
+from .config import ReconstructConfig
+from .data import cameras_in_frame, mean_albedo
 from .judgement import SilhouetteFit, silhouette_fit
+from .levels import at_level, begin_stage
 from .model import Light, ambient_light
 from .optimize import Optimization
+from .refinement import CameraRefinement, CameraReport, camera_report
+from .silhouette_alignment import align_silhouettes
 
-RESURFACE_CELL = 1 / 64
-"""Grid cell, in radii of the object, with which the surface is made anew between levels."""
 COLLAPSE = 0.1
 """A level that ends with a mean silhouette IoU so much below the best so far is not continued."""
 
@@ -33,11 +33,15 @@ class Reconstruction:
         mesh: Surface with linear albedo as colours, in the frame and unit of the capture's cameras.
         start: The surface that the optimisation began with, in the same frame.
         light: Light (radiance coefficients, scene axes as in the capture) and exposures.
+        cameras: The cameras that the mesh fits, in the same frame: the given ones, or refined ones.
+        moved: How far refined cameras are from the given ones; None if they stayed.
     """
 
     mesh: Mesh
     start: Mesh
     light: Light
+    cameras: Cameras
+    moved: CameraReport | None = None
 
 
 def reconstruct(
@@ -67,11 +71,14 @@ def reconstruct(
         InputError: Masks are missing, or the cameras do not see a common object.
     """
     config = config or ReconstructConfig()
+    given = capture.cameras
+    if config.refine_cameras:
+        capture = replace(capture, cameras=align_silhouettes(capture))
     start = initial_surface(capture, config)
     # From here on, cameras and mesh are relative to the offset of the first surface.
-    capture = replace(capture, cameras=capture.cameras.relative_to(start.offset))
     frame = normalisation(start.vertices[start.used])
-    capture = replace(capture, cameras=cameras_in_frame(capture.cameras, frame), uncorrected=None)
+    cameras = cameras_in_frame(capture.cameras.relative_to(start.offset), frame)
+    capture = replace(capture, cameras=cameras, uncorrected=None, points=None)
     mesh = replace(start, vertices=frame.apply(start.vertices), offset=NO_OFFSET).to(device)
     first_light = ambient_light(device) if known_light is None else known_light.to(device)
     light = Light(first_light, len(capture.names))
@@ -80,57 +87,79 @@ def reconstruct(
     if mesh.colors is None:
         albedo = mean_albedo(capture, mesh, light)
         mesh = replace(mesh, colors=albedo.to(mesh.vertices).expand(len(mesh.vertices), 3).clone())
-    best = begun = _Candidate(mesh, silhouette_fit(mesh, capture))
-    latest = begun
+    refinement = CameraRefinement(capture, config.refine_focal) if config.refine_cameras else None
+    begun = best = latest = _Candidate.judged(mesh, capture)
     first, state = resume_from or (0, None)
     for number, stage in enumerate(config.stages):
         if number < first:
             continue
         from_here = latest if latest.fit.mean > best.fit.mean - COLLAPSE else best
-        mesh = from_here.mesh if state is not None else _at_level(capture, from_here.mesh, stage)
-        optimization = _begin_stage(capture, mesh, light, config, stage)
+        mesh = from_here.mesh if state is not None else at_level(capture, from_here.mesh, stage)
+        optimization = begin_stage(capture, begun.mesh, mesh, light, config, stage)
         if state is not None:
             optimization.restore(state)
-            best, state = _Candidate.unpacked(optimization.carried, capture) or best, None
-        if best is not begun:
-            optimization.carried = best.packed()
+            best = _Candidate.unpacked(optimization.carried, capture) or best
+            state = None
+        if refinement is not None:
+            refinement.begin(optimization, from_here.cameras)
         while optimization.progress < 1:
+            if refinement is not None and refinement.due(optimization):
+                refinement.step(optimization, number)
+            optimization.carried = {
+                **({} if refinement is None else refinement.packed()),
+                **({} if best is begun else best.packed()),
+            }
             loss = optimization.step()
             if on_step is not None:
                 on_step(number, optimization, loss)
-        mesh = optimization.mesh
-        latest = _Candidate(mesh, silhouette_fit(mesh, capture))
+        cameras = from_here.cameras if refinement is None else refinement.cameras
+        latest = _Candidate.judged(optimization.mesh, replace(capture, cameras=cameras))
         best = latest if latest.fit.mean > best.fit.mean else best
-    mesh = latest.mesh
+    result = latest
     if latest.fit.worse_than(begun.fit):
         # In triangles of the length that was asked for, which may be too long for the masks.
-        level = _at_level(capture, best.mesh, replace(config.stages[-1], resurface=False))
-        other = _Candidate(level, silhouette_fit(level, capture))
+        level = at_level(capture, best.mesh, replace(config.stages[-1], resurface=False))
+        seen = replace(capture, cameras=best.cameras)
+        other = _Candidate.judged(level, seen)
         if latest.fit.worse_than(other.fit):
             _say_worse(latest.fit, begun.fit, best is begun)
             light = Light(first_light, len(capture.names))
-            mesh = _with_own_colors(capture, level, light, config)
-    mesh = mesh.with_vertices(frame.inverse().apply(mesh.vertices)).to("cpu")
-    return Reconstruction(replace(mesh, offset=start.offset), start, light)
+            result = replace(other, mesh=_with_own_colors(seen, other.mesh, light, config))
+    mesh = result.mesh.with_vertices(frame.inverse().apply(result.mesh.vertices)).to("cpu")
+    mesh = replace(mesh, offset=start.offset)
+    if not config.refine_cameras:
+        return Reconstruction(mesh, start, light, given)
+    back = (-start.offset[0], -start.offset[1], -start.offset[2])
+    cameras = cameras_in_frame(result.cameras, frame.inverse()).relative_to(back)
+    cameras = replace(cameras.to(given.K.device), near=given.near)
+    return Reconstruction(mesh, start, light, cameras, camera_report(given, cameras, mesh))
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A surface that may become the result."""
+    """A surface that may become the result, with the cameras that it was fitted to."""
 
     mesh: Mesh
+    cameras: Cameras
     fit: SilhouetteFit
+
+    @classmethod
+    def judged(cls, mesh: Mesh, capture: Capture) -> "_Candidate":
+        return cls(mesh, capture.cameras, silhouette_fit(mesh, capture))
 
     def packed(self) -> dict[str, Tensor]:
         assert self.mesh.colors is not None
-        return {"vertices": self.mesh.vertices, "faces": self.mesh.faces, "colors": self.mesh.colors}
+        mesh = {"vertices": self.mesh.vertices, "faces": self.mesh.faces, "colors": self.mesh.colors}
+        return {**mesh, "T_cam_world": self.cameras.T_cam_world, "K": self.cameras.K}
 
     @classmethod
     def unpacked(cls, tensors: dict[str, Tensor], capture: Capture) -> "_Candidate | None":
-        if not tensors:
+        if "vertices" not in tensors:
             return None
+        poses, K = (tensors[name].to(capture.cameras.K) for name in ("T_cam_world", "K"))
+        cameras = replace(capture.cameras, T_cam_world=poses, K=K)
         mesh = Mesh(tensors["vertices"], tensors["faces"], tensors["colors"])
-        return cls(mesh, silhouette_fit(mesh, capture))
+        return cls.judged(mesh, replace(capture, cameras=cameras))
 
 
 def _say_worse(result: SilhouetteFit, start: SilhouetteFit, from_start: bool) -> None:
@@ -145,50 +174,10 @@ def _say_worse(result: SilhouetteFit, start: SilhouetteFit, from_start: bool) ->
 def _with_own_colors(capture: Capture, mesh: Mesh, light: Light, config: ReconstructConfig) -> Mesh:
     """A surface that stays, with the colours and the light that explain the photographs best."""
     stage = replace(config.stages[-1], step_factor=0.0, albedo=True, resurface=False)
-    optimization = _begin_stage(capture, mesh, light, config, stage)
+    optimization = begin_stage(capture, mesh, mesh, light, config, stage)
     for _ in counted(range(stage.steps), "colours"):
         optimization.step()
     return optimization.mesh
-
-
-def _begin_stage(
-    capture: Capture,
-    mesh: Mesh,
-    light: Light,
-    config: ReconstructConfig,
-    stage: Stage,
-) -> Optimization:
-    targets = capture_targets(capture.resized(stage.scale)).to(mesh.vertices.device)
-    settings = OptimizeConfig(
-        steps=stage.steps,
-        step_size=config.step_size * stage.step_factor * _edge(capture, stage),
-        final_step_size=config.final_step_size,
-        smoothness=stage.smoothness,
-        views_per_step=config.views_per_step,
-        seed=config.seed,
-    )
-    appearance = config.appearance
-    if not stage.albedo:
-        appearance = replace(appearance, learn_albedo=False)
-    return Optimization(targets, mesh, light, settings, appearance)
-
-
-def _at_level(capture: Capture, mesh: Mesh, stage: Stage) -> Mesh:
-    """The surface in triangles of the size of a level."""
-    return remesh(_with_open_topology(mesh) if stage.resurface else mesh, _edge(capture, stage))
-
-
-def _edge(capture: Capture, stage: Stage) -> float:
-    """Edge length of the mesh at a level."""
-    return stage.edge_pixels / stage.scale * pixel_size(capture.cameras)
-
-
-def _with_open_topology(mesh: Mesh) -> Mesh:
-    """The solid inside a surface that may have passed through itself, with the old colours."""
-    solid = resurface(mesh, RESURFACE_CELL)
-    if mesh.colors is None:
-        return solid
-    return replace(solid, colors=transfer(mesh, mesh.colors, solid.vertices))
 
 
 def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
@@ -208,9 +197,3 @@ def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
     sphere, offset = icosphere(4), offset_of(bounds)
     middle = middle - torch.tensor(offset, dtype=torch.float64)
     return replace(sphere, vertices=sphere.vertices * radius + middle.to(sphere.vertices), offset=offset)
-
-
-def pixel_size(cameras: Cameras) -> float:
-    """Median length, at the origin of the frame, that covers one pixel."""
-    depth = torch.ones(len(cameras)) if cameras.orthographic else cameras.T_cam_world[:, 2, 3].cpu()
-    return float((depth / cameras.K[:, 0, 0].cpu()).median())

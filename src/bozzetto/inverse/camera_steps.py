@@ -1,0 +1,243 @@
+"""Cameras that fit a surface better: Levenberg-Marquardt steps on poses and shared focal lengths.
+
+The surface goes on by preconditioned descent; the few unknowns of the cameras take second-order steps beside
+it, as the outlook of Large Steps suggests.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..cameras import Cameras, Capture
+from ..render import Fragments, rasterize
+from .camera_motion import Motion, between, focal_groups, pixel_derivatives
+from .outlines import Outline, Residuals, color_residuals, inner_pixels, outline_residuals
+
+LARGEST = 640
+"""Cameras are refined in pictures with a longer side of at most this many pixels."""
+OBSERVATIONS = 200.0
+"""Independent observations that the outlines of a view are worth, and its colours."""
+EXPECTED = (0.05, 0.05, 0.05)
+"""What changes are expected: rotation in radians, shift by the distance, logarithm of the focal length."""
+SMALLEST_SCALES = (0.5, 0.01)
+"""Differences of outlines (pixels) and of brightness that are noise at least."""
+
+Painter = Callable[[Fragments, int], Float[Tensor, "P 3"]]
+"""Colours of the covered pixels of one view."""
+
+
+@dataclass(frozen=True)
+class CameraPictures:
+    """What cameras are refined against: small pictures with outlines.
+
+    Attributes:
+        start: The cameras as given, in the frame of the object, for these small pictures.
+        pictures: What each shows of the object.
+        outlines: Outlines of the masks.
+        inner: Pixels surely inside the object.
+    """
+
+    start: Cameras
+    pictures: list[Float[Tensor, "H W 3"]]
+    outlines: list[Outline]
+    inner: list[Tensor]
+
+    @classmethod
+    def of(cls, capture: Capture, largest: int = LARGEST) -> "CameraPictures":
+        """Pictures of a capture whose cameras are in the frame of the object."""
+        scale = min(1.0, largest / max(capture.cameras.width, capture.cameras.height))
+        cameras, pictures, outlines, inner = capture.cameras, [], [], []
+        for view in range(len(capture)):
+            small = capture.subset([view]).resized(scale).to("cpu")
+            outline = Outline.of(small.require_masks()[0], small.known[0])
+            outlines.append(outline)
+            pictures.append(small.foreground()[0])
+            inner.append(inner_pixels(outline, small.known[0]))
+        height, width = outlines[0].distance.shape
+        return cls(cameras.to("cpu").resized(width, height), pictures, outlines, inner)
+
+    def sized(self, cameras: Cameras) -> Cameras:
+        """The cameras for pictures of the small size."""
+        return cameras.resized(self.start.width, self.start.height)
+
+    def residuals(
+        self, cameras: Cameras, vertices: Tensor, faces: Tensor, paint: Painter | None
+    ) -> list[list[Residuals | None]]:
+        """Per view: outlines both ways, colours (None without)."""
+        found = []
+        for view, outline in enumerate(self.outlines):
+            fragments = rasterize(vertices, faces, cameras[[view]])
+            kinds: list[Residuals | None] = [*outline_residuals(fragments, outline), None, None][:2]
+            colors = None
+            if paint is not None and len(fragments):
+                colors = color_residuals(
+                    fragments, paint(fragments, view), self.pictures[view], self.inner[view]
+                )
+            found.append([*kinds, colors])
+        return found
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Cameras after some steps.
+
+    Attributes:
+        cameras: For the small pictures.
+        cost: What is left of the differences.
+        outline: Median distance of the outlines in pixels of the small pictures.
+        accepted: Steps that lowered the cost.
+    """
+
+    cameras: Cameras
+    cost: float
+    outline: float
+    accepted: int
+
+
+def refine_cameras(
+    pictures: CameraPictures,
+    cameras: Cameras,
+    vertices: Float[Tensor, "V 3"],
+    faces: Tensor,
+    paint: Painter | None = None,
+    focal: bool = True,
+    steps: int = 2,
+    expected: tuple[float, float, float] = EXPECTED,
+) -> Refined:
+    """Take Levenberg-Marquardt steps that bring cameras nearer to what a surface looks like in the pictures.
+
+    Residuals are robust (Cauchy), with the median of their sizes as scale. A step is taken only if it lowers
+    the cost, which includes a pull towards the given cameras.
+
+    Args:
+        pictures: What the cameras saw.
+        cameras: Where they are thought to be, for pictures of that size.
+        vertices: The surface, in the frame of the cameras.
+        faces: Its triangles.
+        paint: Colours of the surface; None compares outlines only.
+        focal: Whether focal lengths change as well.
+        steps: Steps at most.
+        expected: How far cameras may be from the given ones, see `EXPECTED`.
+    """
+    vertices, faces = vertices.detach().cpu(), faces.cpu()
+    group = focal_groups(pictures.start) if focal else torch.full((len(cameras),), -1)
+    prior = _Prior(pictures.start, group, expected)
+    now = pictures.residuals(cameras, vertices, faces, paint)
+    scales = _scales(now)
+    cost, damping, accepted = _cost(now, scales) + prior.cost(cameras), 1e-3, 0
+    for _ in range(steps):
+        matrix, vector = _normal_equations(cameras, group, now, scales, prior)
+        for _ in range(4):
+            system = matrix + damping * torch.diag(matrix.diagonal() + 1e-9)
+            change = _motion(torch.linalg.solve(system, -vector), group)
+            moved = change.applied(cameras)
+            found = pictures.residuals(moved, vertices, faces, paint)
+            new_cost = _cost(found, scales) + prior.cost(moved)
+            if new_cost < cost:
+                break
+            damping *= 10
+        else:
+            break
+        gain = cost - new_cost
+        cameras, now, cost, damping, accepted = moved, found, new_cost, damping / 10, accepted + 1
+        if gain < 1e-3 * cost:
+            break
+    distances = [r.value.abs() for kinds in now for r in kinds[:2] if r is not None]
+    outline = float(torch.cat(distances).median()) if distances else 0.0
+    return Refined(cameras, cost, outline, accepted)
+
+
+def _scales(residuals: list[list[Residuals | None]]) -> tuple[float, float]:
+    """Sizes of differences, of outlines and colours, that are usual."""
+    scales = []
+    for kinds, least in zip((slice(0, 2), slice(2, 3)), SMALLEST_SCALES, strict=True):
+        values = [r.value.abs() for view in residuals for r in view[kinds] if r is not None]
+        median = float(torch.cat(values).median()) if values else 0.0
+        scales.append(max(1.5 * median, least))
+    return scales[0], scales[1]
+
+
+def _scale_of(kind: int, scales: tuple[float, float]) -> tuple[float, float]:
+    """Scale of a kind of residual, and observations that it is worth."""
+    return (scales[0], OBSERVATIONS / 2) if kind < 2 else (scales[1], OBSERVATIONS)
+
+
+def _cost(residuals: list[list[Residuals | None]], scales: tuple[float, float]) -> float:
+    total = 0.0
+    for view in residuals:
+        for kind, found in enumerate(view):
+            scale, worth = _scale_of(kind, scales)
+            if found is None:
+                total += worth  # what is seen nowhere costs as much as what is far off
+            else:
+                total += worth * float((found.weight * ((found.value / scale) ** 2).log1p()).sum())
+    return total
+
+
+def _normal_equations(
+    cameras: Cameras,
+    group: Tensor,
+    residuals: list[list[Residuals | None]],
+    scales: tuple[float, float],
+    prior: "_Prior",
+) -> tuple[Float[Tensor, "U U"], Float[Tensor, " U"]]:
+    """Gauss-Newton matrix and gradient of half the cost; unknowns: 6 per view, then one per group."""
+    matrix, vector = prior.equations(cameras)
+    count = len(cameras)
+    for view, kinds in enumerate(residuals):
+        columns = list(range(6 * view, 6 * view + 6))
+        if group[view] >= 0:
+            columns.append(6 * count + int(group[view]))
+        index = torch.tensor(columns)
+        for kind, found in enumerate(kinds):
+            if found is None:
+                continue
+            scale, worth = _scale_of(kind, scales)
+            _, pose, zoom = pixel_derivatives(cameras[[view]], found.points)
+            rows = torch.einsum("pi,pij->pj", found.slope, pose)
+            if group[view] >= 0:
+                rows = torch.cat([rows, (found.slope * zoom).sum(dim=1, keepdim=True)], dim=1)
+            weight = worth * found.weight / (scale**2 + found.value**2)
+            matrix[index[:, None], index] += rows.T @ (weight[:, None] * rows)
+            vector[index] += rows.T @ (weight * found.value)
+    return matrix, vector
+
+
+def _motion(change: Float[Tensor, " U"], group: Tensor) -> Motion:
+    count = len(group)
+    return Motion(change[: 6 * count].view(count, 6), change[6 * count :], group)
+
+
+class _Prior:
+    """A pull of the cameras towards the given ones."""
+
+    def __init__(self, start: Cameras, group: Tensor, expected: tuple[float, float, float]) -> None:
+        self.start, self.group = start, group
+        distance = torch.linalg.vector_norm(start.T_cam_world[:, :3, 3], dim=1, keepdim=True)
+        rotation = torch.full((len(start), 3), 1 / expected[0], dtype=torch.float64)
+        self.poses = torch.cat([rotation, (1 / (expected[1] * distance)).expand(-1, 3)], dim=1)
+        self.zoom = torch.full((int(group.max()) + 1,), 1 / expected[2], dtype=torch.float64)
+
+    def _pulls(self, cameras: Cameras) -> tuple[Tensor, Tensor]:
+        motion = between(self.start, cameras, self.group)
+        values = torch.cat([motion.poses.reshape(-1), motion.zoom])
+        return values, torch.cat([self.poses.reshape(-1), self.zoom])
+
+    def cost(self, cameras: Cameras) -> float:
+        """Half a square per expected change."""
+        values, inverse = self._pulls(cameras)
+        return float(((values * inverse) ** 2).sum())
+
+    def equations(self, cameras: Cameras) -> tuple[Tensor, Tensor]:
+        """The part of the normal equations."""
+        values, inverse = self._pulls(cameras)
+        return torch.diag(inverse**2), values * inverse**2
+
+
+def moved_pixels(start: Cameras, cameras: Cameras, points: Float[Tensor, "P 3"]) -> Float[Tensor, "N"]:
+    """How far the points of an object moved in each picture, in pixels: median over the points."""
+    difference = cameras.project(points)[..., :2] - start.project(points)[..., :2]
+    return torch.linalg.vector_norm(difference, dim=2).median(dim=1).values

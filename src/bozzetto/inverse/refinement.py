@@ -1,0 +1,136 @@
+"""Cameras refined together with the surface, and later for views that were not learned from."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..cameras import Cameras, Capture
+from ..geometry import vertex_normals
+from ..render import Fragments, interpolate, shade
+from ..shapes import Mesh, normalisation
+from .camera_motion import settled, unseen_part
+from .camera_steps import CameraPictures, moved_pixels, refine_cameras
+from .data import cameras_in_frame
+from .optimize import Optimization
+
+EVERY = 20
+"""Steps of the surface between steps of the cameras."""
+COLORS_FROM = 1
+"""First level at which colours of the surface are good enough to move cameras by them."""
+REGISTER_STEPS = 20
+"""Steps at most with which the camera of a view is fitted to a finished surface."""
+
+
+@dataclass(frozen=True)
+class CameraReport:
+    """How far cameras were moved.
+
+    Attributes:
+        median_pixels: Motion of the object in the pictures, median over the views.
+        largest_pixels: The same for the view that moved most.
+        focal_change: Median factor on the focal lengths, less 1.
+    """
+
+    median_pixels: float
+    largest_pixels: float
+    focal_change: float
+
+
+class CameraRefinement:
+    """The cameras of a reconstruction on their way.
+
+    Args:
+        capture: Photographs, with cameras in the frame of the object, as given.
+        focal: Whether focal lengths change.
+
+    Attributes:
+        cameras: The cameras now, for the whole photographs.
+    """
+
+    def __init__(self, capture: Capture, focal: bool) -> None:
+        self.pictures = CameraPictures.of(capture)
+        self.focal = focal
+        self.cameras = capture.cameras
+
+    def begin(self, optimization: Optimization, cameras: Cameras) -> None:
+        """Go on from cameras, or from those that a restored optimisation carries."""
+        carried = optimization.carried
+        self.cameras = cameras
+        if "refined_poses" in carried:
+            poses, K = (carried[name].to(cameras.K) for name in ("refined_poses", "refined_K"))
+            self.cameras = replace(cameras, T_cam_world=poses, K=K)
+        optimization.targets = optimization.targets.seen_by(self.cameras)
+
+    def packed(self) -> dict[str, Tensor]:
+        """The cameras as tensors, for an optimisation to carry."""
+        return {"refined_poses": self.cameras.T_cam_world, "refined_K": self.cameras.K}
+
+    def due(self, optimization: Optimization) -> bool:
+        """Whether the cameras have to be moved before the next step."""
+        return optimization.steps_done % EVERY == 0
+
+    def step(self, optimization: Optimization, stage: int) -> None:
+        """Move the cameras, and keep the frame: what would move all of them alike moves the surface instead."""
+        positions = optimization.positions().detach()
+
+        def paint(fragments: Fragments, view: int) -> Float[Tensor, "P 3"]:
+            with torch.no_grad():
+                return optimization.painted(fragments, positions, torch.tensor([view])).cpu()
+
+        refined = refine_cameras(
+            self.pictures,
+            self.pictures.sized(self.cameras.to("cpu")),
+            positions,
+            optimization.faces,
+            paint if stage >= COLORS_FROM else None,
+            self.focal,
+        )
+        if not refined.accepted:
+            return
+        motion = unseen_part(self.pictures.start, refined.cameras)
+        moved = cameras_in_frame(refined.cameras, motion)
+        whole = moved.resized(self.cameras.width, self.cameras.height)
+        self.cameras = settled(replace(whole.to(self.cameras.K.device), near=self.cameras.near))
+        optimization.move(motion, self.cameras)
+
+
+def camera_report(given: Cameras, refined: Cameras, mesh: Mesh) -> CameraReport:
+    """Compare cameras, by where they see the vertices of a mesh."""
+    given, refined = (cameras.relative_to(mesh.offset).to("cpu") for cameras in (given, refined))
+    points = mesh.vertices[mesh.used].cpu().double()
+    pixels = moved_pixels(given, refined, points[:: max(1, len(points) // 1000)])
+    ratio = refined.K[:, 0, 0] / given.K[:, 0, 0]
+    return CameraReport(float(pixels.median()), float(pixels.max()), float(ratio.median()) - 1)
+
+
+def register_views(mesh: Mesh, light: Float[Tensor, "9 3"], capture: Capture) -> Cameras:
+    """The poses from which views fit a finished surface best: for held-out photographs with inexact cameras.
+
+    Args:
+        mesh: Surface with albedo as colours, in the frame of the capture's cameras.
+        light: Radiance coefficients.
+        capture: The views, with masks.
+
+    Returns:
+        The cameras; focal lengths stay.
+    """
+    frame = normalisation(mesh.vertices[mesh.used])
+    cameras = cameras_in_frame(capture.cameras.relative_to(mesh.offset), frame)
+    vertices = frame.apply(mesh.vertices).cpu()
+    pictures = CameraPictures.of(replace(capture, cameras=cameras, uncorrected=None))
+
+    def paint(fragments: Fragments, view: int) -> Float[Tensor, "P 3"]:
+        normals = interpolate(fragments, vertex_normals(vertices, mesh.faces.cpu()))
+        albedo = None if mesh.colors is None else interpolate(fragments, mesh.colors.cpu())
+        return shade(normals, light.cpu(), albedo)
+
+    found = pictures.start
+    for painter in (None, paint):
+        found = refine_cameras(
+            pictures, found, vertices, mesh.faces, painter, focal=False, steps=REGISTER_STEPS
+        ).cameras
+    found = cameras_in_frame(found.resized(cameras.width, cameras.height), frame.inverse())
+    back = (-mesh.offset[0], -mesh.offset[1], -mesh.offset[2])
+    return replace(found.to(capture.cameras.K.device), near=capture.cameras.near).relative_to(back)
