@@ -39,7 +39,7 @@ class Reconstruct(Options):
     preset: Literal["fast", "default", "fine"] = "default"
     """How much work: about 1, 3 or 8 minutes for 16 photographs of 640x480 on two cores, after the cameras."""
     masks: Annotated[str, tyro.conf.arg(metavar="auto|alpha|background|object|DIR")] = "auto"
-    """What is object: auto takes mask files, else alpha, else a plain background, else what all photographs look
+    """What is object: auto takes mask files, else alpha, else a plain background, else what all photos look
     at (object)."""
     around: Annotated[
         tyro.conf.UseAppendAction[tuple[tuple[str, float, float], ...]], tyro.conf.arg(metavar="PHOTO X Y")
