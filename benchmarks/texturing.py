@@ -2,9 +2,9 @@
 
     python benchmarks/texturing.py --runs FOLDER
 
-Reconstructs temple, cat and a bust of our own rendering (20 photographs, true cameras) as a user does, unless the
-folder holds the runs of an earlier call; then simplifies, textures and measures, on the pixels of the object in
-held-out photographs (sRGB, the same pixels for all):
+Reconstructs temple, cat and a bust of our own rendering (20 photographs, true cameras) as a user does, unless
+the folder holds the runs of an earlier call; then simplifies, textures and measures, on the pixels of the
+object in held-out photographs (sRGB, the same pixels for all):
 
 - full: the whole mesh, its albedo under the light that was learned with it;
 - vertex colours: the simplified mesh, likewise;

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from bozzetto import InputError, Mesh, load_mesh, save_mesh
+from bozzetto.geometry import vertex_normals
 from bozzetto.shapes import TexturedMesh, box, icosphere, placed, save_textured, srgb_to_linear
 
 
@@ -179,6 +180,10 @@ def test_a_mesh_without_texture_can_be_placed_too(tmp_path):
     again = load_mesh(tmp_path / "a.glb")
     assert torch.allclose(again.vertices, ball.vertices * 0.005 + torch.tensor([0, 0.005, 0]), atol=1e-6)
     assert torch.allclose(again.colors, mesh.colors, atol=1e-6)
+    tree, binary = parts_of(tmp_path / "a.glb")
+    attributes = tree["meshes"][0]["primitives"][0]["attributes"]
+    normals = torch.from_numpy(values(tree, binary, attributes["NORMAL"]).copy())
+    assert torch.allclose(normals, vertex_normals(ball.vertices, ball.faces), atol=1e-5)
 
 
 def test_colours_beyond_their_range_do_not_make_invalid_files(tmp_path):

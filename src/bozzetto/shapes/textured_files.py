@@ -11,13 +11,14 @@ from PIL import Image
 from torch import Tensor
 
 from ..files import write_bytes
+from .arrays import Arrays
 from .color import linear_to_srgb
 from .io import save_mesh
 from .mesh import Mesh
 from .placement import for_printing
 from .similarity import Similarity
 from .textured import TexturedMesh, placed_mesh
-from .writers import Binary, digits_of, node, text_rows
+from .writers import Binary, digits_of, node, text_rows, write_glb
 
 _LINEAR, _MIPMAPS, _CLAMP = 9729, 9987, 33071  # of glTF samplers
 _PRINTED = (".stl", ".3mf")
@@ -35,7 +36,7 @@ def save_textured(
     | .obj | colour and normal map as PNG beside it, and an .mtl file | +Y up, metres |
     | .stl, .3mf | none | +Z up, millimetres |
 
-    Other endings, and meshes without a texture, are saved as `save_mesh` does it.
+    Other endings, and meshes without a texture, are saved as `save_mesh` does it, GLB with normals as well.
 
     Args:
         model: The shape.
@@ -54,7 +55,10 @@ def save_textured(
         mesh = model if isinstance(model, Mesh) else model.mesh
         if place is not None:
             mesh = placed_mesh(mesh, for_printing(place) if ending in _PRINTED else place)
-        save_mesh(mesh, path)
+        if ending == ".glb":
+            write_bytes(path, _smooth_glb(mesh.check(f"the mesh for {path}")))
+        else:
+            save_mesh(mesh, path)
         return
     model.mesh.check(f"the mesh for {path}")
     model = model if place is None else model.placed(place)
@@ -62,6 +66,20 @@ def save_textured(
         write_bytes(path, _glb(model, unlit))
     else:
         _save_obj(model, path)
+
+
+def _smooth_glb(mesh: Mesh) -> bytes:
+    """Binary glTF with vertex colours and normals, without which programs show every face flat."""
+    vertices, faces = mesh.world_vertices.detach().cpu().double().numpy(), mesh.faces.cpu().numpy()
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    areas = np.repeat(np.cross(b - a, c - a), 3, axis=0)
+    sums = np.stack([np.bincount(faces.ravel(), areas[:, k], len(vertices)) for k in range(3)], axis=1)
+    length = np.linalg.norm(sums, axis=1, keepdims=True)
+    # glTF has unit normals only; where there is none, any will do.
+    normals = np.where(length > 0, sums / np.where(length > 0, length, 1), [0.0, 0.0, 1.0])
+    colors = None if mesh.colors is None else _array(mesh.colors)
+    positions = vertices if mesh.world_vertices.dtype == torch.float64 else vertices.astype(np.float32)
+    return write_glb(Arrays(positions, faces, normals, colors))
 
 
 def _glb(model: TexturedMesh, unlit: bool) -> bytes:

@@ -196,6 +196,8 @@ class Binary:
         """Append a mesh and return its entry."""
         indices = self.add(shape.faces.astype("<u4"), "SCALAR", 34963)
         attributes = {"POSITION": self.add(shape.vertices, "VEC3", 34962, bounds=True)}
+        if shape.normals is not None:
+            attributes["NORMAL"] = self.add(shape.normals, "VEC3", 34962)
         if shape.colors is not None:
             # glTF allows no other numbers, and optimised albedo may leave the range.
             attributes["COLOR_0"] = self.add(np.clip(shape.colors, 0, 1), "VEC3", 34962)
