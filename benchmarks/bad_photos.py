@@ -22,7 +22,12 @@ from pathlib import Path
 from bad_photo_kinds import KINDS, Base, take_photos
 from common import save_results
 
-EARLIER = {"report.json": "{}", "config.json": "{}", "mesh.ply": "of an earlier run"}
+EARLIER = {
+    "config.json": '{"bozzetto": "0", "config": {}}',
+    "report.json": "{}",
+    "mesh.ply": "ply of an earlier run",
+    ".files": "config.json\nreport.json\nmesh.ply\n",
+}
 LIMIT = 1200.0
 """Seconds for one command; those that compare all photographs take a minute on an idle machine."""
 

@@ -33,7 +33,7 @@ def test_a_photo_is_read_upright_with_its_tags(heic):
     loaded = load_image(heic)
     assert loaded.shape == (80, 48, 3)
     turned = np.rot90(picture(), -1) / 255
-    assert float(np.abs(loaded.numpy() - turned).mean()) < 0.02
+    assert float(np.abs(loaded.numpy() - turned).mean()) < 0.04
     assert heif_tags(heic)[0xA405] == 26
 
 

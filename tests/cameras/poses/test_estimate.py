@@ -40,7 +40,7 @@ def test_cameras_of_a_known_room_are_found_and_read_back(room, tmp_path, monkeyp
     assert (
         np.degrees(np.arccos(cosines.clip(-1, 1))).max() < 1.5
     )  # a pixel of these small pictures is a quarter of a degree
-    assert all(abs(float(view.K[0, 0]) / room.focal - 1) < 0.02 for view in views.views)
+    assert all(abs(float(view.K[0, 0]) / room.focal - 1) < 0.05 for view in views.views)
     assert views.points is not None and len(views.points) > 200
     # The world: what the cameras look at is the origin, at a distance of about 1, and +Z is up.
     assert np.median(np.linalg.norm(centers(poses), axis=1)) == pytest.approx(1)
@@ -65,11 +65,11 @@ def test_without_the_extra_nothing_begins(room, tmp_path, monkeypatch):
 
 
 def test_too_few_photos_are_refused(room, tmp_path):
-    with pytest.raises(InputError, match="3 photos are too few"):
+    with pytest.raises(InputError, match="too few photos to find cameras, 3 were given"):
         estimate_cameras(room.files[:3], None, tmp_path)
 
 
 def test_the_same_photo_repeated_is_refused(room, tmp_path):
     files = [shutil.copy(room.files[0], tmp_path / f"{i}.png") for i in range(6)]
-    with pytest.raises(InputError, match="only 1 different"):
+    with pytest.raises(InputError, match="of 6 only 1 are different"):
         estimate_cameras(files, None, tmp_path / "out")

@@ -82,8 +82,8 @@ def _check(paths: Sequence[Path], covers: Sequence[Path | None]) -> None:
         check_file(path, "photo")
     if len(paths) < FEWEST + 1:
         raise InputError(
-            f"{len(paths)} photos are too few to find cameras; take 20 to 60 around the object, each showing "
-            "most of what the one before shows"
+            f"too few photos to find cameras, {len(paths)} were given; take 20 to 60 around the object, each "
+            "showing most of what the one before shows"
         )
 
 
@@ -102,8 +102,8 @@ def _find(
     usable = [photo for i, photo in enumerate(everything) if i not in same]
     if len(usable) <= FEWEST:
         raise InputError(
-            f"{len(everything)} photos are only {len(usable)} different ones, the others show the same; take "
-            "20 to 60 from different places around the object"
+            f"too few photos to find cameras: of {len(everything)} only {len(usable)} are different, the "
+            "others show the same; take 20 to 60 from different places around the object"
         )
     fault = photo_faults(usable)
     if fault is not None:
