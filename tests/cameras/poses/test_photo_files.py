@@ -45,9 +45,15 @@ def test_photos_in_a_folder_inside_are_found(tmp_path):
 
 
 def test_folders_without_photos_are_refused(tmp_path):
-    made(tmp_path, "a_mask.png", "film.mp4")
-    with pytest.raises(InputError, match="holds no photos"):
-        find_photos(tmp_path)
+    for name, words in (
+        ("film.mp4", "1 videos; give the path"),
+        ("a.NEF", "1 raw photos; develop"),
+        ("a_mask.png", "names say mask"),
+        ("notes.txt", "give a folder with JPEG"),
+    ):
+        made(tmp_path / name, name)
+        with pytest.raises(InputError, match=f"holds no photos.*{words}"):
+            find_photos(tmp_path / name)
     with pytest.raises(InputError, match="there is no folder"):
         find_photos(tmp_path / "none")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...errors import InputError, join_names, warn_input
 from ..images import SUFFIXES
+from ..video_frames import VIDEO_SUFFIXES
 
 OTHERS = (
     "mask",
@@ -21,6 +22,13 @@ OTHERS = (
     "thumbnails",
 )
 """Words that mark a picture, or its folder, as something else than a photograph."""
+_OTHER_KINDS = {
+    "raw photos": (
+        (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),
+        "develop them to JPEG or TIFF",
+    ),
+    "videos": (VIDEO_SUFFIXES, "give the path of one of them"),
+}
 MOST = 20_000
 """Pictures in a folder."""
 _WORDS = re.compile(r"[^\W\d_]+")
@@ -54,11 +62,20 @@ def find_photos(folder: Path) -> list[Path]:
             )
         found = next((inner[p] for p in (usual or list(inner))), [])
     if not found:
-        raise InputError(
-            f"{folder} holds no photos; their names must end in {', '.join(SUFFIXES)}, and must not say "
-            "mask, depth or thumbnail"
-        )
+        raise InputError(f"{folder} holds no photos{_instead(folder)}")
     return _without_copies(found)
+
+
+def _instead(folder: Path) -> str:
+    """What is in a folder without photographs, and what to do about it, as the end of a sentence."""
+    endings = [path.suffix.lower() for path in folder.iterdir() if path.is_file()]
+    for kind, (known, advice) in _OTHER_KINDS.items():
+        count = sum(ending in known for ending in endings)
+        if count:
+            return f", but {count} {kind}; {advice}"
+    if any(ending in SUFFIXES for ending in endings):
+        return ", only pictures whose names say mask, depth or thumbnail; give the folder of the photos"
+    return "; give a folder with JPEG, PNG, HEIC or TIFF pictures"
 
 
 def natural_key(path: Path) -> list[tuple[int, int | str]]:
