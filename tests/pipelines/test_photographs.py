@@ -61,7 +61,7 @@ def reconstruct_until(
         patch.setattr(RunFolder, "log", log_or_die)
         if not pictures:
             patch.setattr(photographs, "turntable", lambda *arguments, **options: None)
-        return reconstruct_photographs(run, used, CONFIG, held_out, quiet=True)
+        return reconstruct_photographs(run, used, CONFIG, held_out, quiet=True)[0]
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,7 @@ class Capture:
         uncorrected: The same views with the masks that each picture alone gave, if the masks have been made to
             fit each other since. Contradictions show in these.
         points: Points of the scene from structure from motion, None if there are none.
+        masks_made: The masks were made from the photographs, and not read.
     """
 
     names: tuple[str, ...]
@@ -62,6 +63,7 @@ class Capture:
     background: Float[Tensor, "N 3"] | None = None
     uncorrected: "Capture | None" = None
     points: ScenePoints | None = None
+    masks_made: bool = False
 
     def __post_init__(self) -> None:
         shape = (len(self.names), self.cameras.height, self.cameras.width)

@@ -120,16 +120,13 @@ def _with_masks(
         return replace(capture, masks=_stack(layers, capture.cameras).clamp(0, 1))
     if choice == "none" or (around is None and choice == "pictures" and not plain_background(capture)):
         return capture
+    capture = replace(capture.check(), masks_made=True)
     if _is_network(choice):
-        return network_masks(capture.check(), choice)
+        return network_masks(capture, choice)
     if choice == "background" or around is None:
-        return auto_masks(capture.check())
+        return auto_masks(capture)
     pixels = _in_pictures(views, pictures, around)
-    return (
-        segment(capture.check(), pixels)
-        if choice == "object"
-        else masks_from_pictures(capture.check(), pixels)
-    )
+    return segment(capture, pixels) if choice == "object" else masks_from_pictures(capture, pixels)
 
 
 def _in_pictures(

@@ -29,7 +29,8 @@ class Reconstruct(Options):
 
     Cameras are read where a file has them, else estimated from the photographs (pip install 'bozzetto[poses]').
     Writes mesh.glb (textured, +Y up, metres), mesh.ply (all faces, in the frame and unit of the cameras),
-    cameras/ (as used) and renders/ (photo, render, difference, and a turntable).
+    cameras/ (as used), masks/ (if they were made; edit them and run again) and renders/ (photo, render,
+    difference, and a turntable).
     """
 
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
@@ -38,9 +39,9 @@ class Reconstruct(Options):
     """Folder for the results."""
     preset: Literal["fast", "default", "fine"] = "default"
     """How much work: about 1, 3 or 8 minutes for 16 photographs of 640x480 on two cores, after the cameras."""
-    masks: Annotated[str, tyro.conf.arg(metavar="auto|alpha|background|object|DIR")] = "auto"
+    masks: Annotated[str, tyro.conf.arg(metavar="auto|alpha|background|object|DIR|ONNX")] = "auto"
     """What is object: auto takes mask files, else alpha, else a plain background, else what all photos look
-    at (object)."""
+    at (object). A folder of masks; or a segmentation network (pip install 'bozzetto[onnx]')."""
     around: Annotated[
         tyro.conf.UseAppendAction[tuple[tuple[str, float, float], ...]], tyro.conf.arg(metavar="PHOTO X Y")
     ] = ()
@@ -48,6 +49,8 @@ class Reconstruct(Options):
     and row in it. May be given several times."""
     max_size: Annotated[int | None, Within(64, 20_000)] = None
     """Longer side, in pixels, to which photographs are shrunk; by default what preset and memory allow."""
+    refine_cameras: Literal["auto", "yes", "no"] = "auto"
+    """Optimise poses and focal lengths together with the surface; auto: where cameras were estimated."""
     faces: Annotated[int | None, Within(100, MANY)] = None
     """Faces of the textured mesh; by default 50 000 or fewer. mesh.ply keeps all."""
     also: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="obj|stl|3mf")] = ()
@@ -100,11 +103,11 @@ class Reconstruct(Options):
         capture = prepared.capture
         self._examine(capture)
         used, held_out = capture.split(choose_held_out(list(capture.names), self.hold_out))
-        config = self.settings()
-        figures = reconstruct_photographs(
+        config = self.settings(estimated=source.posed is None)
+        figures, cameras = reconstruct_photographs(
             run, used, config, held_out, light, device, self.quiet, self._output_settings()
         )
-        write_cameras(run, prepared.posed, capture, capture.cameras)
+        write_cameras(run, prepared.posed, used, cameras)
         report = run.report(figures, device, self.seed)
         self.say(summary(report))
         self.say(f"Mesh: {run.path / 'mesh.glb'} (textured) and mesh.ply; pictures: {run.path / 'renders'}")
@@ -120,7 +123,7 @@ class Reconstruct(Options):
             content.append(load_mesh(self.init).world_vertices)
         return {
             "verb": "reconstruct",
-            "settings": self.settings(),
+            "settings": self.settings(estimated=source.posed is None),
             "capture": self._capture_settings(),
             "output": self._output_settings(),
             "held_out": self.hold_out,
@@ -149,11 +152,16 @@ class Reconstruct(Options):
 
         return MeshFiles(self.faces, self.also, self.size_mm, self.up)
 
-    def settings(self) -> "ReconstructConfig":
-        """The preset with what the options change."""
+    def settings(self, estimated: bool = False) -> "ReconstructConfig":
+        """The preset with what the options change.
+
+        Args:
+            estimated: The cameras were estimated from the photographs.
+        """
         from ..inverse.config import ReconstructConfig
 
-        base = ReconstructConfig(init=self.init, seed=self.seed)
+        refine = estimated if self.refine_cameras == "auto" else self.refine_cameras == "yes"
+        base = ReconstructConfig(init=self.init, seed=self.seed, refine_cameras=refine)
         stages = [
             replace(stage, steps=max(1, round(stage.steps * EFFORT[self.preset]))) for stage in base.stages
         ]

@@ -77,7 +77,7 @@ def _textured(mesh: Mesh, capture: Capture, faces: int) -> TexturedMesh | Mesh:
             "'bozzetto[texture]'"
         )
         return coarse
-    return bake_texture(coarse, capture)
+    return bake_texture(coarse, capture, fine=None if coarse is mesh else mesh)
 
 
 def _place(mesh: Mesh, files: MeshFiles, up: Float[Tensor, "3"], front: Float[Tensor, "3"]) -> Similarity:

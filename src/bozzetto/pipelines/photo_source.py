@@ -1,5 +1,7 @@
 """From what a user has, photographs with or without cameras, to a capture: cameras, size of pictures, masks."""
 
+import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -16,12 +18,15 @@ from ..cameras.formats.picture_paths import require_pictures
 from ..cameras.loading import load_views
 from ..cameras.mask_files import find_masks
 from ..cameras.poses import estimate_cameras, find_photos
+from ..cameras.segmentation import save_masks
 from ..errors import InputError, warn_input
-from ..files import write_bytes
+from ..files import write_bytes, write_text
 from ..runs import RunFolder, available_memory, fingerprint
 
 ESTIMATED = "cameras/estimated"
 """Cameras as they were estimated from the photographs, not refined: a COLMAP text model and a report."""
+MASKS, MADE = "masks", "masks/made.json"
+"""Masks that were made from the photographs, and their hashes, which tell whether someone has edited them."""
 COLMAP_FILES = ("sparse/0/cameras.txt", "sparse/0/images.txt", "sparse/0/points3D.txt")
 SHARE_OF_MEMORY = 0.5
 """Of the memory that is available, which pictures and what is computed from them may take."""
@@ -102,8 +107,9 @@ class PreparedCapture:
 def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> PreparedCapture:
     """Estimate cameras if there are none, choose the size of the pictures, read them and make masks.
 
-    Writes `cameras/estimated/` if cameras were estimated; an earlier estimate of the same photographs in the
-    same folder is used again.
+    Writes `cameras/estimated/` if cameras were estimated, and `masks/` if masks were made: a PNG per photograph
+    in its own size, which may be edited. What an earlier run on the same photographs has left of both in the
+    same folder is used again: cameras, and masks of which someone has edited some.
 
     Args:
         source: Photographs, perhaps with cameras.
@@ -122,7 +128,16 @@ def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFold
             posed = _estimated(source, settings, run)
     with run.stage("read photos"):
         size = settings.max_size or fitting_size(posed.views, settings.preset)
-        return PreparedCapture(load_views(posed, settings.masks, size, settings.around), posed)
+        edited = _edited_masks(run.path) if settings.masks == "auto" and not settings.around else []
+        if edited:
+            warn_input(f"the masks in {run.path / MASKS} are used, of which {len(edited)} were edited")
+        masks = str(run.path / MASKS) if edited else settings.masks
+        capture = load_views(posed, masks, size, settings.around)
+        if edited:
+            _keep_masks(run)
+        elif capture.masks_made:
+            _write_masks(capture, posed, run)
+    return PreparedCapture(capture, posed)
 
 
 def _estimated(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> PosedViews:
@@ -202,3 +217,34 @@ def write_cameras(run: RunFolder, posed: PosedViews, given: Capture, used: Camer
             warn_input(f"the cameras were not written to {path.name}: {error}")
     if posed.points is not None:
         run.file("cameras/points.ply")  # is written with transforms.json
+
+
+def _write_masks(capture: Capture, posed: PosedViews, run: RunFolder) -> None:
+    """The masks as PNG files in the geometry of the photographs, and what they were."""
+    with tempfile.TemporaryDirectory(prefix="bozzetto-") as name:
+        written = save_masks(capture, posed, Path(name))
+        hashes = {}
+        for path in written:
+            data = path.read_bytes()
+            inside = path.relative_to(name).as_posix()
+            write_bytes(run.file(f"{MASKS}/{inside}"), data)
+            hashes[inside] = hashlib.sha256(data).hexdigest()
+    write_text(run.file(MADE), json.dumps(hashes, indent=1) + "\n")
+
+
+def _edited_masks(folder: Path) -> list[str]:
+    """Masks that an earlier run made in its folder and someone has edited since."""
+    try:
+        made = json.loads((folder / MADE).read_text(encoding="utf-8"))
+        files = {name: (folder / MASKS / name).read_bytes() for name in made}
+    except (OSError, ValueError, TypeError):
+        return []
+    return [name for name, data in files.items() if hashlib.sha256(data).hexdigest() != made[name]]
+
+
+def _keep_masks(run: RunFolder) -> None:
+    """Take the masks of an earlier run, edited ones too, over into this one."""
+    before = run.path / MASKS
+    for path in sorted(before.rglob("*")):
+        if path.is_file():
+            write_bytes(run.file(f"{MASKS}/{path.relative_to(before).as_posix()}"), path.read_bytes())

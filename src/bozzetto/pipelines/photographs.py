@@ -3,7 +3,7 @@
 import io
 import time
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from ..files import write_bytes
 from ..inverse.config import ReconstructConfig
 from ..inverse.optimize import Optimization
 from ..inverse.reconstruct import Reconstruction, reconstruct
+from ..inverse.refinement import register_views
 from ..metrics import mesh_report, photometric_error, psnr, silhouette_iou
 from ..render import comparison_sheet, render, turntable
 from ..runs import Interruption, Progress, RunFolder, deferred_interruptions, fingerprint
@@ -35,7 +36,7 @@ def reconstruct_photographs(
     device: torch.device | str = "cpu",
     quiet: bool = False,
     files: MeshFiles | None = None,
-) -> dict:
+) -> tuple[dict, Cameras]:
     """Reconstruct a capture into a run folder, continuing from its checkpoint if it has one.
 
     Writes `mesh.ply` (all faces, colours per vertex), `mesh.glb` (textured), `start.ply`, `light.npy` (its
@@ -53,7 +54,8 @@ def reconstruct_photographs(
         files: Which mesh files to write; None writes the usual ones.
 
     Returns:
-        Figures: of the mesh, and of how well held-out (or, without any, learned) photographs are explained.
+        Figures: of the mesh, and of how well held-out (or, without any, learned) photographs are explained. The
+        cameras of the capture that the mesh fits, refined or as they were.
 
     Raises:
         Interrupted: After a signal, with the step that a checkpoint was written after.
@@ -78,6 +80,13 @@ def reconstruct_photographs(
             None if saved is None else (int(saved[2]["stage"]), saved[1]),
             known_light=light,
         )
+    if result.moved is not None:
+        capture = replace(capture, cameras=result.cameras)
+        if held_out is not None and len(
+            held_out
+        ):  # their cameras are refined as well, on the finished surface
+            light_now = result.light.coefficients.detach().cpu()
+            held_out = replace(held_out, cameras=register_views(result.mesh, light_now, held_out))
     with run.stage("write"):
         up, front = upright(capture.cameras), -capture.cameras.forward[0].cpu()
         write_mesh_files(run, result.mesh, capture, files or MeshFiles(), up, front)
@@ -85,6 +94,8 @@ def reconstruct_photographs(
         save_image(run.file("renders/views.png"), capture_sheet(capture, columns=6, width=320))
         _save_light(run, result)
         figures = {"views": len(capture), "mesh": asdict(mesh_report(result.mesh))}
+        if result.moved is not None:
+            figures["refined_cameras"] = asdict(result.moved)
         few = torch.linspace(0, len(capture) - 1, min(SHEET_ROWS, len(capture))).round().long()
         exposures = result.light.exposure(few.to(device)).detach()
         figures["learned"] = _compare(run, "learned", capture.subset(few.tolist()), result, exposures)
@@ -92,7 +103,7 @@ def reconstruct_photographs(
             alike = torch.ones(len(held_out))  # the geometric mean of all exposures
             figures["held_out"] = _compare(run, "held-out", held_out, result, alike)
         turntable(result.mesh, run.file("renders/turntable.webp"), up=up.tolist(), front=front.tolist())
-    return figures
+    return figures, result.cameras
 
 
 class _Journal:
