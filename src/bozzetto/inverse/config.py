@@ -113,5 +113,8 @@ class ReconstructConfig:
     """Move the cameras as well, so that silhouettes and colours fit each other better."""
     refine_focal: bool = True
     """If cameras are refined: also the focal lengths that at least three photographs share."""
+    ends: Literal["closed", "open", "auto"] = "closed"
+    """Where the object was seen from one side only or leaves the frame: `closed` keeps the guessed rest, `open`
+    leaves out faces that no photograph shows, `auto` does so if there are many, see `ends.with_ends`."""
     seed: int = 0
     """Seed of the choice of views."""

@@ -14,6 +14,7 @@ from ..shapes.offsets import NO_OFFSET, offset_of
 from ..steps import counted
 from .config import ReconstructConfig
 from .data import cameras_in_frame, mean_albedo
+from .ends import with_ends
 from .judgement import SilhouetteFit, silhouette_fit
 from .levels import at_level, begin_stage
 from .model import Light, ambient_light
@@ -125,7 +126,8 @@ def reconstruct(
             _say_worse(latest.fit, begun.fit, best is begun)
             light = Light(first_light, len(capture.names))
             result = replace(other, mesh=_with_own_colors(seen, other.mesh, light, config))
-    mesh = result.mesh.with_vertices(frame.inverse().apply(result.mesh.vertices)).to("cpu")
+    open_mesh = with_ends(result.mesh, replace(capture, cameras=result.cameras), config.ends)
+    mesh = open_mesh.with_vertices(frame.inverse().apply(open_mesh.vertices)).to("cpu")
     mesh = replace(mesh, offset=start.offset)
     if not config.refine_cameras:
         return Reconstruction(mesh, start, light, given)

@@ -1,0 +1,116 @@
+"""Where a surface ends: faces that no photograph shows are guessed, and may be left out."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from ..cameras import Capture
+from ..geometry import drop_unused_vertices, face_areas, face_neighbours, face_normals
+from ..render import rasterize
+from ..shapes import Mesh
+
+LARGEST = 640
+"""Photographs are looked at with a longer side of at most this many pixels."""
+GRAZING = math.cos(math.radians(80))
+"""A face counts as seen only if a camera looks at it less obliquely than this."""
+BEHIND = 2.0
+"""Pixels by which a face may lie behind what a camera sees there, across the line of sight."""
+SMALL = 0.02
+"""Unseen patches of less than this share of the surface are kept, and seen ones of less than it left out."""
+GUESSED = 0.25
+"""With `auto`, a surface ends at the unseen if more than this share of it is, or if the object leaves the frame
+in most photographs."""
+
+
+def with_ends(mesh: Mesh, capture: Capture, ends: str) -> Mesh:
+    """The surface, without the parts that no photograph shows if it is to be open.
+
+    Args:
+        mesh: A closed surface.
+        capture: Photographs with masks; cameras in the frame of the mesh.
+        ends: `closed` keeps everything; `open` leaves out faces that no camera sees (turned away, hidden, or
+            in pixels that are not known), except small patches; `auto` does so where the object was seen from
+            one side only or leaves the frame in most photographs.
+
+    Returns:
+        The mesh, open or as it was.
+    """
+    if ends == "closed":
+        return mesh
+    kept = ~_large(mesh, ~seen_faces(mesh, capture))
+    if not bool(kept.any()) or bool(kept.all()):
+        return mesh
+    areas = face_areas(mesh.vertices, mesh.faces)
+    guessed = float(areas[~kept].sum() / areas.sum())
+    if ends == "auto" and guessed <= GUESSED and not leaves_frame(capture):
+        return mesh
+    kept = _large(mesh, kept)
+    return drop_unused_vertices(replace(mesh, faces=mesh.faces[kept]))[0] if bool(kept.any()) else mesh
+
+
+def seen_faces(mesh: Mesh, capture: Capture) -> Bool[Tensor, " F"]:
+    """Faces whose middle some camera sees: from outside, unhidden, in a known pixel of its photograph."""
+    middles = mesh.corners().mean(dim=1)
+    normals = torch.nn.functional.normalize(face_normals(mesh.vertices, mesh.faces), dim=1).double().cpu()
+    scale = min(1.0, LARGEST / max(capture.cameras.width, capture.cameras.height))
+    seen = torch.zeros(len(mesh.faces), dtype=torch.bool)
+    width, height = (max(1, round(side * scale)) for side in (capture.cameras.width, capture.cameras.height))
+    for view in range(len(capture)):
+        small = capture.window(view, (width, height), (0, 0, width, height))
+        camera = small.cameras.relative_to(mesh.offset).to("cpu")
+        fragments = rasterize(mesh.vertices.cpu(), mesh.faces.cpu(), camera)
+        depth = torch.full((camera.width * camera.height,), -torch.inf)
+        depth[fragments.pixel] = fragments.depth.detach()
+        places = camera.project(middles.cpu())[0]
+        u, v = places[:, 0].nan_to_num(-1).floor(), places[:, 1].nan_to_num(-1).floor()
+        inside = (u >= 0) & (v >= 0) & (u < camera.width) & (v < camera.height) & (places[:, 2] > camera.near)
+        pixel = (v.clamp(0, camera.height - 1) * camera.width + u.clamp(0, camera.width - 1)).long()
+        if camera.orthographic:
+            towards = -camera.forward.expand_as(normals)
+            size = torch.ones_like(places[:, 2]) / camera.K[0, 0, 0]
+        else:
+            towards = torch.nn.functional.normalize(camera.centers - middles.cpu(), dim=1)
+            size = places[:, 2] / camera.K[0, 0, 0]
+        facing = (normals * towards).sum(dim=1)
+        slack = BEHIND * size / facing.clamp(min=GRAZING)
+        unhidden = places[:, 2] < depth[pixel].double() + slack
+        seen |= inside & (facing > GRAZING) & unhidden & small.known[0].reshape(-1)[pixel].cpu()
+    return seen.to(mesh.faces.device)
+
+
+def leaves_frame(capture: Capture) -> bool:
+    """Whether the object reaches pixels that are not known, or the border of the frame, in most photographs."""
+    cut = 0
+    for mask, known in zip(capture.require_masks(), capture.known, strict=True):
+        inner = torch.nn.functional.pad(known[None, None].float(), (1, 1, 1, 1))
+        inner = -torch.nn.functional.max_pool2d(-inner, 3, stride=1)[0, 0] > 0.5
+        border = known & ~inner & (mask > 0.5)
+        cut += int(border.sum()) > 0.02 * math.sqrt(float((mask > 0.5).sum()))
+    return 2 * cut > len(capture)
+
+
+def _large(mesh: Mesh, chosen: Bool[Tensor, " F"]) -> Bool[Tensor, " F"]:
+    """Connected patches of chosen faces that are not small."""
+    index = torch.nonzero(chosen)[:, 0].cpu().numpy()
+    if len(index) == 0:
+        return chosen
+    neighbours = face_neighbours(mesh.faces.cpu()).numpy()
+    number = np.full(len(mesh.faces), -1)
+    number[index] = np.arange(len(index))
+    across = neighbours[index]
+    rows, columns = np.repeat(np.arange(len(index)), 3), across.reshape(-1)
+    joined = (columns >= 0) & (number[columns] >= 0)
+    pairs = rows[joined], number[columns[joined]]
+    graph = coo_matrix((np.ones(len(pairs[0])), pairs), shape=(len(index), len(index)))
+    _, label = connected_components(graph, directed=False)
+    areas: Float[Tensor, " F"] = face_areas(mesh.vertices, mesh.faces).cpu().double()
+    patches = np.bincount(label, weights=areas[index].numpy())
+    large = torch.zeros(len(mesh.faces), dtype=torch.bool)
+    large[index] = torch.from_numpy(patches >= SMALL * float(areas.sum()))[label]
+    return large.to(chosen.device)
