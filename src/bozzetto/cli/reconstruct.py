@@ -51,6 +51,9 @@ class Reconstruct(Options):
     """Longer side, in pixels, to which photographs are shrunk; by default what preset and memory allow."""
     refine_cameras: Literal["auto", "yes", "no"] = "auto"
     """Optimise poses and focal lengths together with the surface; auto: where cameras were estimated."""
+    ends: Literal["auto", "open", "closed"] = "auto"
+    """Where no photograph looked: closed keeps the guessed surface, open leaves it out, auto leaves it out where
+    much of it was seen from one side only or left the pictures."""
     faces: Annotated[int | None, Within(100, MANY)] = None
     """Faces of the textured mesh; by default 50 000 or fewer. mesh.ply keeps all."""
     also: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="obj|stl|3mf")] = ()
@@ -161,7 +164,7 @@ class Reconstruct(Options):
         from ..inverse.config import ReconstructConfig
 
         refine = estimated if self.refine_cameras == "auto" else self.refine_cameras == "yes"
-        base = ReconstructConfig(init=self.init, seed=self.seed, refine_cameras=refine)
+        base = ReconstructConfig(init=self.init, seed=self.seed, refine_cameras=refine, ends=self.ends)
         stages = [
             replace(stage, steps=max(1, round(stage.steps * EFFORT[self.preset]))) for stage in base.stages
         ]
