@@ -52,8 +52,8 @@ class Reconstruct(Options):
     refine_cameras: Literal["auto", "yes", "no"] = "auto"
     """Optimise poses and focal lengths together with the surface; auto: where cameras were estimated."""
     ends: Literal["auto", "open", "closed"] = "auto"
-    """Where no photograph looked: closed keeps the guessed surface, open leaves it out, auto leaves it out where
-    much of it was seen from one side only or left the pictures."""
+    """Where no photograph looked: closed keeps the guessed surface, open leaves it out, auto does so where much
+    of it was seen from one side only or left the pictures."""
     faces: Annotated[int | None, Within(100, MANY)] = None
     """Faces of the textured mesh; by default 50 000 or fewer. mesh.ply keeps all."""
     also: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="obj|stl|3mf")] = ()
