@@ -37,10 +37,13 @@ def read_heif(path: Path) -> StoredPicture:
 
 
 def heif_tags(path: Path) -> dict[int, Any]:
-    """EXIF tags of a HEIC picture, of the main and the EXIF directory."""
+    """EXIF tags of a HEIC picture that can be read, of the main and the EXIF directory; none if damaged."""
     exif = Image.Exif()
-    exif.load(_open(path).info.get("exif") or b"")
-    return {**exif, **exif.get_ifd(0x8769)}
+    try:
+        exif.load(_open(path).info.get("exif") or b"")
+        return {**exif, **exif.get_ifd(0x8769)}
+    except Exception:  # Pillow raises errors of many kinds
+        return {}
 
 
 def _open(path: Path) -> Any:

@@ -145,3 +145,18 @@ def test_blurred_plain_and_equal_photos_are_told(tmp_path):
 def test_thumbnails_are_refused(tmp_path):
     with pytest.raises(InputError, match="100 x 60 pixels, at least 160"):
         ready(tmp_path, [save(tmp_path / "a.png", scene(100, 60))])
+
+
+def test_heic_photos_bring_their_focal_length(tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[FOCAL_35MM] = 26
+    path = tmp_path / "IMG_1.HEIC"
+    heif.from_pillow(Image.fromarray(scene(300, 200)).convert("RGB")).save(path, exif=exif.tobytes())
+    photo = ready(tmp_path, [path])[0]
+    assert photo.size == (300, 200) and photo.focal == pytest.approx(
+        26 * math.hypot(300, 200) / 43.2666, rel=1e-4
+    )
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(InputError, match="IMG_1.HEIC"):
+        ready(tmp_path, [path])

@@ -8,6 +8,7 @@ import torch
 
 from ...errors import InputError
 from ..camera import Cameras
+from ..images import SUFFIXES
 from .bundler import HEADER, read_bundler
 from .camera_files import PosedViews, read_json
 from .colmap import find_colmap, read_colmap
@@ -180,6 +181,8 @@ def _reader(path: Path) -> Reader:
     }
     if ending in by_ending:
         return by_ending[ending]
+    if ending in SUFFIXES:
+        raise InputError(f"{path} is one picture; give the folder that holds all photographs")
     raise InputError(f"{path} is no camera file that is read; {KNOWN} are")
 
 

@@ -121,13 +121,12 @@ def _read_small(
     path: Path, longest: int
 ) -> tuple[np.ndarray, tuple[int, int], dict[int, Any], np.ndarray | None]:
     """The upright photograph as small grey levels, its full size, its EXIF tags, and alpha if it has some."""
-    if is_heif(check_file(path, "photo")):
-        tags, small = heif_tags(path), None
-    else:
-        tags, small = _small_jpeg(path, longest)
+    heif = is_heif(check_file(path, "photo"))
+    tags, small = ({}, None) if heif else _small_jpeg(path, longest)
     if small is not None:
         return small[0], small[1], tags, None
     values = load_image(path)
+    tags = heif_tags(path) if heif else tags
     alpha = None
     if values.shape[-1] in (2, 4):
         alpha = values[..., -1].numpy()
