@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from bozzetto.cameras import distortion
 from bozzetto.cameras.distortion import Lens, undistort
 
 K = torch.tensor([[60.0, 0, 33], [0, 62, 23], [0, 0, 1]], dtype=torch.float64)
@@ -92,3 +93,11 @@ def test_rays_beyond_a_lens_are_unknown():
     known = undistort(torch.ones(46, 66, 1), K, Lens("division", (1.0,)))[1]
     radius = ((torch.arange(66) + 0.5 - 33) / 60).abs()
     assert not bool(known[23, radius > 0.5].any())
+
+
+def test_rows_at_a_time_make_no_difference(monkeypatch):
+    image = torch.rand(46, 66, 3, generator=torch.Generator().manual_seed(0))
+    whole, known = undistort(image, K, brown(-0.2, 0.05))
+    monkeypatch.setattr(distortion, "ROWS", 7)
+    parts, known_parts = undistort(image, K, brown(-0.2, 0.05))
+    assert torch.equal(known, known_parts) and (whole - parts).abs().max() < 1e-6

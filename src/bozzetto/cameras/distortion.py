@@ -1,5 +1,6 @@
 """Lenses that are no pinhole: where they put points, and undoing it by resampling."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+ROWS = 256
+"""Rows of a picture that are resampled at a time, which bounds the memory."""
 Projection = Literal["perspective", "equidistant", "fov", "unified", "division"]
 
 
@@ -84,16 +87,20 @@ class Lens:
         return torch.stack([across, down], dim=1)
 
     def one_to_one(self, points: Float[Tensor, "P 2"]) -> Bool[Tensor, "P"]:
-        """Points nearer to the axis than the radius at which the lens first turns back.
+        """Points of the ideal plane nearer to the axis than where the lens first turns back."""
+        radius = torch.linalg.vector_norm(points, dim=1)
+        return radius < self.turning_radius(float(radius.max()))
+
+    def turning_radius(self, largest: float) -> float:
+        """The radius in the ideal plane at which the lens first turns back; infinite if not up to the largest.
 
         A polynomial fitted to the picture folds back far outside it.
         """
-        radius = torch.linalg.vector_norm(points, dim=1)
-        samples = torch.linspace(0, float(radius.max()), 512, dtype=torch.float64)
+        samples = torch.linspace(0, largest, 512, dtype=torch.float64)
         central = Lens(self.projection, self.shape, self.radial, self.denominator)
         image = central.distort(torch.stack([samples, torch.zeros_like(samples)], dim=1))[:, 0]
         turning = torch.nonzero(~(image.diff() > 0))
-        return radius < samples[turning[0, 0]] if len(turning) else torch.ones_like(radius, dtype=torch.bool)
+        return float(samples[turning[0, 0]]) if len(turning) else math.inf
 
 
 def _without_last_zeros(coefficients: tuple[float, ...]) -> tuple[float, ...]:
@@ -127,19 +134,25 @@ def undistort(
         is one to one.
     """
     height, width, _ = channels.shape
-    v, u = torch.meshgrid(
-        torch.arange(height, dtype=torch.float64) + 0.5,
-        torch.arange(width, dtype=torch.float64) + 0.5,
-        indexing="ij",
-    )
-    pixels = torch.stack([u, v], dim=-1).reshape(-1, 2)
-    plane = (pixels - K[:2, 2]) @ torch.linalg.inv(K[:2, :2]).T
-    source = lens.distort(plane) @ K[:2, :2].T + K[:2, 2]
     size = torch.tensor([width, height], dtype=torch.float64)
-    inside = ((source > 0.5 - 1e-6) & (source < size - 0.5 + 1e-6)).all(dim=1) & lens.one_to_one(plane)
-    places = (2 * source.nan_to_num(0, 0, 0) / size - 1).reshape(1, height, width, 2).to(channels)
-    resampled = torch.nn.functional.grid_sample(
-        channels.permute(2, 0, 1)[None], places, mode="bilinear", padding_mode="border", align_corners=False
-    )
-    known = inside.reshape(height, width)
-    return resampled[0].permute(1, 2, 0) * known[..., None], known
+    to_plane = torch.linalg.inv(K[:2, :2]).T
+    corners = torch.tensor([[0.0, 0], [1, 0], [0, 1], [1, 1]], dtype=torch.float64) * size
+    reach = torch.linalg.vector_norm((corners - K[:2, 2]) @ to_plane, dim=1).max()
+    limit = lens.turning_radius(float(reach))
+    picture = channels.permute(2, 0, 1)[None]
+    straight, known = torch.empty_like(channels), torch.empty(height, width, dtype=torch.bool)
+    for top in range(0, height, ROWS):
+        rows = torch.arange(top, min(top + ROWS, height), dtype=torch.float64) + 0.5
+        v, u = torch.meshgrid(rows, torch.arange(width, dtype=torch.float64) + 0.5, indexing="ij")
+        plane = (torch.stack([u, v], dim=-1).reshape(-1, 2) - K[:2, 2]) @ to_plane
+        source = lens.distort(plane) @ K[:2, :2].T + K[:2, 2]
+        inside = ((source > 0.5 - 1e-6) & (source < size - 0.5 + 1e-6)).all(dim=1)
+        inside &= torch.linalg.vector_norm(plane, dim=1) < limit
+        places = (2 * source.nan_to_num(0, 0, 0) / size - 1).reshape(1, len(rows), width, 2).to(channels)
+        part = slice(top, top + len(rows))
+        known[part] = inside.reshape(len(rows), width)
+        resampled = torch.nn.functional.grid_sample(
+            picture, places, mode="bilinear", padding_mode="border", align_corners=False
+        )
+        straight[part] = resampled[0].permute(1, 2, 0) * known[part, :, None]
+    return straight, known

@@ -110,22 +110,24 @@ def _with_masks(
     around: Sequence[tuple[str, float, float]] | None,
 ) -> Capture:
     """The capture of these pictures; `around` is None on trial, where masks that take long are left out."""
-    capture = replace(_assemble(views, pictures, posed.source), points=posed.points)
     if choice == "auto":
         # Undoing lens distortion interpolates alpha, which rounds.
         least = [float(p.alpha[p.known].amin()) for p in pictures if bool(p.known.any())]
         choice = "alpha" if any(alpha < 0.999 for alpha in least) else "pictures"
-    if choice in ("alpha", "files"):
-        layers = [p.alpha if choice == "alpha" else p.mask for p in pictures]
-        return replace(capture, masks=_stack(layers, capture.cameras).clamp(0, 1))
-    if choice == "none" or (around is None and choice == "pictures" and not plain_background(capture)):
+    pixels = _in_pictures(views, pictures, around or ())
+    layer = {"alpha": "alpha", "files": "mask"}.get(choice)
+    capture = replace(_assemble(views, pictures, posed.source, layer), points=posed.points)
+    if (
+        layer is not None
+        or choice == "none"
+        or (around is None and choice == "pictures" and not plain_background(capture))
+    ):
         return capture
     capture = replace(capture.check(), masks_made=True)
     if _is_network(choice):
         return network_masks(capture, choice)
     if choice == "background" or around is None:
         return auto_masks(capture)
-    pixels = _in_pictures(views, pictures, around)
     return segment(capture, pixels) if choice == "object" else masks_from_pictures(capture, pixels)
 
 
@@ -162,8 +164,10 @@ def _is_network(masks: str | os.PathLike) -> bool:
     return str(masks).lower().endswith(".onnx")
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Picture:
+    """A photograph that was read; what has moved on to a capture is empty, so that nothing is held twice."""
+
     image: Float[Tensor, "h w 3"]
     alpha: Float[Tensor, "h w"]
     mask: Float[Tensor, "h w"]
@@ -196,13 +200,13 @@ def _load(view: View, mask_path: Path | None, turn: Turn, max_size: int | None) 
             f"{view.size[1]}; use the pictures that were calibrated"
         )
     height, width = light.shape[:2]
-    mask, mask_size, labels = light[..., 3:], None, ""
+    layers, mask_size, labels = light, None, ""
     if mask_path is not None:
         stored = load_mask(mask_path)
         mask, labels = turn.of_mask(stored.coverage[..., None]), stored.labels
         mask_size = (mask.shape[1], mask.shape[0])
         mask = _fit_mask(mask, mask_path, view.name, full, (width, height))
-    layers = torch.cat([light, mask], dim=-1)
+        layers = torch.cat([light, mask], dim=-1)
     K = _scaled(complete_intrinsics(view, *full), full, (width, height))
     known = torch.ones(height, width, dtype=torch.bool)
     if view.lens is not None:
@@ -212,7 +216,9 @@ def _load(view: View, mask_path: Path | None, turn: Turn, max_size: int | None) 
         layers = area_resize(layers[None], *new)[0]
         known = area_resize(known[None, ..., None].float(), *new)[0, ..., 0] > 1 - 1e-4
         K = _scaled(K, (width, height), new)
-    return _Picture(layers[..., :3], layers[..., 3], layers[..., 4], known, K, full, mask_size, labels)
+    alpha = layers[..., 3].contiguous()
+    mask = alpha if mask_path is None else layers[..., 4].contiguous()
+    return _Picture(layers[..., :3].contiguous(), alpha, mask, known, K, full, mask_size, labels)
 
 
 def _scaled(K: Float[Tensor, "3 3"], old: tuple[int, int], new: tuple[int, int]) -> Float[Tensor, "3 3"]:
@@ -277,26 +283,33 @@ def _report(views: list[View], pictures: list[_Picture]) -> None:
     _report_unused(views)
 
 
-def _assemble(views: list[View], pictures: list[_Picture], source: Path) -> Capture:
+def _assemble(views: list[View], pictures: list[_Picture], source: Path, masks: str | None) -> Capture:
+    """The capture of pictures, which it empties, with one of their layers as masks."""
     height = max(p.image.shape[0] for p in pictures)
     width = max(p.image.shape[1] for p in pictures)
     poses, intrinsics = torch.stack([v.T_cam_world for v in views]), torch.stack([p.K for p in pictures])
     cameras = Cameras(poses, intrinsics, width, height)
+    coverage = None if masks is None else _moved(pictures, masks, cameras).clamp_(0, 1)
+    for picture in pictures:
+        picture.alpha = picture.mask = picture.known.new_empty(0)
     return Capture(
         names=tuple(v.name for v in views),
         cameras=cameras,
-        images=_stack([p.image for p in pictures], cameras),
-        masks=None,
-        known=_stack([p.known for p in pictures], cameras),
+        images=_moved(pictures, "image", cameras),
+        masks=coverage,
+        known=_moved(pictures, "known", cameras),
         source=str(source),
     )
 
 
-def _stack(layers: list[Tensor], cameras: Cameras) -> Tensor:
-    """Layers of different size in one tensor, zero where they end."""
-    stacked = layers[0].new_zeros(len(layers), cameras.height, cameras.width, *layers[0].shape[2:])
-    for target, layer in zip(stacked, layers, strict=True):
+def _moved(pictures: list[_Picture], name: str, cameras: Cameras) -> Tensor:
+    """A layer of all pictures in one tensor, zero where they end; the pictures let go of it one by one."""
+    first = getattr(pictures[0], name)
+    stacked = first.new_zeros(len(pictures), cameras.height, cameras.width, *first.shape[2:])
+    for target, picture in zip(stacked, pictures, strict=True):
+        layer = getattr(picture, name)
         target[: layer.shape[0], : layer.shape[1]] = layer
+        setattr(picture, name, layer.new_empty(0))
     return stacked
 
 

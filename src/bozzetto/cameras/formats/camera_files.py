@@ -77,7 +77,7 @@ def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
             )
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the camera file {path}: {error}; check the path") from None
+        raise InputError(f"cannot read the camera file {path}: {reason(error)}; check the path") from None
 
 
 def read_json(path: Path, largest: int = LARGEST_FILE) -> Any:
@@ -92,7 +92,7 @@ def read_json(path: Path, largest: int = LARGEST_FILE) -> Any:
     except RecursionError:
         raise InputError(f"{path} cannot be read: it is nested too deeply; export it again") from None
     except ValueError as error:
-        raise InputError(f"{path} is no JSON file: {error}; export it again") from None
+        raise InputError(f"{path} is no JSON file: {reason(error)}; export it again") from None
 
 
 def real_number(value: Any, what: str) -> float:
@@ -108,6 +108,11 @@ def real_number(value: Any, what: str) -> float:
     if not math.isfinite(number):
         raise InputError(f"{what} is {shorten(value)}, expected a finite number; export it again")
     return number
+
+
+def reason(error: Exception) -> str:
+    """What an error says, as part of a message: one line, cut after 200 characters."""
+    return " ".join(str(error).split())[:200]
 
 
 def shorten(value: Any, length: int = 60) -> str:

@@ -8,7 +8,7 @@ import torch
 from ...errors import InputError
 from ...shapes.numpy_files import arrays_of, numbers_of
 from ..images import SUFFIXES
-from .camera_files import LARGEST_FILE, PosedViews, View, camera_at, picture_size, warn_of_rounding
+from .camera_files import LARGEST_FILE, PosedViews, View, camera_at, picture_size, reason, warn_of_rounding
 from .picture_paths import PICTURE_FOLDERS, unique_names
 from .projection_matrices import PIXEL_OFFSET, decompose
 
@@ -28,7 +28,7 @@ def read_idr(path: Path, photos: Path | None = None) -> PosedViews:
     try:
         arrays = arrays_of(data)
     except Exception as error:  # NumPy raises errors of many kinds
-        raise InputError(f"{path} cannot be read: {error}; export it again") from None
+        raise InputError(f"{path} cannot be read: {reason(error)}; export it again") from None
     numbers = sorted(int(m[1]) for m in (re.fullmatch(r"world_mat_(\d{1,9})", name) for name in arrays) if m)
     if not numbers:
         raise InputError(f"{path} has no world_mat_0 and so on; is it a camera file of IDR or NeuS?")
@@ -62,7 +62,7 @@ def read_llff(path: Path, photos: Path | None = None) -> PosedViews:
     try:
         rows = torch.from_numpy(numbers_of(data).astype("float64"))
     except Exception as error:  # NumPy raises errors of many kinds
-        raise InputError(f"{path} cannot be read: {error}; export it again") from None
+        raise InputError(f"{path} cannot be read: {reason(error)}; export it again") from None
     if rows.ndim != 2 or rows.shape[1] != 17 or len(rows) == 0:
         raise InputError(
             f"{path} has the shape {tuple(rows.shape)}, expected (photographs, 17); export it again"
@@ -92,7 +92,7 @@ def _bytes(path: Path) -> bytes:
             raise InputError(f"{path} has more than {LARGEST_FILE // 2**20} MiB; is it a camera file?")
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read the camera file {path}: {error}; check the path") from None
+        raise InputError(f"cannot read the camera file {path}: {reason(error)}; check the path") from None
 
 
 def _pictures(path: Path, photos: Path | None, count: int, folders: tuple[str, ...]) -> list[Path]:

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from ...errors import InputError
-from .camera_files import read_text
+from .camera_files import read_text, reason
 
 MOST_ELEMENTS = 500_000
 """Elements of a file; twenty thousand cameras have fewer."""
@@ -43,4 +43,6 @@ def read_xml(path: Path) -> ET.Element:
         parser.feed(text)
         return parser.close()
     except (ET.ParseError, ValueError) as error:
-        raise InputError(f"{path} is no XML file that can be read: {error}; export it again") from None
+        raise InputError(
+            f"{path} is no XML file that can be read: {reason(error)}; export it again"
+        ) from None
