@@ -215,7 +215,7 @@ def test_wrong_paths_are_refused(tmp_path):
     with pytest.raises(InputError, match="no capture"):
         load_capture(tmp_path / "nowhere")
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
-    with pytest.raises(InputError, match="no camera file"):
+    with pytest.raises(InputError, match="is one picture"):
         load_capture(tmp_path / "a.png")
     for name in ("a_par.txt", "b_par.txt"):
         (tmp_path / name).touch()
