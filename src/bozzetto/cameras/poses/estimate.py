@@ -98,6 +98,9 @@ def _find(
     """Find cameras and store them with a report."""
     names = unique_names(paths)
     everything = prepare_photos(paths, names, covers, folder, longest)
+    fault = photo_faults(everything)
+    if fault is not None:
+        raise InputError(fault)
     same = equal_photos(everything)
     usable = [photo for i, photo in enumerate(everything) if i not in same]
     if len(usable) <= FEWEST:
@@ -105,9 +108,6 @@ def _find(
             f"too few photos to find cameras: of {len(everything)} only {len(usable)} are different, the "
             "others show the same; take 20 to 60 from different places around the object"
         )
-    fault = photo_faults(usable)
-    if fault is not None:
-        raise InputError(fault)
     found = Search(usable, folder, seed).best()
     model = found.model
     reasons = {everything[i].name: f"the same as {everything[j].name}" for i, j in same.items()}
