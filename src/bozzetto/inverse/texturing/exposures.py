@@ -8,7 +8,7 @@ from torch import Tensor
 
 _DARK, _BRIGHT = 0.01, 0.98  # linear light between which a pixel says something about the exposure
 _SPREAD = 0.15  # logarithmic difference between views that is nothing unusual
-_OUTLIER = 0.08  # sRGB-like difference from the usual colour at which the weight of a view has halved
+_OUTLIER = 0.15  # sRGB-like difference from the usual colour at which the weight of a view has halved
 _PRIOR = 0.02  # weight of "all exposures are alike", as a share of what an average view knows
 _ROUNDS = 6
 

@@ -14,12 +14,12 @@ from ...cameras.capture import area_resize
 from ...render import rasterize
 from ...shapes import Mesh
 
-_EDGE = 1.5  # pixels beside edges that are not used: masks and surfaces are off by about one
-_FEATHER = 10.0  # pixels from there on over which a photograph gains its full weight
+_FEATHER = 0.01  # distance to edges at which a photograph has its full weight, as a share of its diagonal
 _JUMP = 8.0  # pixel footprints of depth between neighbouring pixels from which on there is an edge
 _BEHIND = 10.0  # pixel footprints by which a visible point may lie behind the nearest pixel's surface
 _GRAZING, _FACING = 0.1, 0.5  # cosines between which a photograph gains its full weight
 _BROAD = 0.01  # standard deviation of the blur that splits the bands, as a share of the picture's diagonal
+_COVERED = 0.9  # coverage from which on a pixel shows the object and hardly anything else
 _MARGIN = 4  # pixels around the surface
 _FINE = 3.0  # pixels of standard deviation for which the blur is computed
 
@@ -47,14 +47,15 @@ class Observation:
         camera: One camera, of a world relative to the offset of the mesh.
         corner: Column and row of the first pixel of that part.
         depth: Of the surface in every pixel, infinite beside it.
-        layers: What is looked up: the photograph's broad band (linear RGB), the difference to it, and trust,
-            which is 0 at outlines, inner edges, borders of the mask and unknown pixels, and 1 far from them.
+        layers: What is looked up: the photograph's broad band (linear RGB) and the difference to it, both 0
+            where they must not be used: at outlines, inner edges, outside of the mask and where nothing is
+            known; trust, which is 0 there and 1 far from them; and whether they may be used.
     """
 
     camera: Cameras
     corner: tuple[int, int]
     depth: Float[Tensor, "h w"]
-    layers: Float[Tensor, "7 h w"]
+    layers: Float[Tensor, "8 h w"]
 
     @classmethod
     def of(cls, mesh: Mesh, capture: Capture, view: int, split: bool = True) -> "Observation":
@@ -69,13 +70,15 @@ class Observation:
         depth, clear = depth[part], capture.known[view].cpu()[part]
         clear = clear & ~_edges(depth, footprint(camera, depth))
         if capture.masks is not None:
-            clear &= capture.masks[view].cpu()[part] > 0.5
-        distance = torch.from_numpy(distance_transform_cdt(clear.numpy(), "chessboard")).float()
-        trust = ((distance - _EDGE) / _FEATHER).clamp(0, 1)
+            clear &= capture.masks[view].cpu()[part] > _COVERED
+        diagonal = math.hypot(camera.width, camera.height)
+        # A first row of pixels counts a little: on thin parts there may be no others.
+        distance = torch.from_numpy(distance_transform_cdt(clear.numpy(), "chessboard")).float() - 0.5
+        trust = (distance / (_FEATHER * diagonal)).clamp(0, 1)
         image = capture.images[view].cpu()[part]
-        spread = _BROAD * math.hypot(camera.width, camera.height)
-        broad = _blurred(image, clear, spread) if split else image
-        layers = torch.cat([broad, image - broad, trust[..., None]], dim=2)
+        broad = _blurred(image, clear, _BROAD * diagonal) if split else image
+        usable = clear[..., None].to(image)
+        layers = torch.cat([broad * usable, (image - broad) * usable, trust[..., None], usable], dim=2)
         return cls(camera, (columns[0], rows[0]), depth, layers.permute(2, 0, 1).contiguous())
 
     def sight(self, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Sight:
@@ -105,7 +108,7 @@ class Observation:
         seen = inside & (depth <= nearest + _BEHIND * footprint(self.camera, depth))
         grid = (2 * pixels / pixels.new_tensor([width, height]) - 1)[None, None]
         found = grid_sample(self.layers[None], grid, align_corners=False, padding_mode="border")[0, :, 0].T
-        return found[:, :6], found[:, 6] * seen
+        return found[:, :6] / found[:, 7:].clamp_min(1e-6), found[:, 6] * seen
 
 
 def footprint(camera: Cameras, depth: Tensor) -> Tensor:
