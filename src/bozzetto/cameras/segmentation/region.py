@@ -11,12 +11,9 @@ from ..camera import Cameras
 from ..capture import Capture, ScenePoints
 from .space import Ball, pixels_per_unit
 
-START = 0.8
-"""Radius of the first ball, as a share of the radius that fits into half of the pictures."""
-
 
 def starting_ball(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -> Ball:
-    """A ball that holds the middle of the object.
+    """A ball around the middle of the object, as large as half of the pictures that have its centre show whole.
 
     Its centre is where the rays through the pixels of the object meet; with one pixel, the place on its ray
     that is nearest to the points that its view sees beside it, or to what all views look at. Without any, the
@@ -42,7 +39,7 @@ def starting_ball(capture: Capture, around: Sequence[tuple[str, float, float]] =
         else:
             center = _on_ray(cameras, views[0], pixels.mean(dim=0), capture.points, center)
     fits = fitting_radii(cameras, center)
-    return Ball(center, START * float(fits[fits > 0].median()) if bool((fits > 0).any()) else 1.0)
+    return Ball(center, float(fits[fits > 0].median()) if bool((fits > 0).any()) else 1.0)
 
 
 def _pixels(

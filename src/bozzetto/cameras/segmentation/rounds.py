@@ -28,6 +28,8 @@ CERTAIN = 0.9
 """Share of the other views that speak for a pixel."""
 FIRST = 4.0
 """How much more the middle of the first ball counts than its rim, as a power."""
+SHOWN = 0.34
+"""What fewer of the views have in their frame is not taken for object."""
 IN_FRAME = 0.65
 """The ball follows what so many of the views have in their frame."""
 LOCAL = 0.5
@@ -145,7 +147,7 @@ def _turn(
     cuts = [minimum_cut(e, c, SMOOTHNESS, edge, f, np.zeros_like(f)) for e, c, edge, f in rows]
     masks = torch.from_numpy(np.stack(cuts))
     space = sampled(ball, views.cameras, views.known, across)
-    half, more = (max(2, math.ceil(share * len(views.cameras))) for share in (0.5, IN_FRAME))
+    half, more = (max(2, math.ceil(share * len(views.cameras))) for share in (SHOWN, IN_FRAME))
     unclear = UNCLEAR * (evidence > DOUBT).float()
     possible = torch.where(masks | ~views.known, 1.0, unclear)
     return Masks(ball, space.fitted(possible, more, AGREED), masks, space.agreeing(possible, half), evidence)

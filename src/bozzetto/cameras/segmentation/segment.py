@@ -8,13 +8,16 @@ from ...steps import counted, stage
 from ..agreement import agreement, outlines
 from ..capture import Capture
 from .edges import with_edges
+from .quality import quality
 from .region import starting_ball
-from .rounds import Masks, first_masks, grown, next_masks, small_views
+from .rounds import Masks, Small, first_masks, grown, next_masks, small_views
 
 COARSE, FINE = 128, 256
 """Longer side of the pictures, in pixels, in which masks are searched for, and in which they are finished."""
-TURNS = 6
-"""Turns in the coarse pictures, at most; the ball may grow in each."""
+SIZES = (0.6, 0.85, 1.2)
+"""Radii of the balls that are tried, as shares of the radius that fits into half of the pictures."""
+TURNS = 4
+"""Turns in the coarse pictures for every ball, and once more for the best; the ball may grow in each."""
 LAST = 2
 """Turns in the fine ones."""
 SAMPLES = 48
@@ -58,14 +61,24 @@ def segment(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -
 
 
 def _search(capture: Capture, around: Sequence[tuple[str, float, float]]) -> Masks:
-    views = small_views(capture, COARSE)
-    masks = first_masks(views, starting_ball(capture, around), SAMPLES)
-    for turn in counted(range(TURNS + LAST), "object"):
-        if turn == TURNS:
-            views = small_views(capture, FINE)
-        across = SAMPLES if turn < TURNS else SAMPLES * 3 // 2
+    views, start = small_views(capture, COARSE), starting_ball(capture, around)
+    tried: list[tuple[float, Masks]] = []
+    for size in counted(SIZES, "object"):
+        masks = first_masks(views, replace(start, radius=size * start.radius), SAMPLES)
+        tried += _turns(views, masks, TURNS, SAMPLES)
+    best = max(tried, key=lambda t: t[0])
+    best = max([best, *_turns(views, best[1], TURNS, SAMPLES)], key=lambda t: t[0])
+    fine = small_views(capture, FINE)
+    return max(_turns(fine, best[1], LAST, SAMPLES * 3 // 2), key=lambda t: t[0])[1]
+
+
+def _turns(views: Small, masks: Masks, turns: int, across: int) -> list[tuple[float, Masks]]:
+    """Masks after each turn, with their quality."""
+    found = []
+    for _ in counted(range(turns), "object"):
         masks = next_masks(views, masks, grown(masks.ball, masks.fitted), across)
-    return masks
+        found.append((quality(views, masks), masks))
+    return found
 
 
 def _with_object(capture: Capture, masks: Masks) -> list[int]:

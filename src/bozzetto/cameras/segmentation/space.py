@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..camera import Cameras
 
-ROOM = 1.25
+ROOM = 1.4
 """Radius of a ball around the object, as a multiple of the object's."""
 
 
