@@ -14,6 +14,7 @@ from PIL import Image
 from ..cameras import Cameras, Capture, save_colmap, save_transforms
 from ..cameras.formats import NoCameras, read_cameras
 from ..cameras.formats.camera_files import PosedViews, View
+from ..cameras.formats.completed import whole_views
 from ..cameras.formats.picture_paths import require_pictures
 from ..cameras.loading import load_views
 from ..cameras.mask_files import find_masks
@@ -210,11 +211,13 @@ def write_cameras(run: RunFolder, posed: PosedViews, given: Capture, used: Camer
         views.append(view)
     posed = replace(posed, views=tuple(views))
     files = [run.file(f"cameras/{name}") for name in ("transforms.json", *COLMAP_FILES)]
-    for save, path in ((save_transforms, files[0]), (save_colmap, files[1].parent)):
-        try:
-            save(posed, path)
-        except InputError as error:
-            warn_input(f"the cameras were not written to {path.name}: {error}")
+    # Paths are as seen from where the files will be, which may not be where they are written.
+    names = [view.name for view in whole_views(posed, None, run.path / "cameras")]
+    try:
+        save_transforms(posed, files[0], names)
+        save_colmap(posed, files[1].parent)
+    except InputError as error:
+        warn_input(f"the cameras could not be written in all formats: {error}")
     if posed.points is not None:
         run.file("cameras/points.ply")  # is written with transforms.json
 

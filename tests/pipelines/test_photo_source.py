@@ -1,0 +1,114 @@
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bozzetto.cameras import Capture, orbit_cameras, read_cameras, save_image
+from bozzetto.cameras.formats.camera_files import PosedViews, View
+from bozzetto.cameras.formats.transforms_json import save_transforms
+from bozzetto.errors import InputError, InputWarning
+from bozzetto.pipelines import photo_source
+from bozzetto.pipelines.photo_source import (
+    CaptureSettings,
+    find_source,
+    fitting_size,
+    prepare_capture,
+    write_cameras,
+)
+from bozzetto.runs import RunFolder
+
+
+@pytest.fixture
+def posed(tmp_path) -> PosedViews:
+    """Four photographs of 40 x 40 pixels, a bright square on black."""
+    cameras = orbit_cameras(4, distance=3.0, size=40)
+    views = []
+    for i, (pose, K) in enumerate(zip(cameras.T_cam_world, cameras.K, strict=True)):
+        path = tmp_path / "photos" / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        picture = torch.zeros(40, 40, 3)
+        picture[13:27, 13:27] = 0.8
+        save_image(path, picture)
+        views.append(View(path.name, path, pose, K, size=(40, 40)))
+    return PosedViews(tuple(views), tmp_path / "photos" / "transforms.json")
+
+
+def test_photographs_with_and_without_cameras(posed, tmp_path):
+    folder = tmp_path / "photos"
+    alone = find_source(folder)
+    assert alone.posed is None and [p.name for p in alone.photos] == ["0.png", "1.png", "2.png", "3.png"]
+    save_transforms(posed, folder / "transforms.json")
+    known = find_source(folder)
+    assert known.posed is not None and known.photos == alone.photos
+    assert known.fingerprint() != alone.fingerprint()
+    (folder / "2.png").unlink()
+    with pytest.raises(InputError, match=r"2\.png"):
+        find_source(folder)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no photos"):
+        find_source(tmp_path / "empty")
+
+
+def test_pictures_are_as_large_as_memory_allows(posed, monkeypatch):
+    views = [replace(view, size=(4000, 3000)) for view in posed.views]
+    monkeypatch.setattr(photo_source, "available_memory", lambda: 10**12)
+    with pytest.warns(InputWarning, match="as the preset default does"):
+        assert fitting_size(views, "default") == photo_source.LARGEST["default"]
+    monkeypatch.setattr(
+        photo_source, "available_memory", lambda: 4 * 700 * 525 * 2 * photo_source.BYTES_PER_PIXEL
+    )
+    with pytest.warns(InputWarning, match="as much as memory allows"):
+        assert abs(fitting_size(views, "default") - 700) <= 1
+    assert fitting_size(posed.views, "default") == 40  # said of nothing that stays as it is
+
+
+def test_masks_that_were_edited_are_used_again(posed, tmp_path, monkeypatch):
+    save_transforms(posed, posed.source)
+    source, settings = find_source(tmp_path / "photos"), CaptureSettings(masks="background")
+    run = RunFolder.create(tmp_path / "out", {"a": 1})
+    first = prepare_capture(source, settings, run).capture
+    run.report({})
+    made = json.loads((tmp_path / "out/masks/made.json").read_text())
+    assert len(made) == 4
+    path = tmp_path / "out/masks" / sorted(made)[0]
+    edited = torch.zeros(40, 40)
+    edited[10:30, 10:30] = 1
+    save_image(path, edited)
+    again = RunFolder.create(tmp_path / "out", {"a": 2}, overwrite=True)
+    with pytest.warns(InputWarning, match="1 were edited"):
+        second = prepare_capture(source, CaptureSettings(), again).capture
+    again.report({})
+    assert torch.equal(second.require_masks()[0], edited)
+    assert (second.require_masks()[1] - first.require_masks()[1]).abs().max() < 0.01
+    assert hashlib.sha256(path.read_bytes()).hexdigest() != made[sorted(made)[0]]  # the edited file is kept
+    assert json.loads((tmp_path / "out/masks/made.json").read_text()) == made
+
+
+def test_refined_cameras_are_written_for_the_photographs(posed, tmp_path):
+    cameras = orbit_cameras(4, distance=3.0, size=20)  # of pictures at half the size
+    blank = torch.zeros(4, 20, 20)
+    given = Capture(
+        tuple(v.name for v in posed.views), cameras, blank[..., None].repeat(1, 1, 1, 3), None, blank == 0
+    )
+    T = cameras.T_cam_world.clone()
+    T[:, :3, 3] += 0.01
+    K = cameras.K.clone()
+    K[:, :2, :2] *= 1.1
+    RunFolder.create(tmp_path / "out", {}).report({})
+    run = RunFolder.create(tmp_path / "out", {}, overwrite=True)
+    write_cameras(run, posed, given, replace(cameras, T_cam_world=T, K=K))
+    run.report({})
+    written = tmp_path / "out/cameras"
+    for read in (
+        read_cameras(written / "transforms.json"),
+        read_cameras(written / "sparse/0", tmp_path / "photos"),
+    ):
+        assert len(read.views) == 4
+        for before, after, pose in zip(posed.views, read.views, T, strict=True):
+            assert after.image.resolve() == before.image.resolve()
+            assert torch.allclose(after.T_cam_world, pose, atol=1e-9)
+            assert before.K is not None and after.K is not None
+            assert torch.allclose(after.K[0, 0], 1.1 * before.K[0, 0])
+            assert torch.allclose(after.K[:2, 2], before.K[:2, 2])
