@@ -31,7 +31,7 @@ from bozzetto.errors import InputWarning
 
 NOWHERE = Path("nowhere")
 WORKS = {
-    "reconstruct": Reconstruct(capture=NOWHERE),
+    "reconstruct": Reconstruct(photos=NOWHERE),
     "heightmap": Heightmap(images=(NOWHERE,)),
     "complete": Complete(scan=NOWHERE),
     "interpolate": Interpolate(a="a", b="b"),
