@@ -15,6 +15,7 @@ from ..cameras import Cameras, Capture, save_colmap, save_transforms
 from ..cameras.formats import NoCameras, read_cameras
 from ..cameras.formats.camera_files import PosedViews, View
 from ..cameras.formats.completed import whole_views
+from ..cameras.formats.foreign import about_foreign
 from ..cameras.formats.picture_paths import require_pictures
 from ..cameras.loading import load_views
 from ..cameras.mask_files import find_masks
@@ -68,7 +69,14 @@ def find_source(path: Path) -> PhotoSource:
     try:
         posed = read_cameras(path)
     except NoCameras:
-        return PhotoSource(path, None, tuple(find_photos(path)))
+        foreign = about_foreign(path)  # cameras of a kind that is not read
+        try:
+            photos = tuple(find_photos(path))
+        except InputError as error:
+            raise InputError(foreign) if foreign else error from None
+        if foreign:
+            warn_input(f"{foreign}; cameras are estimated from the photographs instead")
+        return PhotoSource(path, None, photos)
     require_pictures(posed.views)
     return PhotoSource(path, posed, tuple(view.image for view in posed.views))
 

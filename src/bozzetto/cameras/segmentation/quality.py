@@ -12,8 +12,8 @@ TOUCHING = 0.5
 def quality(views: Small, masks: Masks) -> float:
     """A number in [0, 1]: outlines on edges, background that looks like background, no object along the frame.
 
-    It is the product of three means over the views: how much of a full edge the outline runs along; the share of
-    the background inside the ball whose colour speaks for background; and 1 less half of the share of the
+    It is the product of three means over the views: how much of a full edge the outline runs along; the share
+    of the background inside the ball whose colour speaks for background; and 1 less half of the share of the
     picture's border that is object. On captures with known masks its order is that of their IoU.
     """
     found = [
