@@ -25,3 +25,4 @@ from .refinement import register_views as register_views
 from .texture import TextureFit as TextureFit
 from .texture import reconstruct_texture as reconstruct_texture
 from .texturing import bake_texture as bake_texture
+from .texturing import color_vertices as color_vertices

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..cameras import Capture
 from ..errors import warn_input
 from ..geometry import simplify
-from ..inverse import bake_texture
+from ..inverse import bake_texture, color_vertices
 from ..runs import RunFolder
 from ..shapes import Mesh, Similarity, TexturedMesh, placed, save_mesh, save_textured
 
@@ -76,7 +76,7 @@ def _textured(mesh: Mesh, capture: Capture, faces: int) -> TexturedMesh | Mesh:
             "mesh.glb has colours per vertex and no texture, because xatlas is not installed; run: pip install "
             "'bozzetto[texture]'"
         )
-        return coarse
+        return color_vertices(coarse, capture)
     return bake_texture(coarse, capture, fine=None if coarse is mesh else mesh)
 
 

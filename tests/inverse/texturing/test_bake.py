@@ -7,7 +7,7 @@ import torch
 from bozzetto import Capture, InputError, Mesh
 from bozzetto.cameras import Cameras, fibonacci_cameras
 from bozzetto.geometry import SurfaceIndex, vertex_normals
-from bozzetto.inverse import bake_texture
+from bozzetto.inverse import bake_texture, color_vertices
 from bozzetto.inverse.texturing.exposures import Samples, solve_exposures, usual_colors
 from bozzetto.inverse.texturing.gutter import fill_gutter
 from bozzetto.inverse.texturing.observation import Observation
@@ -68,6 +68,13 @@ def test_the_texture_has_the_colours_of_the_photographs(offset):
     assert float(error.median()) < 0.01 and float(error.quantile(0.99)) < 0.04
     at_vertices = (model.mesh.colors - pattern(ball.vertices)).abs().amax(dim=1)
     assert float(at_vertices.median()) < 0.02
+
+
+def test_vertices_get_the_colours_without_an_atlas():
+    ball = icosphere(3)
+    colored = color_vertices(ball, photographs(ball, ring(), pattern))
+    assert torch.equal(colored.vertices, ball.vertices) and torch.equal(colored.faces, ball.faces)
+    assert float((colored.colors - pattern(ball.vertices)).abs().amax(dim=1).median()) < 0.02
 
 
 @needs_atlas

@@ -69,31 +69,72 @@ def bake_texture(
     """
     mesh = mesh.check().to("cpu")
     normals = vertex_normals(mesh.vertices, mesh.faces)
-    samples = _sampled(mesh, normals, capture)
-    size = _texture_size(mesh, samples) if size is None else size
+    look = _look(mesh, normals, capture, exposures)
+    size = _texture_size(mesh, look.quality) if size is None else size
     if not 16 <= size <= 16384:
         raise InputError(f"a texture needs 16 to 16384 texels along a side, got {size}")
     with stage("texture"):
         atlas = unwrap(mesh, size)
-    step = max(1, len(mesh.vertices) // _ENOUGH)
-    some = Samples(samples.colors[::step], samples.weights[::step])
-    factors = solve_exposures(some) if exposures is None else _checked(exposures, len(capture))
-    samples = replace(samples, colors=samples.colors / factors)
-    usual, agreement = usual_colors(samples)
-    best = samples.weights.amax(dim=1)
-    confidence = (best / best.max().clamp_min(1e-30)).sqrt()
-    colored = replace(mesh, colors=spread_colors(mesh, usual, confidence))
     texels = Texels.of(atlas, size)
-    blend = _blended(colored, normals, capture, factors, agreement, texels, float(best.max()) or 1.0)
+    blend = _blended(look, normals, capture, texels)
     covered = texels.image(torch.ones(len(texels), 1))[..., 0] > 0
     image = fill_gutter(texels.image(blend), covered)
-    model = TexturedMesh(colored, atlas.uv, atlas.uv_faces, image, normals)
+    model = TexturedMesh(look.mesh, atlas.uv, atlas.uv_faces, image, normals)
     if fine is None:
         return model
     tangents = tangents_of(mesh, atlas, normals)
     relief = texels.image(relief_map(mesh, fine.to("cpu"), atlas, texels, normals, tangents))
     relief = torch.nn.functional.normalize(fill_gutter(relief, covered), dim=2)
     return replace(model, normal_map=relief, tangents=tangents)
+
+
+@torch.no_grad()
+def color_vertices(
+    mesh: Mesh,
+    capture: Capture,
+    exposures: Float[Tensor, " N"] | Float[Tensor, "N 3"] | None = None,
+) -> Mesh:
+    """Give the vertices of a surface the colours of photographs; what `bake_texture` does, without an atlas.
+
+    Args:
+        mesh: The surface; its own colours do not matter.
+        capture: Photographs with cameras.
+        exposures: See `bake_texture`.
+
+    Raises:
+        InputError: The mesh is empty or broken, or exposures do not fit the views.
+    """
+    mesh = mesh.check().to("cpu")
+    return _look(mesh, vertex_normals(mesh.vertices, mesh.faces), capture, exposures).mesh
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What photographs show at the vertices of a mesh.
+
+    Attributes:
+        mesh: With the blended colours.
+        exposures: Factors per view and channel.
+        agreement: How well each view agrees with the others at each vertex, 0 to 1.
+        quality: Pixels per area of the best view of each vertex.
+    """
+
+    mesh: Mesh
+    exposures: Float[Tensor, "N 3"]
+    agreement: Float[Tensor, "V N"]
+    quality: Float[Tensor, " V"]
+
+
+def _look(mesh: Mesh, normals: Tensor, capture: Capture, exposures: Tensor | None) -> _Look:
+    factors = None if exposures is None else _checked(exposures, len(capture))
+    samples = _sampled(mesh, normals, capture)
+    if factors is None:
+        step = max(1, len(mesh.vertices) // _ENOUGH)
+        factors = solve_exposures(Samples(samples.colors[::step], samples.weights[::step]))
+    usual, agreement = usual_colors(replace(samples, colors=samples.colors / factors))
+    best = samples.weights.amax(dim=1)
+    confidence = (best / best.max().clamp_min(1e-30)).sqrt()
+    return _Look(replace(mesh, colors=spread_colors(mesh, usual, confidence)), factors, agreement, best)
 
 
 def _checked(exposures: Tensor, count: int) -> Float[Tensor, "N 3"]:
@@ -120,9 +161,8 @@ def _sampled(mesh: Mesh, normals: Tensor, capture: Capture) -> Samples:
     return Samples(torch.stack(colors, dim=1), torch.stack(weights, dim=1))
 
 
-def _texture_size(mesh: Mesh, samples: Samples) -> int:
+def _texture_size(mesh: Mesh, best: Float[Tensor, " V"]) -> int:
     """The power of two with about as many texels on the surface as the sharpest photographs have pixels."""
-    best = samples.weights.amax(dim=1)
     if not bool((best > 0).any()):
         return _SMALLEST
     pixels = float(best[best > 0].quantile(_TYPICAL)) * float(face_areas(mesh.vertices, mesh.faces).sum())
@@ -146,16 +186,9 @@ class _Band:
         return self.total / self.weight.clamp_min(1e-30)[:, None]
 
 
-def _blended(
-    mesh: Mesh,
-    normals: Tensor,
-    capture: Capture,
-    exposures: Float[Tensor, "N 3"],
-    agreement: Float[Tensor, "V N"],
-    texels: Texels,
-    unit: float,
-) -> Float[Tensor, "T 3"]:
-    """Colours of all covered texels; `unit` is a quality that is 1 in the sums."""
+def _blended(look: _Look, normals: Tensor, capture: Capture, texels: Texels) -> Float[Tensor, "T 3"]:
+    """Colours of all covered texels."""
+    mesh, unit = look.mesh, float(look.quality.max()) or 1.0  # a quality that is 1 in the sums
     assert mesh.colors is not None
     broad, sharp = (
         _Band(torch.zeros(len(texels), 3), torch.zeros(len(texels)), power)
@@ -165,13 +198,13 @@ def _blended(
     for view in counted(range(len(capture)), "texture"):
         seen = Observation.of(mesh, capture, view)
         sight = seen.sight(mesh.vertices, normals)
-        known = torch.stack([sight.depth, sight.quality / unit, agreement[:, view]], dim=1)
+        known = torch.stack([sight.depth, sight.quality / unit, look.agreement[:, view]], dim=1)
         rows = torch.nonzero((sight.quality[mesh.faces] > 0).any(dim=1)[texels.face]).squeeze(1)
         values = texels.interpolate(torch.cat([sight.place, known], dim=1)[mesh.faces])[rows]
         bands, trust = seen.look_up(values[:, :2] / values[:, 2:3], values[:, 3])
         quality = trust * values[:, 4] * values[:, 5]
-        broad.add(rows, bands[:, :3] / exposures[view], quality)
-        sharp.add(rows, bands[:, 3:] / exposures[view], quality)
+        broad.add(rows, bands[:, :3] / look.exposures[view], quality)
+        sharp.add(rows, bands[:, 3:] / look.exposures[view], quality)
         sure[rows] = torch.maximum(sure[rows], trust * (values[:, 4] > 0))
     share = (sure / _SURE).clamp(0, 1)[:, None]
     filled = texels.interpolate(mesh.colors[mesh.faces])
