@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bozzetto.cli.reconstruct import choose_held_out, load_light
+from bozzetto.cli.reconstruct import choose_held_out, load_light, object_pixels
 from bozzetto.errors import InputError
 
 NAMES = [f"images/dino{i:02d}.png" for i in range(16)]
@@ -51,3 +51,13 @@ def test_a_known_light_is_nine_rows_of_three_numbers(tmp_path):
             load_light(path)
     with pytest.raises(InputError, match="no light"):
         load_light(tmp_path / "none.npy")
+
+
+def test_pixels_of_the_object_are_numbers():
+    assert object_pixels((("a.jpg", "10", "20.5"), ("b.jpg", "0", "3"))) == (
+        ("a.jpg", 10, 20.5),
+        ("b.jpg", 0, 3),
+    )
+    for words in (("a.jpg", "x", "3"), ("a.jpg", "-1", "3"), ("a.jpg", "nan", "3")):
+        with pytest.raises(InputError, match="names no pixel"):
+            object_pixels((words,))

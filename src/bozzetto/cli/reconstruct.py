@@ -43,7 +43,7 @@ class Reconstruct(Options):
     """What is object: auto takes mask files, else alpha, else a plain background, else what all photos look
     at (object). A folder of masks; or a segmentation network (pip install 'bozzetto[onnx]')."""
     around: Annotated[
-        tyro.conf.UseAppendAction[tuple[tuple[str, float, float], ...]], tyro.conf.arg(metavar="PHOTO X Y")
+        tyro.conf.UseAppendAction[tuple[tuple[str, str, str], ...]], tyro.conf.arg(metavar="PHOTO X Y")
     ] = ()
     """A pixel of the object, where masks are made of what all photographs look at: name of a photograph, column
     and row in it. May be given several times."""
@@ -55,7 +55,7 @@ class Reconstruct(Options):
     """Where no photograph looked: closed keeps the guessed surface, open leaves it out, auto does so where much
     of it was seen from one side only or left the pictures."""
     faces: Annotated[int | None, Within(100, MANY)] = None
-    """Faces of the textured mesh; by default 50 000 or fewer. mesh.ply keeps all."""
+    """Faces of the textured mesh; by default 30 000 or fewer. mesh.ply keeps all."""
     also: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="obj|stl|3mf")] = ()
     """Write mesh.obj (with texture), mesh.stl or mesh.3mf (millimetres) as well."""
     size_mm: Annotated[float | None, Within(0, 1e9, above=True)] = None
@@ -82,6 +82,7 @@ class Reconstruct(Options):
                 raise InputError(f"--also {name} is not known; expected one of {', '.join(FORMATS)}")
         if self.up not in ("auto", "x", "y", "z", "-x", "-y", "-z"):
             raise InputError(f"--up must be auto, x, y, z, -x, -y or -z, got {self.up}")
+        object_pixels(self.around)
         if self.masks == "none":
             raise InputError("reconstruct needs masks of the object; leave out --masks none")
 
@@ -148,7 +149,7 @@ class Reconstruct(Options):
     def _capture_settings(self) -> "CaptureSettings":
         from ..pipelines.photo_source import CaptureSettings
 
-        return CaptureSettings(self.masks, self.around, self.max_size, self.preset, self.seed)
+        return CaptureSettings(self.masks, object_pixels(self.around), self.max_size, self.preset, self.seed)
 
     def _output_settings(self) -> "MeshFiles":
         from ..pipelines.mesh_files import MeshFiles
@@ -169,6 +170,26 @@ class Reconstruct(Options):
             replace(stage, steps=max(1, round(stage.steps * EFFORT[self.preset]))) for stage in base.stages
         ]
         return replace(base, stages=tuple(stages))
+
+
+def object_pixels(around: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, float, float], ...]:
+    """Names of photographs with columns and rows, from the words of --around.
+
+    Raises:
+        InputError: A column or row is no number, or negative.
+    """
+    pixels = []
+    for name, *words in around:
+        try:
+            column, row = (float(word) for word in words)
+        except ValueError:
+            column = row = -1.0
+        if not (0 <= column < MANY and 0 <= row < MANY):
+            raise InputError(
+                f"--around {name} {' '.join(words)} names no pixel; expected a photograph, a column and a row"
+            )
+        pixels.append((name, column, row))
+    return tuple(pixels)
 
 
 def summary(report: dict) -> str:

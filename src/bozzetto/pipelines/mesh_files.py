@@ -14,7 +14,7 @@ from ..inverse import bake_texture, color_vertices
 from ..runs import RunFolder
 from ..shapes import Mesh, Similarity, TexturedMesh, placed, save_mesh, save_textured
 
-FACES = 50_000
+FACES = 30_000
 """Of the textured mesh, unless another number is asked for; a normal map holds what is finer."""
 OBJ_PARTS = ("mesh.mtl", "mesh_color.png", "mesh_normals.png")
 AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
