@@ -14,7 +14,7 @@ ENOUGH = 0.8
 SAME = 4
 """Grey levels by which tiny versions of two photographs differ at most, if they are the same."""
 FEW_FEATURES = 120
-BLURRED = 0.097
+BLURRED = 0.1
 """Sharpness (`sharpness_of`) below which nothing can be found; the softest public capture has .105."""
 PLAIN = 6.0
 """Detail (`detail_of`) below which there is nothing to see; photographs of objects have 17 and more."""
@@ -24,9 +24,22 @@ LINKED = 20
 """Pairs with so many matches that fit one motion show something in common; by chance a few fit."""
 SECOND_MOTION = 1.15
 """Times as many matches fit several motions as fit one, if there are several; 1.0 in photos of what rests."""
+SOFT = 0.6, 0.125
+"""Share of the usual sharpness, and sharpness, below which a photograph without a camera counts as blurred."""
+PLAIN_REASON, BLURRED_REASON = "shows too little detail", "blurred"
 ALONE = "shows nothing that the others show"
-SOFT = 0.6
-"""A photograph with less than this share of the usual sharpness is called blurred where it was not placed."""
+PATTERN = "put the object on something with a pattern, such as a newspaper, and take them again in good light"
+HOLD_STILL = "take them again in more light, with the camera held still"
+EVERY_STEP = (
+    "walk around the object and take a photo every 10 to 15 degrees, so that each shows most of what the one "
+    "before shows"
+)
+MOSTLY = {
+    PLAIN_REASON: f"most show hardly any detail; {PATTERN}",
+    BLURRED_REASON: f"most are blurred; {HOLD_STILL}",
+    ALONE: f"most show nothing in common; {EVERY_STEP}",
+}
+"""What is said if this is so for most of the photographs."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +128,11 @@ def reasons_of(photos: Sequence[Photo], matches: Matches, placed: Sequence[int])
         if i in placed:
             continue
         if is_plain(photo):
-            reasons[i] = "shows too little detail"
-        elif is_blurred(photo) or photo.sharpness < SOFT * usual:
-            reasons[i] = "blurred"
+            reasons[i] = PLAIN_REASON
+        elif photo.sharpness < max(SOFT[0] * usual, SOFT[1]):
+            reasons[i] = BLURRED_REASON
         elif matches.features[i] < FEW_FEATURES:
-            reasons[i] = "shows too little detail"
+            reasons[i] = PLAIN_REASON
         elif links[i].max() < LINKED:
             reasons[i] = ALONE
         elif len(placed) and links[i][list(placed)].max() < LINKED:
@@ -135,15 +148,9 @@ def photo_faults(photos: Sequence[Photo]) -> str | None:
     blurred = [p.name for p in photos if is_blurred(p) and not is_plain(p)]
     plain = [p.name for p in photos if is_plain(p)]
     if 2 * len(plain) > len(photos):
-        return (
-            f"{len(plain)} of {len(names)} photos show hardly any detail ({join_names(plain)}); put the object "
-            "on something with a pattern, such as a newspaper, and take them again in good light"
-        )
+        return f"{len(plain)} of {len(names)} photos show hardly any detail ({join_names(plain)}); {PATTERN}"
     if 2 * len(blurred) > len(photos):
-        return (
-            f"{len(blurred)} of {len(names)} photos are blurred ({join_names(blurred)}); take them again in "
-            "more light, with the camera held still"
-        )
+        return f"{len(blurred)} of {len(names)} photos are blurred ({join_names(blurred)}); {HOLD_STILL}"
     return None
 
 
@@ -163,11 +170,9 @@ def placement_fault(photos: Sequence[Photo], matches: Matches, placed: Sequence[
     reasons: dict[str, list[str]] = {}
     for i, reason in reasons_of(photos, matches, placed).items():
         reasons.setdefault(reason, []).append(photos[i].name)
-    if len(reasons.get(ALONE, ())) > 0.5 * count:
-        return (
-            f"{found}, because most show nothing in common; walk around the object and take a photo every 10 "
-            "to 15 degrees, so that each shows most of what the one before shows"
-        )
+    for reason, sentence in MOSTLY.items():
+        if 2 * len(reasons.get(reason, ())) > count:
+            return f"{found}, because {sentence}"
     told = "; ".join(f"{join_names(names)}: {why}" for why, names in reasons.items())
     return (
         f"{found} ({told}); take sharp photos every 10 to 15 degrees around the object, with something "
