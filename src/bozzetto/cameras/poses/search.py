@@ -31,6 +31,8 @@ LOOSE_MAPPING = {
     "mapper.init_min_tri_angle": 4.0,
     "mapper.filter_max_reproj_error": 6.0,
 }
+RICH = 2000
+"""Features of a picture with which more would not help."""
 MOVES = (
     "parts of the photos move against each other, as when the object turns while the room rests; give masks of "
     "the object with --masks, or walk around it while it rests"
@@ -81,6 +83,8 @@ class Search:
         best: Found | None = None
         faults: list[str] = []
         for number, (inside, features, mapping) in enumerate(attempts):
+            if features is FINE_FEATURES and np.median(self._matches.features) > RICH:
+                break  # it is not for lack of features
             self._match(inside, features)
             if self._matches.two_motions:
                 faults.append(MOVES)
