@@ -8,6 +8,7 @@ and the focal length beside the one of the EXIF data.
 """
 
 import argparse
+import json
 import math
 import resource
 import tempfile
@@ -15,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import data_folder, save_results
+from common import RESULTS, data_folder, save_results
 
 from bozzetto.cameras.formats.camera_files import PosedViews
 from bozzetto.cameras.formats.middlebury import read_middlebury
@@ -29,13 +30,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["temple", "plush"], choices=["temple", "plush"])
     parser.add_argument("--folder", type=Path, help="keep the models here")
     chosen = parser.parse_args()
-    results = {}
+    earlier = RESULTS / "poses.json"  # of captures that are left out now
+    results = json.loads(earlier.read_text())["captures"] if earlier.is_file() else {}
     for name in chosen.only:
         with tempfile.TemporaryDirectory() as made:
             folder = (chosen.folder or Path(made)) / name
             results[name] = measure(name, folder)
         print(name, results[name])
-    save_results("poses", {"captures": results})
+        save_results("poses", {"captures": results})
 
 
 def measure(name: str, folder: Path) -> dict:

@@ -28,7 +28,10 @@ def aligned(found, true):
 
 @with_pycolmap
 def test_cameras_of_a_known_room_are_found_and_read_back(room, tmp_path, monkeypatch):
+    for name in ("matches.db", "matches.db-wal", "matches.db-shm"):  # of a process that was killed
+        (tmp_path / name).write_bytes(b"remains" * 1000)
     views = estimate_cameras(room.files, None, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["log.txt", "report.json", "sparse"]
     assert [view.image for view in views.views] == room.files
     assert views.report.placed == tuple(f.name for f in room.files) and not views.report.reasons
     poses = np.stack([view.T_cam_world.numpy() for view in views.views])

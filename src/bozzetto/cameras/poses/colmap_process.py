@@ -63,7 +63,8 @@ def _redirect(log: Path) -> Callable[[dict], None]:
 def _match(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
     """Find features in all pictures and match them; returns features per picture and what `_summary` tells."""
     database = Path(job["database"])
-    database.unlink(missing_ok=True)
+    for old in database.parent.glob(f"{database.name}*"):  # also the journals of a process that was killed
+        old.unlink()
     names = [picture["name"] for picture in job["pictures"]]
     _extract(pycolmap, job, say)
     matching, verification = _matching_options(pycolmap, job)

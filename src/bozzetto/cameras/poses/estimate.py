@@ -14,7 +14,7 @@ from .prepare import LONGEST, prepare_photos
 from .process import require_pycolmap
 from .report import PoseReport
 from .search import Search
-from .stored import EstimatedViews, read_stored, store
+from .stored import EstimatedViews, read_stored, remove_intermediate, store
 
 VERSION = 1
 """Of the method; results of others are not read back."""
@@ -97,6 +97,7 @@ def _find(
 ) -> None:
     """Find cameras and store them with a report."""
     names = unique_names(paths)
+    remove_intermediate(folder)  # of a process that was killed
     everything = prepare_photos(paths, names, covers, folder, longest)
     fault = photo_faults(everything)
     if fault is not None:

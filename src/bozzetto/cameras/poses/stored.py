@@ -64,6 +64,11 @@ def store(folder: Path, key: str, report: PoseReport, photos: Sequence[Photo], f
     sources = {p.work: asdict(Source(numbers[p.name], p.size, p.scale)) for p in photos}
     content = {"input": key, "report": asdict(report), "pictures": sources}
     write_text(folder / REPORT, json.dumps(content, indent=1))
+    remove_intermediate(folder)
+
+
+def remove_intermediate(folder: Path) -> None:
+    """Delete what is needed only while cameras are looked for."""
     for name in _INTERMEDIATE:
         path = folder / name
         if path.is_dir():
