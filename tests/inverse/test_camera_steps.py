@@ -101,7 +101,7 @@ def test_the_gradient_of_the_cost_is_that_of_differences():
     pictures = CameraPictures.of(capture)
     cameras = disturbed(capture.cameras, 0.3, 0.003)
     group = torch.zeros(4, dtype=torch.int64)
-    prior = _Prior(capture.cameras, group, (0.05, 0.05, 0.05))
+    prior = _Prior(capture.cameras, group, (0.05, 0.05, 0.05, 0.05))
     paint = painter(mesh)
     now = pictures.residuals(cameras, mesh.vertices, mesh.faces, paint)
     scales = _scales(now)

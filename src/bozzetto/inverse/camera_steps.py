@@ -20,8 +20,9 @@ LARGEST = 640
 """Cameras are refined in pictures with a longer side of at most this many pixels."""
 OBSERVATIONS = 200.0
 """Independent observations that the outlines of a view are worth, and its colours."""
-EXPECTED = (0.05, 0.05, 0.05)
-"""What changes are expected: rotation in radians, shift by the distance, logarithm of the focal length."""
+EXPECTED = (0.05, 0.05, 0.05, 0.05)
+"""What changes are expected: rotation in radians, shift across and along the line of sight by the distance,
+logarithm of the focal length."""
 SMALLEST_SCALES = (0.5, 0.01)
 """Differences of outlines (pixels) and of brightness that are noise at least."""
 
@@ -105,7 +106,7 @@ def refine_cameras(
     paint: Painter | None = None,
     focal: bool = True,
     steps: int = 2,
-    expected: tuple[float, float, float] = EXPECTED,
+    expected: tuple[float, float, float, float] = EXPECTED,
 ) -> Refined:
     """Take Levenberg-Marquardt steps that bring cameras nearer to what a surface looks like in the pictures.
 
@@ -214,12 +215,13 @@ def _motion(change: Float[Tensor, " U"], group: Tensor) -> Motion:
 class _Prior:
     """A pull of the cameras towards the given ones."""
 
-    def __init__(self, start: Cameras, group: Tensor, expected: tuple[float, float, float]) -> None:
+    def __init__(self, start: Cameras, group: Tensor, expected: tuple[float, float, float, float]) -> None:
         self.start, self.group = start, group
         distance = torch.linalg.vector_norm(start.T_cam_world[:, :3, 3], dim=1, keepdim=True)
         rotation = torch.full((len(start), 3), 1 / expected[0], dtype=torch.float64)
-        self.poses = torch.cat([rotation, (1 / (expected[1] * distance)).expand(-1, 3)], dim=1)
-        self.zoom = torch.full((int(group.max()) + 1,), 1 / expected[2], dtype=torch.float64)
+        across, along = (1 / (share * distance) for share in expected[1:3])
+        self.poses = torch.cat([rotation, across, across, along], dim=1)
+        self.zoom = torch.full((int(group.max()) + 1,), 1 / expected[3], dtype=torch.float64)
 
     def _pulls(self, cameras: Cameras) -> tuple[Tensor, Tensor]:
         motion = between(self.start, cameras, self.group)
