@@ -3,8 +3,8 @@
     BOZZETTO_DATA=... python benchmarks/poses.py [--only temple plush]
 
 `temple` has calibrated cameras: rotation and centre after the similarity that fits the centres best, these as a
-share of their mean distance from their middle. `plush` are phone photographs without cameras: how many are placed
-and the focal length (26 mm of 35 mm film by the EXIF data, .72 to .75 of the longer side).
+share of their mean distance from their middle. `plush` are phone photographs without cameras: how many are
+placed and the focal length (26 mm of 35 mm film by the EXIF data, .72 to .75 of the longer side).
 """
 
 import argparse

@@ -50,7 +50,7 @@ def test_shrinking_while_reading_is_shrinking_afterwards(tmp_path, monkeypatch, 
     else:
         channels = len(mode)
         values = random.integers(0, 256, (61, 90, channels), dtype=np.uint8)
-        Image.fromarray(values.squeeze(), mode=mode).save(path)
+        Image.fromarray(values.squeeze()).save(path)
     read = load_light(path, size)
     assert read.size == (90, 61)
     width = size or 90

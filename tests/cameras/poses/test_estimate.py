@@ -72,6 +72,7 @@ def test_too_few_photos_are_refused(room, tmp_path):
         estimate_cameras(room.files[:3], None, tmp_path)
 
 
+@with_pycolmap
 def test_the_same_photo_repeated_is_refused(room, tmp_path):
     files = [shutil.copy(room.files[0], tmp_path / f"{i}.png") for i in range(6)]
     with pytest.raises(InputError, match="of 6 only 1 are different"):
