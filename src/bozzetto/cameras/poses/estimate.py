@@ -16,7 +16,7 @@ from .report import PoseReport
 from .search import Search
 from .stored import EstimatedViews, read_stored, remove_intermediate, store
 
-VERSION = 1
+VERSION = 2
 """Of the method; results of others are not read back."""
 
 

@@ -38,8 +38,9 @@ class SharedCamera:
 def group_cameras(photos: Sequence[Photo]) -> list[SharedCamera]:
     """Photographs of the same size, focal length and device share a camera.
 
-    Portraits and landscapes of one phone are two cameras, because they were turned upright. Nothing is lost by
-    more cameras than necessary if each has several photographs.
+    The small pictures are as the sensor took them, so that portraits and landscapes of one phone share one,
+    but for those that were turned upright since. Nothing is lost by more cameras than necessary if each has
+    several photographs.
     """
     groups: dict[tuple, list[int]] = {}
     for i, photo in enumerate(photos):

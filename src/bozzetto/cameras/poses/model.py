@@ -1,5 +1,6 @@
 """What structure from motion found, and a frame for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,6 +70,30 @@ def read_model(folder: Path) -> Model:
         sizes=np.array(sizes),
         points=np.array([point.position for point in points]).reshape(-1, 3),
         seen=seen,
+    )
+
+
+def turned(model: Model, turns: Mapping[str, int]) -> Model:
+    """The model of upright pictures, each with a lens of its own.
+
+    Args:
+        model: Of pictures as the sensor took them.
+        turns: Anticlockwise quarter turns that set them upright, by their names.
+    """
+    poses, lenses, sizes = model.poses.copy(), [], []
+    for row, (name, camera) in enumerate(zip(model.names, model.camera, strict=True)):
+        (focal, x, y, k1, k2), (width, height) = model.lenses[camera], model.sizes[camera]
+        for _ in range(turns[name] % 4):  # what was at (x, y) comes to (y, width - x)
+            x, y, width, height = y, width - x, height, width
+            poses[row, :2] = poses[row, 1], -poses[row, 0]
+        lenses.append([focal, x, y, k1, k2])
+        sizes.append([width, height])
+    return replace(
+        model,
+        camera=np.arange(len(model.names)),
+        poses=poses,
+        lenses=np.array(lenses).reshape(-1, 5),
+        sizes=np.array(sizes).reshape(-1, 2),
     )
 
 

@@ -23,6 +23,8 @@ LONGEST = 1000
 SMALLEST = 160
 """Photographs with a longer side of fewer pixels are refused."""
 _THUMB = 32
+QUARTER_TURNS = {3: 2, 6: -1, 8: 1}
+"""Anticlockwise quarter turns that set a picture upright, by its EXIF orientation."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,10 @@ class Photo:
         mask: Its mask file, or None.
         masked: Whether only a part of it is looked at: by its mask file, or else by its alpha.
         size: Width and height of the upright photograph in pixels.
-        work: File name of the small picture.
-        work_size: Its width and height; it covers the upper left part of the photograph of `scale` times
-            its size, short of less than `scale` pixels.
+        work: File name of the small picture, which is as the sensor took it.
+        work_size: Its width and height; turned upright it covers the upper left part of the photograph of
+            `scale` times its size, short of less than `scale` pixels.
+        turn: Anticlockwise quarter turns that set the small picture upright.
         scale: Pixels of the photograph along a pixel of the small picture.
         focal: Focal length by its EXIF data, in pixels of the photograph, or None.
         device: Maker and model of the camera by its EXIF data.
@@ -53,6 +56,7 @@ class Photo:
     size: tuple[int, int]
     work: str
     work_size: tuple[int, int]
+    turn: int
     scale: float
     focal: float | None
     device: str
@@ -70,6 +74,8 @@ def prepare_photos(
 ) -> list[Photo]:
     """Write small grey versions of photographs to `folder/pictures`, and of their masks to `folder/masks`.
 
+    They are as the sensor took them, so that portraits and landscapes of a phone have one lens.
+
     Memory holds one photograph at a time.
 
     Raises:
@@ -85,14 +91,16 @@ def prepare_photos(
                 f"the photo {path} has {size[0]} x {size[1]} pixels, at least {SMALLEST} on the longer side "
                 "are needed; give the photos in their full size"
             )
-        height, width = grey.shape
+        turn = QUARTER_TURNS.get(tags.get(ORIENTATION, 1), 0)
+        taken = np.ascontiguousarray(np.rot90(grey, -turn))
+        height, width = taken.shape
         work = f"{number:05d}.png"
         with writing(pictures / work):
-            Image.fromarray(grey).save(pictures / work, compress_level=1)
+            Image.fromarray(taken).save(pictures / work, compress_level=1)
         cover = alpha if mask is None else _read_mask(mask, path, size, int(tags.get(ORIENTATION, 1)))
         if cover is not None:
             with writing(covers / f"{work}.png"):
-                _small_mask(cover, (width, height)).save(covers / f"{work}.png")
+                _small_mask(np.rot90(cover, -turn), (width, height)).save(covers / f"{work}.png")
         found.append(
             Photo(
                 name=name,
@@ -102,6 +110,7 @@ def prepare_photos(
                 size=size,
                 work=work,
                 work_size=(width, height),
+                turn=turn,
                 scale=max(1.0, max(size) / longest),
                 focal=focal_pixels(tags, size),
                 device=" ".join(str(tags.get(tag, "")).strip("\0 ") for tag in (MAKE, MODEL)).strip(),
@@ -189,7 +198,7 @@ def _read_mask(path: Path, photo: Path, size: tuple[int, int], orientation: int)
 
 def _small_mask(coverage: np.ndarray, size: tuple[int, int]) -> Image.Image:
     """A mask of 0 and 255 in the size of the small picture; what is partly covered counts."""
-    small = np.asarray(Image.fromarray(coverage).resize(size, Image.Resampling.BOX))
+    small = np.asarray(Image.fromarray(np.ascontiguousarray(coverage)).resize(size, Image.Resampling.BOX))
     return Image.fromarray(np.where(small > 0.25, 255, 0).astype(np.uint8))
 
 

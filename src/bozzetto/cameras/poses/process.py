@@ -1,4 +1,4 @@
-"""Runs `colmap_process` as a child that ends with this process, and reports its progress."""
+"""Runs the program in `colmap` as a child that ends with this process, and reports its progress."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from ...errors import InputError
 from ...files import write_text
 from ...steps import report_progress
 
-PROGRAM = Path(__file__).with_name("colmap_process.py")
+PROGRAM = Path(__file__).with_name("colmap")
 _LAST = 2000  # characters of its messages that are shown when it fails
 
 
@@ -30,7 +30,7 @@ def require_pycolmap() -> None:
 
 
 def run_job(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Do one job of `colmap_process`; its messages go to `folder/log.txt`, its progress to `steps`.
+    """Do one job of the program in `colmap`; its messages go to `folder/log.txt`, its progress to `steps`.
 
     The child holds the other end of a pipe and ends when it is closed: when this process ends, in whatever way.
     Ctrl-C does not reach it; it is killed when an exception leaves this function.
@@ -49,7 +49,7 @@ def run_job(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         encoding="utf-8",
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        env={**os.environ, "PYTHONWARNINGS": "ignore", "OPENBLAS_NUM_THREADS": "1"},
         **alone,
     )
     assert process.stdout is not None and process.stdin is not None

@@ -31,6 +31,9 @@ LOOSE_MAPPING = {
     "mapper.init_min_tri_angle": 4.0,
     "mapper.filter_max_reproj_error": 6.0,
 }
+PLENTY = {"count": 1500, "peak_threshold": 0.01}
+"""With so many features in the median picture, not counting the finest, only those with more contrast are used:
+what is left out is mostly noise, and matching takes time with the square of the features."""
 RICH = 2000
 """Features of a picture with which more would not help."""
 MOVES = (
@@ -114,7 +117,7 @@ class Search:
     def _match(self, masked: bool, features: dict[str, Any]) -> None:
         if self._matched == (masked, features):
             return
-        result = run_job(self._job("match", masked=masked, features=features), self.folder)
+        result = run_job(self._job("match", masked=masked, features=features, rich=PLENTY), self.folder)
         self._matches = _as_matches(result)
         self._still = self._matches.camera_stood_still
         if self._still:

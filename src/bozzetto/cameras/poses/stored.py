@@ -14,12 +14,15 @@ from ...files import write_text
 from ..capture import ScenePoints
 from ..distortion import Lens
 from ..formats.camera_files import PosedViews, View
-from .model import Model, placed, read_model
+from .model import Model, placed, read_model, turned
 from .prepare import Photo
 from .report import PoseReport
 
 MODEL, REPORT = "sparse", "report.json"
-_INTERMEDIATE = ("pictures", "masks", "models", "matches.db", "matches.db-shm", "matches.db-wal", "job.json")
+_INTERMEDIATE = (
+    *("pictures", "masks", "models", "job.json"),
+    *(f"{name}.db{journal}" for name in ("matches", "sample") for journal in ("", "-shm", "-wal")),
+)
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,13 @@ class Source:
         number: Position of its photograph among those that were given.
         size: Width and height of the upright photograph.
         scale: Its pixels along one of the small picture.
+        turn: Anticlockwise quarter turns that set the small picture upright.
     """
 
     number: int
     size: tuple[int, int]
     scale: float
+    turn: int
 
 
 def store(folder: Path, key: str, report: PoseReport, photos: Sequence[Photo], found: Path) -> None:
@@ -61,7 +66,7 @@ def store(folder: Path, key: str, report: PoseReport, photos: Sequence[Photo], f
     shutil.rmtree(folder / MODEL, ignore_errors=True)
     shutil.copytree(found, folder / MODEL)
     numbers = {name: number for number, name in enumerate(report.photos)}
-    sources = {p.work: asdict(Source(numbers[p.name], p.size, p.scale)) for p in photos}
+    sources = {p.work: asdict(Source(numbers[p.name], p.size, p.scale, p.turn)) for p in photos}
     content = {"input": key, "report": asdict(report), "pictures": sources}
     write_text(folder / REPORT, json.dumps(content, indent=1))
     remove_intermediate(folder)
@@ -96,8 +101,9 @@ def read_stored(
         said |= {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
         report = PoseReport(**said)
         rows = content["pictures"].items()
-        sources = {work: Source(row["number"], tuple(row["size"]), row["scale"]) for work, row in rows}
-        model = placed(read_model(folder / MODEL))
+        sources = {work: Source(**{**row, "size": tuple(row["size"])}) for work, row in rows}
+        turns = {work: source.turn for work, source in sources.items()}
+        model = placed(turned(read_model(folder / MODEL), turns))
         return _views(model, sources, report, folder, paths, masks)
     except (OSError, ValueError, KeyError, TypeError, IndexError, InputError):
         return None
