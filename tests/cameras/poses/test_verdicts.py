@@ -55,6 +55,7 @@ def photos(count=COUNT, **more):
         size=(640, 480),
         work="",
         work_size=(640, 480),
+        turn=0,
         scale=1.0,
         focal=None,
         device="",

@@ -22,13 +22,15 @@ def refine_lens(pycolmap: Any, model: Any) -> Any:
     """The model after a last adjustment; the lens gets more freedom where enough is seen to tell it.
 
     Cameras of many pictures get a second coefficient of radial distortion and their own principal point. What
-    this gives is kept if it is plausible and certain; a model with too little to tell comes back as it was.
+    this gives is kept if it is plausible and certain.
     """
     rich = [key for key in model.cameras if _seen(model, key)[0] >= FEWEST_PICTURES]
     rich = [key for key in rich if _seen(model, key)[1] >= FEWEST_SEEN]
+    plain = pycolmap.Reconstruction(model)
+    _adjust(pycolmap, plain, ())
     if not rich:
-        return model
-    bent = pycolmap.Reconstruction(model)
+        return plain
+    bent = pycolmap.Reconstruction(plain)
     for key in rich:
         camera = bent.camera(key)
         if camera.model.name == "SIMPLE_RADIAL":
@@ -39,7 +41,7 @@ def refine_lens(pycolmap: Any, model: Any) -> Any:
     shifted = pycolmap.Reconstruction(bent)
     if _free_centers(pycolmap, shifted, rich):
         return shifted
-    return bent if all(_plausible(model, bent, key) for key in rich) else model
+    return bent if all(_plausible(plain, bent, key) for key in rich) else plain
 
 
 def _free_centers(pycolmap: Any, model: Any, rich: list[int]) -> bool:
