@@ -30,9 +30,12 @@ def estimate_cameras(
     """Find where photographs were taken from, and with what lens.
 
     Features are found in pictures of at most `longest` pixels, only inside the masks where there are masks, and
-    matched; photographs of equal size and EXIF focal length share a lens (focal length and one coefficient of
-    radial distortion; the principal point stays in the middle). What pycolmap finds is then judged: by how
-    many photographs have a camera, by the lens, the shape of the scene and the silhouettes.
+    matched; photographs of equal size, device and EXIF focal length share a lens: portraits and landscapes too,
+    where EXIF says how the sensor was held. A focal length by EXIF is held until all photographs have a place.
+    Every lens has a focal length and a coefficient of radial distortion; where many photographs have it, a
+    second one, and a principal point that need not be in the middle, if that can be told for certain. What
+    pycolmap finds is then judged: by how many photographs have a camera, by the lens, the shape of the scene
+    and the silhouettes.
 
     Where a camera stood still and the object turned before it, matches that stay in place are left out.
 

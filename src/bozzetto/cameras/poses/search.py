@@ -79,13 +79,16 @@ class Search:
             InputError: None stands.
         """
         masked = any(photo.masked for photo in self.photos)
-        attempts = [(masked, FEATURES, MAPPING), (masked, FEATURES, LOOSE_MAPPING)]
+        held = any(photo.focal is not None for photo in self.photos)
+        attempts = [(masked, FEATURES, MAPPING, True)] if held else []
+        attempts += [(masked, FEATURES, MAPPING, False), (masked, FEATURES, LOOSE_MAPPING, False)]
+        usual = len(attempts)
         if masked:
-            attempts += [(False, FEATURES, MAPPING)]
-        attempts += [(False, FINE_FEATURES, LOOSE_MAPPING)]
+            attempts += [(False, FEATURES, MAPPING, False)]
+        attempts += [(False, FINE_FEATURES, LOOSE_MAPPING, False)]
         best: Found | None = None
         faults: list[str] = []
-        for number, (inside, features, mapping) in enumerate(attempts):
+        for number, (inside, features, mapping, hold) in enumerate(attempts):
             if features is FINE_FEATURES and np.median(self._matches.features) > RICH:
                 break  # it is not for lack of features
             self._match(inside, features)
@@ -94,7 +97,7 @@ class Search:
                 if inside:
                     continue
                 break  # no other settings make one scene of two
-            found = self._map(mapping, self.folder / "models" / str(number))
+            found = self._map(mapping, hold, self.folder / "models" / str(number))
             model = None if found is None else found.model
             fault = self._fault(model)
             if fault is not None:
@@ -103,7 +106,7 @@ class Search:
                 best = found
             if best is not None and len(best.model.names) >= NEARLY_ALL * len(self.photos):
                 break
-            if best is not None and number >= 1:
+            if best is not None and number >= usual - 1:
                 break  # the rest is for when nothing stands
         if best is None:
             raise InputError(faults[0])
@@ -125,9 +128,9 @@ class Search:
             self._matches = _as_matches(result)
         self._matched = (masked, features)
 
-    def _map(self, mapping: dict[str, Any], target: Path) -> Found | None:
+    def _map(self, mapping: dict[str, Any], hold: bool, target: Path) -> Found | None:
         shutil.rmtree(target, ignore_errors=True)
-        job = self._job("map", mapping=mapping, models=str(target))
+        job = self._job("map", mapping=mapping, hold=hold, models=str(target))
         found = largest(run_job(job, self.folder)["models"])
         if found is None:
             return None

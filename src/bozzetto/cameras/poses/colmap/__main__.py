@@ -1,7 +1,7 @@
 """Structure from motion by pycolmap, as a program of its own: one job per call, progress as lines of JSON.
 
-It is run by its path and imports nothing of this package but the files beside it: pycolmap brings libraries of its own that must not
-meet those of Pillow in one process. What pycolmap writes to the terminal goes to a file.
+It is run by its path and imports nothing of this package but the files beside it: pycolmap brings libraries of
+its own that must not meet those of Pillow in one process. What pycolmap writes to the terminal goes to a file.
 """
 
 import json
@@ -12,7 +12,6 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mapping import place
 from matching import match, verify

@@ -27,7 +27,9 @@ def near_line(first: np.ndarray, second: np.ndarray, F: np.ndarray) -> np.ndarra
     a, b = (np.concatenate([p, np.ones((len(p), 1))], axis=1) for p in (first, second))
     lines, back = a @ F.T, b @ F
     slopes = (lines[:, :2] ** 2).sum(axis=1)
-    scale = 1 / np.sqrt(max(float(slopes.mean()), 1e-300))  # F has any scale, single precision needs a fit one
+    scale = 1 / np.sqrt(
+        max(float(slopes.mean()), 1e-300)
+    )  # F has any scale, single precision needs a fit one
     products = (lines * scale).astype(np.float32) @ b.astype(np.float32).T
     np.square(products, out=products)
     limit = ERROR**2 * scale**2
@@ -44,13 +46,13 @@ def near_place(first: np.ndarray, second: np.ndarray, H: np.ndarray) -> np.ndarr
     return near & (np.abs(moved[:, None, 1] - second[None, :, 1]) < ERROR)
 
 
-def match_near(first: np.ndarray, second: np.ndarray, near: np.ndarray | bool) -> np.ndarray:
+def match_near(first: np.ndarray, second: np.ndarray, near: np.ndarray | np.bool_) -> np.ndarray:
     """Rows of the two sets that are each other's nearest among those that are `near`, (K, 2).
 
     Args:
         first: Descriptors of length 1, (M, 128).
         second: The same of the other picture, (N, 128).
-        near: Which may match, (M, N); or True for all.
+        near: Which may match, (M, N); or np.True_ for all.
     """
     if not len(first) or not len(second):
         return np.zeros((0, 2), np.uint32)

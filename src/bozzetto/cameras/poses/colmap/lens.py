@@ -12,7 +12,7 @@ CLOSE = 2.0
 CERTAIN = 0.001
 """Standard deviation of the principal point, as a share of the longer side, up to which it is believed."""
 OFF_AXIS = 0.02
-"""Distance of the principal point from the middle, as a share of the longer side; phones stay below half of it."""
+"""Distance of the principal point from the middle, as a share of the longer side; phones stay well below."""
 SAME_FOCAL = 0.05
 """Share by which the focal length changes at most while the principal point is set free."""
 ROUNDS = 2

@@ -3,17 +3,15 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from features import find_features, remove_database
 from guided import match_near, near_line, near_place, unit_rows
+from pairs import best_pairs, blocks
 from summary import STILL, summary
 
-BLOCK = 8
-"""Pictures are matched in blocks of so many against so many."""
 MANY_PAIRS = 600
 """Of more pairs those worth it are chosen, by few features of each picture."""
 COARSE = 1000
@@ -55,20 +53,14 @@ def _promising(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> list[tu
     """Of the pairs of a job those with most in common by the largest features of each picture."""
     say({"stage": "matching", "share": 0.0})
     pairs = [(int(a), int(b)) for a, b in job["pairs"]]
-    coarse = [descriptors[:COARSE] for _, descriptors in _features(pycolmap, job)]  # they begin with the largest
+    coarse = [
+        descriptors[:COARSE] for _, descriptors in _features(pycolmap, job)
+    ]  # they begin with the largest
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        counts = list(pool.map(lambda pair: len(match_near(coarse[pair[0]], coarse[pair[1]], True)), pairs))
+        counts = list(
+            pool.map(lambda pair: len(match_near(coarse[pair[0]], coarse[pair[1]], np.True_)), pairs)
+        )
     return best_pairs(pairs, counts, PARTNERS)
-
-
-def best_pairs(pairs: list[tuple[int, int]], counts: list[int], partners: int) -> list[tuple[int, int]]:
-    """Pairs that are among those with most matches of one of their two pictures, in their old order."""
-    of_picture: dict[int, list[tuple[int, int]]] = {}
-    for number, pair in enumerate(pairs):
-        for picture in pair:
-            of_picture.setdefault(picture, []).append((-counts[number], number))
-    kept = {number for rows in of_picture.values() for _, number in sorted(rows)[:partners]}
-    return [pairs[number] for number in sorted(kept)]
 
 
 def _match_pairs(pycolmap: Any, job: dict, pairs: list, say: Callable[[dict], None]) -> None:
@@ -76,7 +68,7 @@ def _match_pairs(pycolmap: Any, job: dict, pairs: list, say: Callable[[dict], No
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu = False
     verification = _verification(pycolmap, job)
-    chunks = _chunks(pairs)
+    chunks = blocks(pairs)
     listed = Path(job["database"]).with_suffix(".pairs.txt")
     for number, chunk in enumerate(chunks):
         say({"stage": "matching", "share": 0.5 * number / len(chunks)})
@@ -147,14 +139,3 @@ def _verification(pycolmap: Any, job: dict) -> Any:
 def _write_pairs(listed: Path, job: dict, pairs: list) -> None:
     names = [picture["name"] for picture in job["pictures"]]
     listed.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in pairs), encoding="utf-8")
-
-
-def _chunks(pairs: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """Pairs in groups that share their pictures, so that each is loaded a few times only."""
-    last = max((b for _, b in pairs), default=0) // BLOCK
-    blocks: dict[tuple[int, int], list[tuple[int, int]]] = {
-        (a, b): [] for a, b in product(range(last + 1), range(last + 1))
-    }
-    for a, b in pairs:
-        blocks[a // BLOCK, b // BLOCK].append((a, b))
-    return [block for block in blocks.values() if block]
