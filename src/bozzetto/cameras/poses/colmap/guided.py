@@ -58,10 +58,12 @@ def match_near(first: np.ndarray, second: np.ndarray, near: np.ndarray | np.bool
         return np.zeros((0, 2), np.uint32)
     likeness = first @ second.T
     likeness *= near  # the others count as unlike
-    best, back = likeness.argmax(axis=1), likeness.argmax(axis=0)
+    best = likeness.argmax(axis=1)
     rows = np.arange(len(first))
     nearest = likeness[rows, best]
-    chosen = rows[(back[best] == rows) & (nearest > math.cos(ANGLE))]
+    mutual = nearest >= likeness.max(axis=0)[best]  # much faster than argmax along columns
+    chosen = rows[mutual & (nearest > math.cos(ANGLE))]
+    chosen = chosen[np.bincount(best[chosen], minlength=len(second))[best[chosen]] == 1]
     likeness[chosen, best[chosen]] = 0  # what is left are the second nearest of the chosen
     second_nearest = likeness[chosen].max(axis=1, initial=0)
     second_back = likeness[:, best[chosen]].max(axis=0, initial=0)

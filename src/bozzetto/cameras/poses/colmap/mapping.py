@@ -24,7 +24,7 @@ def place(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
     target = Path(job["models"])
     target.mkdir(parents=True, exist_ok=True)
     options = _options(pycolmap, job)
-    if job.get("hold"):
+    if job["hold"]:
         options.constant_cameras = _known_cameras(pycolmap, job)
     models = pycolmap.incremental_mapping(
         job["database"],
@@ -38,7 +38,7 @@ def place(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
     found = []
     for number, model in models.items():
         if number == largest:
-            model = refine_lens(pycolmap, _released(pycolmap, job, model) if job.get("hold") else model)
+            model = refine_lens(pycolmap, _released(pycolmap, job, model) if job["hold"] else model)
         folder = target / str(number)
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("*.bin"):
@@ -80,7 +80,9 @@ def _known_cameras(pycolmap: Any, job: dict) -> set[int]:
 
 def _released(pycolmap: Any, job: dict, model: Any) -> Any:
     """A model with held lenses after they were set free, with the points and pictures that fit then."""
-    pycolmap.bundle_adjustment(model, pycolmap.BundleAdjustmentOptions())
+    adjustment = pycolmap.BundleAdjustmentOptions()
+    adjustment.print_summary = False
+    pycolmap.bundle_adjustment(model, adjustment)
     start, target = (Path(job["models"]) / name for name in ("held", "released"))
     for folder in (start, target):
         folder.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ PARTNERS = 14
 """Of these pairs each picture keeps so many, those with most in common."""
 ONE_PLANE = (4, 5, 6)
 """Geometries of pycolmap that are homographies: a plane, a panorama, or either."""
-CERTAIN = 400
+CERTAIN = 250
 """Pairs with so many matches that fit do not need more."""
 
 
