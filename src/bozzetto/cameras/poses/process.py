@@ -1,4 +1,4 @@
-"""Runs the program in `colmap` as a child that ends with this process, and reports its progress."""
+"""Runs the program in `colmap_program` as a child that ends with this process, and reports its progress."""
 
 import json
 import os
@@ -12,7 +12,11 @@ from ...errors import InputError
 from ...files import write_text
 from ...steps import report_progress
 
-PROGRAM = Path(__file__).with_name("colmap")
+PROGRAM = (
+    f"import runpy, sys; sys.path.append({str(Path(__file__).parent)!r}); "
+    "runpy.run_module('colmap_program', run_name='__main__', alter_sys=True)"
+)
+"""It is found without this package, which would load libraries that must not meet those of pycolmap."""
 _LAST = 2000  # characters of its messages that are shown when it fails
 
 
@@ -30,7 +34,7 @@ def require_pycolmap() -> None:
 
 
 def run_job(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Do one job of the program in `colmap`; its messages go to `folder/log.txt`, its progress to `steps`.
+    """Do one job of `colmap_program`; its messages go to `folder/log.txt`, its progress to `steps`.
 
     The child holds the other end of a pipe and ends when it is closed: when this process ends, in whatever way.
     Ctrl-C does not reach it; it is killed when an exception leaves this function.
@@ -44,7 +48,7 @@ def run_job(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     if sys.platform == "win32":
         alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     process = subprocess.Popen(
-        [sys.executable, "-P", str(PROGRAM), str(described)],
+        [sys.executable, "-P", "-c", PROGRAM, str(described)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lens import refine_lens
+from .lens import refine_lens
 
 
 def place(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from features import find_features, remove_database
-from guided import match_near, near_line, near_place, unit_rows
-from pairs import best_pairs, blocks
-from summary import STILL, summary
+
+from .features import find_features, remove_database
+from .guided import match_near, near_line, near_place, unit_rows
+from .pairs import best_pairs, blocks
+from .summary import STILL, summary
 
 MANY_PAIRS = 600
 """Of more pairs those worth it are chosen, by few features of each picture."""

@@ -1,6 +1,6 @@
 """Structure from motion by pycolmap, as a program of its own: one job per call, progress as lines of JSON.
 
-It is run by its path and imports nothing of this package but the files beside it: pycolmap brings libraries of
+It is run without the package around it and imports only the files beside it: pycolmap brings libraries of
 its own that must not meet those of Pillow in one process. What pycolmap writes to the terminal goes to a file.
 """
 
@@ -13,8 +13,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from mapping import place
-from matching import match, verify
+from .mapping import place
+from .matching import match, verify
 
 
 def main(job_file: str) -> None:

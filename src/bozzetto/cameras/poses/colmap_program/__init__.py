@@ -1,0 +1,1 @@
+"""Structure from motion by pycolmap: a program of its own, which `process.run_job` starts."""
