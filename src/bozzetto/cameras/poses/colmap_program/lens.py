@@ -15,6 +15,8 @@ OFF_AXIS = 0.02
 """Distance of the principal point from the middle, as a share of the longer side; phones stay well below."""
 SAME_FOCAL = 0.05
 """Share by which the focal length changes at most while the principal point is set free."""
+LEFT = 0.5
+"""Share of the points that has to be left; where pictures are too poor for that, the model stays as it was."""
 ROUNDS = 2
 
 
@@ -28,6 +30,8 @@ def refine_lens(pycolmap: Any, model: Any) -> Any:
     rich = [key for key in rich if _seen(model, key)[1] >= FEWEST_SEEN]
     plain = pycolmap.Reconstruction(model)
     _adjust(pycolmap, plain, ())
+    if plain.num_points3D() < LEFT * model.num_points3D():
+        return model
     if not rich:
         return plain
     bent = pycolmap.Reconstruction(plain)
@@ -41,7 +45,7 @@ def refine_lens(pycolmap: Any, model: Any) -> Any:
     shifted = pycolmap.Reconstruction(bent)
     if _free_centers(pycolmap, shifted, rich):
         return shifted
-    return bent if all(_plausible(plain, bent, key) for key in rich) else plain
+    return bent if all(is_plausible(plain, bent, key) for key in rich) else plain
 
 
 def _free_centers(pycolmap: Any, model: Any, rich: list[int]) -> bool:
@@ -51,7 +55,7 @@ def _free_centers(pycolmap: Any, model: Any, rich: list[int]) -> bool:
     for key in rich:
         camera = model.camera(key)
         longer = max(camera.width, camera.height)
-        if deviations.get(key, np.inf) > CERTAIN * longer or not _plausible(before, model, key):
+        if deviations.get(key, np.inf) > CERTAIN * longer or not is_plausible(before, model, key):
             return False
     _adjust(pycolmap, model, ())
     return True
@@ -63,12 +67,13 @@ def _seen(model: Any, key: int) -> tuple[int, int]:
     return len(images), sum(image.num_points3D for image in images)
 
 
-def _plausible(before: Any, after: Any, key: int) -> bool:
+def is_plausible(before: Any, after: Any, key: int) -> bool:
+    """Whether the focal length stayed much the same and the principal point near the middle."""
     old, new = before.camera(key), after.camera(key)
     middle = np.array([new.width / 2, new.height / 2])
     far = np.abs(np.array([new.principal_point_x, new.principal_point_y]) - middle).max()
     changed = abs(new.focal_length / old.focal_length - 1)
-    return far < OFF_AXIS * max(new.width, new.height) and changed < SAME_FOCAL
+    return bool(far < OFF_AXIS * max(new.width, new.height) and changed < SAME_FOCAL)
 
 
 def _adjust(pycolmap: Any, model: Any, centers: Any) -> dict[int, float]:
@@ -77,8 +82,8 @@ def _adjust(pycolmap: Any, model: Any, centers: Any) -> dict[int, float]:
     Args:
         pycolmap: The library.
         model: Changed in place.
-        centers: Cameras whose principal points are free; the lenses of the others rest meanwhile. None: all
-            lenses are free but for their principal points.
+        centers: Cameras whose principal points are free; the lenses of the others rest meanwhile. Without
+            any, all lenses are free but for their principal points.
 
     Returns:
         Standard deviations of the free principal points, in pixels.
