@@ -23,7 +23,7 @@ def quality(views: Small, masks: Masks) -> float:
             views.contrast,
             views.known.numpy(),
             masks.inside.numpy(),
-            ((masks.ball.depth(views.cameras) > 0) & ~masks.inside & views.known).numpy(),
+            ((masks.region.depth(views.cameras) > 0) & ~masks.inside & views.known).numpy(),
             masks.evidence.numpy(),
             strict=True,
         )

@@ -9,10 +9,10 @@ from torch import Tensor
 from ...errors import InputError
 from ..camera import Cameras
 from ..capture import Capture, ScenePoints
-from .space import Ball, pixels_per_unit
+from .space import Region, pixels_per_unit
 
 
-def starting_ball(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -> Ball:
+def starting_region(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -> Region:
     """A ball around the middle of the object, as large as half of the pictures that have its centre show whole.
 
     Its centre is where the rays through the pixels of the object meet; with one pixel, the place on its ray
@@ -39,7 +39,7 @@ def starting_ball(capture: Capture, around: Sequence[tuple[str, float, float]] =
         else:
             center = _on_ray(cameras, views[0], pixels.mean(dim=0), capture.points, center)
     fits = fitting_radii(cameras, center)
-    return Ball(center, float(fits[fits > 0].median()) if bool((fits > 0).any()) else 1.0)
+    return Region(center, float(fits[fits > 0].median()) if bool((fits > 0).any()) else 1.0)
 
 
 def _pixels(

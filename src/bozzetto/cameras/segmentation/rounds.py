@@ -1,7 +1,7 @@
-"""Masks of all views in turns: colours, a minimum cut per view, and what the other views say."""
+"""Masks of all views in turns: colours, places in space, a minimum cut per view, and what other views say."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from ..capture import Capture, area_resize
 from ..images import linear_to_srgb
 from .colors import color_bins, color_evidence
 from .cut import minimum_cut
-from .space import Ball, sampled
+from .space import Region, sampled
+from .stereo import Stereo
 
 NEVER = -50.0
 """Evidence outside the ball, nats."""
@@ -44,6 +45,14 @@ REFUSAL = 6.0
 """Nats against pixels where no place is agreed on by most views."""
 SUPPORT = 2.0
 """Nats for pixels deep inside what the other views agree on."""
+STEREO = 10.0
+"""Nats for a difference of correlations of 1 (`Stereo.evidence`)."""
+PLACES = 3.0
+"""Places in space count for at most so many nats."""
+GROUNDLESS = 0.25
+"""What speaks for object counts so much where the ground is not known: it is in the region, too."""
+FAT = 2
+"""Pixels by which what stands in front looks wider to squares of pixels; so near to its outline nothing counts."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +73,10 @@ class Small:
     bins: Int[Tensor, "N H W"]
     contrast: tuple[float, ...]
 
-    def subset(self, index: list[int]) -> "Small":
-        """The views at these positions."""
-        contrast = tuple(self.contrast[i] for i in index)
-        return Small(self.cameras[index], self.colors[index], self.known[index], self.bins[index], contrast)
+    @property
+    def grey(self) -> Float[Tensor, "N H W"]:
+        """sRGB-encoded."""
+        return torch.from_numpy(self.colors).float() @ torch.tensor([0.25, 0.5, 0.25])
 
 
 def small_views(capture: Capture, size: int) -> Small:
@@ -98,41 +107,59 @@ class Masks:
     """Binary masks, and what the views made of them.
 
     Attributes:
-        ball: The region in which they were found.
-        fitted: A ball around what they agree on; None if nothing.
+        region: In which they were found.
+        fitted: A region around what they agree on; None if nothing.
         inside: The object.
         agreeing: `Samples.agreeing` of these masks.
-        evidence: Log-odds of object by colour, in the last round.
+        evidence: Log-odds of object by colour, in the last turn.
+        places: Log-odds by places in space.
     """
 
-    ball: Ball
-    fitted: Ball | None
+    region: Region
+    fitted: Region | None
     inside: Bool[Tensor, "N H W"]
     agreeing: Float[Tensor, "N H W"]
     evidence: Float[Tensor, "N H W"]
+    places: Float[Tensor, "N H W"]
 
 
-def first_masks(views: Small, ball: Ball, across: int = 48) -> Masks:
-    """Masks of what differs in colour from what is outside a ball; the middle of the ball counts most."""
-    depth = ball.depth(views.cameras)
-    return _turn(views, ball, depth**FIRST, torch.zeros_like(depth), across, 0.0)
+def first_masks(views: Small, stereo: Stereo, region: Region, across: int = 48) -> Masks:
+    """Masks of what differs from what is outside a region; the middle of the region counts most."""
+    places = place_evidence(views, stereo, region)
+    examples = region.depth(views.cameras) ** FIRST * (2 * torch.sigmoid(places)).clamp(max=1)
+    examples = torch.maximum(examples, 2 * torch.sigmoid(places) - 1)
+    return _turn(views, region, examples, places, torch.zeros_like(places), across, 0.0)
 
 
-def next_masks(views: Small, masks: Masks, ball: Ball, across: int = 48) -> Masks:
+def next_masks(views: Small, stereo: Stereo, masks: Masks, region: Region, across: int = 48) -> Masks:
     """Masks by the colours of earlier ones, which may be of another size, and by what the views agree on."""
     size = views.known.shape[1:]
-    inside, agreeing = (
-        torch.nn.functional.interpolate(p[:, None].float(), size, mode="bilinear")[:, 0]
-        for p in (masks.inside, masks.agreeing)
-    )
+    inside, agreeing = (_resized(p.float(), size) for p in (masks.inside, masks.agreeing))
     examples = torch.maximum((inside > 0.5).float(), OTHERS * (agreeing >= AGREED).float())
-    return _turn(views, ball, examples, _prior(inside > 0.5, agreeing), across, LOCAL)
+    places = place_evidence(views, stereo, region)
+    return _turn(views, region, examples, places, _prior(inside > 0.5, agreeing), across, LOCAL)
+
+
+def place_evidence(views: Small, stereo: Stereo, region: Region) -> Float[Tensor, "N H W"]:
+    """Log-odds of object by where pixels are in space; none near the outlines, which squares of pixels blur."""
+    odds = (STEREO * stereo.evidence(region)).clamp(-PLACES, PLACES)
+    least = -torch.nn.functional.max_pool2d(-odds[:, None], 2 * FAT + 1, stride=1, padding=FAT)[:, 0]
+    most = torch.nn.functional.max_pool2d(odds[:, None], 2 * FAT + 1, stride=1, padding=FAT)[:, 0]
+    speaks = torch.where(odds > 0, odds * (least > -1), odds * (most < 1))
+    if region.ground is None:
+        speaks = torch.where(speaks > 0, GROUNDLESS * speaks, speaks)
+    return _resized(speaks, views.known.shape[1:])
+
+
+def _resized(pictures: Float[Tensor, "N h w"], size: tuple[int, ...]) -> Float[Tensor, "N H W"]:
+    return torch.nn.functional.interpolate(pictures[:, None], size, mode="bilinear")[:, 0]
 
 
 def _turn(
     views: Small,
-    ball: Ball,
+    region: Region,
     inside: Float[Tensor, "N H W"],
+    places: Float[Tensor, "N H W"],
     prior: Float[Tensor, "N H W"],
     across: int,
     local: float,
@@ -141,23 +168,24 @@ def _turn(
     evidence = color_evidence(views.bins, inside * known, (1 - inside) * known, local=local).clamp(
         -MOST, MOST
     )
-    total = torch.where(views.known, evidence + prior, prior.clamp(max=0))
-    free = (ball.depth(views.cameras) > 0).numpy()
+    total = torch.where(views.known, evidence + places + prior, prior.clamp(max=0))
+    free = (region.depth(views.cameras) > 0).numpy()
     rows = zip(total.numpy(), views.colors, views.contrast, free, strict=True)
     cuts = [minimum_cut(e, c, SMOOTHNESS, edge, f, np.zeros_like(f)) for e, c, edge, f in rows]
     masks = torch.from_numpy(np.stack(cuts))
-    space = sampled(ball, views.cameras, views.known, across)
+    space = sampled(region, views.cameras, views.known, across)
     half, more = (max(2, math.ceil(share * len(views.cameras))) for share in (SHOWN, IN_FRAME))
-    unclear = UNCLEAR * (evidence > DOUBT).float()
+    unclear = UNCLEAR * (evidence + places > DOUBT).float()
     possible = torch.where(masks | ~views.known, 1.0, unclear)
-    return Masks(ball, space.fitted(possible, more, AGREED), masks, space.agreeing(possible, half), evidence)
+    agreeing = space.agreeing(possible, half)
+    return Masks(region, space.fitted(possible, more, AGREED), masks, agreeing, evidence, places)
 
 
-def grown(ball: Ball, fitted: Ball | None) -> Ball:
-    """The ball for the next turn: the fitted one, at most half as large again as the last."""
+def grown(region: Region, fitted: Region | None) -> Region:
+    """The region for the next turn: the fitted one, at most half as large again as the last, on its ground."""
     if fitted is None:
-        return ball
-    return Ball(fitted.center, min(fitted.radius, 1.5 * ball.radius))
+        return region
+    return replace(region, center=fitted.center, radius=min(fitted.radius, 1.5 * region.radius))
 
 
 def _prior(masks: Bool[Tensor, "N H W"], agreeing: Float[Tensor, "N H W"]) -> Float[Tensor, "N H W"]:

@@ -3,19 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from ...errors import InputError, join_names, warn_input
 from ...steps import counted, stage
 from ..agreement import agreement, outlines
 from ..capture import Capture
 from .edges import with_edges
+from .ground import find_ground, standing_on
 from .quality import quality
-from .region import starting_ball
+from .region import starting_region
 from .rounds import Masks, Small, first_masks, grown, next_masks, small_views
+from .space import Region
+from .stereo import Stereo, plane_sweep
 
 COARSE, FINE = 128, 256
 """Longer side of the pictures, in pixels, in which masks are searched for, and in which they are finished."""
 SIZES = (0.6, 0.85, 1.2)
 """Radii of the balls that are tried, as shares of the radius that fits into half of the pictures."""
+GROWN = (0.9, 1.2)
+"""Or, where something stands on the ground, as shares of the radius around it."""
+SURE, CONTRAST = 0.8, 0.5
+"""Correlation and weight of pixels that are taken for points of the scene."""
 TURNS = 4
 """Turns in the coarse pictures for every ball, and once more for the best; the ball may grow in each."""
 LAST = 2
@@ -61,22 +70,38 @@ def segment(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -
 
 
 def _search(capture: Capture, around: Sequence[tuple[str, float, float]]) -> Masks:
-    views, start = small_views(capture, COARSE), starting_ball(capture, around)
+    views, start = small_views(capture, COARSE), starting_region(capture, around)
+    stereo = plane_sweep(views.grey, views.known, views.cameras, start)
     tried: list[tuple[float, Masks]] = []
-    for size in counted(SIZES, "object"):
-        masks = first_masks(views, replace(start, radius=size * start.radius), SAMPLES)
-        tried += _turns(views, masks, TURNS, SAMPLES)
+    for region in counted(_candidates(capture, views, stereo, start), "object"):
+        masks = first_masks(views, stereo, region, SAMPLES)
+        tried += _turns(views, stereo, masks, TURNS, SAMPLES)
     best = max(tried, key=lambda t: t[0])
-    best = max([best, *_turns(views, best[1], TURNS, SAMPLES)], key=lambda t: t[0])
+    best = max([best, *_turns(views, stereo, best[1], TURNS, SAMPLES)], key=lambda t: t[0])
     fine = small_views(capture, FINE)
-    return max(_turns(fine, best[1], LAST, SAMPLES * 3 // 2), key=lambda t: t[0])[1]
+    stereo = plane_sweep(fine.grey, fine.known, fine.cameras, best[1].region)
+    return max(_turns(fine, stereo, best[1], LAST, SAMPLES * 3 // 2), key=lambda t: t[0])[1]
 
 
-def _turns(views: Small, masks: Masks, turns: int, across: int) -> list[tuple[float, Masks]]:
+def _candidates(capture: Capture, views: Small, stereo: Stereo, start: Region) -> list[Region]:
+    """Regions to try: around what stands on the ground, or of several sizes."""
+    points = stereo.points(SURE, CONTRAST)
+    if capture.points is not None:
+        points = torch.cat([points, capture.points.positions.to(points)])
+    start = replace(start, ground=find_ground(points, views.cameras, start))
+    thing = standing_on(points, start)
+    if thing is not None:
+        return [replace(thing, radius=size * thing.radius) for size in GROWN]
+    return [replace(start, radius=size * start.radius) for size in SIZES]
+
+
+def _turns(
+    views: Small, stereo: Stereo, masks: Masks, turns: int, across: int
+) -> list[tuple[float, Masks]]:
     """Masks after each turn, with their quality."""
     found = []
     for _ in counted(range(turns), "object"):
-        masks = next_masks(views, masks, grown(masks.ball, masks.fitted), across)
+        masks = next_masks(views, stereo, masks, grown(masks.region, masks.fitted), across)
         found.append((quality(views, masks), masks))
     return found
 

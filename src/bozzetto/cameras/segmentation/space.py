@@ -1,4 +1,4 @@
-"""A ball of space as samples: which of them can be object, and which pixels show these."""
+"""A region of space as samples: which of them can be object, and which pixels show these."""
 
 import math
 from dataclasses import dataclass
@@ -9,30 +9,64 @@ from torch import Tensor
 
 from ..camera import Cameras
 
+MARGIN = 0.015
+"""What is less above the ground, in radii of the region, belongs to it."""
 ROOM = 1.4
 """Radius of a ball around the object, as a multiple of the object's."""
 
 
 @dataclass(frozen=True)
-class Ball:
-    """A region of the world.
+class Ground:
+    """What the object stands on: points x with normal . x = height; above it, normal . x is larger.
+
+    Attributes:
+        normal: Unit vector, upwards, float64.
+        height: Along it, in the unit of the world.
+    """
+
+    normal: Float[Tensor, "3"]
+    height: float
+
+    def above(self, points: Float[Tensor, "*S 3"]) -> Float[Tensor, "*S"]:
+        """How high points are above the ground."""
+        return points @ self.normal.to(points) - self.height
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where the object can be: a ball, or what of it is above the ground.
 
     Attributes:
         center: World coordinates, float64.
         radius: In the unit of the world.
+        ground: What the object stands on, if it is known.
     """
 
     center: Float[Tensor, "3"]
     radius: float
+    ground: Ground | None = None
 
-    def depth(self, cameras: Cameras) -> Float[Tensor, "N H W"]:
-        """Length of every pixel's ray inside the ball, as a share of its diameter."""
-        origins, directions = cameras.rays()
+    def chord(
+        self, origins: Float[Tensor, "*S 3"], directions: Float[Tensor, "*S 3"]
+    ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
+        """Where rays enter and leave the region, as distances along them; equal where they miss it."""
         offset = self.center - origins
         along = (offset * directions).sum(dim=-1)
-        miss = (offset**2).sum(dim=-1) - along**2
-        inside = (1 - miss.clamp(min=0) / self.radius**2).clamp(min=0).sqrt()
-        return (inside * (along > 0)).float()
+        half = (self.radius**2 - (offset**2).sum(dim=-1) + along**2).clamp(min=0).sqrt()
+        enter, leave = (along - half).clamp(min=0), (along + half).clamp(min=0)
+        if self.ground is not None:
+            slope = directions @ self.ground.normal
+            high = self.ground.above(origins) - MARGIN * self.radius
+            on = -high / torch.where(slope.abs() > 1e-9, slope, 1e-9)
+            leave = torch.where(slope < 0, torch.minimum(leave, on), leave)
+            enter = torch.where(slope > 0, torch.maximum(enter, on), enter)
+            leave = torch.where((slope.abs() <= 1e-9) & (high < 0), enter, leave)
+        return enter, torch.maximum(enter, leave)
+
+    def depth(self, cameras: Cameras) -> Float[Tensor, "N H W"]:
+        """Length of every pixel's ray inside the region, as a share of the ball's diameter."""
+        enter, leave = self.chord(*cameras.rays())
+        return ((leave - enter) / (2 * self.radius)).float()
 
 
 @dataclass(frozen=True)
@@ -75,22 +109,24 @@ class Samples:
         """How much each view speaks against a sample; what is less than a pixel beside the object does not."""
         return self.seen * (1 - _grown(support, 1).flatten(1).gather(1, self.pixels))
 
-    def fitted(self, support: Float[Tensor, "N H W"], least: int, share: float) -> Ball | None:
-        """A ball, with some room, around the samples that this share of the views agrees on; None if empty."""
+    def fitted(self, support: Float[Tensor, "N H W"], least: int, share: float) -> Region | None:
+        """A region, with some room, around the samples that this share of the views agrees on; None if empty."""
         against, shown = self._against(support).sum(dim=0), self.seen.sum(dim=0)
         chosen = self.points[(shown >= least) & (against <= (1 - share) * shown)]
         if len(chosen) < 8:
             return None
         low, high = (chosen.quantile(q, dim=0) for q in (0.01, 0.99))
         center = (low + high) / 2
-        return Ball(center, ROOM * float((chosen - center).norm(dim=1).quantile(0.99)))
+        return Region(center, ROOM * float((chosen - center).norm(dim=1).quantile(0.99)))
 
 
-def sampled(ball: Ball, cameras: Cameras, known: Bool[Tensor, "N H W"], across: int) -> Samples:
-    """Samples of a ball, so many along its diameter."""
+def sampled(region: Region, cameras: Cameras, known: Bool[Tensor, "N H W"], across: int) -> Samples:
+    """Samples of a region, so many along the diameter of its ball."""
     axis = torch.linspace(-1, 1, across, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
-    points = grid[grid.norm(dim=1) <= 1] * ball.radius + ball.center
+    points = grid[grid.norm(dim=1) <= 1] * region.radius + region.center
+    if region.ground is not None:
+        points = points[region.ground.above(points) > MARGIN * region.radius]
     height, width = known.shape[1:]
     indices, shown = [], []
     for view in range(len(cameras)):
@@ -101,7 +137,7 @@ def sampled(ball: Ball, cameras: Cameras, known: Bool[Tensor, "N H W"], across: 
         pixel = torch.where(inside, row * width + column, 0)
         indices.append(pixel)
         shown.append(inside & known[view].flatten()[pixel])
-    cell = 2 * ball.radius / (across - 1) * pixels_per_unit(cameras, ball.center)
+    cell = 2 * region.radius / (across - 1) * pixels_per_unit(cameras, region.center)
     spread = tuple(min(8, math.ceil(c / 2 - 0.5)) for c in cell.tolist())
     return Samples(points, torch.stack(indices), torch.stack(shown), spread, (height, width))
 

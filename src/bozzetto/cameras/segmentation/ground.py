@@ -1,0 +1,97 @@
+"""What the object stands on, and where on it the object is: by points of the scene."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy import ndimage
+from torch import Tensor
+
+from ..camera import Cameras
+from .space import ROOM, Ground, Region
+
+FEWEST = 200
+"""Points with which a ground is looked for."""
+MOST = 20_000
+"""Of more, so many at random are."""
+TRIALS = 600
+"""Planes through three points that are tried."""
+TOLERANCE = 0.02
+"""Distance from the ground, in radii of the region, up to which points lie on it."""
+LEAST = 0.12
+"""Share of the points that lie on the ground, at least."""
+DEEP, BELOW = 0.08, 0.06
+"""Share of the points that may be deeper below the ground than so many radii."""
+WIDE = 0.2
+"""Points of the ground spread over so many radii in both directions, at least, as a standard deviation."""
+CELLS = 28
+"""Cells along the diameter of the region in which points are counted."""
+CLEAR = 0.06
+"""Points so many radii above the ground are what stands on it."""
+CENTRAL = 0.4
+"""Of several things that stand there, the one nearest to the middle is taken; its weight falls with this."""
+
+
+def find_ground(points: Float[Tensor, "P 3"], cameras: Cameras, region: Region, seed: int = 0) -> Ground | None:
+    """The plane that many points of a region lie on and hardly any below, with the cameras above it.
+
+    Found by random triples of points (RANSAC, Fischler and Bolles 1981), then by least squares. None if there is
+    no such plane.
+    """
+    near = points[(points - region.center).norm(dim=1) < 1.1 * region.radius].double()
+    if len(near) < FEWEST:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    near = near[torch.randperm(len(near), generator=generator)[:MOST]]
+    centers = cameras.centers.cpu()
+    triples = near[torch.randint(len(near), (TRIALS, 3), generator=generator)]
+    normals = torch.linalg.cross(triples[:, 1] - triples[:, 0], triples[:, 2] - triples[:, 0])
+    normals = torch.nn.functional.normalize(normals, dim=1)
+    heights = (normals * triples[:, 0]).sum(dim=1)
+    under = (centers @ normals.T > heights).double().mean(dim=0) < 0.5
+    normals, heights = torch.where(under[:, None], -normals, normals), torch.where(under, -heights, heights)
+    watched = (centers @ normals.T > heights).double().mean(dim=0) > 0.95
+    above = (near @ normals.T - heights) / region.radius
+    on, below = (above.abs() < TOLERANCE).double().mean(dim=0), (above < -DEEP).double().mean(dim=0)
+    worth = torch.where(watched & (below < BELOW), on, 0)
+    best = int(worth.argmax())
+    if float(worth[best]) < LEAST:
+        return None
+    ground = Ground(normals[best], float(heights[best]))
+    for tolerance in (TOLERANCE, TOLERANCE / 2, TOLERANCE / 2):
+        chosen = near[ground.above(near).abs() < tolerance * region.radius]
+        if len(chosen) < FEWEST * LEAST:
+            return None
+        middle = chosen.mean(dim=0)
+        _, spread, axes = torch.linalg.svd(chosen - middle, full_matrices=False)
+        if float(spread[1]) < WIDE * region.radius * len(chosen) ** 0.5:
+            return None
+        normal = axes[2] * torch.sign(axes[2] @ ground.normal)
+        ground = Ground(normal, float(normal @ middle))
+    return ground
+
+
+def standing_on(points: Float[Tensor, "P 3"], region: Region) -> Region | None:
+    """The part of a region around the most central thing that stands on its ground; None if nothing does."""
+    if region.ground is None:
+        return None
+    near = points[(points - region.center).norm(dim=1) < region.radius].double()
+    near = near[region.ground.above(near) > CLEAR * region.radius]
+    if len(near) < FEWEST // 4:
+        return None
+    cells = ((near - region.center) / region.radius + 1) / 2 * (CELLS - 1e-6)
+    index = cells.long().numpy()
+    counts = np.zeros((CELLS,) * 3)
+    np.add.at(counts, tuple(index.T), 1)
+    full = counts >= max(2.0, 0.02 * float(np.quantile(counts[counts > 0], 0.95)))
+    things, number = ndimage.label(full, np.ones((3, 3, 3)))
+    if not number:
+        return None
+    away = (near - region.center).norm(dim=1).numpy() / region.radius
+    owner = things[tuple(index.T)]
+    weights = np.bincount(owner, np.exp(-0.5 * (away / CENTRAL) ** 2), number + 1)
+    mine = near[torch.from_numpy(owner == 1 + int(weights[1:].argmax()))]
+    low, high = (mine.quantile(q, dim=0) for q in (0.01, 0.99))
+    center = (low + high) / 2
+    return replace(region, center=center, radius=ROOM * float((mine - center).norm(dim=1).quantile(0.98)))

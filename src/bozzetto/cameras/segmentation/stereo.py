@@ -1,0 +1,227 @@
+"""What differences between views tell: whether a pixel shows something in a region, or what is around it."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int8
+from torch import Tensor
+
+from ...steps import counted
+from ..camera import Cameras
+from .space import Region
+
+PARTNERS = 6
+"""Views that each view is compared with."""
+BEST = 3
+"""Of these so many count at every pixel: in the others it may be hidden."""
+ANGLES = (3.0, 40.0)
+"""Degrees between two views, as seen from the region, within which they are compared."""
+WINDOW = 5
+"""Side of the squares that are compared, in pixels."""
+NOISE = 0.012
+"""Standard deviation of sRGB-encoded grey in a square below which it tells little."""
+BEFORE, INSIDE, BEHIND = 16, 56, 40
+"""Places on each ray before the region, inside and behind it."""
+NEAREST = 0.35
+"""How near to the camera these places begin, as a share of the distance of the region."""
+THINNEST = 0.3
+"""Places inside extend over so many radii where a ray passes beside the region or meets its rim."""
+SWEPT = 1.25
+"""Pixels are looked at that show a ball so much larger than the region, which may grow."""
+BATCH = 16
+"""Places that are looked at together."""
+SCALE = 100.0
+"""Correlations are kept as whole numbers: so many to 1."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """How well places on the rays of one view's pixels fit other views.
+
+    Attributes:
+        part: Rows and columns of the picture that were looked at.
+        distances: Of the places, along the rays.
+        scores: Mean correlation of the best other views at each place, times `SCALE`.
+        weight: How much there is to compare: 0 for a plain square, towards 1 for one with contrast.
+    """
+
+    part: tuple[slice, slice]
+    distances: Float[Tensor, "S h w"]
+    scores: Int8[Tensor, "S h w"]
+    weight: Float[Tensor, "h w"]
+
+
+@dataclass(frozen=True)
+class Stereo:
+    """How well places on the rays of pixels fit other views.
+
+    Attributes:
+        cameras: Of the pictures that were compared, on the CPU.
+        sweeps: What was found in each.
+    """
+
+    cameras: Cameras
+    sweeps: tuple[Sweep, ...]
+
+    def evidence(self, region: Region) -> Float[Tensor, "N H W"]:
+        """How much better places in a region fit than all others, times the weight; 0 where no ray meets it.
+
+        Object and background compete as in Kowdle et al. 2012.
+        """
+        found = torch.zeros(len(self.cameras), self.cameras.height, self.cameras.width)
+        lowest = torch.tensor(-SCALE, dtype=torch.int8)
+        for view, sweep in enumerate(self.sweeps):
+            enter, leave = region.chord(*_rays(self.cameras, view, sweep.part))
+            can_be = (sweep.distances > enter.float()) & (sweep.distances < leave.float())
+            inside = torch.where(can_be, sweep.scores, lowest).amax(dim=0)
+            outside = torch.where(can_be, lowest, sweep.scores).amax(dim=0)
+            better = (inside.float() - outside.float()) / SCALE
+            found[view][sweep.part] = sweep.weight * torch.where(leave > enter, better, 0)
+        return found
+
+    def points(self, correlation: float, weight: float) -> Float[Tensor, "P 3"]:
+        """Where pixels are in the world whose best place fits, and is in the region, float64."""
+        found = []
+        for view, sweep in enumerate(self.sweeps):
+            origins, directions = _rays(self.cameras, view, sweep.part)
+            best, index = sweep.scores.max(dim=0)
+            sure = (best > SCALE * correlation) & (sweep.weight > weight)
+            sure &= (index >= BEFORE) & (index < BEFORE + INSIDE)
+            distance = sweep.distances.gather(0, index[None])[0]
+            found.append((origins + distance[..., None] * directions)[sure])
+        return torch.cat(found)
+
+
+def _rays(cameras: Cameras, view: int, part: tuple[slice, slice]) -> tuple[Tensor, Tensor]:
+    origins, directions = cameras[[view]].rays()
+    return origins[0][part], directions[0][part]
+
+
+def places(
+    region: Region, origins: Float[Tensor, "h w 3"], directions: Float[Tensor, "h w 3"]
+) -> Float[Tensor, "S h w"]:
+    """Distances along rays: before a region evenly in 1/distance, evenly in it, and behind it as before it."""
+    enter, leave = replace(region, ground=None).chord(origins, directions)
+    middle = ((region.center - origins) * directions).sum(dim=-1)
+    thin = THINNEST * region.radius
+    near = torch.minimum(enter, middle - thin).clamp(min=1e-2 * region.radius)
+    far = torch.maximum(leave, middle + thin).clamp(min=2e-2 * region.radius)
+    shares = [torch.arange(n, dtype=torch.float64)[:, None, None] / n for n in (BEFORE, INSIDE, BEHIND)]
+    before = 1 / ((1 - shares[0]) / (NEAREST * near) + shares[0] / near)
+    inside = near + (shares[1] + 0.5 / INSIDE) * (far - near)
+    return torch.cat([before, inside, far / (1 - shares[2])]).float()
+
+
+def plane_sweep(
+    grey: Float[Tensor, "N H W"], known: Bool[Tensor, "N H W"], cameras: Cameras, region: Region
+) -> Stereo:
+    """Compare pixels with other views, at places along their rays (Collins 1996).
+
+    A square of pixels is compared with where it would be seen in neighbouring views if it were at a place, by
+    normalised cross-correlation.
+
+    Args:
+        grey: Pictures, sRGB-encoded.
+        known: Pixels that count.
+        cameras: Of the pictures, on the CPU.
+        region: Around which the places lie; only pixels that show it, and some around them, are looked at.
+    """
+    wide = replace(region, radius=SWEPT * region.radius, ground=None)
+    seen = wide.depth(cameras) > 0
+    sweeps = []
+    for view, others in enumerate(counted(partners(cameras, region.center), "depth")):
+        part = _around(seen[view])
+        origins, directions = _rays(cameras, view, part)
+        mine = grey[view][part]
+        mean = _box(mine[None])
+        variance = (_box(mine[None] ** 2) - mean**2).clamp(min=0)
+        lines = [_lines(cameras, o, origins, directions) for o in others]
+        pictures = [torch.stack([grey[o], known[o].float()]) for o in others]
+        distances = places(region, origins, directions)
+        if ground := region.ground:  # this place lets the ground be told from what stands on it
+            on = -ground.above(origins) / (directions @ ground.normal).clamp(max=-1e-6)
+            distances = torch.cat([distances, on.clamp(0, float(distances.amax()))[None].float()])
+        found = [_scores(mine, mean, variance, batch, lines, pictures) for batch in distances.split(BATCH)]
+        scores = torch.cat([(SCALE * f).round().to(torch.int8) for f in found])
+        weight = (variance / (variance + NOISE**2))[0] * known[view][part]
+        sweeps.append(Sweep(part, distances, scores, weight))
+    return Stereo(cameras, tuple(sweeps))
+
+
+def _around(seen: Bool[Tensor, "H W"]) -> tuple[slice, slice]:
+    """Rows and columns of all pixels that are seen; one pixel if there are none."""
+    bounds = []
+    for axis in (1, 0):
+        index = torch.nonzero(seen.any(dim=axis))[:, 0]
+        bounds.append(slice(int(index[0]), int(index[-1]) + 1) if len(index) else slice(0, 1))
+    return bounds[0], bounds[1]
+
+
+def partners(cameras: Cameras, place: Float[Tensor, "3"]) -> list[list[int]]:
+    """For each view those to compare it with: the nearest ones by the angle at a place, but not too near."""
+    toward = torch.nn.functional.normalize(cameras.centers - place, dim=1)
+    if cameras.orthographic:
+        toward = -cameras.forward
+    angles = torch.rad2deg(torch.arccos((toward @ toward.T).clamp(-1, 1)))
+    chosen = []
+    for row in angles:
+        order = [i for i in row.argsort().tolist() if float(row[i]) >= ANGLES[0]]
+        near = [i for i in order if float(row[i]) <= ANGLES[1]]
+        chosen.append((near or order[:2])[:PARTNERS])
+    return chosen
+
+
+def _scores(
+    mine: Float[Tensor, "h w"],
+    mean: Float[Tensor, "1 h w"],
+    variance: Float[Tensor, "1 h w"],
+    distances: Float[Tensor, "S h w"],
+    lines: list[tuple[Tensor, Tensor, bool]],
+    pictures: list[Float[Tensor, "2 H W"]],
+) -> Float[Tensor, "S h w"]:
+    """Mean correlation of the best other views with one, at places."""
+    best = [torch.full_like(distances, -1) for _ in range(min(BEST, len(lines)))]
+    for (start, slope, perspective), other in zip(lines, pictures, strict=True):
+        height, width = other.shape[1:]
+        u, v, z = (start + distances[..., None] * slope).unbind(dim=-1)
+        depth = z.clamp(min=1e-9) if perspective else torch.ones_like(z)
+        grid = torch.stack([2 * u / (depth * width) - 1, 2 * v / (depth * height) - 1], dim=-1)
+        seen = torch.nn.functional.grid_sample(
+            other[None].expand(len(grid), -1, -1, -1), grid.clamp(-4, 4), align_corners=False
+        )
+        moved, shown = seen[:, 0], (seen[:, 1] > 0.99) & (z > 0)
+        moved_mean = _box(moved)
+        moved_variance = (_box(moved**2) - moved_mean**2).clamp(min=0)
+        common = _box(mine * moved) - mean * moved_mean
+        value = common / ((variance + NOISE**2) * (moved_variance + NOISE**2)).sqrt()
+        value = torch.where(shown, value.clamp(-1, 1), -1)
+        for rank, so_far in enumerate(best):  # the best stay sorted
+            best[rank], value = torch.maximum(so_far, value), torch.minimum(so_far, value)
+    return torch.stack(best).mean(dim=0) if best else torch.zeros_like(distances)
+
+
+def _lines(
+    cameras: Cameras, other: int, origins: Float[Tensor, "h w 3"], directions: Float[Tensor, "h w 3"]
+) -> tuple[Tensor, Tensor, bool]:
+    """Rays in another view: homogeneous pixels `start + distance * slope`, and whether to divide by depth."""
+    pose, K = cameras.T_cam_world[other], cameras.K[other]
+    start, slope = origins @ pose[:3, :3].T + pose[:3, 3], directions @ pose[:3, :3].T
+    if not cameras.orthographic:
+        return (start @ K.T).float(), (slope @ K.T).float(), True
+    flat = torch.zeros_like(K)
+    flat[:2, :2], flat[2, 2] = K[:2, :2], 1.0
+    shift = torch.cat([K[:2, 2], K.new_zeros(1)])
+    return (start @ flat.T + shift).float(), (slope @ flat.T).float(), False
+
+
+def _box(pictures: Float[Tensor, "S h w"]) -> Float[Tensor, "S h w"]:
+    """Means over squares of `WINDOW` pixels; the border is repeated."""
+    for axis in (1, 2):
+        length, reach = pictures.shape[axis], WINDOW // 2
+        first, last = pictures.narrow(axis, 0, 1), pictures.narrow(axis, length - 1, 1)
+        padded = torch.cat([first] * reach + [pictures] + [last] * reach, dim=axis)
+        total = padded.narrow(axis, 0, length)
+        for shift in range(1, WINDOW):
+            total = total + padded.narrow(axis, shift, length)
+        pictures = total / WINDOW
+    return pictures
