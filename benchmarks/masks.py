@@ -92,7 +92,7 @@ def room_behind(capture: Capture, photos: list[torch.Tensor], seed: int) -> torc
     side = side / side.norm()
     frame = torch.stack([side, torch.linalg.cross(up, side), up])
     corners = torch.cartesian_prod(*bounds.T) - middle
-    bottom = float((corners @ up).min()) * 0.9
+    bottom = float((corners @ up).min())
     size = float((bounds[1] - bounds[0]).norm())
     half = 1.2 * float((cameras.centers - middle).norm(dim=1).max())
     order = torch.randperm(len(photos), generator=torch.Generator().manual_seed(seed)).tolist()

@@ -23,8 +23,10 @@ LEAST = 0.12
 """Share of the points that lie on the ground, at least."""
 DEEP, BELOW = 0.08, 0.06
 """Share of the points that may be deeper below the ground than so many radii."""
-WIDE = 0.2
-"""Points of the ground spread over so many radii in both directions, at least, as a standard deviation."""
+RIM, SECTORS, SIDES = 0.7, 8, 5
+"""The ground goes on beyond what stands on it: further out than so many radii it has points to most sides."""
+FEW = 0.005
+"""Share of its points that there are to a side, at least."""
 CELLS = 28
 """Cells along the diameter of the region in which points are counted."""
 CLEAR = 0.06
@@ -61,15 +63,24 @@ def find_ground(points: Float[Tensor, "P 3"], cameras: Cameras, region: Region, 
     ground = Ground(normals[best], float(heights[best]))
     for tolerance in (TOLERANCE, TOLERANCE / 2, TOLERANCE / 2):
         chosen = near[ground.above(near).abs() < tolerance * region.radius]
-        if len(chosen) < FEWEST * LEAST:
+        if not _goes_on(chosen, region, ground):
             return None
         middle = chosen.mean(dim=0)
-        _, spread, axes = torch.linalg.svd(chosen - middle, full_matrices=False)
-        if float(spread[1]) < WIDE * region.radius * len(chosen) ** 0.5:
-            return None
-        normal = axes[2] * torch.sign(axes[2] @ ground.normal)
+        axis = torch.linalg.svd(chosen - middle, full_matrices=False).Vh[2]
+        normal = axis * torch.sign(axis @ ground.normal)
         ground = Ground(normal, float(normal @ middle))
     return ground
+
+
+def _goes_on(points: Float[Tensor, "P 3"], region: Region, ground: Ground) -> bool:
+    """Whether points on a plane lie to most sides of the region; else it is a face of the object, or a plinth."""
+    if len(points) < 3 * SECTORS:
+        return False
+    across = torch.linalg.svd(ground.normal[None]).Vh[1:]
+    offset = (points - region.center) @ across.T
+    far = offset[offset.norm(dim=1) > RIM * region.radius]
+    sector = ((torch.atan2(far[:, 1], far[:, 0]) / (2 * torch.pi) + 0.5) * SECTORS).long() % SECTORS
+    return int((torch.bincount(sector, minlength=SECTORS) > FEW * len(points)).sum()) >= SIDES
 
 
 def standing_on(points: Float[Tensor, "P 3"], region: Region) -> Region | None:

@@ -23,9 +23,9 @@ MOST = 4.0
 """Colours count for at most so many nats: shadows and highlights look like nothing seen before."""
 SMOOTHNESS = 1.5
 """Cost of an outline between equal colours, nats per pixel."""
-AGREED = 0.85
+AGREED = 0.9
 """Share of the other views that a place of the object has on its side, at least."""
-CERTAIN = 0.9
+CERTAIN = 0.95
 """Share of the other views that speak for a pixel."""
 FIRST = 4.0
 """How much more the middle of the first ball counts than its rim, as a power."""
@@ -43,7 +43,7 @@ OTHERS = 0.5
 """Weight of pixels as examples of the object that only the other views take for object."""
 REFUSAL = 6.0
 """Nats against pixels where no place is agreed on by most views."""
-SUPPORT = 2.0
+SUPPORT = 0.35
 """Nats for pixels deep inside what the other views agree on."""
 STEREO = 10.0
 """Nats for a difference of correlations of 1 (`Stereo.evidence`)."""
@@ -165,9 +165,7 @@ def _turn(
     local: float,
 ) -> Masks:
     known = views.known.float()
-    evidence = color_evidence(views.bins, inside * known, (1 - inside) * known, local=local).clamp(
-        -MOST, MOST
-    )
+    evidence = color_evidence(views.bins, inside * known, (1 - inside) * known, local).clamp(-MOST, MOST)
     total = torch.where(views.known, evidence + places + prior, prior.clamp(max=0))
     free = (region.depth(views.cameras) > 0).numpy()
     rows = zip(total.numpy(), views.colors, views.contrast, free, strict=True)

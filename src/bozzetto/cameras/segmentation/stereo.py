@@ -20,6 +20,8 @@ WINDOW = 5
 """Side of the squares that are compared, in pixels."""
 NOISE = 0.012
 """Standard deviation of sRGB-encoded grey in a square below which it tells little."""
+POOR, GOOD = 0.4, 0.8
+"""Correlation up to which the best place means nothing, and from which it counts in full."""
 BEFORE, INSIDE, BEHIND = 16, 56, 40
 """Places on each ray before the region, inside and behind it."""
 NEAREST = 0.35
@@ -76,7 +78,8 @@ class Stereo:
             inside = torch.where(can_be, sweep.scores, lowest).amax(dim=0)
             outside = torch.where(can_be, lowest, sweep.scores).amax(dim=0)
             better = (inside.float() - outside.float()) / SCALE
-            found[view][sweep.part] = sweep.weight * torch.where(leave > enter, better, 0)
+            fits = (torch.maximum(inside, outside).float() / SCALE - POOR) / (GOOD - POOR)
+            found[view][sweep.part] = sweep.weight * torch.where(leave > enter, better * fits.clamp(0, 1), 0)
         return found
 
     def points(self, correlation: float, weight: float) -> Float[Tensor, "P 3"]:
