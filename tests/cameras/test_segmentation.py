@@ -10,18 +10,22 @@ import torch
 from PIL import Image
 
 from bozzetto import InputError
-from bozzetto.cameras import ScenePoints, linear_to_srgb, load_image, load_views, save_image
+from bozzetto.cameras import Cameras, ScenePoints, linear_to_srgb, load_image, load_views, look_at, save_image
 from bozzetto.cameras.distortion import Lens
 from bozzetto.cameras.exif_orientation import as_stored
 from bozzetto.cameras.formats.camera_files import PosedViews, View
 from bozzetto.cameras.masks import plain_background
+from bozzetto.cameras.rigs import intrinsics_from_fov
 from bozzetto.cameras.segmentation import network_masks, save_masks, segment
 from bozzetto.cameras.segmentation.choice import masks_from_pictures
 from bozzetto.cameras.segmentation.colors import color_bins, color_evidence
 from bozzetto.cameras.segmentation.cut import minimum_cut
 from bozzetto.cameras.segmentation.files import undistorted
-from bozzetto.cameras.segmentation.region import nearest_to_rays, starting_ball
-from bozzetto.cameras.segmentation.space import Ball, sampled
+from bozzetto.cameras.segmentation.ground import find_ground, standing_on
+from bozzetto.cameras.segmentation.region import nearest_to_rays, starting_region
+from bozzetto.cameras.segmentation.small_views import close_views, small_views
+from bozzetto.cameras.segmentation.space import Ground, Region, sampled
+from bozzetto.cameras.segmentation.stereo import partners, plane_sweep
 
 
 def before_a_room(capture, seed=0):
@@ -79,14 +83,14 @@ def test_colours_of_inside_and_outside_are_told_apart():
 
 def test_balls_look_like_balls(sphere_capture):
     capture = sphere_capture(3)
-    depth = Ball(torch.zeros(3, dtype=torch.float64), 1.0).depth(capture.cameras)
+    depth = Region(torch.zeros(3, dtype=torch.float64), 1.0).depth(capture.cameras)
     assert ((depth > 0) == (capture.masks > 0.5)).float().mean() > 0.995
     assert float(depth.max()) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_samples_of_the_object_are_agreed_on_and_others_not(sphere_capture):
     capture = sphere_capture(12, center=(0.2, 0.1, 0.0), radius=0.6)
-    space = sampled(Ball(torch.zeros(3, dtype=torch.float64), 1.2), capture.cameras, capture.known, 40)
+    space = sampled(Region(torch.zeros(3, dtype=torch.float64), 1.2), capture.cameras, capture.known, 40)
     agreeing = space.agreeing((capture.masks > 0.5).float(), 6)
     assert agreeing[capture.masks > 0.9].min() > 0.99
     assert agreeing[capture.masks == 0].quantile(0.9) < 0.9
@@ -107,16 +111,16 @@ def test_pixels_and_points_move_the_ball(sphere_capture):
     point = torch.tensor([[0.5, 0.0, 0.0]], dtype=torch.float64)
     pixels = capture.cameras.project(point)[:, 0, :2]
     two = [(capture.names[i], float(pixels[i, 0]), float(pixels[i, 1])) for i in (0, 3)]
-    assert starting_ball(capture, two).center.tolist() == pytest.approx([0.5, 0, 0], abs=1e-4)
+    assert starting_region(capture, two).center.tolist() == pytest.approx([0.5, 0, 0], abs=1e-4)
     offsets = torch.randn(200, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     points = ScenePoints(point + 0.1 * offsets, torch.ones(200, 6, dtype=torch.bool))
     capture = replace(capture, points=points)
-    assert starting_ball(capture).center.tolist() == pytest.approx([0.5, 0, 0], abs=0.05)
-    assert starting_ball(capture, two[:1]).center.tolist() == pytest.approx([0.5, 0, 0], abs=0.1)
+    assert starting_region(capture).center.tolist() == pytest.approx([0.5, 0, 0], abs=0.05)
+    assert starting_region(capture, two[:1]).center.tolist() == pytest.approx([0.5, 0, 0], abs=0.1)
     with pytest.raises(InputError, match="no photograph elsewhere.png"):
-        starting_ball(capture, [("elsewhere.png", 3, 3)])
+        starting_region(capture, [("elsewhere.png", 3, 3)])
     with pytest.raises(InputError, match="outside the picture of 72 x 64"):
-        starting_ball(capture, [(capture.names[0], 100, 3)])
+        starting_region(capture, [(capture.names[0], 100, 3)])
 
 
 def test_an_object_before_rooms_is_found(ball_capture):
@@ -137,6 +141,119 @@ def test_plain_backgrounds_are_told_from_rooms(ball_capture):
     found = masks_from_pictures(plain)
     assert overlaps(found, clean).min() > 0.97
     assert found.background is not None  # that is how `auto_masks` tells what is behind
+
+
+ORIGIN = torch.zeros(3, dtype=torch.float64)
+UP = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+
+
+def test_regions_end_at_their_ground():
+    origins = torch.tensor([[0.0, 0, 5], [3, 0, 0.5], [3, 0, -0.5]], dtype=torch.float64)
+    directions = torch.tensor([[0.0, 0, -1], [-1, 0, 0], [-1, 0, 0]], dtype=torch.float64)
+    enter, leave = Region(ORIGIN, 1.0, Ground(UP, 0.0)).chord(origins, directions)
+    assert leave[0].item() == pytest.approx(5.01) and enter[0].item() == pytest.approx(4.0)
+    assert (leave - enter)[1].item() == pytest.approx(math.sqrt(3)) and leave[2] == enter[2]
+
+
+def looking_at_the_origin(centers, fov=0.6, size=(8, 8)):
+    K = intrinsics_from_fov(fov, *size).repeat(len(centers), 1, 1)
+    return Cameras(look_at(centers), K, *size)
+
+
+def speckled(points):
+    """Grey levels of a solid texture: sines of several frequencies."""
+    waves = torch.randn(24, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    return (0.5 + 0.09 * (points @ (7 * waves.T) + torch.arange(24)).sin().sum(dim=-1)).clamp(0, 1).float()
+
+
+def views_of_a_ball_on_a_floor(count=10, size=(96, 80), floor=-0.5):
+    """Textured ball of radius .5 around the origin on a textured floor in a large textured sphere."""
+    centers = [
+        (3 * math.cos(t) * 0.85, 3 * math.sin(t) * 0.85, 1.6)
+        for t in np.linspace(0, 2 * math.pi, count + 1)[:-1]
+    ]
+    cameras = looking_at_the_origin(torch.tensor(centers, dtype=torch.float64), 0.6, size)
+    origins, directions = cameras.rays()
+    along = -(origins * directions).sum(-1)
+    miss = (origins**2).sum(-1) - along**2
+    ball = miss < 0.25
+    far = along + (36 - miss).sqrt()
+    down = (floor - origins[..., 2]) / directions[..., 2].clamp(max=-1e-6)
+    distance = torch.where(ball, along - (0.25 - miss).clamp(min=0).sqrt(), torch.minimum(down, far))
+    return cameras, speckled(origins + distance[..., None] * directions), ball
+
+
+def test_places_tell_what_is_in_a_region_from_what_is_around_it():
+    cameras, grey, ball = views_of_a_ball_on_a_floor()
+    known = torch.ones_like(ball)
+    wide = Region(ORIGIN, 0.9)
+    stereo = plane_sweep(grey, known, cameras, wide)
+    points = stereo.points(0.85, 0.5)
+    ground = find_ground(points, cameras, wide)
+    assert ground is not None
+    assert float(ground.normal @ UP) > 0.999 and ground.height == pytest.approx(-0.5, abs=0.02)
+    thing = standing_on(points, replace(wide, ground=ground))
+    assert thing is not None and float((thing.center - ORIGIN)[:2].norm()) < 0.1 and 0.5 < thing.radius < 1.1
+    evidence = stereo.evidence(thing)
+    inner = torch.nn.functional.avg_pool2d(ball[:, None].float(), 7, stride=1, padding=3)[:, 0]
+    met = thing.depth(cameras) > 0
+    assert evidence[inner == 1].mean() > 0.1 and (evidence[inner == 1] > 0).float().mean() > 0.9
+    assert (
+        evidence[(inner == 0) & met].mean() < -0.1 and (evidence[(inner == 0) & met] < 0).float().mean() > 0.9
+    )
+    assert (evidence[~met] == 0).all()
+
+
+def test_a_plate_under_the_object_is_no_ground():
+    generator = torch.Generator().manual_seed(5)
+    flat = torch.rand(4000, 3, generator=generator, dtype=torch.float64) * 2 - 1
+    flat[:, 2] = -0.4
+    cameras = looking_at_the_origin(torch.tensor([[2.0, 0, 2], [0, 2, 2], [-2, 0, 2]], dtype=torch.float64))
+    under = looking_at_the_origin(cameras.centers * torch.tensor([1.0, 1, -1]))
+    region = Region(ORIGIN, 1.0)
+    assert find_ground(flat, cameras, region) is not None
+    assert find_ground(0.5 * flat, cameras, region) is None  # it does not go on
+    assert find_ground(flat, under, region) is None
+    both = torch.cat([flat, flat - torch.tensor([0, 0, 0.3])])
+    found = find_ground(both, cameras, region)
+    assert found is not None and found.height == pytest.approx(-0.7, abs=0.01)  # nothing is seen below that
+
+
+def test_partners_are_near_but_not_too_near():
+    angles = torch.deg2rad(torch.tensor([0.0, 1.0, 10.0, 20.0, 80.0, 100.0], dtype=torch.float64))
+    centers = 3 * torch.stack([angles.cos(), angles.sin(), 0 * angles], dim=1)
+    chosen = partners(looking_at_the_origin(centers), ORIGIN)
+    assert chosen[0] == [2, 3] and chosen[1] == [2, 3] and chosen[4] == [5]
+
+
+def test_parts_of_views_show_a_region_and_go_back_to_their_place(ball_capture):
+    clean = ball_capture(6, size=(96, 72))
+    region = Region(torch.tensor([0.1, 0.0, 0.0], dtype=torch.float64), 0.5)
+    close = close_views(clean, region, 40)
+    seen = close.cameras.project(region.center[None])[:, 0, :2]
+    assert (seen - torch.tensor([close.cameras.width, close.cameras.height]) / 2).abs().max() < 1
+    whole = small_views(clean, 96)
+    parts = close.from_whole(clean.masks)
+    again = close.to_whole(parts, 96, 72)
+    inside = close.to_whole(torch.ones_like(parts), 96, 72) > 0.99
+    assert inside.any() and not inside.all()
+    assert (again - clean.masks)[inside].abs().mean() < 0.02 and (again[~inside] <= 1).all()
+    rays = whole.cameras.rays()[1], close.cameras.rays()[1]
+    middle = close.from_whole(rays[0][..., 0].float())
+    assert (middle - rays[1][..., 0].float()).abs()[close.known].max() < 5e-3
+
+
+def test_padding_is_no_picture(ball_capture):
+    clean = ball_capture(6, size=(96, 72))
+    padded = replace(
+        clean,
+        images=torch.nn.functional.pad(clean.images, (0, 0, 0, 60, 0, 50)),
+        masks=torch.nn.functional.pad(clean.masks, (0, 60, 0, 50)),
+        known=torch.nn.functional.pad(clean.known, (0, 60, 0, 50)),
+        cameras=replace(clean.cameras, width=156, height=122),
+    )
+    first, second = starting_region(clean), starting_region(padded)
+    assert torch.allclose(first.center, second.center) and first.radius == pytest.approx(second.radius)
 
 
 def test_what_has_no_object_is_refused(ball_capture):

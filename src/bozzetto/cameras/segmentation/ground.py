@@ -1,6 +1,7 @@
 """What the object stands on, and where on it the object is: by points of the scene."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +14,16 @@ from .space import ROOM, Ground, Region
 
 FEWEST = 200
 """Points with which a ground is looked for."""
-MOST = 20_000
+MOST = 5000
 """Of more, so many at random are."""
-TRIALS = 600
+TRIALS = 2000
 """Planes through three points that are tried."""
 TOLERANCE = 0.02
 """Distance from the ground, in radii of the region, up to which points lie on it."""
 LEAST = 0.12
 """Share of the points that lie on the ground, at least."""
+SUNK = 0.1
+"""The middle of the region is at most so many radii below the ground."""
 DEEP, BELOW = 0.08, 0.06
 """Share of the points that may be deeper below the ground than so many radii."""
 RIM, SECTORS, SIDES = 0.7, 8, 5
@@ -35,11 +38,13 @@ CENTRAL = 0.4
 """Of several things that stand there, the one nearest to the middle is taken; its weight falls with this."""
 
 
-def find_ground(points: Float[Tensor, "P 3"], cameras: Cameras, region: Region, seed: int = 0) -> Ground | None:
+def find_ground(
+    points: Float[Tensor, "P 3"], cameras: Cameras, region: Region, seed: int = 0
+) -> Ground | None:
     """The plane that many points of a region lie on and hardly any below, with the cameras above it.
 
-    Found by random triples of points (RANSAC, Fischler and Bolles 1981), then by least squares. None if there is
-    no such plane.
+    Found by random triples of points (RANSAC, Fischler and Bolles 1981), then by least squares. None if there
+    is no such plane.
     """
     near = points[(points - region.center).norm(dim=1) < 1.1 * region.radius].double()
     if len(near) < FEWEST:
@@ -54,6 +59,7 @@ def find_ground(points: Float[Tensor, "P 3"], cameras: Cameras, region: Region, 
     under = (centers @ normals.T > heights).double().mean(dim=0) < 0.5
     normals, heights = torch.where(under[:, None], -normals, normals), torch.where(under, -heights, heights)
     watched = (centers @ normals.T > heights).double().mean(dim=0) > 0.95
+    watched &= normals @ region.center > heights - SUNK * region.radius
     above = (near @ normals.T - heights) / region.radius
     on, below = (above.abs() < TOLERANCE).double().mean(dim=0), (above < -DEEP).double().mean(dim=0)
     worth = torch.where(watched & (below < BELOW), on, 0)
@@ -73,7 +79,7 @@ def find_ground(points: Float[Tensor, "P 3"], cameras: Cameras, region: Region, 
 
 
 def _goes_on(points: Float[Tensor, "P 3"], region: Region, ground: Ground) -> bool:
-    """Whether points on a plane lie to most sides of the region; else it is a face of the object, or a plinth."""
+    """Whether points of a plane lie to most sides of the region; else it is part of the object, or a plinth."""
     if len(points) < 3 * SECTORS:
         return False
     across = torch.linalg.svd(ground.normal[None]).Vh[1:]
@@ -96,7 +102,8 @@ def standing_on(points: Float[Tensor, "P 3"], region: Region) -> Region | None:
     counts = np.zeros((CELLS,) * 3)
     np.add.at(counts, tuple(index.T), 1)
     full = counts >= max(2.0, 0.02 * float(np.quantile(counts[counts > 0], 0.95)))
-    things, number = ndimage.label(full, np.ones((3, 3, 3)))
+    labelled: Any = ndimage.label(full, np.ones((3, 3, 3)))
+    things, number = labelled
     if not number:
         return None
     away = (near - region.center).norm(dim=1).numpy() / region.radius

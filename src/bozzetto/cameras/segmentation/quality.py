@@ -3,13 +3,14 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .rounds import Masks, Small
+from .rounds import Masks
+from .small_views import SmallViews
 
 TOUCHING = 0.5
 """Masks all along the border of the pictures are worth less by this share: they are the room."""
 
 
-def quality(views: Small, masks: Masks) -> float:
+def quality(views: SmallViews, masks: Masks) -> float:
     """A number in [0, 1]: outlines on edges, background that looks like background, no object along the frame.
 
     It is the product of three means over the views: how much of a full edge the outline runs along; the share

@@ -26,19 +26,17 @@ def starting_region(capture: Capture, around: Sequence[tuple[str, float, float]]
     Raises:
         InputError: There is no such view or pixel, or the rays do not meet.
     """
-    cameras = capture.cameras.to("cpu")
-    middle = torch.tensor([cameras.width / 2, cameras.height / 2], dtype=torch.float64)
-    everywhere = torch.arange(len(cameras)), middle.expand(len(cameras), 2)
-    center = nearest_to_rays(cameras, *everywhere)
+    cameras, frames = capture.cameras.to("cpu"), known_frames(capture)
+    center = nearest_to_rays(cameras, torch.arange(len(cameras)), frames.reshape(-1, 2, 2).mean(dim=1))
     if capture.points is not None and len(capture.points) >= 100:
-        center = _densest(cameras, capture.points, center)
+        center = _densest(cameras, frames, capture.points, center)
     if around:
         views, pixels = _pixels(capture, around)
         if len(set(views.tolist())) > 1:
             center = nearest_to_rays(cameras, views, pixels)
         else:
             center = _on_ray(cameras, views[0], pixels.mean(dim=0), capture.points, center)
-    fits = fitting_radii(cameras, center)
+    fits = fitting_radii(cameras, frames, center)
     return Region(center, float(fits[fits > 0].median()) if bool((fits > 0).any()) else 1.0)
 
 
@@ -72,19 +70,35 @@ def nearest_to_rays(cameras: Cameras, views: Tensor, pixels: Float[Tensor, "P 2"
     return start + torch.linalg.solve(off.sum(dim=0) + pull, torch.einsum("nij,nj->i", off, origins - start))
 
 
-def fitting_radii(cameras: Cameras, center: Float[Tensor, "3"]) -> Float[Tensor, "N"]:
-    """Radius of the largest ball around a point that each picture shows whole; 0 or less if not even that."""
-    u, v, _ = cameras.project(center[None])[:, 0].unbind(dim=1)
-    room = torch.stack([u, cameras.width - u, v, cameras.height - v], dim=1).amin(dim=1)
+def known_frames(capture: Capture) -> Float[Tensor, "N 4"]:
+    """Left, top, right and bottom of the known part of each picture: views of other sizes are padded."""
+    frames = []
+    for known in capture.known.cpu():
+        rows, columns = (torch.nonzero(known.any(dim=axis))[:, 0] for axis in (1, 0))
+        sides = (
+            [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1] if len(rows) else [0, 0, *known.shape[::-1]]
+        )
+        frames.append([float(side) for side in sides])
+    return torch.tensor(frames, dtype=torch.float64)
+
+
+def fitting_radii(
+    cameras: Cameras, frames: Float[Tensor, "N 4"], center: Float[Tensor, "3"]
+) -> Float[Tensor, "N"]:
+    """Radius of the largest ball around a point that each frame shows whole; 0 or less if not even that."""
+    place = cameras.project(center[None])[:, 0, :2]
+    room = torch.cat([place - frames[:, :2], frames[:, 2:] - place], dim=1).amin(dim=1)
     scale = pixels_per_unit(cameras, center)
     return torch.where(scale > 0, room / scale.clamp(min=1e-12), -1.0)
 
 
-def _densest(cameras: Cameras, points: ScenePoints, start: Float[Tensor, "3"]) -> Float[Tensor, "3"]:
+def _densest(
+    cameras: Cameras, frames: Float[Tensor, "N 4"], points: ScenePoints, start: Float[Tensor, "3"]
+) -> Float[Tensor, "3"]:
     """The middle of the points that most views see, by mean shift from a start."""
     weights = points.seen.double().sum(dim=1).cpu()
     positions = points.positions.double().cpu()
-    fits = fitting_radii(cameras, start)
+    fits = fitting_radii(cameras, frames, start)
     if not bool((fits > 0).any()):
         return start
     reach, center = float(fits[fits > 0].median()), start

@@ -5,15 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
-from ..camera import Cameras
-from ..capture import Capture, area_resize
-from ..images import linear_to_srgb
-from .colors import color_bins, color_evidence
+from .colors import color_evidence
 from .cut import minimum_cut
+from .small_views import SmallViews
 from .space import Region, sampled
 from .stereo import Stereo
 
@@ -43,63 +41,16 @@ OTHERS = 0.5
 """Weight of pixels as examples of the object that only the other views take for object."""
 REFUSAL = 6.0
 """Nats against pixels where no place is agreed on by most views."""
-SUPPORT = 0.35
+SUPPORT = 1.0
 """Nats for pixels deep inside what the other views agree on."""
 STEREO = 10.0
 """Nats for a difference of correlations of 1 (`Stereo.evidence`)."""
 PLACES = 3.0
 """Places in space count for at most so many nats."""
-GROUNDLESS = 0.25
+GROUNDLESS = 0.5
 """What speaks for object counts so much where the ground is not known: it is in the region, too."""
 FAT = 2
-"""Pixels by which what stands in front looks wider to squares of pixels; so near to its outline nothing counts."""
-
-
-@dataclass(frozen=True)
-class Small:
-    """Views of a capture made small.
-
-    Attributes:
-        cameras: The views.
-        colors: sRGB-encoded.
-        known: Pixels that count.
-        bins: `color_bins` of the colours.
-        contrast: Difference of colours that counts as an edge, per view.
-    """
-
-    cameras: Cameras
-    colors: Float[np.ndarray, "N H W 3"]
-    known: Bool[Tensor, "N H W"]
-    bins: Int[Tensor, "N H W"]
-    contrast: tuple[float, ...]
-
-    @property
-    def grey(self) -> Float[Tensor, "N H W"]:
-        """sRGB-encoded."""
-        return torch.from_numpy(self.colors).float() @ torch.tensor([0.25, 0.5, 0.25])
-
-
-def small_views(capture: Capture, size: int) -> Small:
-    """The views of a capture with a longer side of `size` pixels, one after the other."""
-    cameras = capture.cameras
-    scale = min(1.0, size / max(cameras.width, cameras.height))
-    width, height = (max(1, round(side * scale)) for side in (cameras.width, cameras.height))
-    colors, known = [], []
-    for image, seen in zip(capture.images, capture.known, strict=True):
-        colors.append(linear_to_srgb(area_resize(image[None], width, height).clamp(0, 1))[0])
-        known.append(area_resize(seen[None, ..., None].float(), width, height)[0, ..., 0] > 0.5)
-    encoded = torch.stack(colors).cpu()
-    contrast = [
-        0.02 + math.sqrt(float((c.diff(dim=0) ** 2).sum(-1).mean() + (c.diff(dim=1) ** 2).sum(-1).mean()) / 2)
-        for c in encoded
-    ]
-    return Small(
-        cameras.to("cpu").resized(width, height),
-        encoded.numpy(),
-        torch.stack(known).cpu(),
-        color_bins(encoded),
-        tuple(contrast),
-    )
+"""Pixels by which squares of pixels widen what stands in front: so near to outlines, places do not count."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +74,7 @@ class Masks:
     places: Float[Tensor, "N H W"]
 
 
-def first_masks(views: Small, stereo: Stereo, region: Region, across: int = 48) -> Masks:
+def first_masks(views: SmallViews, stereo: Stereo, region: Region, across: int = 48) -> Masks:
     """Masks of what differs from what is outside a region; the middle of the region counts most."""
     places = place_evidence(views, stereo, region)
     examples = region.depth(views.cameras) ** FIRST * (2 * torch.sigmoid(places)).clamp(max=1)
@@ -131,16 +82,22 @@ def first_masks(views: Small, stereo: Stereo, region: Region, across: int = 48) 
     return _turn(views, region, examples, places, torch.zeros_like(places), across, 0.0)
 
 
-def next_masks(views: Small, stereo: Stereo, masks: Masks, region: Region, across: int = 48) -> Masks:
-    """Masks by the colours of earlier ones, which may be of another size, and by what the views agree on."""
-    size = views.known.shape[1:]
-    inside, agreeing = (_resized(p.float(), size) for p in (masks.inside, masks.agreeing))
-    examples = torch.maximum((inside > 0.5).float(), OTHERS * (agreeing >= AGREED).float())
+def next_masks(views: SmallViews, stereo: Stereo, masks: Masks, region: Region, across: int = 48) -> Masks:
+    """Masks by the colours of earlier ones of the same views, and by what the views agree on."""
+    examples = torch.maximum(masks.inside.float(), OTHERS * (masks.agreeing >= AGREED).float())
     places = place_evidence(views, stereo, region)
-    return _turn(views, region, examples, places, _prior(inside > 0.5, agreeing), across, LOCAL)
+    return _turn(views, region, examples, places, _prior(masks.inside, masks.agreeing), across, LOCAL)
 
 
-def place_evidence(views: Small, stereo: Stereo, region: Region) -> Float[Tensor, "N H W"]:
+def carried_over(masks: Masks, views: SmallViews) -> Masks:
+    """Masks of whole views as parts of these views show them."""
+    inside, *rest = (
+        views.from_whole(p.float()) for p in (masks.inside, masks.agreeing, masks.evidence, masks.places)
+    )
+    return Masks(masks.region, masks.fitted, inside > 0.5, *rest)
+
+
+def place_evidence(views: SmallViews, stereo: Stereo, region: Region) -> Float[Tensor, "N H W"]:
     """Log-odds of object by where pixels are in space; none near the outlines, which squares of pixels blur."""
     odds = (STEREO * stereo.evidence(region)).clamp(-PLACES, PLACES)
     least = -torch.nn.functional.max_pool2d(-odds[:, None], 2 * FAT + 1, stride=1, padding=FAT)[:, 0]
@@ -148,15 +105,11 @@ def place_evidence(views: Small, stereo: Stereo, region: Region) -> Float[Tensor
     speaks = torch.where(odds > 0, odds * (least > -1), odds * (most < 1))
     if region.ground is None:
         speaks = torch.where(speaks > 0, GROUNDLESS * speaks, speaks)
-    return _resized(speaks, views.known.shape[1:])
-
-
-def _resized(pictures: Float[Tensor, "N h w"], size: tuple[int, ...]) -> Float[Tensor, "N H W"]:
-    return torch.nn.functional.interpolate(pictures[:, None], size, mode="bilinear")[:, 0]
+    return views.from_whole(speaks)
 
 
 def _turn(
-    views: Small,
+    views: SmallViews,
     region: Region,
     inside: Float[Tensor, "N H W"],
     places: Float[Tensor, "N H W"],

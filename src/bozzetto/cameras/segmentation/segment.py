@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from ...errors import InputError, join_names, warn_input
 from ...steps import counted, stage
@@ -13,7 +15,8 @@ from .edges import with_edges
 from .ground import find_ground, standing_on
 from .quality import quality
 from .region import starting_region
-from .rounds import Masks, Small, first_masks, grown, next_masks, small_views
+from .rounds import Masks, carried_over, first_masks, grown, next_masks
+from .small_views import SmallViews, close_views, small_views
 from .space import Region
 from .stereo import Stereo, plane_sweep
 
@@ -27,7 +30,7 @@ SURE, CONTRAST = 0.8, 0.5
 """Correlation and weight of pixels that are taken for points of the scene."""
 TURNS = 4
 """Turns in the coarse pictures for every ball, and once more for the best; the ball may grow in each."""
-LAST = 2
+LAST = 3
 """Turns in the fine ones."""
 SAMPLES = 48
 """Samples along the ball's diameter in coarse pictures."""
@@ -39,11 +42,14 @@ def segment(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -
     """The capture with masks of the object that all views look at, whatever is behind it.
 
     After Campbell et al. 2007 and 2010: the object is what lies in a region that all views look at and differs
-    in colour from what is around it. A ball is put there (`region`). In turns, colours of object and background
-    are learned from the masks so far, every view is segmented by a minimum cut, and space shows where the views
-    agree: a pixel is object only if somewhere on its ray most other views have object, too. The ball follows
-    what they agree on. Deviations from the papers: views are cut one by one and not space as a whole, which
-    keeps outlines sharp, and background colours are learned in parts of each picture.
+    in colour from what is around it. A ball is put there (`region`), and pixels are compared with other views
+    at places inside and outside (`stereo`, after Kowdle et al. 2012). If there is a ground on which something
+    stands, the region is what is around that, above the ground (`ground`); else balls of several sizes are
+    tried. In turns, colours of object and background are learned from the masks so far, every view is segmented
+    by a minimum cut, and space shows where the views agree: a pixel is object only if somewhere on its ray most
+    other views have object, too. The region follows what they agree on. Deviations from the papers: views are
+    cut one by one and not space as a whole, which keeps outlines sharp, and background colours are learned in
+    parts of each picture.
 
     Args:
         capture: Views of which nothing is known but pictures and cameras; points help to find the object.
@@ -62,14 +68,18 @@ def segment(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -
             "take more or give a masks folder"
         )
     with stage("masks"):
-        found = _search(capture, around)
-        kept = _with_object(capture, found)
-        found = with_edges(replace(capture, masks=None).subset(kept), found.inside[kept])
+        masks, views = _search(capture, around)
+        size = capture.cameras.width, capture.cameras.height
+        inside = views.to_whole(masks.inside.float(), *size) > 0.5
+        kept = _with_object(capture, inside if masks.fitted is not None else torch.zeros_like(inside))
+        blur = max(1.0, size[0] * float(views.boxes[:, 2].max()) / views.cameras.width)
+        found = with_edges(replace(capture, masks=None).subset(kept), inside[kept], blur)
     _report(found)
     return found
 
 
-def _search(capture: Capture, around: Sequence[tuple[str, float, float]]) -> Masks:
+def _search(capture: Capture, around: Sequence[tuple[str, float, float]]) -> tuple[Masks, SmallViews]:
+    """Masks, and the parts of the views in which they are."""
     views, start = small_views(capture, COARSE), starting_region(capture, around)
     stereo = plane_sweep(views.grey, views.known, views.cameras, start)
     tried: list[tuple[float, Masks]] = []
@@ -78,12 +88,14 @@ def _search(capture: Capture, around: Sequence[tuple[str, float, float]]) -> Mas
         tried += _turns(views, stereo, masks, TURNS, SAMPLES)
     best = max(tried, key=lambda t: t[0])
     best = max([best, *_turns(views, stereo, best[1], TURNS, SAMPLES)], key=lambda t: t[0])
-    fine = small_views(capture, FINE)
-    stereo = plane_sweep(fine.grey, fine.known, fine.cameras, best[1].region)
-    return max(_turns(fine, stereo, best[1], LAST, SAMPLES * 3 // 2), key=lambda t: t[0])[1]
+    whole = small_views(capture, FINE)
+    stereo = plane_sweep(whole.grey, whole.known, whole.cameras, best[1].region)
+    close = close_views(capture, best[1].region, FINE)
+    turns = _turns(close, stereo, carried_over(best[1], close), LAST, SAMPLES * 3 // 2)
+    return max(turns, key=lambda t: t[0])[1], close
 
 
-def _candidates(capture: Capture, views: Small, stereo: Stereo, start: Region) -> list[Region]:
+def _candidates(capture: Capture, views: SmallViews, stereo: Stereo, start: Region) -> list[Region]:
     """Regions to try: around what stands on the ground, or of several sizes."""
     points = stereo.points(SURE, CONTRAST)
     if capture.points is not None:
@@ -96,7 +108,7 @@ def _candidates(capture: Capture, views: Small, stereo: Stereo, start: Region) -
 
 
 def _turns(
-    views: Small, stereo: Stereo, masks: Masks, turns: int, across: int
+    views: SmallViews, stereo: Stereo, masks: Masks, turns: int, across: int
 ) -> list[tuple[float, Masks]]:
     """Masks after each turn, with their quality."""
     found = []
@@ -106,11 +118,11 @@ def _turns(
     return found
 
 
-def _with_object(capture: Capture, masks: Masks) -> list[int]:
+def _with_object(capture: Capture, inside: Bool[Tensor, "N H W"]) -> list[int]:
     """The views in which there is some object and some background; the others are named."""
-    shares = [float(m.float().mean()) for m in masks.inside]
+    shares = [float(m.float().mean()) for m in inside]
     kept = [i for i, share in enumerate(shares) if 1e-4 < share < 0.999]
-    if masks.fitted is None or 2 * len(kept) < len(capture):
+    if 2 * len(kept) < len(capture):
         raise InputError(
             f"no object is found that the {len(capture)} photographs have in common; point at it with "
             "--around, or give a masks folder"

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..camera import Cameras
 
-MARGIN = 0.015
-"""What is less above the ground, in radii of the region, belongs to it."""
+DEEPER = 0.01
+"""The object may reach so far below the ground, in radii of the region: it is not known exactly."""
 ROOM = 1.4
 """Radius of a ball around the object, as a multiple of the object's."""
 
@@ -56,7 +56,7 @@ class Region:
         enter, leave = (along - half).clamp(min=0), (along + half).clamp(min=0)
         if self.ground is not None:
             slope = directions @ self.ground.normal
-            high = self.ground.above(origins) - MARGIN * self.radius
+            high = self.ground.above(origins) + DEEPER * self.radius
             on = -high / torch.where(slope.abs() > 1e-9, slope, 1e-9)
             leave = torch.where(slope < 0, torch.minimum(leave, on), leave)
             enter = torch.where(slope > 0, torch.maximum(enter, on), enter)
@@ -110,7 +110,7 @@ class Samples:
         return self.seen * (1 - _grown(support, 1).flatten(1).gather(1, self.pixels))
 
     def fitted(self, support: Float[Tensor, "N H W"], least: int, share: float) -> Region | None:
-        """A region, with some room, around the samples that this share of the views agrees on; None if empty."""
+        """A region, with room, around samples that this share of the views agrees on; None if there are few."""
         against, shown = self._against(support).sum(dim=0), self.seen.sum(dim=0)
         chosen = self.points[(shown >= least) & (against <= (1 - share) * shown)]
         if len(chosen) < 8:
@@ -126,7 +126,7 @@ def sampled(region: Region, cameras: Cameras, known: Bool[Tensor, "N H W"], acro
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
     points = grid[grid.norm(dim=1) <= 1] * region.radius + region.center
     if region.ground is not None:
-        points = points[region.ground.above(points) > MARGIN * region.radius]
+        points = points[region.ground.above(points) > -DEEPER * region.radius]
     height, width = known.shape[1:]
     indices, shown = [], []
     for view in range(len(cameras)):

@@ -28,6 +28,8 @@ NEAREST = 0.35
 """How near to the camera these places begin, as a share of the distance of the region."""
 THINNEST = 0.3
 """Places inside extend over so many radii where a ray passes beside the region or meets its rim."""
+CLEAR = 0.025
+"""What fits best less far above the ground, in radii of the region, is taken for ground."""
 SWEPT = 1.25
 """Pixels are looked at that show a ball so much larger than the region, which may grow."""
 BATCH = 16
@@ -71,9 +73,12 @@ class Stereo:
         Object and background compete as in Kowdle et al. 2012.
         """
         found = torch.zeros(len(self.cameras), self.cameras.height, self.cameras.width)
+        above = region
+        if ground := region.ground:
+            above = replace(region, ground=replace(ground, height=ground.height + CLEAR * region.radius))
         lowest = torch.tensor(-SCALE, dtype=torch.int8)
         for view, sweep in enumerate(self.sweeps):
-            enter, leave = region.chord(*_rays(self.cameras, view, sweep.part))
+            enter, leave = above.chord(*_rays(self.cameras, view, sweep.part))
             can_be = (sweep.distances > enter.float()) & (sweep.distances < leave.float())
             inside = torch.where(can_be, sweep.scores, lowest).amax(dim=0)
             outside = torch.where(can_be, lowest, sweep.scores).amax(dim=0)
