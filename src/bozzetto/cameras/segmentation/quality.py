@@ -1,4 +1,4 @@
-"""How good masks look, where nothing is known: to choose among the balls that were tried."""
+"""How good masks look, where nothing is known: to choose among the regions that were tried."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,8 +14,8 @@ def quality(views: SmallViews, masks: Masks) -> float:
     """A number in [0, 1]: outlines on edges, background that looks like background, no object along the frame.
 
     It is the product of three means over the views: how much of a full edge the outline runs along; the share
-    of the background inside the ball whose colour speaks for background; and 1 less half of the share of the
-    picture's border that is object. On captures with known masks its order is that of their IoU.
+    of the background inside the region whose colour speaks for background; and 1 less half of the share of the
+    picture's border that is object. It follows the IoU of known masks only roughly.
     """
     found = [
         _of_view(*view)

@@ -15,8 +15,6 @@ from .small_views import SmallViews
 from .space import Region, sampled
 from .stereo import Stereo
 
-NEVER = -50.0
-"""Evidence outside the ball, nats."""
 MOST = 4.0
 """Colours count for at most so many nats: shadows and highlights look like nothing seen before."""
 SMOOTHNESS = 1.5
@@ -26,11 +24,11 @@ AGREED = 0.9
 CERTAIN = 0.95
 """Share of the other views that speak for a pixel."""
 FIRST = 4.0
-"""How much more the middle of the first ball counts than its rim, as a power."""
+"""How much more the middle of the first region counts than its rim, as a power."""
 SHOWN = 0.34
 """What fewer of the views have in their frame is not taken for object."""
 IN_FRAME = 0.65
-"""The ball follows what so many of the views have in their frame."""
+"""The region follows what so many of the views have in their frame."""
 LOCAL = 0.5
 """Weight of the background's colours near a pixel beside those in the whole view."""
 DOUBT = -1.0

@@ -21,7 +21,8 @@ from .space import Region
 from .stereo import Stereo, plane_sweep
 
 COARSE, FINE = 128, 256
-"""Longer side of the pictures, in pixels, in which masks are searched for, and in which they are finished."""
+"""Longer side, in pixels, of the pictures in which masks are searched for, and of the parts of them in which
+masks are finished."""
 SIZES = (0.6, 0.85, 1.2)
 """Radii of the balls that are tried, as shares of the radius that fits into half of the pictures."""
 GROWN = (0.9, 1.2)
@@ -29,11 +30,11 @@ GROWN = (0.9, 1.2)
 SURE, CONTRAST = 0.8, 0.5
 """Correlation and weight of pixels that are taken for points of the scene."""
 TURNS = 4
-"""Turns in the coarse pictures for every ball, and once more for the best; the ball may grow in each."""
+"""Turns in the coarse pictures for every region, and once more for the best; the region may grow in each."""
 LAST = 3
 """Turns in the fine ones."""
 SAMPLES = 48
-"""Samples along the ball's diameter in coarse pictures."""
+"""Samples along the diameter of a region in coarse pictures; half as many again in fine ones."""
 DOUBTFUL = 0.1
 """Masks of which the others see more than this share as background are named."""
 

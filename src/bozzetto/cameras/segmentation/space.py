@@ -71,7 +71,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of a ball on a regular grid, and the pixels of the views in which they lie.
+    """Samples of a region on a regular grid, and the pixels of the views in which they lie.
 
     Attributes:
         points: World coordinates, float64.
