@@ -166,12 +166,10 @@ def speckled(points):
     return (0.5 + 0.09 * (points @ (7 * waves.T) + torch.arange(24)).sin().sum(dim=-1)).clamp(0, 1).float()
 
 
-def views_of_a_ball_on_a_floor(count=10, size=(96, 80), floor=-0.5):
+def views_of_a_ball_on_a_floor(count=20, size=(96, 80), floor=-0.5):
     """Textured ball of radius .5 around the origin on a textured floor in a large textured sphere."""
-    centers = [
-        (3 * math.cos(t) * 0.85, 3 * math.sin(t) * 0.85, 1.6)
-        for t in np.linspace(0, 2 * math.pi, count + 1)[:-1]
-    ]
+    angles = np.arange(count) / count * 2 * math.pi
+    centers = [(2 * math.cos(t), 2 * math.sin(t), 2.4) for t in angles]
     cameras = looking_at_the_origin(torch.tensor(centers, dtype=torch.float64), 0.6, size)
     origins, directions = cameras.rays()
     along = -(origins * directions).sum(-1)
@@ -191,16 +189,15 @@ def test_places_tell_what_is_in_a_region_from_what_is_around_it():
     points = stereo.points(0.85, 0.5)
     ground = find_ground(points, cameras, wide)
     assert ground is not None
-    assert float(ground.normal @ UP) > 0.999 and ground.height == pytest.approx(-0.5, abs=0.02)
+    assert float(ground.normal @ UP) > 0.999 and ground.height == pytest.approx(-0.5, abs=0.03)
     thing = standing_on(points, replace(wide, ground=ground))
-    assert thing is not None and float((thing.center - ORIGIN)[:2].norm()) < 0.1 and 0.5 < thing.radius < 1.1
+    assert thing is not None and float((thing.center - ORIGIN)[:2].norm()) < 0.1 and thing.radius > 0.5
     evidence = stereo.evidence(thing)
     inner = torch.nn.functional.avg_pool2d(ball[:, None].float(), 7, stride=1, padding=3)[:, 0]
     met = thing.depth(cameras) > 0
-    assert evidence[inner == 1].mean() > 0.1 and (evidence[inner == 1] > 0).float().mean() > 0.9
-    assert (
-        evidence[(inner == 0) & met].mean() < -0.1 and (evidence[(inner == 0) & met] < 0).float().mean() > 0.9
-    )
+    assert evidence[inner == 1].mean() > 0.15 and (evidence[inner == 1] > 0).float().mean() > 0.9
+    beside = (inner == 0) & met
+    assert evidence[beside].mean() < -0.05 and (evidence[beside] > 0).float().mean() < 0.2
     assert (evidence[~met] == 0).all()
 
 

@@ -8,10 +8,12 @@ import torch
 from bozzetto.cameras import Capture, orbit_cameras, read_cameras, save_image
 from bozzetto.cameras.formats.camera_files import PosedViews, View
 from bozzetto.cameras.formats.transforms_json import save_transforms
+from bozzetto.cameras.poses import EstimatedViews, PoseReport
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.pipelines import photo_source
 from bozzetto.pipelines.photo_source import (
     CaptureSettings,
+    PreparedCapture,
     find_source,
     fitting_size,
     prepare_capture,
@@ -62,6 +64,17 @@ def test_pictures_are_as_large_as_memory_allows(posed, monkeypatch):
     with pytest.warns(InputWarning, match="as much as memory allows"):
         assert abs(fitting_size(views, "default") - 700) <= 1
     assert fitting_size(posed.views, "default") == 40  # said of nothing that stays as it is
+
+
+def test_cameras_that_fit_their_points_are_not_refined(posed):
+    def prepared(error):
+        report = PoseReport(("a.jpg",), ("a.jpg",), {}, 100, error, 1000, (0.8,))
+        return PreparedCapture(
+            Capture.__new__(Capture), EstimatedViews(posed.views, posed.source, report=report)
+        )
+
+    assert prepared(1.6).inexact and not prepared(0.4).inexact
+    assert not PreparedCapture(Capture.__new__(Capture), posed).inexact
 
 
 def test_masks_that_were_edited_are_used_again(posed, tmp_path, monkeypatch):

@@ -50,7 +50,8 @@ class Reconstruct(Options):
     max_size: Annotated[int | None, Within(64, 20_000)] = None
     """Longer side, in pixels, to which photographs are shrunk; by default what preset and memory allow."""
     refine_cameras: Literal["auto", "yes", "no"] = "auto"
-    """Optimise poses and focal lengths together with the surface; auto: where cameras were estimated."""
+    """Optimise poses and focal lengths together with the surface; auto: where cameras were estimated and fit
+    their points by no less than a pixel on average."""
     ends: Literal["auto", "open", "closed"] = "auto"
     """Where no photograph looked: closed keeps the guessed surface, open leaves it out, auto does so where much
     of it was seen from one side only or left the pictures."""
@@ -107,7 +108,7 @@ class Reconstruct(Options):
         capture = prepared.capture
         self._examine(capture)
         used, held_out = capture.split(choose_held_out(list(capture.names), self.hold_out))
-        config = self.settings(estimated=source.posed is None)
+        config = self.settings(inexact=prepared.inexact)
         figures, cameras = reconstruct_photographs(
             run, used, config, held_out, light, device, self.quiet, self._output_settings()
         )
@@ -127,7 +128,8 @@ class Reconstruct(Options):
             content.append(load_mesh(self.init).world_vertices)
         return {
             "verb": "reconstruct",
-            "settings": self.settings(estimated=source.posed is None),
+            "settings": self.settings(),
+            "refine_cameras": self.refine_cameras,
             "capture": self._capture_settings(),
             "output": self._output_settings(),
             "held_out": self.hold_out,
@@ -156,15 +158,15 @@ class Reconstruct(Options):
 
         return MeshFiles(self.faces, self.also, self.size_mm, self.up)
 
-    def settings(self, estimated: bool = False) -> "ReconstructConfig":
+    def settings(self, inexact: bool = False) -> "ReconstructConfig":
         """The preset with what the options change.
 
         Args:
-            estimated: The cameras were estimated from the photographs.
+            inexact: The cameras were estimated from the photographs, and not to a pixel.
         """
         from ..inverse.config import ReconstructConfig
 
-        refine = estimated if self.refine_cameras == "auto" else self.refine_cameras == "yes"
+        refine = inexact if self.refine_cameras == "auto" else self.refine_cameras == "yes"
         base = ReconstructConfig(init=self.init, seed=self.seed, refine_cameras=refine, ends=self.ends)
         stages = [
             replace(stage, steps=max(1, round(stage.steps * EFFORT[self.preset]))) for stage in base.stages

@@ -19,7 +19,7 @@ from ..cameras.formats.foreign import about_foreign
 from ..cameras.formats.picture_paths import require_pictures
 from ..cameras.loading import load_views
 from ..cameras.mask_files import find_masks
-from ..cameras.poses import estimate_cameras, find_photos
+from ..cameras.poses import EstimatedViews, estimate_cameras, find_photos
 from ..cameras.segmentation import save_masks
 from ..errors import InputError, warn_input
 from ..files import write_bytes, write_text
@@ -30,6 +30,9 @@ ESTIMATED = "cameras/estimated"
 MASKS, MADE = "masks", "masks/made.json"
 """Masks that were made from the photographs, and their hashes, which tell whether someone has edited them."""
 COLMAP_FILES = ("sparse/0/cameras.txt", "sparse/0/images.txt", "sparse/0/points3D.txt")
+EXACT = 1.0
+"""Mean reprojection error of points, in pixels of the pictures of pose estimation, up to which cameras are
+better than what silhouettes and colours of the object say: errors of masks would move them."""
 SHARE_OF_MEMORY = 0.5
 """Of the memory that is available, which pictures and what is computed from them may take."""
 BYTES_PER_PIXEL = 92
@@ -111,6 +114,13 @@ class PreparedCapture:
 
     capture: Capture
     posed: PosedViews
+
+    @property
+    def inexact(self) -> bool:
+        """Whether the cameras were estimated and are not exact to a pixel: then masks may correct them."""
+        if not isinstance(self.posed, EstimatedViews) or self.posed.report is None:
+            return False
+        return self.posed.report.error > EXACT
 
 
 def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> PreparedCapture:

@@ -54,7 +54,11 @@ def find_ground(
     centers = cameras.centers.cpu()
     triples = near[torch.randint(len(near), (TRIALS, 3), generator=generator)]
     normals = torch.linalg.cross(triples[:, 1] - triples[:, 0], triples[:, 2] - triples[:, 0])
-    normals = torch.nn.functional.normalize(normals, dim=1)
+    sizes = normals.norm(dim=1)
+    wide = sizes > 1e-3 * region.radius**2  # the same point twice, or three in a line, say nothing
+    if not bool(wide.any()):
+        return None
+    triples, normals = triples[wide], normals[wide] / sizes[wide, None]
     heights = (normals * triples[:, 0]).sum(dim=1)
     under = (centers @ normals.T > heights).double().mean(dim=0) < 0.5
     normals, heights = torch.where(under[:, None], -normals, normals), torch.where(under, -heights, heights)

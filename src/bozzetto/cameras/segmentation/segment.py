@@ -34,7 +34,7 @@ TURNS = 4
 LAST = 3
 """Turns in the fine ones."""
 SAMPLES = 48
-"""Samples along the diameter of a region in coarse pictures; half as many again in fine ones."""
+"""Samples along the diameter of a region in coarse pictures; twice as many in fine ones."""
 DOUBTFUL = 0.1
 """Masks of which the others see more than this share as background are named."""
 
@@ -92,7 +92,7 @@ def _search(capture: Capture, around: Sequence[tuple[str, float, float]]) -> tup
     whole = small_views(capture, FINE)
     stereo = plane_sweep(whole.grey, whole.known, whole.cameras, best[1].region)
     close = close_views(capture, best[1].region, FINE)
-    turns = _turns(close, stereo, carried_over(best[1], close), LAST, SAMPLES * 3 // 2)
+    turns = _turns(close, stereo, carried_over(best[1], close), LAST, 2 * SAMPLES)
     return max(turns, key=lambda t: t[0])[1], close
 
 
