@@ -24,6 +24,7 @@ from ..cameras.segmentation import save_masks
 from ..errors import InputError, warn_input
 from ..files import write_bytes, write_text
 from ..runs import RunFolder, available_memory, fingerprint
+from .mended_masks import mended_by_surface
 
 ESTIMATED = "cameras/estimated"
 """Cameras as they were estimated from the photographs, not refined: a COLMAP text model and a report."""
@@ -155,6 +156,10 @@ def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFold
         if edited:
             _keep_masks(run)
         elif capture.masks_made:
+            if capture.background is None:  # they are not from a plain background
+                pictures = load_views(posed, "none", size)
+                places = [pictures.names.index(name) for name in capture.names]
+                capture = mended_by_surface(capture, pictures.subset(places), settings.seed)
             _write_masks(capture, posed, run)
     return PreparedCapture(capture, posed)
 

@@ -1,0 +1,60 @@
+"""Masks that were made view by view, mended by a surface that fits them all."""
+
+from dataclasses import replace
+
+import torch
+
+from ..cameras import Capture
+from ..cameras.segmentation.edges import with_edges
+from ..errors import InputError, collected_warnings
+from ..inverse import ReconstructConfig, reconstruct
+from ..render import rasterize
+from ..steps import report_progress
+
+LEVELS = 2
+"""Levels of the reconstruction, coarse ones, that the surface takes."""
+BLUR = 2.0
+"""Pixels by which outlines of the surface may be wrong."""
+AGREEING = 0.85
+"""Mean IoU of the surface's silhouettes with the masks below which nothing is mended."""
+
+
+def mended_by_surface(capture: Capture, pictures: Capture, seed: int = 0) -> Capture:
+    """The capture with masks whose outlines are near those of a surface that was reconstructed from it.
+
+    Masks of single views have errors of their own; one shape cannot follow them all, and smoothness and colours
+    pull it to where most views agree. Around its silhouettes a minimum cut decides anew where edges run.
+
+    Args:
+        capture: Views with masks that were made from the pictures.
+        pictures: The same views as they were read, without masks.
+        seed: Of the reconstruction.
+
+    Returns:
+        The capture with new masks; the old ones where the surface does not fit them.
+    """
+    config = ReconstructConfig(seed=seed)
+    config = replace(config, stages=config.stages[:LEVELS])
+    total = sum(stage.steps for stage in config.stages)
+    done = 0
+
+    def on_step(*_: object) -> None:
+        nonlocal done
+        done += 1
+        report_progress("rough surface", done / total)
+
+    with collected_warnings():  # they are about a surface that nobody sees
+        try:
+            mesh = reconstruct(capture, config, on_step=on_step).mesh
+        except InputError:  # the reconstruction proper says what is wrong
+            return capture
+    cameras, vertices = capture.cameras.relative_to(mesh.offset), mesh.vertices.float()
+    views = range(len(capture))
+    shown = torch.stack([rasterize(vertices, mesh.faces, cameras[[i]]).triangle[0] >= 0 for i in views]).cpu()
+    masks = capture.require_masks().cpu() > 0.5
+    known = capture.known.cpu()
+    common, either = (shown & masks & known).sum(dim=(1, 2)), ((shown | masks) & known).sum(dim=(1, 2))
+    if float((common / either.clamp(min=1)).mean()) < AGREEING or not bool((common > 0).all()):
+        return capture
+    mended = with_edges(replace(pictures, masks=None), shown, BLUR)
+    return replace(capture, images=mended.images, masks=mended.masks)
