@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from bozzetto.cameras import Capture, fibonacci_cameras
-from bozzetto.pipelines import mended_masks
+from bozzetto.inverse import ReconstructConfig, Stage
 from bozzetto.pipelines.mended_masks import mended_by_surface
 from bozzetto.render import render
 from bozzetto.shapes import icosphere
@@ -32,8 +32,7 @@ def overlaps(first, second):
     return (first & second).sum(dim=(1, 2)) / (first | second).sum(dim=(1, 2))
 
 
-def test_bumps_and_bites_of_single_views_are_mended(monkeypatch):
-    monkeypatch.setattr(mended_masks, "LEVELS", 1)
+def test_bumps_and_bites_of_single_views_are_mended():
     clean = a_ball_before_stripes()
     masks = (clean.masks > 0.5).float()
     for view, mask in enumerate(masks):
@@ -42,9 +41,10 @@ def test_bumps_and_bites_of_single_views_are_mended(monkeypatch):
         left, value = (edge, 1.0) if view % 2 else (edge - 10, 0.0)  # a bump, or a bite
         mask[row - 8 : row + 8, left : left + 10] = value
     before = overlaps(masks, clean.masks)
-    mended = mended_by_surface(replace(clean, masks=masks), replace(clean, masks=None))
+    config = ReconstructConfig(stages=(Stage(scale=1.0, edge_pixels=2.5, steps=120),))
+    mended = mended_by_surface(replace(clean, masks=masks), replace(clean, masks=None), config=config)
     after = overlaps(mended.masks, clean.masks)
-    assert after.mean() > before.mean() + 0.02 and after.min() > 0.97
+    assert after.mean() > before.mean() + 0.02 and bool((after > before).all())
 
 
 def test_masks_that_no_surface_fits_stay():

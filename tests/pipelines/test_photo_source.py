@@ -58,6 +58,9 @@ def test_pictures_are_as_large_as_memory_allows(posed, monkeypatch):
     monkeypatch.setattr(photo_source, "available_memory", lambda: 10**12)
     with pytest.warns(InputWarning, match="as the preset default does"):
         assert fitting_size(views, "default") == photo_source.LARGEST["default"]
+    with pytest.warns(InputWarning, match="as the preset default does"):
+        many = fitting_size(30 * views, "default")
+    assert 0.99 < many**2 * 0.75 * 30 * len(views) / photo_source.TOGETHER["default"] <= 1
     monkeypatch.setattr(
         photo_source, "available_memory", lambda: 4 * 700 * 525 * 2 * photo_source.BYTES_PER_PIXEL
     )

@@ -19,7 +19,9 @@ AGREEING = 0.85
 """Mean IoU of the surface's silhouettes with the masks below which nothing is mended."""
 
 
-def mended_by_surface(capture: Capture, pictures: Capture, seed: int = 0) -> Capture:
+def mended_by_surface(
+    capture: Capture, pictures: Capture, seed: int = 0, config: ReconstructConfig | None = None
+) -> Capture:
     """The capture with masks whose outlines are near those of a surface that was reconstructed from it.
 
     Masks of single views have errors of their own; one shape cannot follow them all, and smoothness and colours
@@ -29,12 +31,12 @@ def mended_by_surface(capture: Capture, pictures: Capture, seed: int = 0) -> Cap
         capture: Views with masks that were made from the pictures.
         pictures: The same views as they were read, without masks.
         seed: Of the reconstruction.
+        config: Of the reconstruction; by default the coarse levels of the usual one.
 
     Returns:
         The capture with new masks; the old ones where the surface does not fit them.
     """
-    config = ReconstructConfig(seed=seed)
-    config = replace(config, stages=config.stages[:LEVELS])
+    config = replace(config or ReconstructConfig(stages=ReconstructConfig().stages[:LEVELS]), seed=seed)
     total = sum(stage.steps for stage in config.stages)
     done = 0
 

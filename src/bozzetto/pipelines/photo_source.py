@@ -42,6 +42,8 @@ SMALLEST = 400
 """Longer side in pixels below which pictures are not shrunk to save memory."""
 LARGEST = {"fast": 800, "default": 1200, "fine": 2000}
 """Longer side in pixels to which pictures are shrunk by preset: time grows with their area."""
+TOGETHER = {"fast": 16e6, "default": 36e6, "fine": 120e6}
+"""Pixels that all pictures have together by preset; many photographs say as much in smaller pictures."""
 
 
 @dataclass(frozen=True)
@@ -191,8 +193,9 @@ def fitting_size(views: Sequence[View], preset: str) -> int:
     """Longer side, in pixels, to which pictures are shrunk: what preset and memory allow, said aloud."""
     sides = [view.size or _picture_size(view.image) for view in views]
     longest = max(max(side) for side in sides)
-    wanted = min(LARGEST[preset], longest)
     area = max(side[0] for side in sides) * max(side[1] for side in sides) / longest**2
+    together = max(SMALLEST, int((TOGETHER[preset] / (len(views) * area)) ** 0.5))
+    wanted = min(LARGEST[preset], together, longest)
     memory = SHARE_OF_MEMORY * available_memory()
     allowed = int((memory / (BYTES_PER_PIXEL * len(views) * area)) ** 0.5)
     size = min(wanted, max(allowed, SMALLEST))
