@@ -50,8 +50,8 @@ class Reconstruct(Options):
     max_size: Annotated[int | None, Within(64, 20_000)] = None
     """Longer side, in pixels, to which photographs are shrunk; by default what preset and memory allow."""
     refine_cameras: Literal["auto", "yes", "no"] = "auto"
-    """Optimise poses and focal lengths together with the surface; auto: where cameras were estimated and fit
-    their points by no less than a pixel on average."""
+    """Optimise poses and focal lengths together with the surface; auto: where cameras were estimated and miss
+    their points by more than a pixel on average."""
     ends: Literal["auto", "open", "closed"] = "auto"
     """Where no photograph looked: closed keeps the guessed surface, open leaves it out, auto does so where much
     of it was seen from one side only or left the pictures."""

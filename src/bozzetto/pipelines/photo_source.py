@@ -158,7 +158,8 @@ def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFold
         if edited:
             _keep_masks(run)
         elif capture.masks_made:
-            if capture.background is None:  # they are not from a plain background
+            # Those from a plain background or a network have outlines that no rough surface improves.
+            if capture.background is None and settings.masks in ("auto", "object"):
                 pictures = load_views(posed, "none", size)
                 places = [pictures.names.index(name) for name in capture.names]
                 capture = mended_by_surface(capture, pictures.subset(places), settings.seed)

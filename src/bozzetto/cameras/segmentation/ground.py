@@ -25,17 +25,21 @@ LEAST = 0.12
 SUNK = 0.1
 """The middle of the region is at most so many radii below the ground."""
 DEEP, BELOW = 0.08, 0.06
-"""Share of the points that may be deeper below the ground than so many radii."""
+"""Depth below the ground, in radii of the region, and the share of the points that may be deeper."""
 RIM, SECTORS, SIDES = 0.7, 8, 5
-"""The ground goes on beyond what stands on it: further out than so many radii it has points to most sides."""
+"""The ground goes on beyond what stands on it: further from the middle than `RIM` radii it has points in at
+least `SIDES` of `SECTORS` equal sectors."""
 FEW = 0.005
-"""Share of its points that there are to a side, at least."""
+"""Share of its points that such a sector has, at least."""
 CELLS = 28
 """Cells along the diameter of the region in which points are counted."""
-CLEAR = 0.06
-"""Points so many radii above the ground are what stands on it."""
+STANDING = 0.06
+"""Points more than so many radii above the ground belong to what stands on it."""
+ENOUGH = 500_000
+"""Of more points, evenly chosen ones are looked at."""
 CENTRAL = 0.4
-"""Of several things that stand there, the one nearest to the middle is taken; its weight falls with this."""
+"""Of several things that stand there the one with most points near the middle is taken: standard deviation, in
+radii, of the Gaussian that weighs them."""
 
 
 def find_ground(
@@ -98,9 +102,10 @@ def standing_on(points: Float[Tensor, "P 3"], region: Region) -> Region | None:
     if region.ground is None:
         return None
     near = points[(points - region.center).norm(dim=1) < region.radius].double()
-    near = near[region.ground.above(near) > CLEAR * region.radius]
+    near = near[region.ground.above(near) > STANDING * region.radius]
     if len(near) < FEWEST // 4:
         return None
+    near = near[:: 1 + len(near) // ENOUGH]
     cells = ((near - region.center) / region.radius + 1) / 2 * (CELLS - 1e-6)
     index = cells.long().numpy()
     counts = np.zeros((CELLS,) * 3)

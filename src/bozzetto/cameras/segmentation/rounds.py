@@ -72,7 +72,7 @@ class Masks:
     places: Float[Tensor, "N H W"]
 
 
-def first_masks(views: SmallViews, stereo: Stereo, region: Region, across: int = 48) -> Masks:
+def first_masks(views: SmallViews, stereo: Stereo, region: Region, across: int) -> Masks:
     """Masks of what differs from what is outside a region; the middle of the region counts most."""
     places = place_evidence(views, stereo, region)
     examples = region.depth(views.cameras) ** FIRST * (2 * torch.sigmoid(places)).clamp(max=1)
@@ -80,7 +80,7 @@ def first_masks(views: SmallViews, stereo: Stereo, region: Region, across: int =
     return _turn(views, region, examples, places, torch.zeros_like(places), across, 0.0)
 
 
-def next_masks(views: SmallViews, stereo: Stereo, masks: Masks, region: Region, across: int = 48) -> Masks:
+def next_masks(views: SmallViews, stereo: Stereo, masks: Masks, region: Region, across: int) -> Masks:
     """Masks by the colours of earlier ones of the same views, and by what the views agree on."""
     examples = torch.maximum(masks.inside.float(), OTHERS * (masks.agreeing >= AGREED).float())
     places = place_evidence(views, stereo, region)
