@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bozzetto.cameras import Capture, orbit_cameras, read_cameras, save_image
+from bozzetto.cameras.consistency import Consistency
 from bozzetto.cameras.formats.camera_files import PosedViews, View
 from bozzetto.cameras.formats.transforms_json import save_transforms
 from bozzetto.cameras.poses import EstimatedViews, PoseReport
@@ -69,15 +70,31 @@ def test_pictures_are_as_large_as_memory_allows(posed, monkeypatch):
     assert fitting_size(posed.views, "default") == 40  # said of nothing that stays as it is
 
 
-def test_cameras_that_fit_their_points_are_not_refined(posed):
-    def prepared(error):
-        report = PoseReport(("a.jpg",), ("a.jpg",), {}, 100, error, 1000, (0.8,))
-        return PreparedCapture(
-            Capture.__new__(Capture), EstimatedViews(posed.views, posed.source, report=report)
-        )
+def some_capture(**values) -> Capture:
+    one, cameras = torch.zeros(1, 2, 2), orbit_cameras(1, 0.0, size=2)
+    return Capture(("a.png",), cameras, one[..., None].expand(1, 2, 2, 3), one, one > -1, **values)
 
-    assert prepared(1.6).inexact and not prepared(0.4).inexact
-    assert not PreparedCapture(Capture.__new__(Capture), posed).inexact
+
+def test_estimated_cameras_that_fit_their_points_are_exact(posed):
+    def inexact(error):
+        report = PoseReport(("a.jpg",), ("a.jpg",), {}, 100, error, 1000, (0.8,))
+        estimated = EstimatedViews(posed.views, posed.source, report=report)
+        return PreparedCapture(some_capture(masks_made=True), estimated).inexact(None)
+
+    assert inexact(1.6) and not inexact(0.4)
+
+
+def test_given_cameras_with_which_masks_disagree_are_inexact(posed):
+    def inexact(outside, **values):
+        names = ("iou", "missing", "excess", "stray", "blamed")
+        shares = {name: torch.tensor([0.0, outside, 0.9]) for name in names}
+        found = Consistency(("a", "b", "c"), **shares, verdicts=("good",) * 3)
+        return PreparedCapture(some_capture(**values), posed).inexact(found)
+
+    assert inexact(0.05) and not inexact(0.01)
+    assert not inexact(0.05, masks_made=True)  # made from what all photographs look at: the masks are inexact
+    assert inexact(0.05, masks_made=True, background=torch.zeros(1, 3))
+    assert not PreparedCapture(some_capture(), posed).inexact(None)
 
 
 def test_masks_that_were_edited_are_used_again(posed, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..cameras import Capture
+    from ..cameras.examination import Examination
     from ..inverse.config import ReconstructConfig
     from ..pipelines.mesh_files import MeshFiles
     from ..pipelines.photo_source import CaptureSettings, PhotoSource
@@ -51,7 +52,7 @@ class Reconstruct(Options):
     """Longer side, in pixels, to which photographs are shrunk; by default what preset and memory allow."""
     refine_cameras: Literal["auto", "yes", "no"] = "auto"
     """Optimise poses and focal lengths together with the surface; auto: where cameras were estimated and miss
-    their points by more than a pixel on average."""
+    their points by more than a pixel on average, or were given and masks disagree."""
     ends: Literal["auto", "open", "closed"] = "auto"
     """Where no photograph looked: closed keeps the guessed surface, open leaves it out, auto does so where much
     of it was seen from one side only or left the pictures."""
@@ -106,9 +107,11 @@ class Reconstruct(Options):
         )
         prepared = prepare_capture(source, self._capture_settings(), run)
         capture = prepared.capture
-        self._examine(capture)
+        examination = self._examine(capture)
         used, held_out = capture.split(choose_held_out(list(capture.names), self.hold_out))
-        config = self.settings(inexact=prepared.inexact)
+        config = self.settings(inexact=prepared.inexact(examination.consistency))
+        if config.refine_cameras and self.refine_cameras == "auto":
+            warn_input("the cameras do not fit exactly; they are refined (--refine-cameras no keeps them)")
         figures, cameras = reconstruct_photographs(
             run, used, config, held_out, light, device, self.quiet, self._output_settings()
         )
@@ -137,7 +140,7 @@ class Reconstruct(Options):
             "input": fingerprint(*content),
         }
 
-    def _examine(self, capture: "Capture") -> None:
+    def _examine(self, capture: "Capture") -> "Examination":
         """Say what `doctor` would say, and stop where a reconstruction would be wrong."""
         from ..cameras import examine
 
@@ -147,6 +150,7 @@ class Reconstruct(Options):
                 warn_input(finding.sentence)
         if examination.fatal is not None:
             raise InputError(f"{self.photos} cannot be reconstructed: {examination.fatal}")
+        return examination
 
     def _capture_settings(self) -> "CaptureSettings":
         from ..pipelines.photo_source import CaptureSettings
@@ -162,7 +166,7 @@ class Reconstruct(Options):
         """The preset with what the options change.
 
         Args:
-            inexact: The cameras were estimated from the photographs, and not to a pixel.
+            inexact: Masks and colours may correct the cameras.
         """
         from ..inverse.config import ReconstructConfig
 

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from ..cameras import Cameras, Capture, save_colmap, save_transforms
+from ..cameras.consistency import Consistency
 from ..cameras.formats import NoCameras, read_cameras
 from ..cameras.formats.camera_files import PosedViews, View
 from ..cameras.formats.completed import whole_views
@@ -34,6 +35,9 @@ COLMAP_FILES = ("sparse/0/cameras.txt", "sparse/0/images.txt", "sparse/0/points3
 EXACT = 1.0
 """Mean reprojection error of points, in pixels of the pictures of pose estimation, up to which cameras are
 better than what silhouettes and colours of the object say: errors of masks would move them."""
+DISAGREEING = 0.02
+"""Median share of masks where the hull of all other views is not, from which the cameras are inexact, unless
+the masks are. With exact cameras it is up to .004; with a phone's that are 2 to 16 pixels off, .055."""
 SHARE_OF_MEMORY = 0.5
 """Of the memory that is available, which pictures and what is computed from them may take."""
 BYTES_PER_PIXEL = 92
@@ -118,12 +122,20 @@ class PreparedCapture:
     capture: Capture
     posed: PosedViews
 
-    @property
-    def inexact(self) -> bool:
-        """Whether the cameras were estimated and are not exact to a pixel: then masks may correct them."""
-        if not isinstance(self.posed, EstimatedViews) or self.posed.report is None:
+    def inexact(self, consistency: Consistency | None) -> bool:
+        """Whether masks and colours of the object may correct the cameras.
+
+        Cameras that were estimated, if they are not exact to a pixel; given ones, if masks that were given with
+        them, or the plain background, disagree.
+
+        Args:
+            consistency: Of the capture, as `examine` finds it.
+        """
+        if isinstance(self.posed, EstimatedViews):
+            return self.posed.report is not None and self.posed.report.error > EXACT
+        if consistency is None or (self.capture.masks_made and self.capture.background is None):
             return False
-        return self.posed.report.error > EXACT
+        return float(consistency.missing.median()) > DISAGREEING
 
 
 def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> PreparedCapture:
@@ -154,17 +166,29 @@ def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFold
         if edited:
             warn_input(f"the masks in {run.path / MASKS} are used, of which {len(edited)} were edited")
         masks = str(run.path / MASKS) if edited else settings.masks
-        capture = load_views(posed, masks, size, settings.around)
+        capture = masked_capture(posed, masks, size, settings.around, settings.seed)
         if edited:
             _keep_masks(run)
         elif capture.masks_made:
-            # Those from a plain background or a network have outlines that no rough surface improves.
-            if capture.background is None and settings.masks in ("auto", "object"):
-                pictures = load_views(posed, "none", size)
-                places = [pictures.names.index(name) for name in capture.names]
-                capture = mended_by_surface(capture, pictures.subset(places), settings.seed)
             _write_masks(capture, posed, run)
     return PreparedCapture(capture, posed)
+
+
+def masked_capture(
+    posed: PosedViews,
+    masks: str = "auto",
+    size: int | None = None,
+    around: Sequence[tuple[str, float, float]] = (),
+    seed: int = 0,
+) -> Capture:
+    """`load_views`; masks that were made of what all photographs look at are mended by a rough surface."""
+    capture = load_views(posed, masks, size, around)
+    # Masks from a plain background or a network have outlines that no rough surface improves.
+    if not capture.masks_made or capture.background is not None or masks not in ("auto", "object"):
+        return capture
+    pictures = load_views(posed, "none", size)
+    places = [pictures.names.index(name) for name in capture.names]
+    return mended_by_surface(capture, pictures.subset(places), seed)
 
 
 def _estimated(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> PosedViews:

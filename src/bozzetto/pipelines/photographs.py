@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 
@@ -24,7 +25,8 @@ from ..shapes import linear_to_srgb, save_mesh
 from .mesh_files import MeshFiles, write_mesh_files
 
 CHECKPOINT_SECONDS = 20.0
-SHEET_ROWS = 4  # of views that were learned from
+SHEET_ROWS = 4
+"""Views at most on a sheet of those that were learned from."""
 
 
 def reconstruct_photographs(
@@ -96,12 +98,13 @@ def reconstruct_photographs(
         figures = {"views": len(capture), "mesh": asdict(mesh_report(result.mesh))}
         if result.moved is not None:
             figures["refined_cameras"] = asdict(result.moved)
-        few = torch.linspace(0, len(capture) - 1, min(SHEET_ROWS, len(capture))).round().long()
-        exposures = result.light.exposure(few.to(device)).detach()
-        figures["learned"] = _compare(run, "learned", capture.subset(few.tolist()), result, exposures)
+        exposures = result.light.exposure(torch.arange(len(capture), device=device)).detach().cpu()
+        few = torch.linspace(0, len(capture) - 1, min(SHEET_ROWS, len(capture))).round().long().tolist()
+        figures["learned"] = _compare(run, "learned", capture, result, exposures, few)
         if held_out is not None and len(held_out):
             alike = torch.ones(len(held_out))  # the geometric mean of all exposures
-            figures["held_out"] = _compare(run, "held-out", held_out, result, alike)
+            everyone = range(len(held_out))
+            figures["held_out"] = _compare(run, "held-out", held_out, result, alike, everyone)
         turntable(result.mesh, run.file("renders/turntable.webp"), up=up.tolist(), front=front.tolist())
     return figures, result.cameras
 
@@ -153,24 +156,33 @@ def _save_light(run: RunFolder, result: Reconstruction) -> None:
 
 
 def _compare(
-    run: RunFolder, name: str, capture: Capture, result: Reconstruction, exposures: Float[Tensor, "N"]
+    run: RunFolder,
+    name: str,
+    capture: Capture,
+    result: Reconstruction,
+    exposures: Float[Tensor, "N"],
+    shown: Sequence[int],
 ) -> dict:
-    """A sheet of photographs beside renders, and figures per view."""
+    """Figures per view, and a sheet of some photographs beside renders."""
     light = result.light.coefficients.detach().cpu()
-    pictures = render(result.mesh, capture.cameras, light)
-    colors, coverage = pictures[..., :3] * exposures.cpu()[:, None, None, None], pictures[..., 3]
-    photos = capture.foreground()
-    comparison_sheet(photos, colors, run.file(f"renders/{name}.png"), capture.names)
-    masks = torch.zeros_like(coverage) if capture.masks is None else capture.masks
-    seen = (coverage > 0.5) & (masks > 0.5) & capture.known
-    encoded, encoded_photos = (linear_to_srgb(p.clamp(0, 1)) for p in (colors, photos))
-    rows = list(zip(encoded, encoded_photos, seen, strict=True))
-    return {
-        "views": list(capture.names),
-        "silhouette_iou": silhouette_iou(coverage, masks, capture.known).tolist(),
-        "psnr": [psnr(*row) if bool(row[2].any()) else None for row in rows],
-        "photometric_error": photometric_error(colors, photos, seen).tolist(),
-    }
+    figures = {"views": list(capture.names), "silhouette_iou": [], "psnr": [], "photometric_error": []}
+    photos, renders = [], []
+    for i in range(len(capture)):  # one by one: renders of all views together are large
+        view = capture.subset([i])
+        picture = render(result.mesh, view.cameras, light)
+        colors, coverage, photo = picture[..., :3] * exposures[i], picture[..., 3], view.foreground()
+        masks = torch.zeros_like(coverage) if view.masks is None else view.masks
+        seen = (coverage > 0.5) & (masks > 0.5) & view.known
+        encoded = [linear_to_srgb(p.clamp(0, 1)) for p in (colors, photo)]
+        figures["silhouette_iou"] += silhouette_iou(coverage, masks, view.known).tolist()
+        figures["psnr"].append(psnr(encoded[0], encoded[1], seen) if bool(seen.any()) else None)
+        figures["photometric_error"] += photometric_error(colors, photo, seen).tolist()
+        if i in shown:
+            photos.append(photo)
+            renders.append(colors)
+    names = [capture.names[i] for i in sorted(shown)]
+    comparison_sheet(torch.cat(photos), torch.cat(renders), run.file(f"renders/{name}.png"), names)
+    return figures
 
 
 def upright(cameras: Cameras) -> Float[Tensor, "3"]:
