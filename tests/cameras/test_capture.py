@@ -13,6 +13,8 @@ def test_subset_keeps_views_together(sphere_capture):
     assert some.names == ("04.png", "01.png")
     assert torch.equal(some.images[0], capture.images[4])
     assert torch.equal(some.cameras.T_cam_world[1], capture.cameras.T_cam_world[1])
+    assert capture.subset(range(6)) is capture  # pictures are large: nothing is copied
+    assert capture.split([])[0] is capture
 
 
 def test_split_takes_names_and_positions(sphere_capture):

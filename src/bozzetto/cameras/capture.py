@@ -111,8 +111,10 @@ class Capture:
         return self
 
     def subset(self, indices: Sequence[int]) -> "Capture":
-        """The views at these positions, in this order."""
+        """The views at these positions, in this order; the capture itself, not a copy, if these are all."""
         index = list(indices)
+        if index == list(range(len(self))):
+            return self
         return replace(
             self,
             names=tuple(self.names[i] for i in index),

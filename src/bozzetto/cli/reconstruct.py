@@ -106,16 +106,17 @@ class Reconstruct(Options):
             reads=[self.photos, self.init],
         )
         prepared = prepare_capture(source, self._capture_settings(), run)
-        capture = prepared.capture
-        examination = self._examine(capture)
-        used, held_out = capture.split(choose_held_out(list(capture.names), self.hold_out))
-        config = self.settings(inexact=prepared.inexact(examination.consistency))
+        consistency = self._examine(prepared.capture).consistency
+        config = self.settings(inexact=prepared.inexact(consistency))
         if config.refine_cameras and self.refine_cameras == "auto":
             warn_input("the cameras do not fit exactly; they are refined (--refine-cameras no keeps them)")
+        capture, posed = replace(prepared.capture, uncorrected=None), prepared.posed
+        used, held_out = capture.split(choose_held_out(list(capture.names), self.hold_out))
+        del prepared, capture  # the pictures are large
         figures, cameras = reconstruct_photographs(
             run, used, config, held_out, light, device, self.quiet, self._output_settings()
         )
-        write_cameras(run, prepared.posed, used, cameras)
+        write_cameras(run, posed, used, cameras)
         report = run.report(figures, device, self.seed)
         self.say(summary(report))
         self.say(f"Mesh: {run.path / 'mesh.glb'} (textured) and mesh.ply; pictures: {run.path / 'renders'}")

@@ -46,7 +46,7 @@ SMALLEST = 400
 """Longer side in pixels below which pictures are not shrunk to save memory."""
 LARGEST = {"fast": 800, "default": 1200, "fine": 2000}
 """Longer side in pixels to which pictures are shrunk by preset: time grows with their area."""
-TOGETHER = {"fast": 16e6, "default": 36e6, "fine": 120e6}
+TOGETHER = {"fast": 16e6, "default": 32e6, "fine": 120e6}
 """Pixels that all pictures have together by preset; many photographs say as much in smaller pictures."""
 
 
