@@ -1,9 +1,11 @@
 """Captures in survey coordinates: single precision comes in only relative to an offset."""
 
+import pytest
 import torch
 
 from bozzetto.cameras import Capture, fibonacci_cameras
 from bozzetto.inverse import ReconstructConfig, Stage, reconstruct
+from bozzetto.inverse.levels import at_level, level_edge, pixel_size
 from bozzetto.inverse.reconstruct import initial_surface
 from bozzetto.render import render
 from bozzetto.shapes import Mesh, save_mesh, torus
@@ -50,3 +52,13 @@ def test_a_far_capture_is_reconstructed_where_it_is(tmp_path):
     middle, half = (low + high) / 2, (high - low) / 2
     assert float((middle - torch.tensor(FAR, dtype=torch.float64)).abs().max()) < 0.5
     assert float((half - torch.tensor([7.0, 7.0, 2.0], dtype=torch.float64)).abs().max()) < 0.5
+
+
+def test_edges_are_as_long_as_the_faces_are_few():
+    capture, ball = captured((0.0, 0.0, 0.0)), ring((0.0, 0.0, 0.0))
+    stage = Stage(scale=1.0, steps=1, edge_pixels=0.25, resurface=False)
+    few, many = (ReconstructConfig(most_faces=count) for count in (4000, 10**9))
+    assert level_edge(capture, ball, many, stage) == pytest.approx(0.25 * pixel_size(capture.cameras))
+    mesh = at_level(capture, ball, ball, few, stage)
+    assert 3000 < len(mesh.faces) < 5000
+    assert len(at_level(capture, ball, ball, many, stage).faces) > 10_000

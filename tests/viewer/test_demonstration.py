@@ -3,69 +3,49 @@ import json
 import pytest
 import torch
 
-from bozzetto.cameras import load_capture, orbit_cameras
+from bozzetto import InputError
+from bozzetto.cameras.formats import PosedViews
 from bozzetto.inverse import Stage
+from bozzetto.pipelines import PhonePhotos, phone_photos
+from bozzetto.pipelines.furnished_room import TABLE, FurnishedRoom
+from bozzetto.pipelines.room.panels import Finish, Pieces
+from bozzetto.pipelines.room.scene import joined
 from bozzetto.runs import RunFolder
-from bozzetto.shapes import Mesh, icosphere, load_mesh, srgb_to_linear
-from bozzetto.viewer import demo, demonstration, surface_demonstration
-from bozzetto.viewer.demonstration import Lamps, photograph, take_photographs
+from bozzetto.shapes import Mesh, Similarity, icosphere, load_mesh
+from bozzetto.viewer import demo, photo_demonstration, surface_demonstration
+from bozzetto.viewer.photo_demonstration import find_cameras, with_cameras
+
+
+def small_room(*_, **__) -> FurnishedRoom:
+    """A red egg over a blue floor, evenly lit."""
+    pieces = Pieces()
+    ball = icosphere(3, 0.2)
+    egg = ball.vertices * torch.tensor([0.8, 1.1, 0.7]) + torch.tensor([0.0, 0.22, 0.0])
+    red = torch.tensor([0.7, 0.1, 0.1]).expand_as(egg).contiguous()
+    pieces.at(0, TABLE, 0).mesh(Mesh(egg, ball.faces, red), Finish(grain=0.1))
+    blue = Finish(lambda *_: 0.3 * torch.tensor([0.5, 0.8, 2.0]).expand(2, 2, 3).numpy(), 1.0)
+    pieces.panel((-9, 0, 9), (18, 0, 0), (0, 0, -18), blue)
+    scene = joined(pieces.all)
+    return FurnishedRoom(
+        scene.lit(torch.ones_like(scene.vertices)), Mesh(pieces.all[0].vertices, ball.faces, red)
+    )
 
 
 @pytest.fixture
 def small(monkeypatch):
-    """The demo as a miniature: few views, few pixels, few steps, a ball for a bust."""
-    sizes = {
-        "VIEWS": 25,
-        "HELD_OUT": 4,
-        "WIDTH": 36,
-        "HEIGHT": 48,
-        "SAMPLES": 2000,
-        "HULL_CELLS": 24,
-        "FRAMES": 3,
-    }
+    """The demo as a miniature: few photographs, few pixels, few steps, an egg for a bust."""
+    sizes = {"PHOTOS": 12, "HELD_OUT": (3, 7), "WIDTH": 96, "HEIGHT": 72, "SAMPLES": 2000, "FRAMES": 3}
     for name, value in sizes.items():
-        monkeypatch.setattr(demonstration, name, value)
+        monkeypatch.setattr(photo_demonstration, name, value)
+    monkeypatch.setattr(photo_demonstration, "furnished_room", small_room)
+    monkeypatch.setattr(photo_demonstration, "find_spec", lambda name: None)
     monkeypatch.setattr(surface_demonstration, "SIDE", 64)
-    monkeypatch.setattr(demonstration, "SCHEDULE", (Stage(0.5, 2.0, 25), Stage(1.0, 2.0, 10)))
-    ball = icosphere(3, 0.1)
-    monkeypatch.setattr(
-        demonstration, "bust", lambda: Mesh(ball.vertices, ball.faces, 0.3 + 3 * ball.vertices.abs())
-    )
+    monkeypatch.setattr(photo_demonstration, "SCHEDULE", (Stage(0.5, 2.0, 15), Stage(1.0, 2.0, 10)))
 
 
-def test_light_is_not_clipped_and_not_a_spherical_harmonic_of_order_two():
-    light = Lamps.random(3)
-    normals = icosphere(3).vertices
-    white = light.radiance(normals, torch.ones_like(normals))
-    assert 0 < float(white.min()) and float(white.max()) < 1.1
-    assert not torch.equal(light.directions, Lamps.random(4).directions)
-    assert torch.equal(light.directions, Lamps.random(3).directions)
-
-
-def test_photograph_has_the_radiance_of_the_surface_and_soft_outlines():
-    ball = icosphere(4, 1.0)
-    cameras = orbit_cameras(1, 0.0, distance=4.0, up=(0.0, 1.0, 0.0), size=64)
-    light = Lamps.random(0)
-    picture = photograph(ball, cameras, light)
-    assert picture.shape == (64, 64, 4)
-    soft = (picture[..., 3] > 0.05) & (picture[..., 3] < 0.95)
-    assert 20 < int(soft.sum()) < 400
-    towards = -cameras.forward[0].float()
-    expected = light.radiance(towards[None], torch.ones(1, 3))[0]
-    seen = srgb_to_linear(picture[31:33, 31:33, :3]).mean(dim=(0, 1))
-    torch.testing.assert_close(seen, expected, atol=0.02, rtol=0)
-    # Straight alpha: the colour at the outline is that of the surface, not darkened by what is behind it.
-    assert srgb_to_linear(picture[soft][:, :3]).amax(dim=1).min() > 0.05
-
-
-def test_photographs_are_a_capture_that_anyone_can_load(tmp_path, small):
-    run = RunFolder.create(tmp_path / "run", {})
-    capture = load_capture(take_photographs(icosphere(3, 0.1), Lamps.random(0), run))
-    assert len(capture) == 29 and capture.cameras.width == 36
-    assert capture.masks is not None
-    share = capture.masks.mean(dim=(1, 2))
-    assert 0.15 < float(share.min()) and float(share.max()) < 0.8
-    assert float(share.max() - share.min()) < 0.02  # a ball in the middle looks alike from everywhere
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> PhonePhotos:
+    return phone_photos(tmp_path_factory.mktemp("phone"), 5, (48, 36), 0, small_room())
 
 
 def test_demo_writes_a_gallery_and_honest_figures(tmp_path, small):
@@ -73,13 +53,51 @@ def test_demo_writes_a_gallery_and_honest_figures(tmp_path, small):
     figures = demo(run, quiet=True)
     page = (tmp_path / "out" / "index.html").read_text()
     assert page.count('class="view"') >= 5 and "http" not in page.split("<script>")[0].replace("data:", "")
-    for name in ("mesh.ply", "mesh.glb", "subject.ply", "views.png", "comparison.png", "turntable.webp"):
+    assert "bozzetto[poses]" in page
+    for name in ("mesh.ply", "mesh.glb", "subject.ply", "photos.jpg", "masks.jpg", "comparison.png"):
         assert (tmp_path / "out" / "inverse" / name).stat().st_size > 0
+    assert len(list((tmp_path / "out" / "inverse" / "photos").glob("*.jpg"))) == 12
+    assert figures["cameras"]["estimated from the photographs"] is False
+    assert figures["cameras"]["direction, largest error (degrees)"] < 1e-4
+    assert figures["masks"]["overlap (IoU, mean)"] > 0.8
     assert figures["mesh"]["watertight"] is True and figures["mesh"]["pieces"] == 1
-    distance = {name: row["mean distance (mm)"] for name, row in figures["distances"].items()}
-    assert distance["reconstruction"] < 0.75 * distance["sphere (start)"]
-    assert distance["visual hull"] < 10
+    assert figures["distances"]["reconstruction"]["mean distance (mm)"] < 15
     assert json.dumps(figures)
     mesh = load_mesh(tmp_path / "out" / "inverse" / "mesh.ply")
-    assert float(mesh.bounds.abs().max()) < 0.2  # in the frame and unit of the subject
-    assert {"subject", "photographs", "reconstruct", "measure", "gallery"} <= run.stopwatch.seconds.keys()
+    assert float((mesh.bounds - torch.tensor([[-0.16, TABLE, -0.14], [0.16, 1.19, 0.14]])).abs().max()) < 0.08
+    stages = {"room", "photographs", "cameras", "masks", "reconstruct", "measure", "gallery"}
+    assert stages <= run.stopwatch.seconds.keys()
+
+
+def test_estimated_cameras_are_used_where_there_are_any(photos, tmp_path, monkeypatch):
+    estimate = PosedViews(photos.views[:3], tmp_path)
+    monkeypatch.setattr(photo_demonstration, "find_spec", lambda name: object())
+    monkeypatch.setattr(photo_demonstration, "estimate_cameras", lambda *_: estimate)
+    found = find_cameras(photos, tmp_path, 0)
+    assert found.posed is estimate and not found.why_true
+
+
+def test_true_cameras_and_no_masks_are_used_where_none_are_found(photos, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise InputError("only 2 of 5 were placed")
+
+    monkeypatch.setattr(photo_demonstration, "find_spec", lambda name: object())
+    monkeypatch.setattr(photo_demonstration, "estimate_cameras", refuse)
+    found = find_cameras(photos, tmp_path, 0)
+    assert "only 2 of 5" in found.why_true
+    assert [v.T_cam_world for v in found.posed.views] == [v.T_cam_world for v in photos.views]
+    assert all(view.mask is None for view in found.posed.views)
+
+
+def test_drawn_cameras_stand_where_they_are_and_open_towards_what_they_see(photos):
+    move = Similarity(2.0, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
+    ball = icosphere(1)
+    drawn = with_cameras(ball, photos.posed, move, 0.1)
+    assert len(drawn.vertices) == len(ball.vertices) + 5 * len(photos.views)
+    pyramid = drawn.vertices[-5:].double()
+    T = photos.views[-1].T_cam_world
+    centre = move.apply((-T[:3, :3].T @ T[:3, 3])[None])[0]
+    torch.testing.assert_close(pyramid[0], centre, atol=1e-6, rtol=0)
+    axis = pyramid[1:].mean(dim=0) - centre
+    assert float(axis.norm()) == pytest.approx(0.1, rel=0.2)
+    assert float(torch.nn.functional.cosine_similarity(axis, T[2, :3], dim=0)) > 0.99

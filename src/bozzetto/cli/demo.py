@@ -8,9 +8,9 @@ from .common import Options
 
 @dataclass(frozen=True, kw_only=True)
 class Demo(Options):
-    """Reconstruct a bust from 25 views under unknown light and write a gallery that opens from disk.
+    """Reconstruct a bust from phone photos of our own making, and more; a gallery that opens from disk.
 
-    Needs no network and no GPU.
+    Needs no network and no GPU. With the extra `poses` nothing but the photos is used, else their true cameras.
     """
 
     out: Path = Path("bozzetto-out/demo")

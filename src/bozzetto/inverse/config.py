@@ -101,6 +101,8 @@ class ReconstructConfig:
         Stage(scale=1.0, edge_pixels=1.7, steps=180, smoothness=5.0, step_factor=3.0, resurface=False),
     )
     """Levels, coarse to fine."""
+    most_faces: int = 400_000
+    """Faces of the mesh, about, beyond which edges get longer than the levels say. Time grows with them."""
     step_size: float = 1.0
     """Step size of the vertices at the beginning of each level, in edge lengths of its mesh."""
     final_step_size: float = 0.1

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from ..cameras import Cameras, Capture
-from ..geometry import remesh, resurface, transfer
+from ..geometry import face_areas, remesh, resurface, transfer
 from ..shapes import Mesh
 from .config import OptimizeConfig, ReconstructConfig, Stage
 from .data import capture_targets, object_boxes
@@ -35,7 +35,7 @@ def begin_stage(
     targets = capture_targets(capture, object_boxes(capture, stage.scale, begun)).to(mesh.vertices.device)
     settings = OptimizeConfig(
         steps=stage.steps,
-        step_size=config.step_size * stage.step_factor * level_edge(capture, stage),
+        step_size=config.step_size * stage.step_factor * level_edge(capture, begun, config, stage),
         final_step_size=config.final_step_size,
         smoothness=stage.smoothness,
         views_per_step=config.views_per_step,
@@ -47,14 +47,17 @@ def begin_stage(
     return Optimization(targets, mesh, light, settings, appearance)
 
 
-def at_level(capture: Capture, mesh: Mesh, stage: Stage) -> Mesh:
-    """A surface in triangles of the size of a level."""
-    return remesh(_with_open_topology(mesh) if stage.resurface else mesh, level_edge(capture, stage))
+def at_level(capture: Capture, begun: Mesh, mesh: Mesh, config: ReconstructConfig, stage: Stage) -> Mesh:
+    """A surface in triangles of the size of a level; arguments as of `begin_stage`."""
+    edge = level_edge(capture, begun, config, stage)
+    return remesh(_with_open_topology(mesh) if stage.resurface else mesh, edge)
 
 
-def level_edge(capture: Capture, stage: Stage) -> float:
-    """Edge length of the mesh at a level."""
-    return stage.edge_pixels / stage.scale * pixel_size(capture.cameras)
+def level_edge(capture: Capture, begun: Mesh, config: ReconstructConfig, stage: Stage) -> float:
+    """Edge length of the mesh at a level: so many pixels, or longer if the first surface had too many faces."""
+    area = float(face_areas(begun.vertices, begun.faces).double().sum())
+    fewest = (4 / 3**0.5 * area / config.most_faces) ** 0.5  # of equilateral triangles
+    return max(stage.edge_pixels / stage.scale * pixel_size(capture.cameras), fewest)
 
 
 def _with_open_topology(mesh: Mesh) -> Mesh:

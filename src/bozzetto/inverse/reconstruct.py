@@ -95,7 +95,11 @@ def reconstruct(
         if number < first:
             continue
         from_here = latest if latest.fit.mean > best.fit.mean - COLLAPSE else best
-        mesh = from_here.mesh if state is not None else at_level(capture, from_here.mesh, stage)
+        mesh = (
+            from_here.mesh
+            if state is not None
+            else at_level(capture, begun.mesh, from_here.mesh, config, stage)
+        )
         optimization = begin_stage(capture, begun.mesh, mesh, light, config, stage)
         if state is not None:
             optimization.restore(state)
@@ -119,7 +123,8 @@ def reconstruct(
     result = latest
     if latest.fit.worse_than(begun.fit):
         # In triangles of the length that was asked for, which may be too long for the masks.
-        level = at_level(capture, best.mesh, replace(config.stages[-1], resurface=False))
+        last = replace(config.stages[-1], resurface=False)
+        level = at_level(capture, begun.mesh, best.mesh, config, last)
         seen = replace(capture, cameras=best.cameras)
         other = _Candidate.judged(level, seen)
         if latest.fit.worse_than(other.fit):

@@ -55,12 +55,12 @@ class SurfaceErrors:
     Attributes:
         to_result: From points of the true surface.
         to_truth: From points of the result whose nearest point of the true surface the photos show.
-        aligned: The result in the true world.
+        to_world: The similarity from the world of the result to the true one.
     """
 
     to_result: Float[Tensor, " P"]
     to_truth: Float[Tensor, " Q"]
-    aligned: Mesh
+    to_world: Similarity
 
     @property
     def mean(self) -> float:
@@ -91,7 +91,7 @@ def surface_errors(
     made = sample_surface(aligned, samples, torch.Generator().manual_seed(1))[0]
     nearest = SurfaceIndex(photos.subject).closest(made)
     to_result = SurfaceIndex(aligned).closest(points).distance
-    return SurfaceErrors(to_result, nearest.distance[seen[nearest.face]], aligned)
+    return SurfaceErrors(to_result, nearest.distance[seen[nearest.face]], place)
 
 
 def mask_overlap(folder: Path, photos: PhonePhotos) -> dict[str, float]:
