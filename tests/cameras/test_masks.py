@@ -102,6 +102,18 @@ def test_matte_finds_edges_between_pixels():
     assert np.abs(soft - exact).max() < 1e-4
 
 
+@pytest.mark.parametrize(("texture", "error"), [(0.0, 0.01), (0.15, 0.05)])
+def test_matte_before_a_room_trusts_colours_as_far_as_they_are_even(texture, error):
+    x = np.arange(60) + 0.5
+    exact = np.clip(30.3 - x + 0.5, 0, 1) * np.ones((60, 1))
+    parts = np.random.default_rng(0).normal(0, texture, (2, 60, 60, 1))
+    colors = [np.array(c) + part for c, part in zip(((0.6, 0.5, 0.4), (0.1, 0.1, 0.3)), parts, strict=True)]
+    image = exact[..., None] * colors[0] + (1 - exact[..., None]) * colors[1]
+    soft, _ = matte(image.astype(np.float32), exact > 0.5)
+    assert np.abs(soft - exact)[:, 27:33].mean() < error
+    assert (soft[:, :27] == 1).all() and (soft[:, 33:] == 0).all()
+
+
 def test_matte_leaves_edges_without_contrast_alone():
     inside = np.zeros((20, 20), dtype=bool)
     inside[5:15, 5:15] = True

@@ -25,6 +25,12 @@ ENCLOSED = 0.7
 """A shaded region may be part of the object if the object makes up this share of its surroundings."""
 PLAIN = 0.06
 """Pixels along the border that differ by less than this from its middle colour are of one colour with it."""
+PICTURE_NOISE = 0.01
+"""Standard deviation of a pixel's colour, linear light, beside that of what it shows."""
+SOFT_WIDTH = 1.3
+"""Width of a soft edge in pixels."""
+EXPECTED_WITHIN = 0.1
+"""Standard deviation of the coverage that is expected there from the mask alone."""
 CROSS = ndimage.generate_binary_structure(2, 1)
 
 
@@ -252,10 +258,13 @@ def matte(
     and that of the background nearby, both taken further away from the border. Where the two do not differ
     enough to tell, the binary mask stays.
 
+    Colours of a room vary. Without a plain background the place counts with the inverse of its variance, beside
+    the coverage that the distance from the border leaves to expect: the mean of the product of two Gaussians.
+
     Args:
         image: Linear light.
         inside: The mask.
-        background: Colour of the background where there is none nearby; None tells nothing there.
+        background: Colour of a plain background, where there is none nearby; None if a room is behind.
         reach: How far from the border pixels may be mixed.
 
     Returns:
@@ -275,8 +284,18 @@ def matte(
     axis = object_color - behind_color
     length = (axis**2).sum(axis=-1)
     place = ((image - behind_color) * axis).sum(axis=-1) / np.maximum(length, 1e-12)
-    clear = band & object_near & (length > 0.02**2)
-    return np.where(clear, place.clip(0, 1), inside).astype(np.float32), behind_color
+    if background is not None:
+        clear = band & object_near & (length > 0.02**2)
+        return np.where(clear, place.clip(0, 1), inside).astype(np.float32), behind_color
+    variance = PICTURE_NOISE**2 * np.ones_like(length)
+    for core, mean in ((object_core, object_color), (behind_core, behind_color)):
+        spread = (local_mean(image**2, core, reach + 1)[0] - mean**2).clip(0)
+        variance += 0.5 * (spread * axis**2).sum(axis=-1) / np.maximum(length, 1e-12)
+    within, beyond = (np.asarray(ndimage.distance_transform_edt(side)) for side in (inside, ~inside))
+    expected = (0.5 + (within - beyond - np.where(inside, 0.5, -0.5)) / SOFT_WIDTH).clip(0, 1)
+    weight = np.where(object_near, EXPECTED_WITHIN**2 * length / variance, 0)
+    coverage = ((expected + weight * place) / (1 + weight)).clip(0, 1)
+    return np.where(band, coverage, inside).astype(np.float32), behind_color
 
 
 def local_mean(

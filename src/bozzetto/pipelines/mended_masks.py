@@ -3,18 +3,23 @@
 from dataclasses import replace
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from ..cameras import Capture
 from ..cameras.segmentation.edges import with_edges
 from ..errors import InputError, collected_warnings
 from ..inverse import ReconstructConfig, reconstruct
 from ..render import rasterize
+from ..shapes import Mesh
 from ..steps import report_progress
 
 LEVELS = 2
 """Levels of the reconstruction, coarse ones, that the surface takes."""
-BLUR = 2.0
+BLUR = 1.0
 """Pixels by which outlines of the surface may be wrong."""
+TURNS = 2
+"""How often a surface is fitted to the masks and mends them."""
 AGREEING = 0.85
 """Mean IoU of the surface's silhouettes with the masks below which nothing is mended."""
 
@@ -25,7 +30,8 @@ def mended_by_surface(
     """The capture with masks whose outlines are near those of a surface that was reconstructed from it.
 
     Masks of single views have errors of their own; one shape cannot follow them all, and smoothness and colours
-    pull it to where most views agree. Around its silhouettes a minimum cut decides anew where edges run.
+    pull it to where most views agree. Around its silhouettes a minimum cut decides anew where edges run. The
+    better masks make a better surface, so this is done twice.
 
     Args:
         capture: Views with masks that were made from the pictures.
@@ -37,7 +43,7 @@ def mended_by_surface(
         The capture with new masks; the old ones where the surface does not fit them.
     """
     config = replace(config or ReconstructConfig(stages=ReconstructConfig().stages[:LEVELS]), seed=seed)
-    total = sum(stage.steps for stage in config.stages)
+    total = TURNS * sum(stage.steps for stage in config.stages)
     done = 0
 
     def on_step(*_: object) -> None:
@@ -45,18 +51,28 @@ def mended_by_surface(
         done += 1
         report_progress("rough surface", done / total)
 
-    with collected_warnings():  # they are about a surface that nobody sees
-        try:
-            mesh = reconstruct(capture, config, on_step=on_step).mesh
-        except InputError:  # the reconstruction proper says what is wrong
+    for _ in range(TURNS):
+        with collected_warnings():  # they are about a surface that nobody sees
+            try:
+                mesh = reconstruct(capture, config, on_step=on_step).mesh
+            except InputError:  # the reconstruction proper says what is wrong
+                return capture
+        shown = _silhouettes(mesh, capture)
+        if not _agreeing(shown, capture):
             return capture
+        mended = with_edges(replace(pictures, masks=None), shown, BLUR)
+        capture = replace(capture, images=mended.images, masks=mended.masks)
+    return capture
+
+
+def _silhouettes(mesh: Mesh, capture: Capture) -> Bool[Tensor, "N H W"]:
     cameras, vertices = capture.cameras.relative_to(mesh.offset), mesh.vertices.float()
-    views = range(len(capture))
-    shown = torch.stack([rasterize(vertices, mesh.faces, cameras[[i]]).triangle[0] >= 0 for i in views]).cpu()
-    masks = capture.require_masks().cpu() > 0.5
-    known = capture.known.cpu()
+    views = [rasterize(vertices, mesh.faces, cameras[[i]]).triangle[0] >= 0 for i in range(len(capture))]
+    return torch.stack(views).cpu()
+
+
+def _agreeing(shown: Bool[Tensor, "N H W"], capture: Capture) -> bool:
+    """Whether silhouettes overlap enough with the masks."""
+    masks, known = capture.require_masks().cpu() > 0.5, capture.known.cpu()
     common, either = (shown & masks & known).sum(dim=(1, 2)), ((shown | masks) & known).sum(dim=(1, 2))
-    if float((common / either.clamp(min=1)).mean()) < AGREEING or not bool((common > 0).all()):
-        return capture
-    mended = with_edges(replace(pictures, masks=None), shown, BLUR)
-    return replace(capture, images=mended.images, masks=mended.masks)
+    return float((common / either.clamp(min=1)).mean()) >= AGREEING and bool((common > 0).all())
