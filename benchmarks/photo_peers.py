@@ -318,7 +318,8 @@ def best(made: Iterable[Made], photos: PhonePhotos, seen: torch.Tensor) -> tuple
         "watertight": is_watertight(one.mesh.faces),
         "settings": {**(one.settings or {}), "tried": len(every)},
     }
-    return one, figures, errors.aligned
+    aligned = one.mesh.with_vertices(errors.to_world.apply(one.mesh.vertices.double()).float())
+    return one, figures, aligned
 
 
 def printed(results: dict[str, dict]) -> None:

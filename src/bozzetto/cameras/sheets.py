@@ -38,12 +38,12 @@ def capture_sheet(
     """
     height = max(1, round(capture.cameras.height * width / capture.cameras.width))
     cameras = capture.cameras.to("cpu").resized(width, height)
-    photos = linear_to_srgb(area_resize(capture.images.cpu(), width, height).clamp(0, 1))
     labels = labels or capture.names
     rows = -(-len(capture) // columns)
     sheet = Image.new("RGB", (columns * width, rows * height))
-    for i, photo in enumerate(photos):
-        pixels = (photo * 255).round().byte().numpy()
+    for i in range(len(capture)):
+        photo = area_resize(capture.images[[i]].cpu(), width, height)[0]
+        pixels = (linear_to_srgb(photo.clamp(0, 1)) * 255).round().byte().numpy()
         _tint(pixels, ~capture.known[i].cpu(), UNKNOWN)
         if hull is not None:
             _outline(pixels, hull[i].cpu(), HULL)
