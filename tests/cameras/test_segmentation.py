@@ -23,7 +23,6 @@ from bozzetto.cameras.segmentation.cut import minimum_cut
 from bozzetto.cameras.segmentation.files import undistorted
 from bozzetto.cameras.segmentation.ground import find_ground, standing_on
 from bozzetto.cameras.segmentation.region import nearest_to_rays, starting_region
-from bozzetto.cameras.segmentation.rounds import _filled
 from bozzetto.cameras.segmentation.small_views import close_views, small_views
 from bozzetto.cameras.segmentation.space import Ground, Region, sampled
 from bozzetto.cameras.segmentation.stereo import partners, plane_sweep
@@ -252,19 +251,6 @@ def test_padding_is_no_picture(ball_capture):
     )
     first, second = starting_region(clean), starting_region(padded)
     assert torch.allclose(first.center, second.center) and first.radius == pytest.approx(second.radius)
-
-
-def test_what_the_object_encloses_is_object_unless_it_is_behind():
-    mask = np.zeros((20, 30), dtype=bool)
-    mask[2:18, 2:28] = True
-    for left in (4, 12, 20):
-        mask[6:14, left : left + 6] = False
-    mask[10, :4] = False  # the first opens to the outside
-    places = np.zeros((20, 30), dtype=np.float32)
-    places[8:12, 13:17] = -3.0
-    found = _filled(mask, places)
-    assert not found[6:14, 4:10].any() and not found[6:14, 12:18].any()
-    assert found[6:14, 20:26].all() and (found[mask]).all()
 
 
 def test_what_has_no_object_is_refused(ball_capture):

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -50,9 +49,6 @@ GROUNDLESS = 0.5
 """What speaks for object counts so much where the ground is not known: it is in the region, too."""
 FAT = 2
 """Pixels by which squares of pixels widen what stands in front: so near to outlines, places do not count."""
-
-SEEN_THROUGH = -0.25
-"""Mean log-odds by places from which something enclosed by the object is what is seen through a hole of it."""
 
 
 @dataclass(frozen=True)
@@ -125,24 +121,13 @@ def _turn(
     free = (region.depth(views.cameras) > 0).numpy()
     rows = zip(total.numpy(), views.colors, views.contrast, free, strict=True)
     cuts = [minimum_cut(e, c, SMOOTHNESS, edge, f, np.zeros_like(f)) for e, c, edge, f in rows]
-    masks = torch.from_numpy(np.stack([_filled(*row) for row in zip(cuts, places.numpy(), strict=True)]))
-    masks &= views.known
+    masks = torch.from_numpy(np.stack(cuts))
     space = sampled(region, views.cameras, views.known, across)
     half, more = (max(2, math.ceil(share * len(views.cameras))) for share in (SHOWN, IN_FRAME))
     unclear = UNCLEAR * (evidence + places > DOUBT).float()
     possible = torch.where(masks | ~views.known, 1.0, unclear)
     agreeing = space.agreeing(possible, half)
     return Masks(region, space.fitted(possible, more, AGREED), masks, agreeing, evidence, places)
-
-
-def _filled(mask: Bool[np.ndarray, "H W"], places: Float[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    """The mask with what it encloses, unless that is farther away: a face may be as pale as the wall."""
-    parts: Any = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
-    holes, number = parts
-    if not number:
-        return mask
-    odds = ndimage.mean(places, holes, np.arange(number + 1))
-    return mask | ((holes > 0) & (np.asarray(odds) > SEEN_THROUGH)[holes])
 
 
 def grown(region: Region, fitted: Region | None) -> Region:
