@@ -30,7 +30,7 @@ PICTURE_NOISE = 0.01
 SOFT_WIDTH = 1.3
 """Width of a soft edge in pixels."""
 EXPECTED_WITHIN = 0.1
-"""Standard deviation of the coverage that is expected there from the mask alone."""
+"""Standard deviation of the coverage that the distance from the border of the mask predicts."""
 CROSS = ndimage.generate_binary_structure(2, 1)
 
 
@@ -258,8 +258,8 @@ def matte(
     and that of the background nearby, both taken further away from the border. Where the two do not differ
     enough to tell, the binary mask stays.
 
-    Colours of a room vary. Without a plain background the place counts with the inverse of its variance, beside
-    the coverage that the distance from the border leaves to expect: the mean of the product of two Gaussians.
+    Colours of a room vary. Without a plain background coverage is the mean of two estimates, weighted by their
+    inverse variances: the place between the colours, and what the distance from the border predicts.
 
     Args:
         image: Linear light.

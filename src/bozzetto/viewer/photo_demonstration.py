@@ -89,7 +89,7 @@ def _demonstrate(
         found = find_cameras(photos, folder / "cameras", seed)
     kept_aside = [photos.photos[i].name for i in HELD_OUT]
     with run.stage("masks"):
-        # The others are no news: a camera file that does not name all pictures of its folder would be.
+        # Each load warns of photographs in the folder without a camera: here these are the other part.
         with collected_warnings():
             used = masked_capture(_some(found.posed, lambda name: name not in kept_aside), seed=seed)
             new = load_views(_with_true_masks(_some(found.posed, lambda name: name in kept_aside), photos))
