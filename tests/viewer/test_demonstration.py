@@ -6,7 +6,7 @@ import torch
 from bozzetto import InputError
 from bozzetto.cameras.formats import PosedViews
 from bozzetto.inverse import Stage
-from bozzetto.pipelines import PhonePhotos, phone_photos
+from bozzetto.pipelines import PhonePhotos, mended_masks, phone_photos
 from bozzetto.pipelines.furnished_room import TABLE, FurnishedRoom
 from bozzetto.pipelines.room.panels import Finish, Pieces
 from bozzetto.pipelines.room.scene import joined
@@ -40,6 +40,8 @@ def small(monkeypatch):
     monkeypatch.setattr(photo_demonstration, "furnished_room", small_room)
     monkeypatch.setattr(photo_demonstration, "find_spec", lambda name: None)
     monkeypatch.setattr(surface_demonstration, "SIDE", 64)
+    monkeypatch.setattr(mended_masks, "LEVELS", 1)
+    monkeypatch.setattr(mended_masks, "TURNS", 1)
     monkeypatch.setattr(photo_demonstration, "SCHEDULE", (Stage(0.5, 2.0, 15), Stage(1.0, 2.0, 10)))
 
 
