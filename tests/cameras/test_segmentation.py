@@ -22,10 +22,13 @@ from bozzetto.cameras.segmentation.colors import color_bins, color_evidence
 from bozzetto.cameras.segmentation.cut import minimum_cut
 from bozzetto.cameras.segmentation.files import undistorted
 from bozzetto.cameras.segmentation.ground import find_ground, standing_on
+from bozzetto.cameras.segmentation.holes import without_false_holes
 from bozzetto.cameras.segmentation.region import nearest_to_rays, starting_region
 from bozzetto.cameras.segmentation.small_views import close_views, small_views
 from bozzetto.cameras.segmentation.space import Ground, Region, sampled
 from bozzetto.cameras.segmentation.stereo import partners, plane_sweep
+from bozzetto.render import rasterize
+from bozzetto.shapes import torus
 
 
 def before_a_room(capture, seed=0):
@@ -97,6 +100,33 @@ def test_samples_of_the_object_are_agreed_on_and_others_not(sphere_capture):
     ball = space.fitted((capture.masks > 0.5).float(), 6, 0.99)
     assert ball.center.tolist() == pytest.approx([0.2, 0.1, 0.0], abs=0.06)
     assert 0.6 < ball.radius < 1.0
+
+
+def test_holes_are_filled_where_other_views_contradict_them(sphere_capture):
+    capture = sphere_capture(40)
+    space = sampled(Region(torch.zeros(3, dtype=torch.float64), 1.3), capture.cameras, capture.known, 48)
+    whole = capture.masks > 0.5
+    holed = whole.clone()
+    rows, columns = (int(middle) for middle in torch.nonzero(whole[3]).float().mean(dim=0))
+    holed[3, rows - 9 : rows + 9, columns - 9 : columns + 9] = False
+    assert holed[3].sum() == whole[3].sum() - 324
+    assert torch.equal(without_false_holes(holed, space, 0.9, 20), whole)
+
+
+def test_holes_that_are_seen_through_stay():
+    angles = torch.arange(16) * 2.4
+    down = torch.linspace(-1, 1, 16)
+    centers = 4 * torch.stack(
+        [(1 - down**2).sqrt() * angles.cos(), (1 - down**2).sqrt() * angles.sin(), down], -1
+    )
+    cameras = looking_at_the_origin(centers.double(), 0.8, (64, 64))
+    mesh = torus(1.0, 0.35)
+    masks = torch.stack(
+        [rasterize(mesh.vertices, mesh.faces, cameras[[i]]).triangle[0] >= 0 for i in range(16)]
+    )
+    assert bool((~masks[[0, 1, 14, 15], 31:33, 31:33]).all())  # from above and below
+    space = sampled(Region(torch.zeros(3, dtype=torch.float64), 1.6), cameras, torch.ones_like(masks), 48)
+    assert torch.equal(without_false_holes(masks, space, 0.9, 6), masks)
 
 
 def test_rays_meet_in_their_point(sphere_capture):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .colors import color_evidence
 from .cut import minimum_cut
+from .holes import without_false_holes
 from .small_views import SmallViews
 from .space import Region, sampled
 from .stereo import Stereo
@@ -121,9 +122,10 @@ def _turn(
     free = (region.depth(views.cameras) > 0).numpy()
     rows = zip(total.numpy(), views.colors, views.contrast, free, strict=True)
     cuts = [minimum_cut(e, c, SMOOTHNESS, edge, f, np.zeros_like(f)) for e, c, edge, f in rows]
-    masks = torch.from_numpy(np.stack(cuts))
     space = sampled(region, views.cameras, views.known, across)
     half, more = (max(2, math.ceil(share * len(views.cameras))) for share in (SHOWN, IN_FRAME))
+    masks = torch.from_numpy(np.stack(cuts))
+    masks = without_false_holes(masks, space, AGREED, half)
     unclear = UNCLEAR * (evidence + places > DOUBT).float()
     possible = torch.where(masks | ~views.known, 1.0, unclear)
     agreeing = space.agreeing(possible, half)

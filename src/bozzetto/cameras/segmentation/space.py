@@ -105,14 +105,18 @@ class Samples:
         pictures = pictures.reshape(support.shape)
         return torch.stack([_grown(p[None], s)[0] for p, s in zip(pictures, self.spread, strict=True)])
 
+    def agreed(self, support: Float[Tensor, "N H W"], share: float, least: int) -> Bool[Tensor, "P"]:
+        """The samples that so many views show and this share of them has on its side."""
+        against, shown = self._against(support).sum(dim=0), self.seen.sum(dim=0)
+        return (shown >= least) & (against <= (1 - share) * shown)
+
     def _against(self, support: Float[Tensor, "N H W"]) -> Float[Tensor, "N P"]:
         """How much each view speaks against a sample; what is less than a pixel beside the object does not."""
         return self.seen * (1 - _grown(support, 1).flatten(1).gather(1, self.pixels))
 
     def fitted(self, support: Float[Tensor, "N H W"], least: int, share: float) -> Region | None:
         """A region, with room, around samples that this share of the views agrees on; None if there are few."""
-        against, shown = self._against(support).sum(dim=0), self.seen.sum(dim=0)
-        chosen = self.points[(shown >= least) & (against <= (1 - share) * shown)]
+        chosen = self.points[self.agreed(support, share, least)]
         if len(chosen) < 8:
             return None
         low, high = (chosen.quantile(q, dim=0) for q in (0.01, 0.99))
