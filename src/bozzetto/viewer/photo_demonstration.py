@@ -87,7 +87,8 @@ def _demonstrate(
             shutil.copyfile(photo, run.file(f"inverse/photos/{photo.name}"))
     with run.stage("cameras"):
         found = find_cameras(photos, folder / "cameras", seed)
-    kept_aside = [photos.photos[i].name for i in HELD_OUT]
+    placed = [view.name for view in found.posed.views]
+    kept_aside = [placed[i * len(placed) // PHOTOS] for i in HELD_OUT]
     with run.stage("masks"):
         # Each load warns of photographs in the folder without a camera: here these are the other part.
         with collected_warnings():
