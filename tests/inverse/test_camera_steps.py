@@ -2,11 +2,14 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from bozzetto.cameras import Cameras, Capture, fibonacci_cameras
+from bozzetto.cameras import Cameras, Capture, examine, fibonacci_cameras
+from bozzetto.cli.reconstruct import Reconstruct
+from bozzetto.errors import InputError, InputWarning
 from bozzetto.inverse import ReconstructConfig, Stage, reconstruct, studio_light
 from bozzetto.inverse.camera_motion import Motion, rotations
 from bozzetto.inverse.camera_steps import (
@@ -35,8 +38,10 @@ def lump() -> Mesh:
     return Mesh(ball.vertices * radius[:, None], ball.faces, colors)
 
 
-def photographed(views: int = 8, size: int = 96) -> tuple[Mesh, Capture]:
-    mesh, cameras = lump(), fibonacci_cameras(views, distance=4.0, fov=0.5, size=size)
+def photographed(
+    views: int = 8, size: int = 96, distance: float = 4.0, fov: float = 0.5
+) -> tuple[Mesh, Capture]:
+    mesh, cameras = lump(), fibonacci_cameras(views, distance=distance, fov=fov, size=size)
     pictures = render(mesh, cameras, studio_light())
     known = torch.ones(views, size, size, dtype=torch.bool)
     names = tuple("abcdefghijklmnop"[:views])
@@ -163,6 +168,37 @@ def test_silhouettes_that_do_not_fit_are_aligned_and_others_stay():
     assert align_silhouettes(capture) is capture.cameras
     found = register_views(mesh, studio_light(), replace(wrong, cameras=aligned))
     assert float(moved_pixels(capture.cameras, found, mesh.vertices.double()).mean()) < 0.3
+
+
+def test_cameras_that_contradict_each_other_are_aligned_where_that_is_asked_for():
+    _, capture = photographed(views=12, distance=8.0, fov=0.25)
+    wrong = replace(capture, cameras=disturbed(capture.cameras, 1.5, 0.01))
+    found = examine(wrong)
+    assert found.rough and "--refine-cameras yes" in (found.fatal or "")
+    aligned = examine(replace(wrong, cameras=align_silhouettes(wrong)))
+    assert aligned.fatal is None and float(aligned.consistency.missing.max()) < 0.02
+    with pytest.raises(InputError, match="roughly right"):
+        Reconstruct(photos=Path("photos"))._examine(wrong)
+    with pytest.warns(InputWarning, match="cameras moved"):
+        assert Reconstruct(photos=Path("photos"), refine_cameras="yes")._examine(wrong).fatal is None
+
+
+def test_cameras_of_another_convention_are_not_aligned():
+    _, capture = photographed(views=12)
+    T = capture.cameras.T_cam_world
+    other = replace(capture, cameras=replace(capture.cameras, T_cam_world=torch.linalg.inv(T)))
+    assert not examine(other).rough
+    with pytest.raises(InputError, match="cannot be reconstructed"):
+        Reconstruct(photos=Path("photos"), refine_cameras="yes")._examine(other)
+
+
+def test_views_that_are_far_off_are_fitted_to_a_finished_surface():
+    mesh, capture = photographed(distance=8.0, fov=0.25)
+    wrong = disturbed(capture.cameras, 3.0, 0.01)
+    points = mesh.vertices.double()
+    found = register_views(mesh, studio_light(), replace(capture, cameras=wrong))
+    assert float(moved_pixels(capture.cameras, wrong, points).median()) > 12
+    assert float(moved_pixels(capture.cameras, found, points).max()) < 0.3
 
 
 def test_surface_and_cameras_are_found_together_and_resumed_alike():

@@ -39,10 +39,12 @@ class Finding:
     Attributes:
         sentence: What was found and what to do.
         fatal: A reconstruction would be wrong.
+        rough: Cameras that are only roughly right would explain it.
     """
 
     sentence: str
     fatal: bool = False
+    rough: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class Examination:
     def fatal(self) -> str | None:
         """Why a reconstruction would be wrong, None if it would not."""
         return next((f.sentence for f in self.findings if f.fatal), None)
+
+    @property
+    def rough(self) -> bool:
+        """Whether cameras that are only roughly right would explain all that is fatal."""
+        return any(f.rough for f in self.findings) and all(f.rough for f in self.findings if f.fatal)
 
 
 def examine(capture: Capture) -> Examination:
@@ -200,7 +207,8 @@ def _contradictions(capture: Capture) -> list[Finding]:
     share = f"half of them have {100 * found.misfit:.0f} % or more of their mask where the others see nothing"
     if why is None and found.misfit <= CONTRADICTION:
         return [Finding(f"the views fit each other only roughly: {share}; {_suspicions(capture)}")]
-    return [Finding(f"most views contradict each other: {share}; {why or _suspicions(capture)}", fatal=True)]
+    sentence = f"most views contradict each other: {share}; {why or _suspicions(capture)}"
+    return [Finding(sentence, fatal=True, rough=why is None)]
 
 
 def _misplaced(names: list[str]) -> list[Finding]:
@@ -234,6 +242,7 @@ def _suspicions(capture: Capture) -> str:
         "are the pictures in another order than the cameras",
         "are the poses of another convention (camera to world, axes of OpenGL or OpenCV)",
         "are the masks right",
+        "or are the cameras only roughly right (--refine-cameras yes moves them)",
     ]
     return ", ".join(causes) + "?"
 

@@ -143,10 +143,23 @@ class Reconstruct(Options):
         }
 
     def _examine(self, capture: "Capture") -> "Examination":
-        """Say what `doctor` would say, and stop where a reconstruction would be wrong."""
+        """Say what `doctor` would say, and stop where a reconstruction would be wrong.
+
+        Where only the cameras are wrong and may be moved, it is asked again with cameras that fit the outlines.
+        """
         from ..cameras import examine
+        from ..inverse.silhouette_alignment import align_silhouettes
 
         examination = examine(capture)
+        if examination.rough and self.refine_cameras == "yes":
+            aligned = align_silhouettes(capture)
+            raw = capture.uncorrected and replace(capture.uncorrected, cameras=aligned)
+            moved = examine(replace(capture, cameras=aligned, uncorrected=raw))
+            if moved.fatal is None:
+                warn_input(
+                    "most views contradict each other; with cameras moved to fit the outlines, they do not"
+                )
+                examination = moved
         for finding in examination.findings:
             if not finding.fatal:
                 warn_input(finding.sentence)

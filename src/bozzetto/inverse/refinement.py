@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..cameras import Cameras, Capture
 from ..geometry import vertex_normals
-from ..render import Fragments, interpolate, shade
+from ..render import Fragments, interpolate, rasterize, shade
 from ..shapes import Mesh, normalisation
 from .camera_motion import settled, unseen_part
 from .camera_steps import CameraPictures, moved_pixels, refine_cameras
@@ -19,6 +19,8 @@ EVERY = 20
 """Steps of the surface between steps of the cameras."""
 COLORS_FROM = 1
 """First level at which colours of the surface are good enough to move cameras by them."""
+OVERLAPPING = 0.85
+"""A view with a smaller IoU of silhouette and mask is shifted before it is fitted to a finished surface."""
 REGISTER_STEPS = 20
 """Steps at most with which the camera of a view is fitted to a finished surface."""
 
@@ -126,7 +128,7 @@ def register_views(mesh: Mesh, light: Float[Tensor, "9 3"], capture: Capture) ->
         albedo = None if mesh.colors is None else interpolate(fragments, mesh.colors.cpu())
         return shade(normals, light.cpu(), albedo)
 
-    found = pictures.start
+    found = _centred(pictures, vertices, mesh.faces.cpu())
     for painter in (None, paint):
         found = refine_cameras(
             pictures, found, vertices, mesh.faces, painter, focal=False, steps=REGISTER_STEPS
@@ -134,3 +136,18 @@ def register_views(mesh: Mesh, light: Float[Tensor, "9 3"], capture: Capture) ->
     found = cameras_in_frame(found.resized(cameras.width, cameras.height), frame.inverse())
     back = (-mesh.offset[0], -mesh.offset[1], -mesh.offset[2])
     return replace(found.to(capture.cameras.K.device), near=capture.cameras.near).relative_to(back)
+
+
+def _centred(pictures: CameraPictures, vertices: Tensor, faces: Tensor) -> Cameras:
+    """The cameras; where silhouette and mask overlap little, shifted so that their middles coincide."""
+    cameras, middle = pictures.start, vertices.mean(dim=0, keepdim=True)
+    T = cameras.T_cam_world.clone()
+    for view, outline in enumerate(pictures.outlines):
+        shown, mask = rasterize(vertices, faces, cameras[[view]]).covered[0] > 0.5, outline.distance > 0
+        overlap = float((shown & mask).sum() / (shown | mask).sum().clamp(min=1))
+        if overlap < OVERLAPPING and bool(shown.any()) and bool(mask.any()):
+            away = torch.nonzero(mask).double().mean(dim=0) - torch.nonzero(shown).double().mean(dim=0)
+            shift = torch.linalg.solve(cameras.K[view, :2, :2], away.flip(0))
+            depth = 1.0 if cameras.orthographic else float(cameras[[view]].project(middle)[0, 0, 2])
+            T[view, :2, 3] += depth * shift
+    return replace(cameras, T_cam_world=T)

@@ -26,12 +26,15 @@ SIZE = 256
 """Silhouettes are aligned in pictures with a longer side of at most this many pixels."""
 GRID = 56
 """Cells of the carved space along its side."""
-VOTES = tuple(0.34 * 0.18 ** (number / 19) for number in range(20))
-"""Share of the views that may be wrong about a place, round by round: from a third to 6 %."""
+LOOSE, STRICT = (tuple(0.34 * 0.18 ** (k / 19) for k in range(*r)) for r in ((0, 10), (10, 20)))
+"""Shares of the views that may be wrong about a place, round by round: a third to 15 %, 14 to 6 %."""
 NEAR = 0.85
-"""Silhouettes with this mean IoU need the stricter half of the rounds only; others are centred first."""
-STIFF = (0.002, 0.05, 0.002, 0.05)
-"""Changes that are expected in the first half of all rounds: mostly shifts in the picture."""
+"""Silhouettes with a smaller mean IoU are centred first, and turned only in the last rounds."""
+LOST = 0.7
+"""Silhouettes with a smaller mean IoU even when centred need the loose rounds: strict votes would carve
+away too much. Elsewhere loose votes leave too much."""
+STIFF, STIFF_ROUNDS = (0.002, 0.05, 0.002, 0.05), 7
+"""Changes that are expected in loose rounds and in so many of the strict ones: mostly shifts in the picture."""
 ROOM = 1.4
 """Half the side of the carved cube, in radii of the object."""
 
@@ -54,13 +57,15 @@ def align_silhouettes(capture: Capture) -> Cameras:
     pictures = CameraPictures.of(moved, SIZE)
     cameras = pictures.start
     before = _agreement(pictures, cameras)
+    rounds = [(votes, EXPECTED) for votes in STRICT]
     if before < NEAR:
         cameras = _with_middles(cameras, pictures)
-    for votes in counted(VOTES if before < NEAR else VOTES[len(VOTES) // 2 :], "cameras"):
+        loose = LOOSE if _agreement(pictures, cameras) < LOST else ()
+        rounds = [(votes, STIFF) for votes in (*loose, *STRICT[:STIFF_ROUNDS])] + rounds[STIFF_ROUNDS:]
+    for votes, expected in counted(rounds, "cameras"):
         blob = _vote_hull(pictures, cameras, votes)
         if blob is None:
             return capture.cameras
-        expected = STIFF if votes > VOTES[len(VOTES) // 2] else EXPECTED
         refined = refine_cameras(
             pictures, cameras, blob.vertices, blob.faces, focal=False, steps=2, expected=expected
         )
@@ -125,7 +130,7 @@ def _depth_inside(
 
 def _agreement(pictures: CameraPictures, cameras: Cameras) -> float:
     """Mean IoU of the masks with what most views leave; 0 if that is nothing."""
-    blob = _vote_hull(pictures, cameras, VOTES[-1])
+    blob = _vote_hull(pictures, cameras, STRICT[-1])
     if blob is None:
         return 0.0
     scores = []
