@@ -14,6 +14,7 @@ from bozzetto.inverse import ReconstructConfig, Stage, reconstruct, studio_light
 from bozzetto.inverse.camera_motion import Motion, rotations
 from bozzetto.inverse.camera_steps import (
     CameraPictures,
+    _bent,
     _cost,
     _normal_equations,
     _Prior,
@@ -110,7 +111,7 @@ def test_the_gradient_of_the_cost_is_that_of_differences():
     paint = painter(mesh)
     now = pictures.residuals(cameras, mesh.vertices, mesh.faces, paint)
     scales = _scales(now)
-    vector = _normal_equations(cameras, group, now, scales, prior)[1]
+    vector = _normal_equations(cameras, group, now, scales, prior, torch.zeros(0, 3).double())[1]
 
     def cost(view: int, unknown: int, step: float) -> float:
         poses, zoom = torch.zeros(4, 6).double(), torch.zeros(1).double()
@@ -146,6 +147,38 @@ def test_disturbed_cameras_come_back_to_a_known_surface(colors):
     after = moved_pixels(capture.cameras, refined.cameras, points)
     assert float(before.mean()) > 1.5
     assert float(after.mean()) < (0.1 if colors else 0.6)
+
+
+def test_a_surface_that_is_too_small_is_no_reason_to_zoom_in():
+    mesh, capture = photographed()
+    pictures, small = CameraPictures.of(capture), 0.97 * mesh.vertices
+    changes = []
+    for bends in (False, True):
+        refined = refine_cameras(
+            pictures, pictures.start, small, mesh.faces, painter(mesh), steps=15, bends=bends
+        )
+        changes.append(float((refined.cameras.K[:, 0, 0] / pictures.start.K[:, 0, 0]).mean()) - 1)
+    assert abs(changes[0]) > 0.01 and abs(changes[1]) < 0.25 * abs(changes[0])
+
+
+def test_the_gradient_for_a_bent_surface_is_that_of_differences():
+    mesh, capture = photographed(views=4)
+    pictures, cameras = CameraPictures.of(capture), disturbed(capture.cameras, 0.3, 0.003)
+    group, paint = torch.zeros(4, dtype=torch.int64), painter(mesh)
+    prior = _Prior(capture.cameras, group, (0.05, 0.05, 0.05, 0.05))
+    now = pictures.residuals(cameras, mesh.vertices, mesh.faces, paint)
+    scales, bend = _scales(now), torch.zeros(10, 3).double()
+    vector = _normal_equations(cameras, group, now, scales, prior, bend)[1]
+
+    def cost(unknown: int, step: float) -> float:
+        moved = bend.clone()
+        moved.view(-1)[unknown] += step
+        vertices = _bent(mesh.vertices, moved)
+        return _cost(pictures.residuals(cameras, vertices, mesh.faces, paint), scales)
+
+    for unknown in (3, 7, 11, 12):  # shears and squeezes
+        difference = (cost(unknown, 5e-3) - cost(unknown, -5e-3)) / (2 * 5e-3) / 2
+        assert float(vector[25 + unknown]) == pytest.approx(difference, rel=0.5)
 
 
 def test_a_step_never_raises_the_cost():

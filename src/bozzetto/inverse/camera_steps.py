@@ -26,6 +26,10 @@ logarithm of the focal length."""
 SMALLEST_SCALES = (0.5, 0.01)
 """Differences of outlines (pixels) and of brightness that are noise at least."""
 
+BEND = 0.1
+"""Expected coefficients of the displacements of a surface that still changes, in the unit of the frame: large, so
+that they cost little beside motions of cameras."""
+
 Painter = Callable[[Fragments, int], Float[Tensor, "P 3"]]
 """Colours of the covered pixels of one view."""
 
@@ -107,6 +111,7 @@ def refine_cameras(
     focal: bool = True,
     steps: int = 2,
     expected: tuple[float, float, float, float] = EXPECTED,
+    bends: bool = False,
 ) -> Refined:
     """Take Levenberg-Marquardt steps that bring cameras nearer to what a surface looks like in the pictures.
 
@@ -122,28 +127,33 @@ def refine_cameras(
         focal: Whether focal lengths change as well.
         steps: Steps at most.
         expected: How far cameras may be from the given ones, see `EXPECTED`.
+        bends: The surface is not final. Displacements of it by quadratic polynomials are solved for as well and
+            then forgotten: a surface that is a little too small is no reason to zoom in.
     """
     vertices, faces = vertices.detach().cpu(), faces.cpu()
     group = focal_groups(pictures.start) if focal else torch.full((len(cameras),), -1)
     prior = _Prior(pictures.start, group, expected)
     now = pictures.residuals(cameras, vertices, faces, paint)
     scales = _scales(now)
+    bend = torch.zeros(10 if bends else 0, 3, dtype=torch.float64)
     cost, damping, accepted = _cost(now, scales) + prior.cost(cameras), 1e-3, 0
     for _ in range(steps):
-        matrix, vector = _normal_equations(cameras, group, now, scales, prior)
+        matrix, vector = _normal_equations(cameras, group, now, scales, prior, bend)
         for _ in range(4):
             system = matrix + damping * torch.diag(matrix.diagonal() + 1e-9)
-            change = _motion(torch.linalg.solve(system, -vector), group)
-            moved = change.applied(cameras)
-            found = pictures.residuals(moved, vertices, faces, paint)
-            new_cost = _cost(found, scales) + prior.cost(moved)
+            change = torch.linalg.solve(system, -vector)
+            new_bend = bend + change[len(change) - bend.numel() :].view_as(bend)
+            moved = _motion(change[: len(change) - bend.numel()], group).applied(cameras)
+            found = pictures.residuals(moved, _bent(vertices, new_bend), faces, paint)
+            new_cost = _cost(found, scales) + prior.cost(moved) + float((new_bend / BEND).square().sum())
             if new_cost < cost:
                 break
             damping *= 10
         else:
             break
         gain = cost - new_cost
-        cameras, now, cost, damping, accepted = moved, found, new_cost, damping / 10, accepted + 1
+        cameras, bend, now, cost = moved, new_bend, found, new_cost
+        damping, accepted = damping / 10, accepted + 1
         if gain < 1e-3 * cost:
             break
     distances = [r.value.abs() for kinds in now for r in kinds[:2] if r is not None]
@@ -184,14 +194,21 @@ def _normal_equations(
     residuals: list[list[Residuals | None]],
     scales: tuple[float, float],
     prior: "_Prior",
+    bend: Float[Tensor, "M 3"],
 ) -> tuple[Float[Tensor, "U U"], Float[Tensor, " U"]]:
-    """Gauss-Newton matrix and gradient of half the cost; unknowns: 6 per view, then one per group."""
-    matrix, vector = prior.equations(cameras)
-    count = len(cameras)
+    """Gauss-Newton matrix and gradient of half the cost.
+
+    Unknowns: 6 per view, one per group of focal lengths, then what the surface is bent by.
+    """
+    of_cameras, pulls = prior.equations(cameras)
+    matrix = torch.block_diag(of_cameras, torch.eye(bend.numel(), dtype=bend.dtype) / BEND**2)
+    vector = torch.cat([pulls, bend.reshape(-1) / BEND**2])
+    count, last = len(cameras), len(pulls)
     for view, kinds in enumerate(residuals):
         columns = list(range(6 * view, 6 * view + 6))
         if group[view] >= 0:
             columns.append(6 * count + int(group[view]))
+        columns += range(last, last + bend.numel())
         index = torch.tensor(columns)
         for kind, found in enumerate(kinds):
             if found is None:
@@ -201,10 +218,24 @@ def _normal_equations(
             rows = torch.einsum("pi,pij->pj", found.slope, pose)
             if group[view] >= 0:
                 rows = torch.cat([rows, (found.slope * zoom).sum(dim=1, keepdim=True)], dim=1)
+            if len(bend):
+                by_place = rows[:, 3:6] @ cameras.T_cam_world[view, :3, :3]
+                by_bend = _monomials(found.points)[:, :, None] * by_place[:, None, :]
+                rows = torch.cat([rows, by_bend.flatten(1)], dim=1)
             weight = worth * found.weight / (scale**2 + found.value**2)
             matrix[index[:, None], index] += rows.T @ (weight[:, None] * rows)
             vector[index] += rows.T @ (weight * found.value)
     return matrix, vector
+
+
+def _monomials(points: Float[Tensor, "P 3"]) -> Float[Tensor, "P 10"]:
+    """Of degree 2 and less."""
+    x, y, z = points.double().unbind(dim=1)
+    return torch.stack([torch.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, y * z, z * x], dim=1)
+
+
+def _bent(vertices: Float[Tensor, "V 3"], bend: Float[Tensor, "M 3"]) -> Float[Tensor, "V 3"]:
+    return vertices + (_monomials(vertices) @ bend).to(vertices) if len(bend) else vertices
 
 
 def _motion(change: Float[Tensor, " U"], group: Tensor) -> Motion:

@@ -21,6 +21,9 @@ COLORS_FROM = 1
 """First level at which colours of the surface are good enough to move cameras by them."""
 OVERLAPPING = 0.85
 """A view with a smaller IoU of silhouette and mask is shifted before it is fitted to a finished surface."""
+FOCAL_FROM = 1
+"""First level at which the surface is good enough to change focal lengths by it: only small differences between
+near and far parts tell them."""
 REGISTER_STEPS = 20
 """Steps at most with which the camera of a view is fitted to a finished surface."""
 
@@ -87,7 +90,8 @@ class CameraRefinement:
             positions,
             optimization.faces,
             paint if stage >= COLORS_FROM else None,
-            self.focal,
+            self.focal and stage >= FOCAL_FROM,
+            bends=True,
         )
         if not refined.accepted:
             return
