@@ -27,8 +27,8 @@ SMALLEST_SCALES = (0.5, 0.01)
 """Differences of outlines (pixels) and of brightness that are noise at least."""
 
 BEND = 0.1
-"""Expected coefficients of the displacements of a surface that still changes, in the unit of the frame: large, so
-that they cost little beside motions of cameras."""
+"""Expected coefficients of the displacements of a surface that still changes, in the unit of the frame: large,
+so that they cost little beside motions of cameras."""
 
 Painter = Callable[[Fragments, int], Float[Tensor, "P 3"]]
 """Colours of the covered pixels of one view."""
