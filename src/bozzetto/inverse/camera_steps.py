@@ -94,12 +94,14 @@ class Refined:
         cost: What is left of the differences.
         outline: Median distance of the outlines in pixels of the small pictures.
         accepted: Steps that lowered the cost.
+        bend: What the surface was bent by, coefficients for `displacements`; empty if it does not bend.
     """
 
     cameras: Cameras
     cost: float
     outline: float
     accepted: int
+    bend: Float[Tensor, "M 3"]
 
 
 def refine_cameras(
@@ -127,8 +129,8 @@ def refine_cameras(
         focal: Whether focal lengths change as well.
         steps: Steps at most.
         expected: How far cameras may be from the given ones, see `EXPECTED`.
-        bends: The surface is not final. Displacements of it by quadratic polynomials are solved for as well and
-            then forgotten: a surface that is a little too small is no reason to zoom in.
+        bends: The surface is not final. Displacements of it by quadratic polynomials are solved for as well: a
+            surface that is a little too small is no reason to zoom in.
     """
     vertices, faces = vertices.detach().cpu(), faces.cpu()
     group = focal_groups(pictures.start) if focal else torch.full((len(cameras),), -1)
@@ -144,7 +146,7 @@ def refine_cameras(
             change = torch.linalg.solve(system, -vector)
             new_bend = bend + change[len(change) - bend.numel() :].view_as(bend)
             moved = _motion(change[: len(change) - bend.numel()], group).applied(cameras)
-            found = pictures.residuals(moved, _bent(vertices, new_bend), faces, paint)
+            found = pictures.residuals(moved, vertices + displacements(vertices, new_bend), faces, paint)
             new_cost = _cost(found, scales) + prior.cost(moved) + float((new_bend / BEND).square().sum())
             if new_cost < cost:
                 break
@@ -158,7 +160,7 @@ def refine_cameras(
             break
     distances = [r.value.abs() for kinds in now for r in kinds[:2] if r is not None]
     outline = float(torch.cat(distances).median()) if distances else 0.0
-    return Refined(cameras, cost, outline, accepted)
+    return Refined(cameras, cost, outline, accepted, bend)
 
 
 def _scales(residuals: list[list[Residuals | None]]) -> tuple[float, float]:
@@ -234,8 +236,9 @@ def _monomials(points: Float[Tensor, "P 3"]) -> Float[Tensor, "P 10"]:
     return torch.stack([torch.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, y * z, z * x], dim=1)
 
 
-def _bent(vertices: Float[Tensor, "V 3"], bend: Float[Tensor, "M 3"]) -> Float[Tensor, "V 3"]:
-    return vertices + (_monomials(vertices) @ bend).to(vertices) if len(bend) else vertices
+def displacements(vertices: Float[Tensor, "V 3"], bend: Float[Tensor, "M 3"]) -> Float[Tensor, "V 3"]:
+    """How a surface that is bent moves its vertices."""
+    return (_monomials(vertices) @ bend.to(vertices.device)).to(vertices) if len(bend) else 0 * vertices
 
 
 def _motion(change: Float[Tensor, " U"], group: Tensor) -> Motion:

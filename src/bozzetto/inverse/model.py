@@ -30,6 +30,12 @@ class VertexField(nn.Module):
         """The attribute itself, x = (I + lambda L)^-1 u."""
         return self.latent if self.preconditioner is None else self.preconditioner.from_latent(self.latent)
 
+    def add(self, values: Float[Tensor, "V C"]) -> None:
+        """Add to the values, outside of the optimisation."""
+        change = values if self.preconditioner is None else self.preconditioner.to_latent(values)
+        with torch.no_grad():
+            self.latent.add_(change)
+
 
 class Light(nn.Module):
     """Distant light as spherical harmonics, and the exposure of every photograph.

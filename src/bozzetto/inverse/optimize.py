@@ -164,14 +164,16 @@ class Optimization:
             colors = colors * self.light.exposure(index)[fragments.view][:, None]
         return colors
 
-    def move(self, motion: Similarity, cameras: Cameras) -> None:
-        """Take the surface through a similarity, and look at it through other cameras from now on.
+    def move(self, displacement: Float[Tensor, "V 3"], motion: Similarity, cameras: Cameras) -> None:
+        """Displace the vertices, take the surface through a similarity, and look at it through other cameras.
 
         Args:
+            displacement: Of every vertex, before the similarity.
             motion: Acts on u as it does on x, since L gives 0 for constants and commutes with matrices.
             cameras: For the whole photographs in any size, in the frame of the surface.
         """
         with torch.no_grad():
+            self.positions.add(displacement)
             self.positions.latent.copy_(motion.apply(self.positions.latent))
         self.targets = self.targets.seen_by(cameras.relative_to(self.offset))
 

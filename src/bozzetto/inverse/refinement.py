@@ -10,8 +10,8 @@ from ..cameras import Cameras, Capture
 from ..geometry import vertex_normals
 from ..render import Fragments, interpolate, rasterize, shade
 from ..shapes import Mesh, normalisation
-from .camera_motion import settled, unseen_part
-from .camera_steps import CameraPictures, moved_pixels, refine_cameras
+from .camera_motion import DIGITS, settled, unseen_part
+from .camera_steps import CameraPictures, displacements, moved_pixels, refine_cameras
 from .data import cameras_in_frame
 from .optimize import Optimization
 
@@ -95,11 +95,12 @@ class CameraRefinement:
         )
         if not refined.accepted:
             return
+        bend = (refined.bend * DIGITS).round() / DIGITS
         motion = unseen_part(self.pictures.start, refined.cameras)
         moved = cameras_in_frame(refined.cameras, motion)
         whole = moved.resized(self.cameras.width, self.cameras.height)
         self.cameras = settled(replace(whole.to(self.cameras.K.device), near=self.cameras.near))
-        optimization.move(motion, self.cameras)
+        optimization.move(displacements(positions, bend), motion, self.cameras)
 
 
 def camera_report(given: Cameras, refined: Cameras, mesh: Mesh) -> CameraReport:
