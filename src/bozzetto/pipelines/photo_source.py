@@ -24,7 +24,7 @@ from ..cameras.poses import EstimatedViews, estimate_cameras, find_photos
 from ..cameras.segmentation import save_masks
 from ..errors import InputError, warn_input
 from ..files import write_bytes, write_text
-from ..runs import RunFolder, available_memory, fingerprint
+from ..runs import RunFolder, available_memory, fingerprint, release_freed_memory
 from .mended_masks import mended_by_surface
 
 ESTIMATED = "cameras/estimated"
@@ -167,6 +167,7 @@ def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFold
             warn_input(f"the masks in {run.path / MASKS} are used, of which {len(edited)} were edited")
         masks = str(run.path / MASKS) if edited else settings.masks
         capture = masked_capture(posed, masks, size, settings.around, settings.seed)
+        release_freed_memory()
         if edited:
             _keep_masks(run)
         elif capture.masks_made:
@@ -186,6 +187,7 @@ def masked_capture(
     # Masks from a plain background or a network have outlines that no rough surface improves.
     if not capture.masks_made or capture.background is not None or masks not in ("auto", "object"):
         return capture
+    release_freed_memory()
     pictures = load_views(posed, "none", size)
     places = [pictures.names.index(name) for name in capture.names]
     return mended_by_surface(capture, pictures.subset(places), seed)

@@ -18,6 +18,7 @@ from .progress import Progress as Progress
 from .resources import Stopwatch as Stopwatch
 from .resources import available_memory as available_memory
 from .resources import peak_memory as peak_memory
+from .resources import release_freed_memory as release_freed_memory
 from .training import Training as Training
 from .training import cosine as cosine
 from .training_config import EpochConfig as EpochConfig

@@ -1,5 +1,6 @@
 """Seconds and bytes that a computation took."""
 
+import ctypes
 import os
 import sys
 import time
@@ -52,6 +53,17 @@ def peak_memory() -> dict[str, int]:
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         peak["device"] = torch.cuda.max_memory_allocated()
     return peak
+
+
+def release_freed_memory() -> None:
+    """Give memory that is free back to the system, where the C library would keep it (glibc).
+
+    Many tensors of some megabytes leave gaps in the heap that later, larger ones do not fit into.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)
 
 
 def _host_peak() -> int:

@@ -39,18 +39,58 @@ SCALE = 100.0
 
 
 @dataclass(frozen=True)
+class Places:
+    """Places on rays: before a region evenly in 1/distance, evenly in it, behind it as before it, on the ground.
+
+    Attributes:
+        near: Distance at which the region begins on each ray.
+        far: Distance at which it ends.
+        ground: Distance of the ground, None without; this place lets it be told from what stands on it.
+    """
+
+    near: Float[Tensor, "h w"]
+    far: Float[Tensor, "h w"]
+    ground: Float[Tensor, "h w"] | None
+
+    @classmethod
+    def on(
+        cls, region: Region, origins: Float[Tensor, "h w 3"], directions: Float[Tensor, "h w 3"]
+    ) -> "Places":
+        """Places on the rays of pixels."""
+        enter, leave = replace(region, ground=None).chord(origins, directions)
+        middle = ((region.center - origins) * directions).sum(dim=-1)
+        thin = THINNEST * region.radius
+        near = torch.minimum(enter, middle - thin).clamp(min=1e-2 * region.radius)
+        far = torch.maximum(leave, middle + thin).clamp(min=2e-2 * region.radius)
+        if region.ground is None:
+            return cls(near.float(), far.float(), None)
+        on = -region.ground.above(origins) / (directions @ region.ground.normal).clamp(max=-1e-6)
+        return cls(near.float(), far.float(), on.clamp(0, BEHIND * float(far.amax())).float())
+
+    @property
+    def distances(self) -> Float[Tensor, "S h w"]:
+        """Of all places, along the rays; made anew each time, as for all views together they are large."""
+        near, far = self.near, self.far
+        shares = [torch.arange(n)[:, None, None] / n for n in (BEFORE, INSIDE, BEHIND)]
+        before = 1 / ((1 - shares[0]) / (NEAREST * near) + shares[0] / near)
+        inside = near + (shares[1] + 0.5 / INSIDE) * (far - near)
+        ground = [] if self.ground is None else [self.ground[None]]
+        return torch.cat([before, inside, far / (1 - shares[2]), *ground])
+
+
+@dataclass(frozen=True)
 class Sweep:
     """How well places on the rays of one view's pixels fit other views.
 
     Attributes:
         part: Rows and columns of the picture that were looked at.
-        distances: Of the places, along the rays.
+        places: On the rays of these pixels.
         scores: Mean correlation of the best other views at each place, times `SCALE`.
         weight: How much there is to compare: 0 for a plain square, towards 1 for one with contrast.
     """
 
     part: tuple[slice, slice]
-    distances: Float[Tensor, "S h w"]
+    places: Places
     scores: Int8[Tensor, "S h w"]
     weight: Float[Tensor, "h w"]
 
@@ -79,7 +119,8 @@ class Stereo:
         lowest = torch.tensor(-SCALE, dtype=torch.int8)
         for view, sweep in enumerate(self.sweeps):
             enter, leave = above.chord(*_rays(self.cameras, view, sweep.part))
-            can_be = (sweep.distances > enter.float()) & (sweep.distances < leave.float())
+            distances = sweep.places.distances
+            can_be = (distances > enter.float()) & (distances < leave.float())
             inside = torch.where(can_be, sweep.scores, lowest).amax(dim=0)
             outside = torch.where(can_be, lowest, sweep.scores).amax(dim=0)
             better = (inside.float() - outside.float()) / SCALE
@@ -95,7 +136,7 @@ class Stereo:
             best, index = sweep.scores.max(dim=0)
             sure = (best > SCALE * correlation) & (sweep.weight > weight)
             sure &= (index >= BEFORE) & (index < BEFORE + INSIDE)
-            distance = sweep.distances.gather(0, index[None])[0]
+            distance = sweep.places.distances.gather(0, index[None])[0]
             found.append((origins + distance[..., None] * directions)[sure])
         return torch.cat(found)
 
@@ -103,21 +144,6 @@ class Stereo:
 def _rays(cameras: Cameras, view: int, part: tuple[slice, slice]) -> tuple[Tensor, Tensor]:
     origins, directions = cameras[[view]].rays()
     return origins[0][part], directions[0][part]
-
-
-def places(
-    region: Region, origins: Float[Tensor, "h w 3"], directions: Float[Tensor, "h w 3"]
-) -> Float[Tensor, "S h w"]:
-    """Distances along rays: before a region evenly in 1/distance, evenly in it, and behind it as before it."""
-    enter, leave = replace(region, ground=None).chord(origins, directions)
-    middle = ((region.center - origins) * directions).sum(dim=-1)
-    thin = THINNEST * region.radius
-    near = torch.minimum(enter, middle - thin).clamp(min=1e-2 * region.radius)
-    far = torch.maximum(leave, middle + thin).clamp(min=2e-2 * region.radius)
-    shares = [torch.arange(n, dtype=torch.float64)[:, None, None] / n for n in (BEFORE, INSIDE, BEHIND)]
-    before = 1 / ((1 - shares[0]) / (NEAREST * near) + shares[0] / near)
-    inside = near + (shares[1] + 0.5 / INSIDE) * (far - near)
-    return torch.cat([before, inside, far / (1 - shares[2])]).float()
 
 
 def plane_sweep(
@@ -145,14 +171,12 @@ def plane_sweep(
         variance = (_box(mine[None] ** 2) - mean**2).clamp(min=0)
         lines = [_lines(cameras, o, origins, directions) for o in others]
         pictures = [torch.stack([grey[o], known[o].float()]) for o in others]
-        distances = places(region, origins, directions)
-        if ground := region.ground:  # this place lets the ground be told from what stands on it
-            on = -ground.above(origins) / (directions @ ground.normal).clamp(max=-1e-6)
-            distances = torch.cat([distances, on.clamp(0, float(distances.amax()))[None].float()])
-        found = [_scores(mine, mean, variance, batch, lines, pictures) for batch in distances.split(BATCH)]
+        places = Places.on(region, origins, directions)
+        batches = places.distances.split(BATCH)
+        found = [_scores(mine, mean, variance, batch, lines, pictures) for batch in batches]
         scores = torch.cat([(SCALE * f).round().to(torch.int8) for f in found])
         weight = (variance / (variance + NOISE**2))[0] * known[view][part]
-        sweeps.append(Sweep(part, distances, scores, weight))
+        sweeps.append(Sweep(part, places, scores, weight))
     return Stereo(cameras, tuple(sweeps))
 
 
