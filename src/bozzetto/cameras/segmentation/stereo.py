@@ -40,7 +40,7 @@ SCALE = 100.0
 
 @dataclass(frozen=True)
 class Places:
-    """Places on rays: before a region, evenly in 1/distance; in it, evenly; behind it as before it; on the ground.
+    """Places on rays: before a region evenly in 1/distance, evenly in it, behind it alike, and on the ground.
 
     Attributes:
         near: Distance at which the region begins on each ray.
