@@ -7,6 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from ..cameras import Capture
+from ..cameras.agreement import agreement, outlier_views, outlines
 from ..cameras.segmentation.edges import with_edges
 from ..errors import InputError, collected_warnings
 from ..inverse import ReconstructConfig, reconstruct
@@ -31,7 +32,8 @@ def mended_by_surface(
 
     Masks of single views have errors of their own; one shape cannot follow them all, and smoothness and colours
     pull it to where most views agree. Around its silhouettes a minimum cut decides anew where edges run. The
-    better masks make a better surface, so this is done twice.
+    better masks make a better surface, so this is done twice. Views that contradict most others, if without them
+    the others fit, have no part in the surface: a single one would cut away what all others show.
 
     Args:
         capture: Views with masks that were made from the pictures.
@@ -54,15 +56,21 @@ def mended_by_surface(
     for _ in range(TURNS):
         with collected_warnings():  # they are about a surface that nobody sees
             try:
-                mesh = reconstruct(capture, config, on_step=on_step).mesh
+                mesh = reconstruct(_agreeing_views(capture), config, on_step=on_step).mesh
             except InputError:  # the reconstruction proper says what is wrong
                 return capture
         shown = _silhouettes(mesh, capture)
-        if not _agreeing(shown, capture):
+        if not _fits(shown, capture):
             return capture
         mended = with_edges(replace(pictures, masks=None), shown, BLUR)
         capture = replace(capture, images=mended.images, masks=mended.masks)
     return capture
+
+
+def _agreeing_views(capture: Capture) -> Capture:
+    views = outlines(capture)
+    few = outlier_views(views, agreement(views))
+    return capture if few is None else capture.subset([i for i in range(len(capture)) if i not in few[0]])
 
 
 def _silhouettes(mesh: Mesh, capture: Capture) -> Bool[Tensor, "N H W"]:
@@ -71,7 +79,7 @@ def _silhouettes(mesh: Mesh, capture: Capture) -> Bool[Tensor, "N H W"]:
     return torch.stack(views).cpu()
 
 
-def _agreeing(shown: Bool[Tensor, "N H W"], capture: Capture) -> bool:
+def _fits(shown: Bool[Tensor, "N H W"], capture: Capture) -> bool:
     """Whether silhouettes overlap enough with the masks."""
     masks, known = capture.require_masks().cpu() > 0.5, capture.known.cpu()
     common, either = (shown & masks & known).sum(dim=(1, 2)), ((shown | masks) & known).sum(dim=(1, 2))
