@@ -32,8 +32,8 @@ def mended_by_surface(
 
     Masks of single views have errors of their own; one shape cannot follow them all, and smoothness and colours
     pull it to where most views agree. Around its silhouettes a minimum cut decides anew where edges run. The
-    better masks make a better surface, so this is done twice. Views that contradict most others, if without them
-    the others fit, have no part in the surface: a single one would cut away what all others show.
+    better masks make a better surface, so this is done twice. Views that contradict most others have no part in
+    the surface if the others fit without them: a single one would cut away what all others show.
 
     Args:
         capture: Views with masks that were made from the pictures.
