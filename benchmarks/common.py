@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,6 +19,9 @@ from bozzetto.geometry import merge_vertices
 from bozzetto.shapes import normalisation
 
 RESULTS = Path(__file__).parent / "results"
+FOLDERS = ("--work", "--out", "--photos", "--sheets")
+"""Options that name folders of a machine."""
+STARTED = time.perf_counter()
 
 
 def data_folder(name: str) -> Path:
@@ -59,11 +64,45 @@ def processor() -> str:
     return platform.processor()
 
 
+def commit() -> str | None:
+    """The commit that is checked out, with `-dirty` if files differ from it; None outside of a checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+def command() -> str:
+    """How the script was called, without the folders of this machine."""
+    words, rest = [f"python benchmarks/{Path(sys.argv[0]).name}"], iter(sys.argv[1:])
+    for word in rest:
+        if word in FOLDERS:
+            next(rest, None)
+        elif word.split("=")[0] not in FOLDERS:
+            words.append(word)
+    return shlex.join(words[0].split() + words[1:])
+
+
 def save_results(name: str, results: dict, folder: Path = RESULTS) -> Path:
-    """Write `results` with the machine's description as JSON and say where."""
+    """Write `results` as JSON and say where: with commit, command, seconds since the start and the machine."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    content = {"benchmark": name, "date": time.strftime("%Y-%m-%d"), "machine": machine(), **results}
+    head = {
+        "benchmark": name,
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit(),
+        "command": command(),
+        "seconds": round(time.perf_counter() - STARTED, 1),
+        "machine": machine(),
+    }
+    content = head | results
     path.write_text(json.dumps(content, indent=2) + "\n")
     print(f"results written to {path}")
     return path
