@@ -10,7 +10,7 @@ import torch
 from bozzetto.cameras import Cameras, Capture, examine, fibonacci_cameras
 from bozzetto.cli.reconstruct import Reconstruct
 from bozzetto.errors import InputError, InputWarning
-from bozzetto.inverse import ReconstructConfig, Stage, reconstruct, studio_light
+from bozzetto.inverse import ReconstructConfig, Stage, reconstruct, silhouette_alignment, studio_light
 from bozzetto.inverse.camera_motion import Motion, rotations
 from bozzetto.inverse.camera_steps import (
     CameraPictures,
@@ -223,6 +223,14 @@ def test_cameras_of_another_convention_are_not_aligned():
     assert not examine(other).rough
     with pytest.raises(InputError, match="cannot be reconstructed"):
         Reconstruct(photos=Path("photos"), refine_cameras="yes")._examine(other)
+
+
+def test_where_alignment_does_not_help_that_is_said(monkeypatch):
+    _, capture = photographed(views=12, distance=8.0, fov=0.25)
+    wrong = replace(capture, cameras=disturbed(capture.cameras, 1.5, 0.01))
+    monkeypatch.setattr(silhouette_alignment, "align_silhouettes", lambda capture: capture.cameras)
+    with pytest.raises(InputError, match="was not enough"):
+        Reconstruct(photos=Path("photos"), refine_cameras="yes")._examine(wrong)
 
 
 def test_views_that_are_far_off_are_fitted_to_a_finished_surface():

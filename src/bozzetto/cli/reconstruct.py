@@ -164,7 +164,9 @@ class Reconstruct(Options):
             if not finding.fatal:
                 warn_input(finding.sentence)
         if examination.fatal is not None:
-            raise InputError(f"{self.photos} cannot be reconstructed: {examination.fatal}")
+            tried = examination.rough and self.refine_cameras == "yes"
+            more = " Moving the cameras to fit the outlines was not enough." if tried else ""
+            raise InputError(f"{self.photos} cannot be reconstructed: {examination.fatal}{more}")
         return examination
 
     def _capture_settings(self) -> "CaptureSettings":

@@ -123,6 +123,14 @@ def pixel_derivatives(
     return away + K[:2, 2], K[:2, :2] @ slopes, away
 
 
+def shift_across(
+    cameras: Cameras, view: int, place: Float[Tensor, "3"], pixels: Float[Tensor, "2"]
+) -> Float[Tensor, "2"]:
+    """The shift of a view along its x and y axes after which it sees a place so many pixels (u, v) further."""
+    depth = 1.0 if cameras.orthographic else float(cameras[[view]].project(place[None])[0, 0, 2])
+    return depth * torch.linalg.solve(cameras.K[view, :2, :2], pixels)
+
+
 def unseen_part(start: Cameras, cameras: Cameras) -> Similarity:
     """The similarity of the frame that all views together seem to have gone through.
 

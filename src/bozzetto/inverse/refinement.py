@@ -10,7 +10,7 @@ from ..cameras import Cameras, Capture
 from ..geometry import vertex_normals
 from ..render import Fragments, interpolate, rasterize, shade
 from ..shapes import Mesh, normalisation
-from .camera_motion import DIGITS, settled, unseen_part
+from .camera_motion import DIGITS, settled, shift_across, unseen_part
 from .camera_steps import CameraPictures, displacements, moved_pixels, refine_cameras
 from .data import cameras_in_frame
 from .optimize import Optimization
@@ -145,14 +145,12 @@ def register_views(mesh: Mesh, light: Float[Tensor, "9 3"], capture: Capture) ->
 
 def _centred(pictures: CameraPictures, vertices: Tensor, faces: Tensor) -> Cameras:
     """The cameras; where silhouette and mask overlap little, shifted so that their middles coincide."""
-    cameras, middle = pictures.start, vertices.mean(dim=0, keepdim=True)
+    cameras, middle = pictures.start, vertices.mean(dim=0)
     T = cameras.T_cam_world.clone()
     for view, outline in enumerate(pictures.outlines):
         shown, mask = rasterize(vertices, faces, cameras[[view]]).covered[0] > 0.5, outline.distance > 0
         overlap = float((shown & mask).sum() / (shown | mask).sum().clamp(min=1))
         if overlap < OVERLAPPING and bool(shown.any()) and bool(mask.any()):
             away = torch.nonzero(mask).double().mean(dim=0) - torch.nonzero(shown).double().mean(dim=0)
-            shift = torch.linalg.solve(cameras.K[view, :2, :2], away.flip(0))
-            depth = 1.0 if cameras.orthographic else float(cameras[[view]].project(middle)[0, 0, 2])
-            T[view, :2, 3] += depth * shift
+            T[view, :2, 3] += shift_across(cameras, view, middle, away.flip(0))
     return replace(cameras, T_cam_world=T)

@@ -18,7 +18,7 @@ from ..metrics import silhouette_iou
 from ..render import rasterize
 from ..shapes import Mesh, Similarity
 from ..steps import counted
-from .camera_motion import settled, unseen_part
+from .camera_motion import settled, shift_across, unseen_part
 from .camera_steps import EXPECTED, CameraPictures, refine_cameras
 from .data import cameras_in_frame
 
@@ -143,11 +143,10 @@ def _agreement(pictures: CameraPictures, cameras: Cameras) -> float:
 
 def _with_middles(cameras: Cameras, pictures: CameraPictures) -> Cameras:
     """Cameras shifted so that all of them see the middle of the frame in the middle of their mask."""
-    T = cameras.T_cam_world.clone()
+    T, middle = cameras.T_cam_world.clone(), torch.zeros(3, dtype=torch.float64)
     for view, outline in enumerate(pictures.outlines):
         pixels = torch.nonzero(outline.distance > 0).flip(1).double() + 0.5
         if len(pixels):
-            seen = cameras[[view]].project(torch.zeros(1, 3, dtype=torch.float64))[0, 0]
-            away = torch.linalg.solve(cameras.K[view, :2, :2], pixels.mean(dim=0) - seen[:2])
-            T[view, :2, 3] += away if cameras.orthographic else away * seen[2]
+            seen = cameras[[view]].project(middle[None])[0, 0, :2]
+            T[view, :2, 3] += shift_across(cameras, view, middle, pixels.mean(dim=0) - seen)
     return replace(cameras, T_cam_world=T)
