@@ -90,19 +90,40 @@ def command() -> str:
     return shlex.join(words[0].split() + words[1:])
 
 
-def save_results(name: str, results: dict, folder: Path = RESULTS) -> Path:
-    """Write `results` as JSON and say where: with commit, command, seconds since the start and the machine."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
-    head = {
-        "benchmark": name,
+def head() -> dict:
+    """What every result holds besides its figures: date, commit, command, seconds so far and the machine."""
+    return {
         "date": time.strftime("%Y-%m-%d"),
         "commit": commit(),
         "command": command(),
         "seconds": round(time.perf_counter() - STARTED, 1),
         "machine": machine(),
     }
-    content = head | results
+
+
+def with_head(results: dict) -> dict:
+    """Results below their head."""
+    above = head()
+    if taken := above.keys() & results.keys():
+        raise ValueError(f"results must not use the names {sorted(taken)} of the head")
+    return above | results
+
+
+def save_results(name: str, results: dict, folder: Path = RESULTS) -> Path:
+    """Write `results` as JSON below their head and say where."""
+    return _write(name, {"benchmark": name} | with_head(results), folder)
+
+
+def save_part(name: str, part: str, results: dict, folder: Path = RESULTS) -> Path:
+    """Write one part of a benchmark whose parts are measured in runs of their own, each below its own head."""
+    path = folder / f"{name}.json"
+    parts = json.loads(path.read_text())["parts"] if path.exists() else {}
+    return _write(name, {"benchmark": name, "parts": parts | {part: with_head(results)}}, folder)
+
+
+def _write(name: str, content: dict, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     path.write_text(json.dumps(content, indent=2) + "\n")
     print(f"results written to {path}")
     return path

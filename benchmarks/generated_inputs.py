@@ -256,7 +256,7 @@ def main() -> None:
     content = {
         "inputs": len(results),
         "seed": arguments.seed,
-        "seconds": seconds,
+        "reading_seconds": seconds,
         "failures": sum(r["verdict"] in FAILURES for r in results),
         "families": {
             family: dict(Counter(r["verdict"] for r in results if r["kind"].split(":")[0] == family))

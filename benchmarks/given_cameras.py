@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 import torch
-from common import RESULTS, data_folder, save_results
+from common import RESULTS, data_folder, save_part
 from texturing import photograph_bust
 
 from bozzetto import Mesh, load_capture, load_mesh
@@ -192,11 +192,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("bozzetto-out/given-cameras"))
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    results = {}
     for name in arguments.only:
-        results[name] = measure(name, arguments.work)
-        print(name, json.dumps(results[name], indent=1), flush=True)
-        save_results("given_cameras", {"captures": results}, arguments.out)
+        results = measure(name, arguments.work)
+        print(name, json.dumps(results, indent=1), flush=True)
+        save_part("given_cameras", name, results, arguments.out)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ def main() -> None:
     doctor = time.time() - begun
     run = folder / "run"
     results = reconstruct(large, run)
+    results["stage_seconds"] = results.pop("seconds")
     photos = load_phone_photos(folder)
     used = read_cameras(run / "cameras" / "transforms.json")
     errors = compared(used, photos)

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from common import RESULTS, data_folder, save_results
+from common import RESULTS, data_folder, save_part
 from PIL import Image, ImageDraw
 
 from bozzetto import load_mesh
@@ -106,27 +106,23 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("bozzetto-out/photos-only"))
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    results = {}
     for name in arguments.sets:
         report, run = reconstructed(name, arguments.work), arguments.work / name
         poses = json.loads((run / "cameras" / "estimated" / "report.json").read_text())["report"]
-        results[name] = {
+        results = {
             "photos": len(poses["photos"]),
             "placed": len(poses["placed"]),
             "minutes": report["minutes"],
             "memory_gib": report["peak_memory_bytes"]["host"] / 2**30,
-            "seconds": report["seconds"],
+            "stage_seconds": report["seconds"],
             "figures": report["figures"],
         }
         if name == "plush":
-            results[name]["drawn"] = compared_with_drawings(run, arguments.work / "drawn")
-        print(name, json.dumps({k: v for k, v in results[name].items() if k != "figures"}, indent=1))
-        print(
-            json.dumps(
-                results[name]["figures"].get("held_out", results[name]["figures"]["learned"]), indent=1
-            )
-        )
-    save_results("photos_only", results, arguments.out)
+            results["drawn"] = compared_with_drawings(run, arguments.work / "drawn")
+        print(name, json.dumps({k: v for k, v in results.items() if k != "figures"}, indent=1))
+        figures = results["figures"]
+        print(json.dumps(figures.get("held_out", figures["learned"]), indent=1))
+        save_part("photos_only", name, results, arguments.out)
 
 
 if __name__ == "__main__":

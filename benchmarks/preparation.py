@@ -132,7 +132,7 @@ def main() -> None:
     results = {
         "meshes": len(meshes),
         "samples_per_mesh": options.samples,
-        "seconds": seconds,
+        "preparation_seconds": seconds,
         "cpu_seconds": cpu_seconds,
         "seconds_when_all_is_done": again,
         "classes": by_class(report),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import RESULTS, data_folder, save_results
+from common import RESULTS, data_folder, save_part
 
 from bozzetto import Mesh, load_capture, load_mesh
 from bozzetto.cameras import Capture
@@ -77,7 +77,6 @@ def main() -> None:
     parser.add_argument("--captures", nargs="+", default=list(HELD_OUT))
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    results = {}
     for name in options.captures:
         folder, out = data_folder("captures") / name, options.out / f"real_photos_{name}"
         report = reconstruct(folder, out, HELD_OUT[name])
@@ -89,7 +88,7 @@ def main() -> None:
         coloured, hull_light = best_colours(hull, used, edge)
         ours = judge(mesh, light, held_out)
         baseline = judge(coloured, hull_light.coefficients.detach(), held_out)
-        results[name] = {
+        results = {
             "held_out": list(held_out.names),
             "ours": ours,
             "visual_hull": baseline,
@@ -99,11 +98,11 @@ def main() -> None:
             },
             "watertight": report["figures"]["mesh"]["watertight"],
             "components": report["figures"]["mesh"]["components"],
-            "seconds": report["seconds"],
+            "stage_seconds": report["seconds"],
             "peak_memory_bytes": report["peak_memory_bytes"],
         }
-        print(name, json.dumps(results[name], indent=2), flush=True)
-    save_results("real_photos", results, options.out)
+        print(name, json.dumps(results, indent=2), flush=True)
+        save_part("real_photos", name, results, options.out)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def main() -> None:
         print(f"{name:10s}", fixed[name], flush=True)
     pictures["target"] = target
     scene = {"mesh": options.mesh, "views": len(targets), "size": options.size, "steps": options.steps}
-    results = {**scene, "seconds": seconds, "stages": rows, "without_remeshing": fixed}
+    results = {**scene, "optimisation_seconds": seconds, "stages": rows, "without_remeshing": fixed}
     save_results("remeshing", results, options.out)
     mesh_strip(list(pictures.values()), options.out / "remeshing.png", list(pictures), columns=6, eye=FRONT)
 

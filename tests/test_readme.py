@@ -1,0 +1,64 @@
+"""The README: its figures are those of the stored results."""
+
+import ast
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "benchmarks" / "readme_table.py"
+spec = importlib.util.spec_from_file_location("readme_table", SCRIPT)
+assert spec and spec.loader
+readme_table = sys.modules["readme_table"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(readme_table)
+README = readme_table.README.read_text(encoding="utf-8")
+ROWS = {node.name: node for node in ast.parse(SCRIPT.read_text()).body if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_table_is_that_of_the_stored_results():
+    assert readme_table.with_table(README) == README, "run `python benchmarks/readme_table.py`"
+
+
+def test_another_stored_value_changes_the_table(monkeypatch):
+    found = json.loads(json.dumps(readme_table.stored("exact_metrics")))
+    found["scoring_seconds"] *= 2
+    stored = readme_table.stored
+    monkeypatch.setattr(readme_table, "stored", lambda n: found if n == "exact_metrics" else stored(n))
+    assert readme_table.with_table(README) != README
+
+
+@pytest.mark.parametrize("row", readme_table.ROWS, ids=lambda row: row.text.__name__)
+def test_figures_have_no_digits_of_their_own(row):
+    # All text of a row's function but its docstring and what was measured, the first of the two that it returns.
+    function = ROWS[row.text.__name__]
+    returned = function.body[-1]
+    assert isinstance(returned, ast.Return) and isinstance(returned.value, ast.Tuple)
+    returned.value.elts[0] = ast.Constant("")
+    if isinstance(call := returned.value.elts[1], ast.Call):
+        function = ROWS[call.func.id]
+    parts = list(ast.walk(ast.Module(function.body[1:], [])))
+    formats = {id(part.format_spec) for part in parts if isinstance(part, ast.FormattedValue)}
+    strings = [part for part in parts if isinstance(part, ast.JoinedStr) and id(part) not in formats]
+    texts = [c.value for s in strings for c in s.values if isinstance(c, ast.Constant)]
+    assert texts
+    assert not [text for text in texts if re.search(r"\d", text)]
+
+
+@pytest.mark.parametrize("row", readme_table.ROWS, ids=lambda row: row.text.__name__)
+def test_scripts_and_code_exist(row):
+    assert (ROOT / "benchmarks" / row.script).is_file()
+    for folder in row.code:
+        assert (ROOT / "src" / "bozzetto" / folder).is_dir()
+
+
+@pytest.mark.parametrize("name", sorted({n for row in readme_table.ROWS for n in row.results}))
+def test_results_hold_where_they_come_from(name):
+    found = readme_table.stored(name)
+    assert found["date"] and found["machine"]["processor"] and found["machine"]["versions"]
+    if found["date"] >= "2026-12-01":
+        assert found["commit"] and not found["commit"].endswith("-dirty")
+        assert found["command"].startswith("python benchmarks/") and found["seconds"] > 0
