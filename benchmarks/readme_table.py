@@ -396,7 +396,8 @@ def digits(r: dict) -> tuple[str, str]:
     free, even = r["test"]["default, independent"], r["test"]["default"]
     return (
         f"contours of held-out digits from codes of 256 numbers, {r['minutes']:.0f} minutes of one core; "
-        "Chamfer and exact earth mover's distance, of that between two samples (ShapeGF as published: 2.64, 1.51)",
+        "Chamfer and exact earth mover's distance, of that between two samples (ShapeGF as published: 2.64, "
+        "1.51)",
         f"{free['chamfer_over_oracle']:.2f}, {free['earth_mover_over_oracle']:.2f} with independent points; "
         f"points drawn evenly, which no independent sample is, {even['chamfer_over_oracle']:.2f}, "
         f"{even['earth_mover_over_oracle']:.2f}",
