@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import bozzetto
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "benchmarks" / "readme_table.py"
 spec = importlib.util.spec_from_file_location("readme_table", SCRIPT)
@@ -52,7 +54,7 @@ def test_figures_have_no_digits_of_their_own(row):
 def test_scripts_and_code_exist(row):
     assert (ROOT / "benchmarks" / row.script).is_file()
     for folder in row.code:
-        assert (ROOT / "src" / "bozzetto" / folder).is_dir()
+        assert (Path(bozzetto.__file__).parent / folder).is_dir()
 
 
 @pytest.mark.parametrize("name", sorted({n for row in readme_table.ROWS for n in row.results}))

@@ -7,6 +7,8 @@ from . import pipelines as pipelines
 from . import render as render
 from . import runs as runs
 from . import samples as samples
+from . import score as score
+from . import sdf as sdf
 from . import shapes as shapes
 from . import viewer as viewer
 from .cameras import Cameras as Cameras

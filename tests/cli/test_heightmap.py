@@ -10,6 +10,7 @@ from bozzetto.heightmap import NetworkConfig, Predictor, load_predictor, save_pr
 from bozzetto.heightmap.model import build_network
 from bozzetto.heightmap.procedural import make_sample
 from bozzetto.pipelines import height_maps
+from bozzetto.shapes.color import linear_to_srgb
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +166,25 @@ def test_photometric_stereo(folder, tmp_path):
     lights.write_text("[[0.5, 0, 0.8], [-0.4, 0.4, 0.8], [0, -0.5, 0.8]]")
     assert heightmap(folder, tmp_path / "out", *files, "--stereo", "--lights", lights, "--faces", "0") == 0
     assert (tmp_path / "out" / "0" / "albedo.png").is_file()
+
+
+def test_stereo_stores_the_albedo_in_srgb(folder, tmp_path):
+    """A flat surface of two paints under lights of equal height above it."""
+    albedo = torch.full((24, 24), 0.9)
+    albedo[:, 12:] = 0.2
+    directions = [[0.6, 0.0, 0.8], [-0.3, 0.52, 0.8], [-0.3, -0.52, 0.8]]
+    files = [tmp_path / f"{k}.png" for k in range(3)]
+    for file in files:
+        levels = (255 * linear_to_srgb(0.8 * albedo)).round().numpy().astype(np.uint8)
+        Image.fromarray(levels).save(file)
+    lights = tmp_path / "lights.json"
+    lights.write_text(json.dumps(directions))
+    assert heightmap(folder, tmp_path / "out", *files, "--stereo", "--lights", lights, "--faces", "0") == 0
+    with Image.open(tmp_path / "out" / "0" / "albedo.png") as image:
+        found = np.asarray(image.convert("L")).astype(float)
+    expected = 255 * linear_to_srgb(torch.tensor(0.2 / 0.9))  # the brightest paint is white
+    assert abs(found[:, :8] - 255).max() <= 2
+    assert abs(found[:, 16:] - float(expected)).max() <= 2
 
 
 def test_training_from_the_command_line(folder, tmp_path, capsys):

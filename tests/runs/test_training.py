@@ -123,6 +123,40 @@ def test_without_a_mean_the_last_weights_are_kept():
     assert torch.equal(training.average["weight"], training.model.module.weight)
 
 
+def test_the_mean_is_that_of_the_weights_of_all_steps():
+    training, decay = Line(average=0.6, epochs=20), 0.6
+    mean = training.model.module.weight.detach().clone()
+    for step, _ in enumerate(training.steps(), start=1):
+        keep = min(decay, step / (step + 10))
+        mean = keep * mean + (1 - keep) * training.model.module.weight.detach()
+    torch.testing.assert_close(training.average["weight"], mean)
+    assert (training.average["weight"] - training.model.module.weight).abs() > 1e-4
+
+
+@pytest.mark.parametrize("longest", [0.01, 0.5, float("inf")])
+def test_gradients_are_cut_to_their_longest(longest):
+    class Steep(Line):
+        longest_gradient = longest
+
+        def __init__(self):
+            super().__init__()
+            model = torch.nn.Linear(1, 1)
+            self.set_up(model, torch.optim.SGD(model.parameters(), lr=0.1))
+
+        def loss(self):
+            error = 40 * self.model(torch.ones(1, 1)).sum()  # whose gradient is (40, 40)
+            return error, {"loss": float(error.detach())}
+
+        def schedule(self):
+            return 1.0
+
+    training = Steep()
+    before = torch.cat([p.detach().flatten() for p in training.model.module.parameters()])
+    training.step()
+    moved = torch.cat([p.detach().flatten() for p in training.model.module.parameters()]) - before
+    assert float(moved.norm()) == pytest.approx(0.1 * min(longest, 40 * 2**0.5), rel=1e-4)
+
+
 def test_a_mean_forgets_its_beginning():
     training = Line(average=0.999, epochs=40)
     training.average["weight"].fill_(1000.0)  # of which 0.999^100, the hundred steps', would leave 905

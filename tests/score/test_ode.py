@@ -52,6 +52,25 @@ def test_langevin_dynamics_lead_onto_the_shape_from_any_prior():
         torch.testing.assert_close(walked[0].norm(dim=1), torch.ones(256), atol=0.02, rtol=0)
 
 
+def test_langevin_dynamics_add_the_published_noise():
+    """Whatever the field, noise of sqrt(2) sigma is added, ten times on each of ten levels."""
+    seen = []
+
+    class Origin(Oracle):
+        def denoise(self, prepared, x, sigma):
+            seen.append((float(sigma), x.square().mean().sqrt()))
+            return torch.zeros_like(x)
+
+    model = Origin(circles())
+    start = torch.zeros(1, 20_000, 2)
+    annealed_langevin(model, torch.zeros(1, 1), start, torch.Generator().manual_seed(0), high=1.0)
+    levels = torch.logspace(0, math.log10(0.02), 10).repeat_interleave(10)
+    torch.testing.assert_close(torch.tensor([level for level, _ in seen]), levels, rtol=1e-4, atol=0)
+    # The error of such a deviation is 1 / sqrt(2 * 40,000) = 0.35 %; five of them are allowed.
+    spread = torch.stack([deviation for _, deviation in seen])
+    torch.testing.assert_close(spread, math.sqrt(2) * levels, rtol=0.018, atol=0)
+
+
 def test_even_noise_covers_a_shape_more_evenly():
     model, codes = Oracle(circles()), torch.zeros(4, 1)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -91,3 +93,41 @@ def test_samples_are_half_inside_as_far_as_there_are_any():
 def test_bad_samples_are_refused(figures, points, distances, message):
     with pytest.raises(InputError, match=message):
         fit_code(figures, points, distances)
+
+
+def test_adam_takes_the_released_steps(figures):
+    """Steps of Adam are as long as the step size where gradients keep their signs: 5e-3, then a tenth."""
+    points, distances = samples_of(figures, probable(figures, 5))
+    start = 0.01 * torch.randn(4, generator=torch.Generator().manual_seed(0))
+    fit = fit_code(figures, points, distances, "adam", iterations=2)
+    assert ((fit.code - start).abs() <= 5.5e-3 + 1e-6).all()
+    assert ((fit.code - start).abs() >= 4.5e-3 - 1e-6).all()
+
+
+def test_the_published_penalty_is_a_ten_thousandth_of_the_mean_square(balls):
+    code, points = torch.tensor([0.3, 0.0, 0.0, 0.4]), torch.tensor([[0.0, 0.0, 0.9], [0.0, 0.9, 0.9]])
+    # All distances are beyond the clamp, on the right side: nothing else remains.
+    loss = published_loss(balls, code, points, torch.full((2,), 0.7))
+    assert float(loss) == pytest.approx(1e-4 * (0.09 + 0.16) / 4, rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["second_order", "adam"])
+def test_codes_are_fitted_with_the_clamp_of_the_prior(balls, method):
+    """Samples farther than 0.1 but nearer than 0.3: they say nothing with one clamp and all with the other."""
+    truth = torch.tensor([0.05, -0.05, 0.1, 0.55])
+    points = 2 * torch.rand(4000, 3, generator=torch.Generator().manual_seed(1)) - 1
+    distances = balls.decoder(truth[None], points[None])[0]
+    told = (distances.abs() > 0.15) & (distances.abs() < 0.3)
+    points, distances = points[told], distances[told]
+    found = [fit_code(replace(balls, clamp=clamp), points, distances, method).code for clamp in (0.1, 0.4)]
+    errors = [float((code - truth).abs().max()) for code in found]
+    assert errors[1] < 0.01 and errors[0] > 2 * errors[1]
+
+
+def test_the_published_loss_takes_the_clamp_of_the_prior(balls):
+    code, points = torch.tensor([0.0, 0.0, 0.0, 0.5]), torch.tensor([[0.0, 0.0, 0.75]])
+    losses = [
+        float(published_loss(replace(balls, clamp=clamp), code, points, torch.zeros(1)))
+        for clamp in (0.1, 0.2, 1.0)
+    ]
+    assert losses == pytest.approx([0.1 + 6.25e-6, 0.2 + 6.25e-6, 0.25 + 6.25e-6], abs=1e-7)

@@ -112,6 +112,45 @@ def test_published_step_sizes_halve_four_times(spheres):
     assert sizes == pytest.approx([5e-4] * 2 + [2.5e-4] * 2 + [1.25e-4] * 2 + [6.25e-5] * 2)
 
 
+def test_the_reference_is_deepsdf_as_released():
+    # specs.json of the released experiments: facebookresearch/DeepSDF, examples/*/specs.json.
+    decoder = REFERENCE.decoder
+    assert (decoder.architecture, decoder.code_size, decoder.layers, decoder.hidden) == (
+        "concatenate", 256, 8, 512,
+    )  # fmt: skip
+    assert (decoder.skip, decoder.dropout) == (4, 0.2)
+    assert (REFERENCE.epochs, REFERENCE.shapes_per_step, REFERENCE.samples_per_shape) == (2001, 64, 16384)
+    assert (REFERENCE.step_size, REFERENCE.code_step_size, REFERENCE.schedule) == (5e-4, 1e-3, "halving")
+    assert (REFERENCE.clamp, REFERENCE.far_weight, REFERENCE.prior_weight) == (0.1, 0.0, 1e-4)
+    assert (REFERENCE.code_std, REFERENCE.longest_code, REFERENCE.average) == (1 / 256**0.5, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(("epoch", "share"), [(0, 0.0), (25, 0.25), (100, 1.0), (400, 1.0)])
+def test_the_penalty_of_codes_grows_for_a_hundred_epochs(spheres, epoch, share):
+    training = Training(spheres, replace(TINY, shapes_per_step=3, prior_weight=2.0))
+    training.steps_done = epoch  # all shapes in every step
+    loss, figures = training.loss()
+    penalty = float(training.model.module.codes.weight.norm(dim=1).mean().detach())
+    assert float(loss.detach()) - figures["loss"] == pytest.approx(2 * share * penalty, abs=1e-6)
+
+
+def test_codes_stay_within_their_ball(spheres):
+    lengths = []
+    for longest in (0.2, float("inf")):
+        training = Training(spheres, replace(TINY, longest_code=longest, code_step_size=0.1))
+        for _ in range(5):
+            training.step()
+        lengths.append(training.model.module.codes.weight.norm(dim=1).max())
+    assert lengths[0] <= 0.2 + 1e-6 < lengths[1]
+
+
+def test_the_clamp_goes_with_the_prior(spheres, tmp_path):
+    for clamp, known in ((0.1, 0.1), (0.03, 0.03), (0.0, float("inf"))):
+        prior = Training(spheres, replace(TINY, clamp=clamp)).prior(("a", "b", "c"))
+        save_prior(prior, tmp_path / "prior.safetensors")
+        assert load_prior(tmp_path / "prior.safetensors").clamp == prior.clamp == known
+
+
 def test_mixed_precision_does_not_move_points():
     # The decoder begins as this sphere, so that the loss is what rounding does to the points.
     points = torch.rand(4000, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1

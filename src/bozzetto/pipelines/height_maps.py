@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cameras import save_image, srgb_to_linear
+from ..cameras import linear_to_srgb, save_image, srgb_to_linear
 from ..errors import InputError, warn_input
 from ..geometry import integrate_normals, normals_from_height
 from ..heightmap.maps import ambient_occlusion, curvature
@@ -140,7 +140,7 @@ def stereo_photos(
     albedo = found.albedo / found.albedo.max().clamp(min=1e-6)
     fit = 1 - (found.residual / brightness.mean(dim=0).clamp(min=1e-3)).clamp(0, 1)
     write_maps(run, name, photos[0], field, options, fit)
-    save_image(run.file(f"{name}/albedo.png"), albedo.clamp(0, 1) ** (1 / 2.2))
+    save_image(run.file(f"{name}/albedo.png"), linear_to_srgb(albedo.clamp(0, 1)))
     return {
         "sources": [str(path) for path in sources],
         "folder": str(run.path / name),

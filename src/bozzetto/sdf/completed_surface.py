@@ -23,7 +23,6 @@ from .correction import ResidualField, value_and_gradient
 from .empty_space import cut
 from .evaluate import Evaluator
 from .evidence import empty_space
-from .fit import CLAMP
 from .observations import Observations
 from .prior import ShapePrior
 
@@ -114,7 +113,7 @@ def completed_mesh(
     hollow = cut(shape, seen) if correct else None
     solid = shape if hollow is None else lambda points: torch.maximum(shape(points), hollow(points))
     corners = (-1.0,) * 3, (1.0,) * 3
-    mesh = sparse_isosurface(solid, resolution, *corners, trusted=CLAMP, device=code.device).mesh
+    mesh = sparse_isosurface(solid, resolution, *corners, trusted=prior.clamp, device=code.device).mesh
     if hollow is not None:
         mesh = only_supported(mesh, seen)
     return without_specks(mesh)

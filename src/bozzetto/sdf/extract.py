@@ -16,7 +16,7 @@ def extract_mesh(
     prior: ShapePrior | Decoder,
     code: Float[Tensor, " K"],
     resolution: int = 128,
-    trusted: float = 0.1,
+    trusted: float | None = None,
     lipschitz: float | None = None,
     precision: Precision = "float32",
 ) -> Mesh:
@@ -30,7 +30,7 @@ def extract_mesh(
         prior: The prior, or its decoder.
         code: The shape.
         resolution: Nodes along each axis.
-        trusted: The clamp of the training: larger distances tell nothing but the side.
+        trusted: Larger distances tell nothing but the side; the clamp of the prior's training if None.
         lipschitz: Bound of the slope of f in x. None measures it place by place.
         precision: Arithmetic of the network.
 
@@ -47,7 +47,7 @@ def extract_surface(
     prior: ShapePrior | Decoder,
     code: Float[Tensor, " K"],
     resolution: int = 128,
-    trusted: float = 0.1,
+    trusted: float | None = None,
     lipschitz: float | None = None,
     precision: Precision = "float32",
 ) -> SparseIsosurface:
@@ -57,6 +57,7 @@ def extract_surface(
     decoder, code = prior.decoder, prior.check_code(code).detach()
     code = code.to(next((p.device for p in decoder.parameters()), code.device))
     function = Evaluator(decoder, code, precision)
+    trusted = prior.clamp if trusted is None else trusted
     low, high = (-1.0,) * 3, (1.0,) * 3
     try:
         return sparse_isosurface(function, resolution, low, high, lipschitz, trusted, device=code.device)

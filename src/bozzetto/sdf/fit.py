@@ -13,9 +13,9 @@ from ..errors import InputError
 from ..steps import counted
 from .distribution import CodeDistribution
 from .least_squares import Quadratic, levenberg_marquardt
+from .losses import clamped_l1
 from .prior import ShapePrior
 
-CLAMP = 0.1
 PENALTY = 1e-4
 
 
@@ -122,9 +122,10 @@ def balanced(distances: Float[Tensor, " N"], count: int, generator: torch.Genera
 def published_loss(
     prior: ShapePrior, code: Float[Tensor, " K"], points: Float[Tensor, "N 3"], distances: Float[Tensor, " N"]
 ) -> Float[Tensor, ""]:
-    """Mean clamped L1 + 1e-4 mean(z^2), as released; differentiable with respect to the code."""
+    """Mean clamped L1 + 1e-4 mean(z^2), as released, with the clamp that the prior was trained with;
+    differentiable with respect to the code."""
     found = prior.decoder(code[None], points[None])[0]
-    misfit = (found.clamp(-CLAMP, CLAMP) - distances.clamp(-CLAMP, CLAMP)).abs().mean()
+    misfit = clamped_l1(found, distances, prior.clamp).mean()
     return misfit + PENALTY * code.square().mean()
 
 
@@ -163,7 +164,8 @@ class _ClampedL1:
 
     def __init__(self, prior: ShapePrior, points: Tensor, distances: Tensor, regulariser: str) -> None:
         self.prior, self.points = prior, points
-        self.target = distances.clamp(-CLAMP, CLAMP)
+        self.clamp = prior.clamp
+        self.target = distances.clamp(-self.clamp, self.clamp)
         self.codes = CodeDistribution.of(prior.codes)
         self.likelihood = regulariser == "codes"
         size = len(self.codes.mean)
@@ -172,13 +174,13 @@ class _ClampedL1:
         self.penalty = self.codes if self.likelihood else CodeDistribution.isotropic(size, std, points.device)
         self.start = self.codes.mean
         self.floor = self.FLOOR
-        self.telling = max(int((self.target.abs() < CLAMP).sum()), 1)
+        self.telling = max(int((self.target.abs() < self.clamp).sum()), 1)
 
     def linearise(self, code: Float64[Tensor, " K"]) -> Quadratic:
         values, by_code, _ = self.prior.decoder.value_and_jacobian(code.float(), self.points)
-        residual = values.clamp(-CLAMP, CLAMP) - self.target
+        residual = values.clamp(-self.clamp, self.clamp) - self.target
         size = residual.abs()
-        free = values.abs() < CLAMP
+        free = values.abs() < self.clamp
         floor = max(self.floor * float(size[free].median()), 1e-7) if bool(free.any()) else 1.0
         self.floor = max(self.floor * self.SHRINK, self.LEAST_FLOOR)
         weight = free / size.clamp_min(floor) / len(size)
@@ -201,7 +203,7 @@ class _ClampedL1:
         Errors count as independent; those of a network are not, so that it understates them.
         """
         values, by_code, _ = self.prior.decoder.value_and_jacobian(code.float(), self.points)
-        seen = values.abs() < CLAMP
+        seen = values.abs() < self.clamp
         size = (values - self.target).abs()[seen]
         by_code = by_code[seen].double()
         width = max(float(size.median()) / 2, 1e-7) if len(size) else 1.0

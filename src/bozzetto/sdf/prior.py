@@ -1,6 +1,7 @@
 """What a collection leaves behind: a decoder, the codes of its shapes, and how codes are distributed."""
 
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -22,12 +23,15 @@ class ShapePrior:
         codes: One row per training shape.
         names: Of the training shapes.
         about: What it was trained on and how: name, licence, command, seed, figures.
+        clamp: delta of the training (equation 4): distances beyond it are not to be relied on; infinite if none
+            was clamped.
     """
 
     decoder: Decoder
     codes: Float[Tensor, "S K"]
     names: tuple[str, ...]
     about: dict = field(default_factory=dict)
+    clamp: float = 0.1
 
     def check_code(self, code: Tensor, name: str = "the code") -> Float[Tensor, " K"]:
         """The code itself, if it is one of this prior.
@@ -47,7 +51,7 @@ class ShapePrior:
 
     def to(self, device: torch.device | str) -> "ShapePrior":
         """The prior on another device."""
-        return ShapePrior(self.decoder.to(device), self.codes.to(device), self.names, self.about)
+        return replace(self, decoder=self.decoder.to(device), codes=self.codes.to(device))
 
 
 def save_prior(prior: ShapePrior, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
@@ -58,6 +62,7 @@ def save_prior(prior: ShapePrior, path: str | Path, dtype: torch.dtype = torch.f
         "decoder": asdict(prior.decoder.config),
         "names": list(prior.names),
         "about": prior.about,
+        "clamp": prior.clamp if math.isfinite(prior.clamp) else None,
     }
     write_checkpoint(Path(path), {**weights, "codes": prior.codes.to(dtype)}, meta)
 
@@ -77,6 +82,11 @@ def load_prior(path: str | Path) -> ShapePrior:
     decoder = build_decoder(DecoderConfig(**meta["decoder"]))
     weights = {n.removeprefix("decoder."): v.float() for n, v in tensors.items() if n.startswith("decoder.")}
     decoder.load_state_dict(weights)
+    clamp = meta.get("clamp", 0.1)  # files of the first version hold none, and were trained with this one
     return ShapePrior(
-        decoder.eval().requires_grad_(False), tensors["codes"].float(), tuple(meta["names"]), meta["about"]
+        decoder.eval().requires_grad_(False),
+        tensors["codes"].float(),
+        tuple(meta["names"]),
+        meta["about"],
+        math.inf if clamp is None else clamp,
     )

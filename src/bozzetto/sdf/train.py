@@ -100,7 +100,8 @@ class Training(EpochTraining[TrainConfig]):
     def prior(self, names: Sequence[str], about: dict | None = None) -> ShapePrior:
         """What has been learned so far, on the CPU."""
         model = self.learned(AutoDecoder(self.config, self.shapes))
-        return ShapePrior(model.decoder, model.codes.weight.detach(), tuple(names), about or {})
+        codes, clamp = model.codes.weight.detach(), self.config.clamp or math.inf
+        return ShapePrior(model.decoder, codes, tuple(names), about or {}, clamp)
 
 
 def train_prior(
