@@ -1,6 +1,7 @@
 """The numbered examples run as they are."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,12 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 
 
-def test_there_are_examples():
-    assert len(EXAMPLES) >= 3
+PRINTED = {
+    "01_load_measure_save": r"watertight: True, Euler number: 0\n",
+    "02_render_a_picture": r"^3\d% of the picture is covered; wrote torus\.png\n",
+    "03_fit_a_mesh": r"^sphere: mean distance 0\.05\d+\nfitted: mean distance 0\.00[01]\d\n",
+}
+"""What the output of each holds."""
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda p: p.stem)
@@ -26,4 +31,4 @@ def test_example_runs(script, tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout
+    assert re.search(PRINTED[script.stem], done.stdout)

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bozzetto.cli import main
 from bozzetto.score import load_cloud_prior
@@ -48,7 +49,13 @@ def test_sampling_writes_clouds(trained, tmp_path, capsys):
     flat = load_points(tmp_path / "a" / "points-2.ply").points
     np.testing.assert_allclose(flat[:, :2], clouds[1])
     assert float(flat[:, 2].abs().max()) == 0
-    assert (tmp_path / "a" / "sheet.png").exists()
+    with Image.open(tmp_path / "a" / "sheet.png") as image:
+        sheet = np.asarray(image.convert("L")).astype(float)
+    halves = np.array_split(sheet, 2, axis=1)
+    assert (
+        all(half.std() > 1 for half in halves)
+        and abs(halves[0] - halves[1][:, : halves[0].shape[1]]).max() > 1
+    )
 
 
 def test_a_far_cloud_is_autoencoded_where_it_is(trained, tmp_path):

@@ -47,4 +47,8 @@ def test_names():
 def test_other_tensors_are_left_alone():
     parameters, optimizers = begin("adam")
     restore_optimizers(optimizers, {"latent": torch.zeros(3), "faces": torch.zeros(2)})
+    assert optimizer_tensors(optimizers) == {}
     advance(parameters, optimizers, range(1))
+    fresh, others = begin("adam")
+    advance(fresh, others, range(1))
+    assert all(torch.equal(new, old) for new, old in zip(parameters, fresh, strict=True))
