@@ -150,6 +150,30 @@ def cat(r: dict, fast: dict, turns: dict) -> tuple[str, str]:
     )
 
 
+@row("masks.py", code="cameras")
+def masks(r: dict) -> tuple[str, str]:
+    """Masks that the program makes, against the true ones."""
+    found = {
+        room: [row for row in r["rows"] if row["room"] == room and "iou_mean" in row]
+        for room in ("room", "photographs")
+    }
+
+    def scores(rows: list[dict]) -> str:
+        mean = sum(row["iou_mean"] for row in rows) / len(rows)
+        least = min(rows, key=lambda row: row["iou_mean"])
+        return (
+            f"mean IoU {mean:.3f}, of the worst object ({least['set']}) {least['iou_mean']:.3f}, of the worst view "
+            f"{min(row['iou_worst'] for row in rows):.3f}"
+        )
+
+    objects = ", ".join(row["set"] for row in found["room"])
+    return (
+        f"masks without a plain background: {objects}, set into a room of photographs, and before another "
+        "photograph in every view",
+        f"{scores(found['room'])}; {scores(found['photographs'])}",
+    )
+
+
 @row("large_photos.py", code="cameras inverse pipelines render")
 def large_photos(r: dict) -> tuple[str, str]:
     """Time and memory of a large folder."""
