@@ -162,8 +162,8 @@ def masks(r: dict) -> tuple[str, str]:
         mean = sum(row["iou_mean"] for row in rows) / len(rows)
         least = min(rows, key=lambda row: row["iou_mean"])
         return (
-            f"mean IoU {mean:.3f}, of the worst object ({least['set']}) {least['iou_mean']:.3f}, of the worst view "
-            f"{min(row['iou_worst'] for row in rows):.3f}"
+            f"mean IoU {mean:.3f}, of the worst object ({least['set']}) {least['iou_mean']:.3f}, of the worst "
+            f"view {min(row['iou_worst'] for row in rows):.3f}"
         )
 
     objects = ", ".join(row["set"] for row in found["room"])
