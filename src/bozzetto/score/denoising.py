@@ -6,7 +6,6 @@ numbers that was trained on shapes of a known surface (`train_denoiser`). Time g
 """
 
 from dataclasses import dataclass, replace
-from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -15,18 +14,16 @@ from torch.nn.functional import normalize
 
 from ..errors import InputError
 from ..geometry.cloud_cleaning import clean_cloud
-from ..runs import read_checkpoint
 from ..shapes import PointCloud
 from ..steps import counted
-from ..weights import find
-from .fit_choice import FitChoice
+from .denoiser import shipped_denoiser
 from .frames import box_frame
-from .local_fits import BATCH, SCALES, fit_at_scale, local_fits, neighbours, support_of
+from .local_fits import BATCH, SCALES, local_fits, neighbours, support_of
+from .noise_level import estimated_level
 
 LEAST_POINTS = 8
 """Points; fewer have no neighbourhoods."""
 PROBES = 1000
-THICK = 4.2  # the radius of a neighbourhood, in noise levels, from which its noise is seen almost whole
 CELL = (
     1.2  # of the noise level: where neighbourhoods are thinner than the noise, means of cells replace points
 )
@@ -79,7 +76,7 @@ def denoise(
         )
     points, given = frame.apply(sound.cloud.points), sound.cloud.normals
     sigma = max(estimate_noise(points) if noise is None else noise / frame.scale, FLOOR)
-    passes = passes_of(str(points.device))
+    passes = shipped_denoiser(str(points.device)).passes
     normals = points
     for index in counted(range(iterations), "passes"):
         points, normals = one_pass(passes[min(index, len(passes) - 1)], points, sigma)
@@ -106,28 +103,14 @@ def one_pass(
     return torch.cat(moved), torch.cat(normals)
 
 
+@torch.no_grad()
 def estimate_noise(points: Float[Tensor, "N 3"]) -> float:
-    """Standard deviation of the coordinates, from what quadratics leave over.
+    """Standard deviation of the coordinates, in their unit; 0 for points that leave nothing over.
 
-    Few neighbours within a thick layer of noise look like a ball and not like a surface, so their number is
-    doubled until the neighbourhood is much wider than the noise found in it. Where that never happens, the
-    shape is as thin as the noise, and the neighbourhood that is widest in relation decides.
+    Args:
+        points: At least 8, of which most are of a surface.
     """
-    support = support_of(points)
-    generator = torch.Generator().manual_seed(0)
-    probes = points[torch.randperm(len(points), generator=generator)[:PROBES].to(points.device)]
-    distance, index = neighbours(support, probes, 4 * SCALES[-1])
-    around = points[index] - probes[:, None]
-    best, found, k = 0.0, 0.0, min(SCALES[0], index.shape[1])
-    while best < THICK and k <= index.shape[1]:
-        ones, reach = torch.ones_like(distance[:, :k]), distance[:, k - 1 : k].clamp(min=1e-12)
-        rough = fit_at_scale(around[:, :k], ones, reach, ones, 1.0)[1][:, 3]
-        noise = float(rough.median()) * (k / max(k - 6, 1)) ** 0.5
-        ratio = float(reach.median()) / max(noise, 1e-12)
-        if ratio > 1.15 * best:
-            best, found = ratio, noise
-        k *= 2
-    return found
+    return estimated_level(shipped_denoiser(str(points.device)).level, points)
 
 
 def spread(
@@ -150,17 +133,3 @@ def spread(
         way[:fixed] = 0
         points = start + normalize(way, dim=1) * way.norm(dim=1, keepdim=True).clamp(max=most)
     return points
-
-
-@cache
-def passes_of(device: str = "cpu") -> tuple[FitChoice, ...]:
-    """The trained networks, one for each pass."""
-    tensors, meta = read_checkpoint(find("denoiser"))
-    networks = []
-    for index in range(meta["passes"]):
-        network = FitChoice()
-        prefix = f"{index}."
-        state = {n.removeprefix(prefix): v.float() for n, v in tensors.items() if n.startswith(prefix)}
-        network.load_state_dict(state)
-        networks.append(network.eval().requires_grad_(False).to(device))
-    return tuple(networks)
