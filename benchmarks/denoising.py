@@ -3,12 +3,12 @@
     BOZZETTO_DATA=... python benchmarks/denoising.py
 
 Clean clouds in the unit sphere get normal noise of 0, 0.25, 1, 2 and 3 % of its radius, with a seed per level:
-the 10 clouds of points/noisy and 4 solids (chairs of boxes, unions of round parts), 5,000 points each, which are
-the 14 that figures below are for; machined parts (`bozzetto.score.parts`) and meshes, with 5,000 and 50,000
+the 10 clouds of points/noisy and 4 solids (chairs of boxes, unions of round parts), 5,000 points each;
+machined parts (`bozzetto.score.parts`) and meshes, with 5,000 and 50,000
 points. None of them was learned from. Figures are the Chamfer distance to the clean cloud (squared, both
 directions, times 10^4), where the surface is known the mean squared distance to it (times 10^4), and the
-estimate over the truth. `score-denoise` (luost26/score-denoise, with its published weights) was run elsewhere on
-14 clouds of the same kind; its means stand beside ours and were not run again here.
+estimate over the truth. `score-denoise` (luost26/score-denoise, with its published weights) was run
+elsewhere on 14 clouds of the same kind; its means stand beside ours and were not run again here.
 
 Besides: noise that is not normal, and the seconds for 200,000 points.
 """

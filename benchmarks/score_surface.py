@@ -29,8 +29,8 @@ from bozzetto.geometry import (
 )
 from bozzetto.metrics import evaluate_surface
 from bozzetto.score import CloudField, cast_rays, surface
-from bozzetto.score.training_clouds import training_shape
 from bozzetto.score.orient import outward_normals
+from bozzetto.score.training_clouds import training_shape
 from bozzetto.shapes import Mesh, PointCloud
 
 FIRST = 900_000

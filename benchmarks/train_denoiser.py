@@ -2,9 +2,9 @@
 
     python benchmarks/train_denoiser.py
 
-Makes every shape that it learns from itself, with the recipe `DenoiserRecipe`. Writes denoiser.safetensors among
-the shipped weights, or to `--out`, and the log of the training beside the results of benchmarks. On one machine
-two trainings have the same bytes but for the seconds.
+Makes every shape that it learns from itself, with the recipe `DenoiserRecipe`. Writes denoiser.safetensors
+among the shipped weights, or to `--out`, and the log of the training beside the results of benchmarks. On one
+machine two trainings have the same numbers, but for the seconds.
 """
 
 import argparse

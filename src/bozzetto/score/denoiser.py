@@ -21,12 +21,12 @@ class DenoiserRecipe:
         seed: Of shapes, noise and weights.
         passes: Networks that move points, one after the other.
         shapes: Clouds that each of them learns from.
-        rows: Points of each cloud.
+        places: Places of each cloud that are learned from.
+        rows: Points nearest to each place.
         levels: Least and largest noise, of the radius of a shape.
         sizes: Least and largest number of points of a cloud.
-        mistake: The noise that a network is told is off by a factor, normal in its logarithm, of this deviation.
+        mistake: Deviation of the logarithm of the noise that a network is told; so it may be off, too.
         steps: Of each network.
-        batch: Points per step.
         rate: Largest learning rate, of one cycle (Smith and Topin 2018).
         decay: Of weights.
         far: Distance, in units of the noise, beyond which the loss grows slower than its square.
@@ -36,17 +36,19 @@ class DenoiserRecipe:
         level_sizes: Least and largest number of their points.
         level_steps: Of the estimate.
         level_batch: Clouds per step.
+        level_quantile: Of the truth, given what is seen, that is estimated: below the median, as thin shapes
+            suffer more from noise that is taken for too strong than from noise that is taken for too weak.
     """
 
     seed: int = 0
     passes: int = 2
-    shapes: int = 120
-    rows: int = 1500
+    shapes: int = 160
+    places: int = 5
+    rows: int = 300
     levels: tuple[float, float] = (0.0015, 0.05)
     sizes: tuple[int, int] = (1500, 10000)
-    mistake: float = 0.15
-    steps: int = 4000
-    batch: int = 1024
+    mistake: float = 0.1
+    steps: int = 5000
     rate: float = 6e-3
     decay: float = 1e-4
     far: float = 3.0
@@ -56,6 +58,7 @@ class DenoiserRecipe:
     level_sizes: tuple[int, int] = (500, 30000)
     level_steps: int = 3000
     level_batch: int = 256
+    level_quantile: float = 0.4
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ..steps import counted
 from .denoiser import Denoiser, DenoiserRecipe, about
 from .denoising import one_pass, spread
 from .fit_choice import FitChoice
-from .local_fits import local_fits, support_of
+from .local_fits import local_fits, neighbours, support_of
 from .noise_level import LEAST_SHARE, NoiseLevel, level_features
 from .training_clouds import Distance, noisy_cloud, training_shape
 
@@ -24,29 +24,38 @@ PROBES = 500
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Points of one cloud to learn from.
+class Places:
+    """Points of one cloud to learn from: those around several places, of each those nearest to it.
 
     Attributes:
-        points: Their places.
-        moves: Candidates, see `LocalFits`.
-        features: Of each.
+        points: Where they are.
+        before: Where the inner ones were without noise, by which a cloud that covers its surface is known.
+        moves: Candidates of all points, see `LocalFits`.
+        features: Of all points.
         distance: To the surface that they are of.
         noise: The unit of the loss.
     """
 
-    points: Float[Tensor, "N 3"]
-    moves: Float[Tensor, "N C 3"]
-    features: Float[Tensor, "N F"]
+    points: Float[Tensor, "P K 3"]
+    before: Float[Tensor, "P I 3"]
+    moves: Float[Tensor, "_ C 3"]
+    features: Float[Tensor, "_ F"]
     distance: Distance
     noise: float
+
+    def loss(self, network: FitChoice, far: float) -> Float[Tensor, ""]:
+        """Of the moved points: how far they are off the surface, and how far it is from points to them."""
+        moved = self.points + network(self.moves, self.features).view_as(self.points)
+        off = self.distance(moved.view(-1, 3)) / self.noise
+        gaps = torch.cdist(self.before, moved).amin(dim=2) / self.noise
+        return distance_loss(off, far) + distance_loss(gaps.flatten(), far)
 
 
 def train_denoiser(recipe: DenoiserRecipe | None = None, log: Log | None = None) -> Denoiser:
     """Train one network for each pass, and the estimate of how strong the noise is.
 
-    Every pass sees clouds that the passes before have worked on, and minimises the squared distance to the
-    surface, in units of the noise.
+    Every pass sees clouds that the passes before have worked on, and minimises squared distances, in units of
+    the noise: from its points to the surface, and from clean points to its.
 
     Args:
         recipe: What is trained, on what and for how long.
@@ -61,29 +70,31 @@ def train_denoiser(recipe: DenoiserRecipe | None = None, log: Log | None = None)
             raise InputError(f"{name} of a recipe must be at least 1, got {getattr(recipe, name)}")
     passes: list[FitChoice] = []
     for index in range(recipe.passes):
-        clouds = [_rows(recipe, index, shape, passes) for shape in counted(range(recipe.shapes), "clouds")]
+        clouds = [_places(recipe, index, shape, passes) for shape in counted(range(recipe.shapes), "clouds")]
         passes.append(_fitted(clouds, recipe, index, log))
     return Denoiser(tuple(passes), train_level(recipe, log), about(recipe))
 
 
-def _rows(recipe: DenoiserRecipe, index: int, shape: int, passes: list[FitChoice]) -> Rows:
-    """Part of a cloud that the passes before have worked on."""
+def _places(recipe: DenoiserRecipe, index: int, shape: int, passes: list[FitChoice]) -> Places:
+    """Parts of a cloud that the passes before have worked on."""
     number = shape + recipe.shapes * (index + recipe.passes * recipe.seed)
     draw = torch.Generator().manual_seed(2**32 + number)
     low, high = recipe.sizes
     count = int(_between(draw, low, high))
     noise = _between(draw, *recipe.levels)
     clean, distance = training_shape(number, count)
-    points = noisy_cloud(clean, noise, count, draw)
+    points, before = noisy_cloud(clean, noise, count, draw)
     told = noise * float(torch.exp(recipe.mistake * torch.randn(1, generator=draw)))
     for network in passes:
         with torch.no_grad():
             points, normals = one_pass(network, points, told)
             points = spread(points, normals, noise)  # other disorder than a first pass leaves
-    chosen = points[torch.randperm(len(points), generator=draw)[: recipe.rows]]
-    chosen = chosen[distance(chosen).abs() < 6 * noise]  # strays stay where they are
-    fits = local_fits(support_of(points), chosen, told)
-    return Rows(chosen, fits.moves, fits.features, distance, noise)
+    support, kept = support_of(points), support_of(points[: len(before)])  # of which strays are no rows
+    centres = kept.points[torch.randperm(len(before), generator=draw)[: recipe.places]]
+    rows = neighbours(kept, centres, recipe.rows)[1]
+    fits = local_fits(support, points[rows].view(-1, 3), told)
+    inner = before[rows[:, : recipe.rows // 3]]
+    return Places(points[rows], inner, fits.moves, fits.features, distance, noise)
 
 
 def distance_loss(left: Float[Tensor, " N"], far: float) -> Float[Tensor, ""]:
@@ -91,15 +102,22 @@ def distance_loss(left: Float[Tensor, " N"], far: float) -> Float[Tensor, ""]:
     return (far**2 + left.square()).sqrt().mean()
 
 
-def _fitted(clouds: list[Rows], recipe: DenoiserRecipe, index: int, log: Log | None) -> FitChoice:
+def quantile_loss(above: Float[Tensor, " N"], quantile: float) -> Float[Tensor, ""]:
+    """Least where this share of the truth is below the estimate (Koenker and Bassett 1978).
+
+    Args:
+        above: Truths less estimates.
+        quantile: 0.5 is the median; the loss is then the mean absolute error, halved.
+    """
+    return torch.maximum(quantile * above, (quantile - 1) * above).mean()
+
+
+def _fitted(clouds: list[Places], recipe: DenoiserRecipe, index: int, log: Log | None) -> FitChoice:
     torch.manual_seed(recipe.seed + index)
     network = FitChoice()
 
     def loss(step: int) -> Tensor:
-        cloud = clouds[step % len(clouds)]
-        some = torch.randint(len(cloud.points), (min(recipe.batch, len(cloud.points)),))
-        left = cloud.distance(cloud.points[some] + network(cloud.moves[some], cloud.features[some]))
-        return distance_loss(left / cloud.noise, recipe.far)
+        return clouds[step % len(clouds)].loss(network, recipe.far)
 
     _minimise(network, loss, recipe.steps, recipe, f"pass {index + 1}", log)
     return network.eval()
@@ -108,7 +126,7 @@ def _fitted(clouds: list[Rows], recipe: DenoiserRecipe, index: int, log: Log | N
 def train_level(recipe: DenoiserRecipe, log: Log | None = None) -> NoiseLevel:
     """Train the network that estimates how strong the noise is.
 
-    It minimises the absolute error of the logarithm.
+    It estimates a quantile of the logarithm.
     """
     rows = [row for shape in counted(range(recipe.level_shapes), "clouds") for row in _levels(recipe, shape)]
     features = torch.stack([row[0] for row in rows])
@@ -120,7 +138,7 @@ def train_level(recipe: DenoiserRecipe, log: Log | None = None) -> NoiseLevel:
 
     def loss(_: int) -> Tensor:
         some = torch.randint(len(truth), (recipe.level_batch,))
-        return (network(features[some]) - truth[some]).abs().mean()
+        return quantile_loss(truth[some] - network(features[some]), recipe.level_quantile)
 
     _minimise(network, loss, recipe.level_steps, recipe, "level", log)
     return network.eval()
@@ -135,7 +153,7 @@ def _levels(recipe: DenoiserRecipe, shape: int) -> list[tuple[Tensor, float]]:
     for _ in range(recipe.level_clouds):
         count = int(_between(draw, *recipe.level_sizes))
         noise = _between(draw, *recipe.level_levels) * float(torch.rand(1, generator=draw) > 0.05)
-        features, unit = level_features(noisy_cloud(clean, noise, count, draw), draw, PROBES)
+        features, unit = level_features(noisy_cloud(clean, noise, count, draw)[0], draw, PROBES)
         rows.append((features, float(torch.tensor(max(noise / unit, LEAST_SHARE)).log())))
     return rows
 

@@ -3,8 +3,8 @@
 Around every point a plane and a quadratic height function are fitted to its nearest 16, 32, 64 and 128
 neighbours (moving least squares, Levin 2003, with the frame of a weighted principal component analysis). Small
 scales are noisy, large ones cut corners. Near edges and in thin walls the neighbours are of several sheets; so
-the mean of those alone that are about as high as the point is a third estimate (a bilateral filter of heights over
-the quadratic, Tomasi and Manduchi 1998). Which to believe, and how much, is for others to say.
+the mean of those alone that are about as high as the point is a third estimate (a bilateral filter of heights
+over the quadratic, Tomasi and Manduchi 1998). Which to believe, and how much, is for others to say.
 """
 
 from dataclasses import dataclass

@@ -187,16 +187,16 @@ def _outline(kind: str, w: float, h: float, t: float, draw: torch.Generator) -> 
         angle = 2 * math.pi * torch.arange(4 * teeth) / (4 * teeth)
         r = torch.tensor([radius, radius, radius * (1 - depth), radius * (1 - depth)]).repeat(teeth)
         return torch.stack([r * angle.cos(), r * angle.sin()], dim=1)
-    l, r = (w - t) / 2, (w + t) / 2  # sides of a wall in the middle
-    b, a = (h - t) / 2, (h + t) / 2
+    left, right = (w - t) / 2, (w + t) / 2  # sides of a wall in the middle
+    low, high = (h - t) / 2, (h + t) / 2
     corners = {
         "bar": [(0, 0), (w, 0), (w, h), (0, h)],
         "angle": [(0, 0), (w, 0), (w, t), (t, t), (t, h), (0, h)],
         "channel": [(0, 0), (w, 0), (w, h), (w - t, h), (w - t, t), (t, t), (t, h), (0, h)],
-        "tee": [(0, 0), (w, 0), (w, t), (r, t), (r, h), (l, h), (l, t), (0, t)],
+        "tee": [(0, 0), (w, 0), (w, t), (right, t), (right, h), (left, h), (left, t), (0, t)],
         "cross": [
-            *[(l, 0), (r, 0), (r, b), (w, b), (w, a), (r, a)],
-            *[(r, h), (l, h), (l, a), (0, a), (0, b), (l, b)],
+            *[(left, 0), (right, 0), (right, low), (w, low), (w, high), (right, high)],
+            *[(right, h), (left, h), (left, high), (0, high), (0, low), (left, low)],
         ],
     }[kind]
     return torch.tensor(corners) - torch.tensor([w / 2, h / 2])

@@ -45,18 +45,22 @@ def training_shape(
 
 def noisy_cloud(
     clean: Float[Tensor, "N 3"], level: float, count: int, draw: torch.Generator
-) -> Float[Tensor, "M 3"]:
-    """Some of the points with normal noise; half of such clouds are denser in one place, a few have strays."""
+) -> tuple[Float[Tensor, "M 3"], Float[Tensor, "K 3"]]:
+    """Some of the points with normal noise; half of such clouds are denser in one place, a few have strays.
+
+    Returns:
+        The cloud, which begins with K noisy points and ends with strays, and these K without noise.
+    """
     rows = torch.randperm(len(clean), generator=draw)
     if float(torch.rand(1, generator=draw)) < 0.5:
         slope = 1.5 * torch.randn(3, generator=draw)
         rows = torch.multinomial((clean @ slope).exp() + 1e-3, min(count, len(clean)), generator=draw)
-    points = clean[rows[:count]]
-    points = points + level * torch.randn(points.shape, generator=draw)
+    before = clean[rows[:count]]
+    points = before + level * torch.randn(before.shape, generator=draw)
     if float(torch.rand(1, generator=draw)) < 0.15:
         strays = 2 * torch.rand(len(points) // 50, 3, generator=draw) - 1
         points = torch.cat([points, strays])
-    return points
+    return points, before
 
 
 def _normalised(points: Tensor, distance: Distance) -> tuple[Tensor, Distance]:
