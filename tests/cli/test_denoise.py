@@ -52,6 +52,13 @@ def test_a_thin_plate_keeps_its_walls(unit, tmp_path, capsys):
     assert float(((made[:, 2] - clean[:, 2]).abs() < 0.04).float().mean()) > 0.9  # on their own side
 
 
+@pytest.mark.parametrize(("noise", "said"), [("6", True), ("0.7", False)])
+def test_noise_that_the_points_do_not_show_is_said(noise, said, noisy, tmp_path, capsys):
+    """The ball of radius 30 has noise of 0.6."""
+    assert main(["denoise", str(noisy), "--noise", noise, "--out", str(tmp_path / "a")]) == 0
+    assert ("given as 6, but the points show about 0." in capsys.readouterr().err) == said
+
+
 def test_a_clean_cloud_is_left_as_it_is(tmp_path, capsys):
     ball = torch.nn.functional.normalize(
         torch.randn(3000, 3, generator=torch.Generator().manual_seed(0)), dim=1

@@ -1,8 +1,9 @@
 """The trained networks of denoising, as a file."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -11,6 +12,8 @@ from ..runs import read_checkpoint, write_checkpoint
 from ..weights import find
 from .fit_choice import FitChoice
 from .noise_level import NoiseLevel
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def load_denoiser(path: Path, device: torch.device | str = "cpu") -> Denoiser:
     """
     tensors, meta = read_checkpoint(path)
 
-    def filled(network: nn.Module, name: str) -> nn.Module:
+    def filled(network: Network, name: str) -> Network:
         start = f"{name}."
         state = {key.removeprefix(start): v.float() for key, v in tensors.items() if key.startswith(start)}
         network.load_state_dict(state)
@@ -110,10 +113,7 @@ def shipped_denoiser(device: str = "cpu") -> Denoiser:
 
 def recipe_of(denoiser: Denoiser) -> DenoiserRecipe:
     """What the networks were trained with."""
-    kept = {k: tuple(v) if isinstance(v, list) else v for k, v in denoiser.about["recipe"].items()}
+    kept: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in denoiser.about["recipe"].items()
+    }
     return DenoiserRecipe(**kept)
-
-
-def about(recipe: DenoiserRecipe, **more: object) -> dict:
-    """What the file says of a training."""
-    return {"recipe": asdict(recipe), **more}

@@ -1,8 +1,8 @@
 """Noisy clouds to clean ones: every point moves to the surface that its neighbours describe.
 
 No collection is needed, and no code. The field of a single cloud at one noise level is biased, towards the
-inside of curved parts; so estimates of several scales are combined, point by point, by a network of 14,000
-numbers that was trained on shapes of a known surface (`train_denoiser`). Time grows with the number of points.
+inside of curved parts; so estimates of several scales are combined, point by point, by a small network that was
+trained on shapes of a known surface (`train_denoiser`). Time grows with the number of points.
 """
 
 from dataclasses import dataclass, replace
@@ -103,7 +103,6 @@ def one_pass(
     return torch.cat(moved), torch.cat(normals)
 
 
-@torch.no_grad()
 def estimate_noise(points: Float[Tensor, "N 3"]) -> float:
     """Standard deviation of the coordinates, in their unit; 0 for points that leave nothing over.
 

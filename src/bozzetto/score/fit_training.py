@@ -1,7 +1,7 @@
 """Training of the networks that denoise: procedural shapes, noise of any level, exact distances."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..steps import counted
-from .denoiser import Denoiser, DenoiserRecipe, about
+from .denoiser import Denoiser, DenoiserRecipe
 from .denoising import one_pass, spread
 from .fit_choice import FitChoice
 from .local_fits import local_fits, neighbours, support_of
@@ -72,7 +72,7 @@ def train_denoiser(recipe: DenoiserRecipe | None = None, log: Log | None = None)
     for index in range(recipe.passes):
         clouds = [_places(recipe, index, shape, passes) for shape in counted(range(recipe.shapes), "clouds")]
         passes.append(_fitted(clouds, recipe, index, log))
-    return Denoiser(tuple(passes), train_level(recipe, log), about(recipe))
+    return Denoiser(tuple(passes), train_level(recipe, log), {"recipe": asdict(recipe)})
 
 
 def _places(recipe: DenoiserRecipe, index: int, shape: int, passes: list[FitChoice]) -> Places:
@@ -120,7 +120,7 @@ def _fitted(clouds: list[Places], recipe: DenoiserRecipe, index: int, log: Log |
         return clouds[step % len(clouds)].loss(network, recipe.far)
 
     _minimise(network, loss, recipe.steps, recipe, f"pass {index + 1}", log)
-    return network.eval()
+    return network.eval().requires_grad_(False)
 
 
 def train_level(recipe: DenoiserRecipe, log: Log | None = None) -> NoiseLevel:
@@ -141,7 +141,7 @@ def train_level(recipe: DenoiserRecipe, log: Log | None = None) -> NoiseLevel:
         return quantile_loss(truth[some] - network(features[some]), recipe.level_quantile)
 
     _minimise(network, loss, recipe.level_steps, recipe, "level", log)
-    return network.eval()
+    return network.eval().requires_grad_(False)
 
 
 def _levels(recipe: DenoiserRecipe, shape: int) -> list[tuple[Tensor, float]]:

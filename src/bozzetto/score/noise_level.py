@@ -20,6 +20,7 @@ PROBES = 800
 MOST = 30_000
 """Points that are searched at first; of denser clouds more, where the noise is small beside their distances."""
 FINE = 8.0
+"""Noise is small if so many times of it do not reach the sixteenth neighbour."""
 FEATURES = len(SCALES) * (3 * len(QUANTILES) + 4)
 HIDDEN = 64
 LEAST_SHARE = 0.03
@@ -28,6 +29,9 @@ LEAST_SHARE = 0.03
 
 class NoiseLevel(nn.Module):
     """Logarithm of the noise, in units of a length that the features come with."""
+
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,6 +47,7 @@ class NoiseLevel(nn.Module):
         return self.layers(whitened)[:, 0]
 
 
+@torch.no_grad()
 def estimated_level(network: NoiseLevel, points: Float[Tensor, "N 3"]) -> float:
     """Standard deviation of the coordinates of a cloud.
 
