@@ -5,9 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bozzetto.score import estimate_noise
+from bozzetto.errors import InputWarning
+from bozzetto.score import denoise, estimate_noise
 from bozzetto.score.local_fits import quadratic_fit
 from bozzetto.score.noise_level import PROBES, SCALES, level_features
+from bozzetto.shapes import PointCloud
 
 
 def draw(seed: int = 0) -> torch.Generator:
@@ -109,7 +111,24 @@ def test_what_a_quadratic_leaves_over_is_the_noise(k):
     assert variance**0.5 == pytest.approx(1e-3, rel=0.04)
 
 
-@pytest.mark.parametrize("count", [8, 9, 12, 40])
-def test_few_points_have_some_finite_noise(count):
-    found = estimate_noise(noisy(ball(count), 0.02))
-    assert 0 <= found < 0.3
+@pytest.mark.parametrize("count", [8, 40, 199])
+def test_few_points_stay_and_that_is_said(count):
+    points = noisy(box(count), 0.02)
+    assert estimate_noise(points) == 0
+    with pytest.warns(InputWarning, match=f"{count} points.*do not tell noise from shape"):
+        found = denoise(PointCloud(points)).cloud.points
+    torch.testing.assert_close(found, points, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("shape", ["plane", "ball", "box"])
+def test_few_points_that_do_tell(shape):
+    assert estimate_noise(noisy(SHAPES[shape](300), 0.02)) == pytest.approx(0.02, rel=0.25)
+    assert estimate_noise(SHAPES[shape](300)) < 0.001
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_exact_points_stay_finite(shape):
+    """Planes leave exactly nothing over."""
+    points = SHAPES[shape](2000)
+    found = denoise(PointCloud(points)).cloud.points
+    assert float((found - points).abs().max()) < 0.005

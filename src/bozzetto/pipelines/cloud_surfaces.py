@@ -11,7 +11,8 @@ from ..geometry.cloud_cleaning import clean_cloud, is_line
 from ..metrics import mesh_report
 from ..render import cloud_pictures, contact_sheet, turned
 from ..runs import RunFolder
-from ..score import LEAST_POINTS, box_frame, denoise, estimate_noise, orient_normals, surface, upsample
+from ..score import box_frame, denoise, estimate_noise, orient_normals, surface, upsample
+from ..score.noise_level import FEW
 from ..score.surface_mesh import Ends
 from ..shapes import PointCloud, save_mesh, save_points
 
@@ -56,7 +57,7 @@ def denoise_cloud(
 
 def check_given_noise(noise: float | None, cloud: PointCloud) -> None:
     """Say so if the noise that was given is far above what the points show."""
-    if noise is None or len(cloud) < LEAST_POINTS:
+    if noise is None or len(cloud) < FEW:
         return
     shown = estimate_noise(cloud.points)
     if noise > TOO_STRONG * shown:

@@ -12,14 +12,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 from ..geometry.cloud_cleaning import clean_cloud
 from ..shapes import PointCloud
 from ..steps import counted
 from .denoiser import shipped_denoiser
 from .frames import box_frame
 from .local_fits import BATCH, SCALES, local_fits, neighbours, support_of
-from .noise_level import estimated_level
+from .noise_level import FEW, estimated_level
 
 LEAST_POINTS = 8
 """Points; fewer have no neighbourhoods."""
@@ -57,7 +57,8 @@ def denoise(
     Args:
         cloud: Points with noise that is about normal, of one standard deviation. Strays stay where they are,
             and normals that cannot be trusted are not used, see `clean_cloud`.
-        noise: That deviation, of each coordinate, in the unit of the cloud; None estimates it.
+        noise: That deviation, of each coordinate, in the unit of the cloud; None estimates it, from 200 points
+            or more. Points in which none is found stay where they are.
         iterations: Passes; the second corrects what the first left.
         name: What messages call the cloud.
 
@@ -75,15 +76,22 @@ def denoise(
             f"{name} has {len(sound.cloud)} points; {LEAST_POINTS} or more are needed to find a surface"
         )
     points, given = frame.apply(sound.cloud.points), sound.cloud.normals
-    sigma = max(estimate_noise(points) if noise is None else noise / frame.scale, FLOOR)
+    if noise is None and len(points) < FEW:
+        warn_input(
+            f"{name} has {len(points)} points; fewer than {FEW} do not tell noise from shape, so they stay "
+            "where they are: say how strong the noise is"
+        )
+    level = estimate_noise(points) if noise is None else noise / frame.scale
     passes = shipped_denoiser(str(points.device)).passes
-    normals = points
-    for index in counted(range(iterations), "passes"):
-        points, normals = one_pass(passes[min(index, len(passes) - 1)], points, sigma)
+    before = normals = points
+    for index in counted(range(iterations if level else 1), "passes"):
+        points, normals = one_pass(passes[min(index, len(passes) - 1)], points, max(level, FLOOR))
+    if not level:
+        points = before
     if given is not None:
         normals = torch.where((normals * given).sum(dim=1, keepdim=True) < 0, -normals, normals)
     cleaned = replace(sound.cloud, points=frame.undo(points), normals=normals)
-    return Denoised(sound.restored(cloud, cleaned), sigma * frame.scale)
+    return Denoised(sound.restored(cloud, cleaned), level * frame.scale)
 
 
 def one_pass(
@@ -104,10 +112,12 @@ def one_pass(
 
 
 def estimate_noise(points: Float[Tensor, "N 3"]) -> float:
-    """Standard deviation of the coordinates, in their unit; 0 for points that leave nothing over.
+    """Standard deviation of the coordinates, in their unit.
+
+    It is 0 where fits leave nothing over, and for fewer than 200 points, which do not tell noise from shape.
 
     Args:
-        points: At least 8, of which most are of a surface.
+        points: A cloud, of which most points are of a surface.
     """
     return estimated_level(shipped_denoiser(str(points.device)).level, points)
 

@@ -141,7 +141,7 @@ def fit_at_scale(
     fit = quadratic_fit(around, weight, reach)
     total, normal = weight.sum(dim=1), fit.axes[..., 0]
     rough = ((weight * fit.residual**2).sum(dim=1) / total).sqrt()
-    fourth = (weight * fit.residual**4).sum(dim=1) / total / rough.clamp(min=1e-12) ** 4
+    fourth = (weight * (fit.residual / rough.clamp(min=1e-12)[:, None]) ** 4).sum(dim=1) / total
     alike = weight * torch.exp(-((fit.residual + fit.coefficients[:, :1]) / (ALIKE * noise)).square() / 2)
     sheet = (alike * fit.residual).sum(dim=1) / (alike.sum(dim=1) + 1e-6 * total)
     variance = (fit.influence**2 / mass).sum(dim=1)  # of the height, in squares of the noise

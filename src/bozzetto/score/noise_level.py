@@ -17,6 +17,8 @@ SCALES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 QUANTILES = (0.03, 0.1, 0.25, 0.5, 0.75)
 PROBES = 800
 """Points whose neighbourhoods are looked at."""
+FEW = 200
+"""Fewer points do not tell noise from shape."""
 MOST = 30_000
 """Points that are searched at first; of denser clouds more, where the noise is small beside their distances."""
 FINE = 8.0
@@ -49,11 +51,13 @@ class NoiseLevel(nn.Module):
 
 @torch.no_grad()
 def estimated_level(network: NoiseLevel, points: Float[Tensor, "N 3"]) -> float:
-    """Standard deviation of the coordinates of a cloud.
+    """Standard deviation of the coordinates of a cloud; 0 if its points are too few to tell.
 
     Of many points a part is looked at, whose noise is the same; where it is small beside their distances, four
     times as many, until it is not.
     """
+    if len(points) < FEW:
+        return 0.0
     draw = torch.Generator().manual_seed(0)
     order = torch.randperm(len(points), generator=draw).to(points.device)
     count = min(MOST, len(points))
@@ -100,8 +104,8 @@ def _left_over(around: Tensor, reach: Tensor) -> tuple[Tensor, Tensor, Tensor, T
     ones, reach = torch.ones_like(around[..., 0]), reach.clamp(min=1e-12)
     fit = quadratic_fit(around, ones, reach)
     flat = (fit.values[:, 0].clamp(min=0) * k / (k - 3)).sqrt()
-    square = fit.residual.square()
-    bent = (square.sum(dim=1) / max(k - 6, 1)).sqrt()
-    fourth = square.square().mean(dim=1) / square.mean(dim=1).square().clamp(min=1e-24)
+    rough = fit.residual.square().mean(dim=1).sqrt()
+    bent = rough * (k / max(k - 6, 1)) ** 0.5
+    fourth = (fit.residual / rough.clamp(min=1e-12)[:, None]).pow(4).mean(dim=1)
     width = (fit.values[:, 1] / fit.values[:, 2].clamp(min=1e-24)).clamp(min=0).sqrt()
     return flat, bent, fourth, width
