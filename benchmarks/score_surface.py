@@ -29,8 +29,8 @@ from bozzetto.geometry import (
 )
 from bozzetto.metrics import evaluate_surface
 from bozzetto.score import CloudField, cast_rays, surface
-from bozzetto.score.fit_training import training_shape
 from bozzetto.score.orient import outward_normals
+from bozzetto.score.training_clouds import training_shape
 from bozzetto.shapes import Mesh, PointCloud
 
 FIRST = 900_000
@@ -68,9 +68,14 @@ def first_hits(distance, origins: torch.Tensor, directions: torch.Tensor, reach:
     return torch.where((left < 2e-3) & (depth < reach), depth, torch.inf)
 
 
+def family_of(seed: int) -> str:
+    """Chairs of boxes and unions of round parts take turns."""
+    return "chair" if seed % 2 else "blob"
+
+
 def ray_figures(seed: int) -> dict:
     """How often rays through the field of a dense cloud end where there is nothing, or pass the surface."""
-    points, distance = training_shape(seed, DENSE)
+    points, distance = training_shape(seed, DENSE, family_of(seed))
     origins, directions = rays(2000)
     with torch.no_grad():
         field = CloudField(points, 1.5 * (6 / DENSE) ** 0.5)
@@ -90,7 +95,7 @@ def ray_figures(seed: int) -> dict:
 
 def mesh_figures(seed: int) -> dict:
     """Ours and Poisson's meshes of one shape."""
-    points, distance = training_shape(seed)
+    points, distance = training_shape(seed, family=family_of(seed))
     x = points.clone().requires_grad_()
     (slope,) = torch.autograd.grad(distance(x).sum(), x)
     exact = torch.nn.functional.normalize(slope, dim=1)
@@ -120,7 +125,7 @@ def single_sheets(first: int, count: int) -> dict[str, int]:
     """How many closed meshes of some shapes, from points alone, are one sheet."""
     good = 0
     for seed in range(first, first + count):
-        mesh = surface(PointCloud(training_shape(seed)[0]), noise=0, ends="closed")
+        mesh = surface(PointCloud(training_shape(seed, family=family_of(seed))[0]), noise=0, ends="closed")
         good += is_watertight(mesh.faces) and is_consistently_wound(mesh.faces)
     return {"meshes": count, "single_sheet": good}
 

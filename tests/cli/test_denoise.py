@@ -34,6 +34,42 @@ def test_a_cloud_is_cleaned_in_its_frame(noisy, tmp_path, capsys):
     assert (tmp_path / "a" / "points.ply").read_bytes() == before
 
 
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+def test_a_thin_plate_keeps_its_walls(unit, tmp_path, capsys):
+    """The noise of a plate whose walls are four noise levels apart is its own, not that of both walls."""
+    draw = torch.Generator().manual_seed(0)
+    clean = torch.rand(5000, 3, generator=draw) * torch.tensor([2.0, 1.5, 0.0])
+    clean[::2, 2] = 0.08
+    noisy = clean + 0.02 * torch.randn(clean.shape, generator=draw)
+    save_points(PointCloud(unit * noisy), tmp_path / "plate.ply")
+    assert main(["denoise", str(tmp_path / "plate.ply"), "--out", str(tmp_path / "a"), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert figures["noise"] == pytest.approx(0.02 * unit, rel=0.25)
+    made = load_points(tmp_path / "a" / "points.ply").points / unit
+    left = torch.minimum(made[:, 2].abs(), (made[:, 2] - 0.08).abs())
+    given = torch.minimum(noisy[:, 2].abs(), (noisy[:, 2] - 0.08).abs())
+    assert float(left.square().mean()) < 0.6 * float(given.square().mean())
+    assert float(((made[:, 2] - clean[:, 2]).abs() < 0.04).float().mean()) > 0.9  # on their own side
+
+
+@pytest.mark.parametrize(("noise", "said"), [("6", True), ("0.7", False)])
+def test_noise_that_the_points_do_not_show_is_said(noise, said, noisy, tmp_path, capsys):
+    """The ball of radius 30 has noise of 0.6."""
+    assert main(["denoise", str(noisy), "--noise", noise, "--out", str(tmp_path / "a")]) == 0
+    assert ("given as 6, but the points show about 0." in capsys.readouterr().err) == said
+
+
+def test_a_clean_cloud_is_left_as_it_is(tmp_path, capsys):
+    ball = torch.nn.functional.normalize(
+        torch.randn(3000, 3, generator=torch.Generator().manual_seed(0)), dim=1
+    )
+    save_points(PointCloud(ball), tmp_path / "clean.ply")
+    assert main(["denoise", str(tmp_path / "clean.ply"), "--out", str(tmp_path / "a"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["figures"]["noise"] < 1e-3
+    made = load_points(tmp_path / "a" / "points.ply").points
+    assert float((made - ball).norm(dim=1).square().mean().sqrt()) < 1e-3
+
+
 @pytest.mark.parametrize(
     ("array", "words"),
     [

@@ -11,11 +11,14 @@ from ..geometry.cloud_cleaning import clean_cloud, is_line
 from ..metrics import mesh_report
 from ..render import cloud_pictures, contact_sheet, turned
 from ..runs import RunFolder
-from ..score import box_frame, denoise, orient_normals, surface, upsample
+from ..score import box_frame, denoise, estimate_noise, orient_normals, surface, upsample
+from ..score.noise_level import FEW
 from ..score.surface_mesh import Ends
 from ..shapes import PointCloud, save_mesh, save_points
 
 PREVIEW = 480
+TOO_STRONG = 2.5
+"""Noise that is given may be so many times what the points show, before that is said."""
 
 
 def denoise_cloud(
@@ -36,6 +39,7 @@ def denoise_cloud(
     if is_line(sound.cloud):
         warn_input("all points of the cloud lie on a line; their normals are arbitrary")
     with run.stage("denoise"):
+        check_given_noise(noise, sound.cloud)
         result = denoise(sound.cloud, noise, iterations)
         cleaned = result.cloud
         if sound.cloud.normals is None and cleaned.normals is not None:
@@ -49,6 +53,18 @@ def denoise_cloud(
         save_points(cleaned.to("cpu"), run.file("points.ply"))
         save_image(run.file("preview.png"), before_and_after(cloud.points.cpu(), cleaned.points.cpu()))
     return {"points": len(cleaned), "noise": result.noise}
+
+
+def check_given_noise(noise: float | None, cloud: PointCloud) -> None:
+    """Say so if the noise that was given is far above what the points show."""
+    if noise is None or len(cloud) < FEW:
+        return
+    shown = estimate_noise(cloud.points)
+    if noise > TOO_STRONG * shown:
+        warn_input(
+            f"the noise is given as {noise:g}, but the points show about {shown:.2g}; smaller details are "
+            "lost, so leave it out to have it estimated"
+        )
 
 
 def before_and_after(before: Tensor, after: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from .config import TrainConfig as TrainConfig
 from .contours import contour_points as contour_points
 from .data import CloudTable as CloudTable
 from .data import cloud_table as cloud_table
+from .denoiser import DenoiserRecipe as DenoiserRecipe
 from .denoising import LEAST_POINTS as LEAST_POINTS
 from .denoising import Denoised as Denoised
 from .denoising import denoise as denoise

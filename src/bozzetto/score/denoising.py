@@ -1,32 +1,29 @@
 """Noisy clouds to clean ones: every point moves to the surface that its neighbours describe.
 
 No collection is needed, and no code. The field of a single cloud at one noise level is biased, towards the
-inside of curved parts; so estimates of several scales are combined, point by point, by a network of 14,000
-numbers that was trained on shapes of a known surface (`train_denoiser`). Time grows with the number of points.
+inside of curved parts; so estimates of several scales are combined, point by point, by a small network that was
+trained on shapes of a known surface (`train_denoiser`). Time grows with the number of points.
 """
 
 from dataclasses import dataclass, replace
-from functools import cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 from ..geometry.cloud_cleaning import clean_cloud
-from ..runs import read_checkpoint
 from ..shapes import PointCloud
 from ..steps import counted
-from ..weights import find
-from .fit_choice import FitChoice
+from .denoiser import shipped_denoiser
 from .frames import box_frame
-from .local_fits import BATCH, SCALES, fit_at_scale, local_fits, neighbours, support_of
+from .local_fits import BATCH, SCALES, local_fits, neighbours, support_of
+from .noise_level import FEW, estimated_level
 
 LEAST_POINTS = 8
 """Points; fewer have no neighbourhoods."""
 PROBES = 1000
-THICK = 4.2  # the radius of a neighbourhood, in noise levels, from which its noise is seen almost whole
 CELL = (
     1.2  # of the noise level: where neighbourhoods are thinner than the noise, means of cells replace points
 )
@@ -60,7 +57,8 @@ def denoise(
     Args:
         cloud: Points with noise that is about normal, of one standard deviation. Strays stay where they are,
             and normals that cannot be trusted are not used, see `clean_cloud`.
-        noise: That deviation, of each coordinate, in the unit of the cloud; None estimates it.
+        noise: That deviation, of each coordinate, in the unit of the cloud; None estimates it, from 200 points
+            or more. Points in which none is found stay where they are.
         iterations: Passes; the second corrects what the first left.
         name: What messages call the cloud.
 
@@ -78,15 +76,22 @@ def denoise(
             f"{name} has {len(sound.cloud)} points; {LEAST_POINTS} or more are needed to find a surface"
         )
     points, given = frame.apply(sound.cloud.points), sound.cloud.normals
-    sigma = max(estimate_noise(points) if noise is None else noise / frame.scale, FLOOR)
-    passes = passes_of(str(points.device))
-    normals = points
-    for index in counted(range(iterations), "passes"):
-        points, normals = one_pass(passes[min(index, len(passes) - 1)], points, sigma)
+    if noise is None and len(points) < FEW:
+        warn_input(
+            f"{name} has {len(points)} points; fewer than {FEW} do not tell noise from shape, so they stay "
+            "where they are: say how strong the noise is"
+        )
+    level = estimate_noise(points) if noise is None else noise / frame.scale
+    passes = shipped_denoiser(str(points.device)).passes
+    before = normals = points
+    for index in counted(range(iterations if level else 1), "passes"):
+        points, normals = one_pass(passes[min(index, len(passes) - 1)], points, max(level, FLOOR))
+    if not level:
+        points = before
     if given is not None:
         normals = torch.where((normals * given).sum(dim=1, keepdim=True) < 0, -normals, normals)
     cleaned = replace(sound.cloud, points=frame.undo(points), normals=normals)
-    return Denoised(sound.restored(cloud, cleaned), sigma * frame.scale)
+    return Denoised(sound.restored(cloud, cleaned), level * frame.scale)
 
 
 def one_pass(
@@ -107,27 +112,14 @@ def one_pass(
 
 
 def estimate_noise(points: Float[Tensor, "N 3"]) -> float:
-    """Standard deviation of the coordinates, from what quadratics leave over.
+    """Standard deviation of the coordinates, in their unit.
 
-    Few neighbours within a thick layer of noise look like a ball and not like a surface, so their number is
-    doubled until the neighbourhood is much wider than the noise found in it. Where that never happens, the
-    shape is as thin as the noise, and the neighbourhood that is widest in relation decides.
+    It is 0 where fits leave nothing over, and for fewer than 200 points, which do not tell noise from shape.
+
+    Args:
+        points: A cloud, of which most points are of a surface.
     """
-    support = support_of(points)
-    generator = torch.Generator().manual_seed(0)
-    probes = points[torch.randperm(len(points), generator=generator)[:PROBES].to(points.device)]
-    distance, index = neighbours(support, probes, 4 * SCALES[-1])
-    around = points[index] - probes[:, None]
-    best, found, k = 0.0, 0.0, min(SCALES[0], index.shape[1])
-    while best < THICK and k <= index.shape[1]:
-        ones, reach = torch.ones_like(distance[:, :k]), distance[:, k - 1 : k].clamp(min=1e-12)
-        rough = fit_at_scale(around[:, :k], ones, reach, ones, 1.0)[1][:, 3]
-        noise = float(rough.median()) * (k / max(k - 6, 1)) ** 0.5
-        ratio = float(reach.median()) / max(noise, 1e-12)
-        if ratio > 1.15 * best:
-            best, found = ratio, noise
-        k *= 2
-    return found
+    return estimated_level(shipped_denoiser(str(points.device)).level, points)
 
 
 def spread(
@@ -150,17 +142,3 @@ def spread(
         way[:fixed] = 0
         points = start + normalize(way, dim=1) * way.norm(dim=1, keepdim=True).clamp(max=most)
     return points
-
-
-@cache
-def passes_of(device: str = "cpu") -> tuple[FitChoice, ...]:
-    """The trained networks, one for each pass."""
-    tensors, meta = read_checkpoint(find("denoiser"))
-    networks = []
-    for index in range(meta["passes"]):
-        network = FitChoice()
-        prefix = f"{index}."
-        state = {n.removeprefix(prefix): v.float() for n, v in tensors.items() if n.startswith(prefix)}
-        network.load_state_dict(state)
-        networks.append(network.eval().requires_grad_(False).to(device))
-    return tuple(networks)

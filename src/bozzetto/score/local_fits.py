@@ -2,7 +2,9 @@
 
 Around every point a plane and a quadratic height function are fitted to its nearest 16, 32, 64 and 128
 neighbours (moving least squares, Levin 2003, with the frame of a weighted principal component analysis). Small
-scales are noisy, large ones cut corners: which to believe, and how much, is for others to say.
+scales are noisy, large ones cut corners. Near edges and in thin walls the neighbours are of several sheets; so
+the mean of those alone that are about as high as the point is a third estimate (a bilateral filter of heights
+over the quadratic, Tomasi and Manduchi 1998). Which to believe, and how much, is for others to say.
 """
 
 from dataclasses import dataclass
@@ -15,9 +17,11 @@ from torch import Tensor
 
 SCALES = (16, 32, 64, 128)
 """Neighbours at each scale."""
-CANDIDATES = 2 * len(SCALES)
-FEATURES = 10 * len(SCALES) + 1
+CANDIDATES = 3 * len(SCALES)
+FEATURES = 12 * len(SCALES) + 1
 BATCH = 8192
+ALIKE = 1.5
+"""Width, in noise levels, of the heights that count as those of the point's own sheet."""
 _STIFFNESS = 1e-3  # of the curvatures, which leaves them zero where neighbours lie on a line
 
 
@@ -50,6 +54,29 @@ class LocalFits:
     moves: Float[Tensor, "N C 3"]
     features: Float[Tensor, "N F"]
     normals: Float[Tensor, "N 3"]
+
+
+@dataclass(frozen=True)
+class QuadraticFit:
+    """Quadratic height functions through the neighbours of N points, with K neighbours each.
+
+    Attributes:
+        mean: Of the neighbours, as an offset from the point.
+        values: Variances along the principal axes, ascending.
+        axes: These axes as columns; the first is the normal of the plane.
+        height: Of each neighbour along the normal, from the point.
+        coefficients: Of 1, u, v, uu, uv, vv, where u and v are 1 at the reach.
+        influence: Of each neighbour's height on the first coefficient.
+        residual: Of each neighbour: its height less the function's.
+    """
+
+    mean: Float[Tensor, "N 3"]
+    values: Float[Tensor, "N 3"]
+    axes: Float[Tensor, "N 3 3"]
+    height: Float[Tensor, "N K"]
+    coefficients: Float[Tensor, "N 6"]
+    influence: Float[Tensor, "N K"]
+    residual: Float[Tensor, "N K"]
 
 
 def support_of(points: Float[Tensor, "P 3"], cell: float = 0.0) -> Support:
@@ -109,14 +136,42 @@ def fit_at_scale(
         noise: The unit of the features.
 
     Returns:
-        Moves to the plane and to the quadratic, features, and the normals of the plane.
+        Moves to the plane, to the quadratic and to the own sheet, features, and the normals of the plane.
+    """
+    fit = quadratic_fit(around, weight, reach)
+    total, normal = weight.sum(dim=1), fit.axes[..., 0]
+    rough = ((weight * fit.residual**2).sum(dim=1) / total).sqrt()
+    fourth = (weight * (fit.residual / rough.clamp(min=1e-12)[:, None]) ** 4).sum(dim=1) / total
+    alike = weight * torch.exp(-((fit.residual + fit.coefficients[:, :1]) / (ALIKE * noise)).square() / 2)
+    sheet = (alike * fit.residual).sum(dim=1) / (alike.sum(dim=1) + 1e-6 * total)
+    variance = (fit.influence**2 / mass).sum(dim=1)  # of the height, in squares of the noise
+    flat, bent = (fit.mean * normal).sum(dim=1), fit.coefficients[:, 0]
+    features = [
+        *(fit.values.clamp(min=0).sqrt() / reach).unbind(dim=1),
+        rough / noise,
+        fourth.clamp(max=100),
+        variance.sqrt(),
+        torch.log(reach[:, 0] / noise),
+        fit.coefficients[:, 3:].norm(dim=1) / noise,
+        fit.mean.norm(dim=1) / reach[:, 0],
+    ]
+    moves = [height[:, None] * normal for height in (flat, bent, bent + sheet)]
+    return moves, torch.stack(features, dim=1), normal
+
+
+def quadratic_fit(around: Tensor, weight: Tensor, reach: Tensor) -> QuadraticFit:
+    """A quadratic height function over the plane through weighted neighbours.
+
+    Args:
+        around: Offsets (N, K, 3) of the neighbours.
+        weight: Of each in the fit, (N, K).
+        reach: Distance (N, 1) at which coordinates along the surface become 1.
     """
     total = weight.sum(dim=1)
     mean = torch.einsum("nk,nkd->nd", weight, around) / total[:, None]
     centred = around - mean[:, None]
     spread = torch.einsum("nki,nkj->nij", weight[..., None] * centred, centred) / total[:, None, None]
     values, axes = torch.linalg.eigh(spread)
-    normal = axes[..., 0]
     height, u, v = (around @ axes).unbind(dim=-1)
     u, v = u / reach, v / reach
     basis = torch.stack([torch.ones_like(u), u, v, u * u, u * v, v * v], dim=-1)
@@ -129,19 +184,7 @@ def fit_at_scale(
     solved = torch.linalg.solve(gram, right)
     coefficients, influence = solved[..., 0], (weighted @ solved[..., 1:])[..., 0]
     residual = height - (basis @ coefficients[..., None])[..., 0]
-    rough = ((weight * residual**2).sum(dim=1) / total).sqrt()
-    variance = (influence**2 / mass).sum(dim=1)  # of the height, in squares of the noise
-    flat, bent = (mean * normal).sum(dim=1), coefficients[:, 0]
-    features = [
-        *(values.clamp(min=0).sqrt() / reach).unbind(dim=1),
-        rough / noise,
-        variance.sqrt(),
-        torch.log(reach[:, 0] / noise),
-        coefficients[:, 3:].norm(dim=1) / noise,
-        mean.norm(dim=1) / reach[:, 0],
-    ]
-    moves = [flat[:, None] * normal, bent[:, None] * normal]
-    return moves, torch.stack(features, dim=1), normal
+    return QuadraticFit(mean, values, axes, height, coefficients, influence, residual)
 
 
 def _without_sign(moves: Tensor, features: list[Tensor], normals: list[Tensor], noise: float) -> LocalFits:
