@@ -182,9 +182,9 @@ MUTATIONS = (
     Mutation(
         "denoiser that learns nothing",
         "score/fit_training.py",
-        "for step in range(STEPS):",
-        "for step in range(0):",
-        "score/test_denoising.py",
+        "for step in counted(range(1, steps + 1), name):",
+        "for step in counted(range(0), name):",
+        "score/test_fit_training.py",
     ),
     Mutation(
         "a room that is no name of the package",
