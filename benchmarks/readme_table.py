@@ -431,8 +431,9 @@ def denoising(r: dict) -> tuple[str, str]:
 
     return (
         "14 clouds of 5,000 points with noise of 1, 2 and 3 %, denoised; Chamfer distance x 1e4",
-        f"{listed('estimated')} with the noise estimated ({min(shares):.2f} to {max(shares):.2f} of the truth on all "
-        f"clouds), {listed('told')} with it told; given {listed('noisy')}, bilateral filter {listed('bilateral')}",
+        f"{listed('estimated')} with the noise estimated ({min(shares):.2f} to {max(shares):.2f} of the truth on "
+        f"all clouds), {listed('told')} with it told; given {listed('noisy')}, bilateral filter "
+        f"{listed('bilateral')}",
     )
 
 
