@@ -1,13 +1,14 @@
 """Warp kernels that find pairs of intersecting faces of one mesh.
 
 All predicates are evaluated in double precision on differences of single-precision coordinates, which are
-exact, so rounding is some 1e-16 while the smallest genuine offset between such coordinates is some 1e-7 of
-their size: the tolerances below sit in that gap.
+exact unless they differ in size by more than a factor of some 1e8. A corner counts as on a plane only if its
+distance is no more than what rounding can make of 0: slivers along a plane lie genuinely beside each other.
 """
 
 import warp as wp
 
-COPLANAR = wp.constant(wp.float64(1.0e-12))  # distance to a plane over triangle size: on the plane
+FLAT = wp.constant(wp.float64(1.0e-12))  # area over that of a square of the triangle's size: without area
+ROUNDING = wp.constant(wp.float64(2.0e-15))  # error of a triple product over the product of the lengths
 OVERLAP = wp.constant(wp.float64(1.0e-10))  # common length over triangle size: more than touching
 FOLD = wp.constant(wp.float64(1.0e-6))  # angle in radians between faces folded onto each other
 
@@ -88,17 +89,16 @@ def triangles_cross(a: wp.mat33d, b: wp.mat33d) -> bool:
     n_b = wp.cross(b[1] - b[0], b[2] - b[0])
     length_a = wp.length(n_a)
     length_b = wp.length(n_b)
-    size = wp.max(
-        wp.max(wp.length(a[1] - a[0]), wp.length(a[2] - a[0])),
-        wp.max(wp.length(b[1] - b[0]), wp.length(b[2] - b[0])),
-    )
-    if length_a <= COPLANAR * size * size or length_b <= COPLANAR * size * size:
+    sides_a = wp.vec2d(wp.length(a[1] - a[0]), wp.length(a[2] - a[0]))
+    sides_b = wp.vec2d(wp.length(b[1] - b[0]), wp.length(b[2] - b[0]))
+    size = wp.max(wp.max(sides_a), wp.max(sides_b))
+    if length_a <= FLAT * size * size or length_b <= FLAT * size * size:
         return False
     d_a = wp.vec3d()  # distances of the corners of a to the plane of b, times length_b
     d_b = wp.vec3d()
     for i in range(3):
-        d_a[i] = snapped(wp.dot(n_b, a[i] - b[0]), COPLANAR * length_b * size)
-        d_b[i] = snapped(wp.dot(n_a, b[i] - a[0]), COPLANAR * length_a * size)
+        d_a[i] = snapped(wp.dot(n_b, a[i] - b[0]), ROUNDING * sides_b[0] * sides_b[1] * size)
+        d_b[i] = snapped(wp.dot(n_a, b[i] - a[0]), ROUNDING * sides_a[0] * sides_a[1] * size)
     zero = wp.float64(0.0)
     if wp.min(d_a) > zero or wp.max(d_a) < zero or wp.min(d_b) > zero or wp.max(d_b) < zero:
         return False

@@ -94,7 +94,9 @@ def resurface(mesh: Mesh, spacing: float) -> Mesh:
     Raises:
         InputError: The mesh is empty, broken or encloses nothing at this spacing.
     """
-    low, high = mesh.bounds[0] - 2 * COARSENING * spacing, mesh.bounds[1] + 2 * COARSENING * spacing
+    # Half a spacing more, so that sides of the box, where a shape is often flat, lie between grid points.
+    room = (2 * COARSENING + 0.5) * spacing
+    low, high = mesh.bounds[0] - room, mesh.bounds[1] + room
     coarse_step = spacing * COARSENING
     counts = [int(n) for n in ((high - low) / coarse_step).ceil() + 1]
     coarse = signed_distance(mesh, _grid(low, counts, coarse_step)).view(counts)
