@@ -2,10 +2,8 @@
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from scipy.sparse import coo_array, csgraph
 from torch import Tensor
 
 from ..shapes import Mesh, sample_surface
@@ -14,7 +12,7 @@ from .launch import in_parts, launch
 from .measures import face_areas
 from .normals import face_normals
 from .orientation_kernels import open_sides
-from .topology import face_neighbours, merge_vertices
+from .topology import component_labels, face_neighbours, merge_vertices
 
 DIRECTIONS, PLACES, LEAST = 40, 4_000, 4
 """Directions that are looked into, places in all, and on every patch if it has so many faces."""
@@ -58,10 +56,7 @@ def _patches(mesh: Mesh) -> Int64[Tensor, " F"]:
     reversed_there = (theirs == stop[..., None]) & (theirs.roll(-1, dims=2) == start[..., None])
     agree = (neighbour >= 0) & reversed_there.any(dim=2)
     i, edge = agree.nonzero(as_tuple=True)
-    pairs = (i.cpu().numpy(), neighbour[i, edge].cpu().numpy())
-    graph = coo_array((np.ones(len(i)), pairs), shape=(len(faces), len(faces)))
-    labels = csgraph.connected_components(graph, directed=False)[1]
-    return torch.from_numpy(labels.astype(np.int64)).to(faces.device)
+    return component_labels(torch.stack([i, neighbour[i, edge]], dim=1), len(faces))
 
 
 def _places(mesh: Mesh, patch: Int64[Tensor, " F"]) -> tuple[Float[Tensor, "N 3"], Int64[Tensor, " N"]]:

@@ -7,13 +7,14 @@ from torch import Tensor
 from ..shapes import Mesh
 from .closest import SurfaceIndex
 from .face_cutting import cut_faces
+from .measures import face_areas
+from .shells import Shells
+from .topology import component_labels, face_neighbours
 from .winding_index import INSIDE, WindingIndex
-
-_OFF = 1e-5  # how far from a face one looks, in the size of the mesh
 
 
 def outer_distance(
-    index: WindingIndex, points: Float[Tensor, "P 3"], pairs: Int64[Tensor, "N 2"]
+    index: WindingIndex, shells: Shells, points: Float[Tensor, "P 3"], pairs: Int64[Tensor, "N 2"]
 ) -> Float[Tensor, " P"]:
     """Distance to the outer surface of a solid; both in the frame of the index.
 
@@ -23,25 +24,43 @@ def outer_distance(
 
     Args:
         index: The mesh.
+        shells: Its pieces.
         points: Query points.
         pairs: All pairs of its faces that intersect.
     """
     corners = index.corners()
     whole = torch.ones(len(corners), dtype=torch.bool, device=corners.device)
     whole[pairs.flatten()] = False
-    parts = corners[whole]
+    outer = corners[whole & ~_faces_within(index, shells, whole)]
     if len(pairs):
-        parts = torch.cat([parts, cut_faces(corners, pairs)[0]])
-    outer = parts[~_has_inside_on_both_sides(index, parts)].reshape(-1, 3).float()
+        pieces = cut_faces(corners, pairs)[0]
+        outer = torch.cat([outer, pieces[~_within(index, pieces)]])
     if len(outer) == 0:
-        outer = parts.reshape(-1, 3).float()
-    faces = torch.arange(len(outer), device=outer.device).view(-1, 3)
-    return SurfaceIndex(Mesh(outer, faces)).closest(points).distance
+        outer = corners
+    vertices = outer.reshape(-1, 3).float()
+    faces = torch.arange(len(vertices), device=vertices.device).view(-1, 3)
+    return SurfaceIndex(Mesh(vertices, faces)).closest(points).distance
 
 
-def _has_inside_on_both_sides(index: WindingIndex, parts: Float64[Tensor, "N 3 3"]) -> Bool[Tensor, " N"]:
-    middle = parts.mean(dim=1)
-    normal = torch.linalg.cross(parts[:, 1] - parts[:, 0], parts[:, 2] - parts[:, 0])
-    step = _OFF * torch.nn.functional.normalize(normal, dim=1, eps=1e-300)
-    sides = [index.winding((middle + way * step).float().contiguous()) > INSIDE for way in (1, -1)]
-    return sides[0] & sides[1]
+def _within(index: WindingIndex, triangles: Float64[Tensor, "N 3 3"]) -> Bool[Tensor, " N"]:
+    """Which triangles have inside on both sides."""
+    before, behind = (index.winding_beside(triangles, side) > INSIDE for side in (1, -1))
+    return before & behind
+
+
+def _faces_within(index: WindingIndex, shells: Shells, whole: Bool[Tensor, " F"]) -> Bool[Tensor, " F"]:
+    """Which faces have inside on both sides, of those that no other passes through.
+
+    Around a closed mesh, neighbours among these have the same on theirs: the largest face answers for them.
+    """
+    if not shells.closed:
+        return _within(index, index.corners())
+    neighbour = face_neighbours(shells.faces).long()
+    joined = (neighbour >= 0) & whole[:, None] & whole[neighbour.clamp_min(0)]
+    face, edge = joined.nonzero(as_tuple=True)
+    patch = component_labels(torch.stack([face, neighbour[face, edge]], dim=1), len(whole))
+    order = face_areas(index.vertices, index.mesh.faces).argsort()
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order), device=order.device)
+    last = rank.new_zeros(int(patch.max()) + 1).scatter_reduce_(0, patch, rank, "amax")
+    return _within(index, index.corners(order[last]))[patch]

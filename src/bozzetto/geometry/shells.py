@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ..shapes import Mesh
@@ -32,17 +32,18 @@ class Shells:
     count: int
 
     @property
-    def inverted(self) -> bool:
-        """Whether a closed piece has a negative volume: a cavity, or a piece that is turned inside out."""
+    def inverted(self) -> Bool[Tensor, " F"]:
+        """Faces of closed pieces with a negative volume: cavities, and pieces that are turned inside out."""
         if not self.closed:
-            return False
+            return torch.zeros_like(self.label, dtype=torch.bool)
         a, b, c = self.corners.unbind(dim=1)
         volumes = (a * torch.linalg.cross(b, c)).sum(dim=1).double()
-        if self.count == 1:
-            return bool(volumes.sum() < -_ROUNDING * volumes.abs().sum())
-        total = volumes.new_zeros(self.count).index_add_(0, self.label, volumes)
-        size = volumes.new_zeros(self.count).index_add_(0, self.label, volumes.abs())
-        return bool((total < -_ROUNDING * size).any())
+        total, size = volumes.sum()[None], volumes.abs().sum()[None]
+        if self.count > 1:
+            total, size = (
+                volumes.new_zeros(self.count).index_add_(0, self.label, v) for v in (volumes, volumes.abs())
+            )
+        return (total < -_ROUNDING * size)[self.label]
 
     @property
     def disagreements(self) -> int:

@@ -19,6 +19,8 @@ AMBIGUOUS = 0.1
 """A sign is doubtful where the winding number is nearer than this to one half."""
 INSIDE_OUT = 0.001
 """Share of points inside of parts turned inward that is put up with: open meshes have some at their rims."""
+LOOKED_AT = 500
+"""Faces, at most, that tell whether pieces with a negative volume are cavities."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,9 @@ def solid_distance(mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 2
     both sides do.
 
     Patches of the mesh are turned so that their outside is what one sees from around (`inward_faces`), if that
-    helps, where faces disagree with their neighbours, a closed piece has a negative volume, or more than one
-    point in a thousand has a winding number near -1. If the mesh is double-sided, every face with another in
-    the same place that looks to the other side, nothing would be inside; then one of both counts, if the mesh
-    is closed by that.
+    helps, where faces disagree with their neighbours, a closed piece is inside out and no cavity, or more than
+    one point in a thousand has a winding number near -1. If every face has another in the same place that looks
+    to the other side, nothing would be inside; then one of both counts, if the mesh is closed by that.
 
     Args:
         mesh: The surface, faces counter-clockwise seen from outside.
@@ -106,18 +107,18 @@ def solid_distance(mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 2
     local = index.local(points)
     distance, winding, front = index.nearest(local)
     turned = doubled = 0
-    if (candidate := _candidate(mesh, shells, winding)) is not None:
+    if (candidate := _candidate(index, shells, winding)) is not None:
         other = WindingIndex(candidate, accuracy)
         _, its_winding, its_front = other.nearest(local)
         its_shells = shells_of(other.vertices, candidate.faces)
-        if _faults(its_shells, its_winding) < _faults(shells, winding):
+        if _faults(other, its_shells, its_winding) < _faults(index, shells, winding):
             doubled = len(mesh.faces) - len(candidate.faces)
             turned = 0 if doubled else int((candidate.faces != mesh.faces).any(dim=1).sum())
             index, shells, winding, front = other, its_shells, its_winding, its_front
     inside = winding > INSIDE
     hidden, pairs = _hidden(index, shells, local, inside, winding, front)
     if hidden.any():
-        distance[hidden] = outer_distance(index, local[hidden], pairs)
+        distance[hidden] = outer_distance(index, shells, local[hidden], pairs)
     distance = torch.where(inside, -distance, distance) * index.scale
     winding = winding.to(points.dtype)
     return SolidDistance(distance.to(points.dtype), winding, turned, doubled, shells.closed)
@@ -151,25 +152,33 @@ def _check(mesh: Mesh, points: Tensor) -> None:
         raise InputError("query points must be finite, got NaN or infinite coordinates")
 
 
-def _candidate(mesh: Mesh, shells: Shells, winding: Tensor) -> Mesh | None:
+def _candidate(index: WindingIndex, shells: Shells, winding: Tensor) -> Mesh | None:
     """The mesh with faces turned round, or with one side of two, if there is a sign that this is needed."""
+    mesh = index.mesh
     if shells.closed and not (winding > INSIDE).any() and is_double_sided(shells.faces):
         single = replace(mesh, faces=mesh.faces[orientation_parity(shells.faces) > 0])
         return turn(single, inward_faces(single))
-    if not (shells.inverted or shells.disagreements or _inside_out(winding) > INSIDE_OUT):
-        return None
-    inward = inward_faces(mesh)
-    return turn(mesh, inward) if inward.any() else None
+    bad = shells.disagreements or _inside_out(winding) > INSIDE_OUT or _turned_pieces(index, shells)
+    if bad and (inward := inward_faces(mesh)).any():
+        return turn(mesh, inward)
+    return None
 
 
-def _faults(shells: Shells, winding: Tensor) -> tuple[bool, int, float, bool]:
-    """What is wrong with a mesh, the worst first: which of two has less?
+def _faults(index: WindingIndex, shells: Shells, winding: Tensor) -> tuple[bool, int, bool, float]:
+    """What is wrong with a mesh, the worst first: of two, the better one has less.
 
-    Whether it is no closed surface with something inside, at how many edges neighbours disagree, the share of
-    points inside of something that is turned inward, and whether a piece is.
+    Whether it is no closed surface with something inside, at how many edges neighbours disagree, whether a
+    closed piece is inside out, and the share of points inside of something that is turned inward.
     """
     hollow = not shells.closed or not (winding > INSIDE).any()
-    return hollow, shells.disagreements, _inside_out(winding), shells.inverted
+    return hollow, shells.disagreements, _turned_pieces(index, shells), _inside_out(winding)
+
+
+def _turned_pieces(index: WindingIndex, shells: Shells) -> bool:
+    """Whether before a piece with a negative volume the winding number is negative: no wall of a cavity."""
+    faces = shells.inverted.nonzero()[:, 0]
+    some = faces[:: len(faces) // LOOKED_AT + 1]
+    return bool((index.winding_beside(index.corners(some), 1) < -INSIDE).any())
 
 
 def _inside_out(winding: Tensor) -> float:

@@ -15,6 +15,14 @@ from ..errors import InputError
 from ..shapes import Mesh
 
 
+def component_labels(pairs: Tensor, count: int) -> Tensor:
+    """Label of the connected component of each of `count` nodes; a graph search, done on the CPU."""
+    i, j = pairs.cpu().numpy().T
+    graph = coo_array((np.ones(len(i)), (i, j)), shape=(count, count))
+    labels = csgraph.connected_components(graph, directed=False)[1]
+    return torch.from_numpy(labels.astype(np.int64)).to(pairs.device)
+
+
 def unique_edges(faces: Int64[Tensor, "F 3"]) -> Int64[Tensor, "E 2"]:
     """Every undirected edge once, the smaller vertex first, in lexicographic order."""
     edges = _half_edges(faces).reshape(-1, 2)
@@ -54,7 +62,7 @@ def connected_components(faces: Int64[Tensor, "F 3"], vertex_count: int) -> Int6
         InputError: Faces name vertices beyond `vertex_count`.
     """
     check_range(faces, vertex_count)
-    return _component_labels(torch.cat([faces[:, :2], faces[:, 1:]]), vertex_count)
+    return component_labels(torch.cat([faces[:, :2], faces[:, 1:]]), vertex_count)
 
 
 def is_watertight(faces: Int64[Tensor, "F 3"]) -> bool:
@@ -136,7 +144,7 @@ def split_vertices(faces: Int64[Tensor, "F 3"], vertex_count: int) -> Bool[Tenso
     crossed = corner_vertex[one[:, 0]] != corner_vertex[two[:, 0]]
     two = torch.where(crossed[:, None], two.flip(1), two)
     links = torch.stack([one.flatten(), two.flatten()], dim=1)
-    fan = _component_labels(links, len(corner_vertex))
+    fan = component_labels(links, len(corner_vertex))
     sound = (~_collapsed(faces)).repeat_interleave(3)
     owner = torch.zeros_like(corner_vertex)
     owner[fan[sound]] = corner_vertex[sound]
@@ -244,11 +252,3 @@ def _pairs(faces: Tensor) -> tuple[Tensor, Tensor]:
 
 def _next(half_edges: Tensor) -> Tensor:
     return torch.where(half_edges % 3 == 2, half_edges - 2, half_edges + 1)
-
-
-def _component_labels(pairs: Tensor, count: int) -> Tensor:
-    """Label of the connected component of each of `count` nodes; a graph search, done on the CPU."""
-    i, j = pairs.cpu().numpy().T
-    graph = coo_array((np.ones(len(i)), (i, j)), shape=(count, count))
-    labels = csgraph.connected_components(graph, directed=False)[1]
-    return torch.from_numpy(labels.astype(np.int64)).to(pairs.device)

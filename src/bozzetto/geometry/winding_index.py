@@ -15,6 +15,7 @@ from .launch import in_parts, launch, stream
 
 INSIDE = 0.5
 """Winding number at which inside begins."""
+_OFF = 1e-5  # how far before and behind the surface one looks, in its size
 
 
 class WindingIndex:
@@ -47,9 +48,9 @@ class WindingIndex:
         """Places in the frame of the queries."""
         return ((points.detach().double() - self._centre) / self.scale).float().contiguous()
 
-    def corners(self) -> Float64[Tensor, "F 3 3"]:
-        """Corners of the faces."""
-        return self.vertices[self.mesh.faces].double()
+    def corners(self, faces: Tensor | slice = slice(None)) -> Float64[Tensor, "F 3 3"]:
+        """Corners of some faces, or of all."""
+        return self.vertices[self.mesh.faces[faces]].double()
 
     def nearest(
         self, points: Float[Tensor, "P 3"]
@@ -70,6 +71,12 @@ class WindingIndex:
         winding = torch.empty(len(points), device=self.device)
         self._launch(kernels.winding, points, winding)
         return winding
+
+    def winding_beside(self, triangles: Float64[Tensor, "N 3 3"], side: int) -> Float[Tensor, " N"]:
+        """Winding number a little before the middle of triangles (side 1), or behind it (side -1)."""
+        a, b, c = triangles.unbind(dim=1)
+        normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1, eps=1e-300)
+        return self.winding((triangles.mean(dim=1) + side * _OFF * normal).float().contiguous())
 
     def beyond(self, points: Float[Tensor, "P 3"]) -> Float[Tensor, " P"]:
         """Winding number behind the nearest point of the surface, as seen from the given points."""

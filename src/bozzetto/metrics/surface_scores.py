@@ -135,7 +135,8 @@ def intersection_over_union(a: Mesh, b: Mesh, points: int = 100_000, seed: int =
     """Volume of the intersection of two solids over that of their union, by points in their common box.
 
     Inside is where the generalised winding number exceeds one half (`distance_and_winding`), which also serves
-    open and self-intersecting meshes. Faces count as they are turned: nothing is inside of an inverted mesh. The standard error is below 0.5 / sqrt(points in the union).
+    open and self-intersecting meshes. Faces count as they are turned: nothing is inside of an inverted mesh.
+    The standard error is below 0.5 / sqrt(points in the union).
 
     Args:
         a: One solid, wound outwards.
