@@ -51,7 +51,8 @@ class PreparedShape:
         normalisation: From the frame of the mesh to the normalised frame.
         ambiguity: Share of samples whose sign is doubtful, because the mesh is open or turned inconsistently
             there: the winding number differs from one half by less than 0.1.
-        turned: Share of faces that were turned inward and have been turned round.
+        turned: Share of faces that were turned inward and have been turned round, or left out because each has
+            a partner that looks to the other side.
     """
 
     samples: SdfSamples
@@ -68,13 +69,10 @@ def prepare_shape(
 ) -> PreparedShape:
     """Sample the signed distance to a mesh, which may be open, self-intersecting or turned inside out.
 
-    Points are chosen as in DeepSDF. Distances are exact (nearest point of a triangle) and signs come from
-    the generalised winding number, where the released sampler takes the nearest pixel of renderings and a
-    vote, and drops samples that are not unanimous: nothing is dropped here and nothing needs a display.
-
-    Inside a part whose faces are turned inward the winding number is -1. Where that happens to more than one
-    sample in a thousand, patches of the mesh are turned so that their outside is what one sees from around
-    (`inward_faces`), if that helps.
+    Points are chosen as in DeepSDF. Distances are exact, to the outer surface, and signs come from the
+    generalised winding number, after faces that look inward have been turned (`solid_distance`). The released
+    sampler takes the nearest pixel of renderings and a vote, and drops samples that are not unanimous: nothing
+    is dropped here and nothing needs a display.
 
     Args:
         mesh: The shape; distances are computed on its device.
@@ -104,7 +102,8 @@ def prepare_shape(
             "close it, or turn its faces consistently"
         )
     samples = SdfSamples(points, found.distance.cpu())
-    return PreparedShape(samples, to_unit, found.doubtful / count, found.turned / len(mesh.faces))
+    turned = (found.turned + found.doubled) / len(mesh.faces)
+    return PreparedShape(samples, to_unit, found.doubtful / count, turned)
 
 
 def shape_normalisation(mesh: Mesh) -> Similarity:
