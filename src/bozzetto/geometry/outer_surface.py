@@ -44,8 +44,9 @@ def outer_distance(
 
 def _within(index: WindingIndex, triangles: Float64[Tensor, "N 3 3"]) -> Bool[Tensor, " N"]:
     """Which triangles have inside on both sides."""
-    before, behind = (index.winding_beside(triangles, side) > INSIDE for side in (1, -1))
-    return before & behind
+    within = index.winding_beside(triangles, 1) > INSIDE
+    within[within.clone()] = index.winding_beside(triangles[within], -1) > INSIDE
+    return within
 
 
 def _faces_within(index: WindingIndex, shells: Shells, whole: Bool[Tensor, " F"]) -> Bool[Tensor, " F"]:
