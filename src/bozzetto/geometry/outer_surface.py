@@ -1,5 +1,7 @@
 """The outer surface of the solid that a mesh encloses: its faces without what lies inside."""
 
+import math
+
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
@@ -11,6 +13,8 @@ from .measures import face_areas
 from .shells import Shells
 from .topology import component_labels, face_neighbours
 from .winding_index import INSIDE, WindingIndex
+
+_WHOLE = 1.2  # accuracy that is enough to tell whole winding numbers apart
 
 
 def outer_distance(
@@ -34,7 +38,7 @@ def outer_distance(
     outer = corners[whole & ~_faces_within(index, shells, whole)]
     if len(pairs):
         pieces = cut_faces(corners, pairs)[0]
-        outer = torch.cat([outer, pieces[~_within(index, pieces)]])
+        outer = torch.cat([outer, pieces[~_within(index, shells, pieces)]])
     if len(outer) == 0:
         outer = corners
     vertices = outer.reshape(-1, 3).float()
@@ -42,10 +46,11 @@ def outer_distance(
     return SurfaceIndex(Mesh(vertices, faces)).closest(points).distance
 
 
-def _within(index: WindingIndex, triangles: Float64[Tensor, "N 3 3"]) -> Bool[Tensor, " N"]:
+def _within(index: WindingIndex, shells: Shells, triangles: Float64[Tensor, "N 3 3"]) -> Bool[Tensor, " N"]:
     """Which triangles have inside on both sides."""
-    within = index.winding_beside(triangles, 1) > INSIDE
-    within[within.clone()] = index.winding_beside(triangles[within], -1) > INSIDE
+    most = _WHOLE if shells.closed else math.inf
+    within = index.winding_beside(triangles, 1, most) > INSIDE
+    within[within.clone()] = index.winding_beside(triangles[within], -1, most) > INSIDE
     return within
 
 
@@ -55,7 +60,7 @@ def _faces_within(index: WindingIndex, shells: Shells, whole: Bool[Tensor, " F"]
     Around a closed mesh, neighbours among these have the same on theirs: the largest face answers for them.
     """
     if not shells.closed:
-        return _within(index, index.corners())
+        return _within(index, shells, index.corners())
     neighbour = face_neighbours(shells.faces).long()
     joined = (neighbour >= 0) & whole[:, None] & whole[neighbour.clamp_min(0)]
     face, edge = joined.nonzero(as_tuple=True)
@@ -64,4 +69,4 @@ def _faces_within(index: WindingIndex, shells: Shells, whole: Bool[Tensor, " F"]
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device)
     last = rank.new_zeros(int(patch.max()) + 1).scatter_reduce_(0, patch, rank, "amax")
-    return _within(index, index.corners(order[last]))[patch]
+    return _within(index, shells, index.corners(order[last]))[patch]

@@ -1,5 +1,6 @@
 """Distances to a mesh and winding numbers around it."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -66,17 +67,19 @@ class WindingIndex:
             raise InputError("the mesh has no area; a triangle that is no line or point is needed")
         return distance, winding, front > 0
 
-    def winding(self, points: Float[Tensor, "P 3"]) -> Float[Tensor, " P"]:
-        """Winding number."""
+    def winding(self, points: Float[Tensor, "P 3"], most: float = math.inf) -> Float[Tensor, " P"]:
+        """Winding number, to the accuracy of the index but no more than `most`."""
         winding = torch.empty(len(points), device=self.device)
-        self._launch(kernels.winding, points, winding)
+        self._launch(kernels.winding, points, winding, accuracy=min(self.accuracy, most))
         return winding
 
-    def winding_beside(self, triangles: Float64[Tensor, "N 3 3"], side: int) -> Float[Tensor, " N"]:
+    def winding_beside(
+        self, triangles: Float64[Tensor, "N 3 3"], side: int, most: float = math.inf
+    ) -> Float[Tensor, " N"]:
         """Winding number a little before the middle of triangles (side 1), or behind it (side -1)."""
         a, b, c = triangles.unbind(dim=1)
         normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1, eps=1e-300)
-        return self.winding((triangles.mean(dim=1) + side * _OFF * normal).float().contiguous())
+        return self.winding((triangles.mean(dim=1) + side * _OFF * normal).float().contiguous(), most)
 
     def beyond(self, points: Float[Tensor, "P 3"]) -> Float[Tensor, " P"]:
         """Winding number behind the nearest point of the surface, as seen from the given points."""
@@ -84,12 +87,18 @@ class WindingIndex:
         self._launch(kernels.winding_beyond, points, winding)
         return winding
 
-    def _launch(self, kernel: wp.Kernel | Callable, points: Tensor, *outputs: Tensor) -> None:
+    def _launch(
+        self,
+        kernel: wp.Kernel | Callable,
+        points: Tensor,
+        *outputs: Tensor,
+        accuracy: float | None = None,
+    ) -> None:
+        rest = self.accuracy if accuracy is None else accuracy
+
         def run(_: int, start: int, stop: int) -> None:
             own = [array[start:stop] for array in outputs]
-            launch(
-                kernel, stop - start, [self._index.id, points[start:stop], self.accuracy, *own], self.device
-            )
+            launch(kernel, stop - start, [self._index.id, points[start:stop], rest, *own], self.device)
 
         if len(points):
             in_parts(run, len(points), self.device)
