@@ -88,6 +88,17 @@ def test_triangles_of_a_cell_do_not_intersect_wherever_their_vertices_lie_on_the
     assert float(torch.linalg.cross(b - a, c - a).norm(dim=1).min()) > 1e-6
 
 
+def test_signs_of_values_count_however_small_they_are():
+    inner = torch.randn(8, 8, 8, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    sizes = 10.0 ** (
+        30 * torch.rand(8, 8, 8, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    )
+    values = torch.nn.functional.pad(inner / sizes / 1e20, (1,) * 6, value=1e20)
+    corners = values.unfold(0, 2, 1).unfold(1, 2, 1).unfold(2, 2, 1)
+    mixed = (corners > 0).flatten(3).any(-1) & (corners <= 0).flatten(3).any(-1)
+    assert is_watertight(welded(mixed.nonzero(), cell_triangles(corners[mixed]), 10)[1])
+
+
 def test_equal_products_on_a_face_are_decided_alike_in_both_of_its_cells():
     """Sizes of 1 everywhere: each ambiguous face is a tie."""
     for seed in range(20):

@@ -98,7 +98,7 @@ def cell_triangles(corners: Float[Tensor, "M 2 2 2"]) -> CellTriangles:
     rest = table.ambiguous[pattern].nonzero()[:, 0]
     if len(rest) == 0:
         return CellTriangles(corners, cells, edges, faces)
-    owners, places, triangles = _triangles_by_value((corners[rest] / corners.abs().max()).float())
+    owners, places, triangles = _triangles_by_value(corners[rest], float(corners.abs().max()))
     return CellTriangles(
         corners,
         torch.cat([cells, rest[owners]]),
@@ -146,9 +146,10 @@ def _table() -> _Table:
     return _Table(edges, vertices, triangles, ambiguous)
 
 
-def _triangles_by_value(corners: Float[Tensor, "M 2 2 2"]) -> tuple[Tensor, Tensor, Tensor]:
-    """Cells and places of vertices, and faces, of values up to 1."""
-    values = torch.where(corners > 0, corners.clamp_min(_FLOOR), _BIAS * corners.clamp_max(-_FLOOR))
+def _triangles_by_value(corners: Float[Tensor, "M 2 2 2"], most: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Cells and places of vertices, and faces, of values up to a size."""
+    share = corners.double() / most  # of values so small that nothing is left of them the sign still counts
+    values = torch.where(corners > 0, share.clamp_min(_FLOOR), _BIAS * share.clamp_max(-_FLOOR)).float()
     parts = [_triangles(part) for part in values.split(_ROW**3)]
     starts = np.cumsum([0] + [len(places) for _, places, _ in parts]).tolist()
     return (
