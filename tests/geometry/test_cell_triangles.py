@@ -79,7 +79,9 @@ def test_triangles_of_a_cell_do_not_intersect_wherever_their_vertices_lie_on_the
     choice = (signs * torch.rand(40, 254, 8, generator=generator)).view(-1, 2, 2, 2)
     parts = cell_triangles(choice)
     sizes = torch.tensor([1e-6, 1.0, 1e6])[torch.randint(3, (len(choice), 8), generator=generator)]
-    placed = CellTriangles(choice.sign() * sizes.view(-1, 2, 2, 2), parts.cells, parts.edges, parts.faces)
+    placed = CellTriangles(
+        choice.sign() * sizes.view(-1, 2, 2, 2), parts.cells, parts.edges, parts.faces, parts.walls
+    )
     number = parts.cells
     apart = 2.0 * torch.stack([number // 900, number // 30 % 30, number % 30], dim=1)
     mesh = Mesh((places(placed, torch.full((3,), 1e-3, dtype=torch.float64)) + apart).float(), parts.faces)

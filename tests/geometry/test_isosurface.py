@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from bozzetto import InputError
 from bozzetto.geometry import (
+    euler_number,
     face_areas,
     intersecting_faces,
     is_consistently_wound,
@@ -141,6 +142,15 @@ def test_the_sparse_extraction_gives_the_same(values):
     found = sparse_isosurface(function, list(values.shape), torch.zeros(3), last, lipschitz=1e3)
     assert_same_surface(found.mesh, isosurface(values, torch.zeros(3), last), 1e-6)
     assert_sound(found.mesh, (1.0, 1.0, 1.0))
+
+
+def test_tunnels_of_neighbouring_cells_become_one():
+    tiny = 1e-12
+    columns = [[-tiny, 0.37, 0.6 * tiny, -1.7], [0.0, 0.2 * tiny, 0.3, -0.9], [-tiny, 0.9, 2 * tiny, -0.9]]
+    values = torch.nn.functional.pad(torch.tensor(columns).view(3, 2, 2), (1,) * 6, value=4.8)
+    mesh = isosurface(values, (0.0, 0.0, 0.0), (4.0, 3.0, 3.0))
+    assert_sound(mesh, (1.0, 1.0, 1.0))
+    assert euler_number(mesh.faces) == 0  # a ring around one tunnel through both cells
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -28,12 +28,14 @@ class CellTriangles:
         edges: The edge of the cell on which it lies, as axis + 3 * (offset x + 2 * offset y + 4 * offset z)
             of the edge's lower end, or `NO_EDGE`.
         faces: Triples of vertices, counter-clockwise seen from larger values.
+        walls: Faces that lie in a side of their cell, where a tunnel ends, and that side, as 2 * axis + offset.
     """
 
     corners: Float[Tensor, "M 2 2 2"]
     cells: Int64[Tensor, " V"]
     edges: Int64[Tensor, " V"]
     faces: Int64[Tensor, "T 3"]
+    walls: Int64[Tensor, "W 2"]
 
     def places(self, vertices: Int64[Tensor, " N"], margin: Float64[Tensor, "3"]) -> Float64[Tensor, "N 3"]:
         """Coordinates of some vertices in [0, 1]^3 of their cells.
@@ -97,13 +99,16 @@ def cell_triangles(corners: Float[Tensor, "M 2 2 2"]) -> CellTriangles:
     faces = faces[owners, k] + first[owners, None]
     rest = table.ambiguous[pattern].nonzero()[:, 0]
     if len(rest) == 0:
-        return CellTriangles(corners, cells, edges, faces)
+        return CellTriangles(corners, cells, edges, faces, faces.new_empty(0, 2))
     owners, places, triangles = _triangles_by_value(corners[rest], float(corners.abs().max()))
+    inner = _edges(places)
+    face, side = _in_side(inner[triangles]).nonzero(as_tuple=True)
     return CellTriangles(
         corners,
         torch.cat([cells, rest[owners]]),
-        torch.cat([edges, _edges(places)]),
+        torch.cat([edges, inner]),
         torch.cat([faces, triangles + len(cells)]),
+        torch.stack([face + len(faces), side], dim=1),
     )
 
 
@@ -173,6 +178,15 @@ def _triangles(values: Float[Tensor, "M 2 2 2"]) -> tuple[Tensor, Tensor, Tensor
     block = (corners / 2).floor()
     x, y, z = block.long().unbind(dim=1)
     return (x * _ROW + y) * _ROW + z, corners - 2 * block, torch.from_numpy(faces.astype(np.int64))
+
+
+def _in_side(edges: Int64[Tensor, "T 3"]) -> Bool[Tensor, "T 6"]:
+    """Whether triangles between edges of a cell lie in its sides."""
+    lower, along = edges // 3, edges % 3
+    axis = torch.arange(6) // 2
+    offset = lower[..., None] >> axis & 1
+    inside = (offset == torch.arange(6) % 2) & (along[..., None] != axis) & (edges != NO_EDGE)[..., None]
+    return inside.all(dim=1)
 
 
 def _edges(places: Float[Tensor, "V 3"]) -> Int64[Tensor, " V"]:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from .cell_triangles import cell_triangles
+from .cell_triangles import CellTriangles, cell_triangles
 
 MARGIN = 1e-3
 """How near vertices come to a node of the grid, as a share of the edge: where the value of a node is the level,
@@ -55,4 +55,17 @@ def grid_triangles(
     first = torch.empty_like(unique)
     first[welded] = torch.arange(len(welded))
     places = cells[parts.cells[first]] + parts.places(first, margin)
-    return places, welded[parts.faces]
+    return places, welded[parts.faces][_kept(parts, cells, stride)]
+
+
+def _kept(
+    parts: CellTriangles, cells: Int64[Tensor, "C 3"], stride: Int64[Tensor, "3"]
+) -> Bool[Tensor, " F"]:
+    """All faces but the walls between the tunnels of two neighbouring cells, which become one."""
+    kept = torch.ones(len(parts.faces), dtype=torch.bool)
+    face, side = parts.walls.T
+    axis = side // 2
+    node = (cells @ stride)[parts.cells[parts.faces[face, 0]]] + side % 2 * stride[axis]
+    _, name, count = (3 * node + axis).unique(return_inverse=True, return_counts=True)
+    kept[face[count[name] == 4]] = False  # two in each cell
+    return kept

@@ -29,9 +29,9 @@ def isosurface(
     To this end vertices keep a distance of a thousandth of the spacing from the nodes of the grid, where the
     original puts all vertices around a node with the value `level` into one point. (The distance is larger if
     float32 coordinates are coarser: eight roundings.) So does the lid of `close`. A vertex inside of a cell
-    is the mean of its neighbours; the original weighs the corners of the cell. One flaw of the table remains:
-    if two neighbouring cells both have a tunnel that ends at their common face, triangles coincide there. That
-    was seen once in some 15,000 small grids of random values.
+    is the mean of its neighbours; the original weighs the corners of the cell. Where two neighbouring
+    cells both have a tunnel that ends at their common face, the tunnels are joined; the original puts a wall
+    there from each side.
 
     Args:
         values: Samples, smaller than `level` inside (a signed distance, or minus a density). Index
