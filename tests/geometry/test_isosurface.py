@@ -2,9 +2,21 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from bozzetto import InputError
-from bozzetto.geometry import isosurface
+from bozzetto.geometry import (
+    euler_number,
+    face_areas,
+    intersecting_faces,
+    is_consistently_wound,
+    is_manifold,
+    is_watertight,
+    isosurface,
+    sparse_isosurface,
+)
 
 
 def grid(counts, low, high):
@@ -58,6 +70,112 @@ def test_close_makes_a_box_of_a_full_grid():
     mesh = isosurface(-torch.ones(4, 5, 6), (0.0, 0.0, 0.0), (1.0, 2.0, 3.0), close=True)
     assert volume(mesh) == pytest.approx(6, rel=1e-3)
     assert open_edges(mesh) == 0
+
+
+def assert_sound(mesh, step):
+    """Closed, manifold, every face with an area, none through another."""
+    assert is_watertight(mesh.faces) and is_consistently_wound(mesh.faces)
+    assert is_manifold(mesh.faces, len(mesh.vertices))
+    least, middle, _ = sorted(step)
+    assert face_areas(mesh.vertices.double(), mesh.faces).min() > 4e-7 * least * middle
+    assert len(intersecting_faces(mesh)) == 0
+
+
+def assert_same_surface(mesh, expected, within):
+    """The same faces, with vertices near to each other."""
+    assert torch.equal(mesh.faces, expected.faces)
+    assert (mesh.vertices - expected.vertices).norm(dim=1).max() < within
+
+
+def small_fields(values):
+    shapes = st.tuples(*[st.integers(2, 6)] * 3)
+    return arrays.arrays("float32", shapes, elements=values).map(torch.from_numpy)
+
+
+STEPS = st.tuples(*[st.sampled_from([0.03, 0.1, 1.0, 2.5])] * 3)
+INTEGERS = st.integers(-2, 2)
+NEARLY_ZERO = st.sampled_from([0.0, 1e-12, -1e-12, 1e-30, 1.0, -1.0, 0.5, 1e6])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    values=small_fields(INTEGERS) | small_fields(NEARLY_ZERO), step=STEPS, corner=st.sampled_from([0.0, -7.0])
+)
+def test_any_values_give_a_sound_mesh_also_where_they_are_the_level(values, step, corner):
+    """Vertices, edges, faces, whole cells and plateaus at the level, also on the border of the grid."""
+    low = torch.full((3,), corner)
+    high = low + torch.tensor(step) * (torch.tensor(values.shape) - 1)
+    if not (values <= 0).any():
+        with pytest.raises(InputError, match="no surface"):
+            isosurface(values, low, high, close=True)
+        return
+    mesh = isosurface(values, low, high, close=True)
+    assert_sound(mesh, step)
+    assert (mesh.vertices >= low).all() and (mesh.vertices <= high).all()
+    padded = torch.nn.functional.pad(values, (1,) * 6, value=2.0)
+    assert_sound(isosurface(padded, low - torch.tensor(step), high + torch.tensor(step)), step)
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=small_fields(INTEGERS))
+def test_level_values_give_the_surface_of_values_a_little_below(values):
+    values = torch.nn.functional.pad(values, (1,) * 6, value=2.0)
+    last = torch.tensor(values.shape) - 1.0
+    if not (values <= 0).any():
+        return
+    mesh = isosurface(values, torch.zeros(3), last)
+    below = isosurface(torch.where(values == 0, -1e-4, values), torch.zeros(3), last)
+    assert_same_surface(mesh, below, 2e-3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(values=small_fields(INTEGERS))
+def test_the_sparse_extraction_gives_the_same(values):
+    values = torch.nn.functional.pad(values, (1,) * 6, value=2.0)
+    last = torch.tensor(values.shape) - 1.0
+    if not (values <= 0).any():
+        return
+
+    def function(points):
+        return values[tuple(points.round().long().T)]
+
+    found = sparse_isosurface(function, list(values.shape), torch.zeros(3), last, lipschitz=1e3)
+    assert_same_surface(found.mesh, isosurface(values, torch.zeros(3), last), 1e-6)
+    assert_sound(found.mesh, (1.0, 1.0, 1.0))
+
+
+def test_tunnels_of_neighbouring_cells_become_one():
+    tiny = 1e-12
+    columns = [[-tiny, 0.37, 0.6 * tiny, -1.7], [0.0, 0.2 * tiny, 0.3, -0.9], [-tiny, 0.9, 2 * tiny, -0.9]]
+    values = torch.nn.functional.pad(torch.tensor(columns).view(3, 2, 2), (1,) * 6, value=4.8)
+    mesh = isosurface(values, (0.0, 0.0, 0.0), (4.0, 3.0, 3.0))
+    assert_sound(mesh, (1.0, 1.0, 1.0))
+    assert euler_number(mesh.faces) == 0  # a ring around one tunnel through both cells
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_box_whose_faces_lie_on_the_grid(dtype):
+    axis = torch.linspace(-1.5, 1.5, 64, dtype=dtype)
+    points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1)
+    half = axis[[-3, -4, -5]]
+    step = 3 / 63
+    values = (points.abs() - half).amax(dim=-1)
+    mesh = isosurface(values, (-1.5,) * 3, (1.5,) * 3)
+    assert_sound(mesh, (step,) * 3)
+    x, y, z = (2 * half.double()).tolist()
+    assert volume(mesh) == pytest.approx(x * y * z, rel=2e-4)
+    area = float(face_areas(mesh.vertices.double(), mesh.faces).sum())
+    assert area == pytest.approx(2 * (x * y + y * z + z * x), rel=1e-3)
+    q = mesh.vertices.abs() - half.float()
+    outside = q.clamp_min(0).norm(dim=1) + q.amax(dim=1).clamp_max(0)
+    assert outside.abs().max() < 1.1e-3 * step
+
+
+def test_far_from_the_origin_the_margin_follows_the_rounding_of_coordinates():
+    values = grid((20, 20, 20), (-9.5,) * 3, (9.5,) * 3).abs().amax(dim=-1) - 3.5
+    mesh = isosurface(values, (2000.0,) * 3, (2000.19,) * 3)  # steps of 0.01, 80 roundings
+    assert is_watertight(mesh.faces) and len(intersecting_faces(mesh)) == 0
+    assert face_areas(mesh.vertices.double(), mesh.faces).min() > 0
 
 
 @pytest.mark.parametrize(

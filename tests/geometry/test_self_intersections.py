@@ -77,7 +77,7 @@ def clip(polygon, distance):
 
 def exactly_intersect(a, b):
     """Clip a to the plane of b, then to its edges: a segment (or an area, if coplanar) must remain."""
-    a, b = ([[Fraction(int(x)) for x in p] for p in t] for t in (a, b))
+    a, b = ([[Fraction(float(x)) for x in p] for p in t] for t in (a, b))
     normal = cross(minus(b[1], b[0]), minus(b[2], b[0]))
     own = cross(minus(a[1], a[0]), minus(a[2], a[0]))
     if not any(normal) or not any(own):
@@ -102,6 +102,26 @@ def test_agrees_with_exact_arithmetic_on_integer_triangles(extent):
         if len(common) < 2:
             assert ((i, j) in found) == exactly_intersect(triangles[i], triangles[j]), (i, j)
     assert len(found) > 20
+
+
+SLIVERS = [
+    [
+        [(-3.000053e-05, -1.2417635e-09, 0), (-3.000053e-05, 0.1, 0.03), (-5.3218435e-10, 9.999876e-05, 0)],
+        [(-5.3218435e-10, -1.2417635e-09, -3e-05), (-5.3218435e-10, 9.999876e-05, 0), (0.029969998, 0.1, 0)],
+    ],
+    [
+        [(1.3986, 2.8, 0.52500004), (1.3986, 5.6, 0.7875), (1.4, 5.6, 0.7872375)],
+        [(1.4, 2.8028, 0.52500004), (1.4, 5.6, 0.7872375), (2.7986, 5.6, 0.52500004)],
+    ],
+]
+
+
+@pytest.mark.parametrize("pair", SLIVERS)
+def test_slivers_nearly_in_one_plane_touch_only_in_their_common_corner(pair):
+    """Offsets of 1e-13 of the size are genuine where coordinates are small or normals sharp."""
+    first, second = np.float32(pair).tolist()
+    assert not exactly_intersect(first, second)
+    assert not self_intersections(soup(first, second)).any()
 
 
 @pytest.mark.parametrize(

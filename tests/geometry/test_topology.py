@@ -17,6 +17,7 @@ from bozzetto.geometry import (
     split_vertices,
     unique_edges,
 )
+from bozzetto.geometry.topology import disagreeing_edges, has_no_boundary, is_double_sided, orientation_parity
 from bozzetto.shapes import box, icosphere, join, torus
 
 DEVICES = [
@@ -204,3 +205,23 @@ def test_no_faces():
 def test_faces_out_of_range_are_named(function):
     with pytest.raises(InputError, match="0 to 3 of a mesh with 3"):
         function(SQUARE, 3)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_boundary_is_any_edge_that_is_not_run_along_in_both_directions(device):
+    for mesh in (icosphere(2), torus(), join([box(), icosphere(1)])):
+        faces = mesh.faces.to(device)
+        assert has_no_boundary(faces) and disagreeing_edges(faces) == 0 and not is_double_sided(faces)
+        assert not has_no_boundary(faces[1:])
+        turned = torch.cat([faces[:1].flip(1), faces[1:]])
+        assert not has_no_boundary(turned) and disagreeing_edges(turned) == 3
+        both = torch.cat([faces, faces.flip(1).roll(1, dims=1)])
+        assert has_no_boundary(both) and is_double_sided(both)
+        assert not is_double_sided(both[1:]) and not is_double_sided(torch.cat([faces, faces]))
+    assert has_no_boundary(NOTHING) and not has_no_boundary(FIN)
+
+
+def test_the_parity_of_a_face_is_that_of_its_corners():
+    for turn in (0, 1, 2):
+        assert int(orientation_parity(torch.tensor([[2, 5, 9]]).roll(turn, dims=1))) == 1
+        assert int(orientation_parity(torch.tensor([[9, 5, 2]]).roll(turn, dims=1))) == -1

@@ -86,6 +86,14 @@ def test_faces_turned_inward_change_nothing_else() -> None:
     assert (in_box | in_ball).all()
 
 
+def test_double_sided_shapes_are_taken_from_one_side() -> None:
+    ball = icosphere(3)
+    shape = prepare_shape(Mesh(ball.vertices, torch.cat([ball.faces, ball.faces.flip(1)])), 3000, seeded())
+    assert shape.turned == 0.5 and shape.ambiguity == 0
+    inside = shape.samples.inside
+    torch.testing.assert_close(-inside.distances, 1 / 1.03 - inside.points.norm(dim=1), atol=0.01, rtol=0)
+
+
 def test_one_part_turned_inward_is_mended() -> None:
     cube, ball = box(1.0), moved(icosphere(3), 0.4, (1.5, 0.0, 0.0))
     mesh = join([cube, Mesh(ball.vertices, ball.faces.flip(1))])

@@ -23,11 +23,13 @@ from .normals import vertex_normals as vertex_normals
 from .poisson import screened_poisson as screened_poisson
 from .remesh import remesh as remesh
 from .remesh import transfer as transfer
+from .resurface import resurface as resurface
 from .self_intersections import intersecting_faces as intersecting_faces
 from .self_intersections import self_intersections as self_intersections
+from .signed_distance import SolidDistance as SolidDistance
 from .signed_distance import distance_and_winding as distance_and_winding
-from .signed_distance import resurface as resurface
 from .signed_distance import signed_distance as signed_distance
+from .signed_distance import solid_distance as solid_distance
 from .simplify import simplify as simplify
 from .solve import Solver as Solver
 from .solve import factorise as factorise

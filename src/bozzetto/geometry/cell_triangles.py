@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from skimage.measure import marching_cubes
 from torch import Tensor
 
@@ -15,6 +15,7 @@ NO_EDGE = 24
 _ROW = 32  # cells along an axis of the volume that is handed over: coordinates stay small and so precise
 _FLOOR = 1e-4  # least size of a value, relative to the largest
 _NEAR = 2e-5  # coordinates closer to a node than this are on it: less than _FLOOR, more than rounding
+_BIAS = 1 + 2**-16  # factor of values inside, which decides between products that are equal
 
 
 @dataclass(frozen=True)
@@ -27,27 +28,49 @@ class CellTriangles:
         edges: The edge of the cell on which it lies, as axis + 3 * (offset x + 2 * offset y + 4 * offset z)
             of the edge's lower end, or `NO_EDGE`.
         faces: Triples of vertices, counter-clockwise seen from larger values.
-        middles: Coordinates in [0, 1]^3 of the cell of the last vertices, all with `NO_EDGE` among them.
+        walls: Faces that lie in a side of their cell, where a tunnel ends, and that side, as 2 * axis + offset.
     """
 
     corners: Float[Tensor, "M 2 2 2"]
     cells: Int64[Tensor, " V"]
     edges: Int64[Tensor, " V"]
     faces: Int64[Tensor, "T 3"]
-    middles: Float[Tensor, "W 3"]
+    walls: Int64[Tensor, "W 2"]
 
-    def places(self, vertices: Int64[Tensor, " N"]) -> Float[Tensor, "N 3"]:
-        """Coordinates of some vertices in [0, 1]^3 of their cells, float64."""
-        edges, values = self.edges[vertices], self.corners.flatten(1)
-        lower, axis = edges // 3 % 8, edges % 3
+    def places(self, vertices: Int64[Tensor, " N"], margin: Float64[Tensor, "3"]) -> Float64[Tensor, "N 3"]:
+        """Coordinates of some vertices in [0, 1]^3 of their cells.
+
+        A vertex on an edge lies where the linear function between the values at its ends is zero, but not
+        nearer than the margin to an end. Whatever the places on the edges, the triangles of a cell do not
+        intersect then. A vertex inside of a cell is the mean of its neighbours, which all lie on edges.
+
+        Args:
+            vertices: Which.
+            margin: Least distance from the ends of an edge along each axis, as a share of its length.
+        """
+        places = self._on_edges(vertices, margin)
+        if (inner := self.edges[vertices] == NO_EDGE).any():
+            places[inner] = self._middles(margin)[self.cells[vertices[inner]]]
+        return places
+
+    def _on_edges(self, vertices: Int64[Tensor, " N"], margin: Float64[Tensor, "3"]) -> Tensor:
+        edges, values = self.edges[vertices] % NO_EDGE, self.corners.flatten()
+        lower, axis = edges // 3, edges % 3
         offsets = torch.stack([lower & 1, lower >> 1 & 1, lower >> 2], dim=1)
         first = self.cells[vertices] * 8 + offsets @ torch.tensor([4, 2, 1])
-        near = values.view(-1)[first].double()
-        inner = edges == NO_EDGE
-        far = values.view(-1)[(first + (4 >> axis)) * ~inner].double()
-        places = offsets + torch.eye(3, dtype=torch.float64)[axis] * (near / (near - far))[:, None]
-        places[inner] = self.middles[vertices[inner] - len(self.cells)].double()
-        return places
+        near, far = values[first].double(), values[first + (4 >> axis)].double()
+        least = margin[axis]
+        along = (near / (near - far)).nan_to_num(0.5).clamp(least, 1 - least)
+        return offsets.double().scatter_add_(1, axis[:, None], along[:, None])
+
+    def _middles(self, margin: Float64[Tensor, "3"]) -> Float64[Tensor, "M 3"]:
+        """For every cell the mean place of the neighbours of its vertex inside; 0 where there is none."""
+        fan = self.faces[(self.edges[self.faces] == NO_EDGE).any(dim=1)].flatten()
+        rim = fan[self.edges[fan] != NO_EDGE]  # every one twice
+        owners = self.cells[rim]
+        sums = torch.zeros(len(self.corners), 3, dtype=torch.float64)
+        sums.index_add_(0, owners, self._on_edges(rim, margin))
+        return sums / torch.bincount(owners, minlength=len(sums)).clamp_min(1)[:, None]
 
 
 def cell_triangles(corners: Float[Tensor, "M 2 2 2"]) -> CellTriangles:
@@ -57,9 +80,10 @@ def cell_triangles(corners: Float[Tensor, "M 2 2 2"]) -> CellTriangles:
     eight corners alone, and mostly from their signs: such triangles are looked up. Cells of which the values
     must be known are laid into a volume beside each other, every second one masked out.
 
-    A value that is zero would put the vertices of several edges into one point; so values smaller than 1e-4
-    of the largest are taken as this small, with their sign, to choose triangles. This can differ from the
-    whole grid only in an ambiguous cell that has two such values.
+    Zero counts as negative. To choose triangles in ambiguous cells, values smaller than 1e-4 of the largest
+    are taken as this small, with their sign, and negative ones as larger by 1.5e-5, so that no decision
+    is a tie, which two cells might take in different ways. Only which of the possible triangles a cell gets
+    depends on that; where their vertices lie does not.
 
     Args:
         corners: Values at the corners, indexed by the offset along x, y and z, on the CPU. Every cell has
@@ -75,14 +99,16 @@ def cell_triangles(corners: Float[Tensor, "M 2 2 2"]) -> CellTriangles:
     faces = faces[owners, k] + first[owners, None]
     rest = table.ambiguous[pattern].nonzero()[:, 0]
     if len(rest) == 0:
-        return CellTriangles(corners, cells, edges, faces, corners.new_empty(0, 3))
-    owners, places, triangles = _triangles_by_value(corners[rest], _FLOOR * float(corners.abs().max()))
+        return CellTriangles(corners, cells, edges, faces, faces.new_empty(0, 2))
+    owners, places, triangles = _triangles_by_value(corners[rest], float(corners.abs().max()))
+    inner = _edges(places)
+    face, side = _in_side(inner[triangles]).nonzero(as_tuple=True)
     return CellTriangles(
         corners,
         torch.cat([cells, rest[owners]]),
-        torch.cat([edges, _edges(places)]),
+        torch.cat([edges, inner]),
         torch.cat([faces, triangles + len(cells)]),
-        places,
+        torch.stack([face + len(faces), side], dim=1),
     )
 
 
@@ -125,9 +151,10 @@ def _table() -> _Table:
     return _Table(edges, vertices, triangles, ambiguous)
 
 
-def _triangles_by_value(corners: Float[Tensor, "M 2 2 2"], least: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Cells and places of vertices, and faces, where no value is smaller than the least."""
-    values = torch.where(corners > 0, corners.clamp_min(least), corners.clamp_max(-least))
+def _triangles_by_value(corners: Float[Tensor, "M 2 2 2"], most: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Cells and places of vertices, and faces, of values up to a size."""
+    share = corners.double() / most  # of values so small that nothing is left of them the sign still counts
+    values = torch.where(corners > 0, share.clamp_min(_FLOOR), _BIAS * share.clamp_max(-_FLOOR)).float()
     parts = [_triangles(part) for part in values.split(_ROW**3)]
     starts = np.cumsum([0] + [len(places) for _, places, _ in parts]).tolist()
     return (
@@ -151,6 +178,15 @@ def _triangles(values: Float[Tensor, "M 2 2 2"]) -> tuple[Tensor, Tensor, Tensor
     block = (corners / 2).floor()
     x, y, z = block.long().unbind(dim=1)
     return (x * _ROW + y) * _ROW + z, corners - 2 * block, torch.from_numpy(faces.astype(np.int64))
+
+
+def _in_side(edges: Int64[Tensor, "T 3"]) -> Bool[Tensor, "T 6"]:
+    """Whether triangles between edges of a cell lie in its sides."""
+    lower, along = edges // 3, edges % 3
+    axis = torch.arange(6) // 2
+    offset = lower[..., None] >> axis & 1
+    inside = (offset == torch.arange(6) % 2) & (along[..., None] != axis) & (edges != NO_EDGE)[..., None]
+    return inside.all(dim=1)
 
 
 def _edges(places: Float[Tensor, "V 3"]) -> Int64[Tensor, " V"]:

@@ -1,13 +1,14 @@
 """Warp kernels that find pairs of intersecting faces of one mesh.
 
 All predicates are evaluated in double precision on differences of single-precision coordinates, which are
-exact, so rounding is some 1e-16 while the smallest genuine offset between such coordinates is some 1e-7 of
-their size: the tolerances below sit in that gap.
+exact unless they differ in size by more than a factor of some 1e8. A corner counts as on a plane only if its
+distance is no more than what rounding can make of 0: slivers along a plane lie genuinely beside each other.
 """
 
 import warp as wp
 
-COPLANAR = wp.constant(wp.float64(1.0e-12))  # distance to a plane over triangle size: on the plane
+FLAT = wp.constant(wp.float64(1.0e-12))  # area over that of a square of the triangle's size: without area
+ROUNDING = wp.constant(wp.float64(2.0e-15))  # error of a triple product over the product of the lengths
 OVERLAP = wp.constant(wp.float64(1.0e-10))  # common length over triangle size: more than touching
 FOLD = wp.constant(wp.float64(1.0e-6))  # angle in radians between faces folded onto each other
 
@@ -78,27 +79,46 @@ def coplanar_overlap(a: wp.mat33d, n_a: wp.vec3d, b: wp.mat33d, n_b: wp.vec3d, s
 
 
 @wp.func
+def widest_corner(t: wp.mat33d) -> int:
+    """The corner between the two shorter sides: there, the normal of a sliver has the least rounding."""
+    a = wp.length(t[2] - t[1])
+    b = wp.length(t[0] - t[2])
+    c = wp.length(t[1] - t[0])
+    corner = int(0)
+    if b > a:
+        corner = 1
+    if c > wp.max(a, b):
+        corner = 2
+    return corner
+
+
+@wp.func
 def triangles_cross(a: wp.mat33d, b: wp.mat33d) -> bool:
     """Whether two triangles share a segment of positive length, or an area if they are coplanar.
 
     Interval test of Moller 1997. Triangles that only touch in a point, a shared corner for instance, do not
     cross. A triangle without area crosses nothing.
     """
-    n_a = wp.cross(a[1] - a[0], a[2] - a[0])
-    n_b = wp.cross(b[1] - b[0], b[2] - b[0])
+    k_a = widest_corner(a)
+    k_b = widest_corner(b)
+    u_a = a[(k_a + 1) % 3] - a[k_a]
+    v_a = a[(k_a + 2) % 3] - a[k_a]
+    u_b = b[(k_b + 1) % 3] - b[k_b]
+    v_b = b[(k_b + 2) % 3] - b[k_b]
+    n_a = wp.cross(u_a, v_a)
+    n_b = wp.cross(u_b, v_b)
     length_a = wp.length(n_a)
     length_b = wp.length(n_b)
-    size = wp.max(
-        wp.max(wp.length(a[1] - a[0]), wp.length(a[2] - a[0])),
-        wp.max(wp.length(b[1] - b[0]), wp.length(b[2] - b[0])),
-    )
-    if length_a <= COPLANAR * size * size or length_b <= COPLANAR * size * size:
+    size = wp.max(wp.length(u_a - v_a), wp.length(u_b - v_b))
+    error_a = ROUNDING * wp.length(u_a) * wp.length(v_a) * size
+    error_b = ROUNDING * wp.length(u_b) * wp.length(v_b) * size
+    if length_a <= FLAT * size * size or length_b <= FLAT * size * size:
         return False
     d_a = wp.vec3d()  # distances of the corners of a to the plane of b, times length_b
     d_b = wp.vec3d()
     for i in range(3):
-        d_a[i] = snapped(wp.dot(n_b, a[i] - b[0]), COPLANAR * length_b * size)
-        d_b[i] = snapped(wp.dot(n_a, b[i] - a[0]), COPLANAR * length_a * size)
+        d_a[i] = snapped(wp.dot(n_b, a[i] - b[0]), error_b)
+        d_b[i] = snapped(wp.dot(n_a, b[i] - a[0]), error_a)
     zero = wp.float64(0.0)
     if wp.min(d_a) > zero or wp.max(d_a) < zero or wp.min(d_b) > zero or wp.max(d_b) < zero:
         return False

@@ -1,30 +1,57 @@
-"""Signed distance to any mesh, and a clean closed surface made from it."""
+"""Signed distance to any mesh."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
-import warp as wp
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 from ..shapes import Mesh
-from . import signed_distance_kernels as kernels
-from .closest import unit_box
-from .components import largest_component
-from .isosurface import isosurface
-from .launch import in_parts, launch, stream
+from .orientation import inward_faces, turn
+from .outer_surface import outer_distance
+from .self_intersections import intersecting_faces
+from .shells import Shells, shells_of
+from .topology import is_double_sided, orientation_parity
+from .winding_index import INSIDE, WindingIndex
 
-COARSENING = 4
-INSIDE = 0.5  # winding number at which inside begins
+AMBIGUOUS = 0.1
+"""A sign is doubtful where the winding number is nearer than this to one half."""
+INSIDE_OUT = 0.001
+"""Share of points inside of parts turned inward that is put up with: open meshes have some at their rims."""
+LOOKED_AT = 500
+"""Faces, at most, that tell whether pieces with a negative volume are cavities."""
+
+
+@dataclass(frozen=True)
+class SolidDistance:
+    """Where points are to the solid that a mesh encloses.
+
+    Attributes:
+        distance: To its outer surface, negative inside, in the unit of the mesh.
+        winding: The generalised winding number that tells the side: of closed surfaces 1 inside and 0 outside.
+        turned: How many faces were turned inward and have been taken the other way round.
+        doubled: How many faces were left out, as each has a partner that looks to the other side.
+        closed: Whether the surface has no boundary, so that winding numbers are whole.
+    """
+
+    distance: Float[Tensor, " P"]
+    winding: Float[Tensor, " P"]
+    turned: int
+    doubled: int
+    closed: bool
+
+    @property
+    def doubtful(self) -> int:
+        """How many points are nearly half inside, by an open or inconsistently turned part."""
+        return 0 if self.closed else int(((self.winding - INSIDE).abs() < AMBIGUOUS).sum())
 
 
 def signed_distance(mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 2.0) -> Float[Tensor, " P"]:
-    """Distance from points to a mesh, negative inside.
+    """Distance from points to the solid that a mesh encloses, negative inside.
 
-    Inside is where the generalised winding number (Jacobson et al. 2013; evaluated with the expansion of
-    Barill et al. 2018) exceeds one half. That also holds for open and self-intersecting meshes: parts that
-    are turned inside out count as outside, overlapping parts as one solid.
+    As `solid_distance`, with an `InputWarning` that tells how many faces are taken the other way round and how
+    many points have a doubtful sign, if any.
 
     Args:
         mesh: The surface, faces counter-clockwise seen from outside.
@@ -32,16 +59,75 @@ def signed_distance(mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 
         accuracy: How far away, in radii, a group of faces is taken as one; larger is slower.
 
     Raises:
-        InputError: The mesh is empty or broken, or a query point is not finite.
+        InputError: The mesh is empty or broken or has no area, or a query point is not finite.
     """
-    distance, winding = distance_and_winding(mesh, points, accuracy)
-    return torch.where(winding > INSIDE, -distance, distance)
+    found = solid_distance(mesh, points, accuracy)
+    if found.turned:
+        warn_input(
+            f"{found.turned} of the {len(mesh.faces)} faces of the mesh are turned inward; for the sign of its "
+            "distance they are taken the other way round"
+        )
+    if found.doubled:
+        warn_input(
+            "every face of the mesh has another in the same place that looks to the other side; for the sign "
+            "of its distance one of both counts"
+        )
+    if found.doubtful:
+        warn_input(
+            f"{found.doubtful} of {len(points)} points have a doubtful sign, as the mesh is open or turned "
+            "inconsistently near them; inside is where its winding number exceeds one half"
+        )
+    return found.distance
+
+
+def solid_distance(mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 2.0) -> SolidDistance:
+    """Signed distance to a mesh that may be open, self-intersecting or turned inside out.
+
+    Inside is where the generalised winding number (Jacobson et al. 2013; evaluated with the expansion of
+    Barill et al. 2018) exceeds one half, so overlapping shells are one solid. Distances are to its outer
+    surface: faces, or parts of faces, that have inside on both sides do not count. Sheets with outside on
+    both sides do.
+
+    Patches of the mesh are turned so that their outside is what one sees from around (`inward_faces`), if that
+    helps, where faces disagree with their neighbours, a closed piece is inside out and no cavity, or more than
+    one point in a thousand has a winding number near -1. If every face has another in the same place that looks
+    to the other side, nothing would be inside; then one of both counts, if the mesh is closed by that.
+
+    Args:
+        mesh: The surface, faces counter-clockwise seen from outside.
+        points: Query points in the frame of the mesh, on its device.
+        accuracy: How far away, in radii, a group of faces is taken as one; larger is slower.
+
+    Raises:
+        InputError: The mesh is empty or broken or has no area, or a query point is not finite.
+    """
+    _check(mesh, points)
+    index = WindingIndex(mesh, accuracy)
+    shells = shells_of(index.vertices, mesh.faces)
+    local = index.local(points)
+    distance, winding, front = index.nearest(local)
+    turned = doubled = 0
+    if (candidate := _candidate(index, shells, winding)) is not None:
+        other = WindingIndex(candidate, accuracy)
+        _, its_winding, its_front = other.nearest(local)
+        its_shells = shells_of(other.vertices, candidate.faces)
+        if _faults(other, its_shells, its_winding) < _faults(index, shells, winding):
+            doubled = len(mesh.faces) - len(candidate.faces)
+            turned = 0 if doubled else int((candidate.faces != mesh.faces).any(dim=1).sum())
+            index, shells, winding, front = other, its_shells, its_winding, its_front
+    inside = winding > INSIDE
+    hidden, pairs = _hidden(index, shells, local, inside, winding, front)
+    if hidden.any():
+        distance[hidden] = outer_distance(index, shells, local[hidden], pairs)
+    distance = torch.where(inside, -distance, distance) * index.scale
+    winding = winding.to(points.dtype)
+    return SolidDistance(distance.to(points.dtype), winding, turned, doubled, shells.closed)
 
 
 def distance_and_winding(
     mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 2.0
 ) -> tuple[Float[Tensor, " P"], Float[Tensor, " P"]]:
-    """Unsigned distance and generalised winding number, the two halves of `signed_distance`.
+    """Unsigned distance to the nearest face and generalised winding number of a mesh as it stands.
 
     Around a closed surface the winding number is 1 inside and 0 outside; between them it tells how open the
     mesh is there, and it is negative where faces are turned inside out.
@@ -54,62 +140,65 @@ def distance_and_winding(
     Raises:
         InputError: The mesh is empty or broken or has no area, or a query point is not finite.
     """
+    _check(mesh, points)
+    index = WindingIndex(mesh, accuracy)
+    distance, winding, _ = index.nearest(index.local(points))
+    return (distance * index.scale).to(points.dtype), winding.to(points.dtype)
+
+
+def _check(mesh: Mesh, points: Tensor) -> None:
     mesh.check()
     if not torch.isfinite(points).all():
         raise InputError("query points must be finite, got NaN or infinite coordinates")
-    centre, scale = unit_box(mesh)
-    vertices = ((mesh.vertices.detach().double() - centre) / scale).float().contiguous()
-    with stream(vertices.device):
-        index = wp.Mesh(
-            wp.from_torch(vertices, dtype=wp.vec3),
-            wp.from_torch(mesh.faces.to(torch.int32).flatten().contiguous()),
-            support_winding_number=True,
-        )
-    local = ((points.detach().double() - centre) / scale).float().contiguous()
-    distance, winding = (torch.empty(len(local), device=local.device) for _ in range(2))
-
-    def run(_: int, start: int, stop: int) -> None:
-        arguments = [index.id, local[start:stop], accuracy, distance[start:stop], winding[start:stop]]
-        launch(kernels.distance_and_winding, stop - start, arguments, local.device)
-
-    if len(local):
-        in_parts(run, len(local), local.device)
-    if torch.isinf(distance).any():
-        raise InputError("the mesh has no area; a triangle that is no line or point is needed")
-    return (distance * scale).to(points.dtype), winding.to(points.dtype)
 
 
-def resurface(mesh: Mesh, spacing: float) -> Mesh:
-    """The largest piece of the solid that a mesh encloses, as a new mesh that is closed and manifold.
+def _candidate(index: WindingIndex, shells: Shells, winding: Tensor) -> Mesh | None:
+    """The mesh with faces turned round, or with one side of two, if there is a sign that this is needed."""
+    mesh = index.mesh
+    if shells.closed and not (winding > INSIDE).any() and is_double_sided(shells.faces):
+        single = replace(mesh, faces=mesh.faces[orientation_parity(shells.faces) > 0])
+        return turn(single, inward_faces(single))
+    bad = shells.disagreements or _inside_out(winding) > INSIDE_OUT or _turned_pieces(index, shells)
+    if bad and (inward := inward_faces(mesh)).any():
+        return turn(mesh, inward)
+    return None
 
-    Parts that have passed through each other are opened, overlapping parts are joined: where a deforming
-    mesh has to change its topology, this does it. The signed distance is sampled on a grid, at all points
-    of a coarse one and on a fine one only near the surface: it changes by no more than the way one goes, so
-    that a coarse value tells where there is no surface.
 
-    Args:
-        mesh: Any mesh that encloses something.
-        spacing: Distance of the grid points, which limits the detail that survives.
+def _faults(index: WindingIndex, shells: Shells, winding: Tensor) -> tuple[bool, int, bool, float]:
+    """What is wrong with a mesh, the worst first: of two, the better one has less.
 
-    Raises:
-        InputError: The mesh is empty, broken or encloses nothing at this spacing.
+    Whether it is no closed surface with something inside, at how many edges neighbours disagree, whether a
+    closed piece is inside out, and the share of points inside of something that is turned inward.
     """
-    low, high = mesh.bounds[0] - 2 * COARSENING * spacing, mesh.bounds[1] + 2 * COARSENING * spacing
-    coarse_step = spacing * COARSENING
-    counts = [int(n) for n in ((high - low) / coarse_step).ceil() + 1]
-    coarse = signed_distance(mesh, _grid(low, counts, coarse_step)).view(counts)
-    fine_counts = [(n - 1) * COARSENING + 1 for n in counts]
-    values = torch.nn.functional.interpolate(
-        coarse[None, None], size=fine_counts, mode="trilinear", align_corners=True
-    )[0, 0].reshape(-1)
-    # Interpolation errs by less than the diagonal of a coarse cell.
-    near = (values.abs() < 3**0.5 * coarse_step + 2 * spacing).nonzero()[:, 0]
-    points = _grid(low, fine_counts, spacing)
-    values[near] = signed_distance(mesh, points[near])
-    top = low + spacing * (torch.tensor(fine_counts, device=low.device) - 1)
-    return largest_component(replace(isosurface(values.view(fine_counts), low, top), offset=mesh.offset))
+    hollow = not shells.closed or not (winding > INSIDE).any()
+    return hollow, shells.disagreements, _turned_pieces(index, shells), _inside_out(winding)
 
 
-def _grid(low: Float[Tensor, "3"], counts: list[int], step: float) -> Float[Tensor, "P 3"]:
-    axes = [low[a] + step * torch.arange(counts[a], device=low.device) for a in range(3)]
-    return torch.cartesian_prod(*axes)
+def _turned_pieces(index: WindingIndex, shells: Shells) -> bool:
+    """Whether before a piece with a negative volume the winding number is negative: no wall of a cavity."""
+    faces = shells.inverted.nonzero()[:, 0]
+    some = faces[:: len(faces) // LOOKED_AT + 1]
+    return bool((index.winding_beside(index.corners(some), 1) < -INSIDE).any())
+
+
+def _inside_out(winding: Tensor) -> float:
+    return float((winding < -INSIDE).double().mean()) if len(winding) else 0.0
+
+
+def _hidden(
+    index: WindingIndex, shells: Shells, local: Tensor, inside: Tensor, winding: Tensor, front: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Points inside whose nearest face may have inside on both sides; and pairs of faces that intersect.
+
+    Through a face from its front to its back the winding number grows by 1. So a point inside that sees the
+    front of the nearest face has inside behind it, and one that sees its back does if its number exceeds 3/2.
+    This is so unless faces coincide, which needs shells that touch.
+    """
+    none = index.mesh.faces[:0, :2]
+    if not inside.any():
+        return inside, none
+    if shells.may_touch and len(pairs := intersecting_faces(index.mesh)):
+        return inside, pairs
+    hidden = inside & (front | (winding > 1 + INSIDE))
+    hidden[hidden.clone()] = index.beyond(local[hidden]) > INSIDE  # at sharp edges one may see a front, too
+    return hidden, intersecting_faces(index.mesh) if hidden.any() else none

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..shapes import Mesh
-from .cell_triangles import cell_triangles
-from .sampled_function import CORNERS, Function, SampledFunction, torch_threads
+from .grid_triangles import grid_margin, grid_triangles
+from .sampled_function import Function, SampledFunction, torch_threads
 from .slope_bound import SlopeBound
 from .sparse_search import cell_widths, crossed_cells, mean_slopes
 
@@ -130,25 +130,11 @@ def _extract(
             f"no surface at level 0: the {samples.total} values looked at run from {samples.seen[0]:g} to "
             f"{samples.seen[1]:g}; choose a larger box or check the function"
         )
-    mesh = _triangulate(samples, cells, corners).to(samples.device)
+    low, step = samples.low.cpu(), samples.step.cpu()
+    margin = grid_margin(low, low + samples.last.cpu() * step, step)
+    places, faces = grid_triangles(cells.cpu(), corners.cpu(), samples.counts, margin)
+    mesh = Mesh((low + places * step).float(), faces).to(samples.device)
     bounds = bound.at(cells)
     return SparseIsosurface(
         mesh, cells, samples.evaluations, float(bounds.max()), bool((steep <= bounds).all())
     )
-
-
-def _triangulate(
-    samples: SampledFunction, cells: Int64[Tensor, "C 3"], corners: Float[Tensor, "C 2 2 2"]
-) -> Mesh:
-    """Triangles of all cells, with one vertex per crossed edge of the grid."""
-    index, cells, corners = samples.index(cells).cpu(), cells.cpu(), corners.cpu()
-    parts = cell_triangles(corners)
-    stride = torch.tensor([samples.counts[1] * samples.counts[2], samples.counts[2], 1])
-    ends = torch.cat([CORNERS.flip(1) @ stride, torch.zeros(1, dtype=torch.int64)])  # of edges, and none
-    kinds = torch.cat([torch.arange(3).repeat(8), torch.tensor([3])])
-    key = 4 * (index[parts.cells] + ends[parts.edges // 3]) + kinds[parts.edges]
-    unique, welded = key.unique(return_inverse=True)
-    first = torch.empty_like(unique)
-    first[welded] = torch.arange(len(welded))
-    nodes = cells[parts.cells[first]] + parts.places(first)
-    return Mesh((samples.low.cpu() + nodes * samples.step.cpu()).float(), welded[parts.faces])

@@ -15,6 +15,14 @@ from ..errors import InputError
 from ..shapes import Mesh
 
 
+def component_labels(pairs: Tensor, count: int) -> Tensor:
+    """Label of the connected component of each of `count` nodes; a graph search, done on the CPU."""
+    i, j = pairs.cpu().numpy().T
+    graph = coo_array((np.ones(len(i)), (i, j)), shape=(count, count))
+    labels = csgraph.connected_components(graph, directed=False)[1]
+    return torch.from_numpy(labels.astype(np.int64)).to(pairs.device)
+
+
 def unique_edges(faces: Int64[Tensor, "F 3"]) -> Int64[Tensor, "E 2"]:
     """Every undirected edge once, the smaller vertex first, in lexicographic order."""
     edges = _half_edges(faces).reshape(-1, 2)
@@ -54,7 +62,7 @@ def connected_components(faces: Int64[Tensor, "F 3"], vertex_count: int) -> Int6
         InputError: Faces name vertices beyond `vertex_count`.
     """
     check_range(faces, vertex_count)
-    return _component_labels(unique_edges(faces), vertex_count)
+    return component_labels(torch.cat([faces[:, :2], faces[:, 1:]]), vertex_count)
 
 
 def is_watertight(faces: Int64[Tensor, "F 3"]) -> bool:
@@ -68,9 +76,48 @@ def is_watertight(faces: Int64[Tensor, "F 3"]) -> bool:
 
 def is_consistently_wound(faces: Int64[Tensor, "F 3"]) -> bool:
     """Whether every two neighbouring faces run along their common edge in opposite directions."""
+    return disagreeing_edges(faces) == 0
+
+
+def disagreeing_edges(faces: Int64[Tensor, "F 3"]) -> int:
+    """How many edges two neighbouring faces run along in the same direction."""
     first, second = _pairs(faces)
     start = faces.flatten()
-    return bool((start[first] != start[second]).all())
+    return int((start[first] == start[second]).sum())
+
+
+def has_no_boundary(faces: Int64[Tensor, "F 3"]) -> bool:
+    """Whether every edge is run along as often in one direction as in the other.
+
+    Then the surface is closed in the sense that all its winding numbers are whole, whatever else it is like. A
+    sum of hashed edges is compared, which is much faster than sorting them.
+    """
+    total = 0
+    for start, end in ((0, 1), (1, 2), (2, 0)):
+        there, back = _hashed(faces[:, start], faces[:, end]), _hashed(faces[:, end], faces[:, start])
+        total += int((there - back).sum())
+    return total % 2**64 == 0
+
+
+def orientation_parity(faces: Int64[Tensor, "F 3"]) -> Int64[Tensor, " F"]:
+    """1 for faces whose corners ascend when read round from one of them, -1 for others."""
+    a, b, c = faces.unbind(dim=1)
+    return 1 - 2 * ((a < b) ^ (b < c) ^ (c < a)).long()
+
+
+def is_double_sided(faces: Int64[Tensor, "F 3"]) -> bool:
+    """Whether every face has a partner on the same corners that looks to the other side; by a hashed sum."""
+    low, high = faces.amin(dim=1), faces.amax(dim=1)
+    place = _hashed(_hashed(low, high), faces.sum(dim=1))
+    return int((place * orientation_parity(faces)).sum()) == 0
+
+
+def _hashed(start: Int64[Tensor, " F"], end: Int64[Tensor, " F"]) -> Int64[Tensor, " F"]:
+    """A number for each ordered pair, as if at random (the mixing of splitmix64)."""
+    mixed = start * -7046029254386353131 + end * -4417276706812531889
+    mixed = (mixed ^ (mixed >> 30)) * -4658895280553007687
+    mixed = (mixed ^ (mixed >> 27)) * -7723592293110705685
+    return mixed ^ (mixed >> 31)
 
 
 def is_manifold(faces: Int64[Tensor, "F 3"], vertex_count: int) -> bool:
@@ -97,7 +144,7 @@ def split_vertices(faces: Int64[Tensor, "F 3"], vertex_count: int) -> Bool[Tenso
     crossed = corner_vertex[one[:, 0]] != corner_vertex[two[:, 0]]
     two = torch.where(crossed[:, None], two.flip(1), two)
     links = torch.stack([one.flatten(), two.flatten()], dim=1)
-    fan = _component_labels(links, len(corner_vertex))
+    fan = component_labels(links, len(corner_vertex))
     sound = (~_collapsed(faces)).repeat_interleave(3)
     owner = torch.zeros_like(corner_vertex)
     owner[fan[sound]] = corner_vertex[sound]
@@ -205,11 +252,3 @@ def _pairs(faces: Tensor) -> tuple[Tensor, Tensor]:
 
 def _next(half_edges: Tensor) -> Tensor:
     return torch.where(half_edges % 3 == 2, half_edges - 2, half_edges + 1)
-
-
-def _component_labels(pairs: Tensor, count: int) -> Tensor:
-    """Label of the connected component of each of `count` nodes; a graph search, done on the CPU."""
-    i, j = pairs.cpu().numpy().T
-    graph = coo_array((np.ones(len(i)), (i, j)), shape=(count, count))
-    labels = csgraph.connected_components(graph, directed=False)[1]
-    return torch.from_numpy(labels.astype(np.int64)).to(pairs.device)

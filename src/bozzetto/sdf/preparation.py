@@ -8,21 +8,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry import distance_and_winding
+from ..geometry import solid_distance
 from ..shapes import Mesh, Similarity, sample_surface
 from ..shapes import normalisation as unit_normalisation
 from ..shapes.offsets import NO_OFFSET
-from .orientation import inward_faces, turn
 from .samples import SdfSamples
 
 Protocol = Literal["released", "paper"]
 
 MARGIN = 1.03
 """A normalised shape reaches to the radius 1 / MARGIN (released code)."""
-AMBIGUOUS = 0.1
-"""A sign is doubtful where the winding number is nearer than this to one half."""
-INSIDE_OUT = 0.001
-"""Share of samples inside of parts turned inward that is put up with: open meshes have some at their rims."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,8 @@ class PreparedShape:
         normalisation: From the frame of the mesh to the normalised frame.
         ambiguity: Share of samples whose sign is doubtful, because the mesh is open or turned inconsistently
             there: the winding number differs from one half by less than 0.1.
-        turned: Share of faces that were turned inward and have been turned round.
+        turned: Share of faces that were turned inward and have been turned round, or left out because each has
+            a partner that looks to the other side.
     """
 
     samples: SdfSamples
@@ -73,13 +69,10 @@ def prepare_shape(
 ) -> PreparedShape:
     """Sample the signed distance to a mesh, which may be open, self-intersecting or turned inside out.
 
-    Points are chosen as in DeepSDF. Distances are exact (nearest point of a triangle) and signs come from
-    the generalised winding number, where the released sampler takes the nearest pixel of renderings and a
-    vote, and drops samples that are not unanimous: nothing is dropped here and nothing needs a display.
-
-    Inside a part whose faces are turned inward the winding number is -1. Where that happens to more than one
-    sample in a thousand, patches of the mesh are turned so that their outside is what one sees from around
-    (`inward_faces`), if that helps.
+    Points are chosen as in DeepSDF. Distances are exact, to the outer surface, and signs come from the
+    generalised winding number, after faces that look inward have been turned (`solid_distance`). The released
+    sampler takes the nearest pixel of renderings and a vote, and drops samples that are not unanimous: nothing
+    is dropped here and nothing needs a display.
 
     Args:
         mesh: The shape; distances are computed on its device.
@@ -102,33 +95,15 @@ def prepare_shape(
         mesh, vertices=to_unit.apply(mesh.world_vertices.detach().double()).float(), offset=NO_OFFSET
     )
     points = sample_points(unit.to("cpu"), count, generator, PROTOCOLS[protocol])
-    distance, winding, turned = _distance_and_winding(unit, points.to(mesh.vertices.device))
-    inside = winding > 0.5
-    if not inside.any():
+    found = solid_distance(unit, points.to(mesh.vertices.device))
+    if not (found.distance < 0).any():
         raise InputError(
             f"the mesh encloses nothing: none of {count} samples lies inside; "
             "close it, or turn its faces consistently"
         )
-    ambiguity = float(((winding - 0.5).abs() < AMBIGUOUS).double().mean())
-    samples = SdfSamples(points, torch.where(inside, -distance, distance))
-    return PreparedShape(samples, to_unit, ambiguity, turned)
-
-
-def _distance_and_winding(mesh: Mesh, points: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Both on the CPU, and the share of faces that had to be turned for it."""
-    distance, winding = distance_and_winding(mesh, points)
-    turned = 0.0
-    if (wrong := _inside_out(winding)) > INSIDE_OUT:
-        inward = inward_faces(mesh)
-        mended = distance_and_winding(turn(mesh, inward), points)[1]
-        if _inside_out(mended) < wrong:
-            winding, turned = mended, float(inward.double().mean())
-    return distance.cpu(), winding.cpu(), turned
-
-
-def _inside_out(winding: Tensor) -> float:
-    """Share of samples inside of something that is turned inward."""
-    return float((winding < -0.5).double().mean())
+    samples = SdfSamples(points, found.distance.cpu())
+    turned = (found.turned + found.doubled) / len(mesh.faces)
+    return PreparedShape(samples, to_unit, found.doubtful / count, turned)
 
 
 def shape_normalisation(mesh: Mesh) -> Similarity:

@@ -4,7 +4,7 @@ import torch
 
 from bozzetto import Mesh
 from bozzetto.geometry import is_consistently_wound
-from bozzetto.sdf.orientation import inward_faces, turn
+from bozzetto.geometry.orientation import inward_faces, turn
 from bozzetto.shapes import box, icosphere, join
 
 

@@ -1,0 +1,57 @@
+"""Warp kernels of distances and winding numbers; the meshes are built with winding numbers."""
+
+import warp as wp
+
+OFF = wp.constant(wp.float32(1.0e-5))  # distance behind the surface, in its size
+
+
+@wp.func_native("return mesh_query_winding_number(mesh, point, accuracy);")
+def winding_number(mesh: wp.uint64, point: wp.vec3, accuracy: float) -> float:  # type: ignore[empty-body]
+    """The number behind the sign of `mesh_query_point_sign_winding_number`, which Warp does not hand out."""
+    ...
+
+
+@wp.kernel
+def distance_and_winding(
+    mesh: wp.uint64,
+    points: wp.array(dtype=wp.vec3),
+    accuracy: float,
+    distance: wp.array(dtype=float),
+    winding: wp.array(dtype=float),
+    front: wp.array(dtype=float),
+):
+    """Distance to the nearest point of a mesh (infinite where none is found); 1 if its face shows its front."""
+    i = wp.tid()
+    point = points[i]
+    hit = wp.mesh_query_point_no_sign(mesh, point, 1.0e18)
+    distance[i] = wp.inf
+    front[i] = 0.0
+    if hit.result:
+        away = point - wp.mesh_eval_position(mesh, hit.face, hit.u, hit.v)
+        distance[i] = wp.length(away)
+        if wp.dot(away, wp.mesh_eval_face_normal(mesh, hit.face)) >= 0.0:
+            front[i] = 1.0
+    winding[i] = winding_number(mesh, point, accuracy)
+
+
+@wp.kernel
+def winding(
+    mesh: wp.uint64, points: wp.array(dtype=wp.vec3), accuracy: float, winding: wp.array(dtype=float)
+):
+    """Winding number around each point."""
+    i = wp.tid()
+    winding[i] = winding_number(mesh, points[i], accuracy)
+
+
+@wp.kernel
+def winding_beyond(
+    mesh: wp.uint64, points: wp.array(dtype=wp.vec3), accuracy: float, winding: wp.array(dtype=float)
+):
+    """Winding number a little behind the nearest point of the mesh; behind its face for points on it."""
+    i = wp.tid()
+    hit = wp.mesh_query_point_no_sign(mesh, points[i], 1.0e18)
+    nearest = wp.mesh_eval_position(mesh, hit.face, hit.u, hit.v)
+    towards = nearest - points[i]
+    if wp.length(towards) < OFF:
+        towards = -wp.mesh_eval_face_normal(mesh, hit.face)
+    winding[i] = winding_number(mesh, nearest + OFF * wp.normalize(towards), accuracy)
