@@ -431,8 +431,8 @@ def denoising(r: dict) -> tuple[str, str]:
 
     return (
         "14 clouds of 5,000 points with noise of 1, 2 and 3 %, denoised; Chamfer distance x 1e4",
-        f"{listed('estimated')} with the noise estimated ({min(shares):.2f} to {max(shares):.2f} of the truth on "
-        f"all clouds), {listed('told')} with it told; given {listed('noisy')}, bilateral filter "
+        f"{listed('estimated')} with the noise estimated ({min(shares):.2f} to {max(shares):.2f} of the truth "
+        f"on all clouds), {listed('told')} with it told; given {listed('noisy')}, bilateral filter "
         f"{listed('bilateral')}",
     )
 
