@@ -64,11 +64,11 @@ def test_meshes_that_cannot_be_used_are_named_unless_they_are_most(folder, tmp_p
     (tmp_path / "in" / "torn.ply").write_bytes((folder / "ball.ply").read_bytes()[:-20])
     assert train(tmp_path / "in", tmp_path / "run", "--epochs", "1", "--samples", "300", "--json") == 0
     (warning,) = json.loads(capsys.readouterr().out)["warnings"]
-    assert warning.startswith("left out: meshes/in/torn: ") and "damaged" in warning
+    assert warning.startswith("left out: 1 of 4 meshes, meshes/in/torn: ") and "damaged" in warning
     for number in range(6):
         shutil.copy(tmp_path / "in" / "torn.ply", tmp_path / "in" / f"torn{number}.ply")
     assert train(tmp_path / "in", tmp_path / "mostly") == 2
-    assert "7 of 10 meshes cannot be used; the first: " in capsys.readouterr().err
+    assert "7 of 10 meshes cannot be used, more than half (7 like meshes/in/torn: " in capsys.readouterr().err
 
 
 def test_other_samples_replace_those_of_an_earlier_training(folder, tmp_path):

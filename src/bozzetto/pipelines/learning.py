@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from ..cameras import save_image
-from ..errors import require_most_usable
 from ..render import contact_sheet, turned
 from ..runs import RunFolder, run_training
 from ..sdf import Collection, ShapePrior, TrainConfig, find_meshes, is_prepared, load_collection
 from ..sdf.data import sample_table
 from ..sdf.extract import extract_mesh
+from ..sdf.family import with_width
 from ..sdf.prepare import prepare_collection
 from ..sdf.prepared_folder import settings_of
 from ..sdf.prior import save_prior
@@ -36,11 +36,9 @@ def prepared_collection(
     settings = {"count": count, "seed": seed, "protocol": "released"}
     other = settings_of(folder) not in (None, settings)
     with run.stage("prepare"):
-        report = prepare_collection(
+        prepare_collection(
             find_meshes(data, split), folder, count=count, seed=seed, overwrite=other, quiet=quiet
         )
-    failed = [f"{name}: {reason}" for name, reason in report["failed"].items()]
-    require_most_usable(failed, len(failed) + len(report["shapes"]), "meshes")
     return load_collection(folder)
 
 
@@ -63,11 +61,14 @@ def learn_shape_prior(
     training = Training(table, config, device)
     figures = run_training(run, training, quiet)
     prior = training.prior(collection.names, {"training": run.config, **(about or {})})
+    with run.stage("family"):
+        prior = with_width(prior)
     with run.stage("write"):
         save_prior(prior, run.file("prior.safetensors"))
         save_image(run.file("preview.png"), preview(prior))
     count = sum(p.numel() for p in prior.decoder.parameters())
-    return {**figures, "steps": training.steps_done, "parameters": count, "shapes": len(collection)}
+    figures = {**figures, "family_width": prior.width, "steps": training.steps_done, "parameters": count}
+    return {**figures, "shapes": len(collection)}
 
 
 def preview(prior: ShapePrior, count: int = PREVIEWS) -> Tensor:

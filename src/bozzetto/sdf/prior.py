@@ -1,6 +1,6 @@
 """What a collection leaves behind: a decoder, the codes of its shapes, and how codes are distributed."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -22,12 +22,14 @@ class ShapePrior:
         codes: One row per training shape.
         names: Of the training shapes.
         about: What it was trained on and how: name, licence, command, seed, figures.
+        width: Of the family, see `family_width`; None where a file does not have it.
     """
 
     decoder: Decoder
     codes: Float[Tensor, "S K"]
     names: tuple[str, ...]
     about: dict = field(default_factory=dict)
+    width: float | None = None
 
     def check_code(self, code: Tensor, name: str = "the code") -> Float[Tensor, " K"]:
         """The code itself, if it is one of this prior.
@@ -47,7 +49,7 @@ class ShapePrior:
 
     def to(self, device: torch.device | str) -> "ShapePrior":
         """The prior on another device."""
-        return ShapePrior(self.decoder.to(device), self.codes.to(device), self.names, self.about)
+        return replace(self, decoder=self.decoder.to(device), codes=self.codes.to(device))
 
 
 def save_prior(prior: ShapePrior, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
@@ -58,6 +60,7 @@ def save_prior(prior: ShapePrior, path: str | Path, dtype: torch.dtype = torch.f
         "decoder": asdict(prior.decoder.config),
         "names": list(prior.names),
         "about": prior.about,
+        "width": prior.width,
     }
     write_checkpoint(Path(path), {**weights, "codes": prior.codes.to(dtype)}, meta)
 
@@ -78,5 +81,9 @@ def load_prior(path: str | Path) -> ShapePrior:
     weights = {n.removeprefix("decoder."): v.float() for n, v in tensors.items() if n.startswith("decoder.")}
     decoder.load_state_dict(weights)
     return ShapePrior(
-        decoder.eval().requires_grad_(False), tensors["codes"].float(), tuple(meta["names"]), meta["about"]
+        decoder.eval().requires_grad_(False),
+        tensors["codes"].float(),
+        tuple(meta["names"]),
+        meta["about"],
+        meta.get("width"),
     )
