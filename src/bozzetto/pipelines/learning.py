@@ -7,7 +7,9 @@ from torch import Tensor
 
 from ..cameras import save_image
 from ..render import contact_sheet, turned
+from ..errors import warn_input
 from ..runs import RunFolder, run_training
+from ..score import surface
 from ..sdf import Collection, ShapePrior, TrainConfig, find_meshes, is_prepared, load_collection
 from ..sdf.data import sample_table
 from ..sdf.extract import extract_mesh
@@ -16,6 +18,7 @@ from ..sdf.prepare import prepare_collection
 from ..sdf.prepared_folder import settings_of
 from ..sdf.prior import save_prior
 from ..sdf.train import Training
+from ..shapes import Mesh, load_shape, save_mesh
 
 PREVIEWS = 8
 PREVIEW_RESOLUTION = 96
@@ -25,6 +28,8 @@ def prepared_collection(
     run: RunFolder, data: Path, count: int, split: Path | None = None, seed: int = 0, quiet: bool = False
 ) -> Collection:
     """The samples of a folder: read if it is prepared, made under the run's folder if it holds meshes.
+
+    One file is a shape of its own: a mesh, or a scan, whose surface is closed first and written as `surface.ply`.
 
     Raises:
         InputError: The folder holds neither, or most meshes in it cannot be used.
@@ -36,10 +41,22 @@ def prepared_collection(
     settings = {"count": count, "seed": seed, "protocol": "released"}
     other = settings_of(folder) not in (None, settings)
     with run.stage("prepare"):
-        prepare_collection(
-            find_meshes(data, split), folder, count=count, seed=seed, overwrite=other, quiet=quiet
-        )
+        meshes = [
+            (name, _as_mesh(run, path) if data.is_file() else path) for name, path in find_meshes(data, split)
+        ]
+        prepare_collection(meshes, folder, count=count, seed=seed, overwrite=other, quiet=quiet)
     return load_collection(folder)
+
+
+def _as_mesh(run: RunFolder, path: Path) -> Path:
+    """The file itself if it is a mesh; of a cloud the file of its closed surface."""
+    shape = load_shape(path)
+    if isinstance(shape, Mesh):
+        return path
+    warn_input(f"{path} is a cloud; the closed surface of its points is learned, surface.ply")
+    target = run.file("surface.ply")
+    save_mesh(surface(shape, ends="closed", name=str(path)), target)
+    return target
 
 
 def learn_shape_prior(

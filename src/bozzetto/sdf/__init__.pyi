@@ -33,6 +33,7 @@ from .prepare import prepare_collection as prepare_collection
 from .prior import ShapePrior as ShapePrior
 from .prior import load_prior as load_prior
 from .prior import save_prior as save_prior
+from .sample import sample as sample
 from .samples import SdfSamples as SdfSamples
 from .samples import load_normalisation as load_normalisation
 from .samples import load_sdf_samples as load_sdf_samples
