@@ -2,8 +2,8 @@
 
     python benchmarks/families.py --members 20 --meshes 8
 
-Held-out bodies, turned, scaled and moved, as whole clouds, random parts, noisy clouds and depth views, and other
-shapes are given to the shipped prior over bodies; the same whole clouds and parts to the shipped model of clouds.
+Held-out bodies, turned, scaled and moved, as whole clouds, random parts, noisy clouds and depth views, and
+other shapes are given to the shipped prior over bodies; whole clouds and parts to the shipped model of clouds.
 Codes of held-out meshes by `fit_mesh` are compared with a direct fit in the prior's own frame, by the mean
 distance of the true surface from that of the code. Inventions of both are counted that are closed and of one
 piece, and of the model of clouds also those that it recognises without a second draw; variety is the mean
@@ -70,7 +70,11 @@ def strangers() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     ball = torch.from_numpy(np.random.default_rng(0).normal(size=(4000, 3)))
     ball = (ball / ball.norm(dim=1, keepdim=True)).float()
-    found = {"sphere": ball, "half sphere": ball[ball[:, 2] > 0], "noise": torch.rand(4000, 3, generator=generator)}
+    found = {
+        "sphere": ball,
+        "half sphere": ball[ball[:, 2] > 0],
+        "noise": torch.rand(4000, 3, generator=generator),
+    }
     found["box"] = sample_surface(box(1.0), 4000, generator)[0]
     found["tall box"] = sample_surface(box((0.5, 1.8, 0.3)), 4000, generator)[0]
     found["chair"] = chairs(1, 3000, 0, 5)[0]
@@ -95,7 +99,10 @@ def ends(prior, family: Family, keys: list[str]) -> dict[str, dict[str, float]]:
     """Errors of codes of held-out meshes that are turned by any angle, and of direct fits."""
     rows = {}
     for seed, key in enumerate(keys):
-        mesh, pose = family[key], Similarity(3.0, torch.ones(3).double(), rotation_about((0, 1, 0), 0.5 * seed))
+        mesh, pose = (
+            family[key],
+            Similarity(3.0, torch.ones(3).double(), rotation_about((0, 1, 0), 0.5 * seed)),
+        )
         found = fit_mesh(prior, mesh.with_vertices(pose.apply(mesh.vertices.double()).float())).code
         prepared = prepare_shape(mesh, 60_000, torch.Generator().manual_seed(1))
         direct = fit_code(prior, prepared.samples.points, prepared.samples.distances).code
@@ -151,7 +158,8 @@ def inventions(prior, model, meshes: int) -> dict:
         rows[f"seed {seed}"] = {
             "prior_one_piece_of_64": sum(is_one_solid(mesh) for mesh in found),
             "clouds_recognised_of_64": {
-                name: int((recognised(model, codes) > least_likeness(model)).sum()) for name, codes in drawn.items()
+                name: int((recognised(model, codes) > least_likeness(model)).sum())
+                for name, codes in drawn.items()
             },
             "spread": {name: spread(points_of(model, codes, 512)) for name, codes in drawn.items()},
         }
@@ -170,9 +178,7 @@ def main() -> None:
     prior, model = load_prior(find("bodies")), load_cloud_prior(find("cloud-bodies"))
     family, width = Family("bodies"), family_width(prior)
     keys = family.held_out(prior, options.members)
-    scans = {
-        f"{key} {KINDS[i % 5]}": scan_of(family[key], KINDS[i % 5], i) for i, key in enumerate(keys)
-    }
+    scans = {f"{key} {KINDS[i % 5]}": scan_of(family[key], KINDS[i % 5], i) for i, key in enumerate(keys)}
     results: dict = {"family_width": width}
     results["ends"] = ends(prior, family, keys[:8])
     results["clouds"] = clouds(model, family)

@@ -2,10 +2,11 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from bozzetto.cli import main
 from bozzetto.sdf import load_prior
-from bozzetto.shapes import box, icosphere, save_mesh, torus
+from bozzetto.shapes import PointCloud, box, icosphere, save_mesh, save_points, torus
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,24 @@ def test_meshes_that_cannot_be_used_are_named_unless_they_are_most(folder, tmp_p
         shutil.copy(tmp_path / "in" / "torn.ply", tmp_path / "in" / f"torn{number}.ply")
     assert train(tmp_path / "in", tmp_path / "mostly") == 2
     assert "7 of 10 meshes cannot be used, more than half (7 like meshes/in/torn: " in capsys.readouterr().err
+
+
+def test_one_file_is_a_shape_of_its_own(folder, tmp_path, capsys):
+    for name in ("ball", "scan"):
+        path = folder / "ball.ply"
+        if name == "scan":
+            path = tmp_path / "scan.ply"
+            points = torch.nn.functional.normalize(torch.randn(900, 3), dim=1)
+            save_points(PointCloud(points), path)
+        words = ["--preset", "single", "--epochs", "2", "--samples", "2000", "--json"]
+        assert train(path, tmp_path / name, *words) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["figures"]["shapes"] == 1
+        assert [f"{path} is a cloud" in note for note in report["warnings"]] == [True] * (name == "scan")
+        assert (tmp_path / name / "surface.ply").exists() == (name == "scan")
+    (tmp_path / "text.ply").write_text("nothing")
+    assert train(tmp_path / "text.ply", tmp_path / "out", "--preset", "single") == 2
+    assert "text.ply" in capsys.readouterr().err
 
 
 def test_other_samples_replace_those_of_an_earlier_training(folder, tmp_path):

@@ -60,7 +60,7 @@ class Autoencode(Options):
         from ..geometry.cloud_cleaning import clean_points
         from ..pipelines import write_clouds
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
-        from ..score import encode, hinted_flow
+        from ..score import hinted_flow
         from ..score.family import require_member
 
         device = resolve_device(self.device)

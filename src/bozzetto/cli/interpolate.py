@@ -26,7 +26,8 @@ class Interpolate(Options):
     """
 
     a: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="A")]
-    """First shape: a mesh (fitted by its signed distance), a scan (completed), a code (.safetensors, .npy), or the name of a training shape."""
+    """First shape: a mesh (fitted by its signed distance), a scan (completed), a code (.safetensors, .npy), or
+    the name of a training shape."""
     b: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="B")]
     """Last shape, likewise."""
     out: Path = Path("bozzetto-out/interpolate")
@@ -40,7 +41,7 @@ class Interpolate(Options):
     up: Literal["x", "-x", "y", "-y", "z", "-z"] = "y"
     """Axis of meshes and scans that points upwards."""
     any_shape: bool = False
-    """Go on also if a mesh or scan is no member of the family of the prior or model, which is refused otherwise."""
+    """Go on also with a mesh or scan that is no member of the prior's family, which is refused otherwise."""
     resolution: Annotated[int, Within(8, 1024)] = 128
     """Grid for the meshes, along each axis."""
 
@@ -82,7 +83,7 @@ class Interpolate(Options):
 def find_shape(
     word: str, prior: "ShapePrior", config: "CompleteConfig | None" = None
 ) -> "tuple[Tensor, float | None]":
-    """The code of a training shape, of a file with a code, or of the shape in a file, which comes with its misfit.
+    """The code of a training shape, of a file with a code, or of the shape in a file, and its misfit there.
 
     A training shape may be called by the last part of its name if no other ends in the same.
 

@@ -15,8 +15,8 @@ class Prepare(Options):
     """Sample signed distances of a folder of meshes, in the layout of the released DeepSDF code.
 
     Writes SdfSamples/, NormalizationParameters/, split.json and report.json. The same command again continues
-    an interrupted run and adds meshes that are new or have changed. Meshes that fail are left out and named, also in
-    the report; if they are more than half, that is an error.
+    an interrupted run and adds meshes that are new or have changed. Meshes that fail are left out and named,
+    also in the report; if they are more than half, that is an error.
     """
 
     kind: Annotated[Literal["sdf"], tyro.conf.Positional]

@@ -19,7 +19,7 @@ MOST_POINTS = 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class Sample(Options):
-    """Generate new shapes: clouds or meshes with a model from `train score`, meshes with a prior from `train sdf`.
+    """Generate new shapes: clouds or meshes with a model of clouds, meshes with a prior over meshes.
 
     Writes points-1.ply and so on, all of them as points.npy, and sheet.png, in the normalised frame of the
     model: the bounding box of a shape is centred and its longest side is about 2. With --mesh, or a prior over
@@ -27,12 +27,12 @@ class Sample(Options):
     """
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "cloud-bodies"
-    """cloud-bodies, cloud-airfoils, cloud-procedural or the prior bodies (shipped with the program), or a file from
-    training."""
+    """cloud-bodies, cloud-airfoils, cloud-procedural, the prior bodies (shipped with the program), or a file
+    from training."""
     mesh: bool = False
     """Write closed meshes of one piece in place of points; a prior over meshes always does."""
     resolution: Annotated[int | None, Within(8, 512)] = None
-    """Grid for the meshes, along each axis; by default 128 for a prior over meshes, 100 for a model of clouds."""
+    """Grid for meshes, along each axis; by default 128 for a prior over meshes, 100 for a model of clouds."""
     out: Path = Path("bozzetto-out/sample")
     """Folder for the results."""
     count: Annotated[int, Within(1, 10**5)] = 8

@@ -44,9 +44,8 @@ class Surface(Options):
         """Make the surface."""
         from ..pipelines import surface_cloud
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
-        from ..weights import find
-
         from ..score.inventions import MESH_NOISE
+        from ..weights import find
 
         device = resolve_device(self.device)
         seed_everything(self.seed)

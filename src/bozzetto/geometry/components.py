@@ -28,7 +28,7 @@ def largest_component(mesh: Mesh) -> Mesh:
 
 
 def without_specks(mesh: Mesh, share: float = 0.01) -> Mesh:
-    """The mesh without pieces that have less than a share of its area: crumbs and hollows of a learned field."""
+    """The mesh without pieces that have less than a share of its area: crumbs and hollows of learned fields."""
     label = connected_components(mesh.faces, len(mesh.vertices))[mesh.faces[:, 0]]
     areas = face_areas(mesh.vertices, mesh.faces)
     total = areas.new_zeros(int(label.max()) + 1).index_add_(0, label, areas)
@@ -38,4 +38,5 @@ def without_specks(mesh: Mesh, share: float = 0.01) -> Mesh:
 
 def is_one_solid(mesh: Mesh) -> bool:
     """Whether a mesh is closed and of one piece."""
-    return is_watertight(mesh.faces) and not bool(connected_components(mesh.faces, len(mesh.vertices)).any())
+    pieces = connected_components(mesh.faces, len(mesh.vertices))
+    return is_watertight(mesh.faces) and not bool(pieces.any())

@@ -26,8 +26,7 @@ def invent_meshes(
 ) -> dict:
     """Write meshes of new shapes into a run folder.
 
-    Writes `mesh-1.ply` and so on and `sheet.png`; of a prior over meshes also the codes, `code-1.safetensors` and
-    so on.
+    Writes `mesh-1.ply` and so on and `sheet.png`; of a prior over meshes also `code-1.safetensors` and so on.
 
     Returns:
         Figures: how many shapes there are, and how many of them are closed and of one piece.

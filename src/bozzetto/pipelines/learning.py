@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ..cameras import save_image
-from ..render import contact_sheet, turned
 from ..errors import warn_input
+from ..render import contact_sheet, turned
 from ..runs import RunFolder, run_training
 from ..score import surface
 from ..sdf import Collection, ShapePrior, TrainConfig, find_meshes, is_prepared, load_collection
@@ -29,7 +29,7 @@ def prepared_collection(
 ) -> Collection:
     """The samples of a folder: read if it is prepared, made under the run's folder if it holds meshes.
 
-    One file is a shape of its own: a mesh, or a scan, whose surface is closed first and written as `surface.ply`.
+    One file is a shape of its own: a mesh, or a scan, whose closed surface is written as `surface.ply` first.
 
     Raises:
         InputError: The folder holds neither, or most meshes in it cannot be used.

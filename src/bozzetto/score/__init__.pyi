@@ -26,10 +26,10 @@ from .fit_training import train_denoiser as train_denoiser
 from .frames import Frame as Frame
 from .frames import box_frame as box_frame
 from .frames import principal_frames as principal_frames
-from .inventions import invented_codes as invented_codes
-from .inventions import sample_meshes as sample_meshes
 from .interpolate import between as between
 from .interpolate import interpolate as interpolate
+from .inventions import invented_codes as invented_codes
+from .inventions import sample_meshes as sample_meshes
 from .langevin import annealed_langevin as annealed_langevin
 from .latent import LatentFlow as LatentFlow
 from .latent_gan import LatentGenerator as LatentGenerator

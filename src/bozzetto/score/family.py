@@ -18,8 +18,8 @@ from .points import points_of
 from .prior import CloudPrior
 
 SHAPES, NEIGHBOURS, POINTS, LOOKED_AT = 48, 8, 2048, 512
-"""Training shapes that limits come from, others of like codes that each is compared with, points of each, and points
-whose distances are measured."""
+"""Training shapes that limits come from, others of like codes that each is compared with, points of each, and
+points whose distances are measured."""
 MARGIN = 2.0
 """So much worse than any part of a training shape a part of an unseen one may be explained."""
 
@@ -51,7 +51,7 @@ def fit_of(prior: CloudPrior, cloud: Float[Tensor, "N D"], found: Encoding) -> f
 
 @torch.no_grad()
 def fit_limits(prior: CloudPrior) -> FitLimits | None:
-    """What the model has stored, or limits from training shapes as it draws them: 48, spread over the collection.
+    """What the model has stored, or limits from 48 training shapes as it draws them.
 
     None for the published network, whose points take too long, and for a model of a single shape.
     """
@@ -110,13 +110,14 @@ def require_member(
     found = fit_of(prior, cloud, encode(prior, cloud, name, frame=frame))
     if found > limits.whole:
         sentence = (
-            f"the model makes another shape of {name}: half of its points lie {found:.3g} or more from it, in half "
-            f"longest sides, where {limits.whole:.3g} is the most between a training shape and its nearest other"
+            f"the model makes another shape of {name}: half of its points lie {found:.3g} or more from it, in "
+            f"half longest sides, where {limits.whole:.3g} is the most between a training shape and its "
+            "nearest other"
         )
         if found > limits.part and not any_shape:
             raise InputError(
-                f"{sentence} and {limits.part:.3g} the most for a part of one; give a model that was trained on such "
-                "shapes, or --any-shape to go on all the same"
+                f"{sentence}, and {limits.part:.3g} the most for a part of one; give a model that was "
+                "trained on such shapes, or --any-shape to go on all the same"
             )
         warn_input(
             f"{sentence}; it is no member of the model's family, noisy, or a part whose box is not that of the "

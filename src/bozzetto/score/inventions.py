@@ -21,11 +21,11 @@ LOOKED_AT = 1024
 COMPARED = 1024
 """Training shapes whose codes are compared, at most."""
 UNLIKE = 0.25
-"""Share of the pairs of training shapes whose codes are less alike than a code and that of its own points must
-be."""
+"""Share of the pairs of training shapes whose codes are less alike than an invented code and that of its own
+points must be."""
 MESH_POINTS, MESH_EVALUATIONS, MESH_NOISE = 10_000, 16, 0.015
 """For the mesh of a shape: points, as many as screened Poisson takes, so that strays do not tear the surface;
-evaluations; and how far points of models lie beside their surface, of which estimates from neighbours find less."""
+evaluations; and how far points of models lie beside their surface: estimates from neighbours find less of it."""
 
 
 @torch.no_grad()
@@ -37,8 +37,8 @@ def invented_codes(
     Between the codes of the training shapes a flow finds some that stand for no shape: their points are a trunk
     with dust for limbs, and the encoder makes another code of them. So a code is drawn again, up to 16 times,
     until the cosine between it and the code of 1,024 of its points is above the lower quartile of the cosines
-    between training shapes. If none is, the most alike stands, with a warning. The published network, whose points
-    take a thousand times as long, is not asked.
+    between training shapes. If none is, the most alike stands, with a warning. The published network, whose
+    points take a thousand times as long, is not asked.
 
     Args:
         prior: A trained model.
@@ -64,8 +64,8 @@ def invented_codes(
         found[places], alike[places] = drawn[better], again[better]
     if (poor := int((alike <= least).sum())) > 0:
         warn_input(
-            f"{poor} of {count} inventions look like no shape of the family to the model itself, after {ATTEMPTS} "
-            "attempts each; train it longer, or give a smaller --truncation"
+            f"{poor} of {count} inventions look like no shape of the family to the model itself, after "
+            f"{ATTEMPTS} attempts each; train it longer, or give a smaller --truncation"
         )
     return found
 
@@ -99,9 +99,9 @@ def sample_meshes(
 ) -> list[Mesh]:
     """Closed surfaces of shapes that the prior invents, in its normalised frame.
 
-    Each is the `surface` of 10,000 points. Pieces with less than a hundredth of its area are left out; what is then
-    of several pieces, or not closed, is invented anew with another seed, up to 16 times. If none is, the last
-    stands, with a warning.
+    Each is the `surface` of 10,000 points. Pieces with less than a hundredth of its area are left out; what is
+    then of several pieces, or not closed, is invented anew with another seed, up to 16 times. If none is, the
+    last stands, with a warning.
 
     Args:
         prior: A model of clouds in three dimensions.
@@ -128,8 +128,8 @@ def sample_meshes(
             found[i] = _mesh_of(prior, invented_codes(prior, 1, other, truncation)[0], resolution)
     if poor := [str(i) for i, mesh in enumerate(found, start=1) if not is_one_solid(mesh)]:
         warn_input(
-            f"{len(poor)} of {shapes} invented shapes are not closed or not of one piece after {ATTEMPTS} attempts: "
-            f"{', '.join(poor[:10])}; a smaller --truncation gives more typical ones"
+            f"{len(poor)} of {shapes} invented shapes are not closed or not of one piece after {ATTEMPTS} "
+            f"attempts: {', '.join(poor[:10])}; a smaller --truncation gives more typical ones"
         )
     return found
 

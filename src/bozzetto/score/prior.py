@@ -30,8 +30,8 @@ class CloudPrior:
         names: Of the training shapes.
         frame: The one frame of the whole collection; None if every shape was normalised by itself.
         about: What it was trained on and how: name, licence, command, seed, figures.
-        limits: How badly it explains whole shapes and parts of its family, see `FitLimits`; None where a file does
-            not have them.
+        limits: How badly it explains whole shapes and parts of its family, see `FitLimits`; None where a file
+            does not say.
     """
 
     model: ScoreModel

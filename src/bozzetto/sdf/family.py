@@ -90,15 +90,16 @@ def require_member(
     if found <= width:
         return
     sentence = (
-        f"{what} is no member of the prior's family: half of its points lie {100 * found:.1f} % of its radius or "
-        f"more, beyond their noise, from the nearest shape of the prior, where {100 * width:.1f} % is the most "
-        "between a training shape and its nearest other"
+        f"{what} is no member of the prior's family: half of its points lie {100 * found:.1f} % of its radius "
+        f"or more, beyond their noise, from the nearest shape of the prior, where {100 * width:.1f} % is the "
+        "most between a training shape and its nearest other"
     )
     if any_shape:
         warn_input(f"{sentence}; what was not observed is a guess that means nothing")
         return
     raise InputError(
-        f"{sentence}; {advice}give a prior that was trained on such shapes, or --any-shape to go on all the same"
+        f"{sentence}; {advice}give a prior that was trained on such shapes, or --any-shape to go on all the "
+        "same"
     )
 
 

@@ -75,8 +75,9 @@ def fit_mesh(
     """The code of a mesh, whichever way it faces.
 
     It is stood upright and turned around; short fits to its signed distance tell which of these directions is
-    nearest to the prior's, and a full one follows. From there code and pose are solved for together, and the fit
-    is repeated in the direction found, if it is better there. Open meshes, whose inside is doubtful, are scans.
+    nearest to the prior's, and a full one follows. From there code and pose are solved for together, and the
+    fit is repeated in the direction found, if it is better there. Open meshes, whose inside is doubtful, are
+    scans.
 
     Args:
         prior: The family of shapes.
