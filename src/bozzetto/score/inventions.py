@@ -25,7 +25,7 @@ UNLIKE = 0.25
 points must be."""
 MESH_POINTS, MESH_EVALUATIONS, MESH_NOISE = 10_000, 16, 0.015
 """For the mesh of a shape: points, as many as screened Poisson takes, so that strays do not tear the surface;
-evaluations; and how far points of models lie beside their surface: estimates from neighbours find less of it."""
+evaluations; and how far points of models lie beside their surface, of which neighbours tell less."""
 
 
 @torch.no_grad()

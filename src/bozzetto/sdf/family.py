@@ -46,8 +46,8 @@ def family_width(prior: ShapePrior) -> float:
         apart = (places - places[index]).norm(dim=1).cpu()
         apart[torch.tensor([name == originals[index] for name in originals])] = torch.inf
         near = apart.argsort()[: min(NEIGHBOURS, int(apart.isfinite().sum()))]
-        surface = _surface_points(prior, index)
-        if len(near) and surface is not None:
+        surface = _surface_points(prior, index) if len(near) else None
+        if surface is not None:
             with torch.no_grad():
                 values = prior.decoder(prior.codes[near], surface.expand(len(near), -1, -1))
             width = max(width, float(values.abs().median(dim=1).values.min()))

@@ -30,8 +30,8 @@ SAMPLES, SURFACE = 20_000, 2000
 """Of the signed distance, of which `fit_code` takes some, and points that tell how well a code fits."""
 TRIAL_ITERATIONS, TRIAL_SAMPLES = 4, 1500
 """Of the fits that tell which way a mesh faces."""
-NEAR, ITERATIONS = 3000, 15
-"""Samples near the surface, and steps, when code and pose are solved for together."""
+NEAR, ITERATIONS, REFINEMENTS = 3000, 15, 3
+"""Samples near the surface, and steps, when code and pose are solved for together, and how often at most."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def fit_mesh(
 
     It is stood upright and turned around; short fits to its signed distance tell which of these directions is
     nearest to the prior's, and a full one follows. From there code and pose are solved for together, and the
-    fit is repeated in the direction found, if it is better there. Open meshes, whose inside is doubtful, are
+    fit is repeated in the direction found, as long as it is better there. Open meshes, whose inside is doubtful, are
     scans.
 
     Args:
@@ -98,8 +98,13 @@ def fit_mesh(
         solid.fit(turn, TRIAL_ITERATIONS, TRIAL_SAMPLES).losses[-1] for turn in counted(turns, "directions")
     ]
     turn = turns[trials.index(min(trials))]
-    first = solid.fitted(turn)
-    best = min(first, solid.fitted(solid.direction(first.code, turn)), key=lambda fit: fit.misfit)
+    best = solid.fitted(turn)
+    for _ in counted(range(REFINEMENTS), "refine"):
+        turn = solid.direction(best.code, turn)
+        refined = solid.fitted(turn)
+        if refined.misfit >= best.misfit:
+            break
+        best = refined
     width = family_width(prior)
     require_member(best.misfit, width, config.any_shape, "say which axis points up with --up, ", name)
     return best
