@@ -11,12 +11,13 @@ distance of a cloud to its nearest other.
 """
 
 import argparse
+import json
 import math
 import statistics
 
 import numpy as np
 import torch
-from common import benchmark_mesh, save_results
+from common import RESULTS, benchmark_mesh, save_results
 from completion import depth_view
 from shape_families import Family
 
@@ -44,6 +45,7 @@ from bozzetto.shapes import PointCloud, Similarity, box, sample_surface
 from bozzetto.weights import find
 
 KINDS = ("part", "noisy", "whole", "part", "depth")
+PARTS = ("ends", "clouds", "inventions", "members", "strangers")
 MESHES = ("spot", "horse", "armadillo", "bunny", "lucy", "suzanne")
 
 
@@ -173,6 +175,9 @@ def main() -> None:
     """Measure and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--members", type=int, default=20, help="held-out bodies, one scan each")
+    parser.add_argument(
+        "--only", choices=("ends", "clouds", "inventions", "scans"), help="keep the rest as stored"
+    )
     parser.add_argument("--meshes", type=int, default=8, help="meshes from the model of clouds")
     options = parser.parse_args()
     prior, model = load_prior(find("bodies")), load_cloud_prior(find("cloud-bodies"))
@@ -180,10 +185,20 @@ def main() -> None:
     keys = family.held_out(prior, options.members)
     scans = {f"{key} {KINDS[i % 5]}": scan_of(family[key], KINDS[i % 5], i) for i, key in enumerate(keys)}
     results: dict = {"family_width": width}
-    results["ends"] = ends(prior, family, keys[:8])
-    results["clouds"] = clouds(model, family)
-    print(results["clouds"]["limits"], results["clouds"]["counts"], flush=True)
-    results["inventions"] = inventions(prior, model, options.meshes)
+    stored = RESULTS / "families.json"
+    if options.only is not None and stored.is_file():
+        before = json.loads(stored.read_text())
+        results |= {name: before[name] for name in PARTS if name in before}
+    if options.only in (None, "ends"):
+        results["ends"] = ends(prior, family, keys[:8])
+    if options.only in (None, "clouds"):
+        results["clouds"] = clouds(model, family)
+        print(results["clouds"]["limits"], results["clouds"]["counts"], flush=True)
+    if options.only in (None, "inventions"):
+        results["inventions"] = inventions(prior, model, options.meshes)
+    if options.only not in (None, "scans"):
+        save_results("families", results)
+        return
     others = {name: observe_points(PointCloud(cloud)) for name, cloud in strangers().items()}
     others["depth view of horse"] = depth_view(benchmark_mesh("horse"), 0.7)
     others["mesh of spot"] = observe_mesh(benchmark_mesh("spot"))

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bozzetto.errors import InputError, InputWarning
-from bozzetto.score import fit_limits, load_cloud_prior, save_cloud_prior
+from bozzetto.score import fit_limits, load_cloud_prior, points_of, save_cloud_prior
 from bozzetto.score.family import FitLimits, require_member
 from bozzetto.score.inventions import invented_codes, least_likeness, recognised
 from bozzetto.weights import find
@@ -14,14 +16,10 @@ def bodies():
 
 
 def test_members_pass_and_strangers_do_not(bodies):
-    from dataclasses import replace
-
     limits = fit_limits(bodies)
     assert 0.01 < limits.whole < 0.05 < limits.part < 0.4
     known = replace(bodies, limits=(limits.whole, limits.part))
     assert fit_limits(known) == FitLimits(limits.whole, limits.part)
-    from bozzetto.score import points_of
-
     member = points_of(bodies, bodies.codes[7:8], 1500, seed=9)[0] * 40 + 3
     assert require_member(known, member)["misfit"] < limits.whole
     ball = torch.nn.functional.normalize(
@@ -34,8 +32,6 @@ def test_members_pass_and_strangers_do_not(bodies):
 
 
 def test_limits_are_kept_in_the_file(bodies, tmp_path):
-    from dataclasses import replace
-
     save_cloud_prior(replace(bodies, limits=(0.1, 0.2)), tmp_path / "model.safetensors")
     assert load_cloud_prior(tmp_path / "model.safetensors").limits == (0.1, 0.2)
 

@@ -76,8 +76,8 @@ def fit_mesh(
 
     It is stood upright and turned around; short fits to its signed distance tell which of these directions is
     nearest to the prior's, and a full one follows. From there code and pose are solved for together, and the
-    fit is repeated in the direction found, as long as it is better there. Open meshes, whose inside is doubtful, are
-    scans.
+    fit is repeated in the direction found, as long as it is better there. Open meshes, whose inside is
+    doubtful, are scans.
 
     Args:
         prior: The family of shapes.
