@@ -1,10 +1,12 @@
 import json
 import shutil
+from functools import partial
 
 import pytest
 import torch
 
 from bozzetto.cli import main
+from bozzetto.score import surface
 from bozzetto.sdf import load_prior
 from bozzetto.shapes import PointCloud, box, icosphere, save_mesh, save_points, torus
 
@@ -72,7 +74,9 @@ def test_meshes_that_cannot_be_used_are_named_unless_they_are_most(folder, tmp_p
     assert "7 of 10 meshes cannot be used, more than half (7 like meshes/in/torn: " in capsys.readouterr().err
 
 
-def test_one_file_is_a_shape_of_its_own(folder, tmp_path, capsys):
+def test_one_file_is_a_shape_of_its_own(folder, tmp_path, capsys, monkeypatch):
+    coarse = partial(surface, resolution=24)  # in a second
+    monkeypatch.setattr("bozzetto.pipelines.learning.surface", coarse)
     for name in ("ball", "scan"):
         path = folder / "ball.ply"
         if name == "scan":
