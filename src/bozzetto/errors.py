@@ -1,12 +1,14 @@
 """Messages for the user: errors, which end a verb, and warnings, which do not."""
 
+import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import PurePath
 
-SHOWN = 10
-"""Members of a collection that are named when they are left out."""
+SHOWN, REASONS = 10, 3
+"""Reasons that are told when members of a collection are left out, and when it is refused."""
 
 
 class InputError(ValueError):
@@ -39,23 +41,44 @@ class InputWarning(UserWarning):
     """
 
 
-def require_most_usable(refused: Sequence[str], total: int, what: str) -> None:
-    """Warn of members of a collection that cannot be used and are left out.
+def require_most_usable(refused: Mapping[str, str], total: int, what: str) -> None:
+    """Warn of members of a collection that cannot be used and are left out; the rule of every verb.
+
+    Members that are refused for the same reason, but for their names and for numbers, are counted together.
 
     Args:
-        refused: A sentence for each.
+        refused: By name of the member, the sentence that says why.
         total: All members of the collection.
         what: What they are called, in the plural.
 
     Raises:
-        InputError: More than half of them cannot be used.
+        InputError: More than half of them cannot be used. The message has the most common reasons.
     """
+    reasons = same_reasons(refused)
     if 2 * len(refused) > total:
-        raise InputError(f"{len(refused)} of {total} {what} cannot be used; the first: {refused[0]}")
-    for sentence in refused[:SHOWN]:
+        told = [f"{len(names)} like {names[0]}: {refused[names[0]]}" for names in reasons[:REASONS]]
+        more = sum(len(names) for names in reasons[REASONS:])
+        rest = f"; {more} for other reasons" if more else ""
+        raise InputError(
+            f"{len(refused)} of {total} {what} cannot be used, more than half ({'; '.join(told)}{rest}); "
+            "mend them or take them out"
+        )
+    for names in reasons[:SHOWN]:
+        sentence = f"{len(names)} of {total} {what}, {join_names(names, SHOWN)}: {refused[names[0]]}"
         warn_input(f"left out: {sentence}")
-    if len(refused) > SHOWN:
-        warn_input(f"left out: {len(refused) - SHOWN} more of {total} {what}")
+    if (more := sum(len(names) for names in reasons[SHOWN:])) > 0:
+        warn_input(f"left out: {more} more of {total} {what}, for other reasons")
+
+
+def same_reasons(refused: Mapping[str, str]) -> list[list[str]]:
+    """Names that are refused for the same reason, the most common reason first."""
+    groups: dict[str, list[str]] = {}
+    for name, sentence in refused.items():
+        for part in (name, PurePath(name).name, PurePath(name).stem):
+            sentence = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "", sentence)
+        plain = [re.sub(r"[\d.,]*\d", "0", word) for word in sentence.split() if "/" not in word]
+        groups.setdefault(" ".join(plain), []).append(name)
+    return sorted(groups.values(), key=len, reverse=True)
 
 
 _collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)

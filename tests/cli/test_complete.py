@@ -5,7 +5,16 @@ import torch
 
 from bozzetto.cli import main
 from bozzetto.sdf import DecoderConfig, ShapePrior, build_decoder, save_prior
-from bozzetto.shapes import Mesh, PointCloud, icosphere, load_mesh, save_mesh, save_points
+from bozzetto.shapes import (
+    Mesh,
+    PointCloud,
+    box,
+    icosphere,
+    load_mesh,
+    sample_surface,
+    save_mesh,
+    save_points,
+)
 
 
 @pytest.fixture(scope="module")
@@ -14,8 +23,8 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("complete")
     torch.manual_seed(0)
     decoder = build_decoder(DecoderConfig(code_size=3, grid=3, features=2, hidden=8, layers=1))
-    decoder.RADIUS = 0.5
     torch.nn.init.normal_(decoder.last.weight, std=1e-3)
+    torch.nn.init.constant_(decoder.last.bias, decoder.RADIUS - 1 / 1.03)  # the size that normalisation gives
     codes = torch.randn(4, 3)
     prior = ShapePrior(decoder.eval().requires_grad_(False), codes, ("a", "b", "c", "d"))
     save_prior(prior, folder / "prior.safetensors")
@@ -54,6 +63,38 @@ def test_shapes_are_interpolated(files, tmp_path):
     assert {"mesh-1.ply", "mesh-3.ply", "morph.glb", "strip.png", "code-3.safetensors"} <= names
     again = (str(tmp_path / "code-3.safetensors"), "b", "--count", "2", "--out", str(tmp_path / "again"))
     assert run(files, "interpolate", *again) == 0
+
+
+def test_what_is_no_member_of_the_family_is_refused_with_the_measure_of_its_fit(files, tmp_path, capsys):
+    save_mesh(box([1.0, 3.0, 1.0]), tmp_path / "box.ply")
+    scan = sample_surface(box([1.0, 3.0, 1.0]), 400, torch.Generator().manual_seed(0))[0]
+    save_points(PointCloud(scan), tmp_path / "scan.ply")
+    out = tmp_path / "out"
+    for words in (
+        ["complete", str(tmp_path / "scan.ply"), "--turns", "1"],
+        ["interpolate", "a", str(tmp_path / "box.ply")],
+    ):
+        assert run(files, *words, "--out", str(out)) == 2
+        error = capsys.readouterr().err
+        assert (
+            f"{words[1] if words[0] == 'complete' else words[2]} is no member of the prior's family" in error
+        )
+        assert "% of its radius or more" in error and "--any-shape" in error and error.count("\n") == 1
+        assert not out.exists()
+    words = [
+        "complete",
+        str(tmp_path / "scan.ply"),
+        "--turns",
+        "1",
+        "--any-shape",
+        "--out",
+        str(out),
+        "--json",
+    ]
+    assert run(files, *words) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert "is no member of the prior's family" in report["warnings"][0]
+    assert report["figures"]["misfit"] > 10 * report["figures"]["family_width"]
 
 
 @pytest.mark.parametrize(

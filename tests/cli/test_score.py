@@ -131,8 +131,16 @@ def test_bad_input_is_refused_in_a_sentence(trained, tmp_path, capsys, words, se
 
 
 def test_wrong_models_and_settings_are_refused(trained, tmp_path, capsys):
-    assert main(["sample", "--model", "bodies", "--out", str(tmp_path / "a")]) == 2
+    assert main(["autoencode", "x.ply", "--model", "bodies", "--out", str(tmp_path / "a")]) == 2
     assert "not a model of point clouds" in capsys.readouterr().err
+    flat = ["sample", "--model", str(trained / "run" / "model.safetensors"), "--out", str(tmp_path / "a")]
+    for words, sentence in (
+        ((*flat, "--mesh"), "in the plane"),
+        ((*flat, "--mesh", "--points", "9"), "--points is for points"),
+        ((*flat, "--resolution", "16"), "--resolution is for meshes"),
+    ):
+        assert main(list(words)) == 2
+        assert sentence in capsys.readouterr().err
     words = ["train", "score", str(trained / "rings.npy"), "--out", str(tmp_path / "b")]
     assert main([*words, "--preset", "single"]) == 2
     assert "--preset single" in capsys.readouterr().err

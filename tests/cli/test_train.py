@@ -1,11 +1,14 @@
 import json
 import shutil
+from functools import partial
 
 import pytest
+import torch
 
 from bozzetto.cli import main
+from bozzetto.score import surface
 from bozzetto.sdf import load_prior
-from bozzetto.shapes import box, icosphere, save_mesh, torus
+from bozzetto.shapes import PointCloud, box, icosphere, save_mesh, save_points, torus
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +67,32 @@ def test_meshes_that_cannot_be_used_are_named_unless_they_are_most(folder, tmp_p
     (tmp_path / "in" / "torn.ply").write_bytes((folder / "ball.ply").read_bytes()[:-20])
     assert train(tmp_path / "in", tmp_path / "run", "--epochs", "1", "--samples", "300", "--json") == 0
     (warning,) = json.loads(capsys.readouterr().out)["warnings"]
-    assert warning.startswith("left out: meshes/in/torn: ") and "damaged" in warning
+    assert warning.startswith("left out: 1 of 4 meshes, meshes/in/torn: ") and "damaged" in warning
     for number in range(6):
         shutil.copy(tmp_path / "in" / "torn.ply", tmp_path / "in" / f"torn{number}.ply")
     assert train(tmp_path / "in", tmp_path / "mostly") == 2
-    assert "7 of 10 meshes cannot be used; the first: " in capsys.readouterr().err
+    assert "7 of 10 meshes cannot be used, more than half (7 like meshes/in/torn: " in capsys.readouterr().err
+
+
+def test_one_file_is_a_shape_of_its_own(folder, tmp_path, capsys, monkeypatch):
+    coarse = partial(surface, resolution=24)  # in a second
+    monkeypatch.setattr("bozzetto.pipelines.learning.surface", coarse)
+    for name in ("ball", "scan"):
+        path = folder / "ball.ply"
+        if name == "scan":
+            path = tmp_path / "scan.ply"
+            points = torch.nn.functional.normalize(torch.randn(300, 3), dim=1)
+            save_points(PointCloud(points), path)
+        words = ["--preset", "single"] if name == "ball" else []
+        words += ["--epochs", "1", "--samples", "1000", "--json"]
+        assert train(path, tmp_path / name, *words) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["figures"]["shapes"] == 1
+        assert [f"{path} is a cloud" in note for note in report["warnings"]] == [True] * (name == "scan")
+        assert (tmp_path / name / "surface.ply").exists() == (name == "scan")
+    (tmp_path / "text.ply").write_text("nothing")
+    assert train(tmp_path / "text.ply", tmp_path / "out", "--preset", "single") == 2
+    assert "text.ply" in capsys.readouterr().err
 
 
 def test_other_samples_replace_those_of_an_earlier_training(folder, tmp_path):

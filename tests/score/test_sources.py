@@ -95,5 +95,5 @@ def test_shapes_that_cannot_be_read_are_named_unless_they_are_most(tmp_path):
         assert load_clouds(tmp_path, 50, "all").names == ["0", "2", "3"]
     for name in ("0", "2"):
         (tmp_path / f"{name}.ply").write_bytes((tmp_path / "1.ply").read_bytes())
-    with pytest.raises(InputError, match="3 of 4 shapes cannot be used; the first: "):
+    with pytest.raises(InputError, match="3 of 4 shapes cannot be used, more than half"):
         load_clouds(tmp_path, 50, "all")

@@ -11,7 +11,7 @@ import torch
 
 from bozzetto import InputError, Mesh, save_mesh
 from bozzetto.cli import main
-from bozzetto.errors import Interrupted
+from bozzetto.errors import InputWarning, Interrupted
 from bozzetto.sdf import (
     find_meshes,
     load_collection,
@@ -51,7 +51,8 @@ def run(root, out, **options) -> dict:
 
 def test_bad_meshes_are_reported_and_stop_nothing(bad_things, tmp_path) -> None:
     out = tmp_path / "out"
-    report = run(bad_things, out)
+    with pytest.warns(InputWarning, match="left out: 1 of 6 meshes"):
+        report = run(bad_things, out)
     assert list(report["shapes"]) == GOOD
     failed = report["failed"]
     assert sorted(failed) == [f"meshes/things/{name}" for name in ("nothing", "sheet", "torn")]
@@ -204,7 +205,9 @@ def test_what_others_made_is_not_touched(things, tmp_path) -> None:
 
 def test_errors_that_concern_everything_are_raised(bad_things, tmp_path) -> None:
     bad = [(name, path) for name, path in find_meshes(bad_things) if name not in GOOD]
-    with pytest.raises(InputError, match="none of 3 meshes could be prepared; first meshes/things/"):
+    with pytest.raises(
+        InputError, match="3 of 3 meshes cannot be used, more than half .*like meshes/things/"
+    ):
         prepare_collection(bad, tmp_path / "out", 100, quiet=True)
     with pytest.raises(InputError, match="one of its own"):
         prepare_collection([bad[0], bad[0]], tmp_path / "out", 100, quiet=True)
@@ -222,8 +225,13 @@ def test_the_verb(bad_things, tmp_path, capsys) -> None:
     report = json.loads(capsys.readouterr().out)
     assert list(report["shapes"]) == GOOD and len(report["failed"]) == 3
     assert main(words) == 0
-    said = capsys.readouterr().out
-    assert "prepared: 3 of 6 shapes" in said and said.count("left out") == 3
+    said = capsys.readouterr()
+    assert "prepared: 3 of 6 shapes" in said.out and said.err.count("left out: 1 of 6 meshes") == 3
+    for name in ("ball.obj", "cube.ply"):
+        (bad_things / name).unlink()
+    assert main(["prepare", "sdf", str(bad_things), "--out", str(tmp_path / "few"), "--samples", "200"]) == 2
+    assert "3 of 4 meshes cannot be used, more than half" in capsys.readouterr().err
+    assert not (tmp_path / "few" / "report.json").exists()
     assert main(["prepare", "sdf", str(tmp_path / "nowhere"), "--out", str(out)]) == 2
     assert "no folder" in capsys.readouterr().err
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ..score import CloudPrior, Frame
 
 
+MESH_POINTS = 8192
+"""Points that a mesh is read as."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Autoencode(Options):
     """Encode a dense, sparse or partial point cloud and decode its shape to any number of points.
@@ -25,7 +29,7 @@ class Autoencode(Options):
     """
 
     cloud: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLOUD")]
-    """Point cloud, mesh (its vertices are taken), or an .npy array of shape (points, 2 or 3)."""
+    """Point cloud, mesh (8192 points of its faces are taken), or an .npy array of shape (points, 2 or 3)."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "cloud-bodies"
     """cloud-bodies, cloud-airfoils or cloud-procedural (shipped with the program), or a file from training."""
     out: Path = Path("bozzetto-out/autoencode")
@@ -38,6 +42,8 @@ class Autoencode(Options):
     """If the cloud is a part of a shape: number of whole shapes to return; the observed points stay."""
     known_frame: bool = False
     """The cloud is in the normalised frame of the model; otherwise its box is taken for that of the shape."""
+    any_shape: bool = False
+    """Go on also with a cloud that is no member of the model's family, which is refused otherwise."""
     start: Literal["gaussian", "uniform", "point"] = "gaussian"
     """Initial distribution of the points; matters for models of the published network only."""
     independent: bool = False
@@ -54,13 +60,15 @@ class Autoencode(Options):
         from ..geometry.cloud_cleaning import clean_points
         from ..pipelines import write_clouds
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
-        from ..score import encode, hinted_flow
+        from ..score import hinted_flow
+        from ..score.family import require_member
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
         prior = open_clouds(self.model).to(device)
         cloud = clean_points(read_cloud(self.cloud), str(self.cloud))
-        encode(prior, cloud, str(self.cloud))  # complains before anything is written, as does the next
+        # These complain before anything is written.
+        fit = require_member(prior, cloud, str(self.cloud), self._frame(cloud), self.any_shape)
         if self.hypotheses:
             hinted_flow(prior)
         settings = {"verb": "autoencode", "model": self.model, "points": self.points, "start": self.start}
@@ -77,7 +85,7 @@ class Autoencode(Options):
         with run.stage("write"):
             write_clouds(run, made)
         report = run.report(
-            {"shapes": len(made), "points": self.points, "seen": len(cloud)}, device, self.seed
+            {"shapes": len(made), "points": self.points, "seen": len(cloud), **fit}, device, self.seed
         )
         self.say(f"Cloud: {run.path / 'points-1.ply'}; picture: {run.path / 'sheet.png'}")
         return report
@@ -108,14 +116,24 @@ class Autoencode(Options):
 def read_cloud(path: Path) -> "Tensor":
     """Points of a file in two or three dimensions, float64 where they are far from the origin.
 
+    Of a mesh they are random points of its faces, as in training: its vertices lie where it is fine.
+
     Raises:
         InputError: It cannot be read or holds no points.
     """
-    from ..shapes import load_points
+    import torch
+
+    from ..shapes import Mesh, load_shape, sample_surface
+    from ..shapes.offsets import in_world
     from .evaluate_files import load_array
 
     if path.suffix.lower() != ".npy":
-        return load_points(path).world_points
+        shape = load_shape(path)
+        if isinstance(shape, Mesh):
+            shape.check(str(path))
+            generator = torch.Generator().manual_seed(0)
+            return in_world(sample_surface(shape, MESH_POINTS, generator)[0], shape.offset)
+        return shape.world_points
     if not path.is_file():
         raise InputError(f"{path} does not exist or is not a file; check the path")
     cloud = load_array(path)

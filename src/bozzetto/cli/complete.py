@@ -40,6 +40,8 @@ class Complete(Options):
     """Standard deviation of the points, in the unit of the scan; estimated without it."""
     viewpoint: Annotated[tuple[float, float, float] | None, Within(-LARGEST, LARGEST)] = None
     """Where the scanner of a point cloud stood, so that the space in between is known to be empty."""
+    any_shape: bool = False
+    """Complete also a scan that is no member of the prior's family, which is refused otherwise."""
     resolution: Annotated[int, Within(8, 1024)] = 256
     """Grid for the mesh, along each axis."""
 
@@ -69,6 +71,7 @@ class Complete(Options):
             turns=self.turns,
             hypotheses=self.hypotheses,
             resolution=self.resolution,
+            any_shape=self.any_shape,
             seed=self.seed,
         )
         settings = {"verb": "complete", "settings": config, "prior": self.prior}
@@ -78,7 +81,7 @@ class Complete(Options):
             self.overwrite,
             reads=[self.scan, self.prior],
         )
-        figures = complete_scan(run, prior, seen, config)
+        figures = complete_scan(run, prior, seen, config, str(self.scan))
         report = run.report(figures, device, self.seed)
         self.say(f"Mesh: {run.path / 'mesh.ply'} and mesh.glb; picture: {run.path / 'preview.png'}")
         return report

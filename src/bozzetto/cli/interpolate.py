@@ -14,7 +14,7 @@ from .complete import open_prior
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..sdf import ShapePrior
+    from ..sdf import CompleteConfig, ShapePrior
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,8 @@ class Interpolate(Options):
     """
 
     a: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="A")]
-    """First shape: a mesh or scan, a code (.safetensors, .npy), or the name of a training shape."""
+    """First shape: a mesh (fitted by its signed distance), a scan (completed), a code (.safetensors, .npy), or
+    the name of a training shape."""
     b: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="B")]
     """Last shape, likewise."""
     out: Path = Path("bozzetto-out/interpolate")
@@ -39,6 +40,8 @@ class Interpolate(Options):
     """Straight between the codes, or an arc around the average shape."""
     up: Literal["x", "-x", "y", "-y", "z", "-z"] = "y"
     """Axis of meshes and scans that points upwards."""
+    any_shape: bool = False
+    """Go on also with a mesh or scan that is no member of the prior's family, which is refused otherwise."""
     resolution: Annotated[int, Within(8, 1024)] = 128
     """Grid for the meshes, along each axis."""
 
@@ -54,13 +57,15 @@ class Interpolate(Options):
     def _meshes(self) -> dict:
         from ..pipelines import interpolate_codes
         from ..runs import RunFolder, resolve_device, seed_everything
+        from ..sdf import CompleteConfig
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
         prior = open_prior(self.prior).to(device)
         if not any(is_scan(word, prior) for word in (self.a, self.b)):
-            refuse_options(self, "is for meshes and scans, and both shapes have codes", "--up")
-        a, b = (find_shape(word, prior, self.up, self.seed) for word in (self.a, self.b))
+            refuse_options(self, "is for meshes and scans, and both shapes have codes", "--up", "--any-shape")
+        config = CompleteConfig(up=self.up, any_shape=self.any_shape, seed=self.seed)
+        (a, b), misfits = zip(*(find_shape(word, prior, config) for word in (self.a, self.b)), strict=True)
         settings = {"verb": "interpolate", "count": self.count, "path": self.path, "prior": self.prior}
         codes = [a.tolist(), b.tolist()]
         run = RunFolder.create(
@@ -70,32 +75,35 @@ class Interpolate(Options):
             reads=[self.a, self.b, self.prior],
         )
         figures = interpolate_codes(run, prior, a, b, self.count, self.path, self.resolution)
-        report = run.report(figures, device, self.seed)
+        report = run.report({**figures, "misfit_of_ends": misfits}, device, self.seed)
         self.say(f"Animation: {run.path / 'morph.glb'}; picture: {run.path / 'strip.png'}")
         return report
 
 
-def find_shape(word: str, prior: "ShapePrior", up: str = "y", seed: int = 0) -> "Tensor":
-    """The code of a training shape, of a file with a code, or of the shape in a file.
+def find_shape(
+    word: str, prior: "ShapePrior", config: "CompleteConfig | None" = None
+) -> "tuple[Tensor, float | None]":
+    """The code of a training shape, of a file with a code, or of the shape in a file, and its misfit there.
 
     A training shape may be called by the last part of its name if no other ends in the same.
 
     Raises:
         InputError: There is no such shape or file, or it cannot be used.
     """
-    from ..sdf import CompleteConfig, find_code, load_code, load_scan
+    from ..sdf import fit_file, load_code
     from ..sdf.codes import ENDINGS
 
     named = _named(word, prior)
     if len(named) == 1:
-        return prior.codes[named[0]]
+        return prior.codes[named[0]], None
     path = Path(word)
     if not path.is_file():
         known = f"{prior.names[0]} to {prior.names[-1]}" if prior.names else "none"
         raise InputError(f"{word} is neither a file nor a training shape of this prior; names are {known}")
     if path.suffix.lower() in ENDINGS:
-        return load_code(path, prior)
-    return find_code(prior, load_scan(path), CompleteConfig(up=up, seed=seed))[0]
+        return load_code(path, prior), None
+    found = fit_file(prior, path, config)
+    return found.code, found.misfit
 
 
 def is_scan(word: str, prior: "ShapePrior") -> bool:

@@ -39,7 +39,7 @@ def interpolate_clouds(options: "Interpolate") -> dict:
     device = resolve_device(options.device)
     seed_everything(options.seed)
     prior = open_clouds(options.prior).to(device)
-    a, b = (_code(word, prior, options.seed) for word in (options.a, options.b))
+    a, b = (_code(word, prior, options.seed, options.any_shape) for word in (options.a, options.b))
     clouds = interpolate(prior, a, b, options.count, POINTS, options.seed)
     settings = {"verb": "interpolate", "count": options.count, "prior": options.prior}
     codes = [a.tolist(), b.tolist()]
@@ -56,10 +56,11 @@ def interpolate_clouds(options: "Interpolate") -> dict:
     return report
 
 
-def _code(word: str, prior: "CloudPrior", seed: int) -> "Tensor":
+def _code(word: str, prior: "CloudPrior", seed: int, any_shape: bool) -> "Tensor":
     """The code of a training shape, or of the cloud in a file."""
     from ..geometry.cloud_cleaning import clean_points
     from ..score import encode
+    from ..score.family import require_member
 
     if word in prior.names:
         return prior.codes[prior.names.index(word)]
@@ -67,4 +68,6 @@ def _code(word: str, prior: "CloudPrior", seed: int) -> "Tensor":
     if not path.is_file():
         known = f"{prior.names[0]} to {prior.names[-1]}" if prior.names else "none"
         raise InputError(f"{word} is neither a file nor a training shape of this model; names are {known}")
-    return encode(prior, clean_points(read_cloud(path), word), word, seed).code
+    cloud = clean_points(read_cloud(path), word)
+    require_member(prior, cloud, word, any_shape=any_shape)
+    return encode(prior, cloud, word, seed).code

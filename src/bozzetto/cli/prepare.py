@@ -15,7 +15,8 @@ class Prepare(Options):
     """Sample signed distances of a folder of meshes, in the layout of the released DeepSDF code.
 
     Writes SdfSamples/, NormalizationParameters/, split.json and report.json. The same command again continues
-    an interrupted run and adds meshes that are new or have changed. Meshes that fail are named in the report.
+    an interrupted run and adds meshes that are new or have changed. Meshes that fail are left out and named,
+    also in the report; if they are more than half, that is an error.
     """
 
     kind: Annotated[Literal["sdf"], tyro.conf.Positional]
@@ -50,10 +51,7 @@ class Prepare(Options):
             self.quiet,
             self.variants,
         )
-        failed, doubtful = report["failed"], report["doubtful"]
-        for name, reason in list(failed.items())[:10]:
-            self.say(f"left out: {name}: {reason}")
-        if doubtful:
+        if doubtful := report["doubtful"]:
             self.say(f"doubtful signs (open or turned inconsistently): {', '.join(doubtful[:10])}")
         wanted = len(meshes) * (1 + self.variants)
         self.say(f"prepared: {len(report['shapes'])} of {wanted} shapes in {self.out}; see report.json")

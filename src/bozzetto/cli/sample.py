@@ -1,4 +1,4 @@
-"""`bozzetto sample`: new shapes from a model of point clouds."""
+"""`bozzetto sample`: new shapes from a model of point clouds or a prior over meshes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from ..errors import InputError
-from .checks import Within
+from .checks import Within, refuse_options
 from .common import Options
 
 if TYPE_CHECKING:
@@ -19,14 +19,20 @@ MOST_POINTS = 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class Sample(Options):
-    """Generate new shapes as point clouds, with a model from `bozzetto train score`.
+    """Generate new shapes: clouds or meshes with a model of clouds, meshes with a prior over meshes.
 
     Writes points-1.ply and so on, all of them as points.npy, and sheet.png, in the normalised frame of the
-    model: the bounding box of a shape is centred and its longest side is about 2.
+    model: the bounding box of a shape is centred and its longest side is about 2. With --mesh, or a prior over
+    meshes, mesh-1.ply and so on, closed and of one piece, and sheet.png; of a prior also codes, in its frame.
     """
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "cloud-bodies"
-    """cloud-bodies, cloud-airfoils or cloud-procedural (shipped with the program), or a file from training."""
+    """cloud-bodies, cloud-airfoils, cloud-procedural, the prior bodies (shipped with the program), or a file
+    from training."""
+    mesh: bool = False
+    """Write closed meshes of one piece in place of points; a prior over meshes always does."""
+    resolution: Annotated[int | None, Within(8, 512)] = None
+    """Grid for meshes, along each axis; by default 128 for a prior over meshes, 100 for a model of clouds."""
     out: Path = Path("bozzetto-out/sample")
     """Folder for the results."""
     count: Annotated[int, Within(1, 10**5)] = 8
@@ -51,6 +57,33 @@ class Sample(Options):
 
     def run(self) -> dict:
         """Sample."""
+        from .interpolate_clouds import is_cloud_model
+
+        of_meshes = not is_cloud_model(self.model)
+        if self.mesh or of_meshes:
+            reason = "is for points, and meshes are made here"
+            refuse_options(self, reason, "--points", "--evaluations", "--independent")
+            return self._meshes(of_meshes)
+        refuse_options(self, "is for meshes; give --mesh", "--resolution")
+        return self._clouds()
+
+    def _meshes(self, of_meshes: bool) -> dict:
+        from ..pipelines import invent_meshes
+        from ..runs import RunFolder, resolve_device, seed_everything
+        from .complete import open_prior
+
+        device = resolve_device(self.device)
+        seed_everything(self.seed)
+        prior = (open_prior if of_meshes else open_clouds)(self.model).to(device)
+        settings = {"verb": "sample", "model": self.model, "count": self.count, "mesh": True}
+        settings |= {"truncation": self.truncation, "resolution": self.resolution, "seed": self.seed}
+        run = RunFolder.create(self.out, settings, self.overwrite, reads=[self.model])
+        figures = invent_meshes(run, prior, self.count, self.seed, self.truncation, self.resolution)
+        report = run.report(figures, device, self.seed)
+        self.say(f"Meshes: {run.path / 'mesh-1.ply'} and so on; picture: {run.path / 'sheet.png'}")
+        return report
+
+    def _clouds(self) -> dict:
         from ..pipelines import write_clouds
         from ..runs import RunFolder, resolve_device, seed_everything
         from ..score import sample

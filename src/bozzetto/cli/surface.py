@@ -17,12 +17,6 @@ if TYPE_CHECKING:
 
     from ..shapes import PointCloud
 
-MODEL_POINTS = 10_000
-"""As many as screened Poisson takes: stray points of models do not tear its surface."""
-MODEL_EVALUATIONS = 16
-MODEL_NOISE = 0.015
-"""How far points of models lie beside their surface, about; estimates from neighbours find less of it."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Surface(Options):
@@ -50,6 +44,7 @@ class Surface(Options):
         """Make the surface."""
         from ..pipelines import surface_cloud
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
+        from ..score.inventions import MESH_NOISE
         from ..weights import find
 
         device = resolve_device(self.device)
@@ -63,7 +58,7 @@ class Surface(Options):
         settings = {"verb": "surface", "noise": self.noise, "ends": self.ends, "shape": self.shape}
         settings |= {"resolution": self.resolution, "seed": self.seed, "input": fingerprint(source)}
         run = RunFolder.create(self.out, settings, self.overwrite, reads=[source])
-        noise = MODEL_NOISE if is_model and self.noise is None else self.noise
+        noise = MESH_NOISE if is_model and self.noise is None else self.noise
         ends = "closed" if is_model and self.ends == "auto" else self.ends
         figures = surface_cloud(run, cloud, self.resolution, ends, noise)
         report = run.report(figures, device, self.seed)
@@ -71,16 +66,17 @@ class Surface(Options):
         return report
 
     def _from_model(self, path: Path, device: "torch.device") -> "PointCloud":
-        from ..score import points_of
+        from ..score import invented_codes, points_of
+        from ..score.inventions import MESH_EVALUATIONS, MESH_POINTS
         from ..shapes import PointCloud
 
         prior = open_clouds(str(path)).to(device)
         if prior.model.config.dimensions != 3:
             raise InputError(f"{self.cloud} makes points in 2D; a surface needs points in 3D")
         if self.shape is None:
-            codes = prior.sample_codes(1, self.seed)
+            codes = invented_codes(prior, 1, self.seed)
         elif 0 <= self.shape < len(prior.codes):
             codes = prior.codes[self.shape : self.shape + 1]
         else:
             raise InputError(f"--shape must lie in 0 to {len(prior.codes) - 1}, got {self.shape}")
-        return PointCloud(points_of(prior, codes, MODEL_POINTS, self.seed, MODEL_EVALUATIONS)[0])
+        return PointCloud(points_of(prior, codes, MESH_POINTS, self.seed, MESH_EVALUATIONS)[0])

@@ -27,7 +27,8 @@ class Train(Options):
     engine: Annotated[Literal["sdf", "score", "heightmap"], tyro.conf.Positional]
     """What to train."""
     data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    """sdf: folder of meshes, a ShapeNet folder as it unpacks, or samples prepared as by the DeepSDF code.
+    """sdf: folder of meshes, a ShapeNet folder as it unpacks, samples prepared as by the DeepSDF code, or one
+    mesh or scan, for --preset single.
     score: folder of meshes or clouds, ShapeNetCore.v2.PC15k, an array of clouds, or the word `procedural`.
     heightmap: folder whose sub-folders hold color.* and height.*, or the word `procedural`."""
     out: Path = Path("bozzetto-out/train")

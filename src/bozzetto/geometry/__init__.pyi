@@ -2,7 +2,9 @@ from . import implicit as implicit
 from .closest import ClosestPoints as ClosestPoints
 from .closest import SurfaceIndex as SurfaceIndex
 from .closest import closest_points as closest_points
+from .components import is_one_solid as is_one_solid
 from .components import largest_component as largest_component
+from .components import without_specks as without_specks
 from .grid_solve import GridSolver as GridSolver
 from .grid_solve import GridSpectrum as GridSpectrum
 from .height_gradients import gradients_from_height as gradients_from_height

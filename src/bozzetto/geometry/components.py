@@ -6,7 +6,7 @@ import torch
 
 from ..shapes import Mesh
 from .measures import face_areas
-from .topology import connected_components, drop_unused_vertices
+from .topology import connected_components, drop_unused_vertices, is_watertight
 
 
 def largest_component(mesh: Mesh) -> Mesh:
@@ -25,3 +25,18 @@ def largest_component(mesh: Mesh) -> Mesh:
     )
     kept = mesh.faces[label == total.argmax()]
     return drop_unused_vertices(replace(mesh, faces=kept))[0]
+
+
+def without_specks(mesh: Mesh, share: float = 0.01) -> Mesh:
+    """The mesh without pieces that have less than a share of its area: crumbs and hollows of learned fields."""
+    label = connected_components(mesh.faces, len(mesh.vertices))[mesh.faces[:, 0]]
+    areas = face_areas(mesh.vertices, mesh.faces)
+    total = areas.new_zeros(int(label.max()) + 1).index_add_(0, label, areas)
+    kept = total[label] >= share * areas.sum()
+    return drop_unused_vertices(replace(mesh, faces=mesh.faces[kept]))[0]
+
+
+def is_one_solid(mesh: Mesh) -> bool:
+    """Whether a mesh is closed and of one piece."""
+    pieces = connected_components(mesh.faces, len(mesh.vertices))
+    return is_watertight(mesh.faces) and not bool(pieces.any())

@@ -150,13 +150,13 @@ def load_pairs(files: Sequence[PairFiles], side: int = 256) -> tuple[list[PairFi
     Raises:
         InputError: More than half of them cannot be used.
     """
-    used, pairs, refused = [], [], []
+    used, pairs, refused = [], [], {}
     for one in files:
         try:
             pairs.append(load_pair(one, side))
             used.append(one)
         except InputError as error:
-            refused.append(str(error))
+            refused[one.name] = str(error)
     require_most_usable(refused, len(files), "pairs")
     return used, pairs
 

@@ -11,6 +11,7 @@ from .height_learning import training_material as training_material
 from .height_maps import MapOptions as MapOptions
 from .height_maps import map_photo as map_photo
 from .height_maps import stereo_photos as stereo_photos
+from .inventions import invent_meshes as invent_meshes
 from .learning import learn_shape_prior as learn_shape_prior
 from .learning import prepared_collection as prepared_collection
 from .phone import PhonePhotos as PhonePhotos

@@ -21,6 +21,7 @@ from ..score import (
     Training,
     box_frame,
     fit_latent_gan,
+    fit_limits,
     points_of,
     save_cloud_prior,
 )
@@ -57,6 +58,9 @@ def learn_clouds(
         with run.stage("latent gan"):
             latent = fit_latent_gan(prior.codes, config.latent, config.seed, config.seconds / 4, clock)
             prior = replace(prior, latent=latent)
+    with run.stage("family"):
+        if (limits := fit_limits(prior)) is not None:
+            prior = replace(prior, limits=(limits.whole, limits.part))
     with run.stage("write"):
         save_cloud_prior(prior, run.file("model.safetensors"))
         save_image(run.file("preview.png"), preview(prior, table))

@@ -23,7 +23,9 @@ from ..sdf.solver import CompleteConfig
 from ..shapes import Similarity, save_mesh, save_morph, save_sequence
 
 
-def complete_scan(run: RunFolder, prior: ShapePrior, seen: Observations, config: CompleteConfig) -> dict:
+def complete_scan(
+    run: RunFolder, prior: ShapePrior, seen: Observations, config: CompleteConfig, name: str = "the scan"
+) -> dict:
     """Complete a scan into a run folder.
 
     Writes `mesh.ply` and `mesh.glb` (colours tell observed from invented), `hypothesis-1.ply` and so on,
@@ -33,7 +35,7 @@ def complete_scan(run: RunFolder, prior: ShapePrior, seen: Observations, config:
         Figures: of the solution and of the mesh.
     """
     with run.stage("complete"):
-        result = complete(prior, seen, config)
+        result = complete(prior, seen, config, name=name)
     with run.stage("write"):
         save_mesh(result.mesh, run.file("mesh.ply"))
         save_mesh(result.mesh, run.file("mesh.glb"))

@@ -6,16 +6,19 @@ import torch
 from torch import Tensor
 
 from ..cameras import save_image
-from ..errors import require_most_usable
+from ..errors import warn_input
 from ..render import contact_sheet, turned
 from ..runs import RunFolder, run_training
+from ..score import surface
 from ..sdf import Collection, ShapePrior, TrainConfig, find_meshes, is_prepared, load_collection
 from ..sdf.data import sample_table
 from ..sdf.extract import extract_mesh
+from ..sdf.family import with_width
 from ..sdf.prepare import prepare_collection
 from ..sdf.prepared_folder import settings_of
 from ..sdf.prior import save_prior
 from ..sdf.train import Training
+from ..shapes import Mesh, load_shape, save_mesh
 
 PREVIEWS = 8
 PREVIEW_RESOLUTION = 96
@@ -25,6 +28,8 @@ def prepared_collection(
     run: RunFolder, data: Path, count: int, split: Path | None = None, seed: int = 0, quiet: bool = False
 ) -> Collection:
     """The samples of a folder: read if it is prepared, made under the run's folder if it holds meshes.
+
+    One file is a shape of its own: a mesh, or a scan, whose closed surface is written as `surface.ply` first.
 
     Raises:
         InputError: The folder holds neither, or most meshes in it cannot be used.
@@ -36,12 +41,22 @@ def prepared_collection(
     settings = {"count": count, "seed": seed, "protocol": "released"}
     other = settings_of(folder) not in (None, settings)
     with run.stage("prepare"):
-        report = prepare_collection(
-            find_meshes(data, split), folder, count=count, seed=seed, overwrite=other, quiet=quiet
-        )
-    failed = [f"{name}: {reason}" for name, reason in report["failed"].items()]
-    require_most_usable(failed, len(failed) + len(report["shapes"]), "meshes")
+        meshes = [
+            (name, _as_mesh(run, path) if data.is_file() else path) for name, path in find_meshes(data, split)
+        ]
+        prepare_collection(meshes, folder, count=count, seed=seed, overwrite=other, quiet=quiet)
     return load_collection(folder)
+
+
+def _as_mesh(run: RunFolder, path: Path) -> Path:
+    """The file itself if it is a mesh; of a cloud the file of its closed surface."""
+    shape = load_shape(path)
+    if isinstance(shape, Mesh):
+        return path
+    warn_input(f"{path} is a cloud; the closed surface of its points is learned, surface.ply")
+    target = run.file("surface.ply")
+    save_mesh(surface(shape, ends="closed", name=str(path)), target)
+    return target
 
 
 def learn_shape_prior(
@@ -63,11 +78,14 @@ def learn_shape_prior(
     training = Training(table, config, device)
     figures = run_training(run, training, quiet)
     prior = training.prior(collection.names, {"training": run.config, **(about or {})})
+    with run.stage("family"):
+        prior = with_width(prior)
     with run.stage("write"):
         save_prior(prior, run.file("prior.safetensors"))
         save_image(run.file("preview.png"), preview(prior))
     count = sum(p.numel() for p in prior.decoder.parameters())
-    return {**figures, "steps": training.steps_done, "parameters": count, "shapes": len(collection)}
+    figures = {**figures, "family_width": prior.width, "steps": training.steps_done, "parameters": count}
+    return {**figures, "shapes": len(collection)}
 
 
 def preview(prior: ShapePrior, count: int = PREVIEWS) -> Tensor:

@@ -30,6 +30,8 @@ class CloudPrior:
         names: Of the training shapes.
         frame: The one frame of the whole collection; None if every shape was normalised by itself.
         about: What it was trained on and how: name, licence, command, seed, figures.
+        limits: How badly it explains whole shapes and parts of its family, see `FitLimits`; None where a file
+            does not say.
     """
 
     model: ScoreModel
@@ -38,21 +40,26 @@ class CloudPrior:
     names: tuple[str, ...]
     about: dict = field(default_factory=dict)
     frame: Frame | None = None
+    limits: tuple[float, float] | None = None
 
-    def sample_codes(self, count: int, seed: int = 0, truncation: float = 1.0) -> Float[Tensor, "{count} K"]:
-        """Random codes.
+    def sample_codes(
+        self, count: int, seed: int = 0, truncation: float = 1.0, attempt: int = 0
+    ) -> Float[Tensor, "{count} K"]:
+        """Random codes, good and bad ones; `sample` takes those that the encoder recognises.
 
         Args:
             count: How many.
-            seed: Of the noise that they begin as; code i depends on the seed and i only.
+            seed: Of the noise that they begin as; code i depends on the seed, the attempt and i only.
             truncation: Factor of that noise: below 1 shapes are nearer to the typical and differ less.
+            attempt: Gives other codes for the same seed.
 
         Raises:
             InputError: The model has no distribution of codes, or the truncation is not in (0, 1].
         """
         latent = self.check_truncation(truncation)
+        first = seed * 1_000_003 + attempt * 1_000_000_000_039
         rows = [
-            torch.randn(latent.noise_size, generator=torch.Generator().manual_seed(seed * 1_000_003 + index))
+            torch.randn(latent.noise_size, generator=torch.Generator().manual_seed(first + index))
             for index in range(count)
         ]
         return latent.sample(truncation * torch.stack(rows).to(self.codes))
@@ -92,6 +99,7 @@ def save_cloud_prior(prior: CloudPrior, path: str | Path, dtype: torch.dtype = t
         "names": list(prior.names),
         "about": prior.about,
         "frame": None if prior.frame is None else [prior.frame.center.tolist(), prior.frame.scale],
+        "limits": prior.limits,
     }
     stored = {n: v.to(dtype) if v.is_floating_point() else v for n, v in tensors.items()}
     write_checkpoint(Path(path), stored, meta)
@@ -122,7 +130,9 @@ def load_cloud_prior(path: str | Path) -> CloudPrior:
     if meta.get("frame") is not None:
         center, scale = meta["frame"]
         frame = Frame(torch.tensor(center, dtype=torch.float64), scale)
-    return CloudPrior(model, latent, tensors["codes"].float(), tuple(meta["names"]), meta["about"], frame)
+    limits = None if meta.get("limits") is None else tuple(meta["limits"])
+    codes, names = tensors["codes"].float(), tuple(meta["names"])
+    return CloudPrior(model, latent, codes, names, meta["about"], frame, limits)
 
 
 def _load(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:

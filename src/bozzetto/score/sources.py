@@ -89,7 +89,7 @@ def load_clouds(path: str | Path, count: int = 2048, split: Split = "train", see
 
 def _picked(shapes: Iterator[tuple[str, Callable[[], Tensor]]], split: Split) -> Clouds:
     """Read those that belong to the split; a warning names what cannot be used."""
-    clouds, refused = Clouds([], []), []
+    clouds, refused = Clouds([], []), {}
     for index, (name, read) in enumerate(shapes):
         held_out = index % HELD_OUT == HELD_OUT - 1
         if split == "all" or held_out == (split != "train"):
@@ -97,7 +97,7 @@ def _picked(shapes: Iterator[tuple[str, Callable[[], Tensor]]], split: Split) ->
                 clouds.points.append(read())
                 clouds.names.append(name)
             except InputError as error:
-                refused.append(str(error))
+                refused[name] = str(error)
     require_most_usable(refused, len(refused) + len(clouds.names), "shapes")
     return clouds
 

@@ -12,8 +12,12 @@ from .distribution import CodeDistribution as CodeDistribution
 from .evaluate import Evaluator as Evaluator
 from .extract import extract_mesh as extract_mesh
 from .extract import extract_surface as extract_surface
+from .family import family_width as family_width
 from .fit import Fit as Fit
 from .fit import fit_code as fit_code
+from .fit_mesh import ShapeFit as ShapeFit
+from .fit_mesh import fit_file as fit_file
+from .fit_mesh import fit_mesh as fit_mesh
 from .interpolate import Interpolation as Interpolation
 from .interpolate import interpolate as interpolate
 from .meshes import find_meshes as find_meshes
@@ -29,6 +33,7 @@ from .prepare import prepare_collection as prepare_collection
 from .prior import ShapePrior as ShapePrior
 from .prior import load_prior as load_prior
 from .prior import save_prior as save_prior
+from .sample import sample as sample
 from .samples import SdfSamples as SdfSamples
 from .samples import load_normalisation as load_normalisation
 from .samples import load_sdf_samples as load_sdf_samples

@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..shapes import Mesh, Similarity
 from ..steps import counted
 from .completed_surface import misfit, support
+from .family import family_width, require_member
 from .observations import Observations, require_extent
 from .pose import compose
 from .prior import ShapePrior
@@ -49,6 +50,7 @@ def complete(
     seen: Observations,
     config: CompleteConfig | None = None,
     starts: Sequence[Similarity] | None = None,
+    name: str = "the scan",
 ) -> Completion:
     """The most probable shape that explains a scan.
 
@@ -62,12 +64,15 @@ def complete(
         config: How.
         starts: Guesses of the map from the scan to the normalised frame, instead of directions around `up`;
             with a known pose, that map, the identity by default.
+        name: What messages call the scan.
 
     Raises:
-        InputError: There are too few points, or with a known pose they are not where shapes of the prior are.
+        InputError: There are too few points, with a known pose they are not where shapes of the prior are, or
+            the scan is no member of the prior's family: see `family_width`, and `CompleteConfig.any_shape`.
     """
     config = config or CompleteConfig()
-    solver, solved = _solve(prior, seen, config, starts)
+    solver, solved = solve_scan(prior, seen, config, starts)
+    require_explained(prior, solved, config, name)
     mesh = solver.surface(solved.state)
     generator = torch.Generator().manual_seed(config.seed + 1)
     others = [
@@ -94,29 +99,46 @@ def find_code(
     seen: Observations,
     config: CompleteConfig | None = None,
     starts: Sequence[Similarity] | None = None,
+    name: str = "the scan",
 ) -> tuple[Float[Tensor, " K"], Similarity]:
     """Code of the most probable shape, and the pose from the scan to the normalised frame, without a mesh.
 
     Arguments and errors are those of `complete`.
     """
-    solver, solved = _solve(prior, seen, config or CompleteConfig(), starts)
+    config = config or CompleteConfig()
+    solver, solved = solve_scan(prior, seen, config, starts)
+    require_explained(prior, solved, config, name)
     return solved.state.code.float(), _from_world(compose(solved.state.pose, solver.to_internal), seen)
 
 
-def _solve(
-    prior: ShapePrior, seen: Observations, config: CompleteConfig, starts: Sequence[Similarity] | None
-) -> "tuple[Solver, Solved]":
+def solve_scan(
+    prior: ShapePrior,
+    seen: Observations,
+    config: CompleteConfig,
+    starts: Sequence[Similarity] | None = None,
+) -> tuple[Solver, Solved]:
+    """Code and pose that explain a scan best, however badly; arguments and errors are those of `complete`."""
     require_extent(seen.points, "the scan")
     solver = Solver(prior, seen, config)
     if config.pose == "known":
         starts = starts or [Similarity(1.0, torch.zeros(3, dtype=torch.float64))]
-    if not starts:
-        return solver, solver.solve(solver.standing())
-    to_world = Similarity(1.0, torch.tensor(seen.offset, dtype=torch.float64))
-    starts = [compose(start, to_world) for start in starts]
-    if config.pose == "known":
-        require_normalised(starts[0].apply(seen.points.double()))
-    return solver, solver.solve(starts)
+    if starts:
+        to_world = Similarity(1.0, torch.tensor(seen.offset, dtype=torch.float64))
+        starts = [compose(start, to_world) for start in starts]
+        if config.pose == "known":
+            require_normalised(starts[0].apply(seen.points.double()))
+    return solver, solver.solve(starts or solver.standing())
+
+
+def require_explained(prior: ShapePrior, solved: Solved, config: CompleteConfig, name: str) -> None:
+    """Refuse a scan that a prior explains badly.
+
+    Raises:
+        InputError: It is no member of the prior's family, and `config.any_shape` does not ask for more.
+    """
+    width = solved.figures["family_width"] = family_width(prior)
+    advice = "let the pose be solved, " if config.pose == "known" else "say which axis points up with --up, "
+    require_member(solved.figures["misfit"], width, config.any_shape, advice, name)
 
 
 def _from_world(pose: Similarity, seen: Observations) -> Similarity:

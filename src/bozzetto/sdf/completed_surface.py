@@ -14,9 +14,9 @@ from ..geometry import (
     SurfaceIndex,
     connected_components,
     drop_unused_vertices,
-    face_areas,
     sparse_isosurface,
     vertex_normals,
+    without_specks,
 )
 from ..shapes import Mesh
 from .correction import ResidualField, value_and_gradient
@@ -126,15 +126,6 @@ def only_supported(mesh: Mesh, seen: Observations) -> Mesh:
     backed[label[support(mesh, seen)[1]]] = True
     kept = backed[label[mesh.faces[:, 0]]]
     return drop_unused_vertices(replace(mesh, faces=mesh.faces[kept]))[0] if bool(kept.any()) else mesh
-
-
-def without_specks(mesh: Mesh, share: float = 0.01) -> Mesh:
-    """The mesh without pieces that have less than a share of its area: a prior makes crumbs and hollows."""
-    label = connected_components(mesh.faces, len(mesh.vertices))[mesh.faces[:, 0]]
-    areas = face_areas(mesh.vertices, mesh.faces)
-    total = areas.new_zeros(int(label.max()) + 1).index_add_(0, label, areas)
-    kept = total[label] >= share * areas.sum()
-    return drop_unused_vertices(replace(mesh, faces=mesh.faces[kept]))[0]
 
 
 def support(mesh: Mesh, seen: Observations) -> tuple[Float[Tensor, " V"], Bool[Tensor, " V"]]:

@@ -21,8 +21,10 @@ def find_meshes(
     code fit; what else lies there is left alone. Otherwise every mesh file counts: the class is the folder it
     lies in, the dataset what is above that from `path` on, or `meshes`.
 
+    A file is a mesh of its own, whatever its format.
+
     Args:
-        path: The folder.
+        path: The folder, or one mesh.
         split: Which of them, in this order, also those that are not there: a report will name them. All, by
             name, if None.
 
@@ -30,8 +32,10 @@ def find_meshes(
         InputError: There is no such folder, no mesh in it, none of the split, or two meshes have one name.
     """
     path = Path(path)
+    if path.is_file():
+        return [(f"meshes/{path.resolve().parent.name or 'single'}/{path.stem}", path)]
     if not path.is_dir():
-        raise InputError(f"{path} is no folder; give the folder that holds the meshes")
+        raise InputError(f"{path} is no folder and no file; give a mesh or the folder that holds the meshes")
     found: dict[str, Path] = {}
     for name, file in _shapenet(path) or _plain(path):
         if name in found:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import InputError, Interrupted
+from ..errors import InputError, Interrupted, require_most_usable
 from ..files import make_folder
 from ..geometry.launch import thread_count
 from ..runs import Interruption, Progress, deferred_interruptions
@@ -42,7 +42,8 @@ def prepare_collection(
     """Prepare every mesh and write the layout of the released code, see `collection`.
 
     Beside it: `split.json` with all shapes, and `report.json`. Shapes that an earlier call has finished stay
-    as they are unless their mesh has changed since; a mesh that fails is reported and never stops the others.
+    as they are unless their mesh has changed since; a mesh that fails is left out with a
+    warning and never stops the others, unless most do.
     What a shape gets depends on the seed and its name, not on the order or the other shapes.
 
     Args:
@@ -63,7 +64,7 @@ def prepare_collection(
 
     Raises:
         InputError: A name is malformed, the folder holds shapes prepared with other settings, cannot be
-            written to, or no mesh could be prepared.
+            written to, or most meshes cannot be prepared; those that can are kept for the next call.
         Interrupted: With the number of shapes that are kept, also those at work when the signal came.
     """
     originals = {name for name, _ in meshes}
@@ -103,9 +104,7 @@ def prepare_collection(
             f"interrupted while shapes were prepared; {len(done)} of {len(wanted)} are kept",
             exit_code=interruption.exit_code,
         )
-    if not done:
-        name = next(iter(failed))
-        raise InputError(f"none of {len(wanted)} meshes could be prepared; first {name}: {failed[name]}")
+    require_most_usable(failed, len(wanted), "meshes")
     report = {
         "settings": settings,
         "seconds": round(time.perf_counter() - begin, 3),

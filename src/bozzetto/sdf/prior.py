@@ -25,6 +25,7 @@ class ShapePrior:
         about: What it was trained on and how: name, licence, command, seed, figures.
         clamp: delta of the training (equation 4): distances beyond it are not to be relied on; infinite if none
             was clamped.
+        width: Of the family, see `family_width`; None where a file does not have it.
     """
 
     decoder: Decoder
@@ -32,6 +33,7 @@ class ShapePrior:
     names: tuple[str, ...]
     about: dict = field(default_factory=dict)
     clamp: float = 0.1
+    width: float | None = None
 
     def check_code(self, code: Tensor, name: str = "the code") -> Float[Tensor, " K"]:
         """The code itself, if it is one of this prior.
@@ -63,6 +65,7 @@ def save_prior(prior: ShapePrior, path: str | Path, dtype: torch.dtype = torch.f
         "names": list(prior.names),
         "about": prior.about,
         "clamp": prior.clamp if math.isfinite(prior.clamp) else None,
+        "width": prior.width,
     }
     write_checkpoint(Path(path), {**weights, "codes": prior.codes.to(dtype)}, meta)
 
@@ -89,4 +92,5 @@ def load_prior(path: str | Path) -> ShapePrior:
         tuple(meta["names"]),
         meta["about"],
         math.inf if clamp is None else clamp,
+        meta.get("width"),
     )

@@ -35,7 +35,7 @@ def load_scan(
         InputError: The file is missing, damaged, of unknown kind, empty, or too small to say anything.
     """
     path = Path(path)
-    depth = _depth(path) if path.suffix.lower() == ".npz" and path.is_file() else None
+    depth = _depth(path)
     if depth is not None:
         _refuse_viewpoint(viewpoint, f"{path} holds a depth map, whose camera says where it stood")
         return observe_depth(*depth, noise, str(path))
@@ -51,7 +51,18 @@ def _refuse_viewpoint(viewpoint: Tensor | None, reason: str) -> None:
         raise InputError(f"the viewpoint is for point clouds, and {reason}; leave it out")
 
 
+def holds_depth(path: str | os.PathLike) -> bool:
+    """Whether a file is a depth map, and no shape.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    return _depth(Path(path)) is not None
+
+
 def _depth(path: Path) -> tuple[Tensor, Cameras] | None:
+    if path.suffix.lower() != ".npz" or not path.is_file():
+        return None
     try:
         arrays = read_arrays(path, ("depth", "K", "T_cam_world"))
     except InputError as error:

@@ -15,6 +15,7 @@ from ..steps import counted
 from .completed_surface import completed_mesh
 from .distribution import CodeDistribution
 from .evidence import POSE_SPREAD, Evidence, Objective, State
+from .family import misfit
 from .least_squares import Solution
 from .observations import Observations
 from .pose import RADIUS, compose, turned_starts
@@ -54,6 +55,8 @@ class CompleteConfig:
     """Grid for the mesh, along each axis."""
     correct: bool = True
     """Let the surface pass through the observed points instead of nearby."""
+    any_shape: bool = False
+    """Complete also what is no member of the prior's family, with a warning."""
     seed: int = 0
     """Of everything random."""
 
@@ -123,6 +126,7 @@ class Solver:
             "iterations": final.iterations,
             "error_width": width / self.to_internal.scale,
             "code_distance": self.codes.distance(final.state.code),
+            "misfit": self.misfit(final.state),
         }
         return Solved(final.state, final.model.curvature, width, figures)
 
@@ -163,10 +167,18 @@ class Solver:
                 return unsettled
         return solution
 
+    def misfit(self, state: State) -> float:
+        """How far the scan lies from the prior's own surface beyond its noise, in radii of the scan."""
+        return misfit(self.surface_residuals(state), self.noise)
+
+    def surface_residuals(self, state: State) -> Float[Tensor, " M"]:
+        """Residuals of what was observed of the surface, in radii of the scan."""
+        residual, _ = self.objective(self.fine, WIDTHS[1]).residuals(state)
+        return residual[~self.fine.empty]
+
     def error_width(self, state: State) -> float:
         """Standard deviation of most residuals on the surface, within bounds."""
-        residual, _ = self.objective(self.fine, WIDTHS[1]).residuals(state)
-        spread = 1.4826 * float(residual[~self.fine.empty].abs().median())
+        spread = 1.4826 * float(self.surface_residuals(state).abs().median())
         return min(max(spread, self.noise, LEAST_WIDTH), max(LARGEST_WIDTH, self.noise))
 
     def alternative(self, solved: Solved, generator: torch.Generator) -> State:

@@ -1,0 +1,33 @@
+import math
+
+import pytest
+import torch
+
+from bozzetto.errors import InputError, InputWarning
+from bozzetto.sdf import CompleteConfig, extract_mesh, fit_file, fit_mesh
+from bozzetto.sdf.pose import rotation_about
+from bozzetto.shapes import Mesh, Similarity, box, save_mesh
+
+CODE = torch.tensor([0.25, 0.1, -0.2, 0.2])
+
+
+@pytest.mark.parametrize("degrees", [0, 100])
+def test_a_mesh_is_its_code_whichever_way_it_faces(figures, tmp_path, degrees):
+    mesh = extract_mesh(figures, CODE, 48)
+    turn = rotation_about((0, 1, 0), math.radians(degrees))
+    moved = Similarity(40.0, torch.tensor([3.0, 0.0, -9.0]).double(), turn).apply(mesh.vertices.double())
+    save_mesh(Mesh(moved.float(), mesh.faces), tmp_path / "mesh.ply")
+    found = fit_file(figures, tmp_path / "mesh.ply")
+    assert found.misfit < 0.004
+    vertices = mesh.vertices[None]
+    assert float(figures.decoder(found.code[None], vertices)[0].abs().mean()) < 0.01
+
+
+def test_open_meshes_are_scans_and_strangers_are_refused(figures):
+    mesh = extract_mesh(figures, CODE, 32)
+    front = mesh.vertices[mesh.faces].mean(dim=1)[:, 2] > 0
+    quick = CompleteConfig(turns=1, surface=300, space=0)
+    with pytest.warns(InputWarning, match="the half is open"):
+        assert fit_mesh(figures, Mesh(mesh.vertices, mesh.faces[front]), quick, "the half").misfit < 0.01
+    with pytest.raises(InputError, match="the cross is no member of the prior's family"):
+        fit_mesh(figures, box((3.0, 0.3, 3.0)), quick, "the cross")
