@@ -16,7 +16,7 @@ from .complete import require_explained, solve_scan
 from .distribution import CodeDistribution
 from .evidence import Evidence, Objective, State, independent
 from .family import family_width, misfit, require_member
-from .fit import CLAMP, Fit, fit_code
+from .fit import Fit, fit_code
 from .observations import Observations, observe_mesh
 from .pose import compose, rotation_of, turned_starts
 from .preparation import prepare_shape, shape_normalisation
@@ -146,7 +146,7 @@ class _Solid:
     def direction(self, code: Float[Tensor, " K"], turn: Float64[Tensor, "3 3"]) -> Float64[Tensor, "3 3"]:
         """A better direction near one, from a solution for code and pose."""
         known, device = self.samples(turn), code.device
-        near = (known.distances.abs() < CLAMP).nonzero()[:NEAR, 0]
+        near = (known.distances.abs() < self.prior.clamp).nonzero()[:NEAR, 0]
         places, distances = known.points[near].to(device), known.distances[near].to(device)
         weight = independent(places) / max(len(places), 1)
         evidence = Evidence(places, distances, torch.full_like(distances, weight), distances != distances)
