@@ -39,7 +39,9 @@ def extruded(outline: NDArray, height: float) -> Mesh:
     top = triangulated(flat, Polygons(np.arange(count), np.array([count])), [])
     around = np.arange(count)
     after = (around + 1) % count
-    walls = [np.stack(t, 1) for t in ((around, after, count + after), (around, count + after, count + around))]
+    walls = [
+        np.stack(t, 1) for t in ((around, after, count + after), (around, count + after, count + around))
+    ]
     faces = np.concatenate([top[:, ::-1], top + count, *walls])
     return as_mesh(np.concatenate([flat, flat + [0, 0, height]]), faces)
 
@@ -51,7 +53,11 @@ def revolved(profile: NDArray, segments: int, closed: bool) -> Mesh:
     """
     turn = np.arange(segments) * (2 * np.pi / segments)
     rings = np.stack(
-        [profile[:, :1] * np.cos(turn), profile[:, :1] * np.sin(turn), np.repeat(profile[:, 1:], segments, 1)],
+        [
+            profile[:, :1] * np.cos(turn),
+            profile[:, :1] * np.sin(turn),
+            np.repeat(profile[:, 1:], segments, 1),
+        ],
         axis=2,
     )
     count = len(profile)
@@ -74,20 +80,23 @@ def gear(random: np.random.Generator) -> Mesh:
     """A gear wheel without a hole."""
     teeth = int(random.integers(6, 30))
     turn = (np.arange(4 * teeth) + np.tile([0.1, 0, 0, -0.1], teeth)) * (2 * np.pi / (4 * teeth))
-    radius = np.tile([1, 1 + random.uniform(0.1, 0.3)], 2 * teeth).repeat(1)
-    radius = np.where(np.arange(4 * teeth) % 4 < 2, 1.0, radius.max())
+    radius = np.where(np.arange(4 * teeth) % 4 < 2, 1.0, 1 + random.uniform(0.1, 0.3))
     return extruded(radius[:, None] * np.stack([np.cos(turn), np.sin(turn)], 1), random.uniform(0.1, 1))
 
 
 def bracket(random: np.random.Generator) -> Mesh:
     """A rail with the section of an L, T, U or H."""
     t = random.uniform(0.1, 0.3)
+    left, right = 0.5 - t / 2, 0.5 + t / 2
+    stem = [(left, 0), (right, 0), (right, 1 - t), (1, 1 - t), (1, 1), (0, 1), (0, 1 - t), (left, 1 - t)]
+    lower = [(0, 0), (t, 0), (t, 0.4), (1 - t, 0.4), (1 - t, 0), (1, 0)]
+    upper = [(1, 1), (1 - t, 1), (1 - t, 0.4 + t), (t, 0.4 + t), (t, 1), (0, 1)]
     sections = [
         [(0, 0), (1, 0), (1, t), (t, t), (t, 1), (0, 1)],
-        [(0.5 - t / 2, 0), (0.5 + t / 2, 0), (0.5 + t / 2, 1 - t), (1, 1 - t), (1, 1), (0, 1), (0, 1 - t), (0.5 - t / 2, 1 - t)],
+        stem,
         [(0, 0), (1, 0), (1, 1), (1 - t, 1), (1 - t, t), (t, t), (t, 1), (0, 1)],
-        [(0, 0), (t, 0), (t, 0.4), (1 - t, 0.4), (1 - t, 0), (1, 0), (1, 1), (1 - t, 1), (1 - t, 0.4 + t), (t, 0.4 + t), (t, 1), (0, 1)],
-    ]  # fmt: skip
+        lower + upper,
+    ]
     return extruded(np.array(sections[random.integers(4)]), random.uniform(0.3, 3))
 
 
@@ -100,7 +109,12 @@ def plate(random: np.random.Generator) -> Mesh:
     hole = random.uniform(0.1, 0.8) * np.cos(np.pi / sides)
     height = random.uniform(0.05, 1)
     circle = np.stack([np.cos(turn), np.sin(turn)], 1)
-    rings = [(hole * circle, 0), (outer[:, None] * circle, 0), (outer[:, None] * circle, height), (hole * circle, height)]
+    rings = [
+        (hole * circle, 0),
+        (outer[:, None] * circle, 0),
+        (outer[:, None] * circle, height),
+        (hole * circle, height),
+    ]
     vertices = np.concatenate([np.column_stack([xy, np.full(len(xy), z)]) for xy, z in rings])
     count = len(turn)
     ring, step = np.meshgrid(np.arange(4), np.arange(count), indexing="ij")
@@ -114,7 +128,11 @@ def turned(random: np.random.Generator) -> Mesh:
     segments = int(random.integers(12, 97))
     heights = np.concatenate([[0], np.sort(random.uniform(0.1, 2, int(random.integers(1, 4)))), [2.2]])
     radii = random.uniform(0.4, 1, len(heights) - 1)
-    outside = [p for r, low, high in zip(radii, heights, heights[1:]) for p in ((r, low), (r, high))]
+    outside = [
+        p
+        for r, low, high in zip(radii, heights[:-1], heights[1:], strict=True)
+        for p in ((r, low), (r, high))
+    ]
     finish = random.integers(3)
     if finish == 1:  # a chamfer at the top
         r, z = outside[-1]
@@ -208,7 +226,7 @@ def unevenly_refined(mesh: Mesh, random: np.random.Generator) -> Mesh:
         same = same[random.uniform(size=len(same)) < 0.7]
         f, g = first[same], first[same + 1]
         middles, kept, added = [], np.ones(len(faces), bool), []
-        for one, two in zip(f, g):
+        for one, two in zip(f, g, strict=True):
             a, b = sides[longest[one]]
             s = random.uniform(0.35, 0.65)
             m = len(vertices) + len(middles)
@@ -226,4 +244,6 @@ def unevenly_refined(mesh: Mesh, random: np.random.Generator) -> Mesh:
 
 def as_mesh(vertices: NDArray, faces: NDArray) -> Mesh:
     """A mesh of arrays."""
-    return Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(np.ascontiguousarray(faces).astype(np.int64)))
+    return Mesh(
+        torch.from_numpy(vertices).float(), torch.from_numpy(np.ascontiguousarray(faces).astype(np.int64))
+    )

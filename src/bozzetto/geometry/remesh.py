@@ -162,10 +162,8 @@ def _prepared(
         vertices, surface.edges.ends[lines], at_edge, tips, math.pi if angle is None else angle
     )
     original = Original(mesh, target, curves, planned)
-    if planned is not None:
-        target = target.copy()
-        np.minimum.at(target, faces.ravel(), np.repeat(planned, 3))
-    return Surface(vertices, faces, target, features).compact(), original
+    surface = Surface(vertices, faces, target, features).compact()
+    return replace(surface, target=original.target_at(surface)), original
 
 
 def _check_count(surface: Surface, lengths: Floats) -> None:

@@ -3,10 +3,11 @@
 import numpy as np
 
 from .curves import paths
-from .surface import Flags, Floats, Stars, Surface, area_vectors, dots, lengths
+from .surface import DEGENERATE, Flags, Floats, Stars, Surface, area_vectors, dots, lengths, slimness
 
 FRAGMENT = 3  # edges: lines that end within the surface and have fewer, and are short, are no creases
 NOISE = 0.5  # of the angle of a crease: how far the surface on both sides has to bend at least
+LAYERS = 5  # of slivers beside slivers that get a normal
 WEIGHT = 2.0  # times the area of the smaller face at an edge: how much a face around it counts at most
 
 
@@ -14,7 +15,7 @@ def bends(surface: Surface) -> Floats:
     """(E,) radians between the normals of the two faces at each edge, negative in valleys; 0 at boundaries."""
     edges = surface.edges
     inner = ~edges.is_boundary
-    normals = area_vectors(surface.vertices[surface.faces])
+    normals = face_normals(surface)
     first, second = edges.halves[inner].T
     left, right = normals[first // 3], normals[second // 3]
     corners = surface.faces.ravel()
@@ -24,6 +25,24 @@ def bends(surface: Surface) -> Floats:
     result = np.zeros(len(edges.keys))
     result[inner] = np.where(dots(cross, along) < 0, -angle, angle)
     return result
+
+
+def face_normals(surface: Surface) -> Floats:
+    """(F, 3) unit normals; of a sliver, whose own means little, that of the face beyond its longest edge."""
+    corners = surface.vertices[surface.faces]
+    vectors = area_vectors(corners)
+    normals = vectors / np.maximum(lengths(vectors), 1e-300)[:, None]
+    sliver = slimness(corners, vectors) < DEGENERATE
+    sides = np.stack([lengths(corners[:, k] - corners[:, k - 2]) for k in range(3)], axis=1)
+    longest = np.arange(len(corners)) * 3 + sides.argmax(axis=1)
+    pair = surface.edges.halves[surface.edges.of_half[longest]] // 3
+    beyond = np.where(pair[:, 0] == np.arange(len(corners)), pair[:, 1], pair[:, 0])
+    for _ in range(LAYERS):
+        waiting = np.flatnonzero(sliver & (beyond >= 0))
+        waiting = waiting[~sliver[beyond[waiting]]]
+        normals[waiting] = normals[beyond[waiting]]
+        sliver[waiting] = False
+    return normals
 
 
 def find_creases(surface: Surface, bend: Floats, angle: float) -> Flags:
@@ -44,8 +63,7 @@ def find_tips(surface: Surface, lines: Flags, angle: float) -> Flags:
 
     All faces around it are inclined to its normal by at least half the angle.
     """
-    normals = area_vectors(surface.vertices[surface.faces])
-    normals /= np.maximum(lengths(normals), 1e-300)[:, None]
+    normals = face_normals(surface)
     middle = surface.normals / np.maximum(lengths(surface.normals), 1e-300)[:, None]
     inclined = np.stack([dots(normals, middle[corner]) for corner in surface.faces.T], axis=1)
     flattest = np.full(len(surface.vertices), -1.0)
@@ -65,7 +83,7 @@ def _bends_around(surface: Surface, chosen: np.ndarray) -> Floats:
     double = np.maximum(lengths(vectors), 1e-300)
     ends, pair = surface.edges.ends[chosen], surface.edges.halves[chosen] // 3
     a, b = surface.vertices[ends].transpose(1, 0, 2)
-    unit = vectors / double[:, None]
+    unit = face_normals(surface)
     sideways = np.cross(b - a, unit[pair[:, 0]] + unit[pair[:, 1]])
     owner, corner = Stars.of(surface.faces, len(surface.vertices)).around(ends.T.ravel())
     owner, face = owner % max(len(chosen), 1), corner // 3
@@ -73,10 +91,9 @@ def _bends_around(surface: Surface, chosen: np.ndarray) -> Floats:
     most = WEIGHT * double[pair].min(axis=1)
     normal = unit[face] * np.minimum(double[face], most[owner])[:, None]
     on_left = dots(centre - a[owner], sideways[owner]) > 0
-    left, right = (
-        np.stack([np.bincount(owner[side], x[side], len(chosen)) for x in normal.T], axis=1)
-        for side in (on_left, ~on_left)
-    )
+    left, right = np.zeros((2, len(chosen), 3))
+    np.add.at(left, owner[on_left], normal[on_left])
+    np.add.at(right, owner[~on_left], normal[~on_left])
     return np.arctan2(lengths(np.cross(left, right)), dots(left, right))
 
 

@@ -31,6 +31,11 @@ class Original:
         self._planned = planned
         self.curves = curves
 
+    @property
+    def graded(self) -> bool:
+        """Whether the wanted length depends on curvature."""
+        return self._planned is not None
+
     def project(self, surface: Surface, places: Floats, normals: Floats) -> Floats:
         """(V, 3) nearest points of the original surface.
 

@@ -12,7 +12,7 @@ SHARE = 0.5  # of the tolerance that is planned with
 SMOOTHING = 3  # steps of averaging curvature over neighbouring faces: bumps and dents of noise cancel
 SCATTER = 0.05  # of the volume between surface and triangles that is not relied on to cancel
 LARGE, SMALL = 3.0, 1 / 1.5  # over the wanted length: height of faces that are kept as they are
-SLIMMEST = 1.0  # longest edge wanted beside kept details, over the height of the facet
+SLIMMEST = 1.0, 3.0  # longest edge wanted beside kept details, over the height of the facet, or of one face
 SMALLEST = 0.5  # shortest edge wanted because of curvature, over the height of the face there
 FLAT = np.radians(1)  # edges that bend less are no details
 
@@ -77,13 +77,13 @@ def curvature_lengths(surface: Surface, bend: Floats, lines: Flags, tolerance: f
     least = SMALLEST * facets.height
 
     def planned(scale: float) -> Floats:
-        return np.minimum(longest, np.maximum(least, np.minimum(scale * proportion, longest)))
+        return np.minimum(longest, np.maximum(least, scale * proportion))
 
     def fits(scale: float) -> bool:
         gap = area * mean * planned(scale) ** 2 / 8
         shrunk = (area * mean**2 * planned(scale) ** 2).sum() / 5
         changed = abs(gap.sum()) + SCATTER * np.abs(gap).sum()
-        return changed <= SHARE * tolerance * volume and shrunk <= SHARE * tolerance * area.sum()
+        return bool(changed <= SHARE * tolerance * volume and shrunk <= SHARE * tolerance * area.sum())
 
     low, high = -20.0, 10.0  # binary logarithms
     for _ in range(30):
@@ -115,7 +115,7 @@ def find_details(surface: Surface, bend: Floats, lines: Flags, planned: Floats, 
     a, b = surface.vertices[edges.ends[index]].transpose(1, 0, 2)
     height, longest = height[index], longest[index]
     cut = surface.smaller_of_halves(np.repeat(planned, 3))[index]
-    cut = np.minimum(np.where(cut < height, longest, cut), 2 * height)
+    cut = np.minimum(np.where(cut < height, longest, cut), height)
     loss = np.cumsum(size[index] ** 2 * lengths(a - b) * cut / 12)
     result = np.zeros(len(bend), bool)
     result[index[loss > SHARE * tolerance * facets.area.sum()]] = True
@@ -126,7 +126,8 @@ def along_details(surface: Surface, bend: Floats, details: Flags, planned: Float
     """(F,) planned lengths, shorter in slim facets beside kept details, which are filled by good triangles."""
     facets = Facets.of(surface, bend, details)
     beside = details[surface.edges.of_half].reshape(-1, 3).any(axis=1)
-    return np.where(beside, np.minimum(planned, SLIMMEST * facets.height), planned)
+    most = np.where(facets.single, SLIMMEST[1], SLIMMEST[0]) * facets.height
+    return np.where(beside, np.minimum(planned, most), planned)
 
 
 def _mean_curvature(surface: Surface, bend: Floats, lines: Flags, area: Floats) -> Floats:
@@ -141,7 +142,8 @@ def _mean_curvature(surface: Surface, bend: Floats, lines: Flags, area: Floats) 
     count = len(area)
 
     def spread(values: Floats) -> Floats:
-        return values + np.bincount(left, values[right], count) + np.bincount(right, values[left], count)
+        received = np.bincount(left, values[right], count) + np.bincount(right, values[left], count)
+        return values + received.astype(np.float64)
 
     total = area
     for _ in range(SMOOTHING):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .original import Original
-from .surface import Features, Flags, Floats, Ints, Surface
+from .surface import Features, Flags, Floats, Ints, Surface, lengths
 
 ROUNDS = 40  # each halves the longest edge, so this is never reached
 
@@ -19,8 +19,25 @@ def split_long_edges(surface: Surface, longest: float, original: Original) -> Su
         long = surface.relative_length() > longest
         if not long.any():
             break
+        if original.graded:
+            long = _longest_sides(surface, long)
         surface = _split(surface, np.flatnonzero(long), original)
     return surface
+
+
+def _longest_sides(surface: Surface, long: Flags) -> Flags:
+    """(E,) the longest edge of every face with a long one, so that halving makes no needles.
+
+    Rivara 1984, "Algorithms for refining triangular grids suitable for adaptive and multigrid techniques".
+    Where one length is wanted everywhere, all long edges are about equally long and need no such care.
+    """
+    edges = surface.edges
+    a, b = surface.vertices[edges.ends].transpose(1, 0, 2)
+    sides = edges.of_half.reshape(-1, 3)
+    longest = sides[np.arange(len(sides)), lengths(a - b)[sides].argmax(axis=1)]
+    result = np.zeros(len(edges.keys), bool)
+    result[longest[long[sides].any(axis=1)]] = True
+    return result
 
 
 def _split(surface: Surface, chosen: Ints, original: Original) -> Surface:

@@ -11,6 +11,7 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 TURN = 0.3  # cosine of the angle that counts as turning over
+DEGENERATE = 1e-3  # height over longest edge: the direction of slimmer faces is mostly rounding
 SLIM = 0.05  # height over longest edge: slimmer faces are slivers, which no step may make
 
 
@@ -64,7 +65,7 @@ class Surface:
 
     def sums_of_corners(self, values: Floats) -> Floats:
         """(V,) sums of values of corners (F, 3) over the corners at each vertex."""
-        return np.bincount(self.faces.ravel(), values.ravel(), len(self.vertices))
+        return np.bincount(self.faces.ravel(), values.ravel(), len(self.vertices)).astype(np.float64)
 
     def sums(self, values: Floats) -> Floats:
         """(V, C) sums of face values (F, C) over the faces at each vertex."""
