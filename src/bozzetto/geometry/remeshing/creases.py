@@ -6,7 +6,7 @@ from .curves import paths
 from .surface import DEGENERATE, Flags, Floats, Stars, Surface, area_vectors, dots, lengths, slimness
 
 FRAGMENT = 3  # edges: lines that end within the surface and have fewer, and are short, are no creases
-NOISE = 0.5  # of the angle of a crease: how far the surface on both sides has to bend at least
+NOISE = 0.7  # of the angle of a crease: how far the surface on both sides has to bend at least
 LAYERS = 5  # of slivers beside slivers that get a normal
 WEIGHT = 2.0  # times the area of the smaller face at an edge: how much a face around it counts at most
 
@@ -49,7 +49,7 @@ def find_creases(surface: Surface, bend: Floats, angle: float) -> Flags:
     """(E,) whether the surface bends at an edge by at least an angle, as part of a line.
 
     Noise bends single edges as sharply: at a crease the faces around either end of the edge, on both sides,
-    bend together by at least half the angle, and the line does not end after two edges.
+    bend together by most of the angle at least, and the line does not end after two edges.
     """
     sharp = np.flatnonzero(np.abs(bend) >= angle)
     sharp = sharp[_bends_around(surface, sharp) >= NOISE * angle]

@@ -8,13 +8,14 @@ from scipy.sparse.csgraph import connected_components
 
 from .surface import Flags, Floats, Surface, area_vectors, dots, lengths
 
-SHARE = 0.5  # of the tolerance that is planned with
+SHARE = 0.4  # of the tolerance that is planned with
 SMOOTHING = 3  # steps of averaging curvature over neighbouring faces: bumps and dents of noise cancel
 SCATTER = 0.05  # of the volume between surface and triangles that is not relied on to cancel
 LARGE, SMALL = 3.0, 1 / 1.5  # over the wanted length: height of faces that are kept as they are
 SLIMMEST = 1.0, 3.0  # longest edge wanted beside kept details, over the height of the facet, or of one face
 SMALLEST = 0.5  # shortest edge wanted because of curvature, over the height of the face there
-FLAT = np.radians(1)  # edges that bend less are no details
+FLAT = np.radians(0.1)  # faces that meet at less are one facet
+DETAIL = np.radians(1)  # edges that bend less are no details
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def curvature_lengths(surface: Surface, bend: Floats, lines: Flags, tolerance: f
     cost = np.abs(mean) / (8 * volume) + mean**2 / (5 * area.sum())
     with np.errstate(divide="ignore"):
         proportion = np.sqrt(np.sqrt(1 / cost))
-    least = SMALLEST * facets.height
+    least = SMALLEST * 2 * area / facets.longest
 
     def planned(scale: float) -> Floats:
         return np.minimum(longest, np.maximum(least, scale * proportion))
@@ -105,7 +106,7 @@ def find_details(surface: Surface, bend: Floats, lines: Flags, planned: Floats, 
     height = surface.smaller_of_halves(np.repeat(facets.height, 3))
     longest = surface.target[edges.ends].min(axis=1)
     size = np.abs(bend)
-    open_to = ~lines & ~edges.is_boundary & (size > FLAT)
+    open_to = ~lines & ~edges.is_boundary & (size > DETAIL)
     wanted = surface.target[surface.faces].min(axis=1)
     even = facets.single & (facets.height < LARGE * wanted) & (facets.height > SMALL * wanted)
     even &= facets.longest < LARGE * wanted
