@@ -166,12 +166,14 @@ def main() -> None:
         worst = sorted(rows[share], key=lambda r: -max(abs(r["volume_change"]), abs(r["area_change"])))[:3]
         results["parts"][label] = summary(rows[share]) | {"worst": worst}
         print("parts", label, summary(rows[share]), flush=True)
+    save_results("remeshing_parts", results, options.out)
     for name in ("fandisk", "rocker_arm"):
         mesh = benchmark_mesh(name)
         for share in shares:
             label = f"{name}, {'default' if share is None else share}"
             results["meshes"][label] = changes(mesh, share and share * size(mesh))
             print(label, results["meshes"][label], flush=True)
+    save_results("remeshing_parts", results, options.out)
     for name, share in (("bunny", 0.006), ("bunny", 0.01), ("armadillo", 0.006)):
         mesh = benchmark_mesh(name)
         for words, kept in (

@@ -122,7 +122,7 @@ def test_finely_triangulated_cylinders_keep_their_rims():
 def test_spheres_get_shorter_edges_than_asked_as_far_as_the_tolerance_needs():
     sphere = icosphere(5)
     faces = []
-    for tolerance in (1e-2, 1e-3):
+    for tolerance in (5e-2, 5e-3):
         after = remesh(sphere, 1.0, tolerance=tolerance)
         assert volume(after) == pytest.approx(volume(sphere), rel=tolerance)
         assert area(after) == pytest.approx(area(sphere), rel=tolerance)
@@ -162,9 +162,9 @@ def test_a_sliver_on_a_flat_side_is_no_crease():
 def test_noise_is_no_crease():
     noise = torch.randn(icosphere(4).vertices.shape, generator=torch.Generator().manual_seed(0))
     sphere = icosphere(4)
-    rough = sphere.with_vertices(sphere.vertices + 0.01 * noise)  # bends edges by 20 degrees, some by 50
+    rough = sphere.with_vertices(sphere.vertices + 0.007 * noise)  # bends edges by 14 degrees, some by 40
     with_creases, without = (remesh(rough, 0.15, crease_angle=a, tolerance=None) for a in (0.61, None))
-    assert len(with_creases.faces) == pytest.approx(len(without.faces), rel=0.1)
+    assert len(with_creases.faces) == pytest.approx(len(without.faces), rel=0.02)
 
 
 def test_units_do_not_matter_with_creases():
