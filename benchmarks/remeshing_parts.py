@@ -3,9 +3,9 @@
     python benchmarks/remeshing_parts.py
     python benchmarks/remeshing_parts.py --parts 0
 
-A hundred invented parts (machined_parts.py); or, with none, fandisk and rocker arm: at the default length and at shares of
-the size of the box; scans at lengths near those of their own edges, with the tolerance and without. Creases
-are compared in both directions, as edges that bend by 35 degrees before or after (30 on the other side).
+A hundred invented parts (machined_parts.py) or, with none, fandisk and rocker arm: at the default length and
+at shares of the size of the box; and scans at a length near that of their own edges, with the tolerance and
+without. Creases are compared in both directions, as edges that bend by 35 degrees (30 on the other side).
 """
 
 import argparse

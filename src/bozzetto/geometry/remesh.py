@@ -65,7 +65,8 @@ def remesh(
             bend of such a line a corner. None keeps boundaries only.
         tolerance: How much volume and area may change, relative to themselves. Edges are shorter than
             `edge_length` where curvature needs it, and facets of the input that even these would cut stay.
-            None: the same length everywhere, whatever is lost.
+            Of a scan, rough everywhere, that keeps many triangles as they are, good or bad, and there may be
+            more than before. None: even triangles of one length, whatever is lost.
 
     Returns:
         The new mesh on the device of the old one. Colours are interpolated at the nearest points of the
