@@ -44,7 +44,7 @@ def best_colours(hull: Mesh, capture: Capture, edge: float) -> tuple[Mesh, Light
     """The hull with the colours, light and exposures that explain the photographs best."""
     config = ReconstructConfig()
     frame = normalisation(hull.vertices)
-    start = remesh(hull, edge)
+    start = remesh(hull, edge, crease_angle=None, tolerance=None)
     start = Mesh(frame.apply(start.vertices), start.faces)
     targets = capture_targets(capture)
     targets = replace(targets, cameras=cameras_in_frame(targets.cameras, frame))

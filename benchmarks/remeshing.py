@@ -40,7 +40,7 @@ def sphere_with(count: int) -> Mesh:
     """A sphere of at least this many vertices, nearly equilateral like the remesher's results."""
     # Each vertex has two faces of area sqrt(3)/4 edge^2 to itself.
     edge = START_RADIUS * (8 * 3.1416 / (3**0.5 * count)) ** 0.5
-    while len((sphere := remesh(start_sphere(5), edge)).vertices) < count:
+    while len((sphere := remesh(start_sphere(5), edge, tolerance=None)).vertices) < count:
         edge *= 0.97
     return sphere
 

@@ -75,7 +75,7 @@ def equal_mesh(mesh: Mesh, wanted: float) -> dict:
     """The coarsest remeshed copy whose error is no larger than wanted, by bisection on the edge length."""
 
     def coarse(length: float) -> Mesh:
-        return remesh(mesh, length, iterations=8)
+        return remesh(mesh, length, iterations=8, crease_angle=None, tolerance=None)
 
     return bisect(lambda length: described(coarse(length), mesh), wanted)
 

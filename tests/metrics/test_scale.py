@@ -32,4 +32,7 @@ def test_distances_and_remeshing_do_not_depend_on_the_unit(exponent):
     (outer, inner), (far, near) = balls(1.0), balls(scale)
     distances = signed_distance(inner, outer.vertices), signed_distance(near, far.vertices)
     assert float((distances[0] - distances[1] / scale).abs().max()) < 1e-5
-    assert len(remesh(near, 0.2 * scale).faces) == len(remesh(inner, 0.2).faces)
+    even = {"crease_angle": None, "tolerance": None}
+    assert len(remesh(near, 0.2 * scale, **even).faces) == len(remesh(inner, 0.2, **even).faces)
+    # Equal bends of a symmetric shape differ by rounding, and are ranked by it.
+    assert len(remesh(near, 0.2 * scale).faces) == pytest.approx(len(remesh(inner, 0.2).faces), rel=0.02)

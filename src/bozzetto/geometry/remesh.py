@@ -1,5 +1,6 @@
 """Isotropic remeshing: nearly equilateral triangles with edges of a wanted length."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,15 +11,21 @@ from torch import Tensor
 from ..errors import InputError
 from ..shapes import Mesh
 from .closest import SurfaceIndex
+from .measures import face_areas
 from .remeshing.collapse import collapse_short_edges
+from .remeshing.creases import bends, find_creases, find_tips
+from .remeshing.curves import trace
 from .remeshing.flip import flip_edges
 from .remeshing.original import Original
 from .remeshing.relax import relax
+from .remeshing.sizing import along_details, curvature_lengths, find_details
 from .remeshing.split import split_long_edges
-from .remeshing.surface import Floats, Surface, area_vectors
-from .topology import is_consistently_wound, is_manifold, unique_edges
+from .remeshing.surface import Features, Floats, Surface, area_vectors
+from .topology import is_consistently_wound, is_manifold
 
 FACE_LIMIT = 50_000_000
+DEFAULT_FACES = 4000
+EQUILATERAL = 3**0.5 / 4  # area of an equilateral triangle over the square of its edge
 
 
 def remesh(
@@ -29,6 +36,8 @@ def remesh(
     split_above: float = 1.4,
     collapse_below: float = 0.7,
     seed: int = 0,
+    crease_angle: float | None = math.radians(35),
+    tolerance: float | None = 1e-3,
 ) -> Mesh:
     """Rebuild a mesh from nearly equilateral triangles without changing its shape or topology.
 
@@ -38,43 +47,48 @@ def remesh(
     each other, and only where the link condition holds and no face turns over, so a closed manifold stays
     closed and manifold with the same genus, whatever its shape. All loops are bounded.
 
-    Boundary vertices stay on the input's boundary curve, and its corners are kept. Creases are not tracked:
-    vertices stay on the surface, but edges may cut across a crease.
+    Boundaries and creases are kept: their vertices slide along the input's lines, and corners, where lines
+    meet, end or bend sharply, stay where they are.
 
     Args:
         mesh: A consistently wound manifold, open or closed, of any number of pieces. Seams of doubled
             vertices are boundaries; `merge_vertices` sews them first.
-        edge_length: The wanted length in the unit of the mesh, or one per vertex (a sizing field). Default:
-            half the mean edge length, so the mesh gets about four times as many faces (Nicolet et al. 2021).
+        edge_length: The longest length wanted, in the unit of the mesh, or one per vertex (a sizing field).
+            Default: that of 4,000 equilateral triangles with the area of the mesh.
         iterations: How often the steps are repeated.
         project: Whether vertices go back onto the input surface; without, convex parts shrink a little.
         split_above: Edges longer than this times the wanted length are split (4/3 in the paper; 1.4 and 0.7
             are what Nicolet et al. 2021 use).
         collapse_below: Edges shorter than this times the wanted length are collapsed (4/5 in the paper).
         seed: Of the order in which equally good places are taken; the same seed gives the same mesh.
+        crease_angle: Radians from which on an edge between two faces, as part of a line, is a crease, and a
+            bend of such a line a corner. None keeps boundaries only.
+        tolerance: How much volume and area may change, relative to themselves. Edges are shorter than
+            `edge_length` where curvature needs it, and facets of the input that even these would cut stay.
+            Of a scan, rough everywhere, that keeps many triangles as they are, good or bad, and there may be
+            more than before. None: even triangles of one length, whatever is lost.
 
     Returns:
         The new mesh on the device of the old one. Colours are interpolated at the nearest points of the
         input; `transfer` does the same for other attributes. Vertices that no face uses are dropped.
 
     Raises:
-        InputError: The mesh is empty, broken, not manifold or not consistently wound, a length is not a
-            positive number, or the result would have more than fifty million faces.
+        InputError: The mesh is empty, broken, not manifold or not consistently wound, a length, angle or
+            tolerance is out of range, or the result would have more than fifty million faces.
     """
     source = mesh.check().to("cpu")
     corners = source.faces
     whole = (corners != corners.roll(1, dims=1)).all(dim=1)  # a face that names a vertex twice has no area
     source = replace(source, faces=corners[whole])
-    surface = _surface(source, edge_length, split_above, collapse_below)
-    original = Original(source, surface.target) if project else None
+    _check_options(split_above, collapse_below, crease_angle, tolerance)
+    surface, original = _prepared(source, edge_length, crease_angle, tolerance)
     generator = np.random.default_rng(seed)
     for _ in range(iterations):
-        surface = split_long_edges(surface, split_above)
-        surface = collapse_short_edges(surface, collapse_below, split_above, generator)
+        surface = split_long_edges(surface, split_above, original)
+        surface = collapse_short_edges(surface, collapse_below, split_above, original.curves, generator)
         surface = flip_edges(surface, generator)
-        surface = relax(surface, original.project if original else None)
-        if original:
-            surface = replace(surface, target=original.target_at(surface.vertices))
+        surface = relax(surface, original, project)
+        surface = replace(surface, target=original.target_at(surface))
     vertices = torch.from_numpy(surface.vertices).float()
     result = Mesh(vertices, torch.from_numpy(surface.faces), offset=mesh.offset)
     if source.colors is not None:
@@ -100,12 +114,22 @@ def transfer(mesh: Mesh, values: Float[Tensor, "V C"], points: Float[Tensor, "P 
     return torch.einsum("pk,pkc->pc", found.weights.to(values.dtype), values[mesh.faces[found.face]])
 
 
-def _surface(mesh: Mesh, edge_length: float | Tensor | None, split: float, collapse: float) -> Surface:
+def _check_options(split: float, collapse: float, angle: float | None, tolerance: float | None) -> None:
     if not 0 < 2 * collapse <= split:
         raise InputError(
             f"split_above must be at least twice collapse_below, got {split} and {collapse}: "
             "otherwise both halves of a split edge are collapsed again"
         )
+    if angle is not None and not 0 < angle <= math.pi:
+        raise InputError(f"crease_angle must lie between 0 and pi radians, or be None, got {angle:g}")
+    if tolerance is not None and not 0 < tolerance < 1:
+        raise InputError(f"tolerance must lie between 0 and 1, or be None, got {tolerance:g}")
+
+
+def _prepared(
+    mesh: Mesh, edge_length: float | Tensor | None, angle: float | None, tolerance: float | None
+) -> tuple[Surface, Original]:
+    """The surface to work on, with the lines that are kept, and the original for reference."""
     if not is_manifold(mesh.faces, len(mesh.vertices)):
         raise InputError(
             "the mesh is not manifold (more than two faces share an edge, or surfaces touch in a vertex); "
@@ -114,22 +138,51 @@ def _surface(mesh: Mesh, edge_length: float | Tensor | None, split: float, colla
     if not is_consistently_wound(mesh.faces):
         raise InputError("neighbouring faces are wound in opposite directions; orient them alike first")
     vertices, faces = mesh.vertices.detach().double().numpy(), mesh.faces.numpy()
-    surface = Surface(vertices, faces, _target(mesh, edge_length))
-    area = np.linalg.norm(area_vectors(vertices[faces]), axis=1) / 2
-    count = (area / (3**0.5 / 4 * surface.target[faces].mean(axis=1) ** 2)).sum()
+    none = Features(np.empty((0, 2), np.int64), np.empty((0, 2)), np.zeros(len(vertices), bool))
+    target = _longest(mesh, edge_length)
+    surface = Surface(vertices, faces, target, none)
+    bend = bends(surface)
+    lines = surface.edges.is_boundary
+    tips = none.fixed
+    if angle is not None:
+        lines = lines | find_creases(surface, bend, angle)
+        tips = find_tips(surface, lines, angle)
+    planned = None
+    if tolerance is not None:
+        planned = curvature_lengths(surface, bend, lines, tolerance)
+        details = find_details(surface, bend, lines, planned, tolerance)
+        lines = lines | details
+        planned = curvature_lengths(surface, bend, lines, tolerance)
+        planned = along_details(surface, bend, details, planned)
+        if (planned == target[faces].min(axis=1)).all():
+            planned = None
+    of_face = target[faces].min(axis=1) if planned is None else planned
+    _check_count(surface, of_face)
+    at_edge = surface.smaller_of_halves(np.repeat(of_face, 3))[lines]
+    curves, features = trace(
+        vertices, surface.edges.ends[lines], at_edge, tips, math.pi if angle is None else angle
+    )
+    original = Original(mesh, target, curves, planned)
+    surface = Surface(vertices, faces, target, features).compact()
+    return replace(surface, target=original.target_at(surface)), original
+
+
+def _check_count(surface: Surface, lengths: Floats) -> None:
+    """Refuse lengths (F,) that would give too many faces."""
+    area = np.linalg.norm(area_vectors(surface.vertices[surface.faces]), axis=1) / 2
+    count = (area / (EQUILATERAL * lengths**2)).sum()
     if count > FACE_LIMIT:
         raise InputError(
-            f"an edge length of {surface.target.mean():g} would give some {count:.0f} faces, "
+            f"an edge length of {lengths.mean():g} would give some {count:.0f} faces, "
             f"more than {FACE_LIMIT}; ask for longer edges"
         )
-    return surface.compact()
 
 
-def _target(mesh: Mesh, edge_length: float | Tensor | None) -> Floats:
-    """(V,) the wanted length at every vertex."""
+def _longest(mesh: Mesh, edge_length: float | Tensor | None) -> Floats:
+    """(V,) the longest length wanted at every vertex."""
     if edge_length is None:
-        a, b = mesh.vertices.detach().double()[unique_edges(mesh.faces)].unbind(dim=1)
-        edge_length = float((a - b).norm(dim=1).mean()) / 2
+        area = float(face_areas(mesh.vertices.detach().double(), mesh.faces).sum())
+        edge_length = math.sqrt(area / (EQUILATERAL * DEFAULT_FACES))
     lengths = np.asarray(torch.as_tensor(edge_length).detach().cpu(), dtype=np.float64)
     if lengths.shape not in ((), (len(mesh.vertices),)):
         raise InputError(

@@ -50,7 +50,9 @@ def begin_stage(
 def at_level(capture: Capture, begun: Mesh, mesh: Mesh, config: ReconstructConfig, stage: Stage) -> Mesh:
     """A surface in triangles of the size of a level; arguments as of `begin_stage`."""
     edge = level_edge(capture, begun, config, stage)
-    return remesh(_with_open_topology(mesh) if stage.resurface else mesh, edge)
+    surface = _with_open_topology(mesh) if stage.resurface else mesh
+    # A surface on its way has bends that are none to keep, and triangles of one size learn evenly.
+    return remesh(surface, edge, crease_angle=None, tolerance=None)
 
 
 def level_edge(capture: Capture, begun: Mesh, config: ReconstructConfig, stage: Stage) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..cameras import Cameras
 from ..errors import InputError
-from ..geometry import remesh, vertex_normals
+from ..geometry import edge_lengths, remesh, unique_edges, vertex_normals
 from ..render import Fragments, ImageLoss, Picture, compose, interpolate, rasterize, shade
 from ..shapes import Mesh, Similarity
 from .config import AppearanceConfig, OptimizeConfig
@@ -233,8 +233,11 @@ class Optimization:
         restore_optimizers([self.optimizer, *self.look_optimizers], state)
 
     def _remesh(self) -> None:
-        edge = self.config.remesh_edge or None
-        self._begin(remesh(self.mesh, edge))
+        mesh = self.mesh
+        lengths = edge_lengths(mesh.vertices, unique_edges(mesh.faces))
+        edge = self.config.remesh_edge or float(lengths.double().mean()) / 2
+        # The surface is still on its way: its bends are none to keep, and triangles of one size learn evenly.
+        self._begin(remesh(mesh, edge, crease_angle=None, tolerance=None))
         self.remeshings += 1
 
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .curves import Curves
 from .surface import (
+    Features,
     Flags,
     Floats,
     Ints,
@@ -20,7 +22,7 @@ from .surface import (
 
 ROUNDS = 60  # of collapses at the same time, an end in case that none of the following comes
 FEW = 1e-3  # share of the vertices: a round that looks at fewer edges is the last one
-STRAIGHT = 0.05  # over the wanted length: how far a collapse may move the boundary
+STRAIGHT = 0.05  # over the wanted length: how far a collapse may move a kept line
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,14 @@ class _Collapses:
 
 
 def collapse_short_edges(
-    surface: Surface, shortest: float, longest: float, generator: np.random.Generator
+    surface: Surface, shortest: float, longest: float, curves: Curves, generator: np.random.Generator
 ) -> Surface:
     """Collapse edges shorter than `shortest` times the wanted length, as far as that is safe.
 
     A collapse needs the link condition (so that a manifold keeps its genus and boundaries), makes no edge
-    longer than `longest`, turns no face over and leaves the boundary curve where it is. In each round those
-    edges go together which come first in all the faces around them, in an order that prefers short ones.
+    longer than `longest`, turns no face over and leaves boundary, creases and corners where they are. In each
+    round those edges go together which come first in all the faces around them, in an order that prefers
+    short ones.
     """
     refused = np.empty(0, np.int64)
     for _ in range(ROUNDS):
@@ -48,16 +51,17 @@ def collapse_short_edges(
         relative = surface.relative_length()
         candidate = relative < shortest
         candidate[candidate] = ~np.isin(edges.keys[candidate], refused)
-        # An inner edge between two boundary vertices would pinch the surface.
+        # An inner edge between two vertices on kept lines would pinch the surface, or join the lines.
         a, b = edges.ends.T
-        candidate &= edges.is_boundary | ~(surface.boundary[a] & surface.boundary[b])
+        candidate &= (surface.feature_of_edge >= 0) | ~(surface.kept[a] & surface.kept[b])
+        candidate &= ~(surface.features.fixed[a] & surface.features.fixed[b])
         index = np.flatnonzero(candidate)
         if len(index) == 0:
             break
         order = ranks(relative[index] * generator.uniform(0.5, 1, len(index)))
         chosen = index[_independent(surface, edges.ends[index], order)]
-        collapses = _place(surface, chosen)
-        safe = _safe(surface, collapses, longest)
+        collapses = _place(surface, chosen, curves)
+        safe = _safe(surface, collapses, longest, curves)
         refused = np.append(refused, edges.keys[chosen[~safe]])
         surface = _apply(surface, collapses, safe)
         if len(chosen) < FEW * len(surface.vertices):
@@ -79,38 +83,50 @@ def _independent(surface: Surface, ends: Ints, order: Ints) -> Flags:
     return (around[ends[:, 0]] == order) & (around[ends[:, 1]] == order)
 
 
-def _place(surface: Surface, chosen: Ints) -> _Collapses:
-    """The midpoint; the boundary vertex if there is one; on the boundary, the end that matters more."""
+def _place(surface: Surface, chosen: Ints, curves: Curves) -> _Collapses:
+    """The midpoint; the vertex on a kept line if there is one; of two, the one that matters more."""
     kept, gone = surface.edges.ends[chosen].T
-    on_kept, on_gone = surface.boundary[kept], surface.boundary[gone]
+    on_kept, on_gone = surface.kept[kept], surface.kept[gone]
     both = on_kept & on_gone
     swap = on_gone & ~on_kept
-    swap[both] = _bend(surface, gone[both]) > _bend(surface, kept[both])
+    swap[both] = _bend(surface, gone[both], curves) > _bend(surface, kept[both], curves)
     kept, gone = np.where(swap, gone, kept), np.where(swap, kept, gone)
     middle = (surface.vertices[kept] + surface.vertices[gone]) / 2
     place = np.where((on_kept | on_gone)[:, None], surface.vertices[kept], middle)
     return _Collapses(chosen, kept, gone, place)
 
 
-def _bend(surface: Surface, vertices: Ints) -> Floats:
-    """How far boundary vertices lie from the line between their neighbours on the boundary."""
-    ends = surface.edges.ends[surface.edges.is_boundary]
-    order = np.argsort(ends.ravel(), kind="stable")  # manifold: every boundary vertex appears twice
-    owner, other = ends.ravel()[order], ends[:, ::-1].ravel()[order]
-    at = np.searchsorted(owner, vertices)
-    before, after = surface.vertices[other[at]], surface.vertices[other[at + 1]]
-    points = surface.vertices[vertices]
-    return lengths(points - onto_segment(points, before, after))
+def _bend(surface: Surface, vertices: Ints, curves: Curves) -> Floats:
+    """How far kept lines lie from the straight edge that would replace a vertex on them; infinite if none can.
+
+    Measured at the vertex and where the line has its middle between the neighbours of the vertex on it.
+    """
+    lines = surface.features
+    order = np.argsort(lines.ends.ravel(), kind="stable")  # all but fixed vertices appear twice
+    owner, other = lines.ends.ravel()[order], lines.ends[:, ::-1].ravel()[order]
+    far = lines.at[:, ::-1].ravel()[order]
+    fixed = lines.fixed[vertices]
+    first = np.where(fixed, 0, np.searchsorted(owner, vertices))
+    second = np.where(fixed, 0, first + 1)
+    before, after = surface.vertices[other[first]], surface.vertices[other[second]]
+    points, middle = surface.vertices[vertices], curves((far[first] + far[second]) / 2)
+    away = np.maximum(
+        lengths(points - onto_segment(points, before, after)),
+        lengths(middle - onto_segment(middle, before, after)),
+    )
+    # A loop of three edges would become one of two.
+    keys = np.sort(lines.ends, axis=1) @ [len(surface.vertices), 1]
+    joined = np.sort(np.stack([other[first], other[second]], axis=1), axis=1) @ [len(surface.vertices), 1]
+    return np.where(fixed | np.isin(joined, keys), np.inf, away)
 
 
-def _safe(surface: Surface, collapses: _Collapses, longest: float) -> Flags:
+def _safe(surface: Surface, collapses: _Collapses, longest: float, curves: Curves) -> Flags:
     """Whether each collapse may happen."""
     stars = Stars.of(surface.faces, len(surface.vertices))
-    edges = surface.edges
     safe = _link_condition(surface, stars, collapses)
-    ridge = edges.is_boundary[collapses.edge]
-    gone = collapses.gone[ridge]
-    safe[ridge] &= _bend(surface, gone) <= STRAIGHT * surface.target[gone]
+    line = surface.feature_of_edge[collapses.edge] >= 0
+    gone = collapses.gone[line]
+    safe[line] &= _bend(surface, gone, curves) <= STRAIGHT * surface.target[gone]
     # The faces that stay: those around either end without the other.
     ends = np.concatenate([collapses.kept, collapses.gone])
     owner, corner = stars.around(ends)
@@ -159,4 +175,19 @@ def _apply(surface: Surface, collapses: _Collapses, safe: Flags) -> Surface:
     faces = index[surface.faces]
     a, b, c = faces.T
     alive = (a != b) & (b != c) & (c != a)
-    return Surface(vertices, faces[alive], target)
+    return Surface(vertices, faces[alive], target, _joined(surface, collapses.edge[safe], kept, gone, index))
+
+
+def _joined(surface: Surface, edge: Ints, kept: Ints, gone: Ints, index: Ints) -> Features:
+    """The kept lines after collapses; `index` maps vertices to those that replace them."""
+    lines = surface.features
+    row = surface.feature_of_edge[edge]
+    on_line = row >= 0
+    row, kept, gone = row[on_line], kept[on_line], gone[on_line]
+    place = np.full(len(surface.vertices), np.nan)
+    place[gone] = np.where(lines.ends[row, 0] == kept, lines.at[row, 0], lines.at[row, 1])
+    moved = place[lines.ends]
+    at = np.where(np.isnan(moved), lines.at, moved)
+    stays = np.ones(len(lines.ends), bool)
+    stays[row] = False
+    return Features(index[lines.ends[stays]], at[stays], lines.fixed)

@@ -5,51 +5,76 @@ import torch
 
 from ...shapes import Mesh
 from ..closest import SurfaceIndex
-from ..topology import boundary_edges
-from .surface import Floats, Surface, area_vectors, dots, onto_segment
+from .curves import Curves
+from .surface import Floats, Ints, Surface, area_vectors, dots, lengths
+
+GRADING = 0.4  # how fast the wanted length may grow over a distance
+SWEEPS = 10  # of the grading over neighbours
 
 
 class Original:
-    """Nearest points on the input surface and on its boundary, and the wanted length there."""
+    """Nearest points on the input surface, the lines that are kept, and the wanted length everywhere."""
 
-    def __init__(self, mesh: Mesh, target: Floats) -> None:
-        """Prepare the queries; `target` (V,) is the length wanted at the vertices of the mesh."""
+    def __init__(self, mesh: Mesh, target: Floats, curves: Curves, planned: Floats | None = None) -> None:
+        """Prepare the queries.
+
+        Args:
+            mesh: The input.
+            target: (V,) the length wanted at most, at its vertices.
+            curves: The lines that are kept.
+            planned: (F,) shorter lengths because of curvature.
+        """
         self._index = SurfaceIndex(mesh)
         self._faces = mesh.faces.numpy()
         self._normals = area_vectors(mesh.vertices.detach().double().numpy()[self._faces])
         self._target = target
-        self._curve = mesh.vertices.detach().double()[boundary_edges(mesh.faces)].numpy()
-        self._boundary = SurfaceIndex(_slivers(self._curve)) if len(self._curve) else None
+        self._planned = planned
+        self.curves = curves
+
+    @property
+    def graded(self) -> bool:
+        """Whether the wanted length depends on curvature."""
+        return self._planned is not None
 
     def project(self, surface: Surface, places: Floats, normals: Floats) -> Floats:
-        """(V, 3) nearest points of the original surface, for boundary vertices of its boundary.
+        """(V, 3) nearest points of the original surface.
 
         A vertex stays where the surface has it if the nearest face looks the other way: the far side of a
         thin part.
         """
         found = self._index.closest(torch.from_numpy(places))
-        face = found.face.numpy()
-        behind = dots(self._normals[face], normals) < 0
-        result = np.where(behind[:, None], surface.vertices, found.point.numpy())
-        if self._boundary is not None:
-            points = places[surface.boundary]
-            edge = self._boundary.closest(torch.from_numpy(points)).face.numpy()
-            result[surface.boundary] = onto_segment(points, *self._curve[edge].transpose(1, 0, 2))
-        return result
+        behind = dots(self._normals[found.face.numpy()], normals) < 0
+        return np.where(behind[:, None], surface.vertices, found.point.numpy())
 
-    def target_at(self, places: Floats) -> Floats:
-        """(V,) the wanted length at the nearest points of the original surface."""
-        if np.ptp(self._target) == 0:
+    def target_at(self, surface: Surface) -> Floats:
+        """(V,) the wanted length at the vertices: as at the nearest points of the original, and graded."""
+        target = self._length_at(surface.vertices)
+        if self._planned is None:
+            return target
+        lines = surface.features
+        np.minimum.at(target, lines.ends.ravel(), self.curves.length_at(lines.at.ravel()))
+        a, b = surface.edges.ends.T
+        growth = GRADING * lengths(surface.vertices[a] - surface.vertices[b])
+        for _ in range(SWEEPS):
+            before = target.copy()
+            np.minimum.at(target, a, before[b] + growth)
+            np.minimum.at(target, b, before[a] + growth)
+            if (target == before).all():
+                break
+        return target
+
+    def between(self, surface: Surface, ends: Ints, places: Floats) -> Floats:
+        """(N,) the wanted length at places in the middle of edges with these ends (N, 2)."""
+        target = surface.target[ends]
+        if self._planned is None:
+            return target.mean(axis=1)
+        a, b = surface.vertices[ends].transpose(1, 0, 2)
+        return np.minimum(self._length_at(places), target.min(axis=1) + GRADING * lengths(a - b) / 2)
+
+    def _length_at(self, places: Floats) -> Floats:
+        if np.ptp(self._target) == 0 and self._planned is None:
             return np.full(len(places), self._target[0])
         found = self._index.closest(torch.from_numpy(places))
-        return dots(found.weights.double().numpy(), self._target[self._faces[found.face.numpy()]])
-
-
-def _slivers(segments: Floats) -> Mesh:
-    """Segments (N, 2, 3) as thin triangles: queries fail on triangles without area."""
-    start, end = segments.transpose(1, 0, 2)
-    along = end - start
-    sideways = np.cross(along, np.eye(3)[np.abs(along).argmin(axis=1)])  # about as long as the segment
-    corners = np.stack([start, end, (start + end) / 2 + 0.05 * sideways], axis=1)
-    faces = torch.arange(3 * len(segments)).reshape(-1, 3)
-    return Mesh(torch.from_numpy(corners.reshape(-1, 3)).float(), faces)
+        face = found.face.numpy()
+        target = dots(found.weights.double().numpy(), self._target[self._faces[face]])
+        return target if self._planned is None else np.minimum(target, self._planned[face])

@@ -1,32 +1,50 @@
 """Tangential relaxation and projection."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from .original import Original
 from .surface import Floats, Surface, area_vectors, dots, lengths
 
 ROUNDS = 10  # of taking back moves that turn faces over
+SLIDE = 2 / 3  # of the way to the middle between neighbours; all the way, vertices on a line would swap gaps
 
-Project = Callable[[Surface, Floats, Floats], Floats]
 
-
-def relax(surface: Surface, project: Project | None = None) -> Surface:
-    """Move inner vertices within the surface towards even edge lengths, then onto the projected place.
+def relax(surface: Surface, original: Original, project: bool = True) -> Surface:
+    """Move vertices within the surface towards even edge lengths, then onto the original.
 
     Every vertex goes to the mean of its neighbours, weighted by the area around them over the square of the
     length wanted there, without the part along its normal (Botsch & Kobbelt 2004, section 4; the wanted
-    length makes it adaptive). Boundary vertices stay. Moves that would turn a face over are taken back.
-
-    Args:
-        surface: The surface.
-        project: Maps the surface, positions for its vertices and unit normals to places on the original.
+    length makes it adaptive). Vertices on kept lines slide along them in the same way, as Vorsatz et al. 2001,
+    "Feature sensitive remeshing", let them; corners stay. Moves that would turn a face over are taken back.
     """
     normals = vertex_normals(surface)
     moved = surface.vertices + _tangential(_centroids(surface) - surface.vertices, normals)
-    moved[surface.boundary] = surface.vertices[surface.boundary]
-    return _without_turns(surface, project(surface, moved, normals) if project else moved)
+    if project:
+        moved = original.project(surface, moved, normals)
+    lines = surface.features
+    at = _slid(surface)
+    sliding = ~np.isnan(at)
+    moved[lines.fixed] = surface.vertices[lines.fixed]
+    moved[sliding] = original.curves(at[sliding])
+    relaxed = _without_turns(surface, moved)
+    went = sliding & (relaxed.vertices == moved).all(axis=1)
+    slid = np.where(went[lines.ends], at[lines.ends], lines.at)
+    return replace(relaxed, features=replace(lines, at=slid))
+
+
+def _slid(surface: Surface) -> Floats:
+    """(V,) new places on the lines of vertices that may slide; NaN elsewhere."""
+    lines, count = surface.features, len(surface.vertices)
+    weight = 1 / surface.target[lines.ends].mean(axis=1) ** 2
+    ends, weights = lines.ends.T.ravel(), np.tile(weight, 2)
+    other = lines.at[:, ::-1].T.ravel()
+    own = np.full(count, np.nan)
+    own[ends] = lines.at.T.ravel()
+    own[lines.fixed] = np.nan
+    total = np.maximum(np.bincount(ends, weights, count), 1e-300)
+    return own + SLIDE * (np.bincount(ends, weights * other, count) / total - own)
 
 
 def vertex_normals(surface: Surface) -> Floats:

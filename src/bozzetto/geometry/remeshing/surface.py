@@ -11,6 +11,8 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 TURN = 0.3  # cosine of the angle that counts as turning over
+DEGENERATE = 1e-3  # height over longest edge: the direction of slimmer faces is mostly rounding
+SLIM = 0.05  # height over longest edge: slimmer faces are slivers, which no step may make
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,13 @@ class Surface:
         vertices: (V, 3) positions.
         faces: (F, 3) vertex indices.
         target: (V,) wanted edge length.
+        features: The lines and points that are kept.
     """
 
     vertices: Floats
     faces: Ints
     target: Floats
+    features: "Features"
 
     @cached_property
     def edges(self) -> "Edges":
@@ -40,9 +44,28 @@ class Surface:
         return flags
 
     @cached_property
+    def feature_of_edge(self) -> Ints:
+        """(E,) the row of every edge in `features`, -1 for edges that are on no kept line."""
+        result = np.full(len(self.edges.keys), -1)
+        a, b = np.sort(self.features.ends, axis=1).T
+        result[np.searchsorted(self.edges.keys, a * len(self.vertices) + b)] = np.arange(len(a))
+        return result
+
+    @cached_property
+    def kept(self) -> Flags:
+        """(V,) whether a vertex lies on a kept line or is a kept point."""
+        flags = self.features.fixed.copy()
+        flags[self.features.ends] = True
+        return flags
+
+    @cached_property
     def normals(self) -> Floats:
         """(V, 3) sums of the area vectors of the faces at each vertex."""
         return self.sums(area_vectors(self.vertices[self.faces]))
+
+    def sums_of_corners(self, values: Floats) -> Floats:
+        """(V,) sums of values of corners (F, 3) over the corners at each vertex."""
+        return np.bincount(self.faces.ravel(), values.ravel(), len(self.vertices)).astype(np.float64)
 
     def sums(self, values: Floats) -> Floats:
         """(V, C) sums of face values (F, C) over the faces at each vertex."""
@@ -50,8 +73,13 @@ class Surface:
         columns = [np.bincount(corners, np.repeat(x, 3), count) for x in values.T]
         return np.stack(columns, axis=1).astype(np.float64)
 
+    def smaller_of_halves(self, values: Floats) -> Floats:
+        """(E,) the smaller of the values (3 F,) of the one or two half-edges of every edge."""
+        first, second = self.edges.halves.T
+        return np.minimum(values[first], values[np.where(second < 0, first, second)])
+
     def turns_over(self, faces: Ints, places: Floats) -> Flags:
-        """(N,) whether these faces turn over or lose their area when their corners move to (N, 3, 3) places.
+        """(N,) whether these faces turn over or become slivers when their corners move to (N, 3, 3) places.
 
         Beyond some 70 degrees from where the face looks now, and from where the surface around it looks: the
         direction of a sliver says little, and slivers could not be mended otherwise.
@@ -59,7 +87,10 @@ class Surface:
         corners = self.faces[faces]
         around = self.normals[corners[:, 0]] + self.normals[corners[:, 1]] + self.normals[corners[:, 2]]
         before, after = area_vectors(self.vertices[corners]), area_vectors(places)
-        return (turned(before, after, TURN) & turned(around, after, TURN)) | (dots(after, after) == 0)
+        slim = slimness(places, after)
+        worse = (slim < SLIM) & (slim < slimness(self.vertices[corners], before))
+        worse &= self.kept[corners].any(axis=1)
+        return (turned(before, after, TURN) & turned(around, after, TURN)) | worse | (slim == 0)
 
     def relative_length(self) -> Floats:
         """(E,) edge length over the smaller of the lengths wanted at its ends.
@@ -74,7 +105,24 @@ class Surface:
         used = np.zeros(len(self.vertices), bool)
         used[self.faces] = True
         index = np.cumsum(used) - 1
-        return Surface(self.vertices[used], index[self.faces], self.target[used])
+        lines = self.features
+        features = Features(index[lines.ends], lines.at, lines.fixed[used])
+        return Surface(self.vertices[used], index[self.faces], self.target[used], features)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Lines and points of a surface that remeshing keeps: creases, boundaries, corners.
+
+    Attributes:
+        ends: (C, 2) vertex indices of the edges on the lines.
+        at: (C, 2) where on the original lines these ends lie, see `Curves`.
+        fixed: (V,) whether a vertex stays where it is: a corner, or the end of a line.
+    """
+
+    ends: Ints
+    at: Floats
+    fixed: Flags
 
 
 @dataclass(frozen=True)
@@ -164,6 +212,25 @@ def area_vectors(corners: Floats) -> Floats:
     x, y, z = (corners[:, 1] - corners[:, 0]).T
     u, v, w = (corners[:, 2] - corners[:, 0]).T
     return np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=1)
+
+
+def slimness(corners: Floats, vectors: Floats) -> Floats:
+    """(N,) height over longest edge of triangles (N, 3, 3) with these area vectors; 0 without area."""
+    longest = np.zeros(len(corners))
+    for k in range(3):
+        side = corners[:, k] - corners[:, k - 1]
+        np.maximum(longest, dots(side, side), out=longest)
+    return lengths(vectors) / np.maximum(longest, 1e-300)
+
+
+def corner_angles(corners: Floats) -> Floats:
+    """(N, 3) angles, in radians, at the corners of triangles given as (N, 3, 3)."""
+    result = np.empty(corners.shape[:2])
+    for k in range(3):
+        u, v = corners[:, k - 2] - corners[:, k], corners[:, k - 1] - corners[:, k]
+        cosine = dots(u, v) / np.maximum(lengths(u) * lengths(v), 1e-300)
+        result[:, k] = np.arccos(np.clip(cosine, -1, 1))
+    return result
 
 
 def dots(a: Floats, b: Floats) -> Floats:

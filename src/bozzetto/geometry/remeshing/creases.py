@@ -1,0 +1,118 @@
+"""Which edges and vertices of a mesh are creases and corners."""
+
+import numpy as np
+
+from .curves import paths
+from .surface import DEGENERATE, Flags, Floats, Stars, Surface, area_vectors, dots, lengths, slimness
+
+FRAGMENT = 3  # edges: lines that end within the surface and have fewer, and are short, are no creases
+NOISE = 0.7  # of the angle of a crease: how far the surface on both sides has to bend at least
+LAYERS = 5  # of slivers beside slivers that get a normal
+WEIGHT = 2.0  # times the area of the smaller face at an edge: how much a face around it counts at most
+
+
+def bends(surface: Surface) -> Floats:
+    """(E,) radians between the normals of the two faces at each edge, negative in valleys; 0 at boundaries."""
+    edges = surface.edges
+    inner = ~edges.is_boundary
+    normals = face_normals(surface)
+    first, second = edges.halves[inner].T
+    left, right = normals[first // 3], normals[second // 3]
+    corners = surface.faces.ravel()
+    along = surface.vertices[corners[second]] - surface.vertices[corners[first]]
+    cross = np.cross(left, right)
+    angle = np.arctan2(lengths(cross), dots(left, right))
+    result = np.zeros(len(edges.keys))
+    result[inner] = np.where(dots(cross, along) < 0, -angle, angle)
+    return result
+
+
+def face_normals(surface: Surface) -> Floats:
+    """(F, 3) unit normals; of a sliver, whose own means little, that of the face beyond its longest edge."""
+    corners = surface.vertices[surface.faces]
+    vectors = area_vectors(corners)
+    normals = vectors / np.maximum(lengths(vectors), 1e-300)[:, None]
+    sliver = slimness(corners, vectors) < DEGENERATE
+    sides = np.stack([lengths(corners[:, k] - corners[:, k - 2]) for k in range(3)], axis=1)
+    longest = np.arange(len(corners)) * 3 + sides.argmax(axis=1)
+    pair = surface.edges.halves[surface.edges.of_half[longest]] // 3
+    beyond = np.where(pair[:, 0] == np.arange(len(corners)), pair[:, 1], pair[:, 0])
+    for _ in range(LAYERS):
+        waiting = np.flatnonzero(sliver & (beyond >= 0))
+        waiting = waiting[~sliver[beyond[waiting]]]
+        normals[waiting] = normals[beyond[waiting]]
+        sliver[waiting] = False
+    return normals
+
+
+def find_creases(surface: Surface, bend: Floats, angle: float) -> Flags:
+    """(E,) whether the surface bends at an edge by at least an angle, as part of a line.
+
+    Noise bends single edges as sharply: at a crease the faces around either end of the edge, on both sides,
+    bend together by most of the angle at least, and the line does not end after two edges.
+    """
+    sharp = np.flatnonzero(np.abs(bend) >= angle)
+    sharp = sharp[_bends_around(surface, sharp) >= NOISE * angle]
+    crease = np.zeros(len(bend), bool)
+    crease[sharp] = True
+    return _without_fragments(surface, crease)
+
+
+def find_tips(surface: Surface, lines: Flags, angle: float) -> Flags:
+    """(V,) whether a vertex off the lines is a tip, as of a cone.
+
+    All faces around it are inclined to its normal by at least half the angle.
+    """
+    normals = face_normals(surface)
+    middle = surface.normals / np.maximum(lengths(surface.normals), 1e-300)[:, None]
+    inclined = np.stack([dots(normals, middle[corner]) for corner in surface.faces.T], axis=1)
+    flattest = np.full(len(surface.vertices), -1.0)
+    np.maximum.at(flattest, surface.faces.ravel(), inclined.ravel())
+    tips = flattest < np.cos(angle / 2)
+    tips[surface.edges.ends[lines | surface.edges.is_boundary]] = False
+    return tips
+
+
+def _bends_around(surface: Surface, chosen: np.ndarray) -> Floats:
+    """(N,) radians between the mean normals of the faces left and right of each chosen edge.
+
+    The faces around both its ends, each counted up to twice the smaller of the two at the edge: large faces do
+    not drown small steps.
+    """
+    vectors = area_vectors(surface.vertices[surface.faces])
+    double = np.maximum(lengths(vectors), 1e-300)
+    ends, pair = surface.edges.ends[chosen], surface.edges.halves[chosen] // 3
+    a, b = surface.vertices[ends].transpose(1, 0, 2)
+    unit = face_normals(surface)
+    sideways = np.cross(b - a, unit[pair[:, 0]] + unit[pair[:, 1]])
+    owner, corner = Stars.of(surface.faces, len(surface.vertices)).around(ends.T.ravel())
+    owner, face = owner % max(len(chosen), 1), corner // 3
+    centre = surface.vertices[surface.faces[face]].mean(axis=1)
+    most = WEIGHT * double[pair].min(axis=1)
+    normal = unit[face] * np.minimum(double[face], most[owner])[:, None]
+    on_left = dots(centre - a[owner], sideways[owner]) > 0
+    left, right = np.zeros((2, len(chosen), 3))
+    np.add.at(left, owner[on_left], normal[on_left])
+    np.add.at(right, owner[~on_left], normal[~on_left])
+    return np.arctan2(lengths(np.cross(left, right)), dots(left, right))
+
+
+def _without_fragments(surface: Surface, crease: Flags) -> Flags:
+    """Without lines that end freely, have one or two edges and are shorter than the wanted length."""
+    crease, edges = crease.copy(), surface.edges
+    while crease.any():
+        index = np.flatnonzero(crease)
+        degree = np.bincount(edges.ends[crease | edges.is_boundary].ravel(), minlength=len(surface.vertices))
+        ends = edges.ends[index]
+        length = lengths(surface.vertices[ends[:, 0]] - surface.vertices[ends[:, 1]])
+        removed = [
+            used
+            for path, used in paths(ends, degree != 2)
+            if len(used) < FRAGMENT
+            and (degree[path[[0, -1]]] == 1).any()
+            and length[used].sum() < surface.target[path].min()
+        ]
+        if not removed:
+            break
+        crease[index[np.concatenate(removed)]] = False
+    return crease
