@@ -7,24 +7,26 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from ..errors import InputError
-from ..geometry import connected_components, drop_unused_vertices, screened_poisson, sparse_isosurface
+from ..geometry import connected_components, drop_unused_vertices, screened_poisson
 from ..geometry.cloud_cleaning import clean_cloud, require_width
 from ..shapes import Mesh, PointCloud
 from .denoising import LEAST_POINTS, denoise, estimate_noise
 from .frames import box_frame
 from .local_fits import neighbours, support_of
+from .neighbourhoods import spacing_of
 from .orient import outward_normals
-from .oriented_field import OrientedField
 
 Ends = Literal["auto", "closed", "open"]
 HOLE = 2.5  # spacings from the nearest point, from where there is a hole
 RIM = 1.2  # so far a sheet goes on beyond its last points
-MARGIN = 0.15  # around the box of the points, of its half side
-CELLS = (48, 256)
-FEW = 10_000  # points up to which screened Poisson finds the surface
-POISSON_SIDE, ROOM, SCREENING = 128, 1.25, 1.0  # of its grid, see `screened_poisson`
+CELLS = (48, 256)  # along the longest side, at least and at most
+FINE = 0.5  # size of cells in spacings
+ROOM, SCREENING = 1.25, 4.0  # see `screened_poisson`
+THIN, MANY = 0.5, 0.7  # cells in which points are replaced by their means, if that leaves so few of them
+LEFT = 0.5  # of the noise, after cleaning
 NOISY = 0.15  # noise, in spacings, from which a cloud is cleaned first
 SPECK = 0.002  # share of the points below which a separate piece is left out
 
@@ -71,18 +73,18 @@ def surface(
             f"{name} has {len(cloud)} points; {LEAST_POINTS} or more are needed to find a surface"
         )
     require_width(cloud, name)
-    points, normals = _clean(frame.apply(cloud.points), cloud.normals, noise, frame.scale, name)
-    field = OrientedField(points, normals)
-    step = 0.5 * float(field.spacing.median())
-    cells = resolution or min(max(round(2 / step), CELLS[0]), CELLS[1])
+    given = None if cloud.normals is None else normalize(cloud.normals, dim=1)
+    points, normals = thinned(frame.apply(cloud.points), given, 2 / (resolution or CELLS[1]) * THIN)
+    points, normals, level = _clean(points, normals, noise, frame.scale, name)
+    spacing = spacing_of(points, level)
+    fine = FINE * float(spacing.gap.median())
+    cells = resolution or min(max(round(2 / fine), CELLS[0]), CELLS[1])
+    side = round(ROOM * cells) + 1
+    mesh = screened_poisson(points, normals, side, SCREENING, ROOM, spacing.area, spacing.gap)
+    mesh = without_specks(mesh, points)
     hole = {"auto": HOLE, "open": RIM, "closed": math.inf}[ends]
-    mesh = None
-    side = POISSON_SIDE if resolution is None else round(ROOM * resolution) + 1
-    if len(points) <= FEW and side <= POISSON_SIDE:
-        mesh = without_specks(screened_poisson(points, normals, side, SCREENING, ROOM), points)
-    if mesh is None or bool((field.gaps(mesh.vertices) > hole).any()):
-        mesh = without_specks(zero_set(field, 2 / cells), points)
-        mesh = trimmed(mesh, field.gaps(mesh.vertices), hole)
+    if hole < math.inf:
+        mesh = trimmed(mesh, gaps(points, spacing.gap, mesh.vertices), hole)
     return replace(mesh, vertices=frame.undo(mesh.vertices), offset=cloud.offset)
 
 
@@ -92,8 +94,8 @@ def _clean(
     noise: float | None,
     scale: float,
     name: str,
-) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"]]:
-    """Normalised points without noise, and normals: those that were given, or outward ones."""
+) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"], float]:
+    """Normalised points without noise, normals, given or outward, and how much noise is left."""
     level = estimate_noise(points) if noise is None else noise / scale
     some = points[:: max(len(points) // 2000, 1)]
     spacing = float(neighbours(support_of(points), some, 7)[0][:, -1].median())
@@ -105,26 +107,33 @@ def _clean(
     if noise != 0 and (noise is not None or level > NOISY * spacing):
         cleaned = denoise(PointCloud(points, normals), level, name=name).cloud
         points, normals = cleaned.points, cleaned.normals if normals is not None else None
-    return points, outward_normals(points) if normals is None else normals
+        level *= LEFT
+    elif noise == 0:
+        level = 0.0
+    return points, outward_normals(points, level) if normals is None else normals, level
 
 
-def zero_set(field: OrientedField, cell: float) -> Mesh:
-    """Where a signed distance is zero, on a grid of cells around its points that are not larger than `cell`."""
-    points = field.points
-    first, last = points.amin(dim=0), points.amax(dim=0)
-    middle, half = (last + first) / 2, (last - first) / 2
-    margin = max(MARGIN, 4 * cell)
-    counts = (2 * (half + margin) / cell).ceil().long() + 1
-    low = middle - (counts - 1) * (cell / 2)
-    high = low + (counts - 1) * cell
+def thinned(
+    points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"] | None, cell: float
+) -> tuple[Float[Tensor, "M 3"], Float[Tensor, "M 3"] | None]:
+    """Means of the points, and of their normals, in the cells of a grid: no grid shows more."""
+    keys = ((points - points.amin(dim=0)) / cell).floor().long()
+    _, index, counts = keys.unique(dim=0, return_inverse=True, return_counts=True)
+    if len(counts) > MANY * len(points):
+        return points, normals
 
-    def within_box(x: Tensor) -> Tensor:  # what would leave the grid ends at a wall just before it
-        return torch.maximum(field(x), ((x - middle).abs() - half).amax(dim=1) - margin + 2 * cell)
+    def mean(values: Tensor) -> Tensor:
+        return values.new_zeros(len(counts), 3).index_add_(0, index, values) / counts[:, None]
 
-    size = counts.tolist()
-    return sparse_isosurface(
-        within_box, size, low.cpu(), high.cpu(), lipschitz=2.0, device=points.device
-    ).mesh
+    return mean(points), None if normals is None else normalize(mean(normals), dim=1)
+
+
+def gaps(
+    points: Float[Tensor, "N 3"], gap: Float[Tensor, " N"], x: Float[Tensor, "P 3"]
+) -> Float[Tensor, " P"]:
+    """Distance to the nearest point, in its own distance to others, or in the median of these."""
+    distance, index = neighbours(support_of(points), x, 1)
+    return distance[:, 0] / gap[index[:, 0]].clamp(min=float(gap.median()))
 
 
 def without_specks(mesh: Mesh, points: Float[Tensor, "N 3"]) -> Mesh:
