@@ -27,6 +27,8 @@ from .spread_points import (
 
 BORDER = 0.1
 """How strongly the border of the coarsest grid is drawn to the value outside; the function jumps by 1."""
+LID = 1e-3
+"""Least value at the border of the cube over that of the surface, which therefore is closed within it."""
 BAND = 2
 """Coarse cells around points that a finer grid covers."""
 
@@ -81,6 +83,9 @@ class NestedGrids:
             self.grids.append(Grid(key_of(fine), key_of(nodes), values))
         at_points = self.at(samples.places * 2 ** (len(self.grids) - 1))
         self.level = float(np.average(at_points, weights=samples.areas))
+        side, whole = cells + 1, self.grids[0]
+        border = np.pad(np.zeros((side - 2,) * 3, dtype=bool), 1, constant_values=True).ravel()
+        whole.values[border] = np.maximum(whole.values[border], self.level + LID)
 
     def at(self, places: Float[np.ndarray, "P 3"], level: int | None = None) -> Float[np.ndarray, " P"]:
         """The function at places in cells of some grid (the finest), from the finest grid there is up to it."""

@@ -9,23 +9,33 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..errors import InputError
-from ..geometry import connected_components, drop_unused_vertices, screened_poisson
+from ..errors import InputError, warn_input
+from ..geometry import (
+    boundary_edges,
+    connected_components,
+    drop_unused_vertices,
+    euler_number,
+    is_watertight,
+    screened_poisson,
+    simplify,
+)
 from ..geometry.cloud_cleaning import clean_cloud, require_width
 from ..shapes import Mesh, PointCloud
 from .denoising import LEAST_POINTS, denoise, estimate_noise
 from .frames import box_frame
 from .local_fits import neighbours, support_of
-from .neighbourhoods import spacing_of
+from .neighbourhoods import Spacing, spacing_of
 from .orient import outward_normals
 
 Ends = Literal["auto", "closed", "open"]
 HOLE = 2.5  # spacings from the nearest point, from where there is a hole
 RIM = 1.2  # so far a sheet goes on beyond its last points
 CELLS = (48, 256)  # along the longest side, at least and at most
-FINE = 0.5  # size of cells in spacings
+FINE = 0.65  # size of cells in spacings
 ROOM, SCREENING = 1.25, 4.0  # see `screened_poisson`
 THIN, MANY = 0.5, 0.7  # cells in which points are replaced by their means, if that leaves so few of them
+PER_HANDLE, SOME, WIDER = 1000, 10, 1.5  # points for a handle, handles that any shape may have, wider cells
+LIDS = 1.25  # faces of a closed mesh over those near points, at most
 LEFT = 0.5  # of the noise, after cleaning
 NOISY = 0.15  # noise, in spacings, from which a cloud is cleaned first
 SPECK = 0.002  # share of the points below which a separate piece is left out
@@ -79,12 +89,11 @@ def surface(
     spacing = spacing_of(points, level)
     fine = FINE * float(spacing.gap.median())
     cells = resolution or min(max(round(2 / fine), CELLS[0]), CELLS[1])
-    side = round(ROOM * cells) + 1
-    mesh = screened_poisson(points, normals, side, SCREENING, ROOM, spacing.area, spacing.gap)
-    mesh = without_specks(mesh, points)
+    mesh = closed_surface(points, normals, spacing, cells, resolution is None)
+    away = gaps(points, spacing.gap, mesh.vertices)
     hole = {"auto": HOLE, "open": RIM, "closed": math.inf}[ends]
-    if hole < math.inf:
-        mesh = trimmed(mesh, gaps(points, spacing.gap, mesh.vertices), hole)
+    mesh = trimmed(mesh, away, hole) if hole < math.inf else with_large_lids(mesh, away)
+    warn_of_faults(mesh, len(points), ends, name)
     return replace(mesh, vertices=frame.undo(mesh.vertices), offset=cloud.offset)
 
 
@@ -134,6 +143,76 @@ def gaps(
     """Distance to the nearest point, in its own distance to others, or in the median of these."""
     distance, index = neighbours(support_of(points), x, 1)
     return distance[:, 0] / gap[index[:, 0]].clamp(min=float(gap.median()))
+
+
+def closed_surface(
+    points: Float[Tensor, "N 3"],
+    normals: Float[Tensor, "N 3"],
+    spacing: Spacing,
+    cells: int,
+    coarser: bool = True,
+) -> Mesh:
+    """The closed surface through normalised points, without specks.
+
+    Layers of scans that miss each other by more than a cell are joined by many small handles, which vanish
+    where cells are wider; those of the shape do not. So wider cells are tried while they help, if allowed.
+    """
+
+    def solved(cells: int) -> Mesh:
+        side = round(ROOM * cells) + 1
+        mesh = screened_poisson(points, normals, side, SCREENING, ROOM, spacing.area, spacing.gap)
+        return without_specks(mesh, points)
+
+    mesh = solved(cells)
+    while coarser and is_crumbly(mesh, len(points)) and cells / WIDER >= CELLS[0]:
+        cells = round(cells / WIDER)
+        other = solved(cells)
+        if handles(other) > handles(mesh) / 2:
+            break
+        mesh = other
+    return mesh
+
+
+def handles(mesh: Mesh) -> int:
+    """Of a closed mesh: 0 for spheres, 1 for a ring; from the Euler number."""
+    pieces = int(connected_components(mesh.faces, len(mesh.vertices)).max()) + 1
+    return (2 * pieces - euler_number(mesh.faces)) // 2
+
+
+def is_crumbly(mesh: Mesh, points: int) -> bool:
+    """Whether a closed mesh has more handles than so many points can describe."""
+    return handles(mesh) > max(points / PER_HANDLE, SOME)
+
+
+def with_large_lids(mesh: Mesh, away: Float[Tensor, " V"]) -> Mesh:
+    """A closed mesh with fewer and larger triangles, if many of them lie where there are no points.
+
+    Args:
+        mesh: Closed.
+        away: Distance from each vertex to the nearest point, in spacings.
+    """
+    near = int((away[mesh.faces] < RIM).all(dim=1).sum())
+    if len(mesh.faces) <= LIDS * near:
+        return mesh
+    fewer = simplify(mesh, round(LIDS * near))
+    same = is_watertight(fewer.faces) and euler_number(fewer.faces) == euler_number(mesh.faces)
+    return fewer if same else mesh
+
+
+def warn_of_faults(mesh: Mesh, points: int, ends: Ends, name: str) -> None:
+    """Say what is doubtful about a surface, with figures."""
+    pieces = int(connected_components(mesh.faces, len(mesh.vertices)).max()) + 1
+    border = len(boundary_edges(mesh.faces))
+    if ends == "closed" and border:
+        warn_input(f"the surface of {name} could not be closed: {border} edges lie on its border")
+    if pieces > 1:
+        warn_input(f"the surface of {name} has {pieces} separate pieces")
+    if border == 0 and is_crumbly(mesh, points):
+        warn_input(
+            f"the surface of {name} has {handles(mesh)} handles (Euler number {euler_number(mesh.faces)}), "
+            "more than its points describe: parts may be thinner than their spacing, scans misaligned, or normals "
+            "wrong; give outward normals, more points or a lower resolution"
+        )
 
 
 def without_specks(mesh: Mesh, points: Float[Tensor, "N 3"]) -> Mesh:
