@@ -79,14 +79,22 @@ def denoise(
         )
     points, given = frame.apply(sound.cloud.points), sound.cloud.normals
     sigma = max(estimate_noise(points) if noise is None else noise / frame.scale, FLOOR)
+    points, normals = cleaned(points, sigma, iterations)
+    if given is not None:
+        normals = torch.where((normals * given).sum(dim=1, keepdim=True) < 0, -normals, normals)
+    moved = replace(sound.cloud, points=frame.undo(points), normals=normals)
+    return Denoised(sound.restored(cloud, moved), sigma * frame.scale)
+
+
+def cleaned(
+    points: Float[Tensor, "N 3"], noise: float, iterations: int = 2
+) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"]]:
+    """Normalised points moved to their surface, and normals with any sign."""
     passes = passes_of(str(points.device))
     normals = points
     for index in counted(range(iterations), "passes"):
-        points, normals = one_pass(passes[min(index, len(passes) - 1)], points, sigma)
-    if given is not None:
-        normals = torch.where((normals * given).sum(dim=1, keepdim=True) < 0, -normals, normals)
-    cleaned = replace(sound.cloud, points=frame.undo(points), normals=normals)
-    return Denoised(sound.restored(cloud, cleaned), sigma * frame.scale)
+        points, normals = one_pass(passes[min(index, len(passes) - 1)], points, max(noise, FLOOR))
+    return points, normals
 
 
 def one_pass(

@@ -72,8 +72,8 @@ def orient_normals(
     2009). Then each connected piece is turned such that its outermost points face outwards; walls of closed
     cavities within a solid do so, too, and not into the cavity. A tree that took a wrong way across a sharp
     edge leaves whole legs and slats inside out: where the space outside reaches one side of a point only, see
-    `outside_votes`, that side is in front, and neighbours without such a vote follow. At last normals that disagree
-    with what all others say together, are turned, see `slopes_along_normals`.
+    `outside_votes`, that side is in front, and neighbours without such a vote follow. At last normals that
+    disagree with what all others say together are turned, see `slopes_along_normals`.
 
     Args:
         points: On a surface.

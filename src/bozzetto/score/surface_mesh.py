@@ -21,7 +21,7 @@ from ..geometry import (
 )
 from ..geometry.cloud_cleaning import clean_cloud, require_width
 from ..shapes import Mesh, PointCloud
-from .denoising import LEAST_POINTS, denoise, estimate_noise
+from .denoising import LEAST_POINTS, cleaned, estimate_noise
 from .frames import box_frame
 from .local_fits import neighbours, support_of
 from .neighbourhoods import Spacing, spacing_of
@@ -90,7 +90,7 @@ def surface(
     fine = FINE * float(spacing.gap.median())
     cells = resolution or min(max(round(2 / fine), CELLS[0]), CELLS[1])
     mesh = closed_surface(points, normals, spacing, cells, resolution is None)
-    away = gaps(points, spacing.gap, mesh.vertices)
+    away = gaps(points, spacing, mesh.vertices)
     hole = {"auto": HOLE, "open": RIM, "closed": math.inf}[ends]
     mesh = trimmed(mesh, away, hole) if hole < math.inf else with_large_lids(mesh, away)
     warn_of_faults(mesh, len(points), ends, name)
@@ -114,8 +114,7 @@ def _clean(
             "save its parts as separate files"
         )
     if noise != 0 and (noise is not None or level > NOISY * spacing):
-        cleaned = denoise(PointCloud(points, normals), level, name=name).cloud
-        points, normals = cleaned.points, cleaned.normals if normals is not None else None
+        points, _ = cleaned(points, level)
         level *= LEFT
     elif noise == 0:
         level = 0.0
@@ -137,12 +136,11 @@ def thinned(
     return mean(points), None if normals is None else normalize(mean(normals), dim=1)
 
 
-def gaps(
-    points: Float[Tensor, "N 3"], gap: Float[Tensor, " N"], x: Float[Tensor, "P 3"]
-) -> Float[Tensor, " P"]:
-    """Distance to the nearest point, in its own distance to others, or in the median of these."""
+def gaps(points: Float[Tensor, "N 3"], spacing: Spacing, x: Float[Tensor, "P 3"]) -> Float[Tensor, " P"]:
+    """Distance to the nearest point, in the widest spacing of the points around it, or in the median of all."""
+    gap = spacing.gap[spacing.beside].amax(dim=1)
     distance, index = neighbours(support_of(points), x, 1)
-    return distance[:, 0] / gap[index[:, 0]].clamp(min=float(gap.median()))
+    return distance[:, 0] / gap[index[:, 0]].clamp(min=float(spacing.gap.median()))
 
 
 def closed_surface(
@@ -210,8 +208,8 @@ def warn_of_faults(mesh: Mesh, points: int, ends: Ends, name: str) -> None:
     if border == 0 and is_crumbly(mesh, points):
         warn_input(
             f"the surface of {name} has {handles(mesh)} handles (Euler number {euler_number(mesh.faces)}), "
-            "more than its points describe: parts may be thinner than their spacing, scans misaligned, or normals "
-            "wrong; give outward normals, more points or a lower resolution"
+            "more than its points describe: parts may be thinner than their spacing, scans misaligned, or "
+            "normals wrong; give outward normals, more points or a lower resolution"
         )
 
 
