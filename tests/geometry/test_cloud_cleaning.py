@@ -164,3 +164,14 @@ def test_points_on_a_line_are_refused():
 def test_equal_points_are_refused():
     with pytest.raises(InputError, match="all 30 points of scan are equal"):
         clean_cloud(PointCloud(torch.ones(30, 3)), "scan")
+
+
+def test_single_points_between_which_there_is_nothing_are_left_out():
+    cloud = cloud_of(SHAPES["sphere"])
+    draw = torch.Generator().manual_seed(3)
+    stray = torch.nn.functional.normalize(torch.randn(20, 3, generator=draw), dim=1)
+    stray = stray * torch.linspace(1.5, 1.9, 20)[:, None] * cloud.points.norm(dim=1).max()
+    with pytest.warns(InputWarning, match="of its 2020 points alone"):
+        sound = clean_cloud(PointCloud(torch.cat([cloud.points, stray])), "scan")
+    assert torch.equal(sound.cloud.points[:2000], cloud.points)
+    assert len(sound.cloud) < 2005 and (sound.row[:2000] >= 0).all()

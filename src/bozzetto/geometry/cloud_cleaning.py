@@ -19,7 +19,7 @@ from .outside import outside_votes
 
 TRIM, GAP = 0.02, 1.0
 """Share of the points that may be outliers on either side of every axis; gap before them, in sizes of all."""
-CLOSE, ALONE, RARE = 8, 4.0, 0.05
+CLOSE, ALONE, RARE = 8, 6.0, 0.05
 """Neighbours by which a point is judged; how much farther than theirs half of them are, if it lies alone; and
 the largest share of such points that is left out: more of them belong to the shape."""
 SAMPLE, PROBES, OUTLINE, FEW = 50_000, 2000, 5000, 20
@@ -126,7 +126,7 @@ def clean_points(points: Float[Tensor, "N D"], name: str = "the cloud") -> Float
 def _drop(outliers: NDArray[np.bool_], first: NDArray, row: NDArray) -> tuple[NDArray, NDArray]:
     """Positions of the points that are used, and rows, without outliers."""
     kept = np.where(outliers, -1, np.cumsum(~outliers) - 1)
-    return first[~outliers], kept[row]
+    return first[~outliers], np.where(row < 0, -1, kept[row])
 
 
 def _outliers(points: NDArray, total: int, name: str) -> NDArray[np.bool_]:
@@ -154,7 +154,9 @@ def _isolated(points: NDArray, total: int, name: str) -> NDArray[np.bool_]:
         return np.zeros(len(points), dtype=bool)
     distance, index = KDTree(points).query(points, CLOSE + 1, workers=-1)
     reach = np.asarray(distance)[:, CLOSE // 2]
-    alone = reach > ALONE * np.median(reach[np.asarray(index)[:, 1:]], axis=1)
+    nearest = np.asarray(index)[:, 1:]
+    alone = reach > ALONE * np.median(reach[nearest], axis=1)
+    alone[nearest[~alone]] = False  # near for others that are not alone, as at the beginning of a cable
     count = int(alone.sum())
     if not 0 < count <= RARE * len(points):
         return np.zeros(len(points), dtype=bool)

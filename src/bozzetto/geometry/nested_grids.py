@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from scipy.ndimage import binary_dilation
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import LinearOperator, cg
 
@@ -60,7 +59,7 @@ class NestedGrids:
 
     def __init__(self, samples: Samples, cells: int, levels: int, screening: float) -> None:
         """Solve on a grid of so many cells along each axis, and on so many finer ones."""
-        self.count = cells
+        self.count, self._places = cells, samples.places
         base = cube(cells + 1)
         self.grids = [Grid(cube(cells), base, _solved_cube(samples, cells + 1, screening))]
         for level in range(1, levels + 1):
@@ -108,14 +107,15 @@ class NestedGrids:
         side = self.count + 1
         above = self.grids[0].values.reshape(side, side, side) > self.level
         number = sum(above[x : x + side - 1, y : y + side - 1, z : z + side - 1] for x, y, z in CORNERS)
-        cells = np.argwhere(binary_dilation((number > 0) & (number < 8), np.ones((3, 3, 3))))
-        for level in range(1, len(self.grids)):
-            cells = _unique((2 * cells[:, None] + CORNERS).reshape(-1, 3))
-            if level < len(self.grids) - 1:
-                mixed = self._mixed(cells, level)[0]
-                cells = _dilated(cells[mixed], 1)
+        cells = np.argwhere((number > 0) & (number < 8))
         finest = len(self.grids) - 1
-        cells = self._inside(cells, finest)
+        for level in range(1, finest):
+            cells = (2 * cells[:, None] + CORNERS).reshape(-1, 3)
+            cells = cells[self._mixed(cells, level)[0]]
+        if finest:
+            cells = (2 * cells[:, None] + CORNERS).reshape(-1, 3)
+        seen = np.floor(self._places * 2**finest).astype(np.int64)
+        cells = _unique(np.concatenate([cells, seen]))
         mixed, values = self._mixed(cells, finest)
         known, cells, values = key_of(cells), cells[mixed], values[mixed]
         front, ahead = cells, values
@@ -202,8 +202,9 @@ def _solved(
     right = np.zeros(len(nodes))
     rows, columns = [], []
     number = np.flatnonzero(inner)
+    steps = key_of(np.eye(3, dtype=np.int64))
     for axis in range(3):
-        step = int(key_of(np.eye(3, dtype=np.int64)[axis]))
+        step = steps[axis]
         along = flux(used, keys, axis)
         after, before = (np.searchsorted(keys, keys[number] + s) for s in (step, -step))
         right[number] += along[before] - along[number]

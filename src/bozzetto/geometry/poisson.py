@@ -24,7 +24,7 @@ def screened_poisson(
     points: Float[Tensor, "P 3"],
     normals: Float[Tensor, "P 3"],
     side: int = 96,
-    screening: float = 4.0,
+    screening: float = 1.0,
     room: float = 1.6,
     areas: Float[Tensor, " P"] | None = None,
     spacing: Float[Tensor, " P"] | None = None,
@@ -40,8 +40,8 @@ def screened_poisson(
         points: On a part of the surface or all of it.
         normals: Outward directions there.
         side: Nodes of the finest grid along each axis of a cube.
-        screening: Weight of the values at the points (alpha; 4 in the original software), of points that are
-            a cell apart. 1 is smoother.
+        screening: Weight of the values at the points (alpha), if they are a cell apart. 1 is smooth, 4 follows
+            exact points more closely.
         room: Width of the cube over the longest side of the box of the points.
         areas: Of the surface that each point stands for; of discs around their neighbours if left out.
         spacing: How far each point is from others, which limits how fine the grid is there; the root of its

@@ -28,13 +28,14 @@ from .neighbourhoods import Spacing, spacing_of
 from .orient import outward_normals
 
 Ends = Literal["auto", "closed", "open"]
-HOLE = 2.5  # spacings from the nearest point, from where there is a hole
-RIM = 1.2  # so far a sheet goes on beyond its last points
+HOLE = 2.2  # spacings from the nearest point, from where there is a hole
+RIM = 1.0  # so far a sheet goes on beyond its last points
 CELLS = (48, 256)  # along the longest side, at least and at most
 FINE = 0.65  # size of cells in spacings
 ROOM, SCREENING = 1.25, 4.0  # see `screened_poisson`
-THIN, MANY = 0.5, 0.7  # cells in which points are replaced by their means, if that leaves so few of them
+THIN, MANY = 1.0, 0.7  # cells in which points are replaced by their means, if that leaves so few of them
 PER_HANDLE, SOME, WIDER = 1000, 10, 1.5  # points for a handle, handles that any shape may have, wider cells
+STRAIGHT, PLANES = 0.4, 16  # spacings beyond points, from where planes through so many of them count
 LIDS = 1.25  # faces of a closed mesh over those near points, at most
 LEFT = 0.5  # of the noise, after cleaning
 NOISY = 0.15  # noise, in spacings, from which a cloud is cleaned first
@@ -92,7 +93,10 @@ def surface(
     mesh = closed_surface(points, normals, spacing, cells, resolution is None)
     away = gaps(points, spacing, mesh.vertices)
     hole = {"auto": HOLE, "open": RIM, "closed": math.inf}[ends]
-    mesh = trimmed(mesh, away, hole) if hole < math.inf else with_large_lids(mesh, away)
+    if bool((away > hole).any()):
+        mesh = trimmed(straightened(mesh, away, points, normals), away, hole)
+    elif hole == math.inf:
+        mesh = with_large_lids(mesh, away)
     warn_of_faults(mesh, len(points), ends, name)
     return replace(mesh, vertices=frame.undo(mesh.vertices), offset=cloud.offset)
 
@@ -175,6 +179,33 @@ def handles(mesh: Mesh) -> int:
     """Of a closed mesh: 0 for spheres, 1 for a ring; from the Euler number."""
     pieces = int(connected_components(mesh.faces, len(mesh.vertices)).max()) + 1
     return (2 * pieces - euler_number(mesh.faces)) // 2
+
+
+def straightened(
+    mesh: Mesh, away: Float[Tensor, " V"], points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"]
+) -> Mesh:
+    """The mesh of which vertices beyond the last points are moved to the mean of the planes at these.
+
+    A function that is smooth everywhere bends where points end. The planes are weighted as in implicit moving
+    least squares (Kolluri 2005).
+
+    Args:
+        mesh: Any.
+        away: Distance from each vertex to the nearest point, in spacings.
+        points: On the surface.
+        normals: Unit vectors there.
+    """
+    near = ((away > STRAIGHT) & (away < HOLE)).nonzero()[:, 0]
+    x = mesh.vertices[near]
+    distance, index = neighbours(support_of(points), x, PLANES)
+    weight = torch.exp(-((distance / distance[:, :1].clamp(min=1e-12)) ** 2))[..., None]
+    weight = weight / weight.sum(dim=1, keepdim=True)
+    mean = normalize((weight * normals[index]).sum(dim=1), dim=1)
+    heights = ((x[:, None] - points[index]) * (normals[index] + mean[:, None])).sum(dim=2, keepdim=True) / 2
+    share = ((away[near] - STRAIGHT) / STRAIGHT).clamp(max=1)[:, None]
+    moved = mesh.vertices.clone()
+    moved[near] -= share * (weight * heights).sum(dim=1) * mean
+    return replace(mesh, vertices=moved)
 
 
 def is_crumbly(mesh: Mesh, points: int) -> bool:
