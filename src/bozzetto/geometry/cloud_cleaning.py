@@ -19,7 +19,7 @@ from .outside import outside_votes
 
 TRIM, GAP = 0.02, 1.0
 """Share of the points that may be outliers on either side of every axis; gap before them, in sizes of all."""
-CLOSE, ALONE, RARE = 8, 6.0, 0.05
+CLOSE, ALONE, RARE = 8, 5.0, 0.05
 """Neighbours by which a point is judged; how much farther than theirs half of them are, if it lies alone; and
 the largest share of such points that is left out: more of them belong to the shape."""
 SAMPLE, PROBES, OUTLINE, FEW = 50_000, 2000, 5000, 20
