@@ -5,13 +5,13 @@
 PYTHON is the interpreter of an environment of its own with Open3D; without it only ours are measured. Clouds:
 twelve scans of the armadillo merged, with normals that face the scanners and without any, and each scan alone;
 twelve scans of the drill merged; `points/noisy` and `points/partial`. Strays are left out beforehand, for both.
-Poisson (depth 8, as by default) always gets the best normals there are: those that face the scanners, the exact
-ones, or, of partial clouds, ours. What is closed is compared with its closed mesh. Where ends are open, Poisson
-counts with or without the vertices of the lowest 5 % of its density removed, whichever is better at a threshold.
+Poisson (depth 8, as by default) always gets the best normals there are: those that face the scanners, the
+exact ones, or, of partial clouds, ours. What is closed is compared with its closed mesh. Where ends are open,
+Poisson counts with or without the vertices of the lowest 5 % of its density, whichever is better.
 
-F-scores at .25, .5 and 1 % of the diagonal are between 40,000 places on the mesh and the points. Since points may
-be sparser than that, a place is as far from them as from the plane through the nearest one, if that lies within
-two spacings. `volume` is of closed meshes.
+F-scores at .25, .5 and 1 % of the diagonal are between 40,000 places on the mesh and the points. Since points
+may be sparser than that, a place is as far from them as from the plane through the nearest one, if that lies
+within two spacings. `volume` is of closed meshes.
 """
 
 import argparse

@@ -135,7 +135,8 @@ class NestedGrids:
         """Which cells have both signs, and the values at the corners of all."""
         keys, index = np.unique(key_of(cells[:, None] + CORNERS), return_inverse=True)
         values = (self.at(node_of(keys).astype(float), level) - self.level)[index.reshape(-1, 8)]
-        return (values > 0).any(axis=1) & (values <= 0).any(axis=1), values
+        above = (values > 0).sum(axis=1)
+        return (above > 0) & (above < 8), values
 
 
 def _unique(nodes: Int64[np.ndarray, "N 3"]) -> Int64[np.ndarray, "M 3"]:

@@ -30,9 +30,7 @@ def outside_votes(
         spacing: How far neighbouring points are apart; None measures it.
     """
     places = points.double().cpu().numpy()
-    if spacing is None:
-        distance, _ = KDTree(places).query(places, min(NEIGHBOURS + 1, len(places)), workers=-1)
-        spacing = float(np.median(np.asarray(distance)[:, -1])) * (np.pi / NEIGHBOURS) ** 0.5
+    spacing = _spacing(places) if spacing is None else spacing
     low, high = places.min(axis=0), places.max(axis=0)
     cell = max(FINEST * spacing, float((high - low).max()) / MOST)
     wall = max(REACH * spacing, 2 * cell)
@@ -51,3 +49,8 @@ def outside_votes(
     step = ask * normals.double().cpu().numpy()
     votes = outside[cell_of(places + step)].astype(np.float32) - outside[cell_of(places - step)]
     return torch.from_numpy(votes).to(points)
+
+
+def _spacing(places: np.ndarray) -> float:
+    distance, _ = KDTree(places).query(places, min(NEIGHBOURS + 1, len(places)), workers=-1)
+    return float(np.median(np.asarray(distance)[:, -1])) * (np.pi / NEIGHBOURS) ** 0.5

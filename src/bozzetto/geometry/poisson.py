@@ -16,6 +16,7 @@ from .spread_points import Samples
 COARSEST = 64
 """Cells along the coarsest grid, at most: all of it is solved for, of finer ones what is near the points."""
 DISC = 12
+"""Neighbours in the disc whose area tells how dense points are."""
 FINE = 0.5
 """Cells are not made smaller than this share of the spacing of the points in them."""
 
@@ -70,5 +71,5 @@ def screened_poisson(
 def disc_areas(places: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, " P"]:
     """Of the discs that points stand for: a twelfth of the one that reaches to the twelfth neighbour."""
     count = min(DISC, len(places) - 1)
-    distance, _ = KDTree(places).query(places, k=[count + 1])
-    return np.maximum(distance[:, 0] ** 2 * math.pi / count, 1e-24)
+    distance, _ = KDTree(places).query(places, k=count + 1)
+    return np.maximum(np.asarray(distance)[:, -1] ** 2 * math.pi / count, 1e-24)

@@ -53,15 +53,15 @@ def surface(
     """The surface of a cloud as a mesh of a single sheet.
 
     Marching cubes on the norm of a gradient field gives a sheet on both sides of the surface. Here normals of
-    the cleaned points are made to agree and to point outwards. Up to 10,000 points of a closed surface
-    are joined by screened Poisson, which is most exact where points are few. More points, and surfaces that
-    end, where it would sag, are the zero set of a signed distance.
+    the cleaned points are made to agree and to point outwards; screened Poisson on nested grids joins them,
+    which averages layers of scans that miss each other by less than a cell. Where that still leaves more
+    handles than the points can describe, cells are widened. Warnings say what is not one sheet.
 
     Args:
         cloud: Points; normals, where it has any that can be trusted, point outwards and decide what is inside.
             Strays and repeated points are left out, see `clean_cloud`.
-        resolution: Cells along the longest side of the box; by default 100, or for many points about two
-            per spacing, at most 256.
+        resolution: Cells along the longest side of the box; by default about three
+            for every two spacings of the points, at least 48 and at most 256.
         ends: "closed" closes holes, "open" ends the surface where points end, "auto" does so at holes wider
             than random points leave.
         noise: Standard deviation of the coordinates, in the unit of the cloud; None estimates it, and 0 takes
