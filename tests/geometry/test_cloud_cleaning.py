@@ -164,3 +164,12 @@ def test_points_on_a_line_are_refused():
 def test_equal_points_are_refused():
     with pytest.raises(InputError, match="all 30 points of scan are equal"):
         clean_cloud(PointCloud(torch.ones(30, 3)), "scan")
+
+
+def test_single_points_between_which_there_is_nothing_are_left_out():
+    cloud = cloud_of(SHAPES["sphere"])
+    stray = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 3) * cloud.points.norm(dim=1).max()
+    with pytest.warns(InputWarning, match="scan has 8 of its 2008 points alone"):
+        sound = clean_cloud(PointCloud(torch.cat([stray, cloud.points])), "scan")
+    assert torch.equal(sound.cloud.points, cloud.points)
+    assert (sound.row[:8] == -1).all() and torch.equal(sound.row[8:], torch.arange(2000))

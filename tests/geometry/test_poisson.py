@@ -41,3 +41,22 @@ def test_what_was_seen_from_one_side_closes_behind_it():
     assert is_watertight(mesh.faces)
     seen = mesh.vertices[mesh.vertices[:, 2] > 0]
     assert float((seen.norm(dim=1) - 1).abs().mean()) < 0.01
+
+
+def test_finer_grids_continue_the_coarser_ones():
+    """The surface is closed and of the right volume where only a part of it is dense enough for fine grids."""
+    draw = torch.Generator().manual_seed(0)
+    dense = torch.nn.functional.normalize(torch.randn(10_000, 3, generator=draw), dim=1)
+    points = dense[(dense[:, 0] > 0) | (torch.rand(10_000, generator=draw) < 0.1)]
+    mesh = screened_poisson(points, points, 145, 4.0, 1.25)
+    assert is_watertight(mesh.faces) and euler_number(mesh.faces) == 2
+    volume = float(torch.linalg.det(mesh.corners().double()).sum() / 6)
+    assert volume == pytest.approx(4 / 3 * math.pi, rel=5e-3)
+    assert float((mesh.vertices.norm(dim=1) - 1)[mesh.vertices[:, 0] > 0.1].abs().mean()) < 1.5e-3
+
+
+def test_a_surface_that_would_leave_the_cube_gets_a_lid():
+    x, y = torch.meshgrid(*[torch.linspace(-1, 1, 40)] * 2, indexing="ij")
+    points = torch.stack([x, y, torch.zeros_like(x)], dim=-1).view(-1, 3)
+    mesh = screened_poisson(points, torch.tensor([0.0, 0, 1]).expand_as(points), 65, 4.0, 1.25)
+    assert is_watertight(mesh.faces)

@@ -5,7 +5,7 @@ import torch
 
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.geometry import boundary_edges, euler_number, is_consistently_wound, is_manifold, is_watertight
-from bozzetto.score import CloudField, OrientedField, cast_rays, surface
+from bozzetto.score import CloudField, cast_rays, surface
 from bozzetto.shapes import Mesh, PointCloud, sample_surface, torus
 
 from .conftest import BAD_CLOUDS
@@ -27,16 +27,6 @@ def ring_distance(x: torch.Tensor) -> torch.Tensor:
 def volume(mesh: Mesh) -> float:
     a, b, c = mesh.corners().double().unbind(dim=1)
     return float((a * torch.linalg.cross(b, c)).sum() / 6)
-
-
-def test_field_of_a_sphere_is_its_distance():
-    points = sphere(2000)
-    field = OrientedField(points, points)
-    draw = torch.Generator().manual_seed(2)
-    x = sphere(500, 3) * torch.empty(500, 1).uniform_(0.85, 1.15, generator=draw)
-    assert (field(x) - (x.norm(dim=1) - 1)).abs().max() < 0.01
-    far = torch.tensor([[0.0, 0, 0], [0.2, 0.1, 0], [3.0, 0, 0]])
-    assert field(far).sign().tolist() == [-1, -1, 1]
 
 
 @pytest.mark.parametrize("with_normals", [True, False])
@@ -125,3 +115,61 @@ def test_strays_repeated_points_and_bad_normals_change_nothing():
 def test_points_on_a_line_are_refused():
     with pytest.raises(InputError, match="on a line"):
         surface(PointCloud(torch.linspace(0, 1, 50)[:, None] * torch.ones(1, 3)))
+
+
+def scan_lines(count: int, ratio: float) -> torch.Tensor:
+    """Points of a sphere on circles of latitude, `ratio` times denser along than across."""
+    polar = (torch.arange(count) + 0.5)[:, None] / count * math.pi
+    around = torch.arange(round(2 * count * ratio))[None] / round(2 * count * ratio) * math.tau
+    rows = [polar.sin() * around.cos(), polar.sin() * around.sin(), polar.cos().expand(-1, around.shape[1])]
+    return torch.stack(rows, dim=-1).view(-1, 3)
+
+
+@pytest.mark.parametrize("ratio", [3, 6, 10])
+def test_scan_lines_make_one_sheet(ratio):
+    mesh = surface(PointCloud(scan_lines(24, ratio)))
+    assert is_watertight(mesh.faces) and euler_number(mesh.faces) == 2
+    assert volume(mesh) == pytest.approx(4 / 3 * math.pi, rel=0.02)
+
+
+def test_a_sphere_of_two_densities_is_one_sheet():
+    points = sphere(6_000)
+    rare = torch.rand(6_000, generator=torch.Generator().manual_seed(1)) < 0.08
+    mesh = surface(PointCloud(points[(points[:, 0] > 0) | rare]), ends="closed")
+    assert is_watertight(mesh.faces) and euler_number(mesh.faces) == 2
+    assert volume(mesh) == pytest.approx(4 / 3 * math.pi, rel=0.02)
+
+
+def test_layers_of_misaligned_scans_are_one_sheet():
+    draw = torch.Generator().manual_seed(2)
+    whole = ring(10_000)
+    scans = []
+    for _ in range(8):
+        facing = torch.randn(3, generator=draw)
+        seen = whole[(whole @ facing > -0.2) & (torch.rand(10_000, generator=draw) < 0.3)]
+        scans.append(seen + 0.004 * torch.randn(3, generator=draw))
+    mesh = surface(PointCloud(torch.cat(scans)), 96)
+    assert is_watertight(mesh.faces) and euler_number(mesh.faces) == 0
+    assert volume(mesh) == pytest.approx(2 * math.pi**2 * 0.7 * 0.25**2, rel=0.02)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_outliers_leave_no_crumbs(given):
+    points = sphere(4000)
+    draw = torch.Generator().manual_seed(5)
+    stray = 2.4 * torch.rand(40, 3, generator=draw) - 1.2
+    normals = torch.cat([points, sphere(40, 6)]) if given else None
+    with pytest.warns(InputWarning, match="alone"):
+        mesh = surface(PointCloud(torch.cat([points, stray]), normals), ends="closed")
+    assert is_watertight(mesh.faces) and euler_number(mesh.faces) == 2
+    assert volume(mesh) == pytest.approx(4 / 3 * math.pi, rel=0.02)
+
+
+def test_pieces_and_handles_are_said():
+    points = sphere(1500)
+    two = PointCloud(torch.cat([points, points + 4]), torch.cat([points, points]))
+    with pytest.warns(InputWarning, match="2 separate pieces"):
+        surface(two, 64, noise=0)
+    foam = torch.rand(2000, 3, generator=torch.Generator().manual_seed(7))
+    with pytest.warns(InputWarning, match="handles"):
+        surface(PointCloud(foam), 64, "closed", noise=0)

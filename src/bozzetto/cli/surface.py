@@ -26,10 +26,13 @@ class Surface(Options):
     """
 
     cloud: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLOUD|MODEL")]
-    """Point cloud (normals should point outwards; wrong ones are not used), .npy array (points, 3),
-    model.safetensors, or name of a model that comes with the program."""
+    """Point cloud (normals should point outwards; wrong ones are not used), range scan (PLY with range_grid),
+    poses of several (.conf), .npy array (points, 3), model.safetensors, or name of a model that comes with the
+    program."""
     out: Path = Path("bozzetto-out/surface")
     """Folder for the results."""
+    poses: Path | None = None
+    """Poses of several range scans (.conf, lines "bmesh FILE tx ty tz qx qy qz qw"); CLOUD is their folder."""
     noise: Annotated[float | None, Within(0, LARGEST)] = None
     """Standard deviation of each coordinate, in the unit of the cloud; 0 for none, estimated without it."""
     ends: Literal["auto", "closed", "open"] = "auto"
@@ -51,12 +54,15 @@ class Surface(Options):
         seed_everything(self.seed)
         source = self.cloud if self.cloud.suffix or self.cloud.exists() else find(str(self.cloud))
         is_model = source.suffix.lower() == ".safetensors"
+        if self.poses is not None and is_model:
+            raise InputError("--poses is for range scans; leave it out for a model")
         if self.shape is not None and not is_model:
             raise InputError("--shape is for models (.safetensors); leave it out for a cloud")
-        cloud = self._from_model(source, device) if is_model else read_solid_cloud(source).to(device)
+        cloud = (self._from_model(source, device) if is_model else self._read(source)).to(device)
         check_noise(self.noise, cloud.points, str(self.cloud))
         settings = {"verb": "surface", "noise": self.noise, "ends": self.ends, "shape": self.shape}
-        settings |= {"resolution": self.resolution, "seed": self.seed, "input": fingerprint(source)}
+        whole = fingerprint(source) if is_model else fingerprint(cloud.points)
+        settings |= {"resolution": self.resolution, "seed": self.seed, "input": whole}
         run = RunFolder.create(self.out, settings, self.overwrite, reads=[source])
         noise = MESH_NOISE if is_model and self.noise is None else self.noise
         ends = "closed" if is_model and self.ends == "auto" else self.ends
@@ -64,6 +70,17 @@ class Surface(Options):
         report = run.report(figures, device, self.seed)
         self.say(f"Mesh: {run.path / 'mesh.ply'} and mesh.glb; picture: {run.path / 'preview.png'}")
         return report
+
+    def _read(self, path: Path) -> "PointCloud":
+        from ..pipelines import is_range_scan, load_posed_scans, load_range_scan
+
+        if self.poses is not None:
+            if not path.is_dir():
+                raise InputError(f"with --poses, CLOUD must be the folder of the scans, got {path}")
+            return load_posed_scans(self.poses, path)
+        if path.suffix.lower() == ".conf":
+            return load_posed_scans(path)
+        return load_range_scan(path) if is_range_scan(path) else read_solid_cloud(path)
 
     def _from_model(self, path: Path, device: "torch.device") -> "PointCloud":
         from ..score import invented_codes, points_of

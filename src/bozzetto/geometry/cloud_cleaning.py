@@ -19,6 +19,9 @@ from .outside import outside_votes
 
 TRIM, GAP = 0.02, 1.0
 """Share of the points that may be outliers on either side of every axis; gap before them, in sizes of all."""
+CLOSE, ALONE, RARE = 8, 5.0, 0.05
+"""Neighbours by which a point is judged; how much farther than theirs half of them are, if it lies alone; and
+the largest share of such points that is left out: more of them belong to the shape."""
 SAMPLE, PROBES, OUTLINE, FEW = 50_000, 2000, 5000, 20
 """Points that tests of normals look at, at most: as neighbours, for planes, from outside; and at least."""
 NEIGHBOURHOODS = (12, 48, 192)
@@ -77,6 +80,7 @@ def clean_cloud(cloud: PointCloud, name: str = "the cloud", outward: bool = True
     | found | done |
     |---|---|
     | a few points, far from all others | left out |
+    | at most 5 % of the points, between which there is nothing | left out |
     | points in exactly the same place | used once |
     | normals that are zero, at most points | no normals are used |
     | the same, at some points | taken from neighbouring points |
@@ -98,6 +102,7 @@ def clean_cloud(cloud: PointCloud, name: str = "the cloud", outward: bool = True
     points = cloud.points.detach().double().cpu().numpy()
     first, row = _unique(points, name)
     first, row = _drop(_outliers(points[first], len(points), name), first, row)
+    first, row = _drop(_isolated(points[first], len(points), name), first, row)
     index = torch.from_numpy(first).to(cloud.points.device)
     parts = [None if part is None else part[index] for part in (cloud.normals, cloud.colors)]
     used = replace(cloud, points=cloud.points[index], normals=parts[0], colors=parts[1])
@@ -121,7 +126,7 @@ def clean_points(points: Float[Tensor, "N D"], name: str = "the cloud") -> Float
 def _drop(outliers: NDArray[np.bool_], first: NDArray, row: NDArray) -> tuple[NDArray, NDArray]:
     """Positions of the points that are used, and rows, without outliers."""
     kept = np.where(outliers, -1, np.cumsum(~outliers) - 1)
-    return first[~outliers], kept[row]
+    return first[~outliers], np.where(row < 0, -1, kept[row])
 
 
 def _outliers(points: NDArray, total: int, name: str) -> NDArray[np.bool_]:
@@ -141,6 +146,25 @@ def _outliers(points: NDArray, total: int, name: str) -> NDArray[np.bool_]:
         f"which are {size:.3g} large; what is far away is left out"
     )
     return outliers
+
+
+def _isolated(points: NDArray, total: int, name: str) -> NDArray[np.bool_]:
+    """Which points have others around them much farther away than these have theirs, if they are not many."""
+    if len(points) <= CLOSE + 1:
+        return np.zeros(len(points), dtype=bool)
+    distance, index = KDTree(points).query(points, CLOSE + 1, workers=-1)
+    reach = np.asarray(distance)[:, CLOSE // 2]
+    nearest = np.asarray(index)[:, 1:]
+    alone = reach > ALONE * np.median(reach[nearest], axis=1)
+    alone[nearest[~alone]] = False  # near for others that are not alone, as at the beginning of a cable
+    count = int(alone.sum())
+    if not 0 < count <= RARE * len(points):
+        return np.zeros(len(points), dtype=bool)
+    warn_input(
+        f"{name} has {count} of its {total} points alone, {ALONE:g} times as far from others as these are from "
+        "each other; they are left out"
+    )
+    return alone
 
 
 def _unique(points: NDArray, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

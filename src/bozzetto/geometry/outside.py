@@ -16,7 +16,9 @@ FINEST, MOST = 0.8, 160
 NEIGHBOURS = 8
 
 
-def outside_votes(points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
+def outside_votes(
+    points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"], spacing: float | None = None
+) -> Float[Tensor, " N"]:
     """1 where a way from far outside leads to the front of a point and not to its back, -1 the other way round.
 
     0 where both or none can be reached: sheets, narrow gaps, cavities, and walls thinner than a spacing. A
@@ -25,10 +27,10 @@ def outside_votes(points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"]) -
     Args:
         points: On a surface.
         normals: Of unit length, across the surface, with any sign.
+        spacing: How far neighbouring points are apart; None measures it.
     """
     places = points.double().cpu().numpy()
-    distance, _ = KDTree(places).query(places, min(NEIGHBOURS + 1, len(places)), workers=-1)
-    spacing = float(np.median(np.asarray(distance)[:, -1])) * (np.pi / NEIGHBOURS) ** 0.5
+    spacing = _spacing(places) if spacing is None else spacing
     low, high = places.min(axis=0), places.max(axis=0)
     cell = max(FINEST * spacing, float((high - low).max()) / MOST)
     wall = max(REACH * spacing, 2 * cell)
@@ -47,3 +49,8 @@ def outside_votes(points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"]) -
     step = ask * normals.double().cpu().numpy()
     votes = outside[cell_of(places + step)].astype(np.float32) - outside[cell_of(places - step)]
     return torch.from_numpy(votes).to(points)
+
+
+def _spacing(places: np.ndarray) -> float:
+    distance, _ = KDTree(places).query(places, min(NEIGHBOURS + 1, len(places)), workers=-1)
+    return float(np.median(np.asarray(distance)[:, -1])) * (np.pi / NEIGHBOURS) ** 0.5

@@ -18,5 +18,8 @@ from .phone import PhonePhotos as PhonePhotos
 from .phone import phone_photos as phone_photos
 from .photo_files import find_photos as find_photos
 from .photographs import reconstruct_photographs as reconstruct_photographs
+from .range_scans import is_range_scan as is_range_scan
+from .range_scans import load_posed_scans as load_posed_scans
+from .range_scans import load_range_scan as load_range_scan
 from .subjects import bust as bust
 from .subjects import vase as vase

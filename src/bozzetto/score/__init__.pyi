@@ -39,8 +39,8 @@ from .model import ScoreModel as ScoreModel
 from .models import build_latent as build_latent
 from .models import build_model as build_model
 from .ode import draw_points as draw_points
+from .orient import normals_of as normals_of
 from .orient import orient_normals as orient_normals
-from .oriented_field import OrientedField as OrientedField
 from .point_fields import CloudField as CloudField
 from .point_fields import ModelField as ModelField
 from .points import points_of as points_of

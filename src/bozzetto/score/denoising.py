@@ -82,16 +82,22 @@ def denoise(
             "where they are: say how strong the noise is"
         )
     level = estimate_noise(points) if noise is None else noise / frame.scale
-    passes = shipped_denoiser(str(points.device)).passes
-    before = normals = points
-    for index in counted(range(iterations if level else 1), "passes"):
-        points, normals = one_pass(passes[min(index, len(passes) - 1)], points, max(level, FLOOR))
-    if not level:
-        points = before
+    points, normals = cleaned(points, level, iterations)
     if given is not None:
         normals = torch.where((normals * given).sum(dim=1, keepdim=True) < 0, -normals, normals)
-    cleaned = replace(sound.cloud, points=frame.undo(points), normals=normals)
-    return Denoised(sound.restored(cloud, cleaned), level * frame.scale)
+    moved = replace(sound.cloud, points=frame.undo(points), normals=normals)
+    return Denoised(sound.restored(cloud, moved), level * frame.scale)
+
+
+def cleaned(
+    points: Float[Tensor, "N 3"], noise: float, iterations: int = 2
+) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"]]:
+    """Normalised points moved to their surface, and normals with any sign; without noise the points stay."""
+    passes = shipped_denoiser(str(points.device)).passes
+    moved = normals = points
+    for index in counted(range(iterations if noise else 1), "passes"):
+        moved, normals = one_pass(passes[min(index, len(passes) - 1)], moved, max(noise, FLOOR))
+    return moved if noise else points, normals
 
 
 def one_pass(

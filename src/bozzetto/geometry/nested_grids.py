@@ -1,0 +1,256 @@
+"""A function on nested regular grids, of which the finer ones exist near points only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import LinearOperator, cg
+
+from ..shapes import Mesh
+from .cell_triangles import cell_triangles
+from .spread_points import (
+    CORNERS,
+    Samples,
+    cube,
+    divergence,
+    eigenvalues,
+    filtered,
+    flux,
+    found,
+    key_of,
+    node_of,
+    trilinear,
+)
+
+BORDER = 0.1
+"""How strongly the border of the coarsest grid is drawn to the value outside; the function jumps by 1."""
+LID = 1e-3
+"""Least value at the border of the cube over that of the surface, which therefore is closed within it."""
+BAND = 2
+"""Coarse cells around points that a finer grid covers."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A part of a regular grid.
+
+    Attributes:
+        cells: Keys of the lower corners of its cells, in order.
+        nodes: Keys of the corners of its cells, in order.
+        values: Of the function at the nodes.
+    """
+
+    cells: Int64[np.ndarray, " C"]
+    nodes: Int64[np.ndarray, " N"]
+    values: Float[np.ndarray, " N"]
+
+
+class NestedGrids:
+    """The function f that minimises |grad f - V|^2 + screening f^2 at the points, on nested grids.
+
+    V is the sum of the normals of the points, each spread over the cells around it, so that f is -1/2 inside
+    and 1/2 outside. Differences of f along the edges of a grid are fitted to V in the middle of the edges,
+    which makes the equations those of the usual seven-point Laplacian. The coarsest grid fills the whole
+    cube. Every finer one, with cells half as wide, covers the cells near points that are dense enough for it;
+    at its border it continues the coarser one, as in the cascadic solver of Kazhdan and Hoppe 2013.
+    """
+
+    def __init__(self, samples: Samples, cells: int, levels: int, screening: float) -> None:
+        """Solve on a grid of so many cells along each axis, and on so many finer ones."""
+        self.count, self._places = cells, samples.places
+        base = cube(cells + 1)
+        self.grids = [Grid(cube(cells), base, _solved_cube(samples, cells + 1, screening))]
+        for level in range(1, levels + 1):
+            deep = samples.depth >= level
+            if not deep.any():
+                break
+            near = np.floor(samples.places[deep] * 2 ** (level - 1)).astype(np.int64)
+            coarse = _dilated(_unique(near), BAND)
+            coarse = coarse[np.isin(key_of(coarse), self.grids[-1].cells)]
+            fine = _unique((2 * coarse[:, None] + CORNERS).reshape(-1, 3))
+            nodes = _unique((fine[:, None] + CORNERS).reshape(-1, 3))
+            start = self.at(nodes / 2, level - 1)
+            inner = np.bincount(
+                np.searchsorted(key_of(nodes), key_of(fine[:, None] + CORNERS).ravel()), minlength=len(nodes)
+            )
+            scaled = Samples(
+                samples.places * 2**level, samples.normals, samples.areas * 4**level, samples.depth
+            )
+            values = _solved(scaled, key_of(fine), nodes, start, inner == 8, screening)
+            self.grids.append(Grid(key_of(fine), key_of(nodes), values))
+        at_points = self.at(samples.places * 2 ** (len(self.grids) - 1))
+        self.level = float(np.average(at_points, weights=samples.areas))
+        side, whole = cells + 1, self.grids[0]
+        border = np.pad(np.zeros((side - 2,) * 3, dtype=bool), 1, constant_values=True).ravel()
+        whole.values[border] = np.maximum(whole.values[border], self.level + LID)
+
+    def at(self, places: Float[np.ndarray, "P 3"], level: int | None = None) -> Float[np.ndarray, " P"]:
+        """The function at places in cells of some grid (the finest), from the finest grid there is up to it."""
+        level = len(self.grids) - 1 if level is None else level
+        result = np.full(len(places), 0.5)
+        open_ = np.arange(len(places))
+        for depth in range(level, -1, -1):
+            grid, scaled = self.grids[depth], places[open_] / 2 ** (level - depth)
+            side = self.count * 2**depth
+            corner = np.floor(scaled).astype(np.int64).clip(0, side - 1)
+            there = found(grid.cells, key_of(corner))
+            # A node on the border of a grid belongs to a cell of it on one side only.
+            rows, weights = trilinear(grid.nodes, corner[there], scaled[there] - corner[there])
+            result[open_[there]] = (weights * grid.values[rows]).sum(axis=1)
+            open_ = open_[~there]
+        return result
+
+    def surface(self) -> Mesh:
+        """Where the function is what it is at the points, in cells of the coarsest grid."""
+        side = self.count + 1
+        above = self.grids[0].values.reshape(side, side, side) > self.level
+        number = sum(above[x : x + side - 1, y : y + side - 1, z : z + side - 1] for x, y, z in CORNERS)
+        cells = np.argwhere((number > 0) & (number < 8))
+        finest = len(self.grids) - 1
+        for level in range(1, finest):
+            cells = (2 * cells[:, None] + CORNERS).reshape(-1, 3)
+            cells = cells[self._mixed(cells, level)[0]]
+        if finest:
+            cells = (2 * cells[:, None] + CORNERS).reshape(-1, 3)
+        seen = np.floor(self._places * 2**finest).astype(np.int64)
+        cells = _unique(np.concatenate([cells, seen]))
+        mixed, values = self._mixed(cells, finest)
+        known, cells, values = key_of(cells), cells[mixed], values[mixed]
+        front, ahead = cells, values
+        while len(front):  # follow the surface into cells that were not looked at
+            beyond = self._inside(_behind(front, ahead), finest)
+            beyond = beyond[~found(np.sort(known), key_of(beyond))]
+            mixed, ahead = self._mixed(beyond, finest)
+            known = np.concatenate([known, key_of(beyond)])
+            front, ahead = beyond[mixed], ahead[mixed]
+            cells, values = np.concatenate([cells, front]), np.concatenate([values, ahead])
+        return _welded(cells, values, 2**finest)
+
+    def _inside(self, cells: np.ndarray, level: int) -> np.ndarray:
+        return cells[((cells >= 0) & (cells < self.count * 2**level)).all(axis=1)]
+
+    def _mixed(self, cells: Int64[np.ndarray, "C 3"], level: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which cells have both signs, and the values at the corners of all."""
+        keys, index = np.unique(key_of(cells[:, None] + CORNERS), return_inverse=True)
+        values = (self.at(node_of(keys).astype(float), level) - self.level)[index.reshape(-1, 8)]
+        above = (values > 0).sum(axis=1)
+        return (above > 0) & (above < 8), values
+
+
+def _unique(nodes: Int64[np.ndarray, "N 3"]) -> Int64[np.ndarray, "M 3"]:
+    """In the order of their keys."""
+    return node_of(np.unique(key_of(nodes)))
+
+
+def _dilated(cells: Int64[np.ndarray, "N 3"], reach: int) -> Int64[np.ndarray, "M 3"]:
+    """All cells up to so many away along each axis."""
+    for axis in range(3):
+        shift = np.zeros((2 * reach + 1, 3), np.int64)
+        shift[:, axis] = np.arange(-reach, reach + 1)
+        cells = (cells[:, None] + shift).reshape(-1, 3)
+        cells = _unique(cells[(cells >= 0).all(axis=1)])
+    return cells
+
+
+def _screen(samples: Samples, nodes: Int64[np.ndarray, " N"], screening: float) -> csr_matrix:
+    """The matrix of the squares of values at the points."""
+    corner = np.floor(samples.places).astype(np.int64)
+    rows, weights = trilinear(nodes, corner, samples.places - corner)
+    start = np.arange(len(rows) + 1) * 8
+    splat = csr_matrix((weights.ravel(), rows.ravel(), start), shape=(len(rows), len(nodes)))
+    return csr_matrix(screening * splat.T @ splat.multiply(samples.areas[:, None]))
+
+
+def _solved_cube(samples: Samples, side: int, screening: float) -> Float[np.ndarray, " N"]:
+    """On all nodes of a cube, drawn to 1/2 at its border; a cosine transform is the preconditioner."""
+    nodes = cube(side)
+    at_points = _screen(samples, nodes, screening)
+    waves = eigenvalues(side)
+    border = np.ones((side,) * 3)
+    border[1:-1, 1:-1, 1:-1] = 0
+    pull = BORDER * border.ravel()
+    shift = float(at_points.sum()) / side**3
+
+    def apply(x: np.ndarray) -> np.ndarray:
+        return filtered(x, waves) + at_points @ x + pull * x
+
+    def precondition(x: np.ndarray) -> np.ndarray:
+        return filtered(x, 1 / (waves + shift))
+
+    operator, preconditioner = (
+        LinearOperator((side**3, side**3), f, dtype=np.float64)  # type: ignore[call-overload]
+        for f in (apply, precondition)
+    )
+    return cg(
+        operator, 0.5 * pull - divergence(samples, side).ravel(), rtol=1e-4, maxiter=300, M=preconditioner
+    )[0]
+
+
+def _solved(
+    samples: Samples,
+    cells: Int64[np.ndarray, " C"],
+    nodes: Int64[np.ndarray, "N 3"],
+    start: Float[np.ndarray, " N"],
+    inner: Bool[np.ndarray, " N"],
+    screening: float,
+) -> Float[np.ndarray, " N"]:
+    """On the inner nodes of a part of a grid, from values that stay at the others."""
+    keys = key_of(nodes)
+    here = found(cells, key_of(np.floor(samples.places).astype(np.int64)))
+    used = Samples(samples.places[here], samples.normals[here], samples.areas[here], samples.depth[here])
+    right = np.zeros(len(nodes))
+    rows, columns = [], []
+    number = np.flatnonzero(inner)
+    steps = key_of(np.eye(3, dtype=np.int64))
+    for axis in range(3):
+        step = steps[axis]
+        along = flux(used, keys, axis)
+        after, before = (np.searchsorted(keys, keys[number] + s) for s in (step, -step))
+        right[number] += along[before] - along[number]
+        rows += [number, number]
+        columns += [after, before]
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    neighbours = csr_matrix((np.ones(len(row)), (row, column)), shape=(len(nodes),) * 2)
+    diagonal = csr_matrix((np.full(len(number), 6.0), (number, number)), shape=(len(nodes),) * 2)
+    whole = csr_matrix(diagonal - neighbours + _screen(used, keys, screening))
+    matrix = whole[number]
+    right = right[number] - matrix @ np.where(inner, 0, start)
+    matrix = csr_matrix(matrix[:, number])
+    scale = 1 / matrix.diagonal()
+    jacobi = LinearOperator(matrix.shape, lambda x: scale * x.ravel(), dtype=np.float64)  # type: ignore
+    solution = cg(matrix, right, x0=start[number], rtol=1e-4, maxiter=500, M=jacobi)[0]
+    values = start.copy()
+    values[number] = solution
+    return values
+
+
+def _behind(cells: Int64[np.ndarray, "C 3"], values: Float[np.ndarray, "C 8"]) -> Int64[np.ndarray, "M 3"]:
+    """Cells behind the faces of others that have both signs."""
+    cells_behind = []
+    for axis in range(3):
+        for side in (0, 1):
+            face = values[:, CORNERS[:, axis] == side] > 0
+            crossed = face.any(axis=1) & ~face.all(axis=1)
+            cells_behind.append(cells[crossed] + (2 * side - 1) * np.eye(3, dtype=np.int64)[axis])
+    return _unique_cells(np.concatenate(cells_behind))
+
+
+def _unique_cells(cells: np.ndarray) -> np.ndarray:
+    return _unique(cells[(cells >= 0).all(axis=1)])
+
+
+def _welded(cells: Int64[np.ndarray, "C 3"], values: Float[np.ndarray, "C 8"], fine: int) -> Mesh:
+    """Triangles of cells, with one vertex for each edge of the grid that is crossed."""
+    corners = torch.from_numpy(values).float().view(-1, 2, 2, 2)
+    parts = cell_triangles(corners)
+    keys = torch.from_numpy(key_of(cells))
+    ends = torch.from_numpy(np.append(key_of(CORNERS[:, ::-1]), 0))
+    kinds = torch.cat([torch.arange(3).repeat(8), torch.tensor([3])])
+    key = 4 * (keys[parts.cells] + ends[parts.edges // 3]) + kinds[parts.edges]
+    unique, welded = key.unique(return_inverse=True)
+    first = torch.empty_like(unique)
+    first[welded] = torch.arange(len(welded))
+    places = torch.from_numpy(cells)[parts.cells[first]] + parts.places(first)
+    return Mesh((places / fine).float(), welded[parts.faces])

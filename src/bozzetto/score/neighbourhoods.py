@@ -1,0 +1,114 @@
+"""Neighbourhoods of points on a surface that extend along both of its directions."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from .local_fits import BATCH, Support, neighbours, support_of
+
+COUNTS = (12, 24, 48, 96, 192)
+"""Neighbours, the point itself among them, of which as few are taken as will do."""
+BROAD = 0.15
+"""Least ratio of the two larger variances of a neighbourhood: below, its points lie on one line of a scan."""
+WIDE = 3.0
+"""Least radius of a neighbourhood in standard deviations of the noise: thinner ones show a ball, no plane."""
+SECTORS = 6
+"""Of the tangent plane, in which the nearest neighbours are looked for."""
+_THIRD = 1.085  # distance in the third nearest of six sectors, in roots of the area of a point, on average
+
+
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """Of some points that take equally many neighbours.
+
+    Attributes:
+        rows: The points, N of them.
+        distance: From each to its neighbours, ascending.
+        index: The neighbours.
+        axes: Principal axes as columns, the one across the surface first.
+    """
+
+    rows: Int64[Tensor, " N"]
+    distance: Float[Tensor, "N K"]
+    index: Int64[Tensor, "N K"]
+    axes: Float[Tensor, "N 3 3"]
+
+    def around(self, points: Float[Tensor, "P 3"]) -> Float[Tensor, "N K 3"]:
+        """Offsets of the neighbours."""
+        return points[self.index] - points[self.rows, None]
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """How far the points of a surface are apart.
+
+    Attributes:
+        area: Of the surface for each point.
+        gap: Between a point and others in most directions: root of the area for random points, the distance
+            between the lines of a scan for its points.
+        beside: The nearest point in each sector of the tangent plane; the point itself where there is none.
+    """
+
+    area: Float[Tensor, " P"]
+    gap: Float[Tensor, " P"]
+    beside: Int64[Tensor, "P 6"]
+
+
+def plane_neighbourhoods(points: Float[Tensor, "P 3"], noise: float = 0.0) -> Iterator[Neighbourhoods]:
+    """The smallest neighbourhoods that are wider than a line and than the noise.
+
+    Scans have lines along which points are much denser than across, and of several scans the layers lie a
+    little beside each other: a fixed number of neighbours is then a line, or a ball.
+    """
+    support = support_of(points)
+    left = torch.arange(len(points), device=points.device)
+    for count in COUNTS:
+        last = count == COUNTS[-1] or count >= len(points)
+        kept = []
+        for rows in left.split(BATCH):
+            found = _neighbourhoods(support, rows, count)
+            values = found[1]
+            done = (values[:, 1] > BROAD * values[:, 2]) & (found[0].distance[:, -1] > WIDE * noise)
+            done |= torch.full_like(done, last)
+            kept.append(rows[~done])
+            if bool(done.any()):
+                whole = found[0]
+                yield Neighbourhoods(rows[done], whole.distance[done], whole.index[done], whole.axes[done])
+        left = torch.cat(kept)
+        if len(left) == 0:
+            return
+
+
+def _neighbourhoods(support: Support, rows: Tensor, count: int) -> tuple[Neighbourhoods, Tensor]:
+    """With the variances along the axes, ascending."""
+    distance, index = neighbours(support, support.points[rows], count)
+    near = support.points[index]
+    centred = near - near.mean(dim=1, keepdim=True)
+    values, axes = torch.linalg.eigh(centred.mT @ centred)
+    return Neighbourhoods(rows, distance, index, axes), values
+
+
+def spacing_of(points: Float[Tensor, "P 3"], noise: float = 0.0) -> Spacing:
+    """How far points are apart, and which lie around each."""
+    area, gap = points.new_empty(len(points)), points.new_empty(len(points))
+    beside = torch.arange(len(points), device=points.device)[:, None].repeat(1, SECTORS)
+    for part in plane_neighbourhoods(points, noise):
+        area[part.rows] = part.distance[:, -1] ** 2 * math.pi / (part.distance.shape[1] - 1)
+        _, v, u = (part.around(points) @ part.axes).unbind(dim=-1)
+        across = torch.hypot(u, v)
+        # Own lines of scans lie in the middle of two sectors.
+        sector = ((torch.atan2(v, u) / math.tau * SECTORS).round().long()) % SECTORS
+        far = torch.where(across > 0, across, torch.inf)
+        nearest = far.new_full((len(far), SECTORS), torch.inf)
+        nearest = nearest.scatter_reduce(1, sector, far, "amin")
+        hit = (far == nearest.gather(1, sector)) & torch.isfinite(far)
+        row, column = hit.nonzero().T
+        beside[part.rows[row], sector[row, column]] = part.index[row, column]
+        third = nearest.sort(dim=1).values[:, 2]
+        root = area[part.rows].sqrt()
+        gap[part.rows] = torch.where(third.isfinite(), third / _THIRD, root).maximum(root)
+    return Spacing(area.clamp(min=1e-24), gap.clamp(min=1e-12), beside)
