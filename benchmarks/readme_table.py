@@ -417,8 +417,8 @@ def preparation(r: dict) -> tuple[str, str]:
 @row("denoising.py", code="score")
 def denoising(r: dict) -> tuple[str, str]:
     """Denoising at levels that are told and that are estimated."""
-    levels = ("1 %", "2 %", "3 %")
-    rows = [r["mean"][f"14 clouds, {level}"] for level in levels]
+    clouds, levels = "14 clouds, ", ("1 %", "2 %", "3 %")
+    rows = [r["mean"][clouds + level] for level in levels]
     shares = [
         share
         for name, found in r["mean"].items()

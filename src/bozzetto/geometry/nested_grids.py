@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ..shapes import Mesh
-from .cell_triangles import cell_triangles
+from .grid_triangles import grid_margin, grid_triangles
 from .spread_points import (
     CORNERS,
     Samples,
@@ -126,7 +126,7 @@ class NestedGrids:
             known = np.concatenate([known, key_of(beyond)])
             front, ahead = beyond[mixed], ahead[mixed]
             cells, values = np.concatenate([cells, front]), np.concatenate([values, ahead])
-        return _welded(cells, values, 2**finest)
+        return _welded(cells, values, self.count, 2**finest)
 
     def _inside(self, cells: np.ndarray, level: int) -> np.ndarray:
         return cells[((cells >= 0) & (cells < self.count * 2**level)).all(axis=1)]
@@ -241,16 +241,10 @@ def _unique_cells(cells: np.ndarray) -> np.ndarray:
     return _unique(cells[(cells >= 0).all(axis=1)])
 
 
-def _welded(cells: Int64[np.ndarray, "C 3"], values: Float[np.ndarray, "C 8"], fine: int) -> Mesh:
-    """Triangles of cells, with one vertex for each edge of the grid that is crossed."""
+def _welded(cells: Int64[np.ndarray, "C 3"], values: Float[np.ndarray, "C 8"], count: int, fine: int) -> Mesh:
+    """Triangles of cells in a cube of `count` cells along each side, each of them divided into `fine`."""
     corners = torch.from_numpy(values).float().view(-1, 2, 2, 2)
-    parts = cell_triangles(corners)
-    keys = torch.from_numpy(key_of(cells))
-    ends = torch.from_numpy(np.append(key_of(CORNERS[:, ::-1]), 0))
-    kinds = torch.cat([torch.arange(3).repeat(8), torch.tensor([3])])
-    key = 4 * (keys[parts.cells] + ends[parts.edges // 3]) + kinds[parts.edges]
-    unique, welded = key.unique(return_inverse=True)
-    first = torch.empty_like(unique)
-    first[welded] = torch.arange(len(welded))
-    places = torch.from_numpy(cells)[parts.cells[first]] + parts.places(first)
-    return Mesh((places / fine).float(), welded[parts.faces])
+    low, side = torch.zeros(3, dtype=torch.float64), torch.full((3,), float(count), dtype=torch.float64)
+    margin = grid_margin(low, side, side / (count * fine))
+    places, faces = grid_triangles(torch.from_numpy(cells), corners, [count * fine + 1] * 3, margin)
+    return Mesh((places / fine).float(), faces)
