@@ -92,6 +92,7 @@ def test_a_collection_with_one_frame_keeps_sizes_and_places(tiny, tmp_path):
     )
 
 
+@pytest.mark.filterwarnings("ignore:.*look like no shape of the family")  # it has not been trained
 def test_a_latent_gan_may_have_noise_of_another_size_than_codes(tiny):
     gan = build_latent(16, LatentConfig(kind="gan", hidden=32))
     assert gan.noise_size != 16
