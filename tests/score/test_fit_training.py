@@ -69,6 +69,10 @@ def test_shipped_networks_are_better_than_untrained_ones():
     assert left["shipped"] < 0.8 * left["untrained"] and left["shipped"] < 0.65 * rms(distance(points))
 
 
+@pytest.mark.skipif(
+    tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 13),
+    reason="earlier versions of PyTorch draw other numbers",
+)
 def test_losses_of_a_short_training_are_those_of_the_recipe(trained):
     """Rates, losses, shapes and features all show here: whoever changes one of them writes new numbers."""
     known = {("pass 1", 100): 6.3555, ("pass 1", 150): 6.3398, ("level", 100): 0.04302}
