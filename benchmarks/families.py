@@ -11,13 +11,12 @@ distance of a cloud to its nearest other.
 """
 
 import argparse
-import json
 import math
 import statistics
 
 import numpy as np
 import torch
-from common import RESULTS, benchmark_mesh, save_results
+from common import benchmark_mesh, save_part
 from completion import depth_view
 from shape_families import Family
 
@@ -45,7 +44,6 @@ from bozzetto.shapes import PointCloud, Similarity, box, sample_surface
 from bozzetto.weights import find
 
 KINDS = ("part", "noisy", "whole", "part", "depth")
-PARTS = ("ends", "clouds", "inventions", "members", "strangers")
 MESHES = ("spot", "horse", "armadillo", "bunny", "lucy", "suzanne")
 
 
@@ -184,20 +182,16 @@ def main() -> None:
     family, width = Family("bodies"), family_width(prior)
     keys = family.held_out(prior, options.members)
     scans = {f"{key} {KINDS[i % 5]}": scan_of(family[key], KINDS[i % 5], i) for i, key in enumerate(keys)}
-    results: dict = {"family_width": width}
-    stored = RESULTS / "families.json"
-    if options.only is not None and stored.is_file():
-        before = json.loads(stored.read_text())
-        results |= {name: before[name] for name in PARTS if name in before}
-    if options.only in (None, "ends"):
-        results["ends"] = ends(prior, family, keys[:8])
-    if options.only in (None, "clouds"):
-        results["clouds"] = clouds(model, family)
-        print(results["clouds"]["limits"], results["clouds"]["counts"], flush=True)
-    if options.only in (None, "inventions"):
-        results["inventions"] = inventions(prior, model, options.meshes)
-    if options.only not in (None, "scans"):
-        save_results("families", results)
+    wanted = options.only
+    if wanted in (None, "ends"):
+        save_part("families", "ends", {"shapes": ends(prior, family, keys[:8])})
+    if wanted in (None, "clouds"):
+        found = clouds(model, family)
+        print(found["limits"], found["counts"], flush=True)
+        save_part("families", "clouds", found)
+    if wanted in (None, "inventions"):
+        save_part("families", "inventions", inventions(prior, model, options.meshes))
+    if wanted not in (None, "scans"):
         return
     others = {name: observe_points(PointCloud(cloud)) for name, cloud in strangers().items()}
     others["depth view of horse"] = depth_view(benchmark_mesh("horse"), 0.7)
@@ -205,9 +199,9 @@ def main() -> None:
     for name, some in (("members", scans), ("strangers", others)):
         rows = misfits(prior, some)
         refused = sum(value > width for value in rows.values())
-        results[name] = {"of": len(rows), "refused": refused, "misfits": rows}
         print(name, len(rows), refused, flush=True)
-        save_results("families", results)
+        figures = {"family_width": width, "of": len(rows), "refused": refused, "misfits": rows}
+        save_part("families", name, figures)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -5,7 +6,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from bozzetto.errors import InputError
+from bozzetto.cli import main
+from bozzetto.errors import InputError, InputWarning
 from bozzetto.geometry import euler_number, is_watertight
 from bozzetto.pipelines import is_range_scan, load_posed_scans, load_range_scan
 from bozzetto.score import surface
@@ -80,3 +82,43 @@ def test_bad_poses_are_refused(tmp_path, text, words):
         load_posed_scans(tmp_path / "scans.conf")
     with pytest.raises(InputError, match="cannot be read"):
         load_posed_scans(tmp_path / "nothing.conf")
+
+
+def test_lines_that_are_not_used_are_named(tmp_path):
+    poses = write_scans(tmp_path, 2)
+    lines = poses.read_text().splitlines()
+    poses.write_text("\n".join([*lines[:2], "# a comment", lines[2].replace("bmesh", "mesh")]))
+    both = len(load_posed_scans(poses))
+    assert both == 2 * len(load_range_scan(tmp_path / "scan0.ply"))
+    poses.write_text("\n".join([*lines[:2], lines[2].replace("bmesh", "scan")]))
+    with pytest.warns(InputWarning, match="line 3 of .* is not used"):
+        assert 2 * len(load_posed_scans(poses)) == both
+
+
+def test_normals_of_a_scan_are_used(tmp_path):
+    write_scans(tmp_path, 1)
+    path = tmp_path / "scan0.ply"
+    header, body = path.read_bytes().split(b"end_header\n", 1)
+    count = int(header.split(b"element vertex ")[1].split()[0])
+    points = np.frombuffer(body, ">f4", 3 * count).reshape(count, 3)
+    away = np.tile(np.array([0, 0, -1], ">f4"), (count, 1))  # from the scanner, which nobody would guess
+    mark = b"property float z\n"
+    names = b"".join(b"property float n" + axis + b"\n" for axis in (b"x", b"y", b"z"))
+    given = np.concatenate([points, away], axis=1).astype(">f4").tobytes()
+    path.write_bytes(header.replace(mark, mark + names) + b"end_header\n" + given + body[12 * count :])
+    assert (load_range_scan(path).normals == torch.tensor([0.0, 0.0, -1.0])).all()
+
+
+def test_the_command_line_takes_poses(tmp_path, capsys):
+    poses = write_scans(tmp_path)
+    other = tmp_path / "elsewhere" / "scans.conf"
+    other.parent.mkdir()
+    other.write_text(poses.read_text())
+    words = ["--resolution", "40", "--ends", "closed", "--json", "--out"]
+    found = []
+    for name, source in (("a", [str(poses)]), ("b", [str(tmp_path), "--poses", str(other)])):
+        assert main(["surface", *source, *words, str(tmp_path / name)]) == 0
+        found.append(json.loads(capsys.readouterr().out)["figures"])
+    assert found[0] == found[1] and found[0]["mesh"]["watertight"] and found[0]["mesh"]["components"] == 1
+    assert main(["surface", str(poses), "--poses", str(other), "--out", str(tmp_path / "c")]) == 2
+    assert "CLOUD must be the folder of the scans" in capsys.readouterr().err

@@ -63,7 +63,9 @@ class Surface(Options):
         settings = {"verb": "surface", "noise": self.noise, "ends": self.ends, "shape": self.shape}
         whole = fingerprint(source) if is_model else fingerprint(cloud.points)
         settings |= {"resolution": self.resolution, "seed": self.seed, "input": whole}
-        run = RunFolder.create(self.out, settings, self.overwrite, reads=[source])
+        run = RunFolder.create(
+            self.out, settings, self.overwrite, reads=[source, self.poses] if self.poses else [source]
+        )
         noise = MESH_NOISE if is_model and self.noise is None else self.noise
         ends = "closed" if is_model and self.ends == "auto" else self.ends
         figures = surface_cloud(run, cloud, self.resolution, ends, noise)

@@ -1,9 +1,11 @@
 """Pieces of a mesh."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
 
+from ..errors import warn_input
 from ..shapes import Mesh
 from .measures import face_areas
 from .topology import connected_components, drop_unused_vertices, is_watertight
@@ -40,3 +42,14 @@ def is_one_solid(mesh: Mesh) -> bool:
     """Whether a mesh is closed and of one piece."""
     pieces = connected_components(mesh.faces, len(mesh.vertices))
     return is_watertight(mesh.faces) and not bool(pieces.any())
+
+
+def warn_of_broken(meshes: Iterable[Mesh], attempts: int) -> None:
+    """Say which invented meshes are not closed or not of one piece, after so many attempts for each."""
+    whole = [is_one_solid(mesh) for mesh in meshes]
+    broken = [str(i) for i, good in enumerate(whole, start=1) if not good]
+    if broken:
+        warn_input(
+            f"{len(broken)} of {len(whole)} invented shapes are not closed or not of one piece after "
+            f"{attempts} attempts: {', '.join(broken[:10])}; a smaller --truncation gives more typical ones"
+        )

@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 from ..geometry.cloud_cleaning import clean_cloud
 from ..score import LEAST_POINTS, normals_of
 from ..shapes import PointCloud, load_points
@@ -29,6 +29,7 @@ def load_range_scan(path: Path) -> PointCloud:
     """One range scan in its own frame, without strays, with normals.
 
     Its scanner looks along -z, from far away: normals, of surfaces through neighbours, are on the side of +z.
+    Normals that the file has are used as they are.
 
     Raises:
         InputError: It cannot be read, or has too few points.
@@ -37,6 +38,8 @@ def load_range_scan(path: Path) -> PointCloud:
     if len(cloud) < LEAST_POINTS:
         raise InputError(f"{path} has {len(cloud)} points; {LEAST_POINTS} or more are needed for normals")
     sound = clean_cloud(cloud, path.name).cloud
+    if sound.normals is not None:
+        return sound
     normals = normals_of(sound.points)
     return PointCloud(sound.points, torch.where(normals[:, 2:] < 0, -normals, normals), offset=cloud.offset)
 
@@ -46,8 +49,8 @@ def load_posed_scans(poses: Path, folder: Path | None = None) -> PointCloud:
 
     Args:
         poses: A .conf file as in the Stanford 3D Scanning Repository. Lines `bmesh FILE tx ty tz qx qy qz qw`
-            name scans and their poses x' = R^T x + t, with R the rotation of the unit quaternion; other lines
-            are not used.
+            name scans and their poses x' = R^T x + t, with R the rotation of the unit quaternion, and so do
+            lines `mesh`. The pose of the camera and comments (#) are not used; other lines are named.
         folder: Where the scans are; None for the folder of `poses`.
 
     Raises:
@@ -57,7 +60,10 @@ def load_posed_scans(poses: Path, folder: Path | None = None) -> PointCloud:
     points, normals = [], []
     for number, line in enumerate(_lines(poses), start=1):
         words = line.split()
-        if not words or words[0] != "bmesh":
+        if not words or words[0].startswith("#") or words[0] == "camera":
+            continue
+        if words[0] not in ("bmesh", "mesh"):
+            warn_input(f"line {number} of {poses} is not used, '{line.strip()[:60]}': it names no scan")
             continue
         rotation, shift = _pose(words, f"line {number} of {poses}")
         scan = load_range_scan(folder / words[1])

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..errors import InputError, warn_input
 from ..geometry import is_one_solid, without_specks
+from ..geometry.components import warn_of_broken
 from ..shapes import Mesh, PointCloud
 from ..steps import counted
 from .points import points_of
@@ -126,11 +127,7 @@ def sample_meshes(
         for i in poor:
             other = seed + attempt * 1_000_000_007 + i * 7919
             found[i] = _mesh_of(prior, invented_codes(prior, 1, other, truncation)[0], resolution)
-    if poor := [str(i) for i, mesh in enumerate(found, start=1) if not is_one_solid(mesh)]:
-        warn_input(
-            f"{len(poor)} of {shapes} invented shapes are not closed or not of one piece after {ATTEMPTS} "
-            f"attempts: {', '.join(poor[:10])}; a smaller --truncation gives more typical ones"
-        )
+    warn_of_broken(found, ATTEMPTS)
     return found
 
 

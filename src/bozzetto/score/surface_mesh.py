@@ -163,7 +163,7 @@ def closed_surface(
     def solved(cells: int) -> Mesh:
         side = round(ROOM * cells) + 1
         mesh = screened_poisson(points, normals, side, SCREENING, ROOM, spacing.area, spacing.gap)
-        return without_specks(mesh, points)
+        return only_supported(mesh, points)
 
     mesh = solved(cells)
     while coarser and is_crumbly(mesh, len(points)) and cells / WIDER >= CELLS[0]:
@@ -244,7 +244,7 @@ def warn_of_faults(mesh: Mesh, points: int, ends: Ends, name: str) -> None:
         )
 
 
-def without_specks(mesh: Mesh, points: Float[Tensor, "N 3"]) -> Mesh:
+def only_supported(mesh: Mesh, points: Float[Tensor, "N 3"]) -> Mesh:
     """The mesh without separate pieces that hardly any of the points are nearest to."""
     label = connected_components(mesh.faces, len(mesh.vertices))
     nearest = neighbours(support_of(mesh.vertices), points, 1)[1][:, 0]

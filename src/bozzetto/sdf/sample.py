@@ -4,8 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError, warn_input
+from ..errors import InputError
 from ..geometry import is_one_solid, without_specks
+from ..geometry.components import warn_of_broken
 from ..shapes import Mesh
 from ..steps import counted
 from .distribution import CodeDistribution
@@ -50,12 +51,7 @@ def sample(
         _invented(prior, seed * 1_000_003 + i, truncation, resolution)
         for i in counted(range(shapes), "shapes")
     ]
-    broken = [str(i) for i, (_, mesh) in enumerate(found, start=1) if not is_one_solid(mesh)]
-    if broken:
-        warn_input(
-            f"{len(broken)} of {shapes} invented shapes are not closed or not of one piece after {ATTEMPTS} "
-            f"attempts: {', '.join(broken[:10])}; a smaller --truncation gives more typical ones"
-        )
+    warn_of_broken([mesh for _, mesh in found], ATTEMPTS)
     return found
 
 
