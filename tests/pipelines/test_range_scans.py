@@ -101,12 +101,14 @@ def test_normals_of_a_scan_are_used(tmp_path):
     header, body = path.read_bytes().split(b"end_header\n", 1)
     count = int(header.split(b"element vertex ")[1].split()[0])
     points = np.frombuffer(body, ">f4", 3 * count).reshape(count, 3)
-    away = np.tile(np.array([0, 0, -1], ">f4"), (count, 1))  # from the scanner, which nobody would guess
+    away = -(points + np.array([0, -0.2, 0.3]))  # into the sphere, which nobody would guess
     mark = b"property float z\n"
     names = b"".join(b"property float n" + axis + b"\n" for axis in (b"x", b"y", b"z"))
     given = np.concatenate([points, away], axis=1).astype(">f4").tobytes()
     path.write_bytes(header.replace(mark, mark + names) + b"end_header\n" + given + body[12 * count :])
-    assert (load_range_scan(path).normals == torch.tensor([0.0, 0.0, -1.0])).all()
+    scan = load_range_scan(path)
+    inward = -(scan.points + torch.tensor([0.0, -0.2, 0.3]))
+    torch.testing.assert_close(scan.normals, inward, atol=1e-4, rtol=0)
 
 
 def test_the_command_line_takes_poses(tmp_path, capsys):
