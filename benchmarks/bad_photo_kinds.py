@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 from scipy.ndimage import gaussian_filter, uniform_filter1d
 
-from bozzetto.pipelines import phone_photos
+from bozzetto.datasets.synthetic import phone_photos
 
 COUNT = 16
 

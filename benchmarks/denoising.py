@@ -4,7 +4,7 @@
 
 Clean clouds in the unit sphere get normal noise of 0, 0.25, 1, 2 and 3 % of its radius, with a seed per level:
 the 10 clouds of points/noisy and 4 solids (chairs of boxes, unions of round parts), 5,000 points each;
-machined parts (`bozzetto.score.parts`) and meshes, with 5,000 and 50,000
+machined parts (`bozzetto.datasets.synthetic.machined_parts`) and meshes, with 5,000 and 50,000
 points. None of them was learned from. Figures are the Chamfer distance to the clean cloud (squared, both
 directions, times 10^4), where the surface is known the mean squared distance to it (times 10^4), and the
 estimate over the truth. `score-denoise` (luost26/score-denoise, with its published weights) was run
@@ -25,9 +25,9 @@ from scipy.spatial import KDTree
 
 from bozzetto import load_mesh
 from bozzetto.geometry.closest import SurfaceIndex
-from bozzetto.score import denoise
-from bozzetto.score.local_fits import local_fits, neighbours, support_of
-from bozzetto.score.training_clouds import Distance, training_shape
+from bozzetto.points import denoise
+from bozzetto.points.local_fits import local_fits, neighbours, support_of
+from bozzetto.points.training_clouds import Distance, training_shape
 from bozzetto.shapes import PointCloud, normalisation, sample_surface
 
 LEVELS = (0.0, 0.0025, 0.01, 0.02, 0.03)

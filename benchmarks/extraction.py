@@ -25,7 +25,8 @@ import torch
 from common import RESULTS, data_folder, save_results
 
 from bozzetto import load_mesh
-from bozzetto.geometry import implicit, isosurface, sparse_isosurface
+from bozzetto.geometry import implicit, isosurface
+from bozzetto.geometry.sparse_marching_cubes import sparse_isosurface
 from bozzetto.sdf import (
     Evaluator,
     ShapePrior,

@@ -21,11 +21,11 @@ from completion import depth_view
 from shape_families import Family
 
 from bozzetto import Mesh
+from bozzetto.datasets.synthetic.solids import chairs
 from bozzetto.geometry import is_one_solid
 from bozzetto.score import encode, fit_limits, fit_of, invented_codes, load_cloud_prior, points_of
 from bozzetto.score.data import cropped
 from bozzetto.score.inventions import least_likeness, recognised, sample_meshes
-from bozzetto.score.procedural import chairs
 from bozzetto.sdf import (
     CompleteConfig,
     Observations,

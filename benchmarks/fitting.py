@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from bozzetto import Mesh
 from bozzetto.cameras import Cameras, fibonacci_cameras, intrinsics_from_fov, look_at
 from bozzetto.geometry import self_intersections
+from bozzetto.images import linear_to_srgb, srgb_to_linear
 from bozzetto.inverse import (
     Light,
     Optimization,
@@ -24,7 +25,7 @@ from bozzetto.inverse import (
 from bozzetto.metrics import flipped_faces, surface_distance
 from bozzetto.render import contact_sheet, render
 from bozzetto.render import studio_light as display_light
-from bozzetto.shapes import icosphere, linear_to_srgb, srgb_to_linear
+from bozzetto.shapes import icosphere
 
 DISTANCE, FOV = 3.5, math.radians(36)
 START_RADIUS = 0.5

@@ -24,18 +24,10 @@ from common import RESULTS, data_folder, save_part
 from texturing import photograph_bust
 
 from bozzetto import Mesh, load_capture, load_mesh
-from bozzetto.cameras import (
-    Cameras,
-    Capture,
-    load_views,
-    object_bounds,
-    read_cameras,
-    save_image,
-    save_transforms,
-)
+from bozzetto.cameras import Cameras, Capture, load_views, object_bounds, read_cameras, save_transforms
+from bozzetto.images import linear_to_srgb, save_image
 from bozzetto.metrics import psnr, silhouette_iou
 from bozzetto.render import rasterize
-from bozzetto.shapes import linear_to_srgb
 
 HELD_OUT = {"statue": "4", "fox": "4", "dino": "4", "bust": "4"}
 TURNS = 4

@@ -15,14 +15,8 @@ from common import data_folder, save_results
 from scipy import ndimage
 from torch import Tensor
 
-from bozzetto.cameras import load_image
-from bozzetto.metrics import (
-    GlcmReference,
-    at_protocol_size,
-    height_scores,
-    lpips_missing,
-    mean_scores,
-)
+from bozzetto.images import load_image
+from bozzetto.metrics import GlcmReference, at_protocol_size, height_scores, lpips_missing, mean_scores
 from bozzetto.shapes import load_height
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])

@@ -25,10 +25,10 @@ import torch
 from common import data_folder, save_results
 from torch import Tensor
 
-from bozzetto.cameras import load_image, save_image
-from bozzetto.geometry import integrate_normals
-from bozzetto.heightmap import Predictor, held_out, load_normal_map, load_predictor, predict_height
+from bozzetto.geometry.heightfield import integrate_normals, load_normal_map
+from bozzetto.heightmap import Predictor, held_out, load_predictor, predict_height
 from bozzetto.heightmap.pairs import PairFiles, find_pairs, resized
+from bozzetto.images import load_image, save_image
 from bozzetto.metrics import GlcmReference, at_protocol_size, height_scores, lpips_missing, mean_scores
 from bozzetto.shapes import load_height
 

@@ -18,9 +18,9 @@ from common import save_results
 from PIL import Image
 
 from bozzetto.cli.heightmap import open_predictor
-from bozzetto.geometry import normals_from_height
+from bozzetto.datasets.synthetic.materials import make_sample
+from bozzetto.geometry.heightfield import normals_from_height
 from bozzetto.heightmap import predict_height
-from bozzetto.heightmap.procedural import make_sample
 from bozzetto.metrics import seam_ratio
 from bozzetto.shapes import HeightField, load_height, save_height
 

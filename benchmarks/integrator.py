@@ -24,7 +24,7 @@ import torch
 from common import save_results
 from torch import Tensor
 
-from bozzetto.geometry import (
+from bozzetto.geometry.heightfield import (
     gradients_from_normals,
     integrate_gradients,
     integrate_normals,

@@ -111,10 +111,12 @@ def import_everything() -> None:
     import bozzetto
     from bozzetto.cli import reconstruct
     from bozzetto.heightmap import config as heights
-    from bozzetto.pipelines import clouds, learning, photographs
+    from bozzetto.inverse import run as photographs
     from bozzetto.runs import training_run
     from bozzetto.score import config as score
+    from bozzetto.score import run as clouds
     from bozzetto.sdf import config as sdf
+    from bozzetto.sdf import learning
 
     for name in (
         "lightning_fabric",
@@ -150,12 +152,13 @@ def make_inputs(folder: Path) -> None:
     """A capture, photos and weights, meshes, and two sets of clouds."""
     import torch
 
-    from bozzetto.cameras import fibonacci_cameras, save_image, save_transforms
+    from bozzetto.cameras import fibonacci_cameras, save_transforms
+    from bozzetto.datasets.synthetic.materials import make_sample
     from bozzetto.heightmap import NetworkConfig, Predictor, save_predictor
     from bozzetto.heightmap.model import build_network
-    from bozzetto.heightmap.procedural import make_sample
+    from bozzetto.images import linear_to_srgb, save_image
     from bozzetto.render import render
-    from bozzetto.shapes import box, icosphere, linear_to_srgb, save_mesh, torus
+    from bozzetto.shapes import box, icosphere, save_mesh, torus
 
     cameras = fibonacci_cameras(8, distance=5.0, size=48)
     light = torch.zeros(9, 3)

@@ -20,9 +20,9 @@ from PIL import Image
 from room import compared, measured, reconstruct, spread
 
 from bozzetto.cameras import read_cameras
-from bozzetto.pipelines import furnished_room, phone_photos
-from bozzetto.pipelines.phone import TRUTH, load_phone_photos
-from bozzetto.pipelines.phone_truth import mask_overlap, seen_faces
+from bozzetto.datasets.synthetic import furnished_room, phone_photos
+from bozzetto.datasets.synthetic.phone import TRUTH, load_phone_photos
+from bozzetto.datasets.synthetic.phone_truth import mask_overlap, seen_faces
 
 SMALL, ENLARGED = (1344, 1008), 3
 

@@ -22,20 +22,12 @@ from pathlib import Path
 import torch
 from common import RESULTS, data_folder, save_results
 
-from bozzetto.cameras import (
-    Capture,
-    capture_sheet,
-    fibonacci_cameras,
-    load_capture,
-    load_image,
-    object_bounds,
-    save_image,
-    srgb_to_linear,
-)
+from bozzetto.cameras import Capture, capture_sheet, fibonacci_cameras, load_capture, object_bounds
 from bozzetto.cameras.capture import area_resize
 from bozzetto.cameras.segmentation import segment
 from bozzetto.errors import InputError, collected_warnings
-from bozzetto.pipelines.mended_masks import mended_by_surface
+from bozzetto.images import load_image, save_image, srgb_to_linear
+from bozzetto.inverse.mended_masks import mended_by_surface
 
 SETS = ("dino", "temple", "cat", "lego", "bust")
 ROOMS = ("room", "photographs")
@@ -133,7 +125,7 @@ def looked_up(photo: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 
 def bust_capture(size: int) -> Capture:
     """Rendered views of the bust from all sides, with exact masks."""
-    from bozzetto.pipelines import subjects
+    from bozzetto.datasets.synthetic import subjects
     from bozzetto.render import render
 
     mesh = subjects.bust()

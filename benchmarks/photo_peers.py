@@ -51,13 +51,13 @@ from bozzetto import Mesh, load_mesh, save_mesh
 from bozzetto.cameras import Capture, load_views, visual_hull
 from bozzetto.cameras.formats import PosedViews, read_cameras
 from bozzetto.cameras.poses.model import read_model
+from bozzetto.datasets.synthetic import PhonePhotos
+from bozzetto.datasets.synthetic.furnished_room import TABLE
+from bozzetto.datasets.synthetic.phone import TRUTH, load_phone_photos
+from bozzetto.datasets.synthetic.phone_truth import seen_faces, surface_errors
 from bozzetto.errors import collected_warnings
 from bozzetto.geometry import boundary_edges, drop_unused_vertices, is_watertight
 from bozzetto.metrics import camera_errors, silhouette_iou, similarity_between
-from bozzetto.pipelines import PhonePhotos
-from bozzetto.pipelines.furnished_room import TABLE
-from bozzetto.pipelines.phone import TRUTH, load_phone_photos
-from bozzetto.pipelines.phone_truth import seen_faces, surface_errors
 from bozzetto.render import rasterize
 from bozzetto.shapes import PointCloud, Similarity, save_points
 

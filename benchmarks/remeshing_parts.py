@@ -21,14 +21,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from bozzetto import Mesh
-from bozzetto.geometry import (
-    euler_number,
-    face_areas,
-    is_manifold,
-    is_watertight,
-    remesh,
-    self_intersections,
-)
+from bozzetto.geometry import euler_number, face_areas, is_manifold, is_watertight, remesh, self_intersections
 from bozzetto.geometry.remeshing.creases import bends
 from bozzetto.geometry.remeshing.surface import Features, Surface
 from bozzetto.metrics import surface_distance

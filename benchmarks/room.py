@@ -24,10 +24,10 @@ from common import RESULTS, save_results
 
 from bozzetto import load_mesh
 from bozzetto.cameras.formats import PosedViews, read_cameras
+from bozzetto.datasets.synthetic import PhonePhotos, furnished_room, phone_photos
+from bozzetto.datasets.synthetic.phone import TRUTH, load_phone_photos
+from bozzetto.datasets.synthetic.phone_truth import mask_overlap, seen_faces, surface_errors
 from bozzetto.metrics import CameraErrors, camera_errors
-from bozzetto.pipelines import PhonePhotos, furnished_room, phone_photos
-from bozzetto.pipelines.phone import TRUTH, load_phone_photos
-from bozzetto.pipelines.phone_truth import mask_overlap, seen_faces, surface_errors
 from bozzetto.shapes import Similarity
 
 LARGE = 2000

@@ -28,10 +28,9 @@ from common import data_folder, save_results
 from scipy.spatial import KDTree
 
 from bozzetto.geometry import boundary_edges, closest_points, connected_components, euler_number
-from bozzetto.geometry.cloud_cleaning import clean_cloud
-from bozzetto.pipelines import load_posed_scans, load_range_scan
-from bozzetto.score import surface
-from bozzetto.score.orient import outward_normals
+from bozzetto.points import load_posed_scans, load_range_scan, surface
+from bozzetto.points.cloud_cleaning import clean_cloud
+from bozzetto.points.orient import outward_normals
 from bozzetto.shapes import Mesh, PointCloud, load_points, sample_surface
 
 THRESHOLDS = {".25 %": 0.0025, ".5 %": 0.005, "1 %": 0.01}

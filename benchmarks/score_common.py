@@ -13,9 +13,8 @@ from common import data_folder
 
 from bozzetto.metrics import solve_assignments
 from bozzetto.metrics.earth_mover import distances as distance_tables
-from bozzetto.pipelines import learn_clouds
 from bozzetto.runs import RunFolder
-from bozzetto.score import CloudPrior, cloud_table, load_clouds, points_of
+from bozzetto.score import CloudPrior, cloud_table, learn_clouds, load_clouds, points_of
 from bozzetto.score.config import FLAT_MODEL, PRESETS, TrainConfig
 from bozzetto.score.data import CloudTable
 

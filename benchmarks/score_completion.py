@@ -17,7 +17,7 @@ from score_common import add_options, distances, load, model_path, rebuilt, trai
 
 from bozzetto.score import CompleteConfig, complete, load_cloud_prior
 from bozzetto.score.data import cropped
-from bozzetto.score.frames import Frame
+from bozzetto.shapes.frames import Frame
 
 POINTS = 2048
 

@@ -28,9 +28,10 @@ from bozzetto.geometry import (
     signed_distance,
 )
 from bozzetto.metrics import evaluate_surface
-from bozzetto.score import CloudField, cast_rays, surface
-from bozzetto.score.orient import outward_normals
-from bozzetto.score.training_clouds import training_shape
+from bozzetto.points import surface
+from bozzetto.points.orient import outward_normals
+from bozzetto.points.training_clouds import training_shape
+from bozzetto.score import CloudField, cast_rays
 from bozzetto.shapes import Mesh, PointCloud
 
 FIRST = 900_000

@@ -15,9 +15,9 @@ import torch
 from common import data_folder, save_results
 from torch import Tensor
 
-from bozzetto.cameras import load_image
-from bozzetto.geometry import gradients_from_height, integrate_gradients
-from bozzetto.heightmap import calibrate_tactile, tactile_height
+from bozzetto.geometry.heightfield import gradients_from_height, integrate_gradients
+from bozzetto.images import load_image
+from bozzetto.photometric import calibrate_tactile, tactile_height
 
 
 def figures(found: Tensor, truth: Tensor) -> dict[str, float]:

@@ -31,20 +31,14 @@ from common import RESULTS, data_folder, save_results
 from torch import Tensor
 
 from bozzetto import Cameras, Capture, Mesh, load_capture, load_mesh
-from bozzetto.cameras import fibonacci_cameras, save_image, save_transforms
+from bozzetto.cameras import fibonacci_cameras, save_transforms
+from bozzetto.datasets.synthetic import bust
 from bozzetto.geometry import simplify
+from bozzetto.images import linear_to_srgb, save_image
 from bozzetto.inverse import bake_texture, studio_light
 from bozzetto.metrics import psnr
-from bozzetto.pipelines import bust
-from bozzetto.render import (
-    interpolate,
-    mip_level,
-    pixel_derivatives,
-    rasterize,
-    render,
-    sample_texture,
-)
-from bozzetto.shapes import TexturedMesh, linear_to_srgb
+from bozzetto.render import interpolate, mip_level, pixel_derivatives, rasterize, render, sample_texture
+from bozzetto.shapes import TexturedMesh
 
 HELD_OUT = 3
 FACES = 20_000

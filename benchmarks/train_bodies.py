@@ -19,9 +19,14 @@ import torch
 from common import data_folder
 
 from bozzetto import Mesh
-from bozzetto.pipelines import learn_shape_prior
 from bozzetto.runs import Progress, RunFolder
-from bozzetto.sdf import load_collection, prepare_shape, save_normalisation, save_sdf_samples
+from bozzetto.sdf import (
+    learn_shape_prior,
+    load_collection,
+    prepare_shape,
+    save_normalisation,
+    save_sdf_samples,
+)
 from bozzetto.sdf.collection import normalisation_path, sample_path
 from bozzetto.sdf.config import PRESETS
 from bozzetto.sdf.splits import as_split

@@ -17,8 +17,8 @@ import torch
 from common import RESULTS, command, commit
 
 import bozzetto
-from bozzetto.score.denoiser import DenoiserRecipe, save_denoiser
-from bozzetto.score.fit_training import train_denoiser
+from bozzetto.points.denoiser import DenoiserRecipe, save_denoiser
+from bozzetto.points.fit_training import train_denoiser
 
 SHIPPED = Path(bozzetto.__file__).parent / "weights" / "denoiser.safetensors"
 

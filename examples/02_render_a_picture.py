@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
-from bozzetto.cameras import orbit_cameras, save_image
+from bozzetto.cameras import orbit_cameras
+from bozzetto.images import linear_to_srgb, save_image
 from bozzetto.render import render
-from bozzetto.shapes import Mesh, linear_to_srgb, torus
+from bozzetto.shapes import Mesh, torus
 
 
 def main(target: Path) -> None:

@@ -153,7 +153,7 @@ MUTATIONS = (
     ),
     Mutation(
         "albedo stored without encoding",
-        "pipelines/height_maps.py",
+        "heightmap/run.py",
         "linear_to_srgb(albedo.clamp(0, 1))",
         "albedo.clamp(0, 1)",
         "cli/test_heightmap.py",
@@ -181,7 +181,7 @@ MUTATIONS = (
     ),
     Mutation(
         "denoiser that learns nothing",
-        "score/fit_training.py",
+        "points/fit_training.py",
         "for step in counted(range(1, steps + 1), name):",
         "for step in counted(range(0), name):",
         "score/test_fit_training.py",

@@ -118,7 +118,7 @@ def test_a_short_write_on_a_full_disk_is_one_too(tmp_path, monkeypatch):
 
 def test_every_writer_meets_a_limit_on_the_size_of_files(tmp_path):
     resource = pytest.importorskip("resource")
-    from bozzetto.cameras import save_image
+    from bozzetto.images import save_image
     from bozzetto.shapes import HeightField, icosphere, save_height, save_mesh
 
     noise = torch.from_numpy(np.random.default_rng(0).random((64, 64, 3), dtype=np.float32))

@@ -88,8 +88,9 @@ def _carry_out(item: Input, folder: Path) -> tuple[object, list[str], str]:
 
 def readers() -> dict:
     """Functions by name."""
-    from bozzetto.cameras import load_capture, load_image
-    from bozzetto.pipelines.photo_files import load_photo
+    from bozzetto.cameras import load_capture
+    from bozzetto.heightmap.photos import load_photo
+    from bozzetto.images import load_image
     from bozzetto.shapes import load_height, load_mesh, load_points, load_shape, save_mesh, save_points
 
     def round_trip(path: Path, ending: str) -> object:

@@ -1,12 +1,14 @@
 from . import cameras as cameras
+from . import datasets as datasets
 from . import geometry as geometry
 from . import heightmap as heightmap
+from . import images as images
 from . import inverse as inverse
 from . import metrics as metrics
-from . import pipelines as pipelines
+from . import photometric as photometric
+from . import points as points
 from . import render as render
 from . import runs as runs
-from . import samples as samples
 from . import score as score
 from . import sdf as sdf
 from . import shapes as shapes

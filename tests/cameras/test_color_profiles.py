@@ -9,10 +9,11 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from bozzetto.cameras import linear_pictures, load_image, srgb_to_linear
+from bozzetto.cameras import linear_pictures
 from bozzetto.cameras.capture import area_resize
 from bozzetto.cameras.linear_pictures import load_light
 from bozzetto.errors import InputWarning
+from bozzetto.images import load_image, srgb_to_linear
 
 D50 = (0.9642, 1.0, 0.8249)
 SRGB = np.array([[0.4360, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7141]])

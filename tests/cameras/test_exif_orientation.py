@@ -5,10 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from bozzetto.cameras import linear_to_srgb, load_capture, save_transforms
+from bozzetto.cameras import load_capture, save_transforms
 from bozzetto.cameras.agreement import agreement, outlines
 from bozzetto.cameras.exif_orientation import SIDEWAYS, as_stored, proportional, upright
 from bozzetto.errors import collected_warnings
+from bozzetto.images import linear_to_srgb
 
 EXIF = 274
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bozzetto import InputError
-from bozzetto.cameras import linear_to_srgb, load_image, save_image, srgb_to_linear
-from bozzetto.cameras.images import load_data_image
 from bozzetto.errors import InputWarning
+from bozzetto.images import linear_to_srgb, load_image, save_image, srgb_to_linear
+from bozzetto.images.io import load_data_image
 
 
 def noise(channels, height=5, width=7):

@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bozzetto.cameras import linear_pictures, load_image, srgb_to_linear
+from bozzetto.cameras import linear_pictures
 from bozzetto.cameras.capture import area_resize, area_resize_rows
 from bozzetto.cameras.linear_pictures import load_light
+from bozzetto.images import load_image, srgb_to_linear
 
 
 def dense_shares(old, new):

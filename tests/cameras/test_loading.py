@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 
 from bozzetto import InputError
-from bozzetto.cameras import linear_to_srgb, load_capture, save_image, save_middlebury, save_transforms
+from bozzetto.cameras import load_capture, save_middlebury, save_transforms
 from bozzetto.errors import InputWarning
+from bozzetto.images import linear_to_srgb, save_image
 
 
 @pytest.fixture

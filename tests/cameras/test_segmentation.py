@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from bozzetto import InputError
-from bozzetto.cameras import Cameras, ScenePoints, linear_to_srgb, load_image, load_views, look_at, save_image
+from bozzetto.cameras import Cameras, ScenePoints, load_views, look_at
 from bozzetto.cameras.distortion import Lens
 from bozzetto.cameras.exif_orientation import as_stored
 from bozzetto.cameras.formats.camera_files import PosedViews, View
@@ -27,6 +27,7 @@ from bozzetto.cameras.segmentation.region import nearest_to_rays, starting_regio
 from bozzetto.cameras.segmentation.small_views import close_views, small_views
 from bozzetto.cameras.segmentation.space import Ground, Region, sampled
 from bozzetto.cameras.segmentation.stereo import partners, plane_sweep
+from bozzetto.images import linear_to_srgb, load_image, save_image
 from bozzetto.render import rasterize
 from bozzetto.shapes import torus
 

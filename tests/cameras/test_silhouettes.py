@@ -2,12 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from bozzetto.cameras.silhouettes import (
-    carve,
-    classify,
-    depths,
-    signed_distance,
-)
+from bozzetto.cameras.silhouettes import carve, classify, depths, signed_distance
 
 DEVICES = [
     "cpu",

@@ -6,11 +6,11 @@ import torch
 from PIL import Image
 
 from bozzetto.cli import main
+from bozzetto.datasets.synthetic.materials import make_sample
 from bozzetto.heightmap import NetworkConfig, Predictor, load_predictor, save_predictor
+from bozzetto.heightmap import run as height_maps
 from bozzetto.heightmap.model import build_network
-from bozzetto.heightmap.procedural import make_sample
-from bozzetto.pipelines import height_maps
-from bozzetto.shapes.color import linear_to_srgb
+from bozzetto.images.color import linear_to_srgb
 
 
 @pytest.fixture(scope="module")

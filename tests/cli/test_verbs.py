@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from bozzetto.cameras import fibonacci_cameras, load_image, save_image, save_transforms
+from bozzetto.cameras import fibonacci_cameras, save_transforms
 from bozzetto.cli import main, reconstruct
-from bozzetto.pipelines import photographs
+from bozzetto.images import linear_to_srgb, load_image, save_image
+from bozzetto.inverse import run as photographs
 from bozzetto.render import render
-from bozzetto.shapes import linear_to_srgb, load_mesh, torus
+from bozzetto.shapes import load_mesh, torus
 
 
 @pytest.fixture(scope="module")

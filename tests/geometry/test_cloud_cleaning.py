@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.geometry import face_normals
-from bozzetto.geometry.cloud_cleaning import clean_cloud, clean_points, require_width
+from bozzetto.points.cloud_cleaning import clean_cloud, clean_points, require_width
 from bozzetto.shapes import Mesh, PointCloud, box, grid, icosphere, sample_surface, torus
 
 SHAPES = {

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.geometry import GridSolver, GridSpectrum
-from bozzetto.geometry.grid_solve import dct, idct
+from bozzetto.geometry.heightfield import GridSolver, GridSpectrum
+from bozzetto.geometry.heightfield.grid_solve import dct, idct
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 7, 8])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.geometry import (
+from bozzetto.geometry.heightfield import (
     crossover,
     gradients_from_height,
     gradients_from_normals,
@@ -13,8 +13,8 @@ from bozzetto.geometry import (
     normals_from_gradients,
     normals_from_height,
 )
-from bozzetto.geometry.grid_differences import differences, divergence, steps
-from bozzetto.geometry.weighted_integration import Grid, _edge_weights, _System
+from bozzetto.geometry.heightfield.differences import differences, divergence, steps
+from bozzetto.geometry.heightfield.weighted_integration import Grid, _edge_weights, _System
 
 BOUNDARIES = ["free", "periodic"]
 

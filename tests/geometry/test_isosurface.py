@@ -15,8 +15,8 @@ from bozzetto.geometry import (
     is_manifold,
     is_watertight,
     isosurface,
-    sparse_isosurface,
 )
+from bozzetto.geometry.sparse_marching_cubes import sparse_isosurface
 
 
 def grid(counts, low, high):

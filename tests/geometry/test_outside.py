@@ -2,8 +2,8 @@ import torch
 from torch.nn.functional import normalize
 
 from bozzetto.geometry import face_normals
-from bozzetto.geometry.outside import outside_votes
-from bozzetto.score import orient_normals
+from bozzetto.points import orient_normals
+from bozzetto.points.outside import outside_votes
 from bozzetto.shapes import sample_surface, torus
 
 

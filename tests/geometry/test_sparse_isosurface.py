@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from bozzetto import InputError
-from bozzetto.geometry import connected_components, implicit, is_watertight, isosurface, sparse_isosurface
-from bozzetto.geometry.sampled_function import SampledFunction
+from bozzetto.geometry import connected_components, implicit, is_watertight, isosurface
+from bozzetto.geometry.sparse_marching_cubes import sparse_isosurface
+from bozzetto.geometry.sparse_marching_cubes.function import SampledFunction
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
 LOW, HIGH = (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)

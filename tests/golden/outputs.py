@@ -15,8 +15,8 @@ from torch import Tensor
 
 from bozzetto.heightmap import load_predictor
 from bozzetto.heightmap.predict import predict_height
+from bozzetto.points.denoising import denoise
 from bozzetto.score import load_cloud_prior
-from bozzetto.score.denoising import denoise
 from bozzetto.sdf import load_prior
 from bozzetto.shapes import PointCloud
 from bozzetto.weights import find

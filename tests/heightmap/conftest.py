@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
+from bozzetto.datasets.synthetic.materials import make_sample
 from bozzetto.heightmap import NetworkConfig, Predictor
 from bozzetto.heightmap.model import build_network
-from bozzetto.heightmap.procedural import make_sample
 
 TINY = NetworkConfig(widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1))
 

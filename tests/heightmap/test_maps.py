@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.heightmap import ambient_occlusion, curvature
+from bozzetto.geometry.heightfield import ambient_occlusion, curvature
 from bozzetto.shapes import HeightField
 
 

@@ -2,9 +2,13 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.cameras import load_image, save_image
-from bozzetto.geometry import integrate_normals, normals_from_height
-from bozzetto.heightmap import load_normal_map, save_normal_map
+from bozzetto.geometry.heightfield import (
+    integrate_normals,
+    load_normal_map,
+    normals_from_height,
+    save_normal_map,
+)
+from bozzetto.images import load_image, save_image
 
 
 def relief():

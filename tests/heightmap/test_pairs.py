@@ -6,6 +6,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from bozzetto.datasets.synthetic.materials import make_sample
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.heightmap.pairs import (
     PAINTED,
@@ -17,7 +18,6 @@ from bozzetto.heightmap.pairs import (
     looks_tileable,
     resized,
 )
-from bozzetto.heightmap.procedural import make_sample
 
 
 def test_pairs_are_found_with_what_the_manifest_says(pairs_folder):

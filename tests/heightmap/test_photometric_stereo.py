@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.geometry import integrate_normals, normals_from_height
-from bozzetto.heightmap import photometric_stereo, unknown_lights
+from bozzetto.geometry.heightfield import integrate_normals, normals_from_height
+from bozzetto.photometric import photometric_stereo, unknown_lights
 
 
 def surface(side=64):

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from bozzetto.datasets.synthetic.materials import make_sample
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.heightmap import predict, predict_height
 from bozzetto.heightmap.predict import brightened, canonical_shift, level_sizes, tiled_gradients
-from bozzetto.heightmap.procedural import make_sample
 
 
 def photo(side=96, number=0):

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from bozzetto.errors import InputError
-from bozzetto.geometry import normals_from_height
-from bozzetto.heightmap import refine_height
-from bozzetto.heightmap.refine import blurred, explained
+from bozzetto.geometry.heightfield import normals_from_height
+from bozzetto.photometric import refine_height
+from bozzetto.photometric.refine import blurred, explained
 from bozzetto.render import spherical_harmonics
 
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.geometry import gradients_from_height
-from bozzetto.heightmap import calibrate_tactile, even_light, tactile_gradients, tactile_height
+from bozzetto.geometry.heightfield import gradients_from_height
+from bozzetto.photometric import calibrate_tactile, even_light, tactile_gradients, tactile_height
 
 PIXEL = 0.05
 

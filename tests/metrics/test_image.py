@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bozzetto.cameras import srgb_to_linear
+from bozzetto.images import srgb_to_linear
 from bozzetto.metrics import photometric_error, psnr, silhouette_iou
 
 

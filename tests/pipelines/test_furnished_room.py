@@ -5,12 +5,20 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.pipelines.furnished_room import DEPTH, FREE, HEIGHT, TABLE, WIDTH, FurnishedRoom, furnished_room
-from bozzetto.pipelines.room import furniture, materials, prints
-from bozzetto.pipelines.room.finishes import Finishes
-from bozzetto.pipelines.room.light import Lamp, illuminated
-from bozzetto.pipelines.room.panels import Finish, Pieces
-from bozzetto.pipelines.room.scene import joined
+from bozzetto.datasets.synthetic.furnished_room import (
+    DEPTH,
+    FREE,
+    HEIGHT,
+    TABLE,
+    WIDTH,
+    FurnishedRoom,
+    furnished_room,
+)
+from bozzetto.datasets.synthetic.room import furniture, materials, prints
+from bozzetto.datasets.synthetic.room.finishes import Finishes
+from bozzetto.datasets.synthetic.room.light import Lamp, illuminated
+from bozzetto.datasets.synthetic.room.panels import Finish, Pieces
+from bozzetto.datasets.synthetic.room.scene import joined
 from bozzetto.shapes import icosphere
 
 WHITE = Finish(lambda *_: np.ones((2, 2, 3)), 1.0, spacing=0.1)

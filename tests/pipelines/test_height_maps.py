@@ -6,12 +6,11 @@ import torch
 import trimesh
 from PIL import Image
 
-from bozzetto.cameras import load_image
 from bozzetto.errors import InputError
-from bozzetto.heightmap import NetworkConfig, Predictor
+from bozzetto.heightmap import MapOptions, NetworkConfig, Predictor, map_photo, stereo_photos
 from bozzetto.heightmap.model import build_network
-from bozzetto.pipelines import MapOptions, map_photo, stereo_photos
-from bozzetto.pipelines.height_maps import best_weights, load_lights
+from bozzetto.heightmap.run import best_weights, load_lights
+from bozzetto.images import load_image
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import load_height
 from bozzetto.weights import find
@@ -117,7 +116,5 @@ def test_lights_that_are_none(tmp_path):
 
 def test_the_best_weights_that_can_be_used_are_there(monkeypatch):
     for installed, name in ((True, "heights-imagenet"), (False, "heights")):
-        monkeypatch.setattr(
-            "bozzetto.pipelines.height_maps.imagenet_is_installed", lambda there=installed: there
-        )
+        monkeypatch.setattr("bozzetto.heightmap.run.imagenet_is_installed", lambda there=installed: there)
         assert best_weights() == name and find(name).is_file()

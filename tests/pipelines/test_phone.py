@@ -8,12 +8,12 @@ from PIL import Image, ImageOps
 from bozzetto import InputError
 from bozzetto.cameras import Cameras, look_at, visual_hull
 from bozzetto.cameras.loading import load_views
-from bozzetto.pipelines import phone
-from bozzetto.pipelines.furnished_room import TABLE, FurnishedRoom
-from bozzetto.pipelines.phone_truth import mask_overlap, seen_faces, surface_errors
-from bozzetto.pipelines.room.panels import Finish, Pieces
-from bozzetto.pipelines.room.scene import joined
-from bozzetto.pipelines.room.views import ideal_pixels, lens_picture
+from bozzetto.datasets.synthetic import phone
+from bozzetto.datasets.synthetic.furnished_room import TABLE, FurnishedRoom
+from bozzetto.datasets.synthetic.phone_truth import mask_overlap, seen_faces, surface_errors
+from bozzetto.datasets.synthetic.room.panels import Finish, Pieces
+from bozzetto.datasets.synthetic.room.scene import joined
+from bozzetto.datasets.synthetic.room.views import ideal_pixels, lens_picture
 from bozzetto.shapes import Mesh, icosphere
 
 SIZE = (96, 72)
@@ -142,7 +142,7 @@ def test_ideal_pixels_undo_distortion():
 
 
 def test_pictures_do_not_depend_on_tiles(room, monkeypatch):
-    from bozzetto.pipelines.room import views
+    from bozzetto.datasets.synthetic.room import views
 
     K = torch.tensor([[[80.0, 0, 48], [0, 80, 36], [0, 0, 1]]], dtype=torch.float64)
     camera = Cameras(look_at((0.7, 1.2, 0.6), (0, 0.9, 0), (0, 1, 0)), K, *SIZE)

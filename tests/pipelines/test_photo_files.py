@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+from bozzetto.datasets.synthetic.materials import make_sample
 from bozzetto.errors import InputError, InputWarning
-from bozzetto.heightmap.procedural import make_sample
-from bozzetto.pipelines import find_photos
-from bozzetto.pipelines.photo_files import check_photo, load_photo
+from bozzetto.heightmap import find_photos
+from bozzetto.heightmap.photos import check_photo, load_photo
 
 
 def test_folders_keep_their_sub_folders(tmp_path):

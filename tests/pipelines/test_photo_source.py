@@ -5,14 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bozzetto.cameras import Capture, orbit_cameras, read_cameras, save_image
+from bozzetto.cameras import Capture, orbit_cameras, read_cameras
 from bozzetto.cameras.consistency import Consistency
 from bozzetto.cameras.formats.camera_files import PosedViews, View
 from bozzetto.cameras.formats.transforms_json import save_transforms
 from bozzetto.cameras.poses import EstimatedViews, PoseReport
 from bozzetto.errors import InputError, InputWarning
-from bozzetto.pipelines import photo_source
-from bozzetto.pipelines.photo_source import (
+from bozzetto.images import save_image
+from bozzetto.inverse import photo_source
+from bozzetto.inverse.photo_source import (
     CaptureSettings,
     PreparedCapture,
     find_source,

@@ -11,9 +11,10 @@ import trimesh
 from bozzetto.cameras import Cameras, Capture, fibonacci_cameras, orbit_cameras
 from bozzetto.errors import Interrupted
 from bozzetto.geometry.measures import face_areas
+from bozzetto.inverse import reconstruct_photographs
+from bozzetto.inverse import run as photographs
 from bozzetto.inverse.config import ReconstructConfig, Stage
-from bozzetto.pipelines import photographs, reconstruct_photographs
-from bozzetto.pipelines.photographs import upright
+from bozzetto.inverse.run import upright
 from bozzetto.render import render
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import Mesh, load_mesh, torus

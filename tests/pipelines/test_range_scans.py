@@ -9,8 +9,7 @@ from scipy.spatial.transform import Rotation
 from bozzetto.cli import main
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.geometry import euler_number, is_watertight
-from bozzetto.pipelines import is_range_scan, load_posed_scans, load_range_scan
-from bozzetto.score import surface
+from bozzetto.points import is_range_scan, load_posed_scans, load_range_scan, surface
 
 ROWS, COLUMNS = 40, 40
 

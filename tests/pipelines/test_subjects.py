@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from bozzetto import InputError
+from bozzetto.datasets.synthetic import bust, vase
 from bozzetto.geometry import connected_components, euler_number, is_watertight, self_intersections
-from bozzetto.pipelines import bust, vase
 from bozzetto.shapes import Mesh
 
 

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from bozzetto import InputError
-from bozzetto.cameras import load_image
+from bozzetto.images import load_image
 from bozzetto.render.sheets import comparison_sheet, contact_sheet, diverging, studio_light, turned, turntable
 from bozzetto.shapes import Mesh, icosphere
 

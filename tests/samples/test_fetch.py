@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from bozzetto.datasets import Sample, catalogue, fetch
+from bozzetto.datasets.fetch import SOURCE
 from bozzetto.errors import InputError
 from bozzetto.files import NoSpace
 from bozzetto.runs import peak_memory
-from bozzetto.samples import Sample, catalogue, fetch
-from bozzetto.samples.fetch import SOURCE
 
-fetch_module = import_module("bozzetto.samples.fetch")
+fetch_module = import_module("bozzetto.datasets.fetch")
 
 FILES = {"one.png": b"1" * 300_000, "two_par.txt": b"16\n"}
 

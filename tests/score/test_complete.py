@@ -6,7 +6,7 @@ import torch
 
 from bozzetto import InputError
 from bozzetto.score import CompleteConfig, complete, representatives
-from bozzetto.score.frames import Frame
+from bozzetto.shapes.frames import Frame
 
 from .conftest import ellipses
 

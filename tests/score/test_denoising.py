@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bozzetto.errors import InputError
-from bozzetto.score import denoise, estimate_noise, orient_normals, upsample
-from bozzetto.score.training_clouds import training_shape
+from bozzetto.points import denoise, estimate_noise, orient_normals, upsample
+from bozzetto.points.training_clouds import training_shape
 from bozzetto.shapes import PointCloud, sample_surface, torus
 
 from .conftest import BAD_CLOUDS

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bozzetto import InputError
-from bozzetto.score import box_frame, principal_frames
+from bozzetto.shapes import box_frame, principal_frames
 
 
 @settings(deadline=None, max_examples=20)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bozzetto.errors import InputWarning
-from bozzetto.score import denoise, estimate_noise
-from bozzetto.score.local_fits import quadratic_fit
-from bozzetto.score.noise_level import PROBES, SCALES, level_features
+from bozzetto.points import denoise, estimate_noise
+from bozzetto.points.local_fits import quadratic_fit
+from bozzetto.points.noise_level import PROBES, SCALES, level_features
 from bozzetto.shapes import PointCloud
 
 

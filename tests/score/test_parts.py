@@ -4,8 +4,8 @@ import pytest
 import torch
 from scipy.spatial import KDTree
 
-from bozzetto.score.parts import Polygon, extruded, machined_part, moved, turned, united
-from bozzetto.score.procedural import union_distance
+from bozzetto.datasets.synthetic.machined_parts import Polygon, extruded, machined_part, moved, turned, united
+from bozzetto.datasets.synthetic.solids import union_distance
 
 SQUARE = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
 

@@ -1,6 +1,6 @@
 import torch
 
-from bozzetto.score.procedural import chair_boxes, chairs, union_distance, union_points
+from bozzetto.datasets.synthetic.solids import chair_boxes, chairs, union_distance, union_points
 
 
 def test_points_lie_on_the_surface_and_cover_it_evenly():

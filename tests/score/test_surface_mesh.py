@@ -5,7 +5,8 @@ import torch
 
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.geometry import boundary_edges, euler_number, is_consistently_wound, is_manifold, is_watertight
-from bozzetto.score import CloudField, cast_rays, surface
+from bozzetto.points import surface
+from bozzetto.score import CloudField, cast_rays
 from bozzetto.shapes import Mesh, PointCloud, sample_surface, torus
 
 from .conftest import BAD_CLOUDS

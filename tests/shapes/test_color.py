@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bozzetto.errors import InputWarning
-from bozzetto.shapes import linear_to_srgb, srgb_to_linear
-from bozzetto.shapes.color import clipped_colors
+from bozzetto.images import linear_to_srgb, srgb_to_linear
+from bozzetto.images.color import clipped_colors
 
 
 def test_round_trip_and_fixed_points():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bozzetto.cameras import load_image
 from bozzetto.errors import InputError
-from bozzetto.shapes.heif_files import heif_tags, is_heif
+from bozzetto.images import load_image
+from bozzetto.images.heif import heif_tags, is_heif
 
 
 def picture():

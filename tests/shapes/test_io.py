@@ -10,17 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bozzetto.errors import InputError, InputWarning
-from bozzetto.shapes import (
-    Mesh,
-    PointCloud,
-    icosphere,
-    join,
-    load_mesh,
-    load_points,
-    save_mesh,
-    save_points,
-    srgb_to_linear,
-)
+from bozzetto.images import srgb_to_linear
+from bozzetto.shapes import Mesh, PointCloud, icosphere, join, load_mesh, load_points, save_mesh, save_points
 
 MESH_ENDINGS = ["ply", "obj", "off", "glb", "npz"]  # STL has no shared vertices and its own test
 FINITE = st.floats(-(2.0**100), 2.0**100, width=32)

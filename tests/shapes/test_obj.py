@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bozzetto.errors import InputError, InputWarning
-from bozzetto.shapes import box, load_mesh, load_points, load_shape, srgb_to_linear
+from bozzetto.images import srgb_to_linear
+from bozzetto.shapes import box, load_mesh, load_points, load_shape
 
 CUBE = "".join(f"v {x} {y} {z}\n" for x in (0, 2) for y in (0, 1) for z in (0, 3))
 QUADS = [(1, 2, 4, 3), (5, 7, 8, 6), (1, 5, 6, 2), (3, 4, 8, 7), (1, 3, 7, 5), (2, 6, 8, 4)]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bozzetto import InputError
-from bozzetto.shapes.picture_files import read_picture
-from bozzetto.shapes.stored_picture import MAX_PIXELS, turned_upright
+from bozzetto.images.readers import read_picture
+from bozzetto.images.stored_picture import MAX_PIXELS, turned_upright
 
 HEIGHT, WIDTH = 13, 21
 TYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "f2", "f4", "f8"]

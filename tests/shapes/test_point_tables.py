@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bozzetto.errors import InputError, InputWarning
-from bozzetto.shapes import load_points, srgb_to_linear
+from bozzetto.images import srgb_to_linear
+from bozzetto.shapes import load_points
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.integers(-800, 800, (40, 3)) / 64

@@ -11,7 +11,8 @@ from PIL import Image
 
 from bozzetto import InputError, Mesh, load_mesh, save_mesh
 from bozzetto.geometry import vertex_normals
-from bozzetto.shapes import TexturedMesh, box, icosphere, placed, save_textured, srgb_to_linear
+from bozzetto.images import srgb_to_linear
+from bozzetto.shapes import TexturedMesh, box, icosphere, placed, save_textured
 
 
 def textured_box(relief=True):

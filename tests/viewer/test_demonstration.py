@@ -5,11 +5,11 @@ import torch
 
 from bozzetto import InputError
 from bozzetto.cameras.formats import PosedViews
-from bozzetto.inverse import Stage
-from bozzetto.pipelines import PhonePhotos, mended_masks, phone_photos
-from bozzetto.pipelines.furnished_room import TABLE, FurnishedRoom
-from bozzetto.pipelines.room.panels import Finish, Pieces
-from bozzetto.pipelines.room.scene import joined
+from bozzetto.datasets.synthetic import PhonePhotos, phone_photos
+from bozzetto.datasets.synthetic.furnished_room import TABLE, FurnishedRoom
+from bozzetto.datasets.synthetic.room.panels import Finish, Pieces
+from bozzetto.datasets.synthetic.room.scene import joined
+from bozzetto.inverse import Stage, mended_masks
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import Mesh, Similarity, icosphere, load_mesh
 from bozzetto.viewer import demo, photo_demonstration, surface_demonstration

@@ -12,10 +12,6 @@ from .formats.save_colmap import save_colmap as save_colmap
 from .formats.transforms_json import save_transforms as save_transforms
 from .hull import object_bounds as object_bounds
 from .hull import visual_hull as visual_hull
-from .images import linear_to_srgb as linear_to_srgb
-from .images import load_image as load_image
-from .images import save_image as save_image
-from .images import srgb_to_linear as srgb_to_linear
 from .loading import load_capture as load_capture
 from .loading import load_views as load_views
 from .masks import auto_masks as auto_masks

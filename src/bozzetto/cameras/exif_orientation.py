@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError, warn_input
-from ..shapes.stored_picture import turned_upright
+from ..images.stored_picture import turned_upright
 from .agreement import agreement, outlines
 from .capture import Capture
 from .formats.camera_files import View

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..shapes.stored_picture import StoredPicture
+from ..images.color_profiles import linear_conversion
+from ..images.io import encoded_colors, read_stored, srgb_to_linear
+from ..images.stored_picture import StoredPicture
 from .capture import area_resize, area_resize_rows
-from .color_profiles import linear_conversion
-from .images import encoded_colors, read_stored, srgb_to_linear
 
 ROWS = 256
 """Rows of the shrunk picture that are computed at a time."""

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import InputError, join_names, warn_input
+from ..images.io import SUFFIXES
 from ..steps import counted
 from .camera import Cameras
 from .capture import Capture, area_resize
@@ -19,7 +20,6 @@ from .formats.camera_files import PosedViews, View
 from .formats.completed import complete_intrinsics
 from .formats.picture_paths import require_pictures
 from .formats.reading import read_cameras
-from .images import SUFFIXES
 from .linear_pictures import load_light
 from .mask_files import find_masks
 from .mask_values import load_mask

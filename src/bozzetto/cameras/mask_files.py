@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from ..errors import InputError, join_names, warn_input
+from ..images.io import SUFFIXES
 from .formats.camera_files import View
-from .images import SUFFIXES
 
 FOLDERS = ("masks", "mask")
 """Folders that are looked at beside the photographs, in any case."""

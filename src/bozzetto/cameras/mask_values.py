@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError, join_names
-from .images import load_data_image
+from ..images.io import load_data_image
 
 COLORFUL = 8 / 255
 """Channels that differ by more than this make a colour; compression of grey pictures leaves less."""

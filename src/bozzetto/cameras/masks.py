@@ -11,11 +11,11 @@ from skimage.filters import threshold_otsu
 from torch import Tensor
 
 from ..errors import InputError, warn_input
+from ..images.io import linear_to_srgb
 from ..steps import counted, stage
 from .agreement import agreement, outlines
 from .capture import Capture
 from .consistency import blamed_pixels, compare_masks
-from .images import linear_to_srgb
 
 DEEP = 0.4
 """Pixels that differ from the background by less than this share of the threshold are as dark as it."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .images import load_image
+from ..images.io import load_image
 
 ORIENTATION = 274  # EXIF tag
 SIDEWAYS = (5, 6, 7, 8)

@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ..images.io import linear_to_srgb
 from .camera import Cameras
 from .capture import Capture, area_resize
-from .images import linear_to_srgb
 
 MASK, HULL, UNKNOWN, BOX = (255, 60, 40), (255, 220, 0), (40, 200, 80), (90, 170, 255)
 

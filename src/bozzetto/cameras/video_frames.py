@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..errors import InputError
 from ..files import atomic_path, make_folder
-from ..shapes.stored_picture import check_file
+from ..images.stored_picture import check_file
 from ..steps import counted
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".3gp")

@@ -14,7 +14,8 @@ from .sample import open_clouds
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..score import CloudPrior, Frame
+    from ..score import CloudPrior
+    from ..shapes import Frame
 
 
 MESH_POINTS = 8192
@@ -57,10 +58,9 @@ class Autoencode(Options):
 
     def run(self) -> dict:
         """Auto-encode."""
-        from ..geometry.cloud_cleaning import clean_points
-        from ..pipelines import write_clouds
+        from ..points.cloud_cleaning import clean_points
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
-        from ..score import hinted_flow
+        from ..score import hinted_flow, write_clouds
         from ..score.family import require_member
 
         device = resolve_device(self.device)
@@ -108,7 +108,7 @@ class Autoencode(Options):
     def _frame(self, cloud: "Tensor") -> "Frame | None":
         import torch
 
-        from ..score import Frame
+        from ..shapes import Frame
 
         return Frame(torch.zeros(cloud.shape[1], dtype=torch.float64), 1.0) if self.known_frame else None
 

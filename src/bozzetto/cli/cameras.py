@@ -42,9 +42,10 @@ class CamerasVerb(Options):
 
     def run(self) -> dict:
         """Read, write and draw."""
-        from ..cameras import read_cameras, save_image
+        from ..cameras import read_cameras
         from ..cameras.formats.completed import whole_views
         from ..cameras.rig_sheet import rig_sheet
+        from ..images import save_image
         from ..runs import RunFolder
 
         posed = read_cameras(self.cameras, self.photos)

@@ -55,9 +55,8 @@ class Complete(Options):
         """Complete."""
         import torch
 
-        from ..pipelines import complete_scan
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
-        from ..sdf import CompleteConfig, load_scan
+        from ..sdf import CompleteConfig, complete_scan, load_scan
 
         device = resolve_device(self.device)
         seed_everything(self.seed)

@@ -43,8 +43,8 @@ class Data(Options):
         return self._list() if self.action == "list" else self._get()
 
     def _list(self) -> dict:
-        from ..samples import catalogue
-        from ..samples.fetch import about
+        from ..datasets import catalogue
+        from ..datasets.fetch import about
 
         if self.name:
             raise InputError(f"data list takes no name, got {self.name!r}; to fetch it: data get {self.name}")
@@ -56,8 +56,8 @@ class Data(Options):
         return {"samples": {name: {key: getattr(s, key) for key in keys} for name, s in samples.items()}}
 
     def _get(self) -> dict:
-        from ..samples.catalogue import find
-        from ..samples.fetch import about, fetch
+        from ..datasets.catalogue import find
+        from ..datasets.fetch import about, fetch
 
         if not self.name:
             raise InputError("data get needs the name of a sample set; see: bozzetto data list")

@@ -37,7 +37,7 @@ class Denoise(Options):
 
     def run(self) -> dict:
         """Denoise."""
-        from ..pipelines import denoise_cloud
+        from ..points import denoise_cloud
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
 
         device = resolve_device(self.device)
@@ -78,8 +78,8 @@ def read_solid_cloud(path: Path) -> "PointCloud":
     """
     import torch
 
-    from ..score import LEAST_POINTS, box_frame
-    from ..shapes import PointCloud, load_points
+    from ..points import LEAST_POINTS
+    from ..shapes import PointCloud, box_frame, load_points
     from ..shapes.offsets import split_offset
 
     if path.suffix.lower() == ".npy":

@@ -12,7 +12,7 @@ from .checks import refuse_options
 from .common import EXTRAS, Options
 
 if TYPE_CHECKING:
-    from ..pipelines.photo_source import PhotoSource
+    from ..inverse.photo_source import PhotoSource
 
 EXAMINED = 480
 """Longer side, in pixels, to which photographs are shrunk here."""
@@ -54,7 +54,7 @@ class Doctor(Options):
             self.say(f"{name:13} {version or missing}")
 
     def _examine(self, path: Path) -> dict:
-        from ..pipelines.photo_source import find_source
+        from ..inverse.photo_source import find_source
 
         if self.masks == "none":
             raise InputError("doctor judges masks; leave out --masks none")
@@ -63,7 +63,7 @@ class Doctor(Options):
 
     def _examine_photos(self, source: "PhotoSource") -> dict:
         """Photographs without cameras: whether these can be estimated."""
-        from ..pipelines.photo_survey import survey_photos
+        from ..inverse.photo_survey import survey_photos
 
         found = survey_photos(source, self.masks)
         self.say(f"\n{source.path}: {found.sentence}")
@@ -76,8 +76,9 @@ class Doctor(Options):
         return {"path": str(source.path), "photos": len(source.photos), "verdict": verdict, **asdict(found)}
 
     def _examine_capture(self, source: "PhotoSource") -> dict:
-        from ..cameras import capture_sheet, examine, save_image
+        from ..cameras import capture_sheet, examine
         from ..cameras.loading import load_views
+        from ..images import save_image
         from ..runs import RunFolder
 
         assert source.posed is not None

@@ -87,8 +87,8 @@ def luminance(path: Path) -> "Tensor":
     """Luma of a photo as stored."""
     import torch
 
-    from ..cameras import load_image
     from ..heightmap.pairs import as_rgb
+    from ..images import load_image
 
     return as_rgb(load_image(path)) @ torch.tensor([0.299, 0.587, 0.114])
 

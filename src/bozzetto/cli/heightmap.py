@@ -14,7 +14,7 @@ from .common import Options
 
 if TYPE_CHECKING:
     from ..heightmap.predictor import Predictor
-    from ..pipelines.height_maps import MapOptions
+    from ..heightmap.run import MapOptions
     from ..runs import RunFolder
 
 LONGEST = 1e9
@@ -79,8 +79,8 @@ class Heightmap(Options):
 
     def run(self) -> dict:
         """Predict."""
-        from ..pipelines.height_maps import safe_out, stereo_photos
-        from ..pipelines.photo_files import find_photos
+        from ..heightmap.photos import find_photos
+        from ..heightmap.run import safe_out, stereo_photos
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
 
         device = resolve_device(self.device)
@@ -115,7 +115,7 @@ class Heightmap(Options):
         options: "MapOptions",
     ) -> tuple[list[dict], list[str]]:
         """Results of all photos that can be used, those of an interrupted run among them, and what failed."""
-        from ..pipelines.height_maps import map_photo
+        from ..heightmap.run import map_photo
         from ..runs import Progress
 
         saved = run.load_checkpoint() if self.resume else None
@@ -158,7 +158,7 @@ class Heightmap(Options):
 
     def options(self) -> "MapOptions":
         """The options of the library."""
-        from ..pipelines.height_maps import MapOptions
+        from ..heightmap.run import MapOptions
 
         return MapOptions(
             size_mm=self.size_mm,
@@ -195,7 +195,7 @@ def open_predictor(name: str) -> "Predictor":
     path = Path(name)
     if path.suffix or path.is_file():
         return load_predictor(path)
-    from ..pipelines.height_maps import best_weights
+    from ..heightmap.run import best_weights
     from ..weights import find
 
     return load_predictor(find(best_weights() if name == "auto" else name))

@@ -55,9 +55,8 @@ class Interpolate(Options):
         return self._meshes()
 
     def _meshes(self) -> dict:
-        from ..pipelines import interpolate_codes
         from ..runs import RunFolder, resolve_device, seed_everything
-        from ..sdf import CompleteConfig
+        from ..sdf import CompleteConfig, interpolate_codes
 
         device = resolve_device(self.device)
         seed_everything(self.seed)

@@ -32,9 +32,8 @@ def is_cloud_model(name: str) -> bool:
 
 def interpolate_clouds(options: "Interpolate") -> dict:
     """Write clouds from one shape to another."""
-    from ..pipelines import write_clouds
     from ..runs import RunFolder, resolve_device, seed_everything
-    from ..score import interpolate
+    from ..score import interpolate, write_clouds
 
     device = resolve_device(options.device)
     seed_everything(options.seed)
@@ -58,7 +57,7 @@ def interpolate_clouds(options: "Interpolate") -> dict:
 
 def _code(word: str, prior: "CloudPrior", seed: int, any_shape: bool) -> "Tensor":
     """The code of a training shape, or of the cloud in a file."""
-    from ..geometry.cloud_cleaning import clean_points
+    from ..points.cloud_cleaning import clean_points
     from ..score import encode
     from ..score.family import require_member
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ..cameras import Capture
     from ..cameras.examination import Examination
     from ..inverse.config import ReconstructConfig
-    from ..pipelines.mesh_files import MeshFiles
-    from ..pipelines.photo_source import CaptureSettings, PhotoSource
+    from ..inverse.mesh_files import MeshFiles
+    from ..inverse.photo_source import CaptureSettings, PhotoSource
 
 LARGEST_LIGHT = 1 << 16  # bytes, of which 9 x 3 numbers need few
 FORMATS = ("obj", "stl", "3mf")
@@ -91,8 +91,8 @@ class Reconstruct(Options):
 
     def run(self) -> dict:
         """Reconstruct."""
-        from ..pipelines import reconstruct_photographs
-        from ..pipelines.photo_source import find_source, prepare_capture, write_cameras
+        from ..inverse import reconstruct_photographs
+        from ..inverse.photo_source import find_source, prepare_capture, write_cameras
         from ..runs import RunFolder, resolve_device, seed_everything
 
         device = resolve_device(self.device)
@@ -170,12 +170,12 @@ class Reconstruct(Options):
         return examination
 
     def _capture_settings(self) -> "CaptureSettings":
-        from ..pipelines.photo_source import CaptureSettings
+        from ..inverse.photo_source import CaptureSettings
 
         return CaptureSettings(self.masks, object_pixels(self.around), self.max_size, self.preset, self.seed)
 
     def _output_settings(self) -> "MeshFiles":
-        from ..pipelines.mesh_files import MeshFiles
+        from ..inverse.mesh_files import MeshFiles
 
         return MeshFiles(self.faces, self.also, self.size_mm, self.up)
 
@@ -251,8 +251,8 @@ def load_light(path: Path) -> "Tensor":
     import numpy as np
     import torch
 
+    from ..images.stored_picture import check_file
     from ..shapes.numpy_files import numbers_of
-    from ..shapes.stored_picture import check_file
 
     check_file(path, "light")
     try:

@@ -68,8 +68,8 @@ class Sample(Options):
         return self._clouds()
 
     def _meshes(self, of_meshes: bool) -> dict:
-        from ..pipelines import invent_meshes
         from ..runs import RunFolder, resolve_device, seed_everything
+        from ..sdf import invent_meshes
         from .complete import open_prior
 
         device = resolve_device(self.device)
@@ -84,9 +84,8 @@ class Sample(Options):
         return report
 
     def _clouds(self) -> dict:
-        from ..pipelines import write_clouds
         from ..runs import RunFolder, resolve_device, seed_everything
-        from ..score import sample
+        from ..score import sample, write_clouds
 
         device = resolve_device(self.device)
         seed_everything(self.seed)

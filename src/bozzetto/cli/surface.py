@@ -45,7 +45,7 @@ class Surface(Options):
 
     def run(self) -> dict:
         """Make the surface."""
-        from ..pipelines import surface_cloud
+        from ..points import surface_cloud
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
         from ..score.inventions import MESH_NOISE
         from ..weights import find
@@ -74,7 +74,7 @@ class Surface(Options):
         return report
 
     def _read(self, path: Path) -> "PointCloud":
-        from ..pipelines import is_range_scan, load_posed_scans, load_range_scan
+        from ..points import is_range_scan, load_posed_scans, load_range_scan
 
         if self.poses is not None:
             if not path.is_dir():

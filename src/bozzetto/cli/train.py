@@ -96,9 +96,8 @@ class Train(Options):
         return self._sdf()
 
     def _sdf(self) -> dict:
-        from ..pipelines import learn_shape_prior, prepared_collection
         from ..runs import RunFolder, is_distributed, resolve_device, seed_everything, writing_folder
-        from ..sdf import is_prepared
+        from ..sdf import is_prepared, learn_shape_prior, prepared_collection
 
         config = self.settings()
         device = resolve_device(self.device)

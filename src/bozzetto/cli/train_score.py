@@ -15,9 +15,8 @@ POINTS = 8192
 
 def train_score(options: "Train") -> dict:
     """Read the clouds and train."""
-    from ..pipelines import learn_clouds
     from ..runs import RunFolder, fingerprint, resolve_device, seed_everything, writing_folder
-    from ..score import cloud_table, load_clouds
+    from ..score import cloud_table, learn_clouds, load_clouds
 
     config = _settings(options)
     device = resolve_device(options.device)

@@ -5,15 +5,6 @@ from .closest import closest_points as closest_points
 from .components import is_one_solid as is_one_solid
 from .components import largest_component as largest_component
 from .components import without_specks as without_specks
-from .grid_solve import GridSolver as GridSolver
-from .grid_solve import GridSpectrum as GridSpectrum
-from .height_gradients import gradients_from_height as gradients_from_height
-from .height_gradients import gradients_from_normals as gradients_from_normals
-from .height_gradients import normals_from_gradients as normals_from_gradients
-from .height_gradients import normals_from_height as normals_from_height
-from .integration import crossover as crossover
-from .integration import integrate_gradients as integrate_gradients
-from .integration import integrate_normals as integrate_normals
 from .isosurface import isosurface as isosurface
 from .laplacian import cotangent_laplacian as cotangent_laplacian
 from .laplacian import grid_laplacian as grid_laplacian
@@ -36,9 +27,6 @@ from .simplify import simplify as simplify
 from .solve import Solver as Solver
 from .solve import factorise as factorise
 from .solve import solve as solve
-from .sparse_isosurface import NoSurfaceError as NoSurfaceError
-from .sparse_isosurface import SparseIsosurface as SparseIsosurface
-from .sparse_isosurface import sparse_isosurface as sparse_isosurface
 from .topology import boundary_edges as boundary_edges
 from .topology import connected_components as connected_components
 from .topology import drop_unused_vertices as drop_unused_vertices

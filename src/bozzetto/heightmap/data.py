@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..datasets.synthetic.materials import Sample, make_samples
 from ..errors import InputError, Interrupted, warn_input
 from ..files import atomic_path
 from ..runs import Progress
 from ..shapes.readers import read_arrays
 from .pairs import PROCEDURAL, Pair, resized
-from .procedural import Sample, make_samples
 
 FLATTEST = 0.02
 """Crops whose heights spread less than this share of the material's range teach nothing but rounding."""

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..geometry import crossover, integrate_gradients
+from ..geometry.heightfield import crossover, integrate_gradients
 from .config import NetworkConfig
 from .mobile_encoder import Convolution, MobileEncoder, imagenet_encoder
 

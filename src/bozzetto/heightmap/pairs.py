@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from ..cameras import load_image
-from ..cameras.images import SUFFIXES
 from ..errors import InputError, join_names, require_most_usable, warn_input
+from ..images import load_image
+from ..images.io import SUFFIXES
 from ..metrics import seam_ratio
 from ..shapes import load_height
 from ..shapes.height_field import same_proportions

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError, warn_input
-from ..geometry import gradients_from_height
+from ..geometry.heightfield import gradients_from_height
 from ..steps import counted
 from .model import STRIDE, Estimate, FusionNetwork, join
 from .pairs import as_rgb, looks_tileable, resized

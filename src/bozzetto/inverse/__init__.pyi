@@ -22,6 +22,7 @@ from .reconstruct import Reconstruction as Reconstruction
 from .reconstruct import reconstruct as reconstruct
 from .refinement import CameraReport as CameraReport
 from .refinement import register_views as register_views
+from .run import reconstruct_photographs as reconstruct_photographs
 from .texture import TextureFit as TextureFit
 from .texture import reconstruct_texture as reconstruct_texture
 from .texturing import bake_texture as bake_texture

@@ -16,7 +16,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry import GridSolver, Solver, cotangent_laplacian, factorise, laplacian, solve
+from ..geometry import Solver, cotangent_laplacian, factorise, laplacian, solve
+from ..geometry.heightfield import GridSolver
 
 
 def smoothness_from_alpha(alpha: float) -> float:

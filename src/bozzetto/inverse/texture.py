@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry import GridSpectrum
+from ..geometry.heightfield import GridSpectrum
 
 Observation = tuple[Int64[Tensor, " n"], Float[Tensor, "n C"]]
 """Flat indices (row * width + column) of the texels that were seen, and their values."""

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..shapes import linear_to_srgb
+from ..images import linear_to_srgb
 
 
 def psnr(

@@ -14,10 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..cameras import Cameras, intrinsics_from_fov, look_at, save_image
+from ..cameras import Cameras, intrinsics_from_fov, look_at
 from ..errors import InputError
 from ..files import atomic_path
-from ..shapes import Mesh, linear_to_srgb, srgb_to_linear
+from ..images import linear_to_srgb, save_image, srgb_to_linear
+from ..shapes import Mesh
 from ..shapes.offsets import NO_OFFSET
 from ..steps import counted
 from .lighting import spherical_harmonics

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
-from .frames import Frame, box_frame, principal_frames
+from ..shapes.frames import Frame, box_frame, principal_frames
 from .model import ScoreModel
 from .points import Start, points_of
 from .prior import CloudPrior

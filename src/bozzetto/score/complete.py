@@ -9,9 +9,9 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..errors import InputError
+from ..shapes.frames import Frame, box_frame
 from ..steps import counted
 from .autoencode import SEEN, check_dimensions
-from .frames import Frame, box_frame
 from .latent import LatentFlow
 from .points import points_of
 from .prior import CloudPrior

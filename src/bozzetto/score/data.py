@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InputError
+from ..shapes.frames import Frame, box_frame, principal_frames, shared_frame
 from .config import FrameKind
-from .frames import Frame, box_frame, principal_frames, shared_frame
 
 
 @dataclass(frozen=True)

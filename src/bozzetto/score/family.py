@@ -9,11 +9,11 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..errors import InputError, warn_input
+from ..shapes.frames import Frame
 from ..steps import counted
 from .autoencode import Encoding, encode
 from .data import cropped
 from .draws import LEAST_CROP
-from .frames import Frame
 from .points import points_of
 from .prior import CloudPrior
 

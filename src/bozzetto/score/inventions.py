@@ -9,11 +9,11 @@ from torch import Tensor
 from ..errors import InputError, warn_input
 from ..geometry import is_one_solid, without_specks
 from ..geometry.components import warn_of_broken
+from ..points.surface_mesh import surface
 from ..shapes import Mesh, PointCloud
 from ..steps import counted
 from .points import points_of
 from .prior import CloudPrior
-from .surface_mesh import surface
 
 ATTEMPTS = 16
 """Codes that are drawn for a shape, at most."""

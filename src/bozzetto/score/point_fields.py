@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .local_fits import neighbours, support_of
+from ..points.local_fits import neighbours, support_of
 from .model import ScoreModel
 
 NEIGHBOURS = 48

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..runs import read_checkpoint, write_checkpoint
+from ..shapes.frames import Frame
 from .config import LatentConfig, ModelConfig
-from .frames import Frame
 from .latent import LatentFlow
 from .latent_gan import LatentGenerator
 from .model import ScoreModel

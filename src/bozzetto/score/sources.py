@@ -22,13 +22,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..datasets.synthetic.solids import chairs
 from ..errors import InputError, require_most_usable
-from ..geometry.cloud_cleaning import clean_points
+from ..points.cloud_cleaning import clean_points
 from ..shapes import Mesh, load_shape, sample_surface
 from ..shapes.offsets import in_world, points_tensor
 from ..shapes.readers import ending_of, read_array, read_arrays
 from .contours import contour_points
-from .procedural import chairs
 
 Split = Literal["train", "val", "test", "all"]
 ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf", ".xyz", ".pcd", ".las", ".laz", ".npz")

@@ -14,10 +14,10 @@ from ..geometry import (
     SurfaceIndex,
     connected_components,
     drop_unused_vertices,
-    sparse_isosurface,
     vertex_normals,
     without_specks,
 )
+from ..geometry.sparse_marching_cubes import sparse_isosurface
 from ..shapes import Mesh
 from .correction import ResidualField, value_and_gradient
 from .empty_space import cut

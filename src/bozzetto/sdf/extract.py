@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry import NoSurfaceError, SparseIsosurface, sparse_isosurface
+from ..geometry.sparse_marching_cubes import NoSurfaceError, SparseIsosurface, sparse_isosurface
 from ..shapes import Mesh
 from .evaluate import Evaluator, Precision
 from .model import Decoder

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..cameras import Cameras
 from ..errors import InputError
 from ..geometry import face_normals
-from ..geometry.cloud_cleaning import clean_cloud
+from ..points.cloud_cleaning import clean_cloud
 from ..shapes import Mesh, PointCloud, Similarity, normalisation, sample_surface
 from ..shapes.offsets import NO_OFFSET, Offset, offset_of
 

@@ -1,5 +1,6 @@
-from .color import linear_to_srgb as linear_to_srgb
-from .color import srgb_to_linear as srgb_to_linear
+from .frames import Frame as Frame
+from .frames import box_frame as box_frame
+from .frames import principal_frames as principal_frames
 from .height_field import HeightField as HeightField
 from .height_files import load_height as load_height
 from .height_files import save_height as save_height

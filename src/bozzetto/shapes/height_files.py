@@ -22,10 +22,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..errors import InputError, warn_input
 from ..files import atomic_path, write_bytes
-from .exr_files import colored, height_channel, read_exr
+from ..images.exr import colored, height_channel, read_exr
+from ..images.readers import is_exr, read_picture
+from ..images.stored_picture import StoredPicture
 from .height_field import DEPTH_MM, WIDTH_MM, HeightField
-from .picture_files import is_exr, read_picture
-from .stored_picture import StoredPicture
 
 MISSING = (-9999.0, -99999.0, -32767.0, -32768.0, 9999.0, 99999.0, 32767.0)
 """What elevation models store where they know no height."""

@@ -31,9 +31,9 @@ from torch import Tensor
 
 from ..errors import InputError, warn_input
 from ..files import write_bytes
+from ..images.color import clipped_colors, linear_to_srgb, srgb_to_linear
 from . import writers
 from .arrays import Arrays, unit_colors
-from .color import clipped_colors, linear_to_srgb, srgb_to_linear
 from .mesh import Mesh
 from .offsets import NO_OFFSET, Offset, split_offset
 from .points import PointCloud

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..files import write_bytes
+from ..images.color import linear_to_srgb
 from .arrays import Arrays
-from .color import linear_to_srgb
 from .io import save_mesh
 from .mesh import Mesh
 from .placement import for_printing

@@ -6,15 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cameras import Cameras, orbit_cameras, save_image
+from ..cameras import Cameras, orbit_cameras
+from ..images import save_image
 from ..metrics import evaluate_surface
-from ..pipelines.completion import strip
 from ..render import render_depth
 from ..runs import RunFolder
 from ..sdf import CompleteConfig, Completion, complete, extract_mesh, interpolate, load_prior, observe_depth
 from ..sdf.distribution import CodeDistribution
 from ..sdf.pose import rotation_about
 from ..sdf.prior import ShapePrior
+from ..sdf.run import strip
 from ..shapes import Mesh, Similarity, save_mesh
 from ..weights import find
 from .gallery import Gallery

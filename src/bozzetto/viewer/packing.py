@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from ..shapes import Mesh, linear_to_srgb, srgb_to_linear
+from ..images import linear_to_srgb, srgb_to_linear
+from ..shapes import Mesh
 
 _STEPS = 65535
 

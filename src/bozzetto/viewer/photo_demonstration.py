@@ -11,22 +11,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cameras import Capture, capture_sheet, load_image, save_image
+from ..cameras import Capture, capture_sheet
 from ..cameras.formats import PosedViews
 from ..cameras.loading import load_views
 from ..cameras.poses import estimate_cameras
+from ..datasets.synthetic import PhonePhotos, furnished_room, phone_photos
+from ..datasets.synthetic.phone_truth import SurfaceErrors, seen_faces, surface_errors
 from ..errors import InputError, collected_warnings
 from ..geometry import SurfaceIndex
+from ..images import linear_to_srgb, load_image, save_image
 from ..inverse.config import ReconstructConfig
 from ..inverse.optimize import Optimization
+from ..inverse.photo_source import masked_capture
 from ..inverse.reconstruct import Reconstruction, reconstruct
 from ..metrics import CameraErrors, camera_errors, mesh_report, psnr, silhouette_iou
-from ..pipelines import PhonePhotos, furnished_room, phone_photos
-from ..pipelines.phone_truth import SurfaceErrors, seen_faces, surface_errors
-from ..pipelines.photo_source import masked_capture
 from ..render import comparison_sheet, contact_sheet, render, turntable
 from ..runs import Progress, RunFolder
-from ..shapes import Mesh, Similarity, linear_to_srgb, normalisation, save_mesh
+from ..shapes import Mesh, Similarity, normalisation, save_mesh
 from .gallery import Gallery
 
 PHOTOS, WIDTH, HEIGHT = 20, 640, 480

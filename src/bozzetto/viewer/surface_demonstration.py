@@ -4,15 +4,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cameras import save_image
-from ..geometry import normals_from_height
-from ..heightmap import load_predictor, predict_height, relief_mesh
-from ..heightmap.procedural import make_sample
+from ..datasets.synthetic.materials import make_sample
+from ..geometry.heightfield import normals_from_height, relief_mesh
+from ..heightmap import MapOptions, load_predictor, predict_height
+from ..heightmap.run import best_weights, preview
+from ..images import save_image, srgb_to_linear
 from ..metrics import height_scores
-from ..pipelines import MapOptions
-from ..pipelines.height_maps import best_weights, preview
 from ..runs import RunFolder
-from ..shapes import HeightField, Mesh, save_height, srgb_to_linear
+from ..shapes import HeightField, Mesh, save_height
 from ..weights import find
 from .gallery import Gallery
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bozzetto.heightmap.procedural.cells import cells, courses, honeycomb, scattered, shape_distance
-from bozzetto.heightmap.procedural.noise import positions
+from bozzetto.datasets.synthetic.materials.cells import cells, courses, honeycomb, scattered, shape_distance
+from bozzetto.datasets.synthetic.materials.noise import positions
 
 
 def test_cells_are_nearest_across_the_borders():

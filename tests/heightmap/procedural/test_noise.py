@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bozzetto.heightmap.procedural.noise import blurred, displaced, fractal, normal, ramp, unit
+from bozzetto.datasets.synthetic.materials.noise import blurred, displaced, fractal, normal, ramp, unit
 
 
 def test_noise_is_normal_and_falls_with_the_slope():

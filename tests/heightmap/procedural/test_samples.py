@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bozzetto.heightmap.procedural import RECIPES, make_sample, make_samples, make_surface, photograph
+from bozzetto.datasets.synthetic.materials import RECIPES, make_sample, make_samples, make_surface, photograph
 
 
 def seam(values):

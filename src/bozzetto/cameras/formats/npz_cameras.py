@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from ...errors import InputError
+from ...images.io import SUFFIXES
 from ...shapes.numpy_files import arrays_of, numbers_of
-from ..images import SUFFIXES
 from .camera_files import LARGEST_FILE, PosedViews, View, camera_at, picture_size, reason, warn_of_rounding
 from .picture_paths import PICTURE_FOLDERS, unique_names
 from .projection_matrices import PIXEL_OFFSET, decompose

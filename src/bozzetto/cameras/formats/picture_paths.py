@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ...errors import InputError, join_names, warn_input
-from ..images import SUFFIXES
+from ...images.io import SUFFIXES
 from .camera_files import View
 
 MOST_VIEWS = 20_000

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from ...errors import InputError
+from ...images.io import SUFFIXES
 from ..camera import Cameras
-from ..images import SUFFIXES
 from .bundler import HEADER, read_bundler
 from .camera_files import PosedViews, read_json
 from .colmap import find_colmap, read_colmap

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ...errors import InputError, warn_input
 from ...files import make_folder
+from ...images.stored_picture import check_file
 from ...runs.fingerprint import fingerprint
-from ...shapes.stored_picture import check_file
 from ...steps import stage
 from .photo_files import unique_names
 from .photo_verdicts import FEWEST, equal_photos, photo_faults, reasons_of

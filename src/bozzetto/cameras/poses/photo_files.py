@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import InputError, join_names, warn_input
-from ..images import SUFFIXES
+from ...images.io import SUFFIXES
 from ..video_frames import VIDEO_SUFFIXES
 
 OTHERS = (

@@ -10,11 +10,11 @@ from PIL import Image
 
 from ...errors import InputError
 from ...files import make_folder, writing
-from ...shapes.heif_files import heif_tags, is_heif
-from ...shapes.stored_picture import check_file, open_picture, turned_upright
+from ...images.heif import heif_tags, is_heif
+from ...images.io import load_image
+from ...images.stored_picture import check_file, open_picture, turned_upright
 from ...steps import counted
 from ..exif_orientation import SIDEWAYS, proportional
-from ..images import load_image
 from ..mask_values import load_mask
 from .exif import EXIF, MAKE, MODEL, ORIENTATION, focal_pixels
 

@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
+from ...images.io import linear_to_srgb
 from ...steps import counted
 from ..capture import Capture
-from ..images import linear_to_srgb
 from ..masks import CROSS, local_mean, matte
 from .cut import minimum_cut
 

@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import InputError
+from ...images.io import save_image
 from ...steps import counted
 from ..capture import Capture, area_resize
 from ..distortion import Lens
 from ..exif_orientation import as_stored, upright
 from ..formats.camera_files import PosedViews, View
 from ..formats.completed import complete_intrinsics
-from ..images import save_image
 from ..linear_pictures import load_light
 from ..picture_headers import SIDEWAYS, read_header
 

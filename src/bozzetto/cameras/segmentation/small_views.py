@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...images.io import linear_to_srgb
 from ..camera import Cameras
 from ..capture import Capture, area_resize
-from ..images import linear_to_srgb
 from .colors import color_bins
 from .space import Region, pixels_per_unit
 

@@ -1,0 +1,5 @@
+"""Public sample sets, and synthetic subjects and materials of our own."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

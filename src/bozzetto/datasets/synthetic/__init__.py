@@ -1,0 +1,5 @@
+"""Shapes, materials and photographs of our own making, for demos, tests and training."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

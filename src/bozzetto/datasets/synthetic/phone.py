@@ -1,0 +1,238 @@
+"""A hand-held phone of our own: photographs of the furnished room, with exactly known cameras."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor
+
+from ...cameras import Cameras, look_at, save_transforms
+from ...cameras.distortion import Lens
+from ...cameras.formats import PosedViews, View, read_cameras
+from ...cameras.mask_files import find_masks
+from ...errors import InputError
+from ...files import atomic_path
+from ...images import linear_to_srgb, save_image
+from ...shapes import Mesh, load_mesh, save_mesh
+from ...steps import counted
+from .furnished_room import FREE, TABLE, WINDOW, FurnishedRoom, furnished_room
+from .room.views import lens_picture
+
+EQUIVALENT = 26
+"""Focal length in millimetres on 35 mm film, as EXIF says it; the true one is 1 % longer."""
+FOCAL = 1.01 * EQUIVALENT / math.hypot(36, 24)
+"""True focal length in diagonals of the picture."""
+LENS = Lens(radial=(-0.06, 0.025), tangential=(4e-4, -3e-4))
+"""Its distortion in the frame of the sensor."""
+OFF_AXIS = (0.004, -0.003)
+"""Principal point from the middle of the sensor, in diagonals."""
+TRUTH = "truth/transforms.json"
+UPRIGHT, LEFT, RIGHT = 1, 6, 8
+"""EXIF orientations: as stored; to be turned clockwise (the phone's left side was up); anticlockwise."""
+
+
+@dataclass(frozen=True)
+class PhonePhotos:
+    """Photographs and what is true of them.
+
+    Attributes:
+        photos: JPEG files with EXIF, some of them stored sideways.
+        views: Their cameras, of the pictures as EXIF turns them upright, with lens distortion, in the world of
+            the room, with the paths of their masks.
+        subject: The true mesh in that world.
+    """
+
+    photos: tuple[Path, ...]
+    views: tuple[View, ...]
+    subject: Mesh
+
+    @property
+    def posed(self) -> PosedViews:
+        """The true cameras as if they came from a file."""
+        return PosedViews(self.views, self.photos[0].parent)
+
+    @property
+    def masks(self) -> tuple[Path, ...]:
+        """8-bit PNG files of the true coverage by the subject, upright."""
+        return tuple(view.mask for view in self.views if view.mask is not None)
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """One press of the button."""
+
+    T_sensor_world: Float[Tensor, "4 4"]
+    orientation: int
+    stored_upright: bool
+
+
+def phone_photos(
+    folder: Path,
+    count: int = 30,
+    size: tuple[int, int] = (1024, 768),
+    seed: int = 0,
+    room: FurnishedRoom | None = None,
+    samples: int = 2,
+) -> PhonePhotos:
+    """Walk around the subject with a phone and take pictures: `photos/*.jpg`; the truth goes to `truth/`.
+
+    Three rounds at different heights, near and far, portrait and landscape. The phone has a wide lens with
+    distortion and vignetting; it sets exposure and white balance for every picture, which is a little blurred
+    and noisy. Most portraits are stored sideways with an EXIF orientation; some are turned.
+
+    Args:
+        folder: Where the pictures go.
+        count: How many to take.
+        size: Width and height of the sensor in pixels, the width being the larger.
+        seed: Of everything at random.
+        room: Where; `furnished_room(seed)` if None.
+        samples: Points along each side of a pixel that are averaged.
+
+    Returns:
+        The pictures, their true cameras and masks, and the subject.
+
+    Raises:
+        InputError: Fewer than 3 pictures, or of a size that is no landscape.
+    """
+    if count < 3 or not 16 <= size[1] <= size[0]:
+        raise InputError(
+            f"cannot take {count} photos of {size[0]} x {size[1]}; take 3 or more, wider than high"
+        )
+    room = room or furnished_room(seed)
+    rng = np.random.default_rng(seed)
+    K = _intrinsics(size)
+    photos, views = [], []
+    for i, shot in enumerate(counted(_walk(rng, room.subject, count), "photographs")):
+        camera = Cameras(shot.T_sensor_world[None], K[None], *size)
+        picture = lens_picture(room.scene, camera, LENS, torch.tensor(WINDOW), samples)
+        image = _developed(rng, picture[..., :3].numpy())
+        quarter = {LEFT: -1, RIGHT: 1}.get(shot.orientation, 0)  # turns of np.rot90 that set it upright
+        name = f"IMG_{2001 + i}"
+        photo, mask = folder / "photos" / f"{name}.jpg", folder / "truth" / "masks" / f"{name}.png"
+        turned = np.rot90(image, quarter) if shot.stored_upright else image
+        _save_jpeg(photo, turned, UPRIGHT if shot.stored_upright else shot.orientation)
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        save_image(mask, torch.from_numpy(np.rot90(picture[..., 3].numpy(), quarter).copy()))
+        photos.append(photo)
+        views.append(_upright_view(photo, mask, camera, quarter))
+    taken = PhonePhotos(tuple(photos), tuple(views), room.subject)
+    save_mesh(room.subject, folder / "truth" / "subject.ply")
+    save_transforms(taken.posed, folder / TRUTH, [f"../photos/{view.name}" for view in views])
+    return taken
+
+
+def load_phone_photos(folder: Path) -> PhonePhotos:
+    """What `phone_photos` left in a folder.
+
+    Raises:
+        InputError: Files are missing.
+    """
+    posed = read_cameras(folder / TRUTH)
+    masks = find_masks(list(posed.views), folder / "truth" / "masks") or []
+    views = tuple(replace(v, mask=m, upright=True) for v, m in zip(posed.views, masks, strict=True))
+    return PhonePhotos(tuple(v.image for v in views), views, load_mesh(folder / "truth" / "subject.ply"))
+
+
+def _intrinsics(size: tuple[int, int]) -> Float[Tensor, "3 3"]:
+    width, height = size
+    diagonal = math.hypot(width, height)
+    f, x, y = (diagonal * share for share in (FOCAL, *OFF_AXIS))
+    return torch.tensor([[f, 0, 0.5 * width + x], [0, f, 0.5 * height + y], [0, 0, 1]], dtype=torch.float64)
+
+
+def _walk(rng: np.random.Generator, subject: Mesh, count: int) -> list[_Shot]:
+    """Where the phone is held: rounds at the height of the subject, above it, and from standing height."""
+    low, high = subject.bounds.double()
+    middle, tall = (low + high) / 2, float(high[1] - low[1])
+    shots = []
+    for i in range(count):
+        round_, place = i % 5, i // 5
+        height = middle[1] + tall * (0.15, 0.75, 0.0, 1.3, 0.5)[round_] + rng.normal(0, 0.04)
+        distance = min((1.35, 1.75, 2.6, 2.2, 1.5)[round_] * tall * rng.uniform(0.9, 1.12), FREE - 0.1)
+        azimuth = 2 * math.pi * ((place + (0, 0.4, 0.2, 0.6, 0.8)[round_]) / math.ceil(count / 5))
+        azimuth += rng.normal(0, 0.05)
+        level = math.sqrt(max(distance**2 - float(height - middle[1]) ** 2, (0.5 * distance) ** 2))
+        eye = [level * math.sin(azimuth), max(float(height), TABLE + 0.12), level * math.cos(azimuth)]
+        aim = middle + torch.from_numpy(rng.normal(0, 0.03, 3))
+        T_cam_world = look_at(torch.tensor([eye], dtype=torch.float64), aim, (0.0, 1.0, 0.0))[0]
+        portrait = rng.random() < 0.6
+        orientation = (LEFT if rng.random() < 0.8 else RIGHT) if portrait else UPRIGHT
+        roll = rng.normal(0, 0.04) + {LEFT: -0.5 * math.pi, RIGHT: 0.5 * math.pi}.get(orientation, 0.0)
+        shots.append(_Shot(_rolled(T_cam_world, roll), orientation, portrait and rng.random() < 0.2))
+    return shots
+
+
+def _rolled(T_cam_world: Float[Tensor, "4 4"], angle: float) -> Float[Tensor, "4 4"]:
+    """The pose of a camera turned about its axis: what was to its right is `angle` further clockwise."""
+    c, s = math.cos(angle), math.sin(angle)
+    T = torch.eye(4, dtype=torch.float64)
+    T[:2, :2] = torch.tensor([[c, -s], [s, c]], dtype=torch.float64)
+    return T @ T_cam_world
+
+
+def _upright_view(photo: Path, mask: Path, camera: Cameras, quarter: int) -> View:
+    """The camera of the sensor's picture after so many anticlockwise quarter turns (-1, 0 or 1)."""
+    K = camera.K[0].clone()
+    width, height = camera.width, camera.height
+    p1, p2 = tangential = LENS.tangential
+    if quarter:
+        x, y = float(K[0, 2]), float(K[1, 2])
+        # Brown's tangential part is r^2 q + 2 x (q . x) with q = (p2, p1), which turns like a vector.
+        if quarter > 0:  # (x, y) of the sensor becomes (y, width - x)
+            K[0, 2], K[1, 2] = y, width - x
+            tangential = (-p2, p1)
+        else:  # (height - y, x)
+            K[0, 2], K[1, 2] = height - y, x
+            tangential = (p2, -p1)
+    return View(
+        name=photo.name,
+        image=photo,
+        T_cam_world=_rolled(camera.T_cam_world[0], -0.5 * math.pi * quarter),
+        K=K,
+        size=(height, width) if quarter else (width, height),
+        lens=replace(LENS, tangential=tangential),
+        mask=mask,
+        upright=True,
+    )
+
+
+def _developed(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
+    """What the phone makes of linear light (H, W, 3): sRGB bytes."""
+    height, width = light.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    from_middle = np.hypot(x - 0.5 * width, y - 0.5 * height) / (FOCAL * math.hypot(width, height))
+    light = light * np.cos(np.arctan(from_middle))[..., None] ** 3
+    light = _blurred(rng, light, math.sqrt(width / 1024))
+    metering = np.exp(-((from_middle / 0.5) ** 2))
+    seen = light.clip(1e-6, 1e-5 + 4 * np.sqrt(light).mean() ** 2)  # not led by the window
+    level = float(np.average(seen.mean(axis=-1), weights=metering))
+    tint = np.average(seen.reshape(-1, 3), axis=0, weights=metering.ravel())
+    balance = (tint.mean() / tint) ** 0.5 * np.exp(rng.normal(0, 0.02, 3))
+    exposed = light * (0.22 / level * math.exp(rng.normal(0, 0.12)) * balance).astype(np.float32)
+    noise = np.sqrt(0.0002 * exposed.clip(0, None) + 2e-6) * rng.standard_normal(exposed.shape, np.float32)
+    encoded = linear_to_srgb(torch.from_numpy((exposed + noise).clip(0, 1).astype(np.float32)))
+    return (encoded.numpy() * 255 + 0.5).astype(np.uint8)
+
+
+def _blurred(rng: np.random.Generator, light: np.ndarray, scale: float) -> np.ndarray:
+    """Out of focus by a little, and shaken while the shutter was open."""
+    light = ndimage.gaussian_filter(light, (*[scale * rng.uniform(0.35, 0.7)] * 2, 0), truncate=3.0)
+    length, angle = scale * rng.exponential(0.5), rng.uniform(0, math.pi)
+    shift = 0.5 * min(length, 2.0 * scale) * np.array([math.sin(angle), math.cos(angle), 0])
+    ends = [ndimage.shift(light, sign * shift, order=1, mode="nearest") for sign in (-1, 1)]
+    return (light + ends[0] + ends[1]) / 3
+
+
+def _save_jpeg(path: Path, pixels: np.ndarray, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110], exif[0x0112] = "Bozzetto", "Hand-held phone", orientation
+    camera = exif.get_ifd(0x8769)
+    camera[0x920A], camera[0xA405] = 4.25, EQUIVALENT  # focal length in mm, and on 35 mm film
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, "JPEG", quality=90, exif=exif)

@@ -1,0 +1,16 @@
+from .gradients import gradients_from_height as gradients_from_height
+from .gradients import gradients_from_normals as gradients_from_normals
+from .gradients import normals_from_gradients as normals_from_gradients
+from .gradients import normals_from_height as normals_from_height
+from .grid_solve import GridSolver as GridSolver
+from .grid_solve import GridSpectrum as GridSpectrum
+from .integration import crossover as crossover
+from .integration import integrate_gradients as integrate_gradients
+from .integration import integrate_normals as integrate_normals
+from .maps import ambient_occlusion as ambient_occlusion
+from .maps import curvature as curvature
+from .normal_maps import load_normal_map as load_normal_map
+from .normal_maps import save_normal_map as save_normal_map
+from .relief import Relief as Relief
+from .relief import relief_mesh as relief_mesh
+from .relief import save_relief as save_relief

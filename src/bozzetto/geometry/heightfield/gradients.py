@@ -1,0 +1,135 @@
+"""Height, gradients and normals of a height map, one from another.
+
+Heights and gradients are in the same unit, for instance both in pixels: a gradient is the height gained per
+pixel. To go to millimetres, scale the heights by millimetres per pixel. Gradients are along columns (to the
+right) and along rows (downwards), in this order; normals are in tangent space, x to the right, y up, z out
+of the surface.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...errors import InputError
+
+STEEPEST = 20.0
+"""Largest slope that normals are taken for, 87 degrees; nearer to the horizon they say nothing about height."""
+
+CONVENTIONS = ("gl", "dx")
+BOUNDARIES = ("free", "periodic")
+
+
+def gradients_from_normals(
+    normals: Float[Tensor, "*batch H W 3"], convention: str = "gl", steepest: float = STEEPEST
+) -> Float[Tensor, "*batch H W 2"]:
+    """Height gained per pixel to the right and per pixel downwards: (-x / z, y / z) of the normal.
+
+    Args:
+        normals: Of any positive length.
+        convention: `gl`, green or y is up (OpenGL); `dx`, green or y is down (DirectX).
+        steepest: Slopes are limited to this by lifting z; normals that point down or have no length get
+            slopes of this order too.
+
+    Raises:
+        InputError: The convention is unknown.
+    """
+    across, up, out = check_convention(normals, convention).unbind(-1)
+    flat = torch.hypot(across, up)
+    out = torch.maximum(out, (flat / steepest).clamp(min=torch.finfo(normals.dtype).tiny))
+    return torch.stack([-across / out, up / out], dim=-1)
+
+
+def normals_from_gradients(
+    gradients: Float[Tensor, "*batch H W 2"], convention: str = "gl"
+) -> Float[Tensor, "*batch H W 3"]:
+    """Unit normals of a surface with these gradients; the inverse of `gradients_from_normals`.
+
+    Raises:
+        InputError: The convention is unknown.
+    """
+    right, down = gradients.unbind(-1)
+    normals = torch.stack([-right, down, torch.ones_like(right)], dim=-1)
+    normals = normals / normals.norm(dim=-1, keepdim=True)
+    return check_convention(normals, convention)
+
+
+def gradients_from_height(
+    height: Float[Tensor, "*batch H W"], boundary: str = "free", spectral: bool = False
+) -> Float[Tensor, "*batch H W 2"]:
+    """Height gained per pixel to the right and per pixel downwards.
+
+    Args:
+        height: In pixels, if slopes are to be slopes of the real surface.
+        boundary: `free` takes one-sided differences of second order at the borders, `periodic` goes on at
+            the opposite border.
+        spectral: Differentiate the waves of the Fourier transform, exact for what repeats and is sampled
+            finely enough, instead of taking central differences. Needs `periodic`.
+
+    Raises:
+        InputError: The boundary is unknown, or spectral derivatives are asked for without `periodic`.
+    """
+    periodic = check_boundary(boundary)
+    if not spectral:
+        return torch.stack([_central(height, -1, periodic), _central(height, -2, periodic)], dim=-1)
+    if not periodic:
+        raise InputError(
+            "spectral derivatives need boundary='periodic', got 'free'; take central differences"
+        )
+    right, down = spectral_derivatives(height.shape[-2], height.shape[-1], height)
+    waves = torch.fft.rfft2(height)
+    slopes = [torch.fft.irfft2(waves * d, s=height.shape[-2:]) for d in (right, down)]
+    return torch.stack(slopes, dim=-1)
+
+
+def normals_from_height(
+    height: Float[Tensor, "*batch H W"],
+    boundary: str = "free",
+    spectral: bool = False,
+    convention: str = "gl",
+) -> Float[Tensor, "*batch H W 3"]:
+    """Unit normals of a height map; heights in pixels. Arguments and errors as of `gradients_from_height`."""
+    return normals_from_gradients(gradients_from_height(height, boundary, spectral), convention)
+
+
+def spectral_derivatives(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """What differentiation along columns and rows multiplies every wave of `rfft2` by: (1, K) and (H, 1).
+
+    The wave that changes sign from pixel to pixel has no derivative at the pixels, so it gets zero.
+    """
+    factors = []
+    for side, frequencies in ((width, torch.fft.rfftfreq), (height, torch.fft.fftfreq)):
+        turns = frequencies(side, dtype=torch.float64, device=like.device)
+        factor = 2j * math.pi * torch.where(turns.abs() < 0.5, turns, 0)
+        factors.append(factor.to(like.dtype.to_complex()))
+    return factors[0][None, :], factors[1][:, None]
+
+
+def check_convention(normals: Tensor, convention: str) -> Tensor:
+    """The normals with y up if they came in this convention, or in this convention if they came with y up."""
+    if convention not in CONVENTIONS:
+        raise InputError(f"the normal convention must be 'gl' (y up) or 'dx' (y down), got {convention!r}")
+    return normals if convention == "gl" else normals * normals.new_tensor([1.0, -1.0, 1.0])
+
+
+def check_boundary(boundary: str) -> bool:
+    """Whether a boundary is periodic."""
+    if boundary not in BOUNDARIES:
+        raise InputError(f"the boundary must be 'free' or 'periodic', got {boundary!r}")
+    return boundary == "periodic"
+
+
+def _central(height: Tensor, dim: int, periodic: bool) -> Tensor:
+    side = height.shape[dim]
+    if periodic:
+        return (height.roll(-1, dim) - height.roll(1, dim)) / 2
+    if side < 3:
+        step = height.diff(dim=dim)
+        return step.expand(height.shape) if side == 2 else torch.zeros_like(height)
+    inner = (height.narrow(dim, 2, side - 2) - height.narrow(dim, 0, side - 2)) / 2
+    first, second, third = (height.narrow(dim, k, 1) for k in (0, 1, 2))
+    last, before, far = (height.narrow(dim, side - k, 1) for k in (1, 2, 3))
+    start = (4 * second - 3 * first - third) / 2
+    end = (3 * last - 4 * before + far) / 2
+    return torch.cat([start, inner, end], dim=dim)

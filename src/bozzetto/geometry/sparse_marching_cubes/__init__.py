@@ -1,0 +1,5 @@
+"""Marching cubes of a function that is evaluated only near its surface."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,241 @@
+"""From photos of surfaces to files: heights, normals, a relief with the photo on it, a preview."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InputError, warn_input
+from ..geometry.heightfield import integrate_normals, normals_from_height
+from ..geometry.heightfield.maps import ambient_occlusion, curvature
+from ..geometry.heightfield.normal_maps import save_normal_map
+from ..geometry.heightfield.relief import relief_mesh, save_relief
+from ..images import linear_to_srgb, save_image, srgb_to_linear
+from ..images.stored_picture import check_file
+from ..metrics import seam_ratio
+from ..photometric.photometric_stereo import photometric_stereo
+from ..runs import RunFolder
+from ..shapes import HeightField, save_height
+from .mobile_encoder import imagenet_is_installed
+from .pairs import resized
+from .photos import check_photo, load_photo
+from .predict import predict_height
+from .predictor import Predictor
+
+PREVIEW_SIDE = 512
+LARGEST_LIGHTS = 1 << 20
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """What is written for a photo.
+
+    Attributes:
+        size_mm: Width of what the photo shows.
+        depth_mm: From the lowest to the highest point; None takes a twentieth of the width.
+        strength: Factor on the depth.
+        invert: Hollows become hills.
+        tiles: Whether opposite borders fit; None finds out.
+        normals: Convention of the normal map, `gl` or `dx`.
+        wrap: `plane` or `cylinder`.
+        occlusion, curvature: Write these maps, too.
+        faces: Triangles of the relief at most; 0 writes none.
+        detail: Look at more than the small size.
+    """
+
+    size_mm: float = 1000.0
+    depth_mm: float | None = None
+    strength: float = 1.0
+    invert: bool = False
+    tiles: bool | None = None
+    normals: str = "gl"
+    wrap: str = "plane"
+    occlusion: bool = False
+    curvature: bool = False
+    faces: int = 100_000
+    detail: bool = True
+
+    def field(self, height: Float[Tensor, "H W"], tiles: bool) -> HeightField:
+        """A height map from 0 to 1 with its size in the world."""
+        depth = self.size_mm / 20 if self.depth_mm is None else self.depth_mm
+        field = HeightField(height, self.size_mm, depth, tiles)
+        return (field.inverted() if self.invert else field).exaggerated(self.strength)
+
+
+def best_weights() -> str:
+    """Name of the shipped weights that see best with what is installed."""
+    return "heights-imagenet" if imagenet_is_installed() else "heights"
+
+
+def map_photo(run: RunFolder, source: Path, name: str, predictor: Predictor, options: MapOptions) -> dict:
+    """Predict the height of one photo and write its files below `name` in the run's folder.
+
+    Raises:
+        InputError: The photo cannot be used.
+    """
+    with run.stage("read"):
+        photo = load_photo(source)
+        check_photo(source, photo)
+    with run.stage("predict"):
+        result = predict_height(photo, predictor, options.tiles, options.detail, str(source))
+    field = options.field(result.height, result.tiles)
+    write_maps(run, name, photo, field, options, result.confidence)
+    return {
+        "source": str(source),
+        "folder": str(run.path / name),
+        "pixels": list(photo.shape[1::-1]),
+        "width_mm": field.width_mm,
+        "depth_mm": field.depth_mm,
+        "tiles": result.tiles,
+        "flat": float(result.height.max()) == 0,
+        "confidence": round(float(result.confidence.mean()), 3),
+        "upright_probability": round(result.upright, 3),
+        "seam_ratio": [round(r, 3) for r in seam_ratio(result.height)],
+    }
+
+
+def stereo_photos(
+    run: RunFolder, sources: Sequence[Path], lights: Path | None, name: str, options: MapOptions
+) -> dict:
+    """Photometric stereo: one surface in three or more photos under a light each.
+
+    Args:
+        run: Where everything goes.
+        sources: The photos, from the same camera.
+        lights: JSON file with a list of vectors (x right, y up, z to the camera) towards the lights, as long
+            as they are strong; None finds them.
+        name: Folder of the results below the run's.
+        options: What to write. The depth follows from the normals unless it is given.
+
+    Raises:
+        InputError: Sizes differ, or the photos or lights cannot be used.
+    """
+    with run.stage("read"):
+        photos = [load_photo(path) for path in sources]
+    for path, photo in zip(sources, photos, strict=True):
+        if photo.shape != photos[0].shape:
+            raise InputError(
+                f"{path} is {photo.shape[1]} x {photo.shape[0]} and {sources[0]} {photos[0].shape[1]} x "
+                f"{photos[0].shape[0]} pixels; photos under different lights must have the same size"
+            )
+    with run.stage("predict"):
+        brightness = torch.stack([srgb_to_linear(photo).mean(dim=-1) for photo in photos])
+        for path, light in zip(sources, brightness, strict=True):
+            if float(light.max()) - float(light.min()) < 1e-6:
+                warn_input(f"{path} is of one colour all over, so it says nothing about the surface")
+        found = photometric_stereo(brightness, None if lights is None else load_lights(lights))
+        tiles = bool(options.tiles)
+        height = integrate_normals(found.normals.double(), "periodic" if tiles else "free").float()
+        field = HeightField.from_mm(
+            height * options.size_mm / height.shape[1], options.size_mm / height.shape[1], tiles
+        )
+    if options.depth_mm is not None:
+        field = replace(field, depth_mm=options.depth_mm)
+    field = (field.inverted() if options.invert else field).exaggerated(options.strength)
+    albedo = found.albedo / found.albedo.max().clamp(min=1e-6)
+    fit = 1 - (found.residual / brightness.mean(dim=0).clamp(min=1e-3)).clamp(0, 1)
+    write_maps(run, name, photos[0], field, options, fit)
+    save_image(run.file(f"{name}/albedo.png"), linear_to_srgb(albedo.clamp(0, 1)))
+    return {
+        "sources": [str(path) for path in sources],
+        "folder": str(run.path / name),
+        "lights": found.lights.tolist(),
+        "sign_is_guessed": found.sign_is_guessed,
+        "width_mm": field.width_mm,
+        "depth_mm": field.depth_mm,
+        "residual": round(float(found.residual.mean()), 5),
+    }
+
+
+def load_lights(path: Path) -> Float[Tensor, "N 3"]:
+    """Vectors towards lights from a JSON file.
+
+    Raises:
+        InputError: It does not hold a list of three finite numbers each, or all lights are behind the surface.
+    """
+    check_file(path, "list of lights")
+    if path.stat().st_size > LARGEST_LIGHTS:
+        raise InputError(f"{path} is too long for a list of lights; give JSON like [[x, y, z], ...]")
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} cannot be read as lights ({error}); give a JSON list like [[x, y, z], ...]"
+        ) from None
+    if not isinstance(rows, list) or not rows or not all(_is_vector(row) for row in rows):
+        raise InputError(f"{path} does not hold a list of [x, y, z], three finite numbers for each photo")
+    lights = torch.tensor(rows, dtype=torch.float32)
+    if bool((lights.norm(dim=1) == 0).any()):
+        raise InputError(f"{path} holds a light of [0, 0, 0]; give vectors towards the lights")
+    if bool((lights[:, 2] <= 0).all()):
+        raise InputError(
+            f"{path} holds lights that all shine from behind the surface; z must point towards the camera"
+        )
+    return lights
+
+
+def _is_vector(row: object) -> bool:
+    return (
+        isinstance(row, list)
+        and len(row) == 3
+        and all(isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < 1e30 for n in row)
+    )
+
+
+def write_maps(
+    run: RunFolder,
+    name: str,
+    photo: Float[Tensor, "H W 3"],
+    field: HeightField,
+    options: MapOptions,
+    confidence: Float[Tensor, "H W"],
+) -> None:
+    """Write heights, normals, relief, preview and what else is asked for."""
+    with run.stage("write"):
+        save_height(field, run.file(f"{name}/height.png"))
+        save_height(field, run.file(f"{name}/height.exr"))
+        normals = normals_from_height(field.in_pixels(), field.boundary)
+        save_normal_map(normals, run.file(f"{name}/normal.png"), options.normals)
+        if options.occlusion:
+            save_image(run.file(f"{name}/ao.png"), ambient_occlusion(field))
+        if options.curvature:
+            bent = curvature(field)
+            save_image(run.file(f"{name}/curvature.png"), 0.5 + bent / (4 * bent.std() + 1e-9))
+        save_image(run.file(f"{name}/preview.png"), preview(photo, field, normals, confidence))
+    if options.faces:
+        with run.stage("relief"):
+            relief = relief_mesh(field, options.wrap, max_faces=options.faces)
+            save_relief(relief, run.file(f"{name}/relief.glb"), photo)
+
+
+def preview(
+    photo: Float[Tensor, "H W 3"],
+    field: HeightField,
+    normals: Float[Tensor, "H W 3"],
+    confidence: Float[Tensor, "H W"],
+) -> Float[Tensor, "h w 3"]:
+    """Photo, height, the relief in grey under a light from the upper left, and the confidence, side by side."""
+    light = torch.tensor([-0.5, 0.5, 0.7071])
+    lit = (normals @ light).clamp(min=0) * 0.85 + 0.1
+    grey = [field.height, lit, confidence]
+    shown = [photo, *(maps[..., None].expand(-1, -1, 3) for maps in grey)]
+    scale = min(1.0, PREVIEW_SIDE / max(photo.shape[:2]))
+    size = [max(1, round(n * scale)) for n in photo.shape[:2]]
+    small = [resized(maps.movedim(-1, 0), size).movedim(0, -1) for maps in shown]
+    return torch.cat(small, dim=1)
+
+
+def safe_out(out: Path, sources: Sequence[Path]) -> None:
+    """Refuse to write where the photos are.
+
+    Raises:
+        InputError: The folder for the results is a photo, or holds one of them directly.
+    """
+    for source in sources:
+        if os.path.realpath(source) == os.path.realpath(out):
+            raise InputError(f"--out {out} is a photo to read; give another folder")

@@ -1,0 +1,143 @@
+"""Reading picture files to the numbers that are stored in them.
+
+Pillow reads most kinds; where it keeps fewer bits than are stored, or takes one type of number for another,
+`png_files`, `pnm_files` and `tiff_files` read instead. EXR has `exr_files`, because its channels have names.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import UnidentifiedImageError
+
+from ..errors import InputError
+from .heif import is_heif, read_heif
+from .png import read_png
+from .pnm import read_pnm
+from .stored_picture import StoredPicture, check_file, damaged, open_picture, pillow_picture
+from .tiff import read_tiff
+
+EXR_MAGIC = b"\x76\x2f\x31\x01"
+_FOREIGN = {
+    b"%PDF": "a PDF document; export the picture in it as PNG",
+    b"#?RADIANCE": "a Radiance picture (HDR), which is not read; save it as EXR or 16-bit PNG",
+    b"#?RGBE": "a Radiance picture (HDR), which is not read; save it as EXR or 16-bit PNG",
+    b"\xff\x0a": "a JPEG XL picture, which is not read; save it as PNG or JPEG",
+    b"\x00\x00\x00\x0cJXL ": "a JPEG XL picture, which is not read; save it as PNG or JPEG",
+    b"P7\n": "a PAM picture, which is not read; save it as PNG",
+    b"SDPX": "a DPX picture, which is not read; save it as 16-bit TIFF or EXR",
+    b"XPDS": "a DPX picture, which is not read; save it as 16-bit TIFF or EXR",
+    b"<svg": "an SVG drawing; export it as PNG",
+    b"<?xml": "an XML document, perhaps an SVG drawing; export it as PNG",
+    b"<!DOCTYPE": "a web page and no picture; download the picture itself",
+    b"<html": "a web page and no picture; download the picture itself",
+    b"version https://git-lfs": "the pointer of a file in Git LFS; run git lfs pull",
+    b"\x93NUMPY": "a NumPy array; save it as 16-bit PNG, TIFF or EXR",
+    b"PK\x03\x04": "a zip archive; unpack it",
+    b"%!PS": "a PostScript document; export it as PNG",
+}
+_BRANDS = {
+    b"hevc": "a HEIC sequence, which is not read; save it as PNG or JPEG",
+    b"crx ": "a raw photo of a camera, which is not read; develop it to PNG or TIFF",
+    b"mp42": "a video; give a picture",
+    b"isom": "a video; give a picture",
+    b"qt  ": "a video; give a picture",
+}
+
+
+def is_exr(path: Path, kind: str = "image") -> bool:
+    """Whether a file is EXR by its first bytes, whatever its name.
+
+    Raises:
+        InputError: As `check_file`.
+    """
+    return check_file(path, kind)[:4] == EXR_MAGIC
+
+
+def read_picture(path: Path, kind: str = "image") -> StoredPicture:
+    """Read the numbers in any picture but EXR.
+
+    Raises:
+        InputError: The file is missing, damaged, no picture, of a kind that is not read, or too large.
+    """
+    start = check_file(path, kind)
+    _refuse_foreign(path, start)
+    try:
+        with _silenced():
+            picture = _read(path, start)
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        raise damaged(path, "it is not a picture, or a damaged one", kind) from None
+    except ValueError as error:
+        if "MAX_TEXT" in str(error):
+            raise InputError(
+                f"{path} holds text or a colour profile of more than a megabyte; save it without"
+            ) from None
+        raise damaged(path, error, kind) from None
+    except Exception as error:  # what readers stumble over in a damaged file is of many kinds
+        raise damaged(path, error, kind) from None
+    if 0 in picture.values.shape or picture.values.shape[-1] > 4:
+        raise damaged(path, f"its header and its {picture.values.shape[-1]} channels do not agree", kind)
+    return picture
+
+
+def _read(path: Path, start: bytes) -> StoredPicture:
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return read_tiff(path)
+    if start[:8] == b"\x89PNG\r\n\x1a\n":
+        return read_png(path)
+    if start[:2] in (b"P2", b"P3", b"P5", b"P6"):
+        return read_pnm(path)
+    if is_heif(start):
+        return read_heif(path)
+    if start[:2] == b"\xff\xd8":
+        _refuse_jpeg(path)
+    with open_picture(path) as image:
+        return pillow_picture(path, image)
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Silence warnings of libraries about unusual files; what matters is reported by the readers."""
+    logger = logging.getLogger("tifffile")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _refuse_foreign(path: Path, start: bytes) -> None:
+    found = next((words for magic, words in _FOREIGN.items() if start.lstrip().startswith(magic)), None)
+    if start[4:8] == b"ftyp":
+        found = _BRANDS.get(start[8:12], found)
+    if found is not None:
+        raise InputError(f"{path} is {found}")
+
+
+def _refuse_jpeg(path: Path) -> None:
+    """JPEG's rare kinds by name: lossless, or with more than 8 bits."""
+    with path.open("rb") as file:
+        file.read(2)
+        for _ in range(1000):
+            marker = file.read(2)
+            if len(marker) < 2 or marker[0] != 0xFF:
+                return
+            length = int.from_bytes(file.read(2), "big")
+            if 0xC0 <= marker[1] <= 0xCF and marker[1] not in (0xC4, 0xC8, 0xCC):
+                bits = (file.read(1) or b"\x08")[0]
+                if marker[1] in (0xC3, 0xC7, 0xCB, 0xCF) or bits != 8:
+                    lossless = "lossless " if marker[1] in (0xC3, 0xC7, 0xCB, 0xCF) else ""
+                    raise InputError(
+                        f"{path} is a {lossless}JPEG of {bits} bits, which is not read; save it as PNG"
+                    )
+                return
+            if marker[1] == 0xDA or length < 2:
+                return
+            file.seek(length - 2, 1)

@@ -1,0 +1,202 @@
+"""A whole run from photographs to files: progress, checkpoints, meshes, pictures and figures."""
+
+import io
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..cameras import Cameras, Capture, capture_sheet
+from ..errors import InputError, Interrupted
+from ..files import write_bytes
+from ..images import linear_to_srgb, save_image
+from ..metrics import mesh_report, photometric_error, psnr, silhouette_iou
+from ..render import comparison_sheet, render, turntable
+from ..runs import Interruption, Progress, RunFolder, deferred_interruptions, fingerprint
+from ..shapes import save_mesh
+from .config import ReconstructConfig
+from .mesh_files import MeshFiles, write_mesh_files
+from .optimize import Optimization
+from .reconstruct import Reconstruction, reconstruct
+from .refinement import register_views
+
+CHECKPOINT_SECONDS = 20.0
+SHEET_ROWS = 4
+"""Views at most on a sheet of those that were learned from."""
+
+
+def reconstruct_photographs(
+    run: RunFolder,
+    capture: Capture,
+    config: ReconstructConfig,
+    held_out: Capture | None = None,
+    light: Float[Tensor, "9 3"] | None = None,
+    device: torch.device | str = "cpu",
+    quiet: bool = False,
+    files: MeshFiles | None = None,
+) -> tuple[dict, Cameras]:
+    """Reconstruct a capture into a run folder, continuing from its checkpoint if it has one.
+
+    Writes `mesh.ply` (all faces, colours per vertex), `mesh.glb` (textured), `start.ply`, `light.npy` (its
+    coefficients), `renders/views.png` (photographs and masks),
+    `renders/learned.png` and `renders/held-out.png` (photograph, render, difference), `renders/turntable.webp`.
+
+    Args:
+        run: Where results go.
+        capture: Photographs to learn from, with masks.
+        config: How to reconstruct.
+        held_out: Photographs that only measure the result.
+        light: Known light as spherical-harmonics radiance; None learns it.
+        device: Where to compute.
+        quiet: Show no progress.
+        files: Which mesh files to write; None writes the usual ones.
+
+    Returns:
+        Figures: of the mesh, and of how well held-out (or, without any, learned) photographs are explained. The
+        cameras of the capture that the mesh fits, refined or as they were.
+
+    Raises:
+        Interrupted: After a signal, with the step that a checkpoint was written after.
+    """
+    saved = run.load_checkpoint()
+    cameras, masks = capture.cameras, capture.require_masks()
+    content = fingerprint(capture.images, masks, capture.known, cameras.T_cam_world, cameras.K)
+    if saved is not None and saved[2].get("capture") != content:
+        raise InputError(
+            f"{run.path} cannot be resumed: photographs, masks or cameras have changed since; start again with "
+            "--overwrite"
+        )
+    with (
+        run.stage("reconstruct"),
+        _Journal(run, config, content, 0 if saved is None else saved[0], quiet) as journal,
+    ):
+        result = reconstruct(
+            capture,
+            config,
+            device,
+            journal.on_step,
+            None if saved is None else (int(saved[2]["stage"]), saved[1]),
+            known_light=light,
+        )
+    if result.moved is not None:
+        capture = replace(capture, cameras=result.cameras)
+        if held_out is not None and len(
+            held_out
+        ):  # their cameras are refined as well, on the finished surface
+            light_now = result.light.coefficients.detach().cpu()
+            held_out = replace(held_out, cameras=register_views(result.mesh, light_now, held_out))
+    with run.stage("write"):
+        up, front = upright(capture.cameras), -capture.cameras.forward[0].cpu()
+        write_mesh_files(run, result.mesh, capture, files or MeshFiles(), up, front)
+        save_mesh(result.start, run.file("start.ply"))
+        save_image(run.file("renders/views.png"), capture_sheet(capture, columns=6, width=320))
+        _save_light(run, result)
+        figures = {"views": len(capture), "mesh": asdict(mesh_report(result.mesh))}
+        if result.moved is not None:
+            figures["refined_cameras"] = asdict(result.moved)
+        exposures = result.light.exposure(torch.arange(len(capture), device=device)).detach().cpu()
+        few = torch.linspace(0, len(capture) - 1, min(SHEET_ROWS, len(capture))).round().long().tolist()
+        figures["learned"] = _compare(run, "learned", capture, result, exposures, few)
+        if held_out is not None and len(held_out):
+            alike = torch.ones(len(held_out))  # the geometric mean of all exposures
+            everyone = range(len(held_out))
+            figures["held_out"] = _compare(run, "held-out", held_out, result, alike, everyone)
+        turntable(result.mesh, run.file("renders/turntable.webp"), up=up.tolist(), front=front.tolist())
+    return figures, result.cameras
+
+
+class _Journal:
+    """Progress bar, metrics and checkpoints of the optimisation."""
+
+    def __init__(
+        self, run: RunFolder, config: ReconstructConfig, content: str, done: int, quiet: bool
+    ) -> None:
+        self.run, self.config, self.content = run, config, content
+        self.interruption: Interruption | None = None  # noted from the first step on; before, nothing is lost
+        self.noting = ExitStack()
+        self.progress = Progress(self._work(None), "reconstruct", quiet, done=self._work(done))
+        self.saved = time.monotonic()
+
+    def __enter__(self) -> "_Journal":
+        self.progress.__enter__()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.noting.close()
+        self.progress.__exit__(*error)
+
+    def _work(self, steps: int | None) -> float:
+        """Work of the first steps (all if None): time grows with the pixels, on top of a fixed part."""
+        weights = [0.1 + stage.scale**2 for stage in self.config.stages for _ in range(stage.steps)]
+        return sum(weights[:steps])
+
+    def on_step(self, stage: int, optimization: Optimization, loss: float) -> None:
+        if self.interruption is None:
+            self.interruption = self.noting.enter_context(deferred_interruptions())
+        step = sum(s.steps for s in self.config.stages[:stage]) + optimization.steps_done
+        self.run.log(step, stage=stage, loss=loss, vertices=len(optimization.positions.latent))
+        self.progress.advance(self._work(step) - self.progress.done, loss=loss)
+        if self.interruption or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+            self.run.save_checkpoint(step, optimization.state(), {"stage": stage, "capture": self.content})
+            self.saved = time.monotonic()
+        if self.interruption:
+            raise Interrupted(
+                f"stopped after step {step}, a checkpoint is written", exit_code=self.interruption.exit_code
+            )
+
+
+def _save_light(run: RunFolder, result: Reconstruction) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, result.light.coefficients.detach().cpu().numpy())
+    write_bytes(run.file("light.npy"), buffer.getvalue())
+
+
+def _compare(
+    run: RunFolder,
+    name: str,
+    capture: Capture,
+    result: Reconstruction,
+    exposures: Float[Tensor, "N"],
+    shown: Sequence[int],
+) -> dict:
+    """Figures per view, and a sheet of some photographs beside renders."""
+    light = result.light.coefficients.detach().cpu()
+    figures = {"views": list(capture.names), "silhouette_iou": [], "psnr": [], "photometric_error": []}
+    photos, renders = [], []
+    for i in range(len(capture)):  # one by one: renders of all views together are large
+        view = capture.subset([i])
+        picture = render(result.mesh, view.cameras, light)
+        colors, coverage, photo = picture[..., :3] * exposures[i], picture[..., 3], view.foreground()
+        masks = torch.zeros_like(coverage) if view.masks is None else view.masks
+        seen = (coverage > 0.5) & (masks > 0.5) & view.known
+        encoded = [linear_to_srgb(p.clamp(0, 1)) for p in (colors, photo)]
+        figures["silhouette_iou"] += silhouette_iou(coverage, masks, view.known).tolist()
+        figures["psnr"].append(psnr(encoded[0], encoded[1], seen) if bool(seen.any()) else None)
+        figures["photometric_error"] += photometric_error(colors, photo, seen).tolist()
+        if i in shown:
+            photos.append(photo)
+            renders.append(colors)
+    names = [capture.names[i] for i in sorted(shown)]
+    comparison_sheet(torch.cat(photos), torch.cat(renders), run.file(f"renders/{name}.png"), names)
+    return figures
+
+
+def upright(cameras: Cameras) -> Float[Tensor, "3"]:
+    """World direction that points upwards in most pictures.
+
+    Photographs may be turned in the image plane, some of them upside down. Then the direction about which
+    the cameras stand in a ring is taken: the normal of the plane in which their viewing directions vary.
+    """
+    ups = -cameras.T_cam_world[:, 1, :3].cpu()
+    mean = ups.mean(dim=0)
+    if float(mean.norm()) > 0.5:
+        return mean / mean.norm()
+    spread = cameras.forward.cpu() - cameras.forward.cpu().mean(dim=0)
+    axis = torch.linalg.eigh(spread.T @ spread)[1][:, 0]  # eigenvalues ascend
+    # Of the two directions along the axis, the one that more pictures show as up.
+    return axis if int(((ups @ axis) > 0).sum()) * 2 >= len(ups) else -axis

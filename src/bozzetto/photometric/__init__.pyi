@@ -1,0 +1,13 @@
+from .photometric_stereo import PhotometricStereo as PhotometricStereo
+from .photometric_stereo import photometric_stereo as photometric_stereo
+from .photometric_stereo import unknown_lights as unknown_lights
+from .refine import RefinedHeight as RefinedHeight
+from .refine import refine_height as refine_height
+from .tactile import TactileCalibration as TactileCalibration
+from .tactile import calibrate_tactile as calibrate_tactile
+from .tactile import even_light as even_light
+from .tactile import tactile_gradients as tactile_gradients
+from .tactile import tactile_height as tactile_height
+from .tactile_video import find_markers as find_markers
+from .tactile_video import read_frames as read_frames
+from .tactile_video import tactile_pairs as tactile_pairs

@@ -1,0 +1,140 @@
+"""A height map made to agree with photos by rendering it: shape from shading around a first guess.
+
+The surface is matte and light is smooth and distant, so a photo shows albedo(x) * L(n(x)) with L a spherical
+harmonics series of order 2 (Ramamoorthi and Hanrahan 2001), which `render` shades with too. Seen from
+straight above every pixel shows its own piece of surface, so rasterising the map means shading its pixels.
+
+Steps are those of large-step optimisation (Nicolet et al. 2021): the map is (I + lambda L)^-1 u with the
+Laplacian L of the grid, and u is what Adam moves, so that a step of one pixel bends its surroundings along
+with it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from ..errors import InputError
+from ..geometry import solve
+from ..geometry.heightfield import normals_from_height
+from ..geometry.heightfield.gradients import check_boundary
+from ..geometry.heightfield.grid_solve import GridSolver
+from ..heightmap.model import bordered
+from ..render import spherical_harmonics
+
+
+@dataclass(frozen=True)
+class RefinedHeight:
+    """A height map that explains photos better.
+
+    Attributes:
+        height: In pixels, as the guess.
+        albedo: Share of light that a pixel gives back, of mean 1.
+        lights: Coefficients of the light of every photo.
+        errors: RMS difference between photos and pictures, before and after.
+    """
+
+    height: Float[Tensor, "H W"]
+    albedo: Float[Tensor, "H W"]
+    lights: Float[Tensor, "N 9"]
+    errors: tuple[float, float]
+
+
+def refine_height(
+    height: Float[Tensor, "H W"],
+    photos: Float[Tensor, "N H W"],
+    boundary: str = "free",
+    steps: int = 100,
+    smoothness: float = 5.0,
+    step_size: float = 0.2,
+    trust: float = 1e-4,
+    sigma: float = 8.0,
+) -> RefinedHeight:
+    """Change a height map until it looks like the photos.
+
+    Photos cannot tell paint from shade everywhere, nor a flatter surface from one under flatter light (the
+    bas-relief ambiguity of Belhumeur et al. 1999). So what is coarser than `sigma` stays as it was
+    guessed. With one photo the albedo is taken to be coarser than that, too; with several it is free.
+
+    Args:
+        height: First guess, in pixels: slopes must be those of the surface.
+        photos: Linear brightness, the same view under a light each.
+        boundary: `free` or `periodic`.
+        steps: Of Adam.
+        smoothness: lambda.
+        step_size: Of Adam, in pixels.
+        trust: Weight of staying at the guess, against squared differences of brightness relative to the mean.
+        sigma: Standard deviation, in pixels, of the blur that tells coarse from fine.
+
+    Raises:
+        InputError: Sizes differ, there is no photo, or a setting is not positive.
+    """
+    periodic = check_boundary(boundary)
+    if photos.shape[1:] != height.shape or len(photos) == 0 or min(steps, smoothness, step_size) <= 0:
+        raise InputError(
+            "refinement takes photos of the size of the height map and positive settings; got photos "
+            f"{tuple(photos.shape)}, a map {tuple(height.shape)}, {steps} steps, smoothness {smoothness} and "
+            f"step size {step_size}"
+        )
+    photos = photos / photos.mean().clamp(min=1e-9)
+    solver = GridSolver(height.shape[0], height.shape[1], smoothness, periodic, height.device)
+    start = height.detach().clone()
+    hidden = torch.zeros(height.numel(), 1, device=height.device, requires_grad=True)
+    optimizer = torch.optim.Adam([hidden], lr=step_size, betas=(0.9, 0.98))
+    errors: list[float] = []
+    for _ in range(steps):
+        current = start + _fine(solve(solver, hidden).reshape(height.shape), sigma, periodic)
+        basis = spherical_harmonics(normals_from_height(current, boundary))
+        albedo, lights = explained(photos, basis.detach(), periodic, sigma)
+        off = albedo * torch.einsum("hwk,nk->nhw", basis, lights) - photos
+        errors.append(float(off.detach().square().mean().sqrt()))
+        loss = off.square().mean() + trust * (current - start).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        result = start + _fine(solve(solver, hidden).reshape(height.shape), sigma, periodic)
+        basis = spherical_harmonics(normals_from_height(result, boundary))
+        albedo, lights = explained(photos, basis, periodic, sigma)
+        off = albedo * torch.einsum("hwk,nk->nhw", basis, lights) - photos
+    return RefinedHeight(result, albedo, lights, (errors[0], float(off.square().mean().sqrt())))
+
+
+def _fine(change: Tensor, sigma: float, periodic: bool) -> Tensor:
+    return change - blurred(change[None], sigma, periodic)[0]
+
+
+def explained(
+    photos: Float[Tensor, "N H W"],
+    basis: Float[Tensor, "H W 9"],
+    periodic: bool,
+    sigma: float,
+    rounds: int = 3,
+) -> tuple[Float[Tensor, "H W"], Float[Tensor, "N 9"]]:
+    """Albedo and lights that explain photos of a known surface best, in turn by least squares."""
+    albedo = photos.new_ones(photos.shape[1:])
+    flat = basis.reshape(-1, 9)
+    ridge = 1e-4 * len(flat) * torch.eye(9, device=flat.device)
+    lights = flat.new_zeros(len(photos), 9)
+    for _ in range(rounds):
+        shown = albedo.reshape(-1, 1) * flat
+        lights = torch.linalg.solve(shown.T @ shown + ridge, shown.T @ photos.reshape(len(photos), -1).T).T
+        shade = torch.einsum("hwk,nk->nhw", basis, lights).clamp(min=1e-3)
+        both = torch.stack([(photos * shade).sum(0), shade.square().sum(0)])
+        if len(photos) == 1:
+            both = blurred(both, sigma, periodic)
+        albedo = both[0] / both[1].clamp(min=1e-9)
+        albedo = albedo / albedo.mean().clamp(min=1e-9)
+    return albedo, lights
+
+
+def blurred(maps: Float[Tensor, "C H W"], sigma: float, periodic: bool) -> Float[Tensor, "C H W"]:
+    """Gaussian blur that goes on at the border as the map does."""
+    margin = max(1, round(3 * sigma))
+    places = torch.arange(-margin, margin + 1, device=maps.device, dtype=maps.dtype)
+    weights = torch.exp(-(places**2) / (2 * sigma**2))
+    weights = weights / weights.sum()
+    around = bordered(maps[:, None], margin, periodic)
+    return conv2d(conv2d(around, weights[None, None, None, :]), weights[None, None, :, None])[:, 0]

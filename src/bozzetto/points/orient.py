@@ -1,0 +1,158 @@
+"""Normals of a cloud that all point outwards."""
+
+import itertools
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from scipy.sparse import coo_array, csgraph
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from .indicator import slopes_along_normals
+from .neighbourhoods import SECTORS, plane_neighbourhoods, spacing_of
+from .outside import outside_votes
+
+STIFFNESS = 1e-2
+"""Of curvatures in fits: their square is worth so much of a squared height, in units of reach."""
+WIDEST = 0.8
+"""Share of the points that are not farther from others than what counts as the spacing of all."""
+TOLD = 0.1
+"""Share of the points of a piece by which votes for one of its sides must be more, to decide."""
+GRID, SIDES = 0.6, (33, 97)
+"""Cells of the grid on which all normals are compared, in spacings; least and largest number of nodes."""
+DOUBT, TURNS = 0.3, 4
+"""Slope of the indicator against a normal, in medians, from which the normal is turned; times this is done."""
+VOTE, ROUNDS = 3.0, 10
+"""A point's own vote for its front in neighbours that agree fully; how often it is weighed against theirs."""
+_LEAST_WEIGHT = 1e-4  # of an edge: zeros are no edges to SciPy
+
+
+def outward_normals(points: Float[Tensor, "N 3"], noise: float = 0.0) -> Float[Tensor, "N 3"]:
+    """Normals of a clean cloud, of quadratics through the nearest points, turned outwards.
+
+    Cazals and Pouget 2005, "Estimating differential quantities using polynomial fitting of osculating jets".
+    On three procedural solids they are off by 5.5, 9.2 and 3.7 degrees on average, those of planes by 6.9, 9.6
+    and 4.8.
+
+    Args:
+        points: On a surface.
+        noise: How far they lie beside it: neighbourhoods are wider, see `plane_neighbourhoods`.
+    """
+    return orient_normals(points, normals_of(points, noise), noise)
+
+
+def normals_of(points: Float[Tensor, "N 3"], noise: float = 0.0) -> Float[Tensor, "N 3"]:
+    """Normals of quadratics through the nearest points, with any sign."""
+    normals = torch.empty_like(points)
+    for part in plane_neighbourhoods(points, noise):
+        reach = part.distance[:, -1:].clamp(min=1e-12)
+        weight = torch.exp(-3 * (part.distance / reach) ** 2)[..., None]
+        near = part.around(points)
+        centred = near - (weight * near).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
+        axes = torch.linalg.eigh((weight * centred).mT @ centred).eigenvectors
+        height, u, v = (near @ axes / reach[..., None]).unbind(dim=-1)
+        basis = torch.stack([torch.ones_like(u), u, v, u * u, u * v, v * v], dim=-1)
+        penalty = torch.tensor(3 * [1e-6] + 3 * [STIFFNESS]).to(points)
+        gram = (weight * basis).mT @ basis + torch.diag(penalty) * weight.sum(dim=1, keepdim=True)
+        fit = torch.linalg.solve(gram, (weight * basis).mT @ height[..., None])[..., 0]
+        local = torch.stack([torch.ones_like(fit[:, 0]), -fit[:, 1], -fit[:, 2]], dim=1)
+        normals[part.rows] = (axes @ local[..., None])[..., 0]
+    return normals
+
+
+def orient_normals(
+    points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"], noise: float = 0.0
+) -> Float[Tensor, "N 3"]:
+    """Give normals signs that agree from neighbour to neighbour and point outwards.
+
+    Signs spread along a minimum spanning tree of the neighbourhood graph (Hoppe et al. 1992), over edges that
+    leave the least doubt. Two normals are compared after one of them is mirrored at the plane halfway between
+    their points, which is right on every circle through them and so also across edges (König and Gumhold
+    2009). Then each connected piece is turned such that its outermost points face outwards; walls of closed
+    cavities within a solid do so, too, and not into the cavity. A tree that took a wrong way across a sharp
+    edge leaves whole legs and slats inside out: where the space outside reaches one side of a point only, see
+    `outside_votes`, that side is in front, and neighbours without such a vote follow. At last normals that
+    disagree with what all others say together are turned, see `slopes_along_normals`.
+
+    Args:
+        points: On a surface.
+        normals: Across the surface, with any sign.
+        noise: How far the points lie beside the surface.
+    """
+    unit = normalize(normals, dim=1)
+    spacing = spacing_of(points, noise)
+    i = torch.arange(len(points), device=points.device).repeat_interleave(SECTORS)
+    j = spacing.beside.flatten()
+    i, j = i[i != j], j[i != j]
+    along = normalize(points[j] - points[i], dim=1)
+    mirrored = unit[j] - 2 * (along * unit[j]).sum(dim=1, keepdim=True) * along
+    agreement = (unit[i] * mirrored).sum(dim=1)
+    sign, piece = _spread_signs(len(points), i, j, agreement)
+    sign = sign.to(unit)
+    gap = float(np.quantile(spacing.gap.cpu().numpy(), WIDEST))
+    votes = sign * outside_votes(points, unit * sign[:, None], gap)  # for the signs themselves
+    sign = sign * _outward(points, unit * sign[:, None], piece, votes * sign)[piece]
+    sign = torch.where(votes == 0, sign, votes)
+    for _ in range(ROUNDS):
+        pull = torch.zeros_like(votes).index_add_(0, i, agreement * sign[j])
+        sign = torch.where(VOTE * votes + pull < 0, -1.0, 1.0)
+    size = (points.amax(dim=0) - points.amin(dim=0)).max()
+    side = int(min(max(float(size) / (GRID * float(spacing.gap.median())), SIDES[0]), SIDES[1]))
+    for _ in range(TURNS):
+        slope = slopes_along_normals(points, unit * sign[:, None], spacing.area, side)
+        against = slope < -DOUBT * slope.abs().median()
+        sign = torch.where(against, -sign, sign)
+    return unit * sign[:, None]
+
+
+def _spread_signs(
+    count: int, i: Int64[Tensor, " E"], j: Int64[Tensor, " E"], agreement: Float[Tensor, " E"]
+) -> tuple[Tensor, Int64[Tensor, " N"]]:
+    """Signs relative to the root of each piece, and the number of the piece."""
+    first, second = torch.minimum(i, j).cpu().numpy(), torch.maximum(i, j).cpu().numpy()
+    key, unique = np.unique(first.astype(np.int64) * count + second, return_index=True)
+    # Graph routines of SciPy before 1.15 take indices of 32 bits only.
+    first, second = (key // count).astype(np.int32), (key % count).astype(np.int32)
+    value = agreement.cpu().numpy()[unique]
+    graph = coo_array((1 - np.abs(value) + _LEAST_WEIGHT, (first, second)), shape=(count, count)).tocsr()
+    pieces, piece = csgraph.connected_components(graph, directed=False)
+    tree = csgraph.minimum_spanning_tree(graph).tocoo()
+    rows, columns = np.minimum(tree.row, tree.col), np.maximum(tree.row, tree.col)
+    opposite = value[np.searchsorted(key, rows.astype(np.int64) * count + columns)] < 0
+    # One more node, joined to a node of each piece, makes the forest one tree.
+    roots = np.unique(piece, return_index=True)[1]
+    ends = np.append(rows, np.full(pieces, count, np.int32)), np.append(columns, roots.astype(np.int32))
+    forest = coo_array((np.ones(len(ends[0])), ends), shape=(count + 1, count + 1)).tocsr()
+    _, parent = csgraph.breadth_first_order(forest, count, directed=False)
+    parent[count] = count
+    flip = np.zeros(count + 1, dtype=bool)
+    child = np.where(parent[rows] == columns, rows, columns)
+    flip[child] = opposite
+    while not (parent == count).all():  # every round doubles how far each node has looked up the tree
+        flip ^= flip[parent]
+        parent = parent[parent]
+    sign = torch.from_numpy(np.where(flip[:count], -1.0, 1.0)).to(agreement)
+    return sign, torch.from_numpy(piece.astype(np.int64)).to(i.device)
+
+
+def _outward(
+    points: Float[Tensor, "N 3"],
+    normals: Float[Tensor, "N 3"],
+    piece: Int64[Tensor, " N"],
+    seen: Float[Tensor, " N"],
+) -> Float[Tensor, " K"]:
+    """The sign of each piece for which it faces the space outside, as far as votes of its points tell.
+
+    Otherwise its extreme points, in 26 directions, face outwards.
+    """
+    votes = points.new_zeros(int(piece.max()) + 1)
+    told = torch.zeros_like(votes).index_add_(0, piece, seen)
+    clear = told.abs() > TOLD * torch.bincount(piece)
+    for direction in itertools.product((-1.0, 0.0, 1.0), repeat=3):
+        d = points.new_tensor(direction)
+        height = points @ d
+        top = torch.full_like(votes, -torch.inf).scatter_reduce(0, piece, height, "amax")
+        extreme = height == top[piece]
+        votes.index_add_(0, piece[extreme], (normals[extreme] @ d))
+    return torch.where(torch.where(clear, told, votes) < 0, -1.0, 1.0).to(points)

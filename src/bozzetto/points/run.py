@@ -1,0 +1,96 @@
+"""From one cloud to a clean one, or to a mesh, in run folders."""
+
+from dataclasses import asdict, replace
+
+import torch
+from torch import Tensor
+
+from ..errors import warn_input
+from ..images import save_image
+from ..metrics import mesh_report
+from ..render import cloud_pictures, contact_sheet, turned
+from ..runs import RunFolder
+from ..shapes import PointCloud, box_frame, save_mesh, save_points
+from . import denoise, estimate_noise, orient_normals, surface, upsample
+from .cloud_cleaning import clean_cloud, is_line
+from .noise_level import FEW
+from .surface_mesh import Ends
+
+PREVIEW = 480
+TOO_STRONG = 2.5
+"""Noise that is given may be so many times what the points show, before that is said."""
+
+
+def denoise_cloud(
+    run: RunFolder,
+    cloud: PointCloud,
+    noise: float | None = None,
+    iterations: int = 2,
+    count: int | None = None,
+) -> dict:
+    """Clean a cloud, and perhaps add points to it, in a run folder.
+
+    Writes `points.ply`, with normals, and `preview.png`, before and after.
+
+    Returns:
+        Figures: points, and the noise that was removed.
+    """
+    sound = clean_cloud(cloud, outward=False)
+    if is_line(sound.cloud):
+        warn_input("all points of the cloud lie on a line; their normals are arbitrary")
+    with run.stage("denoise"):
+        check_given_noise(noise, sound.cloud)
+        result = denoise(sound.cloud, noise, iterations)
+        cleaned = result.cloud
+        if sound.cloud.normals is None and cleaned.normals is not None:
+            normals = orient_normals(box_frame(cleaned.points).apply(cleaned.points), cleaned.normals)
+            cleaned = replace(cleaned, normals=normals)
+    if count is not None:
+        with run.stage("upsample"):
+            cleaned = upsample(cleaned, count - len(cloud) + len(cleaned))
+    cleaned = sound.restored(cloud, cleaned)
+    with run.stage("write"):
+        save_points(cleaned.to("cpu"), run.file("points.ply"))
+        save_image(run.file("preview.png"), before_and_after(cloud.points.cpu(), cleaned.points.cpu()))
+    return {"points": len(cleaned), "noise": result.noise}
+
+
+def check_given_noise(noise: float | None, cloud: PointCloud) -> None:
+    """Say so if the noise that was given is far above what the points show."""
+    if noise is None or len(cloud) < FEW:
+        return
+    shown = estimate_noise(cloud.points)
+    if noise > TOO_STRONG * shown:
+        warn_input(
+            f"the noise is given as {noise:g}, but the points show about {shown:.2g}; smaller details are "
+            "lost, so leave it out to have it estimated"
+        )
+
+
+def before_and_after(before: Tensor, after: Tensor) -> Tensor:
+    """Two clouds side by side, in one frame."""
+    frame = box_frame(torch.cat([before, after]))
+    return contact_sheet(cloud_pictures([frame.apply(before), frame.apply(after)], PREVIEW), 2, gap=0)
+
+
+def surface_cloud(
+    run: RunFolder,
+    cloud: PointCloud,
+    resolution: int | None = None,
+    ends: Ends = "auto",
+    noise: float | None = None,
+) -> dict:
+    """Make the mesh of a cloud in a run folder.
+
+    Writes `mesh.ply`, `mesh.glb` and `preview.png`, the mesh from four sides.
+
+    Returns:
+        Figures of the mesh.
+    """
+    with run.stage("surface"):
+        mesh = surface(cloud, resolution, ends, noise).to("cpu")
+    with run.stage("write"):
+        save_mesh(mesh, run.file("mesh.ply"))
+        save_mesh(mesh, run.file("mesh.glb"))
+        save_image(run.file("preview.png"), contact_sheet(turned(mesh, 4, PREVIEW // 2), 4, gap=0))
+    return {"points": len(cloud), "mesh": asdict(mesh_report(mesh))}

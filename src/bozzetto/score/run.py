@@ -1,0 +1,99 @@
+"""From collections of clouds to models, and from models to clouds, in run folders."""
+
+import io
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..files import write_bytes
+from ..images import save_image
+from ..render import cloud_pictures, contact_sheet
+from ..runs import RunFolder, run_training
+from ..shapes import PointCloud, box_frame, save_points
+from ..shapes.offsets import NO_OFFSET, split_offset
+from . import (
+    CloudPrior,
+    CloudTable,
+    TrainConfig,
+    Training,
+    fit_latent_gan,
+    fit_limits,
+    points_of,
+    save_cloud_prior,
+)
+
+PREVIEWS = 6
+SHOWN = 64  # clouds on a sheet
+
+
+def learn_clouds(
+    run: RunFolder,
+    table: CloudTable,
+    config: TrainConfig,
+    device: torch.device | str = "cpu",
+    quiet: bool = False,
+    about: dict | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict:
+    """Train a model of point clouds in a run folder, continuing from its checkpoint if it has one.
+
+    Writes `model.safetensors` and `preview.png`: shapes of the collection above what the model makes of them,
+    and below, where it has learned how codes are distributed, shapes of its own.
+
+    A latent GAN, where the settings ask for one, is trained afterwards, for a quarter of the time at most.
+
+    Returns:
+        Figures: losses at the end, steps, parameters.
+    """
+    training = Training(table, config, device, clock)
+    figures = run_training(run, training, quiet)
+    prior = training.prior({"training": run.config, **(about or {})})
+    if config.latent is not None and config.latent.kind == "gan":
+        with run.stage("latent gan"):
+            latent = fit_latent_gan(prior.codes, config.latent, config.seed, config.seconds / 4, clock)
+            prior = replace(prior, latent=latent)
+    with run.stage("family"):
+        if (limits := fit_limits(prior)) is not None:
+            prior = replace(prior, limits=(limits.whole, limits.part))
+    with run.stage("write"):
+        save_cloud_prior(prior, run.file("model.safetensors"))
+        save_image(run.file("preview.png"), preview(prior, table))
+    count = sum(p.numel() for p in prior.model.parameters())
+    return {**figures, "steps": training.steps_done, "parameters": count, "shapes": len(table)}
+
+
+def preview(prior: CloudPrior, table: CloudTable, points: int = 2048) -> Tensor:
+    """Shapes of the collection, the same as the model makes them, and inventions of the model."""
+    chosen = torch.linspace(0, len(table) - 1, min(PREVIEWS, len(table))).round().long()
+    rows = list(table.points[chosen, :points]) + list(points_of(prior, prior.codes[chosen], points))
+    if prior.latent is not None:
+        rows += list(points_of(prior, prior.sample_codes(len(chosen)), points))
+    return contact_sheet(cloud_pictures(rows), columns=len(chosen), gap=0)
+
+
+def write_clouds(run: RunFolder, clouds: Sequence[Float[Tensor, "_ D"]], name: str = "points") -> None:
+    """Write clouds as `points-1.ply` and so on (flat ones with z = 0), and `sheet.png`.
+
+    Clouds of equally many points are also written together, as `points.npy` of shape (clouds, points, D), which
+    `bozzetto evaluate generation` reads.
+    """
+    clouds = [cloud.detach().cpu() for cloud in clouds]
+    for index, cloud in enumerate(clouds, start=1):
+        solid = cloud if cloud.shape[1] == 3 else torch.cat([cloud, torch.zeros_like(cloud[:, :1])], dim=1)
+        points, offset = (
+            split_offset(solid.numpy()) if solid.dtype == torch.float64 else (solid.numpy(), NO_OFFSET)
+        )
+        save_points(PointCloud(torch.from_numpy(points), offset=offset), run.file(f"{name}-{index}.ply"))
+    if len({len(cloud) for cloud in clouds}) == 1:
+        array = io.BytesIO()
+        np.save(array, torch.stack(clouds).numpy())
+        write_bytes(run.file(f"{name}.npy"), array.getvalue())
+    shown = clouds[:SHOWN]
+    frame = box_frame(torch.cat(shown))  # one for all, so that sizes can be compared
+    pictures = cloud_pictures([frame.apply(cloud) for cloud in shown])
+    save_image(run.file("sheet.png"), contact_sheet(pictures, gap=0))
