@@ -125,10 +125,10 @@ def looked_up(photo: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 
 def bust_capture(size: int) -> Capture:
     """Rendered views of the bust from all sides, with exact masks."""
-    from bozzetto.datasets.synthetic import subjects
+    from bozzetto.datasets.synthetic import bust
     from bozzetto.render import render
 
-    mesh = subjects.bust()
+    mesh = bust()
     center = mesh.vertices.double().mean(dim=0)
     shape = (size, 3 * size // 4)
     cameras = fibonacci_cameras(24, distance=1.6, target=center.tolist(), fov=0.62, size=shape, up=(0, 1, 0))

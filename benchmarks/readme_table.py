@@ -84,7 +84,7 @@ def percent(share: float, digits: int = 0) -> str:
 # What a photograph's user asks first.
 
 
-@row("room.py", code="cameras inverse pipelines render")
+@row("room.py", code="cameras inverse render")
 def room(r: dict) -> tuple[str, str]:
     """The whole chain against exact truth."""
     made, given = r["from_photos"], r["from_truth"]
@@ -98,7 +98,7 @@ def room(r: dict) -> tuple[str, str]:
     )
 
 
-@row("photo_peers.py", code="cameras inverse pipelines render")
+@row("photo_peers.py", code="cameras inverse render")
 def peers(r: dict) -> tuple[str, str]:
     """Other tools that run on a processor, on the same cameras."""
     methods = {name: m.get("mean_mm") for name, m in r["methods"].items()}
@@ -110,7 +110,7 @@ def peers(r: dict) -> tuple[str, str]:
     )
 
 
-@row("photos_only.py", "photos_only:temple", code="cameras inverse pipelines render")
+@row("photos_only.py", "photos_only:temple", code="cameras inverse render")
 def temple_from_photos(r: dict) -> tuple[str, str]:
     """The temple without its cameras."""
     first, second = r["figures"]["held_out"]["silhouette_iou"]
@@ -121,7 +121,7 @@ def temple_from_photos(r: dict) -> tuple[str, str]:
     )
 
 
-@row("photos_only.py", "photos_only:plush", code="cameras inverse pipelines render")
+@row("photos_only.py", "photos_only:plush", code="cameras inverse render")
 def plush(r: dict) -> tuple[str, str]:
     """A capture as people make it."""
     values = sorted(view["mesh"] for view in r["drawn"].values())
@@ -174,7 +174,7 @@ def masks(r: dict) -> tuple[str, str]:
     )
 
 
-@row("large_photos.py", code="cameras inverse pipelines render")
+@row("large_photos.py", code="cameras inverse render")
 def large_photos(r: dict) -> tuple[str, str]:
     """Time and memory of a large folder."""
     doctor = r["doctor_seconds"]
@@ -207,7 +207,7 @@ def refined_cameras(bust: dict, dino: dict) -> tuple[str, str]:
     )
 
 
-@row("bad_photos.py", code="cameras pipelines cli")
+@row("bad_photos.py", code="cameras inverse cli")
 def bad_photos(r: dict) -> tuple[str, str]:
     """What cannot work is said."""
     return (
@@ -414,7 +414,7 @@ def preparation(r: dict) -> tuple[str, str]:
 # Point clouds.
 
 
-@row("denoising.py", code="score")
+@row("denoising.py", code="points")
 def denoising(r: dict) -> tuple[str, str]:
     """Denoising at levels that are told and that are estimated."""
     clouds, levels = "14 clouds, ", ("1 %", "2 %", "3 %")

@@ -3,7 +3,7 @@
     python benchmarks/room.py [--count 30] [--size 1024 768] [--seed 0] [--work DIR]
     python benchmarks/room.py --count 60 --size 4032 3024 --photos-only
 
-Takes the photos (`pipelines.phone_photos`; kept in DIR and used again), runs `bozzetto reconstruct` on the
+Takes the photos (`phone_photos`; kept in DIR and used again), runs `bozzetto reconstruct` on the
 folder of photos and nothing else, and compares cameras, masks and mesh with the truth. Then the same with the
 true cameras and masks given, which is as good as the optimiser can be; `--photos-only` leaves that out. Cameras
 are compared after the similarity between the centres; meshes after the similarity that brings them closest (the

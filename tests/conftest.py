@@ -9,7 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 import jaxtyping
+import numpy as np
+import pytest
 from beartype import BeartypeConf, beartype
+from PIL import Image
 
 import bozzetto
 
@@ -26,3 +29,19 @@ def _checked_modules() -> list[str]:
 _checker = sys.modules["bozzetto_type_checker"] = ModuleType("bozzetto_type_checker")
 _checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 jaxtyping.install_import_hook(_checked_modules(), "bozzetto_type_checker.check")
+
+
+@pytest.fixture(scope="session")
+def picture():
+    """Writes a picture of noise and returns its path."""
+
+    def make(path, size=(40, 32), mode="RGB", seed=0):
+        rng = np.random.default_rng(seed)
+        channels = {"RGB": 3, "RGBA": 4, "L": 1, "CMYK": 4}[mode]
+        pixels = rng.integers(0, 256, (size[1], size[0], channels), np.uint8)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.frombytes(mode, size, pixels.tobytes())
+        image.save(path)
+        return path
+
+    return make

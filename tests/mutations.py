@@ -184,7 +184,7 @@ MUTATIONS = (
         "points/fit_training.py",
         "for step in counted(range(1, steps + 1), name):",
         "for step in counted(range(0), name):",
-        "score/test_fit_training.py",
+        "points/test_fit_training.py",
     ),
     Mutation(
         "a room that is no name of the package",

@@ -139,17 +139,17 @@ def _command(words: list[str]) -> tuple[object, list[str], str]:
 @contextlib.contextmanager
 def _stopping() -> Iterator[None]:
     """Inside, `reconstruct` raises when it would begin to optimise."""
-    from bozzetto import pipelines
+    from bozzetto import inverse
 
     def stop(*arguments: object, **options: object) -> None:
         raise _Begun
 
-    original = pipelines.reconstruct_photographs
-    pipelines.reconstruct_photographs = stop
+    original = inverse.reconstruct_photographs
+    inverse.reconstruct_photographs = stop
     try:
         yield
     finally:
-        pipelines.reconstruct_photographs = original
+        inverse.reconstruct_photographs = original
 
 
 def _tells(line: str) -> bool:

@@ -76,7 +76,7 @@ def test_meshes_that_cannot_be_used_are_named_unless_they_are_most(folder, tmp_p
 
 def test_one_file_is_a_shape_of_its_own(folder, tmp_path, capsys, monkeypatch):
     coarse = partial(surface, resolution=24)  # in a second
-    monkeypatch.setattr("bozzetto.sdf.learning.surface", coarse)
+    monkeypatch.setattr("bozzetto.sdf.run.surface", coarse)
     for name in ("ball", "scan"):
         path = folder / "ball.ply"
         if name == "scan":

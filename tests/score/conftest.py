@@ -19,16 +19,6 @@ TINY = TrainConfig(
 )
 
 
-BAD_CLOUDS = [
-    (torch.zeros(0, 3), "empty"),
-    (torch.zeros(1, 3), "1 points"),
-    (torch.full((20, 3), torch.nan), "NaN"),
-    (torch.ones(20, 3), "equal"),
-    (torch.rand(5, 3), "8 or more"),
-]
-"""Points that no surface can be found in, and a word of what is said about them."""
-
-
 def ellipses(count: int, points: int, seed: int = 0) -> torch.Tensor:
     """Upright and lying ellipses of different thinness, each just within [-1, 1]^2."""
     generator = torch.Generator().manual_seed(seed)

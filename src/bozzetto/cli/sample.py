@@ -1,6 +1,7 @@
 """`bozzetto sample`: new shapes from a model of point clouds or a prior over meshes."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,16 +70,25 @@ class Sample(Options):
 
     def _meshes(self, of_meshes: bool) -> dict:
         from ..runs import RunFolder, resolve_device, seed_everything
-        from ..sdf import invent_meshes
         from .complete import open_prior
 
         device = resolve_device(self.device)
         seed_everything(self.seed)
-        prior = (open_prior if of_meshes else open_clouds)(self.model).to(device)
+        if of_meshes:
+            from ..sdf import invent_meshes
+
+            prior = open_prior(self.model).to(device)
+            make = partial(invent_meshes, prior=prior, resolution=self.resolution or 128)
+        else:
+            from ..score import invent_meshes
+
+            make = partial(
+                invent_meshes, prior=open_clouds(self.model).to(device), resolution=self.resolution
+            )
         settings = {"verb": "sample", "model": self.model, "count": self.count, "mesh": True}
         settings |= {"truncation": self.truncation, "resolution": self.resolution, "seed": self.seed}
         run = RunFolder.create(self.out, settings, self.overwrite, reads=[self.model])
-        figures = invent_meshes(run, prior, self.count, self.seed, self.truncation, self.resolution)
+        figures = make(run, count=self.count, seed=self.seed, truncation=self.truncation)
         report = run.report(figures, device, self.seed)
         self.say(f"Meshes: {run.path / 'mesh-1.ply'} and so on; picture: {run.path / 'sheet.png'}")
         return report

@@ -17,9 +17,9 @@ def train_heightmap(options: "Train") -> dict:
     Raises:
         InputError: The data cannot be used, or the options leave nothing to learn.
     """
-    from ..heightmap.height_learning import learn_heights, training_material
     from ..heightmap.pairs import find_pairs
     from ..heightmap.predictor import load_predictor
+    from ..heightmap.run import learn_heights, training_material
     from ..runs import RunFolder, fingerprint, resolve_device, seed_everything, writing_folder
 
     config = settings(options)

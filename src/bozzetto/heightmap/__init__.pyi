@@ -1,9 +1,8 @@
 from .config import NetworkConfig as NetworkConfig
 from .config import TrainConfig as TrainConfig
-from .height_learning import learn_heights as learn_heights
-from .height_learning import training_material as training_material
 from .pairs import find_pairs as find_pairs
 from .pairs import held_out as held_out
+from .pairs import tactile_pairs as tactile_pairs
 from .photos import find_photos as find_photos
 from .predict import PredictedHeight as PredictedHeight
 from .predict import predict_height as predict_height
@@ -11,5 +10,7 @@ from .predictor import Predictor as Predictor
 from .predictor import load_predictor as load_predictor
 from .predictor import save_predictor as save_predictor
 from .run import MapOptions as MapOptions
+from .run import learn_heights as learn_heights
 from .run import map_photo as map_photo
 from .run import stereo_photos as stereo_photos
+from .run import training_material as training_material

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..geometry.heightfield import crossover, integrate_gradients
+from ..geometry.heightfield.differences import bordered
 from .config import NetworkConfig
 from .mobile_encoder import Convolution, MobileEncoder, imagenet_encoder
 
@@ -193,14 +194,6 @@ def local_mean(x: Tensor, window: int, pooled: int, tiles: bool = False) -> Tens
     small = bordered(small, window // 2, tiles)
     small = F.avg_pool2d(F.avg_pool2d(small, (window, 1), 1), (1, window), 1)
     return small if pooled == 1 else enlarged(small, x.shape[-2:], tiles)
-
-
-def bordered(x: Tensor, margin: int, tiles: bool) -> Tensor:
-    """With so many pixels more at every side: of the opposite side where the map tiles, else of the border."""
-    if not tiles:
-        return F.pad(x, (margin,) * 4, mode="replicate")
-    rows, columns = (torch.arange(-margin, n + margin, device=x.device) % n for n in x.shape[-2:])
-    return x[..., rows[:, None], columns]  # goes around more than once if it has to
 
 
 def enlarged(maps: Float[Tensor, "B C h w"], size: Sequence[int], tiles: bool) -> Float[Tensor, "B C H W"]:

@@ -1,6 +1,7 @@
 """Folders of real pairs: a photo and the height map of the same surface."""
 
 import csv
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from ..errors import InputError, join_names, require_most_usable, warn_input
 from ..images import load_image
 from ..images.io import SUFFIXES
 from ..metrics import seam_ratio
+from ..photometric import TactileCalibration, find_markers, read_frames, tactile_height
+from ..photometric.tactile_video import filled
 from ..shapes import load_height
 from ..shapes.height_field import same_proportions
 
@@ -232,3 +235,32 @@ def held_out(names: Sequence[str], count: int, seed: int = 0) -> list[str]:
 def looks_tileable(photo: Float[Tensor, "C H W"]) -> bool:
     """Whether steps across the joined borders of a photo are like those inside."""
     return max(seam_ratio(photo.mean(dim=0))) <= TILES_BELOW
+
+
+def tactile_pairs(
+    path: str | os.PathLike, calibration: TactileCalibration, pixel_mm: float, every: int = 10
+) -> list[Pair]:
+    """Training pairs from a video of a calibrated sensor: frames without markers, and their heights.
+
+    Args:
+        path: As of `read_frames`.
+        calibration: Of three lights: the red, green and blue one.
+        pixel_mm: Side of a pixel.
+        every: Frames next to each other show the same; take every n-th.
+
+    Raises:
+        InputError: The video cannot be read, or the calibration is for another number of lights.
+    """
+    if calibration.lights != 3:
+        raise InputError(
+            f"frames show three lights (red, green, blue), but the calibration has {calibration.lights}"
+        )
+    pairs = []
+    for frame in read_frames(path, every):
+        clean = filled(frame, find_markers(frame))
+        height = tactile_height(clean.movedim(-1, 0), calibration, pixel_mm)
+        low, high = height.min(), height.max()
+        levels = ((height - low) / (high - low).clamp(min=1e-9) * 65535).round()
+        color = (clean * 255).round().to(torch.uint8).numpy()
+        pairs.append(Pair(color, levels.numpy().astype(np.uint16), SCANNED, False))
+    return pairs

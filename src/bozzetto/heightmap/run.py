@@ -1,8 +1,8 @@
-"""From photos of surfaces to files: heights, normals, a relief with the photo on it, a preview."""
+"""The heightmap engine in run folders: height maps of photos with all their files, and training."""
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError, warn_input
+from ..files import remove_leftovers
 from ..geometry.heightfield import integrate_normals, normals_from_height
 from ..geometry.heightfield.maps import ambient_occlusion, curvature
 from ..geometry.heightfield.normal_maps import save_normal_map
@@ -19,13 +20,16 @@ from ..images import linear_to_srgb, save_image, srgb_to_linear
 from ..images.stored_picture import check_file
 from ..metrics import seam_ratio
 from ..photometric.photometric_stereo import photometric_stereo
-from ..runs import RunFolder
+from ..runs import RunFolder, run_training
 from ..shapes import HeightField, save_height
+from .config import TrainConfig
+from .data import Crops, procedural_pairs
 from .mobile_encoder import imagenet_is_installed
-from .pairs import resized
+from .pairs import PairFiles, load_pairs, resized
 from .photos import check_photo, load_photo
 from .predict import predict_height
-from .predictor import Predictor
+from .predictor import Predictor, save_predictor
+from .train import Training
 
 PREVIEW_SIDE = 512
 LARGEST_LIGHTS = 1 << 20
@@ -239,3 +243,79 @@ def safe_out(out: Path, sources: Sequence[Path]) -> None:
     for source in sources:
         if os.path.realpath(source) == os.path.realpath(out):
             raise InputError(f"--out {out} is a photo to read; give another folder")
+
+
+PREVIEWS = 8
+
+
+def training_material(
+    run: RunFolder,
+    files: Sequence[PairFiles],
+    config: TrainConfig,
+    synthetic: int,
+    exclude: Collection[str] = (),
+    ship_only: bool = False,
+    store: Path | None = None,
+    quiet: bool = True,
+) -> tuple[list[PairFiles], Crops]:
+    """Pairs that may be learned from, and crops of them and of procedural samples.
+
+    Args:
+        run: Its folder keeps the procedural samples unless there is a store.
+        files: All pairs.
+        config: How to learn.
+        synthetic: Number of procedural samples.
+        exclude: Names of materials to keep away from.
+        ship_only: Take only pairs that allow weights to be passed on.
+        store: Folder for procedural samples, shared by trainings.
+        quiet: Show no progress.
+    """
+    run.begin()
+    chosen = [f for f in files if f.name not in exclude and (f.ship or not ship_only)]
+    own = run.path / "prepared"
+    remove_leftovers(own)
+    with run.stage("prepare"):
+        chosen, pairs = load_pairs(chosen, config.side)
+        samples = procedural_pairs(synthetic, config.seed + 1, config.side, None, store or own, quiet)
+    return chosen, Crops(
+        pairs, samples, config.shares, config.side, config.relight, config.recolor, config.seed
+    )
+
+
+def learn_heights(
+    run: RunFolder,
+    crops: Crops,
+    config: TrainConfig,
+    device: torch.device | str = "cpu",
+    quiet: bool = False,
+    about: dict | None = None,
+    start: Predictor | None = None,
+) -> dict:
+    """Train a network in a run folder, continuing from its checkpoint if it has one.
+
+    Writes `heights.safetensors`, and `preview.png` with some crops, their true and their predicted heights.
+
+    Returns:
+        Figures: losses, steps, parameters, notes.
+    """
+    training = Training(crops, config, device, start)
+    figures = run_training(run, training, quiet)
+    predictor = training.predictor({"training": run.config, **(about or {})})
+    with run.stage("write"):
+        save_predictor(predictor, run.file("heights.safetensors"))
+        save_image(run.file("preview.png"), training_preview(training))
+    count = sum(p.numel() for p in predictor.network.parameters())
+    return {**figures, "steps": training.steps_done, "parameters": count, "notes": training.notes}
+
+
+def training_preview(training: Training, count: int = PREVIEWS) -> Tensor:
+    """Rows of photo, true and predicted height."""
+    batch = training.crops.draw(2**31, count)
+    predictor = training.predictor()
+    with torch.inference_mode():
+        height = predictor.network(batch.photos).height
+    rows = []
+    for photo, truth, found in zip(batch.photos, batch.heights, height, strict=True):
+        maps = [((m - m.mean()) / (5 * m.std() + 1e-9) + 0.5).clamp(0, 1) for m in (truth, found)]
+        rows.append(torch.cat([photo, *(m.expand(3, -1, -1) for m in maps)], dim=2))
+    return torch.cat(rows, dim=1).movedim(0, -1)

@@ -10,4 +10,3 @@ from .tactile import tactile_gradients as tactile_gradients
 from .tactile import tactile_height as tactile_height
 from .tactile_video import find_markers as find_markers
 from .tactile_video import read_frames as read_frames
-from .tactile_video import tactile_pairs as tactile_pairs

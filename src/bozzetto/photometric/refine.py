@@ -19,9 +19,9 @@ from torch.nn.functional import conv2d
 from ..errors import InputError
 from ..geometry import solve
 from ..geometry.heightfield import normals_from_height
+from ..geometry.heightfield.differences import bordered
 from ..geometry.heightfield.gradients import check_boundary
 from ..geometry.heightfield.grid_solve import GridSolver
-from ..heightmap.model import bordered
 from ..render import spherical_harmonics
 
 

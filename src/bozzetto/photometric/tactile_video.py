@@ -1,4 +1,4 @@
-"""Training pairs from videos of a tactile sensor: frames, markers filled in, heights from the light.
+"""Videos of a tactile sensor: frames, and markers that are found and filled in.
 
 The sensor's coating has one colour, and its lights are red, green and blue, so one frame is three photos
 under a light each (Yuan, Dong and Adelson 2017, GelSight: high-resolution robot tactile sensors). Dots that
@@ -20,10 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
-from ..heightmap.pairs import SCANNED, Pair
 from ..images import load_image
 from ..images.io import SUFFIXES
-from .tactile import TactileCalibration, tactile_height
 
 
 def read_frames(path: str | os.PathLike, every: int = 1) -> Iterator[Float[Tensor, "H W 3"]]:
@@ -132,32 +130,3 @@ def filled(frame: Float[Tensor, "H W 3"], mask: Bool[Tensor, "H W"]) -> Float[Te
     result = frame.clone()
     result[mask] = found.to(frame).clamp(0, 1)
     return result
-
-
-def tactile_pairs(
-    path: str | os.PathLike, calibration: TactileCalibration, pixel_mm: float, every: int = 10
-) -> list[Pair]:
-    """Training pairs from a video of a calibrated sensor: frames without markers, and their heights.
-
-    Args:
-        path: As of `read_frames`.
-        calibration: Of three lights: the red, green and blue one.
-        pixel_mm: Side of a pixel.
-        every: Frames next to each other show the same; take every n-th.
-
-    Raises:
-        InputError: The video cannot be read, or the calibration is for another number of lights.
-    """
-    if calibration.lights != 3:
-        raise InputError(
-            f"frames show three lights (red, green, blue), but the calibration has {calibration.lights}"
-        )
-    pairs = []
-    for frame in read_frames(path, every):
-        clean = filled(frame, find_markers(frame))
-        height = tactile_height(clean.movedim(-1, 0), calibration, pixel_mm)
-        low, high = height.min(), height.max()
-        levels = ((height - low) / (high - low).clamp(min=1e-9) * 65535).round()
-        color = (clean * 255).round().to(torch.uint8).numpy()
-        pairs.append(Pair(color, levels.numpy().astype(np.uint16), SCANNED, False))
-    return pairs

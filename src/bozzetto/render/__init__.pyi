@@ -18,6 +18,7 @@ from .rasterization import rasterize as rasterize
 from .rasterization import visible_triangles as visible_triangles
 from .sheets import comparison_sheet as comparison_sheet
 from .sheets import contact_sheet as contact_sheet
+from .sheets import mesh_sheet as mesh_sheet
 from .sheets import studio_light as studio_light
 from .sheets import turned as turned
 from .sheets import turntable as turntable

@@ -169,6 +169,17 @@ def contact_sheet(
     return sheet
 
 
+def mesh_sheet(meshes: Sequence[Mesh], most: int = 64, size: int = 160) -> Float[Tensor, "H W 3"]:
+    """Pictures of the first meshes side by side, sRGB.
+
+    Args:
+        meshes: In one frame, Y up.
+        most: How many are drawn at most.
+        size: Side of a picture in pixels.
+    """
+    return contact_sheet([turned(mesh.to("cpu"), 1, size)[0] for mesh in meshes[:most]], gap=0)
+
+
 def comparison_sheet(
     photos: Float[Tensor, "N H W 3"],
     renders: Float[Tensor, "M h w 3"],

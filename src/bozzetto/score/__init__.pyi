@@ -39,6 +39,7 @@ from .prior import save_cloud_prior as save_cloud_prior
 from .raycast import RayHits as RayHits
 from .raycast import cast_rays as cast_rays
 from .raycast import field_picture as field_picture
+from .run import invent_meshes as invent_meshes
 from .run import learn_clouds as learn_clouds
 from .run import write_clouds as write_clouds
 from .sample import sample as sample

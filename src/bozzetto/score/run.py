@@ -1,4 +1,4 @@
-"""From collections of clouds to models, and from models to clouds, in run folders."""
+"""The score engine in run folders: training a model of clouds, and what it makes."""
 
 import io
 import time
@@ -11,21 +11,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..files import write_bytes
+from ..geometry import is_one_solid
 from ..images import save_image
-from ..render import cloud_pictures, contact_sheet
+from ..render import cloud_pictures, contact_sheet, mesh_sheet
 from ..runs import RunFolder, run_training
-from ..shapes import PointCloud, box_frame, save_points
+from ..shapes import PointCloud, box_frame, save_mesh, save_points
 from ..shapes.offsets import NO_OFFSET, split_offset
-from . import (
-    CloudPrior,
-    CloudTable,
-    TrainConfig,
-    Training,
-    fit_latent_gan,
-    fit_limits,
-    points_of,
-    save_cloud_prior,
-)
+from .config import TrainConfig
+from .data import CloudTable
+from .family import fit_limits
+from .inventions import sample_meshes
+from .latent_gan import fit_latent_gan
+from .points import points_of
+from .prior import CloudPrior, save_cloud_prior
+from .train import Training
 
 PREVIEWS = 6
 SHOWN = 64  # clouds on a sheet
@@ -97,3 +96,27 @@ def write_clouds(run: RunFolder, clouds: Sequence[Float[Tensor, "_ D"]], name: s
     frame = box_frame(torch.cat(shown))  # one for all, so that sizes can be compared
     pictures = cloud_pictures([frame.apply(cloud) for cloud in shown])
     save_image(run.file("sheet.png"), contact_sheet(pictures, gap=0))
+
+
+def invent_meshes(
+    run: RunFolder,
+    prior: CloudPrior,
+    count: int,
+    seed: int = 0,
+    truncation: float = 1.0,
+    resolution: int | None = None,
+) -> dict:
+    """Write meshes of new shapes into a run folder.
+
+    Writes `mesh-1.ply` and so on, and `sheet.png`.
+
+    Returns:
+        Metrics: how many shapes there are, and how many of them are closed and of one piece.
+    """
+    with run.stage("sample"):
+        meshes = sample_meshes(prior, count, seed, truncation, resolution)
+    with run.stage("write"):
+        for index, mesh in enumerate(meshes, start=1):
+            save_mesh(mesh, run.file(f"mesh-{index}.ply"))
+        save_image(run.file("sheet.png"), mesh_sheet(meshes))
+    return {"shapes": count, "one_piece": sum(is_one_solid(mesh) for mesh in meshes)}

@@ -20,9 +20,6 @@ from .fit_mesh import fit_file as fit_file
 from .fit_mesh import fit_mesh as fit_mesh
 from .interpolate import Interpolation as Interpolation
 from .interpolate import interpolate as interpolate
-from .inventions import invent_meshes as invent_meshes
-from .learning import learn_shape_prior as learn_shape_prior
-from .learning import prepared_collection as prepared_collection
 from .meshes import find_meshes as find_meshes
 from .model import Decoder as Decoder
 from .model import build_decoder as build_decoder
@@ -38,6 +35,9 @@ from .prior import load_prior as load_prior
 from .prior import save_prior as save_prior
 from .run import complete_scan as complete_scan
 from .run import interpolate_codes as interpolate_codes
+from .run import invent_meshes as invent_meshes
+from .run import learn_shape_prior as learn_shape_prior
+from .run import prepared_collection as prepared_collection
 from .sample import sample as sample
 from .samples import SdfSamples as SdfSamples
 from .samples import load_normalisation as load_normalisation

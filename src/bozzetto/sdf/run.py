@@ -1,26 +1,114 @@
-"""Whole runs of the sdf engine on shapes: from a scan, or two, to files."""
+"""The sdf engine in run folders: training a prior, completing a scan, interpolation, new shapes."""
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import warn_input
 from ..files import write_text
+from ..geometry import is_one_solid
 from ..images import save_image
 from ..metrics import mesh_report
-from ..render import contact_sheet, turned
-from ..runs import RunFolder
-from ..shapes import Similarity, save_mesh, save_morph, save_sequence
+from ..points import surface
+from ..render import contact_sheet, mesh_sheet, turned
+from ..runs import RunFolder, run_training
+from ..shapes import Mesh, Similarity, load_shape, save_mesh, save_morph, save_sequence
 from .codes import save_code
+from .collection import Collection, is_prepared, load_collection
 from .complete import Completion, complete
+from .config import TrainConfig
+from .data import sample_table
+from .extract import extract_mesh
+from .family import with_width
 from .interpolate import Interpolation, interpolate
+from .meshes import find_meshes
 from .observations import Observations
 from .pose import rotation_of
-from .prior import ShapePrior
+from .prepare import prepare_collection
+from .prepared_folder import settings_of
+from .prior import ShapePrior, save_prior
+from .sample import sample
 from .solver import CompleteConfig
+from .train import Training
+
+PREVIEWS = 8
+PREVIEW_RESOLUTION = 96
+
+
+def prepared_collection(
+    run: RunFolder, data: Path, count: int, split: Path | None = None, seed: int = 0, quiet: bool = False
+) -> Collection:
+    """The samples of a folder: read if it is prepared, made under the run's folder if it holds meshes.
+
+    One file is a shape of its own: a mesh, or a scan, whose closed surface is written as `surface.ply` first.
+
+    Raises:
+        InputError: The folder holds neither, or most meshes in it cannot be used.
+    """
+    if is_prepared(data):
+        return load_collection(data, split)
+    run.begin()
+    folder = run.path / "prepared"
+    settings = {"count": count, "seed": seed, "protocol": "released"}
+    other = settings_of(folder) not in (None, settings)
+    with run.stage("prepare"):
+        meshes = [
+            (name, _as_mesh(run, path) if data.is_file() else path) for name, path in find_meshes(data, split)
+        ]
+        prepare_collection(meshes, folder, count=count, seed=seed, overwrite=other, quiet=quiet)
+    return load_collection(folder)
+
+
+def _as_mesh(run: RunFolder, path: Path) -> Path:
+    """The file itself if it is a mesh; of a cloud the file of its closed surface."""
+    shape = load_shape(path)
+    if isinstance(shape, Mesh):
+        return path
+    warn_input(f"{path} is a cloud; the closed surface of its points is learned, surface.ply")
+    target = run.file("surface.ply")
+    save_mesh(surface(shape, ends="closed", name=str(path)), target)
+    return target
+
+
+def learn_shape_prior(
+    run: RunFolder,
+    collection: Collection,
+    config: TrainConfig,
+    device: torch.device | str = "cpu",
+    quiet: bool = False,
+    about: dict | None = None,
+) -> dict:
+    """Train a prior in a run folder, continuing from its checkpoint if it has one.
+
+    Writes `prior.safetensors`, and `preview.png` with some of the shapes as the prior has learned them.
+
+    Returns:
+        Figures: loss and share of inside samples found at the end, steps, parameters.
+    """
+    table = sample_table(list(collection.samples), collection.names)
+    training = Training(table, config, device)
+    figures = run_training(run, training, quiet)
+    prior = training.prior(collection.names, {"training": run.config, **(about or {})})
+    with run.stage("family"):
+        prior = with_width(prior)
+    with run.stage("write"):
+        save_prior(prior, run.file("prior.safetensors"))
+        save_image(run.file("preview.png"), training_preview(prior))
+    count = sum(p.numel() for p in prior.decoder.parameters())
+    figures = {**figures, "family_width": prior.width, "steps": training.steps_done, "parameters": count}
+    return {**figures, "shapes": len(collection)}
+
+
+def training_preview(prior: ShapePrior, count: int = PREVIEWS) -> Tensor:
+    """A sheet of training shapes, spread over the collection, as the prior draws them."""
+    chosen = torch.linspace(0, len(prior.codes) - 1, min(count, len(prior.codes))).round().long()
+    meshes = [extract_mesh(prior, prior.codes[i], PREVIEW_RESOLUTION) for i in chosen]
+    return contact_sheet([turned(mesh, frames=1, size=240, front=(0.6, 0, 1))[0] for mesh in meshes])
 
 
 def complete_scan(
@@ -45,7 +133,7 @@ def complete_scan(
         write_text(run.file("pose.json"), json.dumps(pose_entry(result.pose), indent=2) + "\n")
         up = rotation_of(result.pose).T @ torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
         front = rotation_of(result.pose).T @ torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
-        save_image(run.file("preview.png"), preview(result, up, front))
+        save_image(run.file("preview.png"), completion_preview(result, up, front))
     return {**result.figures, "mesh": asdict(mesh_report(result.mesh))}
 
 
@@ -61,7 +149,7 @@ def pose_entry(pose: Similarity) -> dict:
     }
 
 
-def preview(
+def completion_preview(
     result: Completion, up: Float[Tensor, "3"], front: Float[Tensor, "3"], size: int = 320
 ) -> Float[Tensor, "H W 3"]:
     """Pictures from around: a row per shape, the best one first."""
@@ -102,3 +190,29 @@ def interpolate_codes(
 def strip(result: Interpolation, size: int = 240) -> Float[Tensor, "H W 3"]:
     """The shapes side by side; all have the size that normalisation gives."""
     return contact_sheet([turned(mesh, 1, size)[0] for mesh in result.meshes], len(result.meshes), gap=0)
+
+
+def invent_meshes(
+    run: RunFolder,
+    prior: ShapePrior,
+    count: int,
+    seed: int = 0,
+    truncation: float = 1.0,
+    resolution: int = 128,
+) -> dict:
+    """Write meshes of new shapes into a run folder.
+
+    Writes `mesh-1.ply`, `code-1.safetensors` and so on, and `sheet.png`.
+
+    Returns:
+        Metrics: how many shapes there are, and how many of them are closed and of one piece.
+    """
+    with run.stage("sample"):
+        found = sample(prior, count, seed, truncation, resolution)
+    meshes = [mesh for _, mesh in found]
+    with run.stage("write"):
+        for index, (code, mesh) in enumerate(found, start=1):
+            save_mesh(mesh, run.file(f"mesh-{index}.ply"))
+            save_code(code, prior, run.file(f"code-{index}.safetensors"))
+        save_image(run.file("sheet.png"), mesh_sheet(meshes))
+    return {"shapes": count, "one_piece": sum(is_one_solid(mesh) for mesh in meshes)}

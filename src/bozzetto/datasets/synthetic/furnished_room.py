@@ -7,6 +7,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...shapes import Mesh
+from .bust import bust
 from .materials.noise import Rng
 from .room import furniture, materials
 from .room.drawing import Color
@@ -14,7 +15,6 @@ from .room.finishes import PINE, WHITE, Finishes
 from .room.light import Lamp, illuminated
 from .room.panels import Finish, Pieces
 from .room.scene import Scene, joined
-from .subjects import bust
 
 WIDTH, DEPTH, HEIGHT = 5.0, 4.6, 2.6
 """Of the room in metres, along x, z and y. The floor is y = 0, its middle the origin."""

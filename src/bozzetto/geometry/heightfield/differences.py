@@ -1,7 +1,8 @@
-"""Differences between neighbouring pixels: the steps of a height map, and their adjoint."""
+"""Differences between neighbouring pixels and their adjoint, and pixels beyond the border."""
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 def differences(height: Tensor, dim: int, periodic: bool = False) -> Tensor:
@@ -13,7 +14,6 @@ def divergence(right: Tensor, down: Tensor, periodic: bool = False) -> Tensor:
     """Minus the adjoint of `differences` along columns and rows: nothing flows across a free border."""
     if periodic:
         return right - right.roll(1, -1) + down - down.roll(1, -2)
-    pad = torch.nn.functional.pad
     return pad(right, (0, 1)) - pad(right, (1, 0)) + pad(down, (0, 0, 0, 1)) - pad(down, (0, 0, 1, 0))
 
 
@@ -59,3 +59,11 @@ def _four(inside: Tensor, periodic: bool) -> Tensor:
         return inside & inside.roll(1, -1) & inside.roll(-1, -1) & inside.roll(-2, -1)
     inner = inside[..., :-3] & inside[..., 1:-2] & inside[..., 2:-1] & inside[..., 3:]
     return torch.cat([inner[..., :1], inner, inner[..., -1:]], dim=-1)
+
+
+def bordered(x: Tensor, margin: int, tiles: bool) -> Tensor:
+    """With so many pixels more at every side: of the opposite side where the map tiles, else of the border."""
+    if not tiles:
+        return pad(x, (margin,) * 4, mode="replicate")
+    rows, columns = (torch.arange(-margin, n + margin, device=x.device) % n for n in x.shape[-2:])
+    return x[..., rows[:, None], columns]  # goes around more than once if it has to

@@ -8,7 +8,7 @@ import torch
 
 from ....shapes import Mesh
 from ..materials.noise import Rng
-from ..subjects import vase
+from ..vase import vase
 from . import materials, prints
 from .drawing import PIGMENTS, Color
 from .finishes import OAK, PINE, WALNUT, Finishes, Painter

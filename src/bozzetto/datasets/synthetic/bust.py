@@ -8,8 +8,11 @@ facial proportions and then adjusted by eye.
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from ...errors import InputError
+from ...geometry import largest_component
 from ...geometry.implicit import (
     Field,
     Vector,
@@ -17,6 +20,7 @@ from ...geometry.implicit import (
     capsule,
     displace,
     ellipsoid,
+    evaluate,
     mirror,
     plane,
     revolution,
@@ -27,10 +31,12 @@ from ...geometry.implicit import (
     smooth_intersection,
     smooth_union,
     sphere,
+    surface,
     torus,
     translate,
     union,
 )
+from ...shapes import Mesh
 
 LOW, HIGH = (-1.55, -3.35, -1.40), (1.55, 1.30, 1.05)  # a box around everything
 
@@ -280,3 +286,55 @@ def _socle() -> Field:
         rounded_box((1.32, 0.16, 1.32), 0.025, (0, -0.12, 0)),
     )
     return translate(plinth, (0, -3.05, -0.18))
+
+
+_METRES = 0.115  # per unit of the bust's model, so that the head has the size of a head
+
+# Linear albedo of the bust's materials: tinted marble, as the ancients had it.
+_TINTS = {
+    "skin": (0.74, 0.63, 0.53),
+    "hair": (0.30, 0.17, 0.10),
+    "cloth": (0.22, 0.33, 0.46),
+    "gold": (0.72, 0.48, 0.14),
+    "stone": (0.55, 0.54, 0.52),
+}
+
+
+def bust(detail: float = 1.0) -> Mesh:
+    """A woman's bust with braided crown, wavy hair, draped cloth and a fluted foot.
+
+    Modelled from signed distances (`bust_parts`), extracted with marching cubes. Watertight, one piece.
+
+    Args:
+        detail: Samples per length relative to the default, which gives about 85 thousand faces; the number
+            of faces grows with its square. Below 0.6 the finest relief is lost, and handles may appear.
+
+    Returns:
+        The mesh in metres, life size (0.52 high), Y up, facing +Z, standing on the plane y = 0, with linear
+        albedo as colours.
+
+    Raises:
+        InputError: `detail` is not between 0.2 and 4.
+    """
+    check_detail(detail)
+    parts = bust_parts()
+    mesh = largest_component(surface(bust_field(parts), LOW, HIGH, 0.032 / detail))
+    colors = _tinted(parts, mesh.vertices)
+    base = mesh.vertices.new_tensor([0.0, float(mesh.vertices[:, 1].min()), 0.0])
+    return Mesh((mesh.vertices - base) * _METRES, mesh.faces, colors)
+
+
+def _tinted(parts: dict[str, Field], points: Float[Tensor, "V 3"]) -> Float[Tensor, "V 3"]:
+    """Albedo of points on the bust: that of the nearest part, with soft borders and a faint marbling."""
+    distance = torch.stack([evaluate(parts[name], points) for name in _TINTS], dim=-1)
+    weights = torch.softmax(-distance / 0.008, dim=-1)
+    colors = weights @ torch.tensor(list(_TINTS.values())).to(points)
+    x, y, z = (points * 3).unbind(dim=-1)
+    veins = torch.sin(x + 2.1 * torch.sin(y + 1.3 * z) + 1.7 * torch.sin(0.8 * z - 1.1 * x)) ** 8
+    return colors * (1 - 0.22 * veins[:, None])
+
+
+def check_detail(detail: float) -> None:
+    """Raise an InputError where the density of a mesh is out of range."""
+    if not 0.2 <= detail <= 4:
+        raise InputError(f"detail must be between 0.2 and 4, got {detail:g}; 1 is the default")
