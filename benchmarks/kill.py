@@ -116,7 +116,7 @@ def import_everything() -> None:
     from bozzetto.score import config as score
     from bozzetto.score import run as clouds
     from bozzetto.sdf import config as sdf
-    from bozzetto.sdf import learning
+    from bozzetto.sdf import run as shapes
 
     for name in (
         "lightning_fabric",
@@ -136,7 +136,7 @@ def import_everything() -> None:
     reconstruct.EFFORT["fast"] = 0.02
     plain_turntable = photographs.turntable
     photographs.turntable = lambda *where, **how: plain_turntable(*where, **how, frames=2, size=48)
-    learning.PREVIEW_RESOLUTION, learning.PREVIEWS, clouds.PREVIEWS = 24, 2, 2
+    shapes.PREVIEW_RESOLUTION, shapes.PREVIEWS, clouds.PREVIEWS = 24, 2, 2
     network = heights.NetworkConfig(widths=(8, 8, 8, 8), blocks=(0, 1, 1, 1))
     heights.PRESETS["default"] = heights.TrainConfig(network=network, side=64, precision="float32")
     decoder = sdf.DecoderConfig(hidden=32, grid=4, code_size=16)
