@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bozzetto.geometry.mesh_faults import mesh_faults
+from bozzetto.geometry.measures import mesh_faults
 from bozzetto.shapes import Mesh, box, grid, icosphere, join, torus
 
 

@@ -1,8 +1,7 @@
 import torch
 
 from bozzetto.heightmap import NetworkConfig
-from bozzetto.heightmap.model import build_network
-from bozzetto.heightmap.unet import Encoder, PublishedNetwork, load_imagenet
+from bozzetto.heightmap.model import Encoder, PublishedNetwork, build_network, load_imagenet
 
 
 def test_the_encoder_is_the_published_one():

@@ -10,7 +10,7 @@ from bozzetto.cameras import Capture, fibonacci_cameras
 from bozzetto.errors import InputWarning
 from bozzetto.inverse import Light, ReconstructConfig, Stage, ambient_light, reconstruct, studio_light
 from bozzetto.inverse.data import mean_albedo
-from bozzetto.inverse.judgement import SilhouetteFit, silhouette_fit
+from bozzetto.inverse.reconstruct import SilhouetteFit, silhouette_fit
 from bozzetto.render import render
 from bozzetto.shapes import Mesh, icosphere
 

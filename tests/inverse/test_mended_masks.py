@@ -6,7 +6,7 @@ import torch
 
 from bozzetto.cameras import Capture, fibonacci_cameras
 from bozzetto.inverse import ReconstructConfig, Stage
-from bozzetto.inverse.mended_masks import mended_by_surface
+from bozzetto.inverse.photo_source import mended_by_surface
 from bozzetto.render import render
 from bozzetto.shapes import icosphere
 

@@ -5,8 +5,7 @@ import torch
 
 from bozzetto.cameras import Capture, fibonacci_cameras
 from bozzetto.inverse import ReconstructConfig, Stage, reconstruct
-from bozzetto.inverse.levels import at_level, level_edge, pixel_size
-from bozzetto.inverse.reconstruct import initial_surface
+from bozzetto.inverse.reconstruct import at_level, initial_surface, level_edge, pixel_size
 from bozzetto.render import render
 from bozzetto.shapes import Mesh, save_mesh, torus
 

@@ -5,7 +5,7 @@ from skimage.measure import find_contours
 
 from bozzetto import InputError
 from bozzetto.score import contour_points
-from bozzetto.score.contours import contour_segments
+from bozzetto.score.sources import contour_segments
 
 
 def test_the_contour_of_a_disc_is_its_circle():

@@ -8,7 +8,7 @@ import torch
 
 from bozzetto import InputError
 from bozzetto.sdf import Collection, SdfSamples, load_collection, save_normalisation, save_sdf_samples
-from bozzetto.sdf.collection import SampleFiles, normalisation_path, sample_path
+from bozzetto.sdf.data import SampleFiles, normalisation_path, sample_path
 from bozzetto.shapes import Similarity
 
 NAMES = ("ShapeNetV2/02691156/a", "ShapeNetV2/02691156/b", "ShapeNetV2/03001627/a")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bozzetto.sdf.gauge import Gauge
+from bozzetto.sdf.evidence import Gauge
 from bozzetto.sdf.pose import RADIUS
 
 

@@ -5,7 +5,7 @@ import torch
 
 from bozzetto import InputError, Mesh
 from bozzetto.sdf import prepare_shape
-from bozzetto.sdf.preparation import PROTOCOLS, sample_points, shape_normalisation
+from bozzetto.sdf.prepare_shape import PROTOCOLS, sample_points, shape_normalisation
 from bozzetto.shapes import box, icosphere, join
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

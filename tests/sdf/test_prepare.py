@@ -19,9 +19,9 @@ from bozzetto.sdf import (
     prepare,
     prepare_collection,
     prepare_shape,
-    prepared_folder,
 )
-from bozzetto.sdf.collection import sample_path
+from bozzetto.sdf import prepare as prepared_folder
+from bozzetto.sdf.data import sample_path
 from bozzetto.shapes import box, icosphere
 
 GOOD = ["meshes/things/ball", "meshes/things/cube", "meshes/things/inward"]

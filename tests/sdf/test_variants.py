@@ -1,7 +1,7 @@
 import torch
 
 from bozzetto.geometry import is_watertight, self_intersections
-from bozzetto.sdf.variants import stretched
+from bozzetto.sdf.prepare_shape import stretched
 from bozzetto.shapes import icosphere
 
 

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from ..runs import EpochTraining, cosine
 from .config import TrainConfig
-from .data import CloudTable
-from .draws import Batch, draw_batch
+from .data import Batch, CloudTable, draw_batch
 from .latent import LatentFlow
-from .models import build_model
+from .model import build_model
 from .prior import CloudPrior
 
 WARM_UP = 50
