@@ -23,6 +23,7 @@ from .langevin import annealed_langevin as annealed_langevin
 from .latent import LatentFlow as LatentFlow
 from .latent import LatentGenerator as LatentGenerator
 from .latent import fit_latent_gan as fit_latent_gan
+from .losses import denoising_score_matching as denoising_score_matching
 from .model import ScoreModel as ScoreModel
 from .model import build_latent as build_latent
 from .model import build_model as build_model

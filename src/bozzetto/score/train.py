@@ -12,6 +12,7 @@ from ..runs import EpochTraining, cosine
 from .config import TrainConfig
 from .data import Batch, CloudTable, draw_batch
 from .latent import LatentFlow
+from .losses import denoising_score_matching
 from .model import build_model
 from .prior import CloudPrior
 
@@ -41,16 +42,13 @@ class Learner(nn.Module):
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, "B K"]]:
         """Error of the field, error of the flow on known codes with hints, and the codes of what was seen.
 
-        The first sums over coordinates and is the mean over points, levels and shapes: Cai et al. 2020,
-        equation 4, with the weights of the model. As long as none are known the flow learns from the codes of
-        the batch: processes that share gradients all need one for every weight.
+        As long as no codes are known the flow learns from those of the batch: processes that share gradients
+        all need one for every weight.
         """
         codes = self.model.encode(batch.seen)
         tau = self.config.model.code_noise
         used = codes + tau * torch.randn_like(codes) if tau else codes
-        found = self.model.denoise(self.model.prepare(used), batch.noisy, batch.sigma)
-        error = (found - batch.clean).square().sum(dim=-1)
-        field = (self.model.weight(batch.sigma)[..., None] * error).mean()
+        field = denoising_score_matching(self.model, used, batch.noisy, batch.sigma, batch.clean)
         if self.flow is None:
             return field, torch.zeros_like(field), codes
         with torch.autocast(field.device.type, enabled=False):  # it is small, and codes are not to be rounded
