@@ -18,4 +18,3 @@ def test_the_published_weight_gives_equation_4_of_the_paper():
             published = published + s**3 / 2 * (found - target).square().sum(dim=-1).mean() / 6
     loss = denoising_score_matching(model, codes, noisy, sigma, clean)
     torch.testing.assert_close(loss, published, rtol=1e-4, atol=1e-5)
-

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..steps import counted
+from ..values import value_type
 from .camera import Cameras
 from .capture import Capture, area_resize
 from .carved_grid import carve_grid, fewest_carving, grid_silhouettes
@@ -33,7 +34,7 @@ MOST_ORDERS = 12
 GL_TO_CV = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
 
 
-@dataclass(frozen=True)
+@value_type
 class Outlines:
     """Small silhouettes of a capture.
 
@@ -63,7 +64,7 @@ class Outlines:
         return replace(self, cameras=replace(self.cameras, T_cam_world=T_cam_world))
 
 
-@dataclass(frozen=True)
+@value_type
 class Agreement:
     """How well each silhouette fits the hull of the others; shares of the area of the view's mask.
 

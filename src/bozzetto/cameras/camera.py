@@ -1,16 +1,17 @@
 """Cameras: where a picture was taken from and how the world lands on its pixels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
+from ..values import value_type
 
 
-@dataclass(frozen=True)
+@value_type
 class Cameras:
     """A batch of N cameras with one image size.
 

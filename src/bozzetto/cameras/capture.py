@@ -1,17 +1,18 @@
 """Captures: photographs of one object, where each was taken from, and where the object is in them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import InputError, join_names
+from ..values import value_type
 from .camera import Cameras
 
 
-@dataclass(frozen=True)
+@value_type
 class ScenePoints:
     """Points of the scene that structure from motion placed together with the cameras.
 
@@ -33,7 +34,7 @@ class ScenePoints:
         return ScenePoints(self.positions[kept], seen[kept])
 
 
-@dataclass(frozen=True)
+@value_type
 class Capture:
     """Posed photographs of one object.
 

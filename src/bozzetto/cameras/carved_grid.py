@@ -1,19 +1,19 @@
 """Carved space on a regular grid: what hulls of all views, or of all but one, look like."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..geometry.launch import in_parts, launch
+from ..values import value_type
 from . import carving_kernels
 from .camera import Cameras
 from .silhouettes import Silhouettes, carve
 
 
-@dataclass(frozen=True)
+@value_type
 class CarvedGrid:
     """`carve` on a regular grid, as it takes to know the hull of any views but one.
 

@@ -1,7 +1,6 @@
 """Do masks agree with each other? Every mask is held against the visual hull of the others."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from ..values import value_type
 from .camera import Cameras
 from .capture import Capture
 from .carved_grid import CarvedGrid, carve_grid, fewest_carving, grid_silhouettes
@@ -25,7 +25,7 @@ MARGIN = 2.5
 """Pixels by which a mask may pass the hull before it counts as wrong: grid, calibration and blur."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Comparison:
     """Masks against the hulls of the other views.
 
@@ -43,7 +43,7 @@ class Comparison:
     grid: CarvedGrid
 
 
-@dataclass(frozen=True)
+@value_type
 class Consistency:
     """How well each view fits the others, see `mask_consistency`; shares are of the area of the view's mask.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError, join_names
 from ..steps import stage
+from ..values import value_type
 from .agreement import CONTRADICTION, DOUBTFUL, EXACT, agreement, explanation, outlier_views, outlines
 from .camera import Cameras
 from .capture import Capture
@@ -47,7 +48,7 @@ class Finding:
     rough: bool = False
 
 
-@dataclass(frozen=True)
+@value_type
 class Examination:
     """Everything that was found.
 

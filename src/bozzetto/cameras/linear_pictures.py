@@ -1,7 +1,6 @@
 """Photographs as linear light, shrunk while they are converted, so that large ones need little memory."""
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,14 @@ from torch import Tensor
 from ..images.color_profiles import linear_conversion
 from ..images.io import encoded_colors, read_stored, srgb_to_linear
 from ..images.stored_picture import StoredPicture
+from ..values import value_type
 from .capture import area_resize, area_resize_rows
 
 ROWS = 256
 """Rows of the shrunk picture that are computed at a time."""
 
 
-@dataclass(frozen=True)
+@value_type
 class LinearPicture:
     """A photograph in linear light.
 

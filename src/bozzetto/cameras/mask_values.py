@@ -1,6 +1,5 @@
 """What the numbers in a mask file mean: coverage, 0 and 1, or labels."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from ..errors import InputError, join_names
 from ..images.io import load_data_image
+from ..values import value_type
 
 COLORFUL = 8 / 255
 """Channels that differ by more than this make a colour; compression of grey pictures leaves less."""
@@ -18,7 +18,7 @@ VALUES = 32
 """Colours of a label map, at most."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Mask:
     """A mask file.
 

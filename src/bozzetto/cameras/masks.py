@@ -1,7 +1,7 @@
 """Masks made from a plain background of any colour, though uneven and as dark as shadows on the object."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import InputError, warn_input
 from ..images.io import linear_to_srgb
 from ..steps import counted, stage
+from ..values import value_type
 from .agreement import agreement, outlines
 from .capture import Capture
 from .consistency import blamed_pixels, compare_masks
@@ -96,7 +97,7 @@ def _with_binary_masks(
     return replace(capture, masks=masks, known=capture.known & ~unknown.to(capture.known.device))
 
 
-@dataclass(frozen=True)
+@value_type
 class _Segment:
     inside: Bool[np.ndarray, "H W"]
     uncertain: Bool[np.ndarray, "H W"]

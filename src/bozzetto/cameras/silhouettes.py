@@ -1,6 +1,6 @@
 """Silhouettes as signed distances in the image, and which parts of space they carve away."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from ..geometry.launch import in_parts, launch, pack
+from ..values import value_type
 from . import carving_kernels
 from .camera import Cameras
 
@@ -41,7 +42,7 @@ def signed_distance(
     return (np.where(inside, away, -away) + shift)[1:-1, 1:-1].astype(np.float32)
 
 
-@dataclass(frozen=True)
+@value_type
 class Silhouettes:
     """All silhouettes of a capture, ready to carve.
 

@@ -1,6 +1,5 @@
 """Marching cubes of single cells, so that a grid need not be stored to be meshed."""
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -8,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from skimage.measure import marching_cubes
 from torch import Tensor
+
+from ..values import value_type
 
 NO_EDGE = 24
 """Stands for a vertex in the middle of a cell where others have the edge that they lie on."""
@@ -18,7 +19,7 @@ _NEAR = 2e-5  # coordinates closer to a node than this are on it: less than _FLO
 _BIAS = 1 + 2**-16  # factor of values inside, which decides between products that are equal
 
 
-@dataclass(frozen=True)
+@value_type
 class CellTriangles:
     """Triangles of separate cells.
 
@@ -112,7 +113,7 @@ def cell_triangles(corners: Float[Tensor, "M 2 2 2"]) -> CellTriangles:
     )
 
 
-@dataclass(frozen=True)
+@value_type
 class _Table:
     """Triangles for each of the 256 patterns of signs, none where they depend on more.
 

@@ -1,7 +1,6 @@
 """Nearest points on a triangle mesh, found with a bounding volume hierarchy."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 import warp as wp
@@ -10,11 +9,12 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..shapes import Mesh
+from ..values import value_type
 from .closest_kernels import closest
 from .launch import in_parts, launch, stream
 
 
-@dataclass(frozen=True)
+@value_type
 class ClosestPoints:
     """Where query points come closest to a mesh.
 

@@ -1,18 +1,17 @@
 """Cut the faces of a mesh along the lines where others pass through them."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from ..steps import counted
+from ..values import value_type
 
 _ON = 1e-9  # distance from a plane that counts as none, in a frame where the mesh has about the size 1
 _FLAT = 1e-18  # area that counts as none, there
 
 
-@dataclass(frozen=True)
+@value_type
 class _Cuts:
     """Planes that cut faces.
 

@@ -1,7 +1,5 @@
 """A function on nested regular grids, of which the finer ones exist near points only."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -9,6 +7,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ..shapes import Mesh
+from ..values import value_type
 from .grid_triangles import grid_margin, grid_triangles
 from .spread_points import (
     CORNERS,
@@ -32,7 +31,7 @@ BAND = 2
 """Coarse cells around points that a finer grid covers."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Grid:
     """A part of a regular grid.
 

@@ -1,13 +1,13 @@
 """The connected pieces of a mesh, and whether they are closed."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from ..shapes import Mesh
+from ..values import value_type
 from .closest import SurfaceIndex
 from .face_cutting import cut_faces
 from .measures import face_areas
@@ -25,7 +25,7 @@ _MOST = 2000  # pieces of which boxes are compared
 _ROUNDING = 1e-6  # of volumes
 
 
-@dataclass(frozen=True)
+@value_type
 class Shells:
     """Pieces of a mesh.
 

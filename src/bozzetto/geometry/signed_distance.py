@@ -1,6 +1,6 @@
 """Signed distance to any mesh."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..errors import InputError, warn_input
 from ..shapes import Mesh
+from ..values import value_type
 from .orientation import inward_faces, turn
 from .self_intersections import intersecting_faces
 from .shells import Shells, outer_distance, shells_of
@@ -22,7 +23,7 @@ LOOKED_AT = 500
 """Faces, at most, that tell whether pieces with a negative volume are cavities."""
 
 
-@dataclass(frozen=True)
+@value_type
 class SolidDistance:
     """Where points are to the solid that a mesh encloses.
 

@@ -1,17 +1,17 @@
 """Oriented points spread over the nodes and edges of a regular grid."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import scipy.fft
 from jaxtyping import Bool, Float, Int64
+
+from ..values import value_type
 
 CORNERS = np.array(list(np.ndindex(2, 2, 2)))
 """Offsets of the eight corners of a cell, z fastest."""
 _BITS = 20  # of a coordinate in a key
 
 
-@dataclass(frozen=True)
+@value_type
 class Samples:
     """Oriented points.
 

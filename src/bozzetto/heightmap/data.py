@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..errors import InputError, Interrupted, warn_input
 from ..files import atomic_path
 from ..runs import Progress
 from ..shapes.readers import read_arrays
+from ..values import value_type
 from .pairs import PROCEDURAL, Pair, resized
 
 FLATTEST = 0.02
@@ -23,7 +23,7 @@ STORED = 8
 """Procedural samples in a file of a store."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Batch:
     """Crops.
 

@@ -20,6 +20,7 @@ from ..photometric import TactileCalibration, find_markers, read_frames, tactile
 from ..photometric.tactile_video import filled
 from ..shapes import load_height
 from ..shapes.height_field import same_proportions
+from ..values import value_type
 
 SCANNED, PAINTED, PROCEDURAL = 0, 1, 2
 KINDS = {"A": SCANNED, "B": PAINTED}
@@ -51,7 +52,7 @@ class PairFiles:
     licence: str = ""
 
 
-@dataclass(frozen=True)
+@value_type
 class Pair:
     """A photo and its height in memory.
 

@@ -7,7 +7,6 @@ tiles stays one.
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 from ..errors import InputError, warn_input
 from ..geometry.heightfield import gradients_from_height
 from ..steps import counted
+from ..values import value_type
 from .model import STRIDE, Estimate, FusionNetwork, join
 from .pairs import as_rgb, looks_tileable, resized
 from .predictor import Predictor
@@ -34,7 +34,7 @@ CLUELESS = 0.8
 """Mean absolute difference between a standard deviation's worth of heights and a flat guess."""
 
 
-@dataclass(frozen=True)
+@value_type
 class PredictedHeight:
     """A height map and what the network thinks of it.
 

@@ -5,13 +5,13 @@ floating point, because dark tones of 16 bits or of linear light do not survive 
 """
 
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..errors import warn_input
+from ..values import value_type
 from . import linear_to_srgb
 
 SRGB_FROM_D50 = np.array(
@@ -26,7 +26,7 @@ NEAR = 2.5 / 255
 """Profiles that change no colour by more than this are sRGB for us."""
 
 
-@dataclass(frozen=True)
+@value_type
 class LinearConversion:
     """How encoded colours become linear sRGB: a curve per channel, then a matrix.
 

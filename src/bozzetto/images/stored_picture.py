@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import InputError
+from ..values import value_type
 
 MAX_PIXELS = 180_000_000
 """Larger pictures are refused before anything of that size is allocated."""
@@ -21,7 +22,7 @@ LARGEST_FACTOR = 1100
 """Deflate, the best of the compressions with such a limit, saves no more than a factor of 1032."""
 
 
-@dataclass(frozen=True)
+@value_type
 class StoredPicture:
     """What a file holds.
 

@@ -6,7 +6,7 @@ nearly independent, which turning about the camera is not. Views of one camera s
 focal lengths.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int64
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..cameras import Cameras
 from ..shapes import Similarity
+from ..values import value_type
 
 DIGITS = 2.0**28
 """Inverse of the last digit that is kept of poses (in the unit of the object) and intrinsics."""
@@ -21,7 +22,7 @@ GROUP = 3
 """Focal lengths are refined where at least so many views share them."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Motion:
     """Changes of all views.
 

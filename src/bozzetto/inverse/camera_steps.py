@@ -5,7 +5,6 @@ it, as the outlook of Large Steps suggests.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from ..cameras import Cameras, Capture
 from ..render import Fragments, rasterize
+from ..values import value_type
 from .camera_motion import Motion, between, focal_groups, pixel_derivatives
 from .outlines import Outline, Residuals, color_residuals, inner_pixels, outline_residuals
 
@@ -34,7 +34,7 @@ Painter = Callable[[Fragments, int], Float[Tensor, "P 3"]]
 """Colours of the covered pixels of one view."""
 
 
-@dataclass(frozen=True)
+@value_type
 class CameraPictures:
     """What cameras are refined against: small pictures with outlines.
 
@@ -85,7 +85,7 @@ class CameraPictures:
         return found
 
 
-@dataclass(frozen=True)
+@value_type
 class Refined:
     """Cameras after some steps.
 

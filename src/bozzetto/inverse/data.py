@@ -1,6 +1,6 @@
 """What a mesh is fitted to: pictures with coverage, their cameras and which pixels count."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int64
@@ -9,6 +9,7 @@ from torch import Tensor
 from ..cameras import Cameras, Capture
 from ..render import render, spherical_harmonics
 from ..shapes import Mesh, Similarity
+from ..values import value_type
 from .model import Light, ambient_light
 
 ROOM = 0.1
@@ -19,7 +20,7 @@ DARKEST, BRIGHTEST = 1e-3, 10.0
 """Bounds of the first albedo."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Targets:
     """Pictures to be explained.
 
@@ -60,7 +61,7 @@ class Targets:
         return replace(self, cameras=cameras.to(self.images.device))
 
 
-@dataclass(frozen=True)
+@value_type
 class Boxes:
     """Parts of pictures, all of one size.
 

@@ -5,8 +5,6 @@ its derivative with respect to the camera follows from the gradient in the pictu
 (`camera_motion.pixel_derivatives`).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -16,6 +14,7 @@ from torch import Tensor
 
 from ..cameras.silhouettes import signed_distance
 from ..render import Fragments
+from ..values import value_type
 
 FARTHEST = 0.15
 """Outlines of mask and surface that are farther apart than this share of the picture's longer side do not
@@ -24,7 +23,7 @@ SAMPLES = 3000
 """Pixels of a view whose colours are compared, at most."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Residuals:
     """Differences between one view and its picture, of one kind.
 
@@ -41,7 +40,7 @@ class Residuals:
     weight: Float[Tensor, " P"]
 
 
-@dataclass(frozen=True)
+@value_type
 class Outline:
     """The outline of a mask.
 

@@ -1,7 +1,5 @@
 """Bringing what has neither scale nor place into the frame of the truth, to measure it."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -9,6 +7,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..geometry import SurfaceIndex, face_normals
 from ..shapes import Mesh, Similarity
+from ..values import value_type
 
 FARTHEST = 3.0
 """Median distances beyond which points do not take part in the alignment of surfaces."""
@@ -75,7 +74,7 @@ def align_surface(
     return to_mesh.inverse()
 
 
-@dataclass(frozen=True)
+@value_type
 class CameraErrors:
     """How far estimated cameras are from the true ones, after the similarity between their centres.
 

@@ -1,7 +1,5 @@
 """Optimal assignments with a proof: the dual bound that comes with each."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Float64, Int
 from scipy.optimize import linear_sum_assignment
@@ -9,6 +7,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry.launch import in_parts, launch
+from ..values import value_type
 from .assignment_kernels import CAPACITY, auction
 
 TOLERANCE = 1e-6
@@ -18,7 +17,7 @@ LEAST_STEP = 1e-9  # of the mean cost; ends the auction where the optimum itself
 BIDS_PER_ROW = 2000  # an assignment that needs more (thousands of equal points) goes to SciPy
 
 
-@dataclass(frozen=True)
+@value_type
 class Assignments:
     """Assignments of n rows to n columns with bounds of the least mean cost.
 

@@ -1,16 +1,15 @@
 """The earth mover's distance between point clouds, exact."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..errors import InputError
+from ..values import value_type
 from .assignment import solve_assignments
 
 
-@dataclass(frozen=True)
+@value_type
 class EarthMover:
     """The earth mover's distance between two clouds of n points.
 

@@ -7,13 +7,14 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
+from ..values import value_type
 from .transport_bounds import NearestMeans, Transport, first_bounds
 
 SLACK = 2e-6  # relative: distances are solved to a proven millionth, bounds are rounded
 PER_ROUND = 4  # candidates of each query that are looked at together
 
 
-@dataclass(frozen=True)
+@value_type
 class SetNeighbours:
     """Who is next to whom between and within two sets of clouds, S and R.
 

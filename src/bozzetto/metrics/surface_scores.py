@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..geometry import SurfaceIndex, distance_and_winding, face_normals
 from ..shapes import Mesh, PointCloud, sample_surface
 from ..shapes.offsets import in_one_frame
+from ..values import value_type
 from .earth_mover import earth_mover
 
 RELATIVE_THRESHOLD = 0.01  # of the radius of the reference: DeepSDF uses 0.01 on shapes of radius about 1
@@ -173,7 +174,7 @@ def summarise(scores: Sequence[SurfaceScores]) -> dict[str, dict[str, float | No
     return table
 
 
-@dataclass(frozen=True)
+@value_type
 class _Nearest:
     """Distances to the other side, and its normals there."""
 

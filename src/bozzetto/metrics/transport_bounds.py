@@ -10,7 +10,6 @@ All are bounds whatever the data, so that a search which skips by them stays exa
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..geometry.launch import in_parts, launch, thread_count
+from ..values import value_type
 from .assignment import solve_assignments
 from .earth_mover import distances
 from .transport_kernels import transform
@@ -31,7 +31,7 @@ DIRECTIONS = 64
 BATCH_NUMBERS = 2**25  # of the cost matrices in memory at a time
 
 
-@dataclass(frozen=True)
+@value_type
 class NearestMeans:
     """Mean distances between clouds, from each point to the nearest point of the other cloud.
 

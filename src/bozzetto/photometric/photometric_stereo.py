@@ -4,8 +4,6 @@ A matte surface under light l (a vector towards the light, as long as it is stro
 b = albedo * normal (Woodham 1980, Photometric method for determining surface orientation from multiple images).
 """
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -13,11 +11,12 @@ from torch import Tensor
 from ..errors import InputError
 from ..geometry.heightfield import integrate_normals
 from ..steps import counted
+from ..values import value_type
 
 FLOOR = 1e-6
 
 
-@dataclass(frozen=True)
+@value_type
 class PhotometricStereo:
     """What several photos say about a surface.
 

@@ -9,8 +9,6 @@ Laplacian L of the grid, and u is what Adam moves, so that a step of one pixel b
 with it.
 """
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -23,9 +21,10 @@ from ..geometry.heightfield.differences import bordered
 from ..geometry.heightfield.gradients import check_boundary
 from ..geometry.heightfield.grid_solve import GridSolver
 from ..render import spherical_harmonics
+from ..values import value_type
 
 
-@dataclass(frozen=True)
+@value_type
 class RefinedHeight:
     """A height map that explains photos better.
 

@@ -8,7 +8,6 @@ flat gel, and the fit has a ridge).
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -16,13 +15,14 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry.heightfield import gradients_from_height, integrate_gradients
+from ..values import value_type
 
 POSITIONS = {"none": 0, "columns": 1, "both": 2}
 SAMPLES = 10_000
 """Pixels that the falloff of the light is fitted to."""
 
 
-@dataclass(frozen=True)
+@value_type
 class TactileCalibration:
     """How brightness under each light tells the slope.
 

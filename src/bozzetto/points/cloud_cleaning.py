@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..errors import InputError, warn_input
 from ..shapes import PointCloud
+from ..values import value_type
 from .outside import outside_votes
 
 TRIM, GAP = 0.02, 1.0
@@ -41,7 +42,7 @@ INWARD, INVERTED = 0.2, 0.8
 share from which all of them do."""
 
 
-@dataclass(frozen=True)
+@value_type
 class CleanCloud:
     """What is used of a cloud.
 

@@ -1,7 +1,7 @@
 """Training of the networks that denoise: procedural shapes, noise of any level, exact distances."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import torch
 from jaxtyping import Float
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..steps import counted
+from ..values import value_type
 from .denoiser import Denoiser, DenoiserRecipe
 from .denoising import one_pass, spread
 from .fit_choice import FitChoice
@@ -23,7 +24,7 @@ PROBES = 500
 """Neighbourhoods of a cloud that the estimate of noise learns from; later it has more."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Places:
     """Points of one cloud to learn from: those around several places, of each those nearest to it.
 

@@ -7,13 +7,13 @@ the mean of those alone that are about as high as the point is a third estimate 
 over the quadratic, Tomasi and Manduchi 1998). Which to believe, and how much, is for others to say.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.spatial import KDTree
 from torch import Tensor
+
+from ..values import value_type
 
 SCALES = (16, 32, 64, 128)
 """Neighbours at each scale."""
@@ -25,7 +25,7 @@ ALIKE = 1.5
 _STIFFNESS = 1e-3  # of the curvatures, which leaves them zero where neighbours lie on a line
 
 
-@dataclass(frozen=True)
+@value_type
 class Support:
     """Points that neighbourhoods are made of.
 
@@ -40,7 +40,7 @@ class Support:
     tree: KDTree
 
 
-@dataclass(frozen=True)
+@value_type
 class LocalFits:
     """Estimates for N points.
 
@@ -56,7 +56,7 @@ class LocalFits:
     normals: Float[Tensor, "N 3"]
 
 
-@dataclass(frozen=True)
+@value_type
 class QuadraticFit:
     """Quadratic height functions through the neighbours of N points, with K neighbours each.
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from ..values import value_type
 from .local_fits import BATCH, Support, neighbours, support_of
 
 COUNTS = (12, 24, 48, 96, 192)
@@ -21,7 +21,7 @@ SECTORS = 6
 _THIRD = 1.085  # distance in the third nearest of six sectors, in roots of the area of a point, on average
 
 
-@dataclass(frozen=True)
+@value_type
 class Neighbourhoods:
     """Of some points that take equally many neighbours.
 
@@ -42,7 +42,7 @@ class Neighbourhoods:
         return points[self.index] - points[self.rows, None]
 
 
-@dataclass(frozen=True)
+@value_type
 class Spacing:
     """How far the points of a surface are apart.
 

@@ -1,6 +1,5 @@
 """Where outlines and intersections of the surface pass between neighbouring pixel centres."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,11 +7,12 @@ from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from ..geometry.launch import in_parts, launch, pack, part_count
+from ..values import value_type
 from . import antialiasing_kernels as kernels
 from .fragments import Fragments
 
 
-@dataclass(frozen=True)
+@value_type
 class Crossings:
     """Places between two neighbouring pixel centres p and q where what p sees ends in front of what q sees.
 

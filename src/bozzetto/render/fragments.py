@@ -1,6 +1,5 @@
 """What a batch of cameras sees of a mesh: the visible triangle of every pixel, listed for covered pixels."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from weakref import ref
 
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from ..cameras import Cameras
 from ..geometry import connected_components, face_neighbours
+from ..values import value_type
 
 
 class Topology:
@@ -65,7 +65,7 @@ def topology_of(faces: Int[Tensor, "F 3"]) -> Topology:
     return topology
 
 
-@dataclass(frozen=True)
+@value_type
 class Fragments:
     """The visible surface of a mesh in N views, one row per covered pixel.
 
@@ -136,7 +136,7 @@ def camera_matrices(cameras: Cameras, device: torch.device) -> Float[Tensor, "N 
     return torch.cat([K @ plane, T[:, 2:3]], dim=1).to(device, torch.float32).contiguous()
 
 
-@dataclass(frozen=True)
+@value_type
 class Picture:
     """Images of N views as rows of drawn pixels on a known background.
 

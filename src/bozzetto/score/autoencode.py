@@ -1,13 +1,12 @@
 """A cloud to its code and back, in the cloud's own frame and unit."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
 from ..shapes.frames import Frame, box_frame, principal_frames
+from ..values import value_type
 from .model import ScoreModel
 from .prior import CloudPrior
 from .sample import Start, points_of
@@ -18,7 +17,7 @@ PROBE = 0.03
 """Noise level at which a field tells whether a code explains a cloud."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Encoding:
     """A shape as the model knows it.
 

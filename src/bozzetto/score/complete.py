@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..shapes.frames import Frame, box_frame
 from ..steps import counted
+from ..values import value_type
 from .autoencode import SEEN, check_dimensions
 from .latent import LatentFlow
 from .prior import CloudPrior
@@ -43,7 +44,7 @@ class CompleteConfig:
     """Of shapes and points."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Completed:
     """One whole shape.
 

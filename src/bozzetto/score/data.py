@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,11 +11,12 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..shapes.frames import Frame, box_frame, principal_frames, shared_frame
+from ..values import value_type
 from .analytic import denoised
 from .config import FrameKind, TrainConfig
 
 
-@dataclass(frozen=True)
+@value_type
 class CloudTable:
     """Normalised clouds with equally many points each.
 

@@ -1,6 +1,6 @@
 """What a collection leaves behind: the networks, the codes of its shapes, and how codes are distributed."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..runs import read_checkpoint, write_checkpoint
 from ..shapes.frames import Frame
+from ..values import value_type
 from .config import LatentConfig, ModelConfig
 from .latent import LatentFlow, LatentGenerator
 from .model import ScoreModel, build_latent, build_model
@@ -17,7 +18,7 @@ from .model import ScoreModel, build_latent, build_model
 KIND = "score model"
 
 
-@dataclass(frozen=True)
+@value_type
 class CloudPrior:
     """A trained model.
 

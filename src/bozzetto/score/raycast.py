@@ -1,6 +1,5 @@
 """Rays through a gradient field: where the surface is seen."""
 
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..points.local_fits import neighbours, support_of
+from ..values import value_type
 from .model import ScoreModel
 
 NEIGHBOURS = 48
@@ -93,7 +93,7 @@ LEVEL = (
 AGREE = 0.5  # cosine of normals on both sides of a hit
 
 
-@dataclass(frozen=True)
+@value_type
 class RayHits:
     """What rays hit.
 

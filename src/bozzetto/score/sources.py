@@ -13,7 +13,6 @@
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +27,7 @@ from ..points.cloud_cleaning import clean_points
 from ..shapes import Mesh, load_shape, sample_surface
 from ..shapes.offsets import in_world, points_tensor
 from ..shapes.readers import ending_of, read_array, read_arrays
+from ..values import value_type
 
 Split = Literal["train", "val", "test", "all"]
 ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf", ".xyz", ".pcd", ".las", ".laz", ".npz")
@@ -37,7 +37,7 @@ HELD_OUT = 5
 """Where a collection has no split of its own, every fifth shape is for testing."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Clouds:
     """Clouds of a collection, in the frames of its files.
 

@@ -1,7 +1,7 @@
 """From a partial scan to a whole shape, in the scan's own frame and unit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import torch
 from jaxtyping import Bool, Float, Float64
@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..shapes import Mesh, Similarity
 from ..steps import counted
+from ..values import value_type
 from .completed_surface import misfit, support
 from .family import family_width, require_member
 from .observations import Observations, require_extent
@@ -20,7 +21,7 @@ from .solver import CompleteConfig, Solved, Solver
 OBSERVED, INVENTED = (0.80, 0.58, 0.42), (0.34, 0.46, 0.66)
 
 
-@dataclass(frozen=True)
+@value_type
 class Completion:
     """A whole shape.
 

@@ -15,10 +15,11 @@ from ..errors import InputError
 from ..files import write_bytes
 from ..shapes import Similarity
 from ..shapes.readers import read_arrays
+from ..values import value_type
 from .splits import Split, split_names
 
 
-@dataclass(frozen=True)
+@value_type
 class SdfSamples:
     """Where the signed distance to a shape is known.
 
@@ -138,7 +139,7 @@ def _read(path: str | os.PathLike, names: tuple[str, ...], what: str) -> dict[st
     return arrays
 
 
-@dataclass(frozen=True)
+@value_type
 class SampleTable:
     """Samples of all shapes, those outside before those inside, shape after shape.
 

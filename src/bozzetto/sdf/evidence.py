@@ -1,6 +1,5 @@
 """The objective of a completion: how well a code and a pose explain what was observed."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -8,6 +7,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from ..shapes import Similarity
+from ..values import value_type
 from .least_squares import Quadratic, Solution, levenberg_marquardt
 from .model import Decoder
 from .observations import Observations
@@ -78,7 +78,7 @@ class State(NamedTuple):
     pose: Similarity
 
 
-@dataclass(frozen=True)
+@value_type
 class Evidence:
     """Observations as samples of the signed distance, in a frame where the scan has about radius 1.
 

@@ -2,7 +2,6 @@
 
 import math
 import time
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..steps import counted
+from ..values import value_type
 from .least_squares import Quadratic, levenberg_marquardt
 from .losses import clamped_l1
 from .prior import CodeDistribution, ShapePrior
@@ -18,7 +18,7 @@ from .prior import CodeDistribution, ShapePrior
 PENALTY = 1e-4
 
 
-@dataclass(frozen=True)
+@value_type
 class Fit:
     """A code with what is known about it.
 

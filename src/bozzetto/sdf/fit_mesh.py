@@ -1,7 +1,7 @@
 """The code of the shape in a file: of a mesh from its signed distance, of a scan by completing it."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from ..errors import warn_input
 from ..shapes import Mesh, Similarity, load_shape, sample_surface
 from ..shapes.offsets import NO_OFFSET
 from ..steps import counted
+from ..values import value_type
 from .complete import require_explained, solve_scan
 from .data import SdfSamples
 from .evidence import Evidence, Objective, State, independent
@@ -32,7 +33,7 @@ NEAR, ITERATIONS, REFINEMENTS = 3000, 15, 3
 """Samples near the surface, and steps, when code and pose are solved for together, and how often at most."""
 
 
-@dataclass(frozen=True)
+@value_type
 class ShapeFit:
     """The code of a given shape.
 

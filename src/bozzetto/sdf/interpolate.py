@@ -1,7 +1,6 @@
 """From one shape to another through shapes of the family."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,6 +11,7 @@ from ..errors import InputError
 from ..geometry import SurfaceIndex, laplacian, unique_edges, vertex_normals
 from ..shapes import Mesh
 from ..steps import counted
+from ..values import value_type
 from .correction import project
 from .extract import extract_mesh
 from .prior import CodeDistribution, ShapePrior
@@ -22,7 +22,7 @@ LOST, MISSING = 0.03, 0.1
 vertices of either, and for all of them. Beyond, the surface has parts that the deformed mesh has not."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Interpolation:
     """Shapes along a path.
 

@@ -9,11 +9,12 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from ..steps import counted
+from ..values import value_type
 
 State = TypeVar("State")
 
 
-@dataclass(frozen=True)
+@value_type
 class Quadratic:
     """An objective near a state: loss + gradient . step + step . curvature . step / 2.
 

@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,12 @@ from ..points.cloud_cleaning import clean_cloud
 from ..shapes import Mesh, PointCloud, Similarity, load_shape, normalisation, sample_surface
 from ..shapes.offsets import NO_OFFSET, Offset, offset_of
 from ..shapes.readers import read_arrays
+from ..values import value_type
 
 NEIGHBOURS = 12
 
 
-@dataclass(frozen=True)
+@value_type
 class Observations:
     """Evidence, in the frame and unit of whoever measured it.
 

@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from torch import Tensor
 from ..errors import InputError
 from ..runs import fingerprint, read_checkpoint, write_checkpoint
 from ..shapes.readers import read_array
+from ..values import value_type
 from .config import DecoderConfig
 from .model import Decoder, build_decoder
 
 
-@dataclass(frozen=True)
+@value_type
 class ShapePrior:
     """A trained decoder with the codes of the shapes it has learned.
 
@@ -100,7 +101,7 @@ def load_prior(path: str | Path) -> ShapePrior:
     )
 
 
-@dataclass(frozen=True)
+@value_type
 class CodeDistribution:
     """A Gaussian over codes.
 

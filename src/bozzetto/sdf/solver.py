@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..shapes import Mesh, Similarity, normalisation
 from ..steps import counted
+from ..values import value_type
 from .completed_surface import completed_mesh
 from .evidence import POSE_SPREAD, Evidence, Objective, State
 from .family import misfit
@@ -60,7 +61,7 @@ class CompleteConfig:
     """Of everything random."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Solved:
     """Code and pose (from the solver's frame), the curvature there, the width of errors, and figures."""
 

@@ -3,16 +3,16 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ..errors import InputError
+from ..values import value_type
 
 
-@dataclass(frozen=True)
+@value_type
 class Frame:
     """The map x -> rotation @ (x - center) / scale.
 

@@ -1,12 +1,13 @@
 """Height fields: a relief over a rectangle, with its size in the world."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
+from ..values import value_type
 
 WIDTH_MM = 1000.0
 DEPTH_MM = 50.0
@@ -19,7 +20,7 @@ def same_proportions(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return abs(w * rows - columns * h) <= max(w + h, columns + rows) / 2
 
 
-@dataclass(frozen=True)
+@value_type
 class HeightField:
     """Heights over a rectangle of square pixels, seen from straight above.
 

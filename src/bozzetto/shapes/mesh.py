@@ -1,16 +1,17 @@
 """Triangle meshes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ..errors import InputError
+from ..values import value_type
 from .offsets import NO_OFFSET, Offset, checked_offset, in_world, shifted
 
 
-@dataclass(frozen=True)
+@value_type
 class Mesh:
     """A triangle mesh.
 

@@ -1,16 +1,17 @@
 """Point clouds."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
+from ..values import value_type
 from .offsets import NO_OFFSET, Offset, checked_offset, in_world, shifted
 
 
-@dataclass(frozen=True)
+@value_type
 class PointCloud:
     """Points, with what is known at each of them.
 

@@ -1,6 +1,5 @@
 """Similarity transforms, and the one that brings points to a standard place and size."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -8,9 +7,10 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ..errors import InputError
+from ..values import value_type
 
 
-@dataclass(frozen=True)
+@value_type
 class Similarity:
     """The map x -> scale * rotation @ x + translation.
 

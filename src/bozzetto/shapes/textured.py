@@ -2,7 +2,7 @@
 
 import io
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..files import write_bytes
 from ..images.color import linear_to_srgb
+from ..values import value_type
 from .arrays import Arrays
 from .io import save_mesh
 from .mesh import Mesh
@@ -23,7 +24,7 @@ from .similarity import Similarity
 from .writers import Binary, digits_of, node, text_rows, write_glb
 
 
-@dataclass(frozen=True)
+@value_type
 class TexturedMesh:
     """A mesh whose colours are an image.
 

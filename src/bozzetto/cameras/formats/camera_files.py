@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import InputError, warn_input
+from ...values import value_type
 from ..capture import ScenePoints
 from ..distortion import Lens
 
@@ -21,7 +22,7 @@ ROUNDED = 2e-2
 """So far from the identity may R R^T be for R to be taken for a rounded rotation: two decimals."""
 
 
-@dataclass(frozen=True)
+@value_type
 class View:
     """One line or frame of a camera file.
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import InputError
+from ...values import value_type
 from ..camera import Cameras
 from ..capture import Capture
 from ..distortion import Lens
@@ -18,7 +18,7 @@ from ..rigs import intrinsics_from_fov
 from .camera_files import PosedViews, View
 
 
-@dataclass(frozen=True)
+@value_type
 class WholeView:
     """A camera with all that a file can say.
 

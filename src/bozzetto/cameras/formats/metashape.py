@@ -1,7 +1,6 @@
 """Camera files of Agisoft Metashape (PhotoScan), `File > Export > Export Cameras`, XML."""
 
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import InputError, join_names, warn_input
+from ...values import value_type
 from ..distortion import Lens
 from .camera_files import (
     PosedViews,
@@ -94,7 +94,7 @@ def _label(path: Path, camera: ET.Element) -> str:
     return label
 
 
-@dataclass(frozen=True)
+@value_type
 class _Similarity:
     rotation: Float[Tensor, "3 3"] = torch.eye(3, dtype=torch.float64)
     translation: Float[Tensor, "3"] = torch.zeros(3, dtype=torch.float64)

@@ -1,15 +1,16 @@
 """What structure from motion found, and a frame for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from ...values import value_type
 from ..formats.colmap_text import read_cameras_txt, read_images_txt, read_points_txt
 
 
-@dataclass(frozen=True)
+@value_type
 class Model:
     """Placed pictures and points.
 

@@ -1,11 +1,11 @@
 """Judgements on photographs and their matches: which cannot be placed, why, and what to do."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ...errors import join_names
+from ...values import value_type
 from .prepare import Photo
 
 FEWEST = 3
@@ -42,7 +42,7 @@ MOSTLY = {
 """What is said if this is so for most of the photographs."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Matches:
     """Features and matches of the small pictures.
 

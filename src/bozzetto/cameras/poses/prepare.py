@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ...images.heif import heif_tags, is_heif
 from ...images.io import load_image
 from ...images.stored_picture import check_file, open_picture, turned_upright
 from ...steps import counted
+from ...values import value_type
 from ..exif_orientation import SIDEWAYS, proportional
 from ..mask_values import load_mask
 
@@ -27,7 +27,7 @@ QUARTER_TURNS = {3: 2, 6: -1, 8: 1}
 """Anticlockwise quarter turns that set a picture upright, by its EXIF orientation."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Photo:
     """A photograph that was made ready.
 

@@ -1,7 +1,7 @@
 """Masks of all views in turns: colours, places in space, a minimum cut per view, and what other views say."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
+from ...values import value_type
 from .colors import color_evidence
 from .cut import minimum_cut, without_false_holes
 from .small_views import SmallViews
@@ -51,7 +52,7 @@ FAT = 2
 """Pixels by which squares of pixels widen what stands in front: so near to outlines, places do not count."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Masks:
     """Binary masks, and what the views made of them.
 

@@ -1,7 +1,7 @@
 """Small pictures in which masks are searched for: whole views, or the part of each that shows a region."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...images.io import linear_to_srgb
+from ...values import value_type
 from ..camera import Cameras
 from ..capture import Capture, area_resize
 from .colors import color_bins
@@ -18,7 +19,7 @@ AROUND = 1.05
 """Side of the part that shows a region, as a multiple of the region's diameter."""
 
 
-@dataclass(frozen=True)
+@value_type
 class SmallViews:
     """Views of a capture made small, or parts of them.
 

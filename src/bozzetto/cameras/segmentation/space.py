@@ -1,12 +1,12 @@
 """A region of space as samples: which of them can be object, and which pixels show these."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...values import value_type
 from ..camera import Cameras
 
 DEEPER = 0.01
@@ -15,7 +15,7 @@ ROOM = 1.4
 """Radius of a ball around the object, as a multiple of the object's."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Ground:
     """What the object stands on: points x with normal . x = height; above it, normal . x is larger.
 
@@ -32,7 +32,7 @@ class Ground:
         return points @ self.normal.to(points) - self.height
 
 
-@dataclass(frozen=True)
+@value_type
 class Region:
     """Where the object can be: a ball, or what of it is above the ground.
 
@@ -69,7 +69,7 @@ class Region:
         return ((leave - enter) / (2 * self.radius)).float()
 
 
-@dataclass(frozen=True)
+@value_type
 class Samples:
     """Samples of a region on a regular grid, and the pixels of the views in which they lie.
 

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
 from ...steps import counted
+from ...values import value_type
 from ..camera import Cameras
 from .space import Region
 
@@ -38,7 +39,7 @@ SCALE = 100.0
 """Correlations are kept as whole numbers: so many to 1."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Places:
     """Places on rays: before a region evenly in 1/distance, evenly in it, behind it alike, and on the ground.
 
@@ -78,7 +79,7 @@ class Places:
         return torch.cat([before, inside, far / (1 - shares[2]), *ground])
 
 
-@dataclass(frozen=True)
+@value_type
 class Sweep:
     """How well places on the rays of one view's pixels fit other views.
 

@@ -6,18 +6,19 @@ mechanical engineering and unlike in `implicit`, whose combinations only bound t
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from ...values import value_type
 
 CORNERS = 32
 """Of a round hole."""
 KINDS = ("bar", "angle", "channel", "tee", "cross", "wheel")
 
 
-@dataclass(frozen=True)
+@value_type
 class Solid:
     """A body.
 

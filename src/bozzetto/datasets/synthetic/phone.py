@@ -20,6 +20,7 @@ from ...files import atomic_path
 from ...images import linear_to_srgb, save_image
 from ...shapes import Mesh, load_mesh, save_mesh
 from ...steps import counted
+from ...values import value_type
 from .furnished_room import FREE, TABLE, WINDOW, FurnishedRoom, furnished_room
 from .room.views import lens_picture
 
@@ -62,7 +63,7 @@ class PhonePhotos:
         return tuple(view.mask for view in self.views if view.mask is not None)
 
 
-@dataclass(frozen=True)
+@value_type
 class _Shot:
     """One press of the button."""
 

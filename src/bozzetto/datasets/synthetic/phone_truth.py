@@ -1,6 +1,5 @@
 """What was made of phone photos, measured against what is true of them."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from ...geometry import SurfaceIndex
 from ...metrics import align_surface
 from ...render import rasterize
 from ...shapes import Mesh, Similarity, sample_surface
+from ...values import value_type
 from .furnished_room import TABLE
 from .phone import PhonePhotos
 
@@ -48,7 +48,7 @@ def seen_faces(photos: PhonePhotos) -> Bool[Tensor, " F"]:
     return count >= 2
 
 
-@dataclass(frozen=True)
+@value_type
 class SurfaceErrors:
     """Distances in metres between a result and what the photos show of the truth.
 

@@ -3,7 +3,6 @@
 import io
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from trimesh.visual.material import PBRMaterial
 from ...errors import InputError
 from ...files import write_bytes
 from ...shapes import HeightField, Mesh
+from ...values import value_type
 from . import normals_from_height
 from .adaptive_triangles import split_errors, tolerance_for, triangles
 
@@ -26,7 +26,7 @@ MAX_SIDE = 2048
 """Cells along the short side, however large the map is."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Relief:
     """A mesh over a height field.
 

@@ -1,7 +1,6 @@
 """The zero set of a function on a regular grid, evaluated near the surface only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...shapes import Mesh
+from ...values import value_type
 from ..grid_triangles import grid_margin, grid_triangles
 from .function import Function, SampledFunction, torch_threads
 from .search import SlopeBound, cell_widths, crossed_cells, mean_slopes
@@ -20,7 +20,7 @@ class NoSurfaceError(InputError):
     """The function has one sign at all that was looked at."""
 
 
-@dataclass(frozen=True)
+@value_type
 class SparseIsosurface:
     """A surface and what it cost to find.
 

@@ -12,12 +12,13 @@ from ...cameras import Cameras
 from ...errors import InputError
 from ...render import Fragments, interpolate, rasterize
 from ...shapes import Mesh
+from ...values import value_type
 
 PADDING = 4  # texels between charts
 _COARSE = 1024  # texels along a side from which on packing gets slow and no better
 
 
-@dataclass(frozen=True)
+@value_type
 class Atlas:
     """Where the faces of a mesh lie in an image, see `TexturedMesh`.
 

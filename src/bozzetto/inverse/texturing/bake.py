@@ -1,7 +1,7 @@
 """A texture from photographs."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from ...errors import InputError
 from ...geometry import face_areas, factorise, laplacian, vertex_normals
 from ...shapes import Mesh, TexturedMesh
 from ...steps import counted, stage
+from ...values import value_type
 from .atlas import Texels, fill_gutter, unwrap
 from .observation import Observation, Samples, solve_exposures, usual_colors
 from .relief import relief_map, tangents_of
@@ -104,7 +105,7 @@ def color_vertices(
     return _look(mesh, vertex_normals(mesh.vertices, mesh.faces), capture, exposures).mesh
 
 
-@dataclass(frozen=True)
+@value_type
 class _Look:
     """What photographs show at the vertices of a mesh.
 
@@ -165,7 +166,7 @@ def _texture_size(mesh: Mesh, best: Float[Tensor, " V"]) -> int:
     return min(max(2 ** math.ceil(math.log2(math.sqrt(pixels / _USED))), _SMALLEST), _LARGEST)
 
 
-@dataclass(frozen=True)
+@value_type
 class _Band:
     """A weighted mean of colours that is summed up view by view."""
 

@@ -1,7 +1,6 @@
 """What one photograph shows of a surface, and how far it is to be trusted there."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,6 +12,7 @@ from ...cameras import Cameras, Capture
 from ...cameras.capture import area_resize
 from ...render import rasterize
 from ...shapes import Mesh
+from ...values import value_type
 
 _FEATHER = 0.01  # distance to edges at which a photograph has its full weight, as a share of its diagonal
 _JUMP = 8.0  # pixel footprints of depth between neighbouring pixels from which on there is an edge
@@ -24,7 +24,7 @@ _MARGIN = 4  # pixels around the surface
 _FINE = 3.0  # pixels of standard deviation for which the blur is computed
 
 
-@dataclass(frozen=True)
+@value_type
 class Sight:
     """How a camera sees points of a surface.
 
@@ -39,7 +39,7 @@ class Sight:
     quality: Float[Tensor, " P"]
 
 
-@dataclass(frozen=True)
+@value_type
 class Observation:
     """One photograph beside the surface as its camera sees it, cut to the part that shows the surface.
 
@@ -155,7 +155,7 @@ _PRIOR = 0.02  # weight of "all exposures are alike", as a share of what an aver
 _ROUNDS = 6
 
 
-@dataclass(frozen=True)
+@value_type
 class Samples:
     """What N photographs show of P points.
 

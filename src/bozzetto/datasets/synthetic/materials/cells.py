@@ -1,14 +1,13 @@
 """Surfaces of separate pieces: random and regular cells, courses of bricks and planks, grids of shapes."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.spatial import KDTree
 
+from ....values import value_type
 from .noise import Map, Rng
 
 
-@dataclass(frozen=True)
+@value_type
 class Pieces:
     """Which piece a pixel belongs to and where in it, lengths in tiles.
 

@@ -2,18 +2,18 @@
 
 import io
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from ....runs.workers import map_in_processes
+from ....values import value_type
 from .noise import Map, Rng, blurred, fractal, log_uniform, normal, ramp, unit
 from .recipes import make_surface
 from .surface import Surface
 
 
-@dataclass(frozen=True)
+@value_type
 class Sample:
     """A picture of a surface and its height; both repeat.
 

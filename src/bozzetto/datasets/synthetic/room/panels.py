@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ....geometry import vertex_normals
 from ....shapes import Mesh
+from ....values import value_type
 
 Vector = Sequence[float]
 Paint = Callable[[tuple[int, int], float], np.ndarray]
@@ -54,7 +55,7 @@ class Finish:
         return np.ones((2, 2, 3)) if self.paint is None else np.asarray(self.paint(shape, self.per_metre))
 
 
-@dataclass(frozen=True)
+@value_type
 class Piece:
     """One part, in world coordinates; see `scene.Scene`."""
 

@@ -1,7 +1,7 @@
 """All parts of a room as one mesh with textures of several sizes, ready for kernels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,13 +9,14 @@ from jaxtyping import Float, Int32, Int64, UInt8
 from torch import Tensor
 
 from ....images import srgb_to_linear
+from ....values import value_type
 from .panels import Piece
 
 LEVELS = 10
 """Sizes of every texture, each half of the one before."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Scene:
     """Everything there is to see, as one mesh.
 
