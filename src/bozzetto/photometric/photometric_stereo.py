@@ -49,6 +49,8 @@ def photometric_stereo(
     sum of absolute differences); overexposed ones and, where enough others remain, those that the surface faces
     away from do not count.
 
+    Source: Woodham 1980, the method. Differs: least squares are robust, against shadows and highlights.
+
     Args:
         photos: Linear brightness in [0, 1], the same view under one light each.
         lights: Vectors towards the lights in the frame of the normals, as long as they are strong. None finds
@@ -104,6 +106,10 @@ def unknown_lights(
     settle it: the surface is level on average; the lights are equally strong and the albedo even, as far as
     possible, which sets the depth; and pixels in hollows are darker on average over all photos, which sets the
     sign. The last is a guess.
+
+    Source: Hayakawa 1994, the factorisation.
+
+    Source: Belhumeur et al. 1999, the ambiguity that is left.
 
     Args:
         photos: Linear brightness.

@@ -17,6 +17,10 @@ class LatentFlow(nn.Module):
     A hint, the code of a part of a shape, makes it the distribution of the codes of
     shapes with such a part. No hint is a hint of zeros: codes have mean square 1.
 
+    Source: Lipman et al. 2023, flow matching.
+
+    Source: Liu et al. 2023, straight lines.
+
     Args:
         code_size: Numbers per code, of unit mean square.
         config: Its size.
@@ -71,6 +75,8 @@ class LatentFlow(nn.Module):
         guidance: float = 1.0,
     ) -> Float[Tensor, "B K"]:
         """Codes from noise, by Heun's method; on the sphere where codes lie.
+
+        Source: Ho and Salimans 2022, guidance.
 
         Args:
             noise: What they begin as, of unit variance.

@@ -61,6 +61,8 @@ def fit_latent_gan(
     Wasserstein loss with Adam (0.5, 0.9). The penalty is the square of the mean length of the critic's gradient
     at real codes: centred on zero, not on one, and not the mean of squares.
 
+    Source: Cai et al. 2020, section 4.3, as released.
+
     Args:
         codes: Of the training shapes; batches draw them with replacement where there are few.
         config: How.

@@ -18,6 +18,9 @@ class ResidualModel(ScoreModel):
 
     Batch normalisation is part of it, with its flaw: batches in training mix all noise levels, while a sampling
     step has one and uses the running statistics.
+
+    Source: Cai et al. 2020, as released. Differs: the paper describes 8 blocks with conditional batch
+    normalisation.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -52,12 +55,16 @@ class ResidualModel(ScoreModel):
         """1 / (2 sigma), which is lambda(sigma) = sigma^3 of the paper's loss up to a factor.
 
         Weights of unit variance would be 1 / sigma^2: the least level counts a hundredth of the largest.
+
+        Source: Cai et al. 2020, lambda(sigma) of equation 4, as released.
         """
         return 0.5 / sigma
 
 
 class PointNet(nn.Module):
     """Convolutions of width 1, the maximum over points, a small head; batch normalisation throughout.
+
+    Source: Cai et al. 2020, the encoder, as released.
 
     Args:
         dimensions: Of the points.
@@ -82,6 +89,8 @@ class PointNet(nn.Module):
 
 class ResidualDecoder(nn.Module):
     """A stack of residual blocks on c = (x, z, sigma) per point; see the blocks for how c enters.
+
+    Source: Cai et al. 2020, the decoder, as released.
 
     Args:
         dimensions: Of the points.

@@ -42,9 +42,19 @@ class Learner(nn.Module):
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, "B K"]]:
         """Error of the field, error of the flow on known codes with hints, and the codes of what was seen.
 
-        The first sums over coordinates and is the mean over points, levels and shapes: Cai et al. 2020,
-        equation 4, with the weights of the model. As long as none are known the flow learns from the codes of
-        the batch: processes that share gradients all need one for every weight.
+        The first is denoising score matching: the mean over points, levels and shapes of
+
+            w(sigma) |D(x~, sigma, z) - x|^2,  x~ = x + sigma noise,  g(x~, sigma, z) = (D - x~) / sigma^2
+
+        which is lambda(sigma) |g - (x - x~) / sigma^2|^2 of the paper with lambda = sigma^4 w. x~ and the
+        target x come from `draws.draw_batch`, w from `weight` of the model (1 / (2 sigma) as released).
+
+        As long as no codes are known the flow learns from those of the batch: processes that share gradients
+        all need one for every weight.
+
+        Source: Cai et al. 2020, equation 4. Differs: the default target is the mean over all points that
+        could have been (`draws.draw_batch`), and the default weights are those of Karras et al.; `--preset
+        reference` has the published ones.
         """
         codes = self.model.encode(batch.seen)
         tau = self.config.model.code_noise

@@ -34,6 +34,8 @@ def unwrap(mesh: Mesh, size: int = 2048) -> Atlas:
     are about the same all over the surface. It takes some 3 seconds for 20,000 faces and grows faster than
     their number, so surfaces are simplified first.
 
+    Source: Levy et al. 2002, charts that keep angles.
+
     Args:
         mesh: The surface.
         size: Texels along a side, for which the charts are `PADDING` texels apart.

@@ -13,6 +13,8 @@ def fill_gutter(image: Float[Tensor, "H W C"], covered: Bool[Tensor, "H W"]) -> 
 
     Push-pull interpolation (Gortler et al. 1996): averages of what is known at half the size, and so on, fill
     what is still unknown. Mip levels then hold no colour that is far from those of the charts around.
+
+    Source: Gortler et al. 1996, push-pull interpolation.
     """
     if not bool(covered.any()):
         return image
