@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import bozzetto
 from bozzetto.citations import ENGINES, REFERENCES, cited_by
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,7 +15,7 @@ spec = importlib.util.spec_from_file_location("make_paper_map", ROOT / "docs" / 
 assert spec and spec.loader
 paper_map = sys.modules["make_paper_map"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(paper_map)
-FOUND = paper_map.entries()
+FOUND = paper_map.entries(Path(bozzetto.__file__).parent)  # the tests of a wheel have no sources beside them
 PARTS = {(entry.label, f"{entry.file}: {entry.name}"): entry.part for entry in FOUND}
 
 LARGE_STEPS, ANTIALIASING = "Nicolet et al. 2021", "Laine et al. 2020"
