@@ -57,7 +57,7 @@ class Reference:
 
 
 def cited_by(engine: Engine | None = None) -> list[Reference]:
-    """What an engine rests on, the main work first; everything if None."""
+    """What an engine rests on; everything if None."""
     return [reference for reference in REFERENCES if engine is None or engine in reference.engines]
 
 
