@@ -1,4 +1,4 @@
-"""The published network: a U-Net with an EfficientNet encoder (Tan and Le 2019), as commonly built.
+"""The network of the height study of 2025: a U-Net with an EfficientNet encoder, as commonly built.
 
 Module names are those of torchvision's EfficientNet, so that its ImageNet weights fit; the decoder follows
 segmentation_models.pytorch: five blocks of 256 to 16 channels, nearest enlargement, a skip, two convolutions.

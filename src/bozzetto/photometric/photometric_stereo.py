@@ -1,6 +1,6 @@
 """Normals from three or more photos of one surface under different distant lights, known or not.
 
-A matte surface under light l (a vector towards the light, as long as it is strong) shows max(0, l . b) with
+A matte surface under light l (a vector towards the light, its length the strength) shows max(0, l . b) with
 b = albedo * normal (Woodham 1980, Photometric method for determining surface orientation from multiple images).
 """
 
@@ -24,7 +24,7 @@ class PhotometricStereo:
     Attributes:
         normals: Unit, tangent space: x to the right, y up, z towards the camera.
         albedo: Share of light that a pixel gives back, in the unit of photo over light.
-        lights: Vectors towards the lights, as long as they are strong; as given, or as found.
+        lights: Vectors towards the lights, their lengths the strengths; as given, or as found.
         residual: Weighted RMS difference between photos and what the surface would show, per pixel.
         sign_is_guessed: Whether hills could be hollows as well, with the lights on the other side.
     """
@@ -53,8 +53,8 @@ def photometric_stereo(
 
     Args:
         photos: Linear brightness in [0, 1], the same view under one light each.
-        lights: Vectors towards the lights in the frame of the normals, as long as they are strong. None finds
-            them from the photos (`unknown_lights`).
+        lights: Vectors towards the lights in the frame of the normals, their lengths the strengths. None
+            finds them from the photos (`unknown_lights`).
         mask: Pixels of the surface, for finding the lights; None takes all.
         saturation: Brightness from which on a photo is overexposed.
         iterations: Of the reweighting; 1 is plain least squares.

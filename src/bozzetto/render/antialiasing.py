@@ -31,9 +31,12 @@ def compose(
     An outline from a to b in the image passes between the centres of p, which sees it, and q beside it. Of two
     pixels of a row, with s = 1 if q is to the right and -1 if to the left:
 
-        t = (p_y - a_y) / (b_y - a_y),  d = s (a_x + t (b_x - a_x) - p_x)          where it crosses, 0 to 1
-        dd/da = s (1 - t) n,  dd/db = s t n,  n = (1, -(b_x - a_x) / (b_y - a_y))  how that moves
-        alpha = w (d - 1/2),  dE/dd = w (c_p - c_q) . dE/dc                         what it does to the picture
+        t = (p_y - a_y) / (b_y - a_y)
+        d = s (a_x + t (b_x - a_x) - p_x)        where it crosses, from 0 at p to 1 at q
+        dd/da = s (1 - t) n,  dd/db = s t n      how that moves with the ends
+        n = (1, -(b_x - a_x) / (b_y - a_y))
+        alpha = w (d - 1/2)                      how much colour passes over
+        dE/dd = w (c_p - c_q) . dE/dc            what that does to the loss E
 
     with x and y exchanged in a column. The pixel that contains the crossing, q if alpha > 0 and else p,
     receives alpha (c_p - c_q) and has then the colour c; w is the square of the component, along p to q, of
