@@ -156,12 +156,12 @@ def described(reference) -> str:
 
 def table(found: list[Entry], with_label: bool = False) -> str:
     """Rows of entries; of several publications with the label."""
-    head = ["where in the paper", "what", "code", "how it differs"]
-    rows = [[e.part, e.what, f"`{e.file}`: `{e.name}`", e.differs] for e in found]
-    if with_label:
-        head = ["publication", *head]
-        rows = [[e.label, *row] for e, row in zip(found, rows, strict=True)]
-    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    lines = [["publication" if with_label else "where in the paper", "what", "code", "how it differs"]]
+    lines.append(["---"] * 4)
+    for e in found:
+        part = ", ".join(filter(None, [e.label, e.part])) if with_label else e.part
+        row = [part, e.what, f"`{e.file}`<br>`{e.name}`", e.differs]
+        lines.append([cell.replace("|", "\\|") for cell in row])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
