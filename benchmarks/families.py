@@ -25,7 +25,7 @@ from bozzetto.datasets.synthetic.solids import chairs
 from bozzetto.geometry import is_one_solid
 from bozzetto.score import encode, fit_limits, fit_of, invented_codes, load_cloud_prior, points_of
 from bozzetto.score.data import cropped
-from bozzetto.score.inventions import least_likeness, recognised, sample_meshes
+from bozzetto.score.sample import least_likeness, recognised, sample_meshes
 from bozzetto.sdf import (
     CompleteConfig,
     Observations,

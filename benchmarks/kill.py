@@ -112,7 +112,7 @@ def import_everything() -> None:
     from bozzetto.cli import reconstruct
     from bozzetto.heightmap import config as heights
     from bozzetto.inverse import run as photographs
-    from bozzetto.runs import training_run
+    from bozzetto.runs import training as training_run
     from bozzetto.score import config as score
     from bozzetto.score import run as clouds
     from bozzetto.sdf import config as sdf

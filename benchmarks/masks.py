@@ -27,7 +27,7 @@ from bozzetto.cameras.capture import area_resize
 from bozzetto.cameras.segmentation import segment
 from bozzetto.errors import InputError, collected_warnings
 from bozzetto.images import load_image, save_image, srgb_to_linear
-from bozzetto.inverse.mended_masks import mended_by_surface
+from bozzetto.inverse.photo_source import mended_by_surface
 
 SETS = ("dino", "temple", "cat", "lego", "bust")
 ROOMS = ("room", "photographs")

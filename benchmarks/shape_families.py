@@ -22,7 +22,7 @@ from bozzetto.sdf import (
 )
 from bozzetto.sdf.config import TrainConfig
 from bozzetto.sdf.data import sample_table
-from bozzetto.sdf.preparation import shape_normalisation
+from bozzetto.sdf.prepare_shape import shape_normalisation
 from bozzetto.shapes import Similarity
 
 FAMILIES = ("bodies", "vases", "lamps", "candles", "planes")

@@ -27,8 +27,8 @@ from bozzetto.sdf import (
     save_normalisation,
     save_sdf_samples,
 )
-from bozzetto.sdf.collection import normalisation_path, sample_path
 from bozzetto.sdf.config import PRESETS
+from bozzetto.sdf.data import normalisation_path, sample_path
 from bozzetto.sdf.splits import as_split
 
 SAMPLES = 60_000

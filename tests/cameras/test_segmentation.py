@@ -19,10 +19,9 @@ from bozzetto.cameras.rigs import intrinsics_from_fov
 from bozzetto.cameras.segmentation import network_masks, save_masks, segment
 from bozzetto.cameras.segmentation.choice import masks_from_pictures
 from bozzetto.cameras.segmentation.colors import color_bins, color_evidence
-from bozzetto.cameras.segmentation.cut import minimum_cut
+from bozzetto.cameras.segmentation.cut import minimum_cut, without_false_holes
 from bozzetto.cameras.segmentation.files import undistorted
 from bozzetto.cameras.segmentation.ground import find_ground, standing_on
-from bozzetto.cameras.segmentation.holes import without_false_holes
 from bozzetto.cameras.segmentation.region import nearest_to_rays, starting_region
 from bozzetto.cameras.segmentation.small_views import close_views, small_views
 from bozzetto.cameras.segmentation.space import Ground, Region, sampled

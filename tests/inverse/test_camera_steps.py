@@ -22,8 +22,8 @@ from bozzetto.inverse.camera_steps import (
     moved_pixels,
     refine_cameras,
 )
-from bozzetto.inverse.judgement import silhouette_fit
 from bozzetto.inverse.outlines import Outline
+from bozzetto.inverse.reconstruct import silhouette_fit
 from bozzetto.inverse.refinement import register_views
 from bozzetto.inverse.silhouette_alignment import align_silhouettes
 from bozzetto.render import interpolate, render

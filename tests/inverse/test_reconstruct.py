@@ -1,14 +1,119 @@
-"""Captures in survey coordinates: single precision comes in only relative to an offset."""
+"""A result is never worse than the surface it began with."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
+from bozzetto import InputError
 from bozzetto.cameras import Capture, fibonacci_cameras
-from bozzetto.inverse import ReconstructConfig, Stage, reconstruct
-from bozzetto.inverse.levels import at_level, level_edge, pixel_size
-from bozzetto.inverse.reconstruct import initial_surface
+from bozzetto.errors import InputWarning
+from bozzetto.inverse import Light, ReconstructConfig, Stage, ambient_light, reconstruct, studio_light
+from bozzetto.inverse.data import mean_albedo
+from bozzetto.inverse.reconstruct import (
+    SilhouetteFit,
+    at_level,
+    initial_surface,
+    level_edge,
+    pixel_size,
+    silhouette_fit,
+)
 from bozzetto.render import render
-from bozzetto.shapes import Mesh, save_mesh, torus
+from bozzetto.shapes import Mesh, icosphere, save_mesh, torus
+
+
+def photographed(mesh: Mesh, light: torch.Tensor, views: int = 6, size: int = 48) -> Capture:
+    cameras = fibonacci_cameras(views, distance=4.0, fov=0.6, size=size)
+    pictures = render(mesh, cameras, light)
+    known = torch.ones(views, size, size, dtype=torch.bool)
+    names = tuple("abcdefghijkl"[:views])
+    return Capture(names, cameras, pictures[..., :3], pictures[..., 3].clamp(0, 1), known)
+
+
+def painted(mesh: Mesh, albedo: float) -> Mesh:
+    return replace(mesh, colors=torch.full_like(mesh.vertices, albedo))
+
+
+def test_the_fit_of_a_smaller_disc_is_the_ratio_of_areas():
+    capture = photographed(icosphere(4, 0.8), studio_light(), size=128)
+    same, smaller = (silhouette_fit(icosphere(4, radius), capture) for radius in (0.8, 0.4))
+    assert same.mean > 0.99 and same.worst > 0.99
+    # Seen from distance 4, a ball of radius r covers a disc of radius proportional to r / sqrt(16 - r^2).
+    expected = (0.4**2 / (16 - 0.4**2)) / (0.8**2 / (16 - 0.8**2))
+    assert smaller.mean == pytest.approx(expected, rel=0.03)
+
+
+def test_unknown_pixels_do_not_count():
+    capture = photographed(icosphere(4, 0.8), studio_light())
+    known = capture.masks > 0.5
+    assert silhouette_fit(icosphere(4, 1.2), replace(capture, known=known)).mean == 1
+
+
+def test_worse_is_a_quarter_pixel_on_average_or_two_in_a_view():
+    start = SilhouetteFit(0.95, 0.9, 0.02)
+    assert SilhouetteFit(0.944, 0.9, 0.02).worse_than(start)
+    assert SilhouetteFit(0.96, 0.85, 0.02).worse_than(start)
+    assert not SilhouetteFit(0.946, 0.87, 0.02).worse_than(start)
+
+
+def test_a_pixel_costs_the_length_of_the_outline_by_the_area():
+    capture = photographed(icosphere(4, 0.8), studio_light(), size=128)
+    area = float((capture.masks > 0.5).sum(dim=(1, 2)).float().mean())
+    around = 2 * (torch.pi * area) ** 0.5
+    assert silhouette_fit(icosphere(4, 0.8), capture).pixel == pytest.approx(around / area, rel=0.2)
+
+
+def test_masks_are_needed():
+    capture = replace(photographed(icosphere(2), studio_light()), masks=None)
+    with pytest.raises(InputError, match="no masks"):
+        silhouette_fit(icosphere(2), capture)
+
+
+@pytest.mark.parametrize("albedo", [0.05, 0.4])
+def test_the_first_albedo_is_that_of_an_even_object(albedo):
+    ball = painted(icosphere(3, 0.8), albedo)
+    found = mean_albedo(photographed(ball, studio_light()), ball, Light(studio_light(), 6))
+    assert torch.allclose(found, torch.full((3,), albedo), rtol=0.02)
+
+
+def test_a_dark_object_does_not_shrink():
+    capture = photographed(painted(icosphere(4, 0.8), 0.03), ambient_light())
+    stage = Stage(scale=1.0, edge_pixels=4.0, steps=20, resurface=False)
+    result = reconstruct(capture, ReconstructConfig(hull_resolution=32, stages=(stage,), views_per_step=3))
+    before, after = (silhouette_fit(mesh, capture).mean for mesh in (result.start, result.mesh))
+    assert after > before - 0.01
+
+
+def test_a_result_that_is_worse_is_not_delivered():
+    ball = painted(icosphere(4, 0.8), 0.3)
+    capture = photographed(ball, ambient_light())
+    stage = Stage(scale=1.0, edge_pixels=4.0, steps=15, smoothness=0.0, resurface=False)
+    wild = ReconstructConfig(hull_resolution=32, stages=(stage, stage), step_size=10.0)
+    with pytest.warns(InputWarning, match="made the surface worse"):
+        result = reconstruct(capture, wild)
+    start, delivered = (silhouette_fit(mesh, capture) for mesh in (result.start, result.mesh))
+    assert not delivered.worse_than(start)
+    assert float((result.mesh.colors - 0.3).abs().median()) < 0.1
+
+
+def test_a_worse_result_is_replaced_in_a_resumed_run_alike():
+    capture = photographed(painted(icosphere(4, 0.8), 0.3), ambient_light())
+    gentle = Stage(scale=1.0, edge_pixels=4.0, steps=6, resurface=False)
+    wild = replace(gentle, smoothness=0.0, step_factor=10.0)
+    config = ReconstructConfig(hull_resolution=32, stages=(gentle, wild))
+    states = []
+
+    def keep(stage, optimization, loss):
+        if (stage, optimization.steps_done) == (1, 3):
+            states.append((stage, optimization.state()))
+
+    with pytest.warns(InputWarning, match="made the surface worse"):
+        whole = reconstruct(capture, config, on_step=keep)
+    with pytest.warns(InputWarning, match="made the surface worse"):
+        resumed = reconstruct(capture, config, resume_from=states[0])
+    assert torch.equal(whole.mesh.vertices, resumed.mesh.vertices)
+    assert torch.equal(whole.mesh.colors, resumed.mesh.colors)
+
 
 FAR = (448000.0, 5412000.0, 320.0)
 

@@ -5,8 +5,8 @@ from PIL import Image
 
 from bozzetto.errors import InputError
 from bozzetto.geometry.heightfield import gradients_from_height
-from bozzetto.photometric import calibrate_tactile
 from bozzetto.heightmap import tactile_pairs
+from bozzetto.photometric import calibrate_tactile
 from bozzetto.photometric.tactile_video import filled, find_markers, read_frames
 
 LIGHTS = torch.tensor([[0.5, 0.0], [-0.25, 0.43], [-0.25, -0.43]])

@@ -7,15 +7,8 @@ import torch
 
 from bozzetto import InputError
 from bozzetto.errors import Interrupted
-from bozzetto.runs import (
-    EpochConfig,
-    EpochTraining,
-    RunFolder,
-    cosine,
-    read_checkpoint,
-    run_training,
-    training_run,
-)
+from bozzetto.runs import EpochConfig, EpochTraining, RunFolder, cosine, read_checkpoint, run_training
+from bozzetto.runs import training as training_run
 
 
 def settings(**changes):

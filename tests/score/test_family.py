@@ -6,7 +6,7 @@ import torch
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.score import fit_limits, load_cloud_prior, points_of, save_cloud_prior
 from bozzetto.score.family import FitLimits, require_member
-from bozzetto.score.inventions import invented_codes, least_likeness, recognised
+from bozzetto.score.sample import invented_codes, least_likeness, recognised
 from bozzetto.weights import find
 
 

@@ -16,7 +16,7 @@ from bozzetto.score import (
     save_cloud_prior,
 )
 from bozzetto.score.autoencode import misfit
-from bozzetto.score.models import build_latent
+from bozzetto.score.model import build_latent
 
 from .conftest import ellipses
 

@@ -9,10 +9,12 @@ from bozzetto.datasets.synthetic import PhonePhotos, phone_photos
 from bozzetto.datasets.synthetic.furnished_room import TABLE, FurnishedRoom
 from bozzetto.datasets.synthetic.room.panels import Finish, Pieces
 from bozzetto.datasets.synthetic.room.scene import joined
-from bozzetto.inverse import Stage, mended_masks
+from bozzetto.inverse import Stage
+from bozzetto.inverse import photo_source as mended_masks
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import Mesh, Similarity, icosphere, load_mesh
-from bozzetto.viewer import demo, photo_demonstration, surface_demonstration
+from bozzetto.viewer import demo, photo_demonstration
+from bozzetto.viewer import demonstration as surface_demonstration
 from bozzetto.viewer.photo_demonstration import find_cameras, with_cameras
 
 

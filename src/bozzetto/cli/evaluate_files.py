@@ -53,7 +53,7 @@ def files_in(folder: Path, endings: tuple[str, ...]) -> list[Path]:
 
 def faults_of(shapes: "dict[Path, Mesh | PointCloud]", solids: bool) -> list[str]:
     """What is wrong with meshes that are about to be compared, as sentences."""
-    from ..geometry.mesh_faults import mesh_faults
+    from ..geometry.measures import mesh_faults
     from ..shapes import Mesh
 
     meshes = {path: shape for path, shape in shapes.items() if isinstance(shape, Mesh)}

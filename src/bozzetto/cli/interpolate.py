@@ -90,7 +90,7 @@ def find_shape(
         InputError: There is no such shape or file, or it cannot be used.
     """
     from ..sdf import fit_file, load_code
-    from ..sdf.codes import ENDINGS
+    from ..sdf.prior import ENDINGS
 
     named = _named(word, prior)
     if len(named) == 1:
@@ -107,7 +107,7 @@ def find_shape(
 
 def is_scan(word: str, prior: "ShapePrior") -> bool:
     """Whether `find_shape` reads a shape from a file and looks for its code."""
-    from ..sdf.codes import ENDINGS
+    from ..sdf.prior import ENDINGS
 
     path = Path(word)
     return len(_named(word, prior)) != 1 and path.is_file() and path.suffix.lower() not in ENDINGS

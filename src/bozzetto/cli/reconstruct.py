@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ..cameras import Capture
     from ..cameras.examination import Examination
     from ..inverse.config import ReconstructConfig
-    from ..inverse.mesh_files import MeshFiles
     from ..inverse.photo_source import CaptureSettings, PhotoSource
+    from ..inverse.run import MeshFiles
 
 LARGEST_LIGHT = 1 << 16  # bytes, of which 9 x 3 numbers need few
 FORMATS = ("obj", "stl", "3mf")
@@ -175,7 +175,7 @@ class Reconstruct(Options):
         return CaptureSettings(self.masks, object_pixels(self.around), self.max_size, self.preset, self.seed)
 
     def _output_settings(self) -> "MeshFiles":
-        from ..inverse.mesh_files import MeshFiles
+        from ..inverse.run import MeshFiles
 
         return MeshFiles(self.faces, self.also, self.size_mm, self.up)
 

@@ -47,7 +47,7 @@ class Surface(Options):
         """Make the surface."""
         from ..points import surface_cloud
         from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
-        from ..score.inventions import MESH_NOISE
+        from ..score.sample import MESH_NOISE
         from ..weights import find
 
         device = resolve_device(self.device)
@@ -86,7 +86,7 @@ class Surface(Options):
 
     def _from_model(self, path: Path, device: "torch.device") -> "PointCloud":
         from ..score import invented_codes, points_of
-        from ..score.inventions import MESH_EVALUATIONS, MESH_POINTS
+        from ..score.sample import MESH_EVALUATIONS, MESH_POINTS
         from ..shapes import PointCloud
 
         prior = open_clouds(str(path)).to(device)

@@ -9,9 +9,8 @@ from torch import Tensor
 from ..errors import InputError, warn_input
 from ..shapes import Mesh
 from .orientation import inward_faces, turn
-from .outer_surface import outer_distance
 from .self_intersections import intersecting_faces
-from .shells import Shells, shells_of
+from .shells import Shells, outer_distance, shells_of
 from .topology import is_double_sided, orientation_parity
 from .winding_index import INSIDE, WindingIndex
 

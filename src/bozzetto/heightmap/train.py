@@ -10,10 +10,9 @@ from .. import runs
 from .config import TrainConfig
 from .data import Batch, Crops
 from .losses import PerceptualDistance, published_loss, structure_loss
-from .model import Estimate, build_network
+from .model import Estimate, PublishedNetwork, build_network, load_imagenet
 from .pairs import PAINTED
 from .predictor import Predictor
-from .unet import PublishedNetwork, load_imagenet
 
 
 class Training(runs.Training[TrainConfig]):

@@ -240,7 +240,7 @@ class Optimization:
 
         `step` does so before the steps of `remesh_at`, and multiplies the step size by `remesh_decay` each
         time. `reconstruct` leaves `remesh_at` empty: it makes a new mesh before each `Stage`, with edges of a
-        given number of pixels (`levels.at_level`), since its photographs grow from stage to stage.
+        given number of pixels (`reconstruct.at_level`), since its photographs grow from stage to stage.
 
         Source: Nicolet et al. 2021, figures 1, 3 and 5, as released. Differs: lengths may be given
         (`remesh_edge`), `remesh_decay` is 1 by default (0.8 there), and the step size also falls in between.

@@ -4,23 +4,148 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..cameras import Cameras, Capture, object_bounds, visual_hull
 from ..errors import warn_input
+from ..geometry import face_areas, remesh, resurface, transfer
+from ..metrics import silhouette_iou
+from ..render import rasterize
 from ..shapes import Mesh, icosphere, load_mesh, normalisation
 from ..shapes.offsets import NO_OFFSET, offset_of
 from ..steps import counted
-from .config import ReconstructConfig
-from .data import cameras_in_frame, mean_albedo
+from .config import OptimizeConfig, ReconstructConfig, Stage
+from .data import cameras_in_frame, capture_targets, mean_albedo, object_boxes
 from .ends import with_ends
-from .judgement import SilhouetteFit, silhouette_fit
-from .levels import at_level, begin_stage
 from .model import Light, ambient_light
 from .optimize import Optimization
 from .refinement import CameraRefinement, CameraReport, camera_report
 from .silhouette_alignment import align_silhouettes
+
+LARGEST = 1024
+"""Silhouettes are compared in pictures with a longer side of at most this many pixels."""
+MARGIN = 0.25
+"""A result counts as worse than its start if its outlines lie farther from those of the masks by more than so
+many pixels, on average. A visual hull fits its masks by construction; a surface that explains the colours as
+well, with triangles of a pixel or two, gives away a little of that."""
+WORST_MARGIN = 2.0
+"""The same for the view that fits worst."""
+
+
+@dataclass(frozen=True)
+class SilhouetteFit:
+    """Intersection over union of a surface's silhouettes with the masks of all views.
+
+    Attributes:
+        mean: Over the views.
+        worst: Of the view that fits worst.
+        pixel: What outlines that lie one pixel beside those of the masks cost on average.
+    """
+
+    mean: float
+    worst: float
+    pixel: float
+
+    def worse_than(self, other: "SilhouetteFit") -> bool:
+        """Whether this is worse than the other by more than what explaining colours may cost."""
+        mean, worst = other.mean - self.mean, other.worst - self.worst
+        return mean > MARGIN * other.pixel or worst > WORST_MARGIN * other.pixel
+
+
+def silhouette_fit(mesh: Mesh, capture: Capture) -> SilhouetteFit:
+    """Hold a surface against the masks of a capture, pixels that are not known left out.
+
+    Args:
+        mesh: The surface, in the frame of the cameras.
+        capture: Masks, known pixels and cameras.
+
+    Raises:
+        InputError: The capture has no masks.
+    """
+    capture.require_masks()
+    scale = min(1.0, LARGEST / max(capture.cameras.width, capture.cameras.height))
+    scores, pixels = [], []
+    for view in range(len(capture)):
+        seen = capture.subset([view]).resized(scale).to("cpu")
+        fragments = rasterize(mesh.vertices, mesh.faces, seen.cameras.relative_to(mesh.offset))
+        inside, known = seen.require_masks() > 0.5, seen.known
+        scores.append(silhouette_iou(fragments.covered.cpu(), seen.require_masks(), known))
+        pixels.append((_border(inside) & known).sum() / (inside & known).sum().clamp(min=1))
+    ious = torch.cat(scores)
+    return SilhouetteFit(float(ious.mean()), float(ious.min()), float(torch.stack(pixels).mean()))
+
+
+def _border(inside: Bool[Tensor, "1 H W"]) -> Bool[Tensor, "1 H W"]:
+    """Pixels inside that have a neighbour outside in their row or column."""
+    outside = 1 - inside.float()
+    beside = [torch.nn.functional.max_pool2d(outside, k, 1, (k[0] // 2, k[1] // 2)) for k in ((3, 1), (1, 3))]
+    return inside & (torch.maximum(*beside) > 0.5)
+
+
+RESURFACE_CELL = 1 / 64
+"""Grid cell, in radii of the object, with which the surface is made anew between levels."""
+
+
+def begin_stage(
+    capture: Capture, begun: Mesh, mesh: Mesh, light: Light, config: ReconstructConfig, stage: Stage
+) -> Optimization:
+    """An optimisation of a mesh against the photographs of a level.
+
+    Of the photographs only the parts with the object are kept. What they are, and how long the steps, does not
+    depend on what was learned so far, so that resumed runs end alike.
+
+    Args:
+        capture: Photographs, with cameras in the frame of the mesh.
+        begun: The first surface of all.
+        mesh: In triangles of the level, see `at_level`.
+        light: Light to go on with.
+        config: Step sizes.
+        stage: The level.
+    """
+    targets = capture_targets(capture, object_boxes(capture, stage.scale, begun)).to(mesh.vertices.device)
+    settings = OptimizeConfig(
+        steps=stage.steps,
+        step_size=config.step_size * stage.step_factor * level_edge(capture, begun, config, stage),
+        final_step_size=config.final_step_size,
+        smoothness=stage.smoothness,
+        views_per_step=config.views_per_step,
+        seed=config.seed,
+    )
+    appearance = config.appearance
+    if not stage.albedo:
+        appearance = replace(appearance, learn_albedo=False)
+    return Optimization(targets, mesh, light, settings, appearance)
+
+
+def at_level(capture: Capture, begun: Mesh, mesh: Mesh, config: ReconstructConfig, stage: Stage) -> Mesh:
+    """A surface in triangles of the size of a level; arguments as of `begin_stage`."""
+    edge = level_edge(capture, begun, config, stage)
+    surface = _with_open_topology(mesh) if stage.resurface else mesh
+    # A surface on its way has bends that are none to keep, and triangles of one size learn evenly.
+    return remesh(surface, edge, crease_angle=None, tolerance=None)
+
+
+def level_edge(capture: Capture, begun: Mesh, config: ReconstructConfig, stage: Stage) -> float:
+    """Edge length of the mesh at a level: so many pixels, or longer if the first surface had too many faces."""
+    area = float(face_areas(begun.vertices, begun.faces).double().sum())
+    fewest = (4 / 3**0.5 * area / config.most_faces) ** 0.5  # of equilateral triangles
+    return max(stage.edge_pixels / stage.scale * pixel_size(capture.cameras), fewest)
+
+
+def _with_open_topology(mesh: Mesh) -> Mesh:
+    """The solid inside a surface that may have passed through itself, with the old colours."""
+    solid = resurface(mesh, RESURFACE_CELL)
+    if mesh.colors is None:
+        return solid
+    return replace(solid, colors=transfer(mesh, mesh.colors, solid.vertices))
+
+
+def pixel_size(cameras: Cameras) -> float:
+    """Median length, at the origin of the frame, that covers one pixel."""
+    depth = torch.ones(len(cameras)) if cameras.orthographic else cameras.T_cam_world[:, 2, 3].cpu()
+    return float((depth / cameras.K[:, 0, 0].cpu()).median())
+
 
 COLLAPSE = 0.1
 """A level that ends with a mean silhouette IoU so much below the best so far is not continued."""

@@ -3,6 +3,7 @@ from .antialiasing import compose as compose
 from .cloud_pictures import cloud_picture as cloud_picture
 from .cloud_pictures import cloud_pictures as cloud_pictures
 from .fragments import Fragments as Fragments
+from .fragments import Picture as Picture
 from .interpolation import interpolate as interpolate
 from .lighting import environment_coefficients as environment_coefficients
 from .lighting import irradiance as irradiance
@@ -10,7 +11,6 @@ from .lighting import shade as shade
 from .lighting import spherical_harmonics as spherical_harmonics
 from .losses import ImageLoss as ImageLoss
 from .losses import l1_loss as l1_loss
-from .picture import Picture as Picture
 from .pictures import render as render
 from .pictures import render_depth as render_depth
 from .pictures import render_normals as render_normals

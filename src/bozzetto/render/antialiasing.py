@@ -10,8 +10,7 @@ from ..errors import InputError
 from ..geometry.launch import launch
 from . import antialiasing_kernels as kernels
 from .crossings import Crossings, find_crossings, scene_of
-from .fragments import Fragments
-from .picture import Picture
+from .fragments import Fragments, Picture
 
 
 def compose(

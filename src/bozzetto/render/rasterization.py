@@ -10,8 +10,7 @@ from ..cameras import Cameras
 from ..errors import InputError
 from ..geometry.launch import in_parts, launch, part_count
 from . import rasterization_kernels as kernels
-from .fragments import Fragments, camera_matrices
-from .topology import topology_of
+from .fragments import Fragments, camera_matrices, topology_of
 
 
 def rasterize(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], cameras: Cameras) -> Fragments:

@@ -5,7 +5,6 @@ from .environment import environment as environment
 from .environment import fast_bfloat16 as fast_bfloat16
 from .environment import resolve_device as resolve_device
 from .environment import seed_everything as seed_everything
-from .epochs import EpochTraining as EpochTraining
 from .fingerprint import fingerprint as fingerprint
 from .folder import RunFolder as RunFolder
 from .interruptions import Interruption as Interruption
@@ -19,9 +18,10 @@ from .resources import Stopwatch as Stopwatch
 from .resources import available_memory as available_memory
 from .resources import peak_memory as peak_memory
 from .resources import release_freed_memory as release_freed_memory
+from .training import EpochTraining as EpochTraining
 from .training import Training as Training
 from .training import cosine as cosine
+from .training import run_training as run_training
 from .training_config import EpochConfig as EpochConfig
 from .training_config import TrainingConfig as TrainingConfig
-from .training_run import run_training as run_training
 from .workers import map_in_processes as map_in_processes

@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar, cast
 
 import torch
+from jaxtyping import Int
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, Interrupted
 from .environment import fast_bfloat16
+from .folder import RunFolder
+from .interruptions import deferred_interruptions
 from .processes import is_distributed, local_processes, nodes
-from .training_config import TrainingConfig
+from .progress import Progress
+from .training_config import EpochConfig, TrainingConfig
 
 Config = TypeVar("Config", bound=TrainingConfig)
 Module = TypeVar("Module", bound=nn.Module)
@@ -202,3 +206,113 @@ def cosine(progress: float, least: float = 0.01) -> float:
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+Epochs = TypeVar("Epochs", bound=EpochConfig)
+
+
+class EpochTraining(Training[Epochs]):
+    """A training whose steps take some of so many shapes in random order; the rest is as in `Training`."""
+
+    def __init__(
+        self,
+        shapes: int,
+        config: Epochs,
+        device: torch.device | str = "cpu",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(config, device, clock)
+        self.shapes = shapes
+        self.order: Tensor = torch.empty(0, dtype=torch.int64)
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the shapes so far."""
+        return self.steps_done * self.shapes_per_step * self.fabric.world_size / self.shapes
+
+    @property
+    def shapes_per_step(self) -> int:
+        """Shapes in a step of one process: no more than there are."""
+        return min(self.config.shapes_per_step, self.shapes)
+
+    @property
+    def share_done(self) -> float:
+        """Share of the epochs."""
+        return self.epoch / self.config.epochs
+
+    def position(self) -> dict[str, float]:
+        """The epoch."""
+        return {"epoch": self.epoch}
+
+    def next_shapes(self) -> Int[Tensor, " B"]:
+        """The next shapes of a random order that is drawn anew when it ends."""
+        count = self.shapes_per_step
+        if len(self.order) < count:
+            self.order = torch.cat([self.order, torch.randperm(self.shapes, generator=self.generator)])
+        shapes, self.order = self.order[:count], self.order[count:]
+        return shapes
+
+    def state(self) -> tuple[dict[str, Tensor], dict]:
+        """That of `Training`, and the order of the shapes to come."""
+        tensors, meta = super().state()
+        return {**tensors, "order": self.order}, meta
+
+    def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
+        """Continue from a `state`."""
+        super().restore(tensors, meta)
+        self.order = tensors["order"]
+
+
+CHECKPOINT_SECONDS = 60.0
+LOG_EVERY = 20  # steps
+
+
+def run_training(run: RunFolder, training: Training, quiet: bool = False) -> dict[str, float]:
+    """Train to the end, from the checkpoint of the folder if it has one.
+
+    Logs figures and writes checkpoints by the first process only, and shows progress unless it is to be quiet.
+    Under `torchrun` the others continue from the checkpoint of the first.
+
+    A Ctrl-C or SIGTERM waits for the end of the step, and for a checkpoint of it; a second one does not.
+
+    Returns:
+        Figures of the end.
+
+    Raises:
+        Interrupted: With the step that the checkpoint was written after.
+    """
+    saved = training.fabric.broadcast(run.load_checkpoint())
+    first, share, written = training.fabric.is_global_zero, training.smoothing, time.monotonic()
+    figures: dict[str, float] = {}
+    if saved is not None:
+        training.restore(saved[1], saved[2])
+        figures = {n: v for n, v in saved[2].get("figures", {}).items() if v is not None}
+
+    def save() -> None:
+        tensors, meta = training.state()
+        if first:
+            run.save_checkpoint(training.steps_done, tensors, {**meta, "figures": figures})
+
+    with (
+        deferred_interruptions() as interruption,
+        run.stage("train"),
+        Progress(1.0, "train", quiet, done=training.progress) as progress,
+    ):
+        for found in training.steps():
+            figures = {n: share * figures.get(n, v) + (1 - share) * v for n, v in found.items()}
+            shown = {name: value for name, value in figures.items() if name.endswith("loss")}
+            progress.advance(training.progress - progress.done, **shown)
+            if first and training.steps_done % LOG_EVERY == 0:
+                run.log(training.steps_done, **training.position(), elapsed=training.elapsed, **figures)
+            if training.any_process(bool(interruption)):
+                break
+            if time.monotonic() - written > CHECKPOINT_SECONDS:
+                save()
+                written = time.monotonic()
+        save()
+        if training.any_process(bool(interruption)):
+            raise Interrupted(
+                f"stopped after step {training.steps_done}, a checkpoint is written",
+                exit_code=interruption.exit_code,
+            )
+    return figures

@@ -9,8 +9,8 @@ from torch import Tensor
 from ..errors import InputError
 from ..shapes.frames import Frame, box_frame, principal_frames
 from .model import ScoreModel
-from .points import Start, points_of
 from .prior import CloudPrior
+from .sample import Start, points_of
 
 SEEN = 2048
 """Points that the encoder looks at; as many as it has seen in training, at most."""

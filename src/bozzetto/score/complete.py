@@ -13,8 +13,8 @@ from ..shapes.frames import Frame, box_frame
 from ..steps import counted
 from .autoencode import SEEN, check_dimensions
 from .latent import LatentFlow
-from .points import points_of
 from .prior import CloudPrior
+from .sample import points_of
 
 COMPARED, APART = 1024, 512
 """Points of shapes that are compared with observed ones, and with each other."""

@@ -12,10 +12,9 @@ from ..errors import InputError, warn_input
 from ..shapes.frames import Frame
 from ..steps import counted
 from .autoencode import Encoding, encode
-from .data import cropped
-from .draws import LEAST_CROP
-from .points import points_of
+from .data import LEAST_CROP, cropped
 from .prior import CloudPrior
+from .sample import points_of
 
 SHAPES, NEIGHBOURS, POINTS, LOOKED_AT = 48, 8, 2048, 512
 """Training shapes that limits come from, others of like codes that each is compared with, points of each, and

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..steps import counted
-from .points import points_of
 from .prior import CloudPrior
+from .sample import points_of
 
 
 def between(a: Float[Tensor, " K"], b: Float[Tensor, " K"], count: int) -> Float[Tensor, "{count} K"]:

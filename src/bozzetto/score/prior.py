@@ -11,10 +11,8 @@ from ..errors import InputError
 from ..runs import read_checkpoint, write_checkpoint
 from ..shapes.frames import Frame
 from .config import LatentConfig, ModelConfig
-from .latent import LatentFlow
-from .latent_gan import LatentGenerator
-from .model import ScoreModel
-from .models import build_latent, build_model
+from .latent import LatentFlow, LatentGenerator
+from .model import ScoreModel, build_latent, build_model
 
 KIND = "score model"
 

@@ -20,10 +20,9 @@ from ..shapes.offsets import NO_OFFSET, split_offset
 from .config import TrainConfig
 from .data import CloudTable
 from .family import fit_limits
-from .inventions import sample_meshes
-from .latent_gan import fit_latent_gan
-from .points import points_of
+from .latent import fit_latent_gan
 from .prior import CloudPrior, save_cloud_prior
+from .sample import points_of, sample_meshes
 from .train import Training
 
 PREVIEWS = 6

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from ..runs import EpochTraining, cosine
 from .config import TrainConfig
-from .data import CloudTable
-from .draws import Batch, draw_batch
+from .data import Batch, CloudTable, draw_batch
 from .latent import LatentFlow
-from .models import build_model
+from .losses import denoising_score_matching
+from .model import build_model
 from .prior import CloudPrior
 
 WARM_UP = 50
@@ -42,26 +42,13 @@ class Learner(nn.Module):
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, "B K"]]:
         """Error of the field, error of the flow on known codes with hints, and the codes of what was seen.
 
-        The first is denoising score matching: the mean over points, levels and shapes of
-
-            w(sigma) |D(x~, sigma, z) - x|^2,  x~ = x + sigma noise,  g(x~, sigma, z) = (D - x~) / sigma^2
-
-        which is lambda(sigma) |g - (x - x~) / sigma^2|^2 of the paper with lambda = sigma^4 w. x~ and the
-        target x come from `draws.draw_batch`, w from `weight` of the model (1 / (2 sigma) as released).
-
         As long as no codes are known the flow learns from those of the batch: processes that share gradients
         all need one for every weight.
-
-        Source: Cai et al. 2020, equation 4. Differs: the default target is the mean over all points that
-        could have been (`draws.draw_batch`), and the default weights are those of Karras et al.; `--preset
-        reference` has the published ones.
         """
         codes = self.model.encode(batch.seen)
         tau = self.config.model.code_noise
         used = codes + tau * torch.randn_like(codes) if tau else codes
-        found = self.model.denoise(self.model.prepare(used), batch.noisy, batch.sigma)
-        error = (found - batch.clean).square().sum(dim=-1)
-        field = (self.model.weight(batch.sigma)[..., None] * error).mean()
+        field = denoising_score_matching(self.model, used, batch.noisy, batch.sigma, batch.clean)
         if self.flow is None:
             return field, torch.zeros_like(field), codes
         with torch.autocast(field.device.type, enabled=False):  # it is small, and codes are not to be rounded

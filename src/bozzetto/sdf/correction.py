@@ -6,7 +6,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..geometry.launch import in_parts, launch, stream
-from .correction_kernels import wendland_sum
+from .grid_kernels import wendland_sum
 from .model import Decoder
 
 WIDTHS = (0.2, 0.08, 0.03)

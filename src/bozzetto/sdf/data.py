@@ -1,14 +1,143 @@
 """Samples of a collection as training draws them."""
 
+import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InputError
-from .samples import SdfSamples
+from ..files import write_bytes
+from ..shapes import Similarity
+from ..shapes.readers import read_arrays
+from .splits import Split, split_names
+
+
+@dataclass(frozen=True)
+class SdfSamples:
+    """Where the signed distance to a shape is known.
+
+    Attributes:
+        points: Positions, usually in the normalised frame, where the shape fits into the unit sphere.
+        distances: Signed distances in the unit of the points, negative inside.
+    """
+
+    points: Float[Tensor, "N 3"]
+    distances: Float[Tensor, " N"]
+
+    def __post_init__(self) -> None:
+        if self.points.shape != (len(self.distances), 3) or self.distances.ndim != 1:
+            raise InputError(
+                "samples need points of shape (N, 3) and distances of shape (N,), "
+                f"got {tuple(self.points.shape)} and {tuple(self.distances.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.distances)
+
+    def __getitem__(self, index: Tensor | slice) -> "SdfSamples":
+        """Some of the samples, by a mask, positions or a slice."""
+        return SdfSamples(self.points[index], self.distances[index])
+
+    @property
+    def outside(self) -> "SdfSamples":
+        """The samples outside the shape or on it."""
+        return self[self.distances >= 0]
+
+    @property
+    def inside(self) -> "SdfSamples":
+        """The samples inside the shape."""
+        return self[self.distances < 0]
+
+
+def save_sdf_samples(samples: SdfSamples, path: str | os.PathLike) -> None:
+    """Write samples as the released code does: an NPZ of float32 arrays `pos` and `neg`, x y z distance.
+
+    Source: Park et al. 2019, as released: the files.
+
+    Raises:
+        InputError: A value is NaN or infinite, or the file cannot be written.
+    """
+    rows = torch.cat([samples.points, samples.distances[:, None]], dim=1).detach().cpu().float()
+    if not torch.isfinite(rows).all():
+        raise InputError(f"the samples for {path} have NaN or infinite values; drop them first")
+    outside = rows[:, 3] >= 0
+    _write(path, pos=rows[outside].numpy(), neg=rows[~outside].numpy())
+
+
+def load_sdf_samples(path: str | os.PathLike) -> SdfSamples:
+    """Read samples in the released layout; rows with NaN or infinite values, which occur there, are dropped.
+
+    Raises:
+        InputError: The file is missing, damaged or laid out otherwise, or no row is left.
+    """
+    arrays = _read(path, ("pos", "neg"), "SDF samples")
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] != 4:
+            raise InputError(
+                f"{path} holds {name!r} as {array.dtype} of shape {array.shape}, "
+                "expected floats of shape (N, 4): x, y, z, signed distance"
+            )
+    with np.errstate(over="ignore"):
+        rows = np.concatenate([arrays["pos"], arrays["neg"]]).astype(np.float32, copy=False)
+    rows = rows[np.isfinite(rows).all(axis=1)]
+    if len(rows) == 0:
+        raise InputError(f"{path} holds no finite samples; prepare the shape again")
+    table = torch.from_numpy(rows)
+    return SdfSamples(table[:, :3].contiguous(), table[:, 3].contiguous())
+
+
+def save_normalisation(normalisation: Similarity, path: str | os.PathLike) -> None:
+    """Write a similarity without rotation as the released code does: x_normalised = (x + offset) * scale.
+
+    The offset is float32, or float64 for shapes so far from the origin that float32 cannot hold it.
+
+    Raises:
+        InputError: The similarity rotates, or the file cannot be written.
+    """
+    if normalisation.rotation is not None:
+        raise InputError(f"the normalisation for {path} rotates, which its file cannot hold; leave it out")
+    offset = (normalisation.translation / normalisation.scale).cpu().numpy()
+    if np.allclose(offset.astype(np.float32), offset, rtol=0, atol=1e-6 / normalisation.scale):
+        offset = offset.astype(np.float32)
+    _write(path, offset=offset, scale=np.array([normalisation.scale], np.float32))
+
+
+def load_normalisation(path: str | os.PathLike) -> Similarity:
+    """Read a normalisation in the released layout, as the map from a shape's own frame to the normalised one.
+
+    Raises:
+        InputError: The file is missing, damaged or laid out otherwise.
+    """
+    arrays = _read(path, ("offset", "scale"), "normalisation")
+    offset, scale = (np.asarray(arrays[name]) for name in ("offset", "scale"))
+    good = offset.dtype.kind == scale.dtype.kind == "f" and offset.size == 3 and scale.size == 1
+    if not good or not np.isfinite(offset).all() or not 0 < scale.item() < np.inf:
+        raise InputError(
+            f"{path} holds no normalisation: expected three finite numbers `offset` and a positive `scale`"
+        )
+    factor = float(scale.item())
+    return Similarity(factor, torch.from_numpy(offset.reshape(3).astype(np.float64)) * factor)
+
+
+def _write(path: str | os.PathLike, **arrays: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub mixes up arrays and options
+    write_bytes(path, buffer.getvalue())
+
+
+def _read(path: str | os.PathLike, names: tuple[str, ...], what: str) -> dict[str, np.ndarray]:
+    """The named arrays of an NPZ file."""
+    arrays = read_arrays(Path(path), names)
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise InputError(f"{path} holds no {what}: it lacks the arrays {' and '.join(missing)}")
+    return arrays
 
 
 @dataclass(frozen=True)
@@ -60,3 +189,108 @@ def sample_table(samples: Sequence[SdfSamples], names: Sequence[str]) -> SampleT
         parts += [rows[~inside], rows[inside]]
         total += len(rows)
     return SampleTable(torch.cat(parts), torch.tensor([*starts, (total, total)]))
+
+
+SAMPLES, NORMALISATIONS = "SdfSamples", "NormalizationParameters"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Prepared shapes.
+
+    Attributes:
+        names: `dataset/class/name` of every shape.
+        samples: Their samples, each read when it is asked for.
+        normalisations: From the frame of each mesh to the normalised frame of its samples; the identity
+            where the folder has none, as folders of the released code for training.
+    """
+
+    names: tuple[str, ...]
+    samples: "SampleFiles"
+    normalisations: tuple[Similarity, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class SampleFiles(Sequence[SdfSamples]):
+    """Samples that are read from their files when asked for, and kept as long as all of them are small."""
+
+    KEEP = 4 << 30
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Files in the released layout; nothing is read yet."""
+        self.paths = tuple(paths)
+        self._keep = sum(path.stat().st_size for path in self.paths) <= self.KEEP
+        self._read: dict[int, SdfSamples] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> SdfSamples:  # type: ignore[override]  # no slices: they would read all
+        """The samples of one shape.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        index = range(len(self))[index]
+        samples = self._read.get(index)
+        if samples is None:
+            samples = load_sdf_samples(self.paths[index])
+            if self._keep:
+                self._read[index] = samples
+        return samples
+
+
+def is_prepared(path: str | os.PathLike) -> bool:
+    """Whether a folder has samples in the released layout (and need not be prepared)."""
+    return (Path(path) / SAMPLES).is_dir()
+
+
+def load_collection(path: str | os.PathLike, split: str | os.PathLike | Split | None = None) -> Collection:
+    """A prepared folder, ours or one of the released code.
+
+    Args:
+        path: The folder that holds `SdfSamples`.
+        split: Which shapes, in this order: a split file or its content; all of them, by name, if None.
+
+    Raises:
+        InputError: The folder is none, has no samples, or lacks shapes of the split; or the split is none.
+    """
+    path = Path(path)
+    if not is_prepared(path):
+        raise InputError(
+            f"{path} has no folder {SAMPLES}; prepare it first with: bozzetto prepare sdf MESHES --out {path}"
+        )
+    if split is None:
+        files = sorted((path / SAMPLES).glob("*/*/*.npz"))
+        names = tuple(f.relative_to(path / SAMPLES).with_suffix("").as_posix() for f in files)
+    else:
+        names = split_names(split)
+        files = [sample_path(path, name) for name in names]
+        missing = [name for name, file in zip(names, files, strict=True) if not file.is_file()]
+        if missing:
+            raise InputError(
+                f"{path} lacks the samples of {len(missing)} of {len(names)} shapes of the split, "
+                f"first {missing[0]}; prepare them or take them out of the split"
+            )
+    if not names:
+        raise InputError(f"there is nothing to read: {path / SAMPLES} or the split has no shapes")
+    return Collection(names, SampleFiles(files), tuple(_normalisation(path, name) for name in names))
+
+
+def sample_path(folder: Path, name: str) -> Path:
+    """Where the samples of a shape lie."""
+    return folder / SAMPLES / f"{name}.npz"
+
+
+def normalisation_path(folder: Path, name: str) -> Path:
+    """Where the normalisation of a shape lies."""
+    return folder / NORMALISATIONS / f"{name}.npz"
+
+
+def _normalisation(folder: Path, name: str) -> Similarity:
+    path = normalisation_path(folder, name)
+    if not path.exists():
+        return Similarity(1.0, torch.zeros(3, dtype=torch.float64))
+    return load_normalisation(path)

@@ -10,9 +10,8 @@ from torch import Tensor
 from ..errors import InputError, warn_input
 from ..shapes import sample_surface
 from ..steps import counted
-from .distribution import CodeDistribution
 from .extract import extract_mesh
-from .prior import ShapePrior
+from .prior import CodeDistribution, ShapePrior
 
 LEAST_WIDTH = 0.01
 """Of a family: what a decoder and a solved pose may be off by, also where all training shapes are alike."""

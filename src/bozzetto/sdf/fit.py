@@ -11,10 +11,9 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..steps import counted
-from .distribution import CodeDistribution
 from .least_squares import Quadratic, levenberg_marquardt
 from .losses import clamped_l1
-from .prior import ShapePrior
+from .prior import CodeDistribution, ShapePrior
 
 PENALTY = 1e-4
 

@@ -13,17 +13,15 @@ from ..shapes import Mesh, Similarity, load_shape, sample_surface
 from ..shapes.offsets import NO_OFFSET
 from ..steps import counted
 from .complete import require_explained, solve_scan
-from .distribution import CodeDistribution
+from .data import SdfSamples
 from .evidence import Evidence, Objective, State, independent
 from .family import family_width, misfit, require_member
 from .fit import Fit, fit_code
-from .observations import Observations, observe_mesh
+from .observations import Observations, holds_depth, load_scan, observe_mesh
 from .pose import compose, rotation_of, turned_starts
-from .preparation import prepare_shape, shape_normalisation
 from .prepare import DOUBTFUL
-from .prior import ShapePrior
-from .samples import SdfSamples
-from .scans import holds_depth, load_scan
+from .prepare_shape import prepare_shape, shape_normalisation
+from .prior import CodeDistribution, ShapePrior
 from .solver import WIDTHS, CompleteConfig
 
 SAMPLES, SURFACE = 20_000, 2000

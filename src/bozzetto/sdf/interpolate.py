@@ -13,9 +13,8 @@ from ..geometry import SurfaceIndex, laplacian, unique_edges, vertex_normals
 from ..shapes import Mesh
 from ..steps import counted
 from .correction import project
-from .distribution import CodeDistribution
 from .extract import extract_mesh
-from .prior import ShapePrior
+from .prior import CodeDistribution, ShapePrior
 
 RELAXED = 0.3
 LOST, MISSING = 0.03, 0.1

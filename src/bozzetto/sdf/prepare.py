@@ -1,7 +1,9 @@
 """A whole collection of meshes to a prepared folder: on all cores, resumable, whatever some meshes are like."""
 
 import hashlib
+import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -11,15 +13,87 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError, Interrupted, require_most_usable
-from ..files import make_folder
+from ..files import make_folder, remove_leftovers, write_text
 from ..geometry.launch import thread_count
 from ..runs import Interruption, Progress, deferred_interruptions
 from ..runs.results import lock_folder
 from ..shapes import load_mesh
-from .preparation import PreparedShape, Protocol, prepare_shape
-from .prepared_folder import close_prepared, is_fresh, keep_shape, open_prepared
-from .splits import as_split, check_name
-from .variants import stretched
+from ..shapes.readers import ending_of
+from .data import (
+    NORMALISATIONS,
+    SAMPLES,
+    is_prepared,
+    normalisation_path,
+    sample_path,
+    save_normalisation,
+    save_sdf_samples,
+)
+from .prepare_shape import PreparedShape, Protocol, prepare_shape, stretched
+from .splits import Split, as_split, check_name, split_names
+
+MESH_ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf")
+
+
+def find_meshes(
+    path: str | os.PathLike, split: str | os.PathLike | Split | None = None
+) -> list[tuple[str, Path]]:
+    """The meshes of a folder, with names under which to prepare them.
+
+    Of a ShapeNet folder as it unpacks (`<class>/<id>/models/model_normalized.obj`, or `<class>/<id>/model.obj`
+    in version 1) the names are `ShapeNetV2/<class>/<id>` (or `ShapeNetV1`), so that split files of the released
+    code fit; what else lies there is left alone. Otherwise every mesh file counts: the class is the folder it
+    lies in, the dataset what is above that from `path` on, or `meshes`.
+
+    A file is a mesh of its own, whatever its format.
+
+    Args:
+        path: The folder, or one mesh.
+        split: Which of them, in this order, also those that are not there: a report will name them. All, by
+            name, if None.
+
+    Raises:
+        InputError: There is no such folder, no mesh in it, none of the split, or two meshes have one name.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [(f"meshes/{path.resolve().parent.name or 'single'}/{path.stem}", path)]
+    if not path.is_dir():
+        raise InputError(f"{path} is no folder and no file; give a mesh or the folder that holds the meshes")
+    found: dict[str, Path] = {}
+    for name, file in _shapenet(path) or _plain(path):
+        if name in found:
+            raise InputError(f"{found[name]} and {file} would both be named {name}; rename one of them")
+        found[name] = file
+    if not found:
+        raise InputError(f"{path} holds no mesh ({', '.join(MESH_ENDINGS)}); check the path")
+    if split is None:
+        return sorted(found.items())
+    wanted = split_names(split)
+    if not set(wanted) & set(found):
+        raise InputError(
+            f"{path} holds none of the {len(wanted)} shapes of the split; "
+            f"it has {next(iter(found))}, the split {', '.join(wanted[:1]) or 'nothing'}"
+        )
+    return [(name, found.get(name, path / name)) for name in wanted]
+
+
+def _shapenet(path: Path) -> list[tuple[str, Path]]:
+    root = path.resolve()
+    shapes = [(file.parents[1], file) for file in root.rglob("models/model_normalized.obj")]
+    version = "ShapeNetV2"
+    if not shapes:
+        shapes = [(file.parent, file) for file in root.rglob("model.obj")]
+        version = "ShapeNetV1"
+    return [(f"{version}/{shape.parent.name}/{shape.name}", file) for shape, file in shapes]
+
+
+def _plain(path: Path) -> Iterator[tuple[str, Path]]:
+    root = path.resolve()
+    for file in sorted(root.rglob("*")):
+        if ending_of(file) in MESH_ENDINGS and not file.name.startswith(".") and file.is_file():
+            above = [root.name, *file.parent.relative_to(root).parts]
+            yield f"{'-'.join(above[:-1]) or 'meshes'}/{above[-1]}/{file.stem}", file
+
 
 ANSWER_SECONDS = 0.2
 """How soon an interruption is noticed."""
@@ -171,3 +245,114 @@ def _failure(future: Future) -> str | None:
     if isinstance(error, Exception):
         return f"{type(error).__name__}: {error}"
     raise error
+
+
+SETTINGS, RECORDS, REPORT, SPLIT = "preparation.json", "preparation.jsonl", "report.json", "split.json"
+UNFINISHED, FINISHED = ".unfinished", ".finished"
+
+
+def open_prepared(out: Path, settings: dict, overwrite: bool) -> tuple[Path, dict[str, dict]]:
+    """Where shapes are to be prepared, and the records of those that are finished there.
+
+    Raises:
+        InputError: The folder holds samples of others, or some prepared with other settings.
+    """
+    replace_earlier(out)
+    if not (out / SETTINGS).exists() and is_prepared(out):
+        raise InputError(f"{out} holds samples that were not prepared here; choose a new folder with --out")
+    records, place = records_of(out), out
+    if overwrite and records:
+        place = out / UNFINISHED
+        if settings_of(place) != settings:
+            shutil.rmtree(place, ignore_errors=True)
+        records = records_of(place)
+    elif records and (before := settings_of(out)) != settings:
+        raise InputError(
+            f"{out} was prepared with {before}, now asked for is {settings}; "
+            "replace it with --overwrite or choose another --out"
+        )
+    for folder in [place, *(path for path in place.glob("*/*/*") if path.is_dir())]:
+        remove_leftovers(folder)
+    write_text(place / SETTINGS, json.dumps(settings) + "\n")
+    # Anew, because a crash may have left half a line to which the next would be appended.
+    lines = (json.dumps({"name": name, **record}) + "\n" for name, record in records.items())
+    write_text(place / RECORDS, "".join(lines))
+    return place, records
+
+
+def close_prepared(place: Path, report: dict, split: dict) -> None:
+    """Write what comes last; what was to replace earlier samples does so."""
+    write_text(place / SPLIT, json.dumps(split, indent=2) + "\n")
+    write_text(place / REPORT, json.dumps(report, indent=2) + "\n")
+    if place.name == UNFINISHED:
+        os.replace(place, place.with_name(FINISHED))
+        replace_earlier(place.parent)
+
+
+def replace_earlier(out: Path) -> None:
+    """Move what is complete to its place, and delete what it replaces."""
+    new = out / FINISHED
+    if not (new / REPORT).is_file():
+        shutil.rmtree(new, ignore_errors=True)
+        return
+    (out / REPORT).unlink(missing_ok=True)  # so that a folder with a report holds shapes of one set
+    _delete(out, records_of(out).keys() - records_of(new).keys())
+    kinds = (SAMPLES, NORMALISATIONS)
+    for source in (path for kind in kinds for path in (new / kind).rglob("*") if path.is_file()):
+        target = out / source.relative_to(new)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)
+    for name in (SPLIT, SETTINGS, RECORDS, REPORT):  # in this order: the records tell what is here
+        if (new / name).exists():
+            os.replace(new / name, out / name)
+    shutil.rmtree(new, ignore_errors=True)
+
+
+def _delete(out: Path, names: Iterable[str]) -> None:
+    for name in names:
+        sample_path(out, name).unlink(missing_ok=True)
+        normalisation_path(out, name).unlink(missing_ok=True)
+
+
+def keep_shape(out: Path, name: str, shape: PreparedShape, seconds: float) -> dict:
+    """Write a shape; its record comes last, so that a shape with a record is whole."""
+    save_normalisation(shape.normalisation, normalisation_path(out, name))
+    save_sdf_samples(shape.samples, sample_path(out, name))
+    record = {
+        "samples": len(shape.samples),
+        "inside": round(len(shape.samples.inside) / len(shape.samples), 6),
+        "ambiguity": round(shape.ambiguity, 6),
+        "turned": round(shape.turned, 6),
+        "seconds": round(seconds, 3),
+    }
+    with (out / RECORDS).open("a", encoding="utf-8") as records:
+        records.write(json.dumps({"name": name, **record}) + "\n")
+    return record
+
+
+def is_fresh(out: Path, name: str, mesh: Path) -> bool:
+    """Whether samples are there and no older than their mesh (which may be gone by now)."""
+    samples = sample_path(out, name)
+    if not samples.is_file():
+        return False
+    return not mesh.exists() or samples.stat().st_mtime >= mesh.stat().st_mtime
+
+
+def settings_of(out: Path) -> dict | None:
+    """What the shapes in a folder were prepared with; None if there is none."""
+    try:
+        return json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def records_of(out: Path) -> dict[str, dict]:
+    """Of the shapes in a folder that are finished, by name."""
+    path, records = out / RECORDS, {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            record = json.loads(line)
+            records[record.pop("name")] = record
+        except (ValueError, KeyError, AttributeError):
+            continue
+    return records

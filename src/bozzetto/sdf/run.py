@@ -18,20 +18,16 @@ from ..points import surface
 from ..render import contact_sheet, mesh_sheet, turned
 from ..runs import RunFolder, run_training
 from ..shapes import Mesh, Similarity, load_shape, save_mesh, save_morph, save_sequence
-from .codes import save_code
-from .collection import Collection, is_prepared, load_collection
 from .complete import Completion, complete
 from .config import TrainConfig
-from .data import sample_table
+from .data import Collection, is_prepared, load_collection, sample_table
 from .extract import extract_mesh
 from .family import with_width
 from .interpolate import Interpolation, interpolate
-from .meshes import find_meshes
 from .observations import Observations
 from .pose import rotation_of
-from .prepare import prepare_collection
-from .prepared_folder import settings_of
-from .prior import ShapePrior, save_prior
+from .prepare import find_meshes, prepare_collection, settings_of
+from .prior import ShapePrior, save_code, save_prior
 from .sample import sample
 from .solver import CompleteConfig
 from .train import Training

@@ -9,9 +9,8 @@ from ..geometry import is_one_solid, without_specks
 from ..geometry.components import warn_of_broken
 from ..shapes import Mesh
 from ..steps import counted
-from .distribution import CodeDistribution
 from .extract import extract_mesh
-from .prior import ShapePrior
+from .prior import CodeDistribution, ShapePrior
 
 ATTEMPTS = 16
 """Codes that are drawn for a shape, at most, until one gives a closed surface of one piece."""

@@ -13,13 +13,12 @@ from ..errors import InputError
 from ..shapes import Mesh, Similarity, normalisation
 from ..steps import counted
 from .completed_surface import completed_mesh
-from .distribution import CodeDistribution
 from .evidence import POSE_SPREAD, Evidence, Objective, State
 from .family import misfit
 from .least_squares import Solution
 from .observations import Observations
 from .pose import RADIUS, compose, turned_starts
-from .prior import ShapePrior
+from .prior import CodeDistribution, ShapePrior
 
 WIDTHS = (0.1, 0.03)
 """Of the error distribution while poses are compared and while the best are refined, in radii of the scan."""

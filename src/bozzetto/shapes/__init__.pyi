@@ -25,4 +25,4 @@ from .sampling import sample_surface as sample_surface
 from .similarity import Similarity as Similarity
 from .similarity import normalisation as normalisation
 from .textured import TexturedMesh as TexturedMesh
-from .textured_files import save_textured as save_textured
+from .textured import save_textured as save_textured

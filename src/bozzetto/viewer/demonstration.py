@@ -1,12 +1,28 @@
 """Everything at work on subjects of our own, on one page."""
 
-import torch
+import math
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..cameras import Cameras, orbit_cameras
+from ..datasets.synthetic.materials import make_sample
+from ..geometry.heightfield import normals_from_height, relief_mesh
+from ..heightmap import MapOptions, load_predictor, predict_height
+from ..heightmap.run import best_weights, preview
+from ..images import save_image, srgb_to_linear
+from ..metrics import evaluate_surface, height_scores
+from ..render import render_depth
 from ..runs import RunFolder
-from .body_demonstration import demonstrate_body
+from ..sdf import CompleteConfig, Completion, complete, extract_mesh, interpolate, load_prior, observe_depth
+from ..sdf.pose import rotation_about
+from ..sdf.prior import CodeDistribution, ShapePrior
+from ..sdf.run import strip
+from ..shapes import HeightField, Mesh, Similarity, save_height, save_mesh
+from ..weights import find
 from .gallery import Gallery
 from .photo_demonstration import demonstrate_photographs
-from .surface_demonstration import demonstrate_surfaces
 
 
 def demo(run: RunFolder, device: torch.device | str = "cpu", seed: int = 0, quiet: bool = False) -> dict:
@@ -32,3 +48,164 @@ def demo(run: RunFolder, device: torch.device | str = "cpu", seed: int = 0, quie
     page.text("", heading="Time").figures(seconds, f"Seed and settings: {run.path.name}/config.json")
     page.save(run.file("index.html"))
     return figures
+
+
+SUBJECTS = (("bricks", 2), ("cobbles", 5), ("weave", 3), ("debris", 7))
+SIDE, FACES = 384, 12_000
+SEED = 1_000_003  # none of the trainings draws from it
+
+
+def demonstrate_surfaces(
+    run: RunFolder, page: Gallery, device: torch.device | str = "cpu"
+) -> dict[str, dict[str, float | None]]:
+    """Photograph surfaces of our own making and predict their heights with the best of the shipped weights.
+
+    Writes under `heightmap/`: the photos, the true and the predicted heights and pictures of them.
+
+    Returns:
+        Per surface: how well predicted and true height agree.
+    """
+    predictor = load_predictor(find(best_weights())).to(device)
+    page.text(
+        "Photographs of surfaces that a program invented, seen from above, and the height that is read from "
+        "each. Their colours have little to do with the height. Left to right: photo, predicted height, the "
+        "predicted relief in grey, and how much the network trusts it.",
+        heading="From one photo to a height map",
+    )
+    figures: dict[str, dict[str, float | None]] = {}
+    with run.stage("surfaces"):
+        for name, number in SUBJECTS:
+            photo, truth = subject(name, number)
+            result = predict_height(photo, predictor, tiles=True)
+            field = MapOptions(depth_mm=40.0).field(result.height, tiles=True)
+            save_image(run.file(f"heightmap/{name}/photo.png"), photo)
+            save_height(
+                HeightField(truth, depth_mm=40.0, tiles=True), run.file(f"heightmap/{name}/truth.png")
+            )
+            save_height(field, run.file(f"heightmap/{name}/height.png"))
+            strip = preview(
+                photo, field, normals_from_height(field.in_pixels(), "periodic"), result.confidence
+            )
+            save_image(run.file(f"heightmap/{name}/preview.png"), strip)
+            page.picture(strip, f"{name.capitalize()}: photo, height, relief, confidence", wide=True)
+            page.mesh(colored_relief(HeightField(truth, depth_mm=40.0, tiles=True), photo), "True", link=name)
+            page.mesh(colored_relief(field, photo), "Predicted", link=name)
+            scores = height_scores(result.height, truth)
+            figures[name] = {
+                "correlation": scores.correlation,
+                "RMS error after an affine fit (share of the range)": scores.rmse_affine,
+                "F1 of edges within 2 pixels": scores.edge_f1_2,
+            }
+    page.figures(figures)
+    return figures
+
+
+def subject(name: str, number: int) -> tuple[Float[Tensor, "S S 3"], Float[Tensor, "S S"]]:
+    """Photo and true height of a procedural surface."""
+    sample = make_sample(SEED, number, SIDE, name)
+    photo = torch.from_numpy(sample.color.copy()).float() / 255
+    return photo, torch.from_numpy(sample.height.astype("float32") / 65535)
+
+
+def colored_relief(field: HeightField, photo: Float[Tensor, "H W 3"]) -> Mesh:
+    """The relief as a mesh in metres with the photo as colours of its vertices."""
+    relief = relief_mesh(field, max_faces=FACES)
+    height, width = photo.shape[:2]
+    column = (relief.uv[:, 0] * width).long().clamp(0, width - 1)
+    row = ((1 - relief.uv[:, 1]) * height).long().clamp(0, height - 1)
+    return Mesh(relief.mesh.vertices / 1000, relief.mesh.faces, srgb_to_linear(photo[row, column]))
+
+
+RESOLUTION, STEPS = 160, 7
+SIZE, NOISE = 160, 2.0
+"""Pixels of the depth map on a side, and standard deviation of its depths in millimetres."""
+
+
+def demonstrate_body(
+    run: RunFolder, page: Gallery, seed: int = 0, device: torch.device | str = "cpu"
+) -> dict:
+    """Draw a person, scan it from one side in an unknown pose, complete the scan, and add all to a page.
+
+    Writes under `sdf/`: the true, the completed and the in-between shapes as pictures or PLY files.
+
+    Returns:
+        Figures: distances to the true surface in millimetres.
+    """
+    prior = load_prior(find("bodies")).to(device)
+    with run.stage("scan"):
+        truth = draw_person(prior, seed)
+        depth, camera = scan(truth, seed)
+        save_mesh(truth, run.file("sdf/person.ply"))
+    with run.stage("complete"):
+        result = complete(
+            prior, observe_depth(depth, camera), CompleteConfig(resolution=RESOLUTION, seed=seed)
+        )
+        save_mesh(result.mesh, run.file("sdf/completed.ply"))
+    with run.stage("interpolate"):
+        walk = strip(interpolate(prior, prior.codes[0], prior.codes[-1], STEPS))
+        save_image(run.file("sdf/strip.png"), walk)
+    figures = _measure(result, truth)
+    _show(page, truth, depth, result, walk, figures)
+    return figures
+
+
+def draw_person(prior: ShapePrior, seed: int) -> Mesh:
+    """A shape drawn from the distribution of codes, in millimetres, standing somewhere, turned somehow."""
+    generator = torch.Generator().manual_seed(seed)
+    code = CodeDistribution.of(prior.codes).sample(1, generator)[0].float()
+    mesh = extract_mesh(prior, code, RESOLUTION).to("cpu")
+    turn, shift = torch.rand(2, 3, generator=generator, dtype=torch.float64)
+    place = Similarity(880.0, 500 * shift, rotation_about((0, 1, 0), 2 * math.pi * float(turn[0])))
+    return mesh.with_vertices(place.apply(mesh.vertices.double()).float())
+
+
+def scan(mesh: Mesh, seed: int) -> tuple[Float[Tensor, "H W"], Cameras]:
+    """A noisy depth map from a little above, and its camera."""
+    middle = mesh.bounds.double().mean(dim=0)
+    radius = float((mesh.vertices.double() - middle).norm(dim=1).max())
+    camera = orbit_cameras(
+        [0.7],
+        0.2,
+        distance=1.1 * radius / math.sin(0.3),
+        target=middle.tolist(),
+        up=(0, 1, 0),
+        fov=0.6,
+        size=SIZE,
+    )
+    depth = render_depth(mesh, camera)[0]
+    noise = NOISE * torch.randn(depth.shape, generator=torch.Generator().manual_seed(seed))
+    return torch.where(torch.isfinite(depth), depth + noise, depth), camera
+
+
+def _measure(result: Completion, truth: Mesh) -> dict:
+    scores = evaluate_surface(result.mesh, truth, samples=30_000)
+    share = result.figures["observed_share"]
+    return {
+        "mean distance to the truth, both ways (mm)": scores.chamfer_mean,
+        "share of the surface that was seen": share,
+        "IoU": scores.iou,
+    }
+
+
+def _show(
+    page: Gallery, truth: Mesh, depth: Tensor, result: Completion, walk: Float[Tensor, "H W 3"], figures: dict
+) -> None:
+    page.text(
+        "A person is drawn from the prior over bodies, and a depth camera sees one side of it, from a place "
+        "and at a scale that nobody tells. Shape and pose are found together. Warm: observed; blue: what the "
+        "prior knows about bodies. (Drawn from the prior, so the prior can tell it; held-out people are in the "
+        "benchmarks.)",
+        heading="From half a scan to a whole shape",
+    )
+    page.picture(_picture(depth), "What the camera saw")
+    page.mesh(truth, "The true person", link="person").mesh(result.mesh, "Completed", link="person")
+    page.figures(figures)
+    page.text("", heading="Between two people").picture(walk, "Codes along a line", wide=True)
+
+
+def _picture(depth: Float[Tensor, "H W"]) -> Float[Tensor, "H W 1"]:
+    """Near is light, far is dark, nothing is paper."""
+    seen = torch.isfinite(depth)
+    near, far = depth[seen].min(), depth[seen].max()
+    shade = 0.9 - 0.7 * (depth - near) / (far - near)
+    return torch.where(seen, shade, 0.96)[..., None].clamp(0, 1)

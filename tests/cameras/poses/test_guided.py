@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bozzetto.cameras.poses.colmap_program.guided import match_near, near_line, near_place, unit_rows
+from bozzetto.cameras.poses.colmap_program.matching import match_near, near_line, near_place, unit_rows
 
 K = np.array([[700.0, 0, 500], [0, 700.0, 375], [0, 0, 1]])
 

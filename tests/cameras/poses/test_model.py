@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bozzetto.cameras.poses.colmap_program.pairs import best_pairs, blocks
+from bozzetto.cameras.poses.colmap_program.matching import best_pairs, blocks
 from bozzetto.cameras.poses.model import Model, turned
 
 

@@ -7,10 +7,17 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter, uniform_filter1d
 
-from bozzetto.cameras.poses.exif import FOCAL, FOCAL_35MM, RESOLUTION_UNIT, WIDTH, X_RESOLUTION, focal_pixels
-from bozzetto.cameras.poses.grouping import choose_pairs, group_cameras
 from bozzetto.cameras.poses.photo_verdicts import equal_photos, is_blurred, is_plain, photo_faults
-from bozzetto.cameras.poses.prepare import prepare_photos
+from bozzetto.cameras.poses.prepare import (
+    FOCAL,
+    FOCAL_35MM,
+    RESOLUTION_UNIT,
+    WIDTH,
+    X_RESOLUTION,
+    focal_pixels,
+    prepare_photos,
+)
+from bozzetto.cameras.poses.search import choose_pairs, group_cameras
 from bozzetto.errors import InputError
 
 

@@ -8,10 +8,9 @@ from bozzetto import Capture, InputError, Mesh
 from bozzetto.cameras import Cameras, fibonacci_cameras
 from bozzetto.geometry import SurfaceIndex, vertex_normals
 from bozzetto.inverse import bake_texture, color_vertices
-from bozzetto.inverse.texturing.exposures import Samples, solve_exposures, usual_colors
-from bozzetto.inverse.texturing.gutter import fill_gutter
-from bozzetto.inverse.texturing.observation import Observation
-from bozzetto.inverse.texturing.unseen import spread_colors
+from bozzetto.inverse.texturing.atlas import fill_gutter
+from bozzetto.inverse.texturing.bake import spread_colors
+from bozzetto.inverse.texturing.observation import Observation, Samples, solve_exposures, usual_colors
 from bozzetto.render import interpolate, rasterize, sample_texture
 from bozzetto.shapes import box, icosphere, join
 

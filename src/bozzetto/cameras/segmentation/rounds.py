@@ -10,8 +10,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from .colors import color_evidence
-from .cut import minimum_cut
-from .holes import without_false_holes
+from .cut import minimum_cut, without_false_holes
 from .small_views import SmallViews
 from .space import Region, sampled
 from .stereo import Stereo

@@ -11,8 +11,7 @@ from ...errors import InputError
 from ...shapes import Mesh
 from ..grid_triangles import grid_margin, grid_triangles
 from .function import Function, SampledFunction, torch_threads
-from .search import cell_widths, crossed_cells, mean_slopes
-from .slope_bound import SlopeBound
+from .search import SlopeBound, cell_widths, crossed_cells, mean_slopes
 
 _ATTEMPTS = 4  # times that the bound is raised when the surface turns out steeper
 

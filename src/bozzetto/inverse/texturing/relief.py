@@ -7,8 +7,7 @@ from torch.nn.functional import normalize
 
 from ...geometry import SurfaceIndex, vertex_normals
 from ...shapes import Mesh
-from .atlas import Atlas
-from .texels import Texels
+from .atlas import Atlas, Texels
 
 _BLOCK = 1_000_000  # texels at a time
 _STEEPEST = 0.2  # cosine to the coarse normal from which on fine ones are folds or the other side of a wall

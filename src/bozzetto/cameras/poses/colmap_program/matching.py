@@ -1,16 +1,15 @@
 """Matches between pictures: which pairs are compared, and how."""
 
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .features import find_features, remove_database
-from .guided import match_near, near_line, near_place, unit_rows
-from .pairs import best_pairs, blocks
 from .summary import STILL, summary
 
 MANY_PAIRS = 600
@@ -140,3 +139,173 @@ def _verification(pycolmap: Any, job: dict) -> Any:
 def _write_pairs(listed: Path, job: dict, pairs: list) -> None:
     names = [picture["name"] for picture in job["pictures"]]
     listed.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in pairs), encoding="utf-8")
+
+
+RATIO, ANGLE = 0.8, 0.7
+"""The nearest descriptor is nearer than this times the second, and within so many radians."""
+ERROR = 4.0
+"""Pixels from the epipolar line (Sampson) within which a match is looked for."""
+
+
+def unit_rows(descriptors: np.ndarray) -> np.ndarray:
+    """Descriptors of length 1."""
+    values = descriptors.astype(np.float32)
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+
+
+def near_line(first: np.ndarray, second: np.ndarray, F: np.ndarray) -> np.ndarray:
+    """(M, N): whether two points are within `ERROR` of their epipolar lines.
+
+    Args:
+        first: Points of one picture, (M, 2).
+        second: Points of the other, (N, 2).
+        F: Fundamental matrix from the first to the second.
+    """
+    a, b = (np.concatenate([p, np.ones((len(p), 1))], axis=1) for p in (first, second))
+    lines, back = a @ F.T, b @ F
+    slopes = (lines[:, :2] ** 2).sum(axis=1)
+    scale = 1 / np.sqrt(
+        max(float(slopes.mean()), 1e-300)
+    )  # F has any scale, single precision needs a fit one
+    products = (lines * scale).astype(np.float32) @ b.astype(np.float32).T
+    np.square(products, out=products)
+    limit = ERROR**2 * scale**2
+    products -= (limit * slopes).astype(np.float32)[:, None]
+    return products < (limit * (back[:, :2] ** 2).sum(axis=1)).astype(np.float32)
+
+
+def near_place(first: np.ndarray, second: np.ndarray, H: np.ndarray) -> np.ndarray:
+    """(M, N): whether points of the second picture are within `ERROR` of where a homography takes the first."""
+    moved = np.concatenate([first, np.ones((len(first), 1))], axis=1) @ H.T
+    moved = moved[:, :2] / np.where(np.abs(moved[:, 2:]) < 1e-12, 1e-12, moved[:, 2:])
+    moved, second = moved.astype(np.float32), second.astype(np.float32)
+    near = np.abs(moved[:, None, 0] - second[None, :, 0]) < ERROR
+    return near & (np.abs(moved[:, None, 1] - second[None, :, 1]) < ERROR)
+
+
+def match_near(first: np.ndarray, second: np.ndarray, near: np.ndarray | np.bool_) -> np.ndarray:
+    """Rows of the two sets that are each other's nearest among those that are `near`, (K, 2).
+
+    Args:
+        first: Descriptors of length 1, (M, 128).
+        second: The same of the other picture, (N, 128).
+        near: Which may match, (M, N); or np.True_ for all.
+    """
+    if not len(first) or not len(second):
+        return np.zeros((0, 2), np.uint32)
+    likeness = first @ second.T
+    likeness *= near  # the others count as unlike
+    best = likeness.argmax(axis=1)
+    rows = np.arange(len(first))
+    nearest = likeness[rows, best]
+    mutual = nearest >= likeness.max(axis=0)[best]  # much faster than argmax along columns
+    chosen = rows[mutual & (nearest > math.cos(ANGLE))]
+    chosen = chosen[np.bincount(best[chosen], minlength=len(second))[best[chosen]] == 1]
+    likeness[chosen, best[chosen]] = 0  # what is left are the second nearest of the chosen
+    second_nearest = likeness[chosen].max(axis=1, initial=0)
+    second_back = likeness[:, best[chosen]].max(axis=0, initial=0)
+    next_one = np.arccos(np.clip(np.maximum(second_nearest, second_back), -1, 1))
+    clear = np.arccos(np.clip(nearest[chosen], -1, 1)) < RATIO * next_one
+    chosen = chosen[clear]
+    return np.stack([chosen, best[chosen]], axis=1).astype(np.uint32)
+
+
+BLOCK = 8
+"""Pictures are matched in blocks of so many against so many."""
+
+
+def best_pairs(pairs: list[tuple[int, int]], counts: list[int], partners: int) -> list[tuple[int, int]]:
+    """Pairs that are among those with most matches of one of their two pictures, in their old order."""
+    of_picture: dict[int, list[tuple[int, int]]] = {}
+    for number, pair in enumerate(pairs):
+        for picture in pair:
+            of_picture.setdefault(picture, []).append((-counts[number], number))
+    kept = {number for rows in of_picture.values() for _, number in sorted(rows)[:partners]}
+    return [pairs[number] for number in sorted(kept)]
+
+
+def blocks(pairs: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """Pairs in groups that share their pictures, so that each is loaded a few times only."""
+    last = max((b for _, b in pairs), default=0) // BLOCK
+    found: dict[tuple[int, int], list[tuple[int, int]]] = {
+        (a, b): [] for a, b in product(range(last + 1), range(last + 1))
+    }
+    for a, b in pairs:
+        found[a // BLOCK, b // BLOCK].append((a, b))
+    return [block for block in found.values() if block]
+
+
+SAMPLE = 8
+"""In so many pictures it is looked how rich the whole set is."""
+
+
+def find_features(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> None:
+    """Find features in all pictures; where there are plenty, only those with more contrast."""
+    sift = dict(job["features"])
+    rich = job.get("rich")
+    if rich and _plain_count(pycolmap, job) > rich["count"]:
+        sift["peak_threshold"] = max(sift["peak_threshold"], rich["peak_threshold"])
+    extract(pycolmap, {**job, "features": sift}, say)
+
+
+def _plain_count(pycolmap: Any, job: dict) -> float:
+    """Features of the median picture when the finest are not looked for, which is fast."""
+    database = Path(job["database"]).with_name("sample.db")
+    remove_database(database)
+    pictures = job["pictures"][:: max(1, len(job["pictures"]) // SAMPLE)]
+    sift = {"peak_threshold": job["features"]["peak_threshold"], "first_octave": 0}
+    extract(
+        pycolmap, {**job, "pictures": pictures, "database": str(database), "features": sift}, lambda _: None
+    )
+    opened = pycolmap.Database.open(str(database))
+    images = [opened.read_image_with_name(picture["name"]) for picture in pictures]
+    counts = [0 if i is None else len(opened.read_keypoints(i.image_id)) for i in images]
+    opened.close()
+    remove_database(database)
+    return float(np.median(counts))
+
+
+def remove_database(database: Path) -> None:
+    """Delete a database and the journals that a process that was killed may have left."""
+    for old in database.parent.glob(f"{database.name}*"):
+        old.unlink()
+
+
+def extract(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> None:
+    """Find features in all pictures by the options of a job, into a new database."""
+    database = pycolmap.Database.open(job["database"])
+    identifiers = []
+    for camera in job["cameras"]:
+        width, height, focal = camera["width"], camera["height"], camera["focal"]
+        made = pycolmap.Camera.create_from_model_name(0, "SIMPLE_RADIAL", focal, width, height)
+        made.has_prior_focal_length = camera["prior"]
+        made.camera_id = database.write_camera(made)
+        rig = pycolmap.Rig()
+        rig.add_ref_sensor(made.sensor_id)
+        database.write_rig(rig)
+        identifiers.append(made.camera_id)
+    database.close()
+    options = pycolmap.FeatureExtractionOptions()
+    options.use_gpu = False
+    for name, value in job["features"].items():
+        setattr(options.sift, name, value)
+    for camera, identifier in enumerate(identifiers):
+        names = [p["name"] for p in job["pictures"] if p["camera"] == camera]
+        done = sum(p["camera"] < camera for p in job["pictures"])
+        step = max(2, os.cpu_count() or 1)
+        for start in range(0, len(names), step):
+            say({"stage": "features", "share": (done + start) / len(job["pictures"])})
+            reader = pycolmap.ImageReaderOptions()
+            reader.camera_model = "SIMPLE_RADIAL"
+            reader.existing_camera_id = identifier
+            if job["masks"]:
+                reader.mask_path = job["masks"]
+            pycolmap.extract_features(
+                job["database"],
+                job["folder"],
+                names[start : start + step],
+                pycolmap.CameraMode.SINGLE,
+                reader,
+                options,
+                device=pycolmap.Device.cpu,
+            )

@@ -3,8 +3,7 @@ import torch
 
 from bozzetto.cameras import orbit_cameras
 from bozzetto.sdf import Observations, observe_depth
-from bozzetto.sdf.completed_surface import unknown_parts
-from bozzetto.sdf.empty_space import RayBundle, cut, ray_bundles
+from bozzetto.sdf.completed_surface import RayBundle, cut, ray_bundles, unknown_parts
 
 RADIUS = 0.5
 

@@ -1,0 +1,36 @@
+"""Denoising score matching: what the gradient field of a cloud is learned by."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from .model import ScoreModel
+
+
+def denoising_score_matching(
+    model: ScoreModel,
+    codes: Float[Tensor, "B K"],
+    noisy: Float[Tensor, "B G N D"],
+    sigma: Float[Tensor, "B G"],
+    clean: Float[Tensor, "B G N D"],
+) -> Float[Tensor, ""]:
+    """Weighted squared error of the denoised points, summed over coordinates, mean over everything else.
+
+    Cai et al. 2020, equation 4, is lambda(sigma) / 2 times the squared error of the score against
+    (clean - noisy) / sigma^2. A score of (D(noisy) - noisy) / sigma^2 makes that lambda(sigma) / (2 sigma^4)
+    times the squared error of D(noisy) against `clean`; the factor is `model.weight`.
+
+    Source: Cai et al. 2020, equation 4. Differs: the default target is the mean over all points that could
+    have been, and the default weights are those of Karras et al.; `--preset reference` has the published
+    ones.
+
+    Args:
+        model: Denoiser D and weight.
+        codes: Of B shapes.
+        noisy: Points with noise, N at each of G levels.
+        sigma: Standard deviations of the noise.
+        clean: Targets: the points before the noise (the paper's), or their mean over all points that could
+            have been, `score.denoised` (the default, see `draw_batch`), which has the same minimum.
+    """
+    found = model.denoise(model.prepare(codes), noisy, sigma)
+    error = (found - clean).square().sum(dim=-1)
+    return (model.weight(sigma)[..., None] * error).mean()
