@@ -16,6 +16,9 @@ PRINTED = {
     "01_load_measure_save": r"watertight: True, Euler number: 0\n",
     "02_render_a_picture": r"^3\d% of the picture is covered; wrote torus\.png\n",
     "03_fit_a_mesh": r"^sphere: mean distance 0\.05\d+\nfitted: mean distance 0\.00[01]\d\n",
+    "04_heights_from_photos_under_lights": r"height: (0\.999\d|1\.0000)\n.* albedo: 0\.00\d\d\n",
+    "05_keep_a_shape_as_a_code": r"^64 numbers found in \d+ iterations\nmean distance: 0\.00[0-3]\d\n",
+    "06_clean_a_cloud_and_invent_some": r"^noise: 0\.0(19|2[01]) .*\n.*: 0\.00\d\d\ninvented: \(2, 1000, 3\)\n",
 }
 """What the output of each holds."""
 

@@ -37,6 +37,8 @@ def visual_hull(
     transforms of the soft masks, so the surface is smooth below the size of a cell. Only cells near the
     surface are evaluated at full resolution.
 
+    Source: Laurentini 1994, the visual hull.
+
     Args:
         cameras: The views.
         masks: Coverage in [0, 1].

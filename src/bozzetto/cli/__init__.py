@@ -9,6 +9,7 @@ import tyro
 from .. import __version__
 from .autoencode import Autoencode
 from .cameras import CamerasVerb
+from .cite import Cite
 from .common import Options, carry_out, verb_first
 from .complete import Complete
 from .data import Data
@@ -40,6 +41,7 @@ Verb = (
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[CamerasVerb, tyro.conf.subcommand("cameras")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+    | Annotated[Cite, tyro.conf.subcommand("cite")]
 )
 VERBS = (
     "reconstruct",
@@ -57,6 +59,7 @@ VERBS = (
     "data",
     "cameras",
     "doctor",
+    "cite",
 )
 
 

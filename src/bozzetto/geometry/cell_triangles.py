@@ -86,6 +86,8 @@ def cell_triangles(corners: Float[Tensor, "M 2 2 2"]) -> CellTriangles:
     is a tie, which two cells might take in different ways. Only which of the possible triangles a cell gets
     depends on that; where their vertices lie does not.
 
+    Source: Lewiner et al. 2003, the case table.
+
     Args:
         corners: Values at the corners, indexed by the offset along x, y and z, on the CPU. Every cell has
             both positive and non-positive ones.

@@ -20,6 +20,8 @@ class ConjugateGradients:
     each number of columns: between two steps of an optimiser little changes. So results depend on earlier
     ones within the tolerance.
 
+    Source: Hestenes and Stiefel 1952, the method.
+
     Args:
         matrix: Coalesced sparse COO tensor with a positive diagonal.
         tolerance: Residual norm of a column, as a fraction of that of its right-hand side, to stop at. Much

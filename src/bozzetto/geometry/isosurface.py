@@ -33,6 +33,8 @@ def isosurface(
     cells both have a tunnel that ends at their common face, the tunnels are joined; the original puts a wall
     there from each side.
 
+    Source: Lewiner et al. 2003, the case table.
+
     Args:
         values: Samples, smaller than `level` inside (a signed distance, or minus a density). Index
             (0, 0, 0) lies at `low`, (X-1, Y-1, Z-1) at `high`. At least two samples along each axis.

@@ -19,6 +19,8 @@ def laplacian(faces: Int64[Tensor, "F 3"], vertex_count: int) -> Float[Tensor, "
 
     Open surfaces, several components, vertices without faces and non-manifold edges are all fine.
 
+    Source: Nicolet et al. 2021, the combinatorial Laplacian of all its figures.
+
     Args:
         faces: Triangles that define the edges.
         vertex_count: Size of the matrix.
@@ -38,6 +40,8 @@ def cotangent_laplacian(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 
     scale, and it is positive semi-definite even where obtuse angles make weights negative. The area of a
     sliver is taken as at least 1e-5 of the sum of its squared sides (at most 0.144), which bounds its weights
     and keeps it positive semi-definite; faces collapsed into a point count nothing.
+
+    Source: Pinkall and Polthier 1993, the Dirichlet energy.
 
     Args:
         vertices: Positions; their precision is that of the result, and no gradient flows to them.

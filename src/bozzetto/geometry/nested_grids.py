@@ -54,6 +54,8 @@ class NestedGrids:
     which makes the equations those of the usual seven-point Laplacian. The coarsest grid fills the whole
     cube. Every finer one, with cells half as wide, covers the cells near points that are dense enough for it;
     at its border it continues the coarser one, as in the cascadic solver of Kazhdan and Hoppe 2013.
+
+    Source: Kazhdan and Hoppe 2013, the cascadic solver.
     """
 
     def __init__(self, samples: Samples, cells: int, levels: int, screening: float) -> None:

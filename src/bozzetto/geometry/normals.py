@@ -28,6 +28,8 @@ def vertex_normals(
 ) -> Float[Tensor, "V 3"]:
     """Unit normals at the vertices: the normalised weighted sum of the normals of the faces around each.
 
+    Source: Thürmer and Wüthrich 1998, weights by angle.
+
     Args:
         vertices: Positions. float32 runs in a kernel written for both devices, other precisions in plain
             torch; both are differentiable.

@@ -25,6 +25,8 @@ def inward_faces(mesh: Mesh) -> Bool[Tensor, " F"]:
     its front is visible from far away (Takayama et al. 2014, with the same 40 directions from every place).
     Patches that are never seen, walls of cavities for instance, do as most of the seen area does.
 
+    Source: Takayama et al. 2014, votes of rays.
+
     Args:
         mesh: Any mesh with an area.
     """

@@ -37,6 +37,8 @@ def screened_poisson(
     of several scans that miss each other by less than a cell are averaged. A surface that was seen from one
     side closes behind it.
 
+    Source: Kazhdan and Hoppe 2013, equation 4. Differs: trilinear functions on nested regular grids.
+
     Args:
         points: On a part of the surface or all of it.
         normals: Outward directions there.

@@ -50,6 +50,11 @@ def remesh(
     Boundaries and creases are kept: their vertices slide along the input's lines, and corners, where lines
     meet, end or bend sharply, stay where they are.
 
+    Source: Botsch and Kobbelt 2004, section 4. Differs: each step happens at once in all places that do not
+    touch each other, creases and volume may be kept, and thresholds are 1.4 and 0.7 (4/3 and 4/5 there).
+
+    Source: Nicolet et al. 2021, its remesher, as released.
+
     Args:
         mesh: A consistently wound manifold, open or closed, of any number of pieces. Seams of doubled
             vertices are boundaries; `merge_vertices` sews them first.

@@ -32,6 +32,8 @@ def intersecting_faces(mesh: Mesh) -> Int64[Tensor, "N 2"]:
     Candidates come from a bounding volume hierarchy, the decision from the interval test of Moller 1997 ("A
     fast triangle-triangle intersection test") in double precision.
 
+    Source: Moller 1997, the interval test.
+
     Args:
         mesh: Any triangles.
 

@@ -93,6 +93,10 @@ def solid_distance(mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 2
     one point in a thousand has a winding number near -1. If every face has another in the same place that looks
     to the other side, nothing would be inside; then one of both counts, if the mesh is closed by that.
 
+    Source: Jacobson et al. 2013, the generalised winding number.
+
+    Source: Barill et al. 2018, its fast expansion.
+
     Args:
         mesh: The surface, faces counter-clockwise seen from outside.
         points: Query points in the frame of the mesh, on its device.

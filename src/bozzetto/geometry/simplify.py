@@ -24,6 +24,8 @@ def simplify(mesh: Mesh, faces: int) -> Mesh:
     stays closed, a manifold stays manifold, and handles or necks thinner than the new triangles may be gone.
     Open borders stay, to within the same error.
 
+    Source: Garland and Heckbert 1997, the quadric error.
+
     Args:
         mesh: Any triangle mesh; seams of doubled vertices are borders, `merge_vertices` sews them first.
         faces: How many are wanted, at least 4. A mesh that has no more is returned as it is.

@@ -25,6 +25,9 @@ def structure_loss(
     estimation); absolute differences of gradients keep edges. The sign of painted pairs is not learned: they
     are compared as they fit better.
 
+    Source: Hu et al. 2019, difference, gradients and normals. Differs: correlation and structural similarity
+    are added, and gradients are compared over four scales.
+
     Args:
         estimate: Of the network.
         truth: Of mean 0 and standard deviation 1.
@@ -81,7 +84,10 @@ def _slopes(height: Tensor) -> Tensor:
 
 
 def similarity(height: Tensor, truth: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004) in square windows, of maps of standard deviation 1."""
+    """Structural similarity (Wang et al. 2004) in square windows, of maps of standard deviation 1.
+
+    Source: Wang et al. 2004, the index. Differs: square windows.
+    """
     both = torch.stack([height, truth, height * height, truth * truth, height * truth], dim=1)
     a, b, aa, bb, ab = _windows(both)
     first, second = (0.01 * 4) ** 2, (0.03 * 4) ** 2
@@ -96,8 +102,10 @@ def _windows(maps: Tensor) -> tuple[Tensor, ...]:
 def published_loss(
     estimate: Estimate, truth: Float[Tensor, "B H W"], perceptual: nn.Module
 ) -> tuple[Tensor, dict[str, float]]:
-    """L1 and a perceptual distance of maps from -1 to 1, as published; their weights are not, here both are
-    1.
+    """mean |h - t| + LPIPS(h, t) of maps from -1 to 1: the loss of the study that this engine began with.
+
+    Source: Height study 2025, its loss. Differs: the weights of the two terms were not published, here both
+    are 1.
 
     Args:
         estimate: Of the network.
@@ -117,6 +125,9 @@ class PerceptualDistance(nn.Module):
 
     LPIPS itself (Zhang et al. 2018) where the package `lpips` and its VGG backbone are installed; otherwise a
     network of the same form with random filters, whose distances are similar in kind but not comparable.
+
+    Source: Zhang et al. 2018, LPIPS v0.1 with VGG16. Differs: random filters where `lpips` or its weights are
+    not installed.
 
     Attributes:
         kind: A sentence that says which of the two it is.

@@ -266,7 +266,10 @@ class MBConv(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Features of an EfficientNet at strides 2, 4, 8, 16 and 32."""
+    """Features of an EfficientNet at strides 2, 4, 8, 16 and 32.
+
+    Source: Tan and Le 2019, EfficientNet.
+    """
 
     def __init__(self, size: str) -> None:
         super().__init__()
@@ -294,7 +297,13 @@ class Encoder(nn.Module):
 
 
 class PublishedNetwork(nn.Module):
-    """U-Net with an EfficientNet encoder; heights run from about -1 to 1."""
+    """U-Net with an EfficientNet encoder; heights run from about -1 to 1.
+
+    Source: Height study 2025, its network. Differs: the decoder is the one commonly built; its own was not
+    published.
+
+    Source: Ronneberger et al. 2015, the U-Net.
+    """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()

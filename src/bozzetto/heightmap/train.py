@@ -22,7 +22,8 @@ class Training(runs.Training[TrainConfig]):
         crops: Where batches come from.
         config: How to learn.
         start: A trained network of the same kind to continue from.
-        device, clock: See `runs.Training`.
+        device: See `runs.Training`.
+        clock: See `runs.Training`.
 
     Attributes:
         notes: Sentences about what it starts from, for the user.

@@ -10,6 +10,8 @@ from .config import Regularizer
 class SmoothnessPenalty:
     """The penalty of the classical baselines: Laplacian, mean of x L x, or bi-Laplacian, mean of |L x|^2.
 
+    Source: Nicolet et al. 2021, the baselines of figures 1 and 7, as released.
+
     Args:
         faces: Triangles that connect the vertices; the combinatorial Laplacian is built once.
         vertex_count: Number of vertices.

@@ -33,6 +33,9 @@ class Optimization:
     Every choice at random depends on the seed and the step alone, so that a run continued from `state`
     ends where the uninterrupted run ends.
 
+    Source: Nicolet et al. 2021, section 4. Differs: the step size may fall linearly, and views may be drawn
+    in each step.
+
     Args:
         targets: Pictures to explain.
         start: First mesh, in the frame of the cameras, best of radius about 1: step sizes are lengths.
@@ -233,6 +236,15 @@ class Optimization:
         restore_optimizers([self.optimizer, *self.look_optimizers], state)
 
     def _remesh(self) -> None:
+        """Go on from a mesh of half the mean edge length, with a new L, a new u and fresh moments.
+
+        `step` does so before the steps of `remesh_at`, and multiplies the step size by `remesh_decay` each
+        time. `reconstruct` leaves `remesh_at` empty: it makes a new mesh before each `Stage`, with edges of a
+        given number of pixels (`reconstruct.at_level`), since its photographs grow from stage to stage.
+
+        Source: Nicolet et al. 2021, figures 1, 3 and 5, as released. Differs: lengths may be given
+        (`remesh_edge`), `remesh_decay` is 1 by default (0.8 there), and the step size also falls in between.
+        """
         mesh = self.mesh
         lengths = edge_lengths(mesh.vertices, unique_edges(mesh.faces))
         edge = self.config.remesh_edge or float(lengths.double().mean()) / 2

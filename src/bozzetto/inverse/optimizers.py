@@ -69,6 +69,8 @@ class AdamUniform(_Moments):
     entry, as Adam does, would undo the smoothing of the gradient. Quantities of different kinds (a mesh, a
     translation) belong into different tensors, since each tensor is scaled as a whole.
 
+    Source: Nicolet et al. 2021, section 4.3.
+
     Args:
         params: Tensors, or groups of them as for every torch optimiser.
         lr: Step size in the unit of the parameters: no entry moves much further in one step.
@@ -87,6 +89,8 @@ class VectorAdam(_Moments):
     """Adam with one second moment per row, of its squared length (Ling et al. 2022).
 
     For rows that are vectors in space the update does not depend on the choice of axes.
+
+    Source: Ling et al. 2022, the update rule.
 
     Args:
         params: Tensors of shape (rows, components), or groups of them.

@@ -150,6 +150,8 @@ def color_residuals(
     The slope is the mean of that of the picture and that of the rendering (as in efficient second-order
     minimisation, Benhimane and Malis 2004), with which steps go farther.
 
+    Source: Benhimane and Malis 2004, the mean of both gradients.
+
     Args:
         fragments: What one view sees.
         colors: Colours of its covered pixels.

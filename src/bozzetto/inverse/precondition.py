@@ -21,7 +21,14 @@ from ..geometry.heightfield import GridSolver
 
 
 def smoothness_from_alpha(alpha: float) -> float:
-    """lambda = alpha / (1 - alpha): .95, .98 and .99 give 19, 49 and 99."""
+    """lambda = alpha / (1 - alpha): .95, .98 and .99 give 19, 49 and 99.
+
+    Step sizes change with it. (1 - alpha) I + alpha L is (1 - alpha) (I + lambda L), so a u of that form is
+    u / (1 + lambda) here. To move x as far, a step size that was given with alpha is multiplied by 1 + lambda
+    for AdamUniform (50 for alpha = .98), and by its square for plain gradient descent.
+
+    Source: Nicolet et al. 2021, as released: the matrix in its form with alpha.
+    """
     if not 0 <= alpha < 1:
         raise InputError(f"alpha must lie in [0, 1), got {alpha}; if you mean lambda, give it as smoothness")
     return alpha / (1 - alpha)
@@ -37,6 +44,8 @@ class Preconditioner:
 
     Make it with `from_mesh`, `from_matrix` or `from_grid`, once per connectivity: the factorisation is
     inside. Both directions are differentiable.
+
+    Source: Nicolet et al. 2021, equations 8 and 9.
 
     Attributes:
         smoothness: lambda.
@@ -105,6 +114,9 @@ class Preconditioner:
     ) -> "Preconditioner":
         """For images of shape (H, W, C), solved exactly by cosine or Fourier transforms.
 
+        Source: Nicolet et al. 2021, its Laplacian on a grid of texels. Differs: the system is solved exactly
+        by a cosine or Fourier transform.
+
         Args:
             height: Rows.
             width: Columns.
@@ -122,7 +134,11 @@ class Preconditioner:
         return x + self.smoothness * self._laplacian(x)
 
     def from_latent(self, u: Float[Tensor, "*nodes C"]) -> Float[Tensor, "*nodes C"]:
-        """x = (I + lambda L)^-1 u; its gradient is one more solve with the same factorisation."""
+        """x = (I + lambda L)^-1 u; its gradient is one more solve with the same factorisation.
+
+        Source: Nicolet et al. 2021, equation 9. Differs: one factorisation serves all columns at once and the
+        gradient; iterative on CUDA and for very large meshes.
+        """
         self._check(u)
         return solve(self._solver, u.reshape(-1, u.shape[-1])).reshape(u.shape)
 

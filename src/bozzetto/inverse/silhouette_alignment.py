@@ -42,6 +42,8 @@ ROOM = 1.4
 def align_silhouettes(capture: Capture) -> Cameras:
     """Move the cameras of a capture so that its silhouettes fit one object.
 
+    Source: Hernandez et al. 2007, its aim. Differs: steps are those of `camera_steps`.
+
     Args:
         capture: Cameras and masks.
 

@@ -33,6 +33,9 @@ class TextureFit:
     centre of the kernel (I + lambda L)^-2 and s the fraction of texels in this step, corrects an isolated
     residual fully and is stable when kernels overlap.
 
+    Source: Nicolet et al. 2021, textures from sparse texels. Differs: gradient descent with the lambda and eta
+    above.
+
     Args:
         height: Rows of the texture.
         width: Columns.

@@ -19,6 +19,8 @@ def similarity_between(a: Float[Tensor, "P 3"], b: Float[Tensor, "P 3"]) -> Simi
     Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns",
     equations 40 to 42.
 
+    Source: Umeyama 1991, the solution.
+
     Raises:
         InputError: There are fewer than three pairs, or all points `a` are the same.
     """
@@ -44,6 +46,8 @@ def align_surface(
 
     Gauss-Newton on the distances of the points from the tangent planes at their nearest places on the surface
     (Chen and Medioni 1992), with scale; points farther away than `FARTHEST` times the median take no part.
+
+    Source: Chen and Medioni 1992, with scale.
 
     Args:
         mesh: What is moved.

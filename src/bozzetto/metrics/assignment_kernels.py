@@ -93,6 +93,8 @@ def auction(
     Rows bid for columns; prices only rise. So what a column cost when a row chose its candidates bounds from
     below what it costs later, and a row must look at all columns again only when its cheapest candidate has
     become dearer than that bound. The bids are those of the dense auction.
+
+    Source: Bertsekas 1992, section 2.
     """
     b = wp.tid()
     prices = prices_[b]

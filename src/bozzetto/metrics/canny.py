@@ -14,6 +14,11 @@ def canny_8bit(image: NDArray[np.uint8], low: float = 100, high: float = 200) ->
 
     Written from its documentation, so that the published scores need no OpenCV; of equal neighbours along the
     gradient the one on the left or on top is kept.
+
+    Source: Height study 2025, its edge measure. Differs: thresholds were not published, these are OpenCV's
+    usual ones.
+
+    Source: Canny 1986, as OpenCV has it.
     """
     values = image.astype(np.int32)
     gx = np.asarray(ndimage.sobel(values, axis=1, mode="nearest"))
@@ -46,6 +51,8 @@ def canny_like(image: NDArray, truth: NDArray, sigma: float = 1.0) -> tuple[NDAr
 
     The upper threshold is the 90th percentile of the gradient of `truth` (Sobel after a Gaussian), the lower
     0.4 of it (scikit-image's Canny). So flat maps have no edges, and weak ones lose theirs.
+
+    Source: Canny 1986, the detector.
     """
     smooth = ndimage.gaussian_filter(truth, sigma, mode="nearest")
     size = np.hypot(ndimage.sobel(smooth, axis=0), ndimage.sobel(smooth, axis=1))

@@ -199,7 +199,12 @@ def stretched(values: NDArray) -> NDArray:
 
 
 def glcm_features(height: NDArray, levels: int) -> NDArray:
-    """Six co-occurrence features at four angles, 24 numbers of a map in [0, 1] (Haralick et al. 1973)."""
+    """Six co-occurrence features at four angles, 24 numbers of a map in [0, 1] (Haralick et al. 1973).
+
+    Source: Height study 2025, its co-occurrence measure. Differs: levels and distances were not published.
+
+    Source: Haralick et al. 1973, the features.
+    """
     matrix = graycomatrix(_levels(height, levels), [1], GLCM_ANGLES, levels, symmetric=True, normed=True)
     return np.concatenate([graycoprops(matrix, name).ravel() for name in GLCM_FEATURES])
 

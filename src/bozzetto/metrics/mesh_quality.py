@@ -45,6 +45,8 @@ def flipped_faces(mesh: Mesh, target: Mesh) -> FlippedFaces:
     Follows the measure of Palfinger 2022, "Continuous remeshing for inverse rendering". Faces without area
     have no normal and are not counted.
 
+    Source: Palfinger 2022, the measure of flips.
+
     Args:
         mesh: The mesh to judge.
         target: The surface it should follow, wound outwards, in the same frame and on the same device.

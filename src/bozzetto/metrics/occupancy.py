@@ -19,6 +19,8 @@ def occupancy_divergence(
     those within 0.5 of the origin stay, and each point is counted at its nearest node. 0 if both sets fill
     space alike, 1 if they share no node.
 
+    Source: Achlioptas et al. 2018, the Jensen-Shannon divergence.
+
     Args:
         pred: Clouds of one set, scaled into the sphere of radius 0.5; points outside count at its border.
         ref: Clouds of the other, in the same frame.

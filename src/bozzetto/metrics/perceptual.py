@@ -22,6 +22,8 @@ def lpips_missing() -> str | None:
 def lpips_distance(prediction: Float[Tensor, "H W"], truth: Float[Tensor, "H W"]) -> float | None:
     """LPIPS v0.1 with AlexNet (Zhang et al. 2018) of two maps in [0, 1], grey in all three channels.
 
+    Source: Zhang et al. 2018, LPIPS v0.1 with AlexNet.
+
     Returns:
         The distance, or None where `lpips_missing` says why.
     """

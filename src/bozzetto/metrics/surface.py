@@ -60,6 +60,8 @@ class SurfaceDistance:
         """hausdorff_ab + hausdorff_ba, as plotted in figures 7 and 8 of Nicolet et al. 2021.
 
         Their figure 9 shows half of it.
+
+        Source: Nicolet et al. 2021, figures 7 and 8.
         """
         return self.hausdorff_ab + self.hausdorff_ba
 
@@ -100,6 +102,8 @@ def vertex_rms(a: Mesh, b: Mesh) -> float:
 
     The measure of Palfinger 2022, "Continuous remeshing for inverse rendering", for comparison with that
     paper; unlike `SurfaceDistance.rms` it gives weight to where vertices are dense.
+
+    Source: Palfinger 2022, the distance.
     """
     a, b = in_one_frame(a.check(), b.check())
     to_b = SurfaceIndex(b).closest(a.vertices.detach()).distance.double()

@@ -29,6 +29,10 @@ class SurfaceScores:
     d(p, R) is the distance from a point p, uniform over P, to the nearest point of the surface R itself, not
     to samples of it. Where P is a point cloud, d(r, P) is the distance to its nearest point.
 
+    Source: Park et al. 2019, the measures of its tables, as released: `deepsdf_chamfer`.
+
+    Source: Knapitsch et al. 2017, the F-score.
+
     Attributes:
         chamfer_sum: mean d(p, R) + mean d(r, P), unsquared.
         chamfer_squared_sum: mean d(p, R)^2 + mean d(r, P)^2.

@@ -1,6 +1,6 @@
 """Normals from three or more photos of one surface under different distant lights, known or not.
 
-A matte surface under light l (a vector towards the light, as long as it is strong) shows max(0, l . b) with
+A matte surface under light l (a vector towards the light, its length the strength) shows max(0, l . b) with
 b = albedo * normal (Woodham 1980, Photometric method for determining surface orientation from multiple images).
 """
 
@@ -23,7 +23,7 @@ class PhotometricStereo:
     Attributes:
         normals: Unit, tangent space: x to the right, y up, z towards the camera.
         albedo: Share of light that a pixel gives back, in the unit of photo over light.
-        lights: Vectors towards the lights, as long as they are strong; as given, or as found.
+        lights: Vectors towards the lights, their lengths the strengths; as given, or as found.
         residual: Weighted RMS difference between photos and what the surface would show, per pixel.
         sign_is_guessed: Whether hills could be hollows as well, with the lights on the other side.
     """
@@ -48,10 +48,12 @@ def photometric_stereo(
     sum of absolute differences); overexposed ones and, where enough others remain, those that the surface faces
     away from do not count.
 
+    Source: Woodham 1980, the method. Differs: least squares are robust, against shadows and highlights.
+
     Args:
         photos: Linear brightness in [0, 1], the same view under one light each.
-        lights: Vectors towards the lights in the frame of the normals, as long as they are strong. None finds
-            them from the photos (`unknown_lights`).
+        lights: Vectors towards the lights in the frame of the normals, their lengths the strengths. None
+            finds them from the photos (`unknown_lights`).
         mask: Pixels of the surface, for finding the lights; None takes all.
         saturation: Brightness from which on a photo is overexposed.
         iterations: Of the reweighting; 1 is plain least squares.
@@ -103,6 +105,10 @@ def unknown_lights(
     settle it: the surface is level on average; the lights are equally strong and the albedo even, as far as
     possible, which sets the depth; and pixels in hollows are darker on average over all photos, which sets the
     sign. The last is a guess.
+
+    Source: Hayakawa 1994, the factorisation.
+
+    Source: Belhumeur et al. 1999, the ambiguity that is left.
 
     Args:
         photos: Linear brightness.

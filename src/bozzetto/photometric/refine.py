@@ -57,6 +57,10 @@ def refine_height(
     bas-relief ambiguity of Belhumeur et al. 1999). So what is coarser than `sigma` stays as it was
     guessed. With one photo the albedo is taken to be coarser than that, too; with several it is free.
 
+    Source: Nicolet et al. 2021, on the grid of the height map.
+
+    Source: Belhumeur et al. 1999, the ambiguity that `sigma` guards against.
+
     Args:
         height: First guess, in pixels: slopes must be those of the surface.
         photos: Linear brightness, the same view under a light each.

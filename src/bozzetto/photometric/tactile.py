@@ -49,6 +49,9 @@ def calibrate_tactile(
 ) -> TactileCalibration:
     """Learn the slope from brightness, per pixel, on a sample of known height.
 
+    Source: Yuan et al. 2017, the sensor: slopes from brightness under several lights. Differs: a polynomial
+    of brightness and place instead of a table.
+
     Args:
         photos: One per light, linear brightness of any scale, on the pixels of `height_mm`. At least half of
             the surface should be flat.

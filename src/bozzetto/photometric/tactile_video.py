@@ -100,6 +100,8 @@ def filled(frame: Float[Tensor, "H W 3"], mask: Bool[Tensor, "H W"]) -> Float[Te
     That is the harmonic one, each pixel the mean of its neighbours (Perez et al. 2003, Poisson image editing,
     without a guide).
 
+    Source: Perez et al. 2003, without a guide.
+
     Raises:
         InputError: The mask covers everything.
     """

@@ -106,6 +106,8 @@ def distance_loss(left: Float[Tensor, " N"], far: float) -> Float[Tensor, ""]:
 def quantile_loss(above: Float[Tensor, " N"], quantile: float) -> Float[Tensor, ""]:
     """Least where this share of the truth is below the estimate (Koenker and Bassett 1978).
 
+    Source: Koenker and Bassett 1978, the loss.
+
     Args:
         above: Truths less estimates.
         quantile: 0.5 is the median; the loss is then the mean absolute error, halved.

@@ -27,6 +27,12 @@ def slopes_along_normals(
     "Fast and globally consistent normal orientation based on the winding number normal consistency", turn
     normals by such slopes.
 
+    Source: Kazhdan et al. 2006, the indicator function.
+
+    Source: Hou et al. 2022, normals from the field of all others.
+
+    Source: Lin et al. 2024, normals from the field of all others.
+
     Args:
         points: On a surface.
         normals: Unit vectors across it.

@@ -128,6 +128,8 @@ def fit_at_scale(
 ) -> tuple[list[Tensor], Tensor, Tensor]:
     """Fits to weighted neighbours at one scale.
 
+    Source: Tomasi and Manduchi 1998, a bilateral filter. Differs: of heights over the quadratic.
+
     Args:
         around: Offsets (N, K, 3) of the neighbours.
         weight: Of each in the fit, (N, K).
@@ -161,6 +163,8 @@ def fit_at_scale(
 
 def quadratic_fit(around: Tensor, weight: Tensor, reach: Tensor) -> QuadraticFit:
     """A quadratic height function over the plane through weighted neighbours.
+
+    Source: Levin 2003, moving least squares.
 
     Args:
         around: Offsets (N, K, 3) of the neighbours.

@@ -189,6 +189,8 @@ def straightened(
     A function that is smooth everywhere bends where points end. The planes are weighted as in implicit moving
     least squares (Kolluri 2005).
 
+    Source: Kolluri 2005, the weights.
+
     Args:
         mesh: Any.
         away: Distance from each vertex to the nearest point, in spacings.

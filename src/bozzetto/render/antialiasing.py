@@ -27,6 +27,20 @@ def compose(
     vertex positions; its derivatives say how outlines, and lines where surfaces pass through each other,
     should move.
 
+    An outline from a to b in the image passes between the centres of p, which sees it, and q beside it. Of two
+    pixels of a row, with s = 1 if q is to the right and -1 if to the left:
+
+        t = (p_y - a_y) / (b_y - a_y)
+        d = s (a_x + t (b_x - a_x) - p_x)        where it crosses, from 0 at p to 1 at q
+        dd/da = s (1 - t) n,  dd/db = s t n      how that moves with the ends
+        n = (1, -(b_x - a_x) / (b_y - a_y))
+        alpha = w (d - 1/2)                      how much colour passes over
+        dE/dd = w (c_p - c_q) . dE/dc            what that does to the loss E
+
+    with x and y exchanged in a column. The pixel that contains the crossing, q if alpha > 0 and else p,
+    receives alpha (c_p - c_q) and has then the colour c; w is the square of the component, along p to q, of
+    the unit normal of the outline. `render/reference.py` says it once more in short plain PyTorch.
+
     Deviations from that paper: the edges of the outline are followed instead of pairs of pixels looked at. An
     edge is found although no visible pixel belongs to its triangle, so triangles may be much smaller than
     pixels; and the cost is that of the outline, a percent or two of all edges. For the gradient the colours
@@ -37,6 +51,10 @@ def compose(
     Left as they are: outlines between the last pixel and the border of the image, edges that reach behind the
     camera, and lines where a connected surface passes through itself in triangles of less than about eight
     pixels.
+
+    Source: Laine et al. 2020, section 3.6. Differs: edges are followed instead of pixel pairs, colours are
+    extrapolated to the crossing for the gradient, and rows and columns are mixed by the direction of the
+    outline, all for less bias and variance.
 
     Args:
         fragments: What is seen.

@@ -22,6 +22,8 @@ def spherical_harmonics(directions: Float[Tensor, "*batch 3"]) -> Float[Tensor, 
 
     Axes are those of the world: Y(1,-1), Y(1,0), Y(1,1) are proportional to y, z and x (Ramamoorthi and
     Hanrahan 2001, equation 3).
+
+    Source: Ramamoorthi and Hanrahan 2001, equation 3.
     """
     x, y, z = directions.unbind(dim=-1)
     return torch.stack(
@@ -45,6 +47,8 @@ def irradiance_forms(coefficients: Float[Tensor, "9 3"]) -> Float[Tensor, "3 4 4
 
     Ramamoorthi and Hanrahan 2001, equation 12, with exact constants: radiance convolved with the clamped
     cosine, whose bands have the factors pi, 2 pi / 3 and pi / 4.
+
+    Source: Ramamoorthi and Hanrahan 2001, equation 12. Differs: constants are exact instead of six digits.
     """
     b0, b1, b2 = math.pi * _Y0, 2 * math.pi / 3 * _Y1, math.pi / 4 * _Y2
     b20 = math.pi / 4 * _Y20
@@ -76,7 +80,11 @@ def shade(
     coefficients: Float[Tensor, "9 3"],
     albedo: Float[Tensor, "P 3"] | None = None,
 ) -> Float[Tensor, "P 3"]:
-    """Outgoing radiance of a diffuse surface, albedo / pi * irradiance; white where no albedo is given."""
+    """Outgoing radiance of a diffuse surface, albedo / pi * irradiance; white where no albedo is given.
+
+    Source: Nicolet et al. 2021, the shading of its figures, as released. Differs: light is evaluated at every
+    pixel instead of every vertex.
+    """
     radiance = irradiance(normals, coefficients / math.pi)
     return radiance if albedo is None else albedo * radiance
 
@@ -86,6 +94,8 @@ def environment_coefficients(environment: Float[Tensor, "H W 3"]) -> Float[Tenso
 
     L_lm is the sum over the texels of radiance * Y_lm(direction) * solid angle (Ramamoorthi and Hanrahan 2001,
     equation 10). Rows go from +Y (top) to -Y; columns start at -Z and go over +X, +Z (the middle) and -X.
+
+    Source: Ramamoorthi and Hanrahan 2001, equation 10.
 
     Args:
         environment: Linear radiance in latitude-longitude layout.

@@ -31,6 +31,9 @@ class ImageLoss:
     its weight, exactly as for dense images. But what the background costs is worked out here once; a call then
     looks at drawn pixels only, and finds value and gradient in the same pass.
 
+    Source: Nicolet et al. 2021, the L1 and L2 losses of its figures. Differs: the mean may be weighted by
+    pixel.
+
     Args:
         targets: Images to compare with.
         weights: How much every pixel counts, for instance 0 where nothing is known; None for 1.

@@ -24,6 +24,8 @@ def rasterize(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], cameras
     Barycentric coordinates and depth are differentiable with respect to the vertices. What that leaves out,
     which triangle is seen where, is the business of `antialias`.
 
+    Source: Olano and Greer 1997, homogeneous edge functions.
+
     Args:
         vertices: World positions.
         faces: Vertex indices; must be in range (`Mesh.check` makes sure).

@@ -58,7 +58,10 @@ def rasterize(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"], camer
 
 
 def _barycentric(corners: Float[Tensor, "*n 3 3"], centers: Float[Tensor, "*m 2"]) -> Tensor:
-    """Perspective-correct barycentric coordinates (Olano and Greer 1997)."""
+    """Perspective-correct barycentric coordinates (Olano and Greer 1997).
+
+    Source: Olano and Greer 1997, homogeneous edge functions.
+    """
     shifted = corners[..., :2] - centers * corners[..., 2:]
     j, k = shifted.roll(-1, dims=-2), shifted.roll(-2, dims=-2)
     e = j[..., 0] * k[..., 1] - j[..., 1] * k[..., 0]
@@ -87,6 +90,9 @@ def antialias(
     """Blend the pixel pairs that outlines cross, of one view (without lines of intersection).
 
     The derivatives treat the weights as constants, and do not extrapolate colours to the crossing.
+
+    Source: Laine et al. 2020, section 3.6. Differs: as `bozzetto.render.compose` does, but without
+    extrapolated colours and lines of intersection.
     """
     vertices = vertices.double()
     homogeneous_points, depth = homogeneous(vertices, camera)

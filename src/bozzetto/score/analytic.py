@@ -15,6 +15,8 @@ def log_density(
 ) -> Float[Tensor, "*batch N"]:
     """log of Q_sigma(x) = (1/M) sum_i N(x; x_i, sigma^2 I), see Cai et al. 2020, section 3.1.
 
+    Source: Cai et al. 2020, section 3.1.
+
     Args:
         points: The cloud, x_i.
         x: Where.
@@ -37,6 +39,9 @@ def denoised(
 
     The code that was released with the paper to draw fields forgets the 2.
 
+    Source: Cai et al. 2020, section 3.1. Differs: the exponent has the 2 that the released drawing code
+    leaves out.
+
     Raises:
         InputError: The cloud is empty or a level is not positive.
     """
@@ -56,6 +61,8 @@ def score(
     points: Float[Tensor, "*batch M D"], x: Float[Tensor, "*batch N D"], sigma: Float[Tensor, "*batch N"]
 ) -> Float[Tensor, "*batch N D"]:
     """Gradient of `log_density` with respect to x: (D(x) - x) / sigma^2 (Tweedie).
+
+    Source: Cai et al. 2020, section 3.1, the gradient of the log density.
 
     Raises:
         InputError: The cloud is empty or a level is not positive.

@@ -53,7 +53,7 @@ class Completed:
         observed: Which of them those are.
         code: The shape as the model knows it.
         misfit: Root mean square distance of the observed points from points of the shape, in the unit of the
-        model.
+            model.
     """
 
     points: Float[Tensor, "N D"]

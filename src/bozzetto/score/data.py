@@ -146,6 +146,8 @@ def draw_batch(
     that was made noisy; its mean over all points that could have been, the analytic denoiser of a larger sample
     of the shape, is what the network learns in the end, and is free of the noise of that choice (Xu, Tong,
     Jaakkola 2023, "Stable target field").
+
+    Source: Xu et al. 2023, the target. Differs: the mean is over a sample of the shape.
     """
     b, g = len(shapes), config.levels
     part = max(config.points // g, 1)
@@ -163,7 +165,10 @@ def draw_batch(
 
 
 def draw_levels(config: TrainConfig, shapes: int, generator: torch.Generator) -> Float[Tensor, "{shapes} G"]:
-    """Noise levels: an even spread over the logarithm for every shape, or steps of the published ladder."""
+    """Noise levels: an even spread over the logarithm for every shape, or steps of the published ladder.
+
+    Source: Cai et al. 2020, the geometric ladder. Differs: by default levels are continuous and stratified.
+    """
     low, high = config.model.low, config.model.high
     if config.ladder:
         step = torch.randint(config.ladder, (shapes, config.levels), generator=generator)

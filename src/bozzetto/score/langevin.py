@@ -28,6 +28,8 @@ def annealed_langevin(
     added, then the point takes the whole way to where the field says that it came from. That is step size
     2 sigma^2 in the notation of the paper.
 
+    Source: Cai et al. 2020, algorithm 1, as released.
+
     Args:
         model: With codes.
         codes: One per shape.

@@ -21,6 +21,10 @@ class LatentFlow(nn.Module):
     A hint, the code of a part of a shape, makes it the distribution of the codes of
     shapes with such a part. No hint is a hint of zeros: codes have mean square 1.
 
+    Source: Lipman et al. 2023, flow matching.
+
+    Source: Liu et al. 2023, straight lines.
+
     Args:
         code_size: Numbers per code, of unit mean square.
         config: Its size.
@@ -75,6 +79,8 @@ class LatentFlow(nn.Module):
         guidance: float = 1.0,
     ) -> Float[Tensor, "B K"]:
         """Codes from noise, by Heun's method; on the sphere where codes lie.
+
+        Source: Ho and Salimans 2022, guidance.
 
         Args:
             noise: What they begin as, of unit variance.
@@ -153,6 +159,8 @@ def fit_latent_gan(
 
     Wasserstein loss with Adam (0.5, 0.9). The penalty is the square of the mean length of the critic's gradient
     at real codes: centred on zero, not on one, and not the mean of squares.
+
+    Source: Cai et al. 2020, section 4.3, as released.
 
     Args:
         codes: Of the training shapes; batches draw them with replacement where there are few.

@@ -19,6 +19,10 @@ def denoising_score_matching(
     (clean - noisy) / sigma^2. A score of (D(noisy) - noisy) / sigma^2 makes that lambda(sigma) / (2 sigma^4)
     times the squared error of D(noisy) against `clean`; the factor is `model.weight`.
 
+    Source: Cai et al. 2020, equation 4. Differs: the default target is the mean over all points that could
+    have been, and the default weights are those of Karras et al.; `--preset reference` has the published
+    ones.
+
     Args:
         model: Denoiser D and weight.
         codes: Of B shapes.

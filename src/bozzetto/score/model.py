@@ -128,6 +128,8 @@ class GridModel(ScoreModel):
         """Clean points: for each of B shapes G noise levels of N points.
 
         The network is preconditioned as in Karras et al. 2022 (EDM), table 1.
+
+        Source: Karras et al. 2022, table 1.
         """
         grid, shape = prepared
         b, g, n, d = x.shape
@@ -148,7 +150,10 @@ class GridModel(ScoreModel):
         return x * (s**2 / variance) + out * (level * s / variance.sqrt())
 
     def weight(self, sigma: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """(sigma^2 + s^2) / (sigma s)^2: all levels weigh the same (EDM, table 1)."""
+        """(sigma^2 + s^2) / (sigma s)^2: all levels weigh the same (EDM, table 1).
+
+        Source: Karras et al. 2022, table 1.
+        """
         return (sigma**2 + self.config.data_std**2) / (sigma * self.config.data_std) ** 2
 
 
@@ -169,14 +174,20 @@ class _Mix(nn.Module):
 
 
 def level_features(sigma: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 7"]:
-    """ln(sigma) / 4 (EDM, table 1) with three octaves of its sines and cosines."""
+    """ln(sigma) / 4 (EDM, table 1) with three octaves of its sines and cosines.
+
+    Source: Karras et al. 2022, table 1. Differs: three octaves of sines and cosines are added.
+    """
     c = sigma.log()[..., None] / 4
     angles = c * torch.pi * 0.5 * 2.0 ** torch.arange(3, device=c.device)
     return torch.cat([c, angles.sin(), angles.cos()], dim=-1)
 
 
 def waves(places: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch W"]:
-    """Sines and cosines of the position, in octaves (Mildenhall et al. 2020)."""
+    """Sines and cosines of the position, in octaves (Mildenhall et al. 2020).
+
+    Source: Mildenhall et al. 2020, the positional encoding.
+    """
     frequencies = torch.pi * 2.0 ** torch.arange(OCTAVES, device=places.device)
     angles = (places[..., None] * frequencies).flatten(-2)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
@@ -215,6 +226,9 @@ class ResidualModel(ScoreModel):
 
     Batch normalisation is part of it, with its flaw: batches in training mix all noise levels, while a sampling
     step has one and uses the running statistics.
+
+    Source: Cai et al. 2020, as released. Differs: the paper describes 8 blocks with conditional batch
+    normalisation.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -249,12 +263,16 @@ class ResidualModel(ScoreModel):
         """1 / (2 sigma), which is lambda(sigma) = sigma^3 of the paper's loss up to a factor.
 
         Weights of unit variance would be 1 / sigma^2: the least level counts a hundredth of the largest.
+
+        Source: Cai et al. 2020, lambda(sigma) of equation 4, as released.
         """
         return 0.5 / sigma
 
 
 class PointNet(nn.Module):
     """Convolutions of width 1, the maximum over points, a small head; batch normalisation throughout.
+
+    Source: Cai et al. 2020, the encoder, as released.
 
     Args:
         dimensions: Of the points.
@@ -279,6 +297,8 @@ class PointNet(nn.Module):
 
 class ResidualDecoder(nn.Module):
     """A stack of residual blocks on c = (x, z, sigma) per point; see the blocks for how c enters.
+
+    Source: Cai et al. 2020, the decoder, as released.
 
     Args:
         dimensions: Of the points.

@@ -18,7 +18,10 @@ PROBES = 256
 
 
 def noise_levels(high: float, low: float, steps: int) -> list[float]:
-    """Levels from large to small, denser at the small end (Karras et al. 2022, equation 5)."""
+    """Levels from large to small, denser at the small end (Karras et al. 2022, equation 5).
+
+    Source: Karras et al. 2022, equation 5.
+    """
     if steps < 2:
         return [high]
     ends = high ** (1 / RHO), low ** (1 / RHO)
@@ -62,6 +65,11 @@ def draw_points(
     the field itself tells, see `moments`. Beginning far out from a Gaussian that fits no shape in particular
     costs evaluations, and what the first ones miss leaves too many points in one part of a shape and too few
     in another.
+
+    Source: Karras et al. 2022, equation 1.
+
+    Source: Lu et al. 2022, algorithm 2. Differs: it begins at a level of the size of the shape, from the
+    Gaussian with the moments that the field tells.
 
     Args:
         model: With codes.

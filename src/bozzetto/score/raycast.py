@@ -123,6 +123,13 @@ def cast_rays(
     Steps are as long as the field promises that there is nothing, |D(x) - x|; near the surface they are a third
     of sigma, and the place where the normal part of D(x) - x changes sign is then bisected.
 
+    Times sigma^2, the eigenvalues at a hit are below `STEEP` across the sheet (-1 if it is thin and flat) and
+    within `LEVEL` along it; normals beside and at the hit agree to a cosine of `AGREE`. The field is that of a
+    cloud (`CloudField`) or one that was learned (`ModelField`).
+
+    Source: Cai et al. 2020, section 4.1. Differs: only sheets count as hits, by the eigenvalues of the
+    Hessian, since the gradient also vanishes on medial axes.
+
     Args:
         field: At the noise level that the surface is looked for.
         origins: Where rays begin.

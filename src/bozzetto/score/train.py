@@ -63,7 +63,8 @@ class Training(EpochTraining[TrainConfig]):
     Args:
         table: What to learn from.
         config: How.
-        device, clock: See `runs.Training`.
+        device: See `runs.Training`.
+        clock: See `runs.Training`.
     """
 
     def __init__(

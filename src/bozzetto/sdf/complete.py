@@ -59,6 +59,9 @@ def complete(
     in the width of the error distribution. Then the surface is corrected by a smooth field so that it passes
     through the observed points within their noise.
 
+    Source: Park et al. 2019, section 6.3, completion. Differs: place, direction and scale of the scan are
+    solved for with the code, by second-order steps.
+
     Args:
         prior: The family of shapes.
         seen: The scan.

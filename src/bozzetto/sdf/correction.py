@@ -21,6 +21,8 @@ class ResidualField:
     of the points. The field fades to 0 within the largest width of the nearest observation, where nothing
     speaks against the prior.
 
+    Source: Wendland 1995, table 1.
+
     Args:
         points: Where the decoder was observed to be wrong, in its frame.
         residuals: By how much: the value that should have been 0.

@@ -59,6 +59,8 @@ class SdfSamples:
 def save_sdf_samples(samples: SdfSamples, path: str | os.PathLike) -> None:
     """Write samples as the released code does: an NPZ of float32 arrays `pos` and `neg`, x y z distance.
 
+    Source: Park et al. 2019, as released: the files.
+
     Raises:
         InputError: A value is NaN or infinite, or the file cannot be written.
     """

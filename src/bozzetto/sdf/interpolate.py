@@ -76,7 +76,10 @@ def code_path(
     path: Literal["straight", "spherical"] = "straight",
 ) -> Float[Tensor, "{count} K"]:
     """Codes at equal steps from `a` to `b`; spherical turns the direction evenly and blends the length
-    (Shoemake 1985, "Animating rotation with quaternion curves")."""
+    (Shoemake 1985, "Animating rotation with quaternion curves").
+
+    Source: Shoemake 1985, the spherical path.
+    """
     share = torch.linspace(0, 1, count, device=a.device, dtype=a.dtype)[:, None]
     straight = (1 - share) * a + share * b
     lengths = a.norm() * b.norm()

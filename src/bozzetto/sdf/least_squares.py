@@ -66,6 +66,12 @@ def levenberg_marquardt(
     (Nielsen 1999, "Damping parameter in Marquardt's method"). Derivatives are computed at every trial, since
     nearly all of them are accepted and a rejected one then costs no more than an accepted one.
 
+    Source: Levenberg 1944, the damped step.
+
+    Source: Marquardt 1963, damping relative to the curvature.
+
+    Source: Nielsen 1999, how damping changes.
+
     Args:
         linearise: The quadratic model at a state.
         move: The state that a step leads to.

@@ -12,6 +12,9 @@ def clamped_l1(
 ) -> Float[Tensor, "*batch"]:
     """Absolute difference of distances, those beyond `clamp` counting as it (DeepSDF, equation 4).
 
+    Source: Park et al. 2019, equation 4. Differs: `far_weight` adds the plain difference, so that the field
+    is a distance everywhere.
+
     Args:
         predicted: Distances of the network.
         distances: True distances.
@@ -28,5 +31,8 @@ def clamped_l1(
 
 
 def code_penalty(codes: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
-    """Mean length of the codes, not squared: as released, the paper squares it (equation 9)."""
+    """Mean length of the codes, not squared: as released, the paper squares it (equation 9).
+
+    Source: Park et al. 2019, equation 9. Differs: the length is not squared, as released.
+    """
     return codes.norm(dim=1).mean()

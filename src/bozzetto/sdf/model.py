@@ -46,6 +46,8 @@ class ConcatenatingDecoder(Decoder):
 
     Each hidden layer is linear with weight normalisation, ReLU and dropout; code and point enter at the
     first one and again before layer `skip`, whose predecessor is narrower by their size. A tanh ends it.
+
+    Source: Park et al. 2019, section 4, as released.
     """
 
     def __init__(self, config: DecoderConfig) -> None:
@@ -163,7 +165,10 @@ class GridDecoder(Decoder):
 
 
 def waves(points: Float[Tensor, "*batch 3"], octaves: int) -> Float[Tensor, "*batch W"]:
-    """Sines and cosines of 2^k pi x for each coordinate and k < octaves (Mildenhall et al. 2020)."""
+    """Sines and cosines of 2^k pi x for each coordinate and k < octaves (Mildenhall et al. 2020).
+
+    Source: Mildenhall et al. 2020, the positional encoding.
+    """
     frequencies = torch.pi * 2.0 ** torch.arange(octaves, device=points.device, dtype=points.dtype)
     angles = (points[..., None] * frequencies).flatten(-2)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)

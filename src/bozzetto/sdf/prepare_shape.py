@@ -25,6 +25,8 @@ MARGIN = 1.03
 class SamplingProtocol:
     """Where samples are taken.
 
+    Source: Park et al. 2019, section 5, as released.
+
     Attributes:
         near: Share of samples near the surface; the others are uniform in [-1, 1]^3.
         variances: Of the isotropic Gaussians that move points of the surface, in normalised units squared;
@@ -74,6 +76,9 @@ def prepare_shape(
     generalised winding number, after faces that look inward have been turned (`solid_distance`). The released
     sampler takes the nearest pixel of renderings and a vote, and drops samples that are not unanimous: nothing
     is dropped here and nothing needs a display.
+
+    Source: Park et al. 2019, section 5. Differs: distances are exact and signs come from the winding number;
+    the release takes the nearest rendered pixel and drops doubtful samples.
 
     Args:
         mesh: The shape; distances are computed on its device.
@@ -125,7 +130,10 @@ def shape_normalisation(mesh: Mesh) -> Similarity:
 def sample_points(
     mesh: Mesh, count: int, generator: torch.Generator | None, protocol: SamplingProtocol
 ) -> Float[Tensor, "N 3"]:
-    """Points near the surface of a normalised mesh and uniform ones, in random order."""
+    """Points near the surface of a normalised mesh and uniform ones, in random order.
+
+    Source: Park et al. 2019, section 5, as released.
+    """
     surface_count = round(count * protocol.near / 2)
     surface, _ = sample_surface(mesh, surface_count, generator)
     near = [surface + variance**0.5 * _normal(surface_count, generator) for variance in protocol.variances]

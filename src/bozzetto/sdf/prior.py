@@ -121,6 +121,8 @@ class CodeDistribution:
         "Shrinkage algorithms for MMSE covariance estimation", equation 23), so that directions which few
         codes cannot tell stay possible. One code alone has the spread of the published prior, 0.01.
 
+        Source: Chen et al. 2010, the oracle-approximating shrinkage.
+
         Raises:
             InputError: There are no codes.
         """
@@ -141,7 +143,10 @@ class CodeDistribution:
 
     @classmethod
     def isotropic(cls, size: int, std: float, device: torch.device | str = "cpu") -> "CodeDistribution":
-        """Independent numbers around 0 with one standard deviation, the published prior."""
+        """Independent numbers around 0 with one standard deviation, the published prior.
+
+        Source: Park et al. 2019, section 4.2, the prior over codes.
+        """
         identity = torch.eye(size, dtype=torch.float64, device=device)
         return cls(identity[0] * 0, std**2 * identity)
 

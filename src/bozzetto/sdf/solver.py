@@ -186,6 +186,8 @@ class Solver:
 
         The optimum of a problem whose prior mean and data are perturbed as they are uncertain is a draw; for
         a linear problem exactly (Bardsley et al. 2014, "Randomize-then-optimize").
+
+        Source: Bardsley et al. 2014, randomize-then-optimize.
         """
         device = self.prior.codes.device
         centre = self.codes.sample(1, generator)[0]

@@ -21,7 +21,10 @@ WARM_UP_EPOCHS = 100
 
 
 class AutoDecoder(nn.Module):
-    """A decoder with a free code per shape: there is no encoder."""
+    """A decoder with a free code per shape: there is no encoder.
+
+    Source: Park et al. 2019, section 4.2, the auto-decoder.
+    """
 
     def __init__(self, config: TrainConfig, shapes: int) -> None:
         super().__init__()
@@ -44,7 +47,8 @@ class Training(EpochTraining[TrainConfig]):
     Args:
         table: What to learn from.
         config: How.
-        device, clock: See `runs.Training`.
+        device: See `runs.Training`.
+        clock: See `runs.Training`.
     """
 
     def __init__(
@@ -74,7 +78,10 @@ class Training(EpochTraining[TrainConfig]):
         return figures
 
     def loss(self) -> tuple[Tensor, dict[str, float]]:
-        """Equation 9, with the penalty growing at first."""
+        """Equation 9, with the penalty growing at first.
+
+        Source: Park et al. 2019, equation 9, as released: the penalty grows over the first 100 epochs.
+        """
         device, shapes = self.fabric.device, self.next_shapes()
         drawn = self.table.draw(shapes, self.config.samples_per_shape, self.generator)
         points, distances = (part.to(device) for part in drawn)

@@ -83,6 +83,8 @@ def principal_frames(cloud: Float[Tensor, "N D"], name: str = "the cloud") -> li
     where shapes are not symmetric; the others are for whoever can tell which fits best (Puny et al. 2022,
     "Frame averaging", section 3.1). In each the bounding box is centred and has longest side 2.
 
+    Source: Puny et al. 2022, section 3.1.
+
     Raises:
         InputError: As `box_frame`.
     """

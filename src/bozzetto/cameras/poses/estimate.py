@@ -42,6 +42,8 @@ def estimate_cameras(
     The world is arbitrary, as photographs tell neither scale nor place: the origin is what the cameras look
     at, their median distance from it is 1, and +Z is up in most photographs.
 
+    Source: Schoenberger and Frahm 2016, COLMAP.
+
     Args:
         photos: Picture files, at least three.
         masks: One for each, or None; white is the object.

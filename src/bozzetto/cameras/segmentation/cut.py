@@ -34,6 +34,8 @@ def minimum_cut(
     `smoothness * exp(-|difference of colours|^2 / (2 contrast^2))`. Found with Dinic's algorithm for the
     maximum flow.
 
+    Source: Boykov and Jolly 2001, the cut.
+
     Args:
         evidence: Log-odds of object against background, nats.
         colors: The picture.

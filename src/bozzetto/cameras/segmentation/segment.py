@@ -52,6 +52,10 @@ def segment(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -
     cut one by one and not space as a whole, which keeps outlines sharp, and background colours are learned in
     parts of each picture.
 
+    Source: Campbell et al. 2010, segmentation without user input.
+
+    Source: Kowdle et al. 2012, stereo as a cue.
+
     Args:
         capture: Views of which nothing is known but pictures and cameras; points help to find the object.
         around: Pixels of the object, if it is not found by itself: name of the view, column and row.

@@ -155,6 +155,8 @@ def plane_sweep(
     A square of pixels is compared with where it would be seen in neighbouring views if it were at a place, by
     normalised cross-correlation.
 
+    Source: Collins 1996, the sweep.
+
     Args:
         grey: Pictures, sRGB-encoded.
         known: Pixels that count.

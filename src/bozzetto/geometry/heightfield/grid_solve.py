@@ -150,6 +150,8 @@ def dct(signal: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
 
     One real Fourier transform of the same length: the even samples followed by the odd ones backwards
     (Makhoul 1980, A fast cosine transform in one and two dimensions).
+
+    Source: Makhoul 1980, the cosine transform by one Fourier transform.
     """
     length = signal.shape[-1]
     shuffled = torch.cat([signal[..., ::2], signal[..., 1::2].flip(-1)], dim=-1)

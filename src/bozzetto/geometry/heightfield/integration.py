@@ -31,6 +31,10 @@ def integrate_gradients(
 ) -> Float[Tensor, "*batch H W"]:
     """The height whose gradients are closest to the given ones. Differentiable in every tensor.
 
+    Source: Frankot and Chellappa 1988, of maps that tile.
+
+    Source: Simchony et al. 1990, of maps that end.
+
     Args:
         gradients: Height gained per pixel to the right and per pixel downwards.
         boundary: `free`, the map ends at its borders; `periodic`, opposite borders are joined.

@@ -149,6 +149,8 @@ def _link_condition(surface: Surface, stars: Stars, collapses: _Collapses) -> Fl
     """Whether the ends have no common neighbours but the corners opposite to the edge, which keep a fan.
 
     Dey, Edelsbrunner, Guha & Nekhayev 1999, "Topology preserving edge contraction".
+
+    Source: Dey et al. 1999, the link condition.
     """
     edges, faces, count = surface.edges, surface.faces, len(surface.vertices)
     halves = edges.halves[collapses.edge]

@@ -18,6 +18,9 @@ def relax(surface: Surface, original: Original, project: bool = True) -> Surface
     length wanted there, without the part along its normal (Botsch & Kobbelt 2004, section 4; the wanted
     length makes it adaptive). Vertices on kept lines slide along them in the same way, as Vorsatz et al. 2001,
     "Feature sensitive remeshing", let them; corners stay. Moves that would turn a face over are taken back.
+
+    Source: Botsch and Kobbelt 2004, section 4. Differs: wanted lengths make it adaptive, and vertices on kept
+    lines slide along them.
     """
     normals = vertex_normals(surface)
     moved = surface.vertices + _tangential(_centroids(surface) - surface.vertices, normals)

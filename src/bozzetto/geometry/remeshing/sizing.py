@@ -61,6 +61,9 @@ def curvature_lengths(surface: Surface, bend: Floats, lines: Flags, tolerance: f
     1 / L^2, are inversely proportional to the fourth root of the cost per L^2 (Lagrange). Dunyach et al. 2013,
     equation 1, bound the gap everywhere alike instead, which wastes triangles on small parts.
 
+    Source: Dunyach et al. 2013, equation 1. Differs: lengths spread a given cost over the surface instead of
+    bounding the gap everywhere alike.
+
     Args:
         surface: The input, with the longest edges allowed as target.
         bend: (E,) from `bends`.

@@ -30,6 +30,8 @@ def _longest_sides(surface: Surface, long: Flags) -> Flags:
 
     Rivara 1984, "Algorithms for refining triangular grids suitable for adaptive and multigrid techniques".
     Where one length is wanted everywhere, all long edges are about equally long and need no such care.
+
+    Source: Rivara 1984, longest-edge refinement.
     """
     edges = surface.edges
     a, b = surface.vertices[edges.ends].transpose(1, 0, 2)

@@ -96,6 +96,8 @@ class Surface:
         """(E,) edge length over the smaller of the lengths wanted at its ends.
 
         The minimum follows Dunyach et al. 2013, "Adaptive remeshing for real-time mesh deformation", eq. 4.
+
+        Source: Dunyach et al. 2013, equation 4.
         """
         a, b = self.edges.ends.T
         return lengths(self.vertices[a] - self.vertices[b]) / np.minimum(self.target[a], self.target[b])

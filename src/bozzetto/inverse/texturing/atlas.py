@@ -38,6 +38,8 @@ def unwrap(mesh: Mesh, size: int = 2048) -> Atlas:
     are about the same all over the surface. It takes some 3 seconds for 20,000 faces and grows faster than
     their number, so surfaces are simplified first.
 
+    Source: Levy et al. 2002, charts that keep angles.
+
     Args:
         mesh: The surface.
         size: Texels along a side, for which the charts are `PADDING` texels apart.
@@ -117,6 +119,8 @@ def fill_gutter(image: Float[Tensor, "H W C"], covered: Bool[Tensor, "H W"]) -> 
 
     Push-pull interpolation (Gortler et al. 1996): averages of what is known at half the size, and so on, fill
     what is still unknown. Mip levels then hold no colour that is far from those of the charts around.
+
+    Source: Gortler et al. 1996, push-pull interpolation.
     """
     if not bool(covered.any()):
         return image

@@ -49,6 +49,8 @@ def bake_texture(
     per vertex and photograph. Cutting the surface into charts is slow for many faces: 5 s for 20,000 of them,
     over a minute for 80,000.
 
+    Source: Baumberg 2002, two bands.
+
     Args:
         mesh: The surface, best with fewer than 100,000 faces, see `simplify`.
         capture: Photographs with cameras, and with masks if there are any.
