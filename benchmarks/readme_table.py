@@ -1,10 +1,12 @@
-"""The table of figures in the README, made from the stored results.
+"""The tables of figures in the README and in docs/figures.md, made from the stored results.
 
-    python benchmarks/readme_table.py             # writes the table into README.md
+    python benchmarks/readme_table.py             # writes the tables
     python benchmarks/readme_table.py --older     # which results are older than the code that they measure
 
+The page of the docs has all rows; the README has those of them whose results hold the commit that they measured.
+
 Every row is a function of stored results. Its second text, the figure, holds no digit of its own: all of them
-come from the files. `tests/test_readme.py` fails when the README differs from this table.
+come from the files. `tests/test_readme.py` fails when a page differs from its table.
 """
 
 import argparse
@@ -18,6 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+FIGURES = ROOT / "docs" / "figures.md"
 RESULTS = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 GB = 1024**3
@@ -36,10 +39,19 @@ class Row:
         """When the oldest of the results was measured."""
         return min(stored(name)["date"] for name in self.results)
 
-    def line(self) -> str:
+    def commits(self) -> list[str]:
+        """The commits that were measured; fewer than results where some hold none."""
+        return sorted({c[:7] for name in self.results if (c := stored(name).get("commit"))})
+
+    def is_traceable(self) -> bool:
+        """Whether all results hold their commit."""
+        return all(stored(name).get("commit") for name in self.results)
+
+    def line(self, with_commit: bool = False) -> str:
         """The line of the table in Markdown."""
         what, figure = self.text(*(stored(name) for name in self.results))
-        return f"| {what} | {figure} | `{self.script}`, {self.date()} |"
+        commits = f" ({', '.join(self.commits()) or 'no commit'})" if with_commit else ""
+        return f"| {what} | {figure} | `{self.script}`, {self.date()}{commits} |"
 
 
 ROWS: list[Row] = []
@@ -63,17 +75,19 @@ def row(script: str, *results: str, code: str) -> Callable:
     return append
 
 
-def table() -> str:
-    """The whole table in Markdown."""
+def table(page: Path) -> str:
+    """The table of a page in Markdown: of the README those rows that hold their commits, else all."""
     head = "| what | figure | script, measured |\n|---|---|---|\n"
-    return head + "".join(f"{r.line()}\n" for r in ROWS)
+    if page == README:
+        return head + "".join(f"{r.line()}\n" for r in ROWS if r.is_traceable())
+    return head + "".join(f"{r.line(with_commit=True)}\n" for r in ROWS)
 
 
-def with_table(readme: str) -> str:
-    """A README's text with the table between its two marks."""
-    before, rest = readme.split(BEGIN)
+def with_table(page: Path) -> str:
+    """A page's text with its table between the two marks."""
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]
-    return before + BEGIN + table() + END + after
+    return before + BEGIN + table(page) + END + after
 
 
 def percent(share: float, digits: int = 0) -> str:
@@ -532,13 +546,14 @@ def older() -> list[str]:
 
 
 def main() -> None:
-    """Write the table, or say which results are old."""
+    """Write the tables, or say which results are old."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--older", action="store_true", help="list results older than their code")
     if parser.parse_args().older:
         print("\n".join(older()))
         return
-    README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in (README, FIGURES):
+        page.write_text(with_table(page), encoding="utf-8")
 
 
 if __name__ == "__main__":

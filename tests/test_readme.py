@@ -1,4 +1,4 @@
-"""The README: its figures are those of the stored results."""
+"""The README and the page of figures: what they say is what the stored results hold."""
 
 import ast
 import importlib.util
@@ -17,20 +17,32 @@ spec = importlib.util.spec_from_file_location("readme_table", SCRIPT)
 assert spec and spec.loader
 readme_table = sys.modules["readme_table"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(readme_table)
-README = readme_table.README.read_text(encoding="utf-8")
+PAGES = [readme_table.README, readme_table.FIGURES]
 ROWS = {node.name: node for node in ast.parse(SCRIPT.read_text()).body if isinstance(node, ast.FunctionDef)}
 
 
-def test_the_table_is_that_of_the_stored_results():
-    assert readme_table.with_table(README) == README, "run `python benchmarks/readme_table.py`"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_table_is_that_of_the_stored_results(page):
+    text = page.read_text(encoding="utf-8")
+    assert readme_table.with_table(page) == text, "run `python benchmarks/readme_table.py`"
 
 
 def test_another_stored_value_changes_the_table(monkeypatch):
-    found = json.loads(json.dumps(readme_table.stored("exact_metrics")))
-    found["scoring_seconds"] *= 2
+    found = json.loads(json.dumps(readme_table.stored("score_speed")))
+    found["seconds_per_shape"]["default"]["wall"] *= 2
     stored = readme_table.stored
-    monkeypatch.setattr(readme_table, "stored", lambda n: found if n == "exact_metrics" else stored(n))
-    assert readme_table.with_table(README) != README
+    monkeypatch.setattr(readme_table, "stored", lambda n: found if n == "score_speed" else stored(n))
+    for page in PAGES:
+        assert readme_table.with_table(page) != page.read_text(encoding="utf-8")
+
+
+def test_the_readme_has_no_figure_of_an_unknown_state_of_the_code(monkeypatch):
+    found = dict(readme_table.stored("score_speed"))
+    del found["commit"]
+    stored = readme_table.stored
+    monkeypatch.setattr(readme_table, "stored", lambda n: found if n == "score_speed" else stored(n))
+    assert "score_speed.py" not in readme_table.table(readme_table.README)
+    assert "score_speed.py" in readme_table.table(readme_table.FIGURES)
 
 
 @pytest.mark.parametrize("row", readme_table.ROWS, ids=lambda row: row.text.__name__)
