@@ -3,7 +3,7 @@
     python benchmarks/readme_table.py             # writes the tables
     python benchmarks/readme_table.py --older     # which results are older than the code that they measure
 
-The page of the docs has all rows; the README has those of them whose results hold the commit that they measured.
+The page of the docs has all rows, the README those whose results hold the commit that they measured.
 
 Every row is a function of stored results. Its second text, the figure, holds no digit of its own: all of them
 come from the files. `tests/test_readme.py` fails when a page differs from its table.
