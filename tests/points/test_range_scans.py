@@ -115,7 +115,7 @@ def test_the_command_line_takes_poses(tmp_path, capsys):
     other = tmp_path / "elsewhere" / "scans.conf"
     other.parent.mkdir()
     other.write_text(poses.read_text())
-    words = ["--resolution", "40", "--ends", "closed", "--json", "--out"]
+    words = ["--resolution", "40", "--boundary", "closed", "--json", "--out"]
     found = []
     for name, source in (("a", [str(poses)]), ("b", [str(tmp_path), "--poses", str(other)])):
         assert main(["surface", *source, *words, str(tmp_path / name)]) == 0

@@ -19,19 +19,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CamerasVerb(Options):
-    """Convert cameras from any format that is read (docs/formats.md), and draw where they stand.
+    """Convert cameras between formats (docs/formats.md) and draw where they stand.
 
-    The world stays the one of the file. Pictures stay where they are.
+    Writes transforms.json, a COLMAP model and rig.png, in the world frame of the file. Photographs stay
+    where they are.
     """
 
     cameras: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN")]
     """Camera file, or the folder that holds one."""
     to: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[OUT]")] = None
     """Folder for the results, instead of --out."""
-    photos: Path | None = None
-    """Folder where the photographs lie, if they are not where the file says."""
+    photos: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of the photographs, if they are not where the file says."""
     format: Literal["both", "transforms", "colmap"] = "both"
-    """What to write: transforms.json, a COLMAP text model in sparse/0, or both where the lens allows it."""
+    """transforms: transforms.json; colmap: a COLMAP text model; both: where the lens model allows it."""
     out: Path = Path("bozzetto-out/cameras")
     """Folder for the results."""
 
@@ -46,20 +47,21 @@ class CamerasVerb(Options):
         from ..cameras.formats.completed import whole_views
         from ..cameras.rig_sheet import rig_sheet
         from ..images import save_image
-        from ..runs import RunFolder
 
         posed = read_cameras(self.cameras, self.photos)
         whole = whole_views(posed, None, self.out)
-        config = {"verb": "cameras", "cameras": str(self.cameras), "format": self.format}
-        run = RunFolder.create(self.out, config, self.overwrite, reads=[self.cameras])
-        written = self._write(posed, [view.name for view in whole], run)
         cameras = _as_batch(whole)
         labels = [Path(view.name).stem for view in posed.views]
-        save_image(run.file("rig.png"), rig_sheet(cameras, posed.points, labels))
-        report = {**_summary(posed, whole, cameras), "files": written, "drawing": str(run.path / "rig.png")}
-        run.report(report, seed=self.seed)
-        self.say(_told(report))
-        return report
+
+        def work(run: "RunFolder") -> dict:
+            written = self._write(posed, [view.name for view in whole], run)
+            save_image(run.file("rig.png"), rig_sheet(cameras, posed.points, labels))
+            summary = _summary(posed, whole, cameras)
+            return {**summary, "files": written, "drawing": str(run.path / "rig.png")}
+
+        config = {"verb": "cameras", "cameras": str(self.cameras), "format": self.format}
+        report = self.in_folder(config, work, lambda report: _told(report["figures"]), [self.cameras])
+        return report["figures"]
 
     def _write(self, posed: "PosedViews", names: list[str], run: "RunFolder") -> list[str]:
         from ..cameras import save_colmap, save_transforms

@@ -19,6 +19,7 @@ from .family import FitLimits as FitLimits
 from .family import fit_limits as fit_limits
 from .family import fit_of as fit_of
 from .interpolate import between as between
+from .interpolate import find_shape as find_shape
 from .interpolate import interpolate as interpolate
 from .inventions import invented_codes as invented_codes
 from .inventions import sample_meshes as sample_meshes
@@ -34,7 +35,9 @@ from .point_fields import CloudField as CloudField
 from .point_fields import ModelField as ModelField
 from .points import points_of as points_of
 from .prior import CloudPrior as CloudPrior
+from .prior import is_cloud_prior as is_cloud_prior
 from .prior import load_cloud_prior as load_cloud_prior
+from .prior import open_cloud_prior as open_cloud_prior
 from .prior import save_cloud_prior as save_cloud_prior
 from .raycast import RayHits as RayHits
 from .raycast import cast_rays as cast_rays
@@ -43,6 +46,7 @@ from .run import invent_meshes as invent_meshes
 from .run import learn_clouds as learn_clouds
 from .run import write_clouds as write_clouds
 from .sample import sample as sample
+from .sources import load_cloud as load_cloud
 from .sources import load_clouds as load_clouds
 from .train import Training as Training
 from .train import train_clouds as train_clouds

@@ -19,6 +19,7 @@ from .fit_mesh import ShapeFit as ShapeFit
 from .fit_mesh import fit_file as fit_file
 from .fit_mesh import fit_mesh as fit_mesh
 from .interpolate import Interpolation as Interpolation
+from .interpolate import find_shape as find_shape
 from .interpolate import interpolate as interpolate
 from .meshes import find_meshes as find_meshes
 from .model import Decoder as Decoder
@@ -32,6 +33,7 @@ from .preparation import prepare_shape as prepare_shape
 from .prepare import prepare_collection as prepare_collection
 from .prior import ShapePrior as ShapePrior
 from .prior import load_prior as load_prior
+from .prior import open_prior as open_prior
 from .prior import save_prior as save_prior
 from .run import complete_scan as complete_scan
 from .run import interpolate_codes as interpolate_codes

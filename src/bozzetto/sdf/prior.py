@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..runs import read_checkpoint, write_checkpoint
+from ..weights import find
 from .config import DecoderConfig
 from .model import Decoder, build_decoder
 
@@ -94,3 +95,13 @@ def load_prior(path: str | Path) -> ShapePrior:
         math.inf if clamp is None else clamp,
         meta.get("width"),
     )
+
+
+def open_prior(name: str) -> ShapePrior:
+    """A prior from a file, or one that comes with the package, by its name.
+
+    Raises:
+        InputError: There is none of this name, or the file holds something else.
+    """
+    path = Path(name)
+    return load_prior(path if path.suffix or path.is_file() else find(name))

@@ -6,13 +6,12 @@ from torch import Tensor
 
 from ..datasets.synthetic.materials import make_sample
 from ..geometry.heightfield import normals_from_height, relief_mesh
-from ..heightmap import MapOptions, load_predictor, predict_height
-from ..heightmap.run import best_weights, preview
+from ..heightmap import MapOptions, open_predictor, predict_height
+from ..heightmap.run import preview
 from ..images import save_image, srgb_to_linear
 from ..metrics import height_scores
 from ..runs import RunFolder
 from ..shapes import HeightField, Mesh, save_height
-from ..weights import find
 from .gallery import Gallery
 
 SUBJECTS = (("bricks", 2), ("cobbles", 5), ("weave", 3), ("debris", 7))
@@ -30,7 +29,7 @@ def demonstrate_surfaces(
     Returns:
         Per surface: how well predicted and true height agree.
     """
-    predictor = load_predictor(find(best_weights())).to(device)
+    predictor = open_predictor().to(device)
     page.text(
         "Photographs of surfaces that a program invented, seen from above, and the height that is read from "
         "each. Their colours have little to do with the height. Left to right: photo, predicted height, the "
