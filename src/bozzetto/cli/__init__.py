@@ -7,7 +7,7 @@ from contextlib import redirect_stderr
 from difflib import get_close_matches
 from functools import reduce
 from io import StringIO
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from operator import or_
 from typing import Annotated, Any
 
@@ -62,6 +62,7 @@ FAMILIES = {
     "data": "List public sample sets, or download one.",
 }
 DESCRIPTION = """Turn photographs, scans and collections of shapes into 3D shapes.
+
   photographs of an object   reconstruct PHOTOS      textured mesh
   photograph of a texture    heightmap IMAGE         height map, normals, relief
   partial scan               complete SCAN           whole mesh, with a prior over shapes
@@ -72,8 +73,8 @@ DESCRIPTION = """Turn photographs, scans and collections of shapes into 3D shape
 
 bozzetto VERB --help explains a verb; bozzetto --completion bash|zsh prints a script for tab completion."""
 SHELLS = ("bash", "zsh")
-_COLOR = re.compile(r"\x1b\[[0-9;]*m")
-_RULE = set("─-╰╯+")
+_FRAME = re.compile(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]|-{3,}")
+"""Colours, and what the boxes of tyro are drawn with where the terminal knows Unicode and where it does not."""
 _STYLE = (tyro.conf.FlagCreatePairsOff, tyro.conf.HelptextFromCommentsOff)
 
 
@@ -138,11 +139,12 @@ def _read_options(name: str, words: Sequence[str]) -> Options:
     except SystemExit as leave:
         if not leave.code:
             raise  # help was printed
-    title, *lines = [line.strip("│| ") for line in _COLOR.sub("", box.getvalue()).splitlines()]
+    title, *lines = [_FRAME.sub("", line).strip() for line in box.getvalue().splitlines()]
     if "Required" in title:
         needed = " and ".join(positional_names(VERBS[name]))
         raise InputError(f"{name} needs {needed}; see bozzetto {name} --help")
-    sentence = " ".join(takewhile(lambda line: set(line) - _RULE, lines)).rstrip(".")
+    # The first part between two rules.
+    sentence = " ".join(takewhile(bool, dropwhile(lambda line: not line, lines))).rstrip(".")
     raise InputError(f"{sentence}; see bozzetto {name} --help")
 
 
