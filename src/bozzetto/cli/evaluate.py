@@ -57,7 +57,7 @@ class EvaluateSurface(Evaluation):
 
     def run(self) -> dict:
         """Evaluate."""
-        from ..metrics.protocols import evaluate_surfaces
+        from ..metrics import evaluate_surfaces
         from ..shapes import load_mesh, load_shape
         from ..shapes.folders import matched_shapes
 
@@ -82,7 +82,7 @@ class EvaluatePoints(Evaluation):
 
     def run(self) -> dict:
         """Evaluate."""
-        from ..metrics.protocols import evaluate_clouds
+        from ..metrics import evaluate_clouds
         from ..shapes import load_points
         from ..shapes.folders import matched_shapes
 
@@ -111,7 +111,7 @@ class EvaluateHeightmap(Evaluation):
     def run(self) -> dict:
         """Evaluate."""
         from ..images import load_image
-        from ..metrics.protocols import evaluate_height_maps
+        from ..metrics import evaluate_height_maps
         from ..shapes import load_height
         from ..shapes.folders import matched_heights
 
@@ -155,7 +155,7 @@ class EvaluateGeneration(Evaluation):
 
     def run(self) -> dict:
         """Evaluate."""
-        from ..metrics.protocols import evaluate_sets
+        from ..metrics import evaluate_sets
         from ..shapes.folders import load_cloud_set
 
         def figures() -> dict:
