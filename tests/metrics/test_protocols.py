@@ -109,7 +109,7 @@ def test_the_oracle_of_clouds_compares_halves_of_the_references():
 def test_rows_of_sets():
     pred, ref, train = clouds(4, 40), clouds(3, 80, seed=5), clouds(6, 50, seed=9)
     rows = evaluate_sets(pred, ref, train, "shapegf")
-    assert list(rows) == ["generated", "oracle", "training set"]
+    assert list(rows) == ["generated", "training set", "oracle"]
     assert {row.points for row in rows.values()} == {40} and rows["generated"].protocol == "shapegf"
     assert (rows["generated"].generated, rows["training set"].generated) == (4, 3)
     assert rows["oracle"].earth_mover.mmd.value < rows["generated"].earth_mover.mmd.value

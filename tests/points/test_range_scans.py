@@ -122,4 +122,4 @@ def test_the_command_line_takes_poses(tmp_path, capsys):
         found.append(json.loads(capsys.readouterr().out)["figures"])
     assert found[0] == found[1] and found[0]["mesh"]["watertight"] and found[0]["mesh"]["components"] == 1
     assert main(["surface", str(poses), "--poses", str(other), "--out", str(tmp_path / "c")]) == 2
-    assert "CLOUD must be the folder of the scans" in capsys.readouterr().err
+    assert "with poses, the cloud must be the folder of the scans" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import torch
 
 from bozzetto import InputError
 from bozzetto.errors import InputWarning
-from bozzetto.score import cloud_table, load_clouds
+from bozzetto.score import cloud_table, load_cloud, load_clouds
 from bozzetto.shapes import PointCloud, icosphere, save_mesh, save_points
 
 
@@ -97,3 +97,22 @@ def test_shapes_that_cannot_be_read_are_named_unless_they_are_most(tmp_path):
         (tmp_path / f"{name}.ply").write_bytes((tmp_path / "1.ply").read_bytes())
     with pytest.raises(InputError, match="3 of 4 shapes cannot be used, more than half"):
         load_clouds(tmp_path, 50, "all")
+
+
+def test_one_cloud_of_any_file(tmp_path):
+    flat = np.random.default_rng(0).random((30, 2))
+    np.save(tmp_path / "flat.npy", flat)
+    np.testing.assert_array_equal(load_cloud(tmp_path / "flat.npy").numpy(), flat.astype(np.float32))
+    np.save(tmp_path / "far.npy", flat + 5e6)
+    assert load_cloud(tmp_path / "far.npy").dtype == torch.float64
+    save_mesh(icosphere(1), tmp_path / "ball.ply")
+    sampled = load_cloud(tmp_path / "ball.ply")
+    assert sampled.shape == (8192, 3) and torch.equal(sampled, load_cloud(tmp_path / "ball.ply"))
+    assert 0.8 < float(sampled.norm(dim=1).min()) < 0.95  # on the faces, not at the vertices
+    save_points(PointCloud(icosphere(1).vertices), tmp_path / "points.ply")
+    assert torch.equal(load_cloud(tmp_path / "points.ply"), icosphere(1).vertices)
+    np.save(tmp_path / "set.npy", np.zeros((2, 5, 3)))
+    with pytest.raises(InputError, match="expected .points, 2 or 3."):
+        load_cloud(tmp_path / "set.npy")
+    with pytest.raises(InputError, match="does not exist"):
+        load_cloud(tmp_path / "nowhere.npy")

@@ -5,7 +5,7 @@
 | `evaluate_height_maps` | HM-256: maps averaged over areas to 256 x 256, figures over materials | luminance |
 | `evaluate_surfaces` | DeepSDF: 30,000 points per surface, mean and median over shapes | - |
 | `evaluate_clouds` | auto-encoding of ShapeGF: Chamfer and earth mover's distance per cloud | oracle |
-| `evaluate_sets` | generation of PointFlow and ShapeGF: MMD, COV, 1-NNA, JSD of sets | oracle, training set |
+| `evaluate_sets` | generation of PointFlow and ShapeGF: MMD, COV, 1-NNA, JSD of sets | training set, oracle |
 
 The oracle row compares the references with other points of the same references: what a perfect model would
 score with so many points. The training-set row tells what repeating the training shapes would score.
@@ -171,8 +171,8 @@ def evaluate_sets(
     """Generated clouds against references as sets, by `evaluate_generation`, a result per row.
 
     Of every cloud so many random points are taken as the smallest has, and at most `points`. Rows are
-    `generated`; `oracle`, disjoint random points of the references, where all have twice as many; and
-    `training set`, as many of its first clouds as there are references.
+    `generated`; `training set`, as many of its first clouds as there are references; and `oracle`, disjoint
+    random points of the references, where all have twice as many.
 
     Args:
         generated: Clouds by name; float64 where they are far from the origin.
@@ -195,10 +195,10 @@ def evaluate_sets(
     size = min(points, *(len(cloud) for clouds in near.values() for cloud in clouds))
     rows = {"generated": _drawn(near["generated"], size, seed)}
     ref = _drawn(near["references"], size, seed)
-    if all(len(cloud) >= 2 * size for cloud in near["references"]):
-        rows["oracle"] = _drawn(near["references"], size, seed, skip=size)
     if training is not None:
         rows["training set"] = _drawn(near["training set"], size, seed)[: len(ref)]
+    if all(len(cloud) >= 2 * size for cloud in near["references"]):
+        rows["oracle"] = _drawn(near["references"], size, seed, skip=size)
     return {
         name: evaluate_generation(
             clouds,

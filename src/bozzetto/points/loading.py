@@ -36,7 +36,7 @@ def load_scans(path: Path, poses: Path | None = None) -> PointCloud:
     """
     if poses is not None:
         if not path.is_dir():
-            raise InputError(f"poses are given, so {path} must be the folder of the scans; give that folder")
+            raise InputError(f"with poses, the cloud must be the folder of the scans, got {path}")
         return load_posed_scans(poses, path)
     if path.suffix.lower() == ".conf":
         return load_posed_scans(path)
