@@ -1,5 +1,7 @@
 import errno
 import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -99,6 +101,35 @@ def test_scripts_complete_verbs_and_options(shell, capsys):
     script = capsys.readouterr().out
     for word in ("reconstruct", "heightmap", "generation", "--redistributable-only", "--boundary"):
         assert word in script
+
+
+COMPLETE = """
+source ./script
+function=$(complete -p bozzetto | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+COMP_WORDS=(bozzetto "$@")
+COMP_CWORD=$#
+$function bozzetto "${@: -1}"
+echo "${COMPREPLY[*]}"
+"""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_completes(tmp_path, capsys):
+    exit_code("--completion", "bash")
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for words, expected in (
+        ("surf", "surface"),
+        ("train s", "score sdf"),
+        ("train sdf --pre", "--preset"),
+        ("evaluate points --poi", "--points"),
+        ("surface --boundary cl", "closed"),
+    ):
+        command = ["bash", "-c", COMPLETE, "bash", *words.split()]
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
+        )
+        assert done.stdout.strip() == expected, done.stderr
 
 
 def test_completion_needs_a_shell(capsys):

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Collection, Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from difflib import get_close_matches
 from functools import reduce
 from io import StringIO
@@ -197,7 +197,11 @@ def _print_completion(words: Sequence[str]) -> int:
     """Write the script for tab completion in a shell to stdout."""
     if len(words) != 1 or words[0] not in SHELLS:
         raise InputError(f"--completion needs the name of a shell: {', '.join(SHELLS)}")
-    tyro.cli(
-        _subcommands(""), prog="bozzetto", args=["--tyro-write-completion", words[0], "-"], config=_STYLE
-    )
+    script = StringIO()
+    with suppress(SystemExit), redirect_stdout(script):
+        command = ["--tyro-write-completion", words[0], "-"]
+        tyro.cli(_subcommands(""), prog="bozzetto", args=command, config=_STYLE)
+    # Scripts of tyro 1.0.0 look for the second word of a verb among the first ones.
+    first, second = (f'if word in {spec}.get("subcommands", {{}})' for spec in ("spec", "current_spec"))
+    sys.stdout.write(script.getvalue().replace(first, second))
     return 0
