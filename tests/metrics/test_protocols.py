@@ -123,7 +123,7 @@ def test_sets_far_from_the_origin_are_compared_as_near_ones():
     far = torch.tensor([448000.0, 5412000.0, 320.0], dtype=torch.float64)
     near = [clouds(3, 40), clouds(3, 40, seed=5)]
     moved = [{name: cloud.double() + far for name, cloud in one.items()} for one in near]
-    found = [evaluate_sets(*sets)["generated"].chamfer.mmd.value for sets in (near, moved)]
+    found = [evaluate_sets(a, b)["generated"].chamfer.mmd.value for a, b in (near, moved)]
     assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
