@@ -675,7 +675,7 @@ def pair_of(folder: Path) -> Outcome:
 def G22(box: Path, out: Path) -> Outcome:  # noqa: F811
     """Colours up to 4 are clamped or refused, never wrapped."""
     ran = bozzetto(
-        "train", "heightmap", box / "G22_float_colour", "--synthetic", 0, "--steps", 2, "--out", out
+        "train", "heightmap", box / "G22_float_colour", "--procedural-samples", 0, "--steps", 2, "--out", out
     )
     if ran.code == 2:
         return ran.words, ran.says("range|white|value|colo|span")
@@ -686,14 +686,18 @@ def G22(box: Path, out: Path) -> Outcome:  # noqa: F811
 @row(PHOTOS)
 def G23(box: Path, out: Path) -> Outcome:  # noqa: F811
     """Colour and height of other proportions are refused."""
-    ran = bozzetto("train", "heightmap", box / "G23_aspect", "--synthetic", 0, "--steps", 2, "--out", out)
+    ran = bozzetto(
+        "train", "heightmap", box / "G23_aspect", "--procedural-samples", 0, "--steps", 2, "--out", out
+    )
     return ran.words, ran.code == 2 and ran.says("proportion|aspect|size|same surface|x 1")
 
 
 @row(PHOTOS)
 def G24(box: Path, out: Path) -> Outcome:  # noqa: F811
     """A manifest without slug: a sentence."""
-    ran = bozzetto("train", "heightmap", box / "G24_manifest", "--synthetic", 0, "--steps", 2, "--out", out)
+    ran = bozzetto(
+        "train", "heightmap", box / "G24_manifest", "--procedural-samples", 0, "--steps", 2, "--out", out
+    )
     return ran.words, ran.says("manifest|slug")
 
 
@@ -896,7 +900,7 @@ def G37(box: Path, out: Path) -> Outcome:
         "train",
         "heightmap",
         "procedural",
-        "--synthetic",
+        "--procedural-samples",
         "4",
         "--out",
         str(out / "o"),
@@ -939,7 +943,7 @@ def G38(box: Path, out: Path) -> Outcome:
             "train",
             "heightmap",
             "procedural",
-            "--synthetic",
+            "--procedural-samples",
             "400",
             "--out",
             str(out / name),

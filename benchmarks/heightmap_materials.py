@@ -5,9 +5,9 @@ which ones it has not seen, and that is checked). Protocol HM-256: colour and he
 256 x 256, figures per material, then averaged; and again at their own size. The other scanned materials
 that none of the networks has seen, since they may be used for tests only, are a second, separate table.
 
-    bozzetto train heightmap $BOZZETTO_DATA/textures --held-out 12 --ship-only --minutes 60 \\
+    bozzetto train heightmap $BOZZETTO_DATA/textures --held-out 12 --redistributable-only --minutes 60 \\
         --out runs-out/default
-    bozzetto train heightmap $BOZZETTO_DATA/textures --held-out 12 --ship-only --minutes 60 \\
+    bozzetto train heightmap $BOZZETTO_DATA/textures --held-out 12 --redistributable-only --minutes 60 \\
         --preset reference --out runs-out/reference
     python benchmarks/heightmap_materials.py default=runs-out/default/heights.safetensors \\
         reference=runs-out/reference/heights.safetensors

@@ -17,10 +17,9 @@ import torch
 from common import save_results
 from PIL import Image
 
-from bozzetto.cli.heightmap import open_predictor
 from bozzetto.datasets.synthetic.materials import make_sample
 from bozzetto.geometry.heightfield import normals_from_height
-from bozzetto.heightmap import predict_height
+from bozzetto.heightmap import open_predictor, predict_height
 from bozzetto.metrics import seam_ratio
 from bozzetto.shapes import HeightField, load_height, save_height
 

@@ -79,7 +79,11 @@ VERBS = [
     Verb("prepare", "prepare sdf {in}/meshes --samples 20000", "split.json", ()),
     Verb("train sdf", "train sdf {in}/meshes --samples 4000 --epochs 150", "prior.safetensors"),
     Verb("train score", "train score {in}/clouds.npy --epochs 30", "model.safetensors"),
-    Verb("train heightmap", "train heightmap procedural --synthetic 24 --steps 40", "heights.safetensors"),
+    Verb(
+        "train heightmap",
+        "train heightmap procedural --procedural-samples 24 --steps 40",
+        "heights.safetensors",
+    ),
     Verb("evaluate generation", "evaluate generation {in}/made.npy {in}/clouds.npy", None, ()),
 ]
 

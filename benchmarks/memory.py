@@ -142,7 +142,7 @@ VERBS = [
     ),
     Measured(
         "complete",
-        "complete @/a.ply --turns 1 --resolution 32",
+        "complete @/a.ply --yaw-starts 1 --resolution 32",
         {"a.ply": mesh},
         (300, 100_000, 1_000_000),
         "faces",
@@ -183,7 +183,7 @@ VERBS = [
     Measured("train score", "train score @/a.npy --epochs 1", {"a.npy": clouds}, (3, 10, 100), "clouds"),
     Measured(
         "train heightmap",
-        "train heightmap @/d --synthetic 0 --steps 1",
+        "train heightmap @/d --procedural-samples 0 --steps 1",
         {"d": materials},
         (1, 4, 40),
         "materials",

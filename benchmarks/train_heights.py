@@ -30,7 +30,8 @@ def train(out: Path, preset: str, minutes: float, samples: int, store: Path) -> 
         return
     words = ["train", "heightmap", str(data_folder("textures")), "--out", str(out), "--minutes", str(minutes)]
     words += ["--preset", preset]
-    words += ["--held-out", str(HELD_OUT), "--ship-only", "--synthetic", str(samples), "--store", str(store)]
+    words += ["--held-out", str(HELD_OUT), "--redistributable-only", "--cache-dir", str(store)]
+    words += ["--procedural-samples", str(samples)]
     if bozzetto_main([*words, "--resume"]) != 0:
         raise SystemExit(f"the training in {out} failed")
 

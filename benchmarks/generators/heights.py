@@ -163,7 +163,7 @@ def evaluate(
     about: str, files: dict, truth: RunTruth | None, pred: str = "p.png", ref: str = "r.png", **more
 ) -> Input:
     """A run of `evaluate heightmap`, of maps as they are."""
-    words = ["evaluate", "heightmap", f"@/{pred}", f"@/{ref}", "--side", "0", "--out", "@/out", "--json"]
+    words = f"evaluate heightmap @/{pred} @/{ref} --resolution 0 --out @/out --json".split()
     return Input(about, "cli", words, files, truth, seconds=30, **more)
 
 
@@ -317,5 +317,5 @@ def _(rng: np.random.Generator, index: int) -> Input:
         ),
     ]
     about, files, say = cases[style]
-    words = ["train", "heightmap", "@/d", "--steps", "1", "--synthetic", "0", "--out", "@/out", "--json"]
+    words = "train heightmap @/d --steps 1 --procedural-samples 0 --out @/out --json".split()
     return Input(about, "cli", words, files, None, say=say, seconds=60, megabytes=2500)

@@ -1,6 +1,6 @@
 """Options that are out of range or do not apply are refused by a sentence, before anything is read."""
 
-import dataclasses
+import importlib
 import subprocess
 import sys
 import typing
@@ -8,135 +8,135 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bozzetto.cli import main
-from bozzetto.cli.autoencode import Autoencode
-from bozzetto.cli.checks import OnlyFor, Within, options_of
-from bozzetto.cli.complete import Complete
-from bozzetto.cli.data import Data
-from bozzetto.cli.demo import Demo
-from bozzetto.cli.denoise import Denoise
-from bozzetto.cli.doctor import Doctor
-from bozzetto.cli.evaluate import Evaluate
+from bozzetto.cli import VERBS, main, parse
+from bozzetto.cli.checks import Formerly, Within, options_of
 from bozzetto.cli.heightmap import Heightmap
-from bozzetto.cli.interpolate import Interpolate
-from bozzetto.cli.prepare import Prepare
-from bozzetto.cli.reconstruct import Reconstruct
-from bozzetto.cli.sample import Sample
-from bozzetto.cli.surface import Surface
-from bozzetto.cli.train import Train
 from bozzetto.errors import InputWarning
 
 NOWHERE = Path("nowhere")
-WORKS = {
-    "reconstruct": Reconstruct(photos=NOWHERE),
-    "heightmap": Heightmap(images=(NOWHERE,)),
-    "complete": Complete(scan=NOWHERE),
-    "interpolate": Interpolate(a="a", b="b"),
-    "sample": Sample(),
-    "autoencode": Autoencode(cloud=NOWHERE),
-    "denoise": Denoise(cloud=NOWHERE),
-    "surface": Surface(cloud=NOWHERE),
-    "demo": Demo(),
-    **{f"train {e}": Train(engine=e, data=NOWHERE) for e in ("sdf", "score", "heightmap")},
-    "prepare sdf": Prepare(kind="sdf", data=NOWHERE),
-    **{
-        f"evaluate {what}": Evaluate(what=what, pred=NOWHERE, ref=NOWHERE)
-        for what in ("heightmap", "surface", "points", "generation")
-    },
-    **{f"data {action}": Data(action=action) for action in ("list", "get")},
-    "doctor": Doctor(),
-}
-DATA = {
-    "train": ["nowhere"],
-    "prepare": ["nowhere"],
-    "evaluate": ["nowhere", "nowhere"],
+POSITIONAL = {
     "interpolate": ["a", "b"],
+    "prepare": ["sdf", "nowhere"],
+    "data get": ["nowhere"],
+    **{f"train {engine}": ["nowhere"] for engine in ("sdf", "score", "heightmap")},
+    **{f"evaluate {what}": ["a", "b"] for what in ("surface", "points", "heightmap", "generation")},
+    **{name: [] for name in ("doctor", "sample", "demo", "data list")},
 }
-UNNAMED = {"doctor", "sample", "demo", "data list", "data get"}
+"""Arguments of the verbs that take no single file."""
 
 
-def command(work: str) -> list[str]:
-    """The shortest command line of a work."""
-    return [*work.split(), *([] if work in UNNAMED else DATA.get(work.split()[0], ["nowhere"]))]
+def command(name: str) -> list[str]:
+    """The shortest command line of a verb."""
+    return [*name.split(), *POSITIONAL.get(name, ["nowhere"])]
 
 
-def types_of(verb, name: str) -> tuple:
-    """What the type of a field is made of: int, float, bool, choices, ..."""
-
-    def parts(hint):
-        inner = typing.get_args(hint)
-        return (
-            [hint]
-            if typing.get_origin(hint) is typing.Literal or not inner
-            else [p for i in inner for p in parts(i)]
-        )
-
-    return tuple(parts(typing.get_type_hints(type(verb))[name]))
-
-
-def fields_of(verb):
-    """Options with the name and type of their fields."""
-    return [
-        (field.name, option, types_of(verb, field.name))
-        for field, option in zip(dataclasses.fields(verb), options_of(verb), strict=True)
-    ]
+def takes(option, kind: type) -> bool:
+    """Whether an option is a number or several of this type."""
+    kinds = {option.kind, *typing.get_args(option.kind)}
+    return kind in kinds | {inner for one in kinds for inner in typing.get_args(one)}
 
 
 NUMBERS = [
-    (work, name)
-    for work, verb in WORKS.items()
-    for name, _, kinds in fields_of(verb)
-    if {int, float} & set(kinds)
+    (name, option.name)
+    for name, verb in VERBS.items()
+    for option in options_of(verb)
+    if takes(option, int) or takes(option, float)
 ]
-FOREIGN = [
-    (work, name)
-    for work, verb in WORKS.items()
-    for name, option, _ in fields_of(verb)
-    if any(verb.task not in mark.tasks for mark in option.annotations_of(OnlyFor))
+FOREIGN = sorted(
+    {
+        (name, option.name)
+        for name in VERBS
+        for other, verb in VERBS.items()
+        for option in options_of(verb)
+        if name.split()[0] == other.split()[0]
+        and tyro.conf.Positional not in option.annotations
+        and option.name not in {one.name for one in options_of(VERBS[name])}
+    }
+)
+FORMER = [
+    (name, option.name, one.name)
+    for name, verb in VERBS.items()
+    for option in options_of(verb)
+    for one in option.annotations
+    if isinstance(one, Formerly)
 ]
 
 
-@pytest.mark.parametrize("work, name", NUMBERS)
-def test_every_number_has_bounds(work, name, capsys):
+def option_of(name: str, option: str):
+    return next(one for one in options_of(VERBS[name]) if one.name == option)
+
+
+@pytest.mark.parametrize("name, option", NUMBERS)
+def test_every_number_has_bounds(name, option, capsys):
     """NaN, infinity, numbers below zero and absurd ones are refused, whatever the option."""
-    verb = WORKS[work]
-    option, kinds = next((o, k) for n, o, k in fields_of(verb) if n == name)
-    assert len(list(option.annotations_of(Within))) == 1
-    for value in ("nan", "inf", "-inf") if float in kinds else ("-10000000000000", "10000000000000", "-1"):
-        words = [option.name, "0", "0", value] if name == "viewpoint" else [f"{option.name}={value}"]
+    found = option_of(name, option)
+    assert sum(isinstance(one, Within) for one in found.annotations) == 1
+    for value in (
+        ("nan", "inf", "-inf") if takes(found, float) else ("-10000000000000", "10000000000000", "-1")
+    ):
+        words = [option, "0", "0", value] if option == "--viewpoint" else [f"{option}={value}"]
         if words[-1] == "-inf":
             continue  # an option of its own to the parser of words
-        assert main([*command(work), *words]) == 2
+        assert main([*command(name), *words]) == 2
         output = capsys.readouterr()
-        assert output.out == "" and output.err.count("\n") == 1 and option.name in output.err
+        assert output.out == "" and output.err.count("\n") == 1 and option in output.err
 
 
-def another(value, kinds):
-    """What is not the default, and in range."""
-    choices = next((typing.get_args(kind) for kind in kinds if typing.get_origin(kind) is typing.Literal), ())
-    if choices:
-        return next(choice for choice in choices if choice != value)
-    if bool in kinds:
-        return not value
-    return (value or 0) + 2 if {int, float} & set(kinds) else Path("other")
-
-
-@pytest.mark.parametrize("work, name", FOREIGN)
-def test_options_of_other_works_are_refused(work, name, capsys):
-    verb = WORKS[work]
-    option, kinds = next((o, k) for n, o, k in fields_of(verb) if n == name)
-    value = another(option.value, kinds)
-    assert main([*command(work), option.name, *([] if value is True else [str(value)])]) == 2
-    output = capsys.readouterr()
-    assert output.out == "" and output.err.startswith(f"bozzetto: {option.name} is for ")
-    assert output.err.endswith("leave it out\n") and output.err.count("\n") == 1
+@pytest.mark.parametrize("name, option", FOREIGN)
+def test_options_of_other_verbs_of_the_family_are_refused(name, option, capsys):
+    for words in ([option], [option, "1"], [f"{option}=1"]):
+        assert main([*command(name), *words]) == 2
+        output = capsys.readouterr()
+        assert output.out == "" and output.err.startswith(f"bozzetto: {option} is for ")
+        assert output.err.endswith(f"not for {name}; leave it out\n") and output.err.count("\n") == 1
 
 
 def test_some_options_are_foreign():
-    assert {("train sdf", "frame"), ("train score", "split"), ("evaluate points", "train")} <= set(FOREIGN)
+    expected = {("train sdf", "--frame"), ("train score", "--split"), ("evaluate points", "--train")}
+    assert expected <= set(FOREIGN)
+
+
+def test_former_names_of_options_are_still_taken():
+    assert {("surface", "--boundary", "--ends"), ("complete", "--yaw-starts", "--turns")} <= set(FORMER)
+    for name, option, former in FORMER:
+        found = option_of(name, option)
+        value = [] if found.is_flag else [found.choices[-1] if found.choices else "16"]
+        verbs = [parse([*command(name), word, *value]) for word in (option, former)]
+        assert verbs[0] == verbs[1] and found.is_given(verbs[1])
+        assert former not in {other.name for other in options_of(VERBS[name])}
+
+
+@pytest.mark.parametrize("engine", ["sdf", "score", "heightmap"])
+def test_presets_are_those_of_the_engine(engine):
+    presets = importlib.import_module(f"bozzetto.{engine}.config").PRESETS
+    assert set(option_of(f"train {engine}", "--preset").choices) == set(presets)
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        ("denoise x --noize 3", "denoise has no option --noize; did you mean --noise?"),
+        ("denoise x --zzz", "denoise has no option --zzz; see bozzetto denoise --help"),
+        ("denoise x --noise abc", "--noise must be a number, got 'abc'"),
+        ("denoise x --iterations 1.5", "--iterations must be a whole number, got '1.5'"),
+        ("denoise x --device tpu", "denoise has no --device tpu; choose auto, cpu or cuda"),
+        ("denoise", "denoise needs CLOUD; see bozzetto denoise --help"),
+        ("evaluate points a", "evaluate points needs PRED and REF"),
+        ("denoise x y", "Unrecognized options: y; see bozzetto denoise --help"),
+        ("surfaec x", "bozzetto has no surfaec; did you mean surface?"),
+        ("train x", "the word after bozzetto train is x; it must be one of sdf, score, heightmap"),
+        ("train", "the word after bozzetto train is missing"),
+        ("--quiet", "the word after bozzetto is missing"),
+    ],
+)
+def test_wrong_words_are_a_sentence(words, sentence, capsys):
+    assert main(words.split()) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and sentence in output.err and output.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -145,14 +145,14 @@ def test_some_options_are_foreign():
         ("train sdf DATA --preset imagenet", "train sdf has no --preset imagenet"),
         ("train score DATA --preset single", "train score has no --preset single"),
         ("train heightmap DATA --preset single", "train heightmap has no --preset single"),
-        ("train heightmap procedural --ship-only", "--ship-only"),
+        ("train heightmap procedural --redistributable-only", "--redistributable-only"),
         ("train heightmap procedural --held-out 3", "--held-out"),
-        ("train heightmap DATA --synthetic 0 --store DIR", "--store"),
+        ("train heightmap DATA --procedural-samples 0 --cache-dir DIR", "--cache-dir"),
         ("complete SCAN --pose known --up z", "--up is for --pose solve"),
-        ("complete SCAN --pose known --turns 4", "--turns is for --pose solve"),
+        ("complete SCAN --pose known --yaw-starts 4", "--yaw-starts is for --pose solve"),
         ("autoencode CLOUD --hypotheses 2 --start point", "--start"),
         ("autoencode CLOUD --hypotheses 2 --evaluations 5", "--evaluations"),
-        ("autoencode CLOUD --hypotheses 2 --independent", "--independent"),
+        ("autoencode CLOUD --hypotheses 2 --iid", "--iid"),
         ("heightmap PHOTO --lights FILE", "--lights needs --stereo"),
         ("heightmap PHOTO --faces 0 --wrap cylinder", "--wrap"),
         ("heightmap PHOTO --faces 1", "--faces must be 0 or lie in 2 to"),
@@ -172,9 +172,9 @@ def test_options_that_do_not_go_together_are_refused(words, sentence, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("verb", WORKS.values(), ids=WORKS)
-def test_what_is_not_given_is_not_refused(verb):
-    verb.check()
+@pytest.mark.parametrize("name", VERBS)
+def test_what_is_not_given_is_not_refused(name):
+    parse(command(name)).check()
 
 
 def test_refusing_imports_nothing_heavy():

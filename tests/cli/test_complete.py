@@ -41,7 +41,7 @@ def run(files, *words) -> int:
 
 def test_a_scan_is_completed_in_its_own_frame(files, tmp_path, capsys):
     scan = str(files / "scan.ply")
-    words = ("complete", scan, "--out", str(tmp_path), "--turns", "1", "--hypotheses", "1", "--json")
+    words = ("complete", scan, "--out", str(tmp_path), "--yaw-starts", "1", "--hypotheses", "1", "--json")
     assert run(files, *words) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["figures"]["observed_median"] < 10
@@ -71,7 +71,7 @@ def test_what_is_no_member_of_the_family_is_refused_with_the_measure_of_its_fit(
     save_points(PointCloud(scan), tmp_path / "scan.ply")
     out = tmp_path / "out"
     for words in (
-        ["complete", str(tmp_path / "scan.ply"), "--turns", "1"],
+        ["complete", str(tmp_path / "scan.ply"), "--yaw-starts", "1"],
         ["interpolate", "a", str(tmp_path / "box.ply")],
     ):
         assert run(files, *words, "--out", str(out)) == 2
@@ -84,7 +84,7 @@ def test_what_is_no_member_of_the_family_is_refused_with_the_measure_of_its_fit(
     words = [
         "complete",
         str(tmp_path / "scan.ply"),
-        "--turns",
+        "--yaw-starts",
         "1",
         "--any-shape",
         "--out",
@@ -102,7 +102,7 @@ def test_what_is_no_member_of_the_family_is_refused_with_the_measure_of_its_fit(
     [
         (["complete", "missing.ply"], "does not exist"),
         (["complete", "{files}/scan.ply", "--pose", "known"], "let the pose be solved"),
-        (["complete", "{files}/scan.ply", "--turns", "0"], "--turns must lie in 1 to"),
+        (["complete", "{files}/scan.ply", "--yaw-starts", "0"], "--yaw-starts must lie in 1 to"),
         (["interpolate", "a", "z"], "neither a file nor a training shape"),
         (["interpolate", "a", "b", "--count", "1"], "--count must lie in 2 to"),
         (["interpolate", "a", "{files}/prior.safetensors"], "not a code"),

@@ -46,7 +46,7 @@ def test_a_folder_becomes_height_maps_that_can_be_evaluated(folder, tmp_path, ca
         str(folder / "in"),
         "--out",
         str(tmp_path / "e"),
-        "--side",
+        "--resolution",
         "32",
     ]
     assert main([*words, "--json"]) == 0
@@ -55,7 +55,7 @@ def test_a_folder_becomes_height_maps_that_can_be_evaluated(folder, tmp_path, ca
     assert 0 < figures["summary"]["prediction"]["rmse_affine"] < 0.5
     # The truth against itself is perfect.
     same = ["evaluate", "heightmap", str(folder / "in"), str(folder / "in"), "--out", str(tmp_path / "s")]
-    assert main([*same, "--json", "--side", "32"]) == 0
+    assert main([*same, "--json", "--resolution", "32"]) == 0
     best = json.loads(capsys.readouterr().out)["figures"]["summary"]["prediction"]
     assert best["rmse_affine"] == pytest.approx(0, abs=1e-6) and best["edge_f1_0"] == 1 and best["ssim"] == 1
 
@@ -152,7 +152,7 @@ def test_equal_names_in_other_folders_are_other_materials(folder, tmp_path, caps
             levels = make_sample(0, number, 48).height
             Image.fromarray(levels).save(tmp_path / side / parent / "rock" / "height.png")
     words = ["evaluate", "heightmap", str(tmp_path / "pred"), str(tmp_path / "ref")]
-    assert main([*words, "--out", str(tmp_path / "out"), "--side", "0"]) == 0
+    assert main([*words, "--out", str(tmp_path / "out"), "--resolution", "0"]) == 0
     assert "2 materials" in capsys.readouterr().out
 
 
@@ -189,20 +189,20 @@ def test_stereo_stores_the_albedo_in_srgb(folder, tmp_path):
 
 def test_training_from_the_command_line(folder, tmp_path, capsys):
     words = ["train", "heightmap", str(folder / "in"), "--out", str(tmp_path / "run"), "--quiet"]
-    small = ["--synthetic", "0", "--steps", "1", "--held-out", "1"]
+    small = ["--procedural-samples", "0", "--steps", "1", "--held-out", "1"]
     assert main([*words, *small, "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)["figures"]
     assert figures["materials"] == 2 and len(figures["held_out"]) == 1
     predictor = load_predictor(tmp_path / "run" / "heights.safetensors")
     assert figures["held_out"][0] not in predictor.about["materials"]
-    assert main([*words, "--synthetic", "0", "--ship-only"]) == 2
+    assert main([*words, "--procedural-samples", "0", "--redistributable-only"]) == 2
     assert "nothing to learn from" in capsys.readouterr().err
     assert main([*words, "--held-out", "3"]) == 2
     assert "--held-out" in capsys.readouterr().err
 
 
 def test_two_processes_train_one_network(folder, torchrun, tmp_path):
-    words = ["train", "heightmap", folder / "in", "--synthetic", "0", "--steps", "2"]
+    words = ["train", "heightmap", folder / "in", "--procedural-samples", "0", "--steps", "2"]
     assert torchrun(*words, "--out", tmp_path / "run").count("Network:") == 1
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["figures"]["steps"] == 2 and (tmp_path / "run" / "heights.safetensors").is_file()

@@ -1,5 +1,7 @@
 import errno
 import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import bozzetto
-from bozzetto.cli import VERBS, main
-from bozzetto.cli.common import Options, carry_out, verb_first
+from bozzetto.cli import SHELLS, VERBS, main, split_words
+from bozzetto.cli.common import Options, carry_out
 from bozzetto.errors import InputError, warn_input
 
 
@@ -34,7 +36,7 @@ def test_help_and_list_do_not_import_torch(words):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_the_common_options(verb, capsys):
-    assert exit_code(verb, "--help") == 0
+    assert exit_code(*verb.split(), "--help") == 0
     text = capsys.readouterr().out
     for option in ("--out", "--device", "--seed", "--overwrite", "--quiet", "--json"):
         assert option in text
@@ -53,17 +55,87 @@ def test_words_that_are_not_understood(words, capsys):
     assert "Traceback" not in output.err
 
 
-def test_options_may_stand_anywhere():
-    expected = ["doctor", "--quiet", "--out", "x", "--json"]
-    for words in (
-        ["--quiet", "--out", "x", "doctor", "--json"],
-        ["doctor", "--quiet", "--out", "x", "--json"],
-        ["--quiet", "doctor", "--out", "x", "--json"],
+@pytest.mark.parametrize(
+    "words, name, rest",
+    [
+        ("--quiet --out x doctor --json", "doctor", "--quiet --out x --json"),
+        ("doctor --quiet --out x --json", "doctor", "--quiet --out x --json"),
+        ("--out demo doctor", "doctor", "--out demo"),
+        ("--out=demo doctor", "doctor", "--out=demo"),
+        ("reconstruct demo", "reconstruct", "demo"),
+        ("--help", "", "--help"),
+        ("train sdf sdf", "train sdf", "sdf"),
+        ("--out train train --minutes 3 --resume sdf D", "train sdf", "--out train --minutes 3 --resume D"),
+        ("train DATA sdf", "train", "DATA sdf"),
+        ("train --help", "train", "--help"),
+        ("evaluate --overwrite points points surface", "evaluate points", "--overwrite points surface"),
+        ("data", "data list", ""),
+        ("--json data --quiet", "data list", "--json --quiet"),
+        ("data --out x", "data", "--out x"),
+    ],
+)
+def test_options_may_stand_anywhere(words, name, rest):
+    assert split_words(words.split()) == (name, rest.split())
+
+
+@pytest.mark.parametrize("words", ["", "train", "evaluate", "data"])
+def test_families_of_verbs_have_help(words, capsys):
+    assert exit_code(*words.split(), "--help") == 0
+    text = capsys.readouterr().out
+    for verb in VERBS:
+        if verb.startswith(words):
+            assert f"• {verb.split()[len(words.split())]} " in text
+
+
+def test_help_tells_what_to_do_with_what_one_has(capsys):
+    assert exit_code() == 0
+    text = capsys.readouterr().out
+    assert "reconstruct PHOTOS" in text and "--completion" in text
+    with pytest.raises(SystemExit):
+        main(["-h"])
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_scripts_complete_verbs_and_options(shell, capsys):
+    assert exit_code("--completion", shell) == 0
+    script = capsys.readouterr().out
+    for word in ("reconstruct", "heightmap", "generation", "--redistributable-only", "--boundary"):
+        assert word in script
+
+
+COMPLETE = """
+source ./script
+function=$(complete -p bozzetto | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+COMP_WORDS=(bozzetto "$@")
+COMP_CWORD=$#
+$function bozzetto "${@: -1}"
+echo "${COMPREPLY[*]}"
+"""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_completes(tmp_path, capsys):
+    exit_code("--completion", "bash")
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for words, expected in (
+        ("surf", "surface"),
+        ("train s", "score sdf"),
+        ("train sdf --pre", "--preset"),
+        ("evaluate points --poi", "--points"),
+        ("surface --boundary cl", "closed"),
     ):
-        assert verb_first(words, VERBS) == expected
-    assert verb_first(["--out", "demo", "doctor"], VERBS) == ["doctor", "--out", "demo"]
-    assert verb_first(["reconstruct", "demo"], VERBS) == ["reconstruct", "demo"]
-    assert verb_first(["--help"], VERBS) == ["--help"]
+        command = ["bash", "-c", COMPLETE, "bash", *words.split()]
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
+        )
+        assert done.stdout.strip() == expected, done.stderr
+
+
+def test_completion_needs_a_shell(capsys):
+    for words in ([], ["cmd"], ["bash", "zsh"]):
+        assert main(["--completion", *words]) == 2
+        assert "bash, zsh" in capsys.readouterr().err
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,9 +225,9 @@ def test_data_list_shows_terms(capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["data", "get"], "needs the name"),
+        (["data", "get"], "data get needs NAME"),
         (["data", "get", "dragon"], "known are dino, temple"),
-        (["data", "list", "dino"], "data get dino"),
+        (["data", "list", "dino"], "Unrecognized options: dino"),
         (["data", "get", "dino", "--from", "nowhere"], "does not exist"),
     ],
 )

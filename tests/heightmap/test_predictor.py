@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import save_file
 
 from bozzetto.errors import InputError
-from bozzetto.heightmap import load_predictor, save_predictor
+from bozzetto.heightmap import load_predictor, open_predictor, save_predictor
 
 
 def test_a_network_comes_back(predictor, tmp_path):
@@ -27,3 +27,14 @@ def test_other_files_are_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "n.safetensors")
     with pytest.raises(InputError, match="no height network"):
         load_predictor(tmp_path / "n.safetensors")
+
+
+def test_a_network_is_opened_by_name_or_file(predictor, tmp_path):
+    path = tmp_path / "n.safetensors"
+    save_predictor(predictor, path)
+    assert open_predictor(str(path)).config == predictor.config
+    assert not open_predictor("heights").config.imagenet
+    with pytest.raises(InputError, match="no weights named nobody .* heights"):
+        open_predictor("nobody")
+    with pytest.raises(InputError, match="no height network"):
+        open_predictor("bodies")

@@ -9,7 +9,8 @@ from PIL import Image
 from bozzetto.errors import InputError
 from bozzetto.heightmap import MapOptions, NetworkConfig, Predictor, map_photo, stereo_photos
 from bozzetto.heightmap.model import build_network
-from bozzetto.heightmap.run import best_weights, load_lights
+from bozzetto.heightmap.predictor import best_weights
+from bozzetto.heightmap.run import load_lights
 from bozzetto.images import load_image
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import load_height
@@ -116,5 +117,7 @@ def test_lights_that_are_none(tmp_path):
 
 def test_the_best_weights_that_can_be_used_are_there(monkeypatch):
     for installed, name in ((True, "heights-imagenet"), (False, "heights")):
-        monkeypatch.setattr("bozzetto.heightmap.run.imagenet_is_installed", lambda there=installed: there)
+        monkeypatch.setattr(
+            "bozzetto.heightmap.predictor.imagenet_is_installed", lambda there=installed: there
+        )
         assert best_weights() == name and find(name).is_file()

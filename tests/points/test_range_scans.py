@@ -115,11 +115,11 @@ def test_the_command_line_takes_poses(tmp_path, capsys):
     other = tmp_path / "elsewhere" / "scans.conf"
     other.parent.mkdir()
     other.write_text(poses.read_text())
-    words = ["--resolution", "40", "--ends", "closed", "--json", "--out"]
+    words = ["--resolution", "40", "--boundary", "closed", "--json", "--out"]
     found = []
     for name, source in (("a", [str(poses)]), ("b", [str(tmp_path), "--poses", str(other)])):
         assert main(["surface", *source, *words, str(tmp_path / name)]) == 0
         found.append(json.loads(capsys.readouterr().out)["figures"])
     assert found[0] == found[1] and found[0]["mesh"]["watertight"] and found[0]["mesh"]["components"] == 1
     assert main(["surface", str(poses), "--poses", str(other), "--out", str(tmp_path / "c")]) == 2
-    assert "CLOUD must be the folder of the scans" in capsys.readouterr().err
+    assert "with poses, the cloud must be the folder of the scans" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from skimage.measure import find_contours
 
 from bozzetto import InputError
 from bozzetto.errors import InputWarning
-from bozzetto.score import cloud_table, contour_points, load_clouds
+from bozzetto.score import cloud_table, contour_points, load_cloud, load_clouds
 from bozzetto.score.sources import contour_segments
 from bozzetto.shapes import PointCloud, icosphere, save_mesh, save_points
 
@@ -148,3 +148,22 @@ def test_pictures_without_contour_are_refused_by_number():
     pictures[1] = 0
     with pytest.raises(InputError, match="picture 1"):
         contour_points(pictures)
+
+
+def test_one_cloud_of_any_file(tmp_path):
+    flat = np.random.default_rng(0).random((30, 2))
+    np.save(tmp_path / "flat.npy", flat)
+    np.testing.assert_array_equal(load_cloud(tmp_path / "flat.npy").numpy(), flat.astype(np.float32))
+    np.save(tmp_path / "far.npy", flat + 5e6)
+    assert load_cloud(tmp_path / "far.npy").dtype == torch.float64
+    save_mesh(icosphere(1), tmp_path / "ball.ply")
+    sampled = load_cloud(tmp_path / "ball.ply")
+    assert sampled.shape == (8192, 3) and torch.equal(sampled, load_cloud(tmp_path / "ball.ply"))
+    assert 0.8 < float(sampled.norm(dim=1).min()) < 0.95  # on the faces, not at the vertices
+    save_points(PointCloud(icosphere(1).vertices), tmp_path / "points.ply")
+    assert torch.equal(load_cloud(tmp_path / "points.ply"), icosphere(1).vertices)
+    np.save(tmp_path / "set.npy", np.zeros((2, 5, 3)))
+    with pytest.raises(InputError, match="expected .points, 2 or 3."):
+        load_cloud(tmp_path / "set.npy")
+    with pytest.raises(InputError, match="does not exist"):
+        load_cloud(tmp_path / "nowhere.npy")

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,8 +11,11 @@ from bozzetto.score import (
     between,
     cloud_table,
     encode,
+    find_shape,
     interpolate,
+    is_cloud_prior,
     load_cloud_prior,
+    open_cloud_prior,
     sample,
     save_cloud_prior,
 )
@@ -102,3 +106,28 @@ def test_a_latent_gan_may_have_noise_of_another_size_than_codes(tiny):
     assert float(torch.cdist(drawn, drawn).add(torch.eye(3)).min()) > 0  # no two are equal
     assert torch.equal(drawn, prior.sample_codes(3, seed=1).detach())
     assert sample(prior, 2, 50).shape == (2, 50, 2)
+
+
+def test_shapes_are_found_by_name_or_file(tiny, rings, tmp_path):
+    assert torch.equal(find_shape("ring3", tiny), tiny.codes[3])
+    with pytest.raises(InputError, match="nobody is neither a file nor .* ring0 to ring7"):
+        find_shape("nobody", tiny)
+    np.save(tmp_path / "ring.npy", rings.points[3].numpy())
+    found = find_shape(str(tmp_path / "ring.npy"), tiny)
+    nearest = (tiny.codes - found).norm(dim=1).argmin()
+    assert int(nearest) == 3
+
+
+def test_a_model_is_opened_by_name_or_file(tiny, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    save_cloud_prior(tiny, path)
+    assert torch.equal(open_cloud_prior(str(path)).codes, tiny.codes)
+    assert open_cloud_prior("cloud-airfoils").model.config.dimensions == 2
+    kinds = [is_cloud_prior(word) for word in (str(path), "cloud-airfoils", "bodies", "nobody.safetensors")]
+    assert kinds == [True, True, False, False]
+    for word, sentence in (("nobody", "no weights named"), ("nobody.safetensors", "there is no model at")):
+        with pytest.raises(InputError, match=sentence):
+            open_cloud_prior(word)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match="damaged"):
+        is_cloud_prior(str(path))

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bozzetto.errors import InputError
-from bozzetto.sdf import interpolate
-from bozzetto.sdf.interpolate import code_path
+from bozzetto.sdf import find_shape, interpolate, open_prior, save_code, save_prior
+from bozzetto.sdf.interpolate import code_path, needs_fit
 
 
 def test_paths_begin_and_end_at_the_codes():
@@ -44,3 +46,31 @@ def test_bad_input_is_refused(figures):
         interpolate(figures, figures.codes[0], figures.codes[1], 1)
     with pytest.raises(InputError, match="the first code has shape"):
         interpolate(figures, torch.ones(9), torch.zeros(9))
+
+
+def test_shapes_are_found_by_name_or_file(figures, tmp_path):
+    names = tuple(f"{'cats' if i % 2 else 'dogs'}/a/{i // 2}" for i in range(len(figures.codes)))
+    prior = replace(figures, names=names)
+    code, fit = find_shape("cats/a/3", prior)
+    assert torch.equal(code, prior.codes[7]) and fit is None
+    with pytest.raises(InputError, match="3 is neither a file nor a training shape .* dogs/a/0 to cats/a/"):
+        find_shape("3", prior)  # there are two of them
+    alone = replace(prior, names=("dogs/a/x", *names[1:]))
+    assert torch.equal(find_shape("x", alone)[0], prior.codes[0])
+    save_code(prior.codes[2], prior, tmp_path / "code.safetensors")
+    (tmp_path / "mesh.ply").touch()
+    assert torch.equal(find_shape(str(tmp_path / "code.safetensors"), prior)[0], prior.codes[2])
+    fitted = [needs_fit(word, prior) for word in ("cats/a/3", *map(str, sorted(tmp_path.iterdir())), "none")]
+    assert fitted == [False, False, True, False]
+
+
+def test_a_prior_is_opened_by_name_or_file(figures, tmp_path):
+    assert "body001" in str(open_prior("bodies").names)
+    save_prior(figures, tmp_path / "mine.safetensors")
+    assert torch.equal(open_prior(str(tmp_path / "mine.safetensors")).codes, figures.codes)
+    with pytest.raises(InputError, match="no weights named nobody .* bodies"):
+        open_prior("nobody")
+    with pytest.raises(InputError, match="there is no prior at"):
+        open_prior("nobody.safetensors")
+    with pytest.raises(InputError, match="not a prior over shapes"):
+        open_prior("cloud-procedural")

@@ -1,4 +1,4 @@
-"""A picture of where cameras stand: from above and from the side."""
+"""Where cameras stand: in figures, and in a picture from above and from the side."""
 
 import math
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .camera import Cameras
 from .capture import ScenePoints
+from .formats.completed import WholeView
 
 PAPER, INK, POINT, CAMERA, FIRST, TARGET = (
     "white",
@@ -32,6 +33,36 @@ def looked_at(cameras: Cameras) -> Float[Tensor, "3"]:
     if float(torch.linalg.cond(normal)) > 1e8:
         return cameras.centers.mean(dim=0)
     return torch.linalg.solve(normal, (across @ cameras.centers[..., None]).sum(dim=0)[:, 0])
+
+
+def as_batch(views: Sequence[WholeView]) -> Cameras:
+    """Cameras of views, all on pictures of the size of the first; where they stand does not depend on it."""
+    width, height = views[0].size
+    poses, K = torch.stack([view.T_cam_world for view in views]), torch.stack([view.K for view in views])
+    return Cameras(poses, K, width, height).check([view.name for view in views])
+
+
+def rig_figures(views: Sequence[WholeView]) -> dict[str, list]:
+    """Intrinsics of cameras and where they look, ready for JSON.
+
+    Returns:
+        `sizes` of the pictures in pixels; least and largest `focal` length in pixels, `degrees_wide`
+        (horizontal field of view) and `distance` from the point `looked_at`, in the unit of the cameras; names
+        of `lenses`.
+    """
+    cameras = as_batch(views)
+    focal, target = cameras.K[:, 0, 0], looked_at(cameras)
+    distances = (cameras.centers - target).norm(dim=1)
+    wide = [math.degrees(2 * math.atan(view.size[0] / 2 / float(view.K[0, 0]))) for view in views]
+    lenses = {"pinhole" if view.lens is None else f"distorted {view.lens.projection}" for view in views}
+    return {
+        "sizes": [list(size) for size in sorted({view.size for view in views})],
+        "focal": [float(focal.min()), float(focal.max())],
+        "degrees_wide": [min(wide), max(wide)],
+        "lenses": sorted(lenses),
+        "looked_at": target.tolist(),
+        "distance": [float(distances.min()), float(distances.max())],
+    }
 
 
 def rig_sheet(

@@ -1,66 +1,83 @@
 """The command line: `bozzetto VERB ...`. A verb imports what is heavy when it runs."""
 
+import re
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Collection, Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from difflib import get_close_matches
+from functools import reduce
+from io import StringIO
+from itertools import dropwhile, takewhile
+from operator import or_
+from typing import Annotated, Any
 
 import tyro
 
 from .. import __version__
+from ..errors import InputError
 from .autoencode import Autoencode
 from .cameras import CamerasVerb
+from .checks import checked_words, options_of, positional_names
 from .cite import Cite
-from .common import Options, carry_out, verb_first
+from .common import Options, carry_out, complain
 from .complete import Complete
-from .data import Data
+from .data import DataGet, DataList
 from .demo import Demo
 from .denoise import Denoise
 from .doctor import Doctor
-from .evaluate import Evaluate
+from .evaluate import EvaluateGeneration, EvaluateHeightmap, EvaluatePoints, EvaluateSurface
 from .heightmap import Heightmap
 from .interpolate import Interpolate
 from .prepare import Prepare
 from .reconstruct import Reconstruct
 from .sample import Sample
 from .surface import Surface
-from .train import Train
+from .train import TrainHeightmap, TrainScore, TrainSdf
 
-Verb = (
-    Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
-    | Annotated[Heightmap, tyro.conf.subcommand("heightmap")]
-    | Annotated[Complete, tyro.conf.subcommand("complete")]
-    | Annotated[Interpolate, tyro.conf.subcommand("interpolate")]
-    | Annotated[Sample, tyro.conf.subcommand("sample")]
-    | Annotated[Autoencode, tyro.conf.subcommand("autoencode")]
-    | Annotated[Denoise, tyro.conf.subcommand("denoise")]
-    | Annotated[Surface, tyro.conf.subcommand("surface")]
-    | Annotated[Demo, tyro.conf.subcommand("demo")]
-    | Annotated[Train, tyro.conf.subcommand("train")]
-    | Annotated[Prepare, tyro.conf.subcommand("prepare")]
-    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-    | Annotated[Data, tyro.conf.subcommand("data")]
-    | Annotated[CamerasVerb, tyro.conf.subcommand("cameras")]
-    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
-    | Annotated[Cite, tyro.conf.subcommand("cite")]
-)
-VERBS = (
-    "reconstruct",
-    "heightmap",
-    "complete",
-    "interpolate",
-    "sample",
-    "autoencode",
-    "denoise",
-    "surface",
-    "demo",
-    "train",
-    "prepare",
-    "evaluate",
-    "data",
-    "cameras",
-    "doctor",
-    "cite",
-)
+VERBS: dict[str, type[Options]] = {
+    "reconstruct": Reconstruct,
+    "heightmap": Heightmap,
+    "complete": Complete,
+    "interpolate": Interpolate,
+    "sample": Sample,
+    "autoencode": Autoencode,
+    "denoise": Denoise,
+    "surface": Surface,
+    "demo": Demo,
+    "train sdf": TrainSdf,
+    "train score": TrainScore,
+    "train heightmap": TrainHeightmap,
+    "prepare": Prepare,
+    "evaluate surface": EvaluateSurface,
+    "evaluate points": EvaluatePoints,
+    "evaluate heightmap": EvaluateHeightmap,
+    "evaluate generation": EvaluateGeneration,
+    "data list": DataList,
+    "data get": DataGet,
+    "cameras": CamerasVerb,
+    "doctor": Doctor,
+    "cite": Cite,
+}
+FAMILIES = {
+    "train": "Train a model on a collection: sdf, score or heightmap.",
+    "evaluate": "Compare results with references: surface, points, heightmap or generation.",
+    "data": "List public sample sets, or download one.",
+}
+DESCRIPTION = """Turn photographs, scans and collections of shapes into 3D shapes.
+
+  photographs of an object   reconstruct PHOTOS      textured mesh
+  photograph of a texture    heightmap IMAGE         height map, normals, relief
+  partial scan               complete SCAN           whole mesh, with a prior over shapes
+  point cloud                denoise | surface       clean cloud | mesh
+  collection of shapes       train sdf, score DATA   model for complete, interpolate, sample, autoencode
+  results and references     evaluate WHAT           figures of the literature
+  nothing yet                demo | data get         gallery | public sample set
+
+bozzetto VERB --help explains a verb; bozzetto --completion bash|zsh prints a script for tab completion."""
+SHELLS = ("bash", "zsh")
+_FRAME = re.compile(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]|-{3,}")
+"""Colours, and what the boxes of tyro are drawn with where the terminal knows Unicode and where it does not."""
+_STYLE = (tyro.conf.FlagCreatePairsOff, tyro.conf.HelptextFromCommentsOff)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,13 +90,120 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words == ["--version"]:
         sys.stdout.write(f"bozzetto {__version__}\n")
         return 0
-    if not words:
-        words = ["--help"]
-    options: Options = tyro.cli(  # type: ignore[assignment]  # a union of Annotated types is not a type
-        Verb,  # type: ignore[arg-type]
-        prog="bozzetto",
-        description="Turn photographs, scans and collections of shapes into 3D shapes.",
-        args=verb_first(words, VERBS),
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.HelptextFromCommentsOff),
-    )
+    try:
+        if words[:1] == ["--completion"]:
+            return _print_completion(words[1:])
+        options = parse(words)
+    except InputError as error:
+        return complain(str(error))
     return carry_out(options)
+
+
+def parse(words: Sequence[str]) -> Options:
+    """The verb with its options.
+
+    Raises:
+        InputError: There is no such verb, option or choice, or a word is missing or of the wrong kind.
+        SystemExit: Help was asked for and printed.
+    """
+    name, rest = split_words(words)
+    if name in VERBS:
+        rest = checked_words(rest, name, VERBS)
+        return _read_options(name, rest)
+    prog, tasks = f"bozzetto {name}".strip(), _below(name)
+    if words and not {"-h", "--help"} & set(rest):
+        raise InputError(_unknown(name, rest, tasks))
+    about = FAMILIES.get(name, DESCRIPTION)
+    return tyro.cli(_subcommands(name), prog=prog, description=about, args=["--help"], config=_STYLE)
+
+
+def split_words(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The name of the verb, of one or two words, and what else was written, in its order.
+
+    Options may stand in front of the verb. The name is only a part of one where words are missing or
+    unknown.
+    """
+    first, rest = _taken(words, _below(""))
+    if not first or first in VERBS:
+        return first, rest
+    task, rest = _taken(rest, _below(first))
+    if not task and first == "data" and all(word in _flags() for word in rest):
+        task = "list"
+    return f"{first} {task}".strip(), rest
+
+
+def _read_options(name: str, words: Sequence[str]) -> Options:
+    """The verb with its options by tyro, whose box about wrong words becomes a sentence."""
+    box = StringIO()
+    try:
+        with redirect_stderr(box):
+            return tyro.cli(VERBS[name], prog=f"bozzetto {name}", args=words, config=_STYLE)
+    except SystemExit as leave:
+        if not leave.code:
+            raise  # help was printed
+    title, *lines = [_FRAME.sub("", line).strip() for line in box.getvalue().splitlines()]
+    if "Required" in title:
+        needed = " and ".join(positional_names(VERBS[name]))
+        raise InputError(f"{name} needs {needed}; see bozzetto {name} --help")
+    # The first part between two rules.
+    sentence = " ".join(takewhile(bool, dropwhile(lambda line: not line, lines))).rstrip(".")
+    raise InputError(f"{sentence}; see bozzetto {name} --help")
+
+
+def _taken(words: Sequence[str], names: Collection[str]) -> tuple[str, list[str]]:
+    """The first word that is no option or value of one, if it is among the names, and the others."""
+    for index, word in enumerate(words):
+        before = words[index - 1] if index else ""
+        is_value = before.startswith("--") and "=" not in before and before not in _flags()
+        if not is_value and word in names:
+            return word, [*words[:index], *words[index + 1 :]]
+        if not is_value and not word.startswith("-"):
+            break
+    return "", list(words)
+
+
+def _flags() -> set[str]:
+    """Options of all verbs that take no value."""
+    return {option.name for verb in VERBS.values() for option in options_of(verb) if option.is_flag}
+
+
+def _below(name: str) -> list[str]:
+    """The words that may follow."""
+    depth = len(name.split())
+    return list(dict.fromkeys(verb.split()[depth] for verb in VERBS if verb.split()[:depth] == name.split()))
+
+
+def _unknown(name: str, rest: Sequence[str], known: Sequence[str]) -> str:
+    """The sentence about a word that is missing or not known."""
+    prog = f"bozzetto {name}".strip()
+    word = next((word for word in rest if not word.startswith("-")), None)
+    close = get_close_matches(word or "", known, 1)
+    if close:
+        return f"{prog} has no {word}; did you mean {close[0]}?"
+    found = "is missing" if word is None else f"is {word}"
+    return f"the word after {prog} {found}; it must be one of {', '.join(known)}"
+
+
+def _subcommands(name: str) -> Any:
+    """Verbs as tyro takes them: all, or those of a family."""
+    parts = []
+    for word in _below(name):
+        path = f"{name} {word}".strip()
+        verb: Any = VERBS[path] if path in VERBS else _subcommands(path)
+        about = FAMILIES.get(path) or (verb.__doc__ or "").split("\n")[0]
+        parts.append(Annotated[verb, tyro.conf.subcommand(word, description=about)])
+    return reduce(or_, parts)
+
+
+def _print_completion(words: Sequence[str]) -> int:
+    """Write the script for tab completion in a shell to stdout."""
+    if len(words) != 1 or words[0] not in SHELLS:
+        raise InputError(f"--completion needs the name of a shell: {', '.join(SHELLS)}")
+    script = StringIO()
+    with suppress(SystemExit), redirect_stdout(script):
+        command = ["--tyro-write-completion", words[0], "-"]
+        tyro.cli(_subcommands(""), prog="bozzetto", args=command, config=_STYLE)
+    # Scripts of tyro 1.0.0 look for the second word of a verb among the first ones.
+    first, second = (f'if word in {spec}.get("subcommands", {{}})' for spec in ("spec", "current_spec"))
+    sys.stdout.write(script.getvalue().replace(first, second))
+    return 0

@@ -1,6 +1,5 @@
 """`bozzetto cameras IN OUT`: cameras of any format as transforms.json and COLMAP model, and a drawing."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,27 +10,26 @@ from ..errors import InputError, warn_input
 from .common import Options
 
 if TYPE_CHECKING:
-    from ..cameras import Cameras
     from ..cameras.formats import PosedViews
-    from ..cameras.formats.completed import WholeView
     from ..runs import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
 class CamerasVerb(Options):
-    """Convert cameras from any format that is read (docs/formats.md), and draw where they stand.
+    """Convert cameras between formats (docs/formats.md) and draw where they stand.
 
-    The world stays the one of the file. Pictures stay where they are.
+    Writes transforms.json, a COLMAP model and rig.png, in the world frame of the file. Photographs stay
+    where they are.
     """
 
     cameras: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN")]
     """Camera file, or the folder that holds one."""
     to: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[OUT]")] = None
     """Folder for the results, instead of --out."""
-    photos: Path | None = None
-    """Folder where the photographs lie, if they are not where the file says."""
+    photos: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of the photographs, if they are not where the file says."""
     format: Literal["both", "transforms", "colmap"] = "both"
-    """What to write: transforms.json, a COLMAP text model in sparse/0, or both where the lens allows it."""
+    """transforms: transforms.json; colmap: a COLMAP text model; both: where the lens model allows it."""
     out: Path = Path("bozzetto-out/cameras")
     """Folder for the results."""
 
@@ -44,22 +42,22 @@ class CamerasVerb(Options):
         """Read, write and draw."""
         from ..cameras import read_cameras
         from ..cameras.formats.completed import whole_views
-        from ..cameras.rig_sheet import rig_sheet
+        from ..cameras.rig_sheet import as_batch, rig_figures, rig_sheet
         from ..images import save_image
-        from ..runs import RunFolder
 
         posed = read_cameras(self.cameras, self.photos)
         whole = whole_views(posed, None, self.out)
-        config = {"verb": "cameras", "cameras": str(self.cameras), "format": self.format}
-        run = RunFolder.create(self.out, config, self.overwrite, reads=[self.cameras])
-        written = self._write(posed, [view.name for view in whole], run)
-        cameras = _as_batch(whole)
+        cameras, summary = as_batch(whole), _summary(posed, rig_figures(whole))
         labels = [Path(view.name).stem for view in posed.views]
-        save_image(run.file("rig.png"), rig_sheet(cameras, posed.points, labels))
-        report = {**_summary(posed, whole, cameras), "files": written, "drawing": str(run.path / "rig.png")}
-        run.report(report, seed=self.seed)
-        self.say(_told(report))
-        return report
+
+        def work(run: "RunFolder") -> dict:
+            written = self._write(posed, [view.name for view in whole], run)
+            save_image(run.file("rig.png"), rig_sheet(cameras, posed.points, labels))
+            return {**summary, "files": written, "drawing": str(run.path / "rig.png")}
+
+        config = {"verb": "cameras", "cameras": str(self.cameras), "format": self.format}
+        report = self.in_folder(config, work, lambda report: _told(report["figures"]), [self.cameras])
+        return report["figures"]
 
     def _write(self, posed: "PosedViews", names: list[str], run: "RunFolder") -> list[str]:
         from ..cameras import save_colmap, save_transforms
@@ -87,35 +85,13 @@ class CamerasVerb(Options):
         return [str(run.path / name) for name in written]
 
 
-def _as_batch(whole: "list[WholeView]") -> "Cameras":
-    """All cameras on pictures of one size, which makes no difference to a drawing."""
-    import torch
-
-    from ..cameras import Cameras
-
-    width, height = whole[0].size
-    poses, K = torch.stack([v.T_cam_world for v in whole]), torch.stack([v.K for v in whole])
-    return Cameras(poses, K, width, height).check([v.name for v in whole])
-
-
-def _summary(posed: "PosedViews", whole: "list[WholeView]", cameras: "Cameras") -> dict:
-    from ..cameras.rig_sheet import looked_at
-
-    target = looked_at(cameras)
-    distances = (cameras.centers - target).norm(dim=1)
-    sizes = sorted({view.size for view in whole})
-    wide = [math.degrees(2 * math.atan(v.size[0] / 2 / float(v.K[0, 0]))) for v in whole]
+def _summary(posed: "PosedViews", figures: dict) -> dict:
     return {
         "source": str(posed.source),
-        "views": len(whole),
-        "sizes": [list(size) for size in sizes],
-        "focal": [float(cameras.K[:, 0, 0].min()), float(cameras.K[:, 0, 0].max())],
-        "degrees_wide": [min(wide), max(wide)],
-        "lenses": sorted({"pinhole" if v.lens is None else f"distorted {v.lens.projection}" for v in whole}),
+        "views": len(posed.views),
+        **figures,
         "points": 0 if posed.points is None else len(posed.points),
-        "looked_at": target.tolist(),
-        "distance": [float(distances.min()), float(distances.max())],
-        "missing_pictures": [v.name for v in posed.views if not v.image.is_file()],
+        "missing_pictures": [view.name for view in posed.views if not view.image.is_file()],
     }
 
 

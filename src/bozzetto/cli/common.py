@@ -3,16 +3,21 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from ..errors import InputError, Interrupted, collected_warnings
 from ..files import FULL
 from ..locks import release_all_locks
 from ..runs.results import CHECKPOINT, LOCK, UNFINISHED, lock_folder
 from .checks import Within, check_options
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..runs import RunFolder
 
 # Optional packages and the extra of this package that brings them.
 EXTRAS = {
@@ -38,32 +43,71 @@ class Options:
     out: Path = Path("bozzetto-out")
     """Folder for the results."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes CUDA where there is one."""
+    """Device to compute on; auto takes CUDA if there is one."""
     seed: Annotated[int, Within(0, 2**40)] = 0
-    """Seed of everything random."""
+    """Random seed."""
     overwrite: bool = False
     """Replace the results of an earlier run in that folder, once the new ones are complete."""
     quiet: bool = False
-    """Show errors only: no progress, no notes, no results."""
+    """Show errors only."""
     json: bool = False
-    """Write the final report to stdout as JSON, and nothing else there."""
-
-    @property
-    def task(self) -> str:
-        """Which of several tasks of the verb is asked for; `OnlyFor` marks options of single ones."""
-        return ""
+    """Write the report to stdout as JSON, and nothing else."""
 
     def check(self) -> None:
-        """Refuse options that are out of range or do not apply, before anything is read or imported.
+        """Refuse options that are out of range or do not go together, before anything is read or imported.
 
         Raises:
             InputError: There is one.
         """
-        check_options(self, self.task)
+        check_options(self)
 
     def run(self) -> dict:
         """Do what the verb is for and return its report, ready for JSON."""
         raise NotImplementedError
+
+    def begin(self) -> "torch.device":
+        """Seed everything random; returns the device to compute on."""
+        from ..runs import resolve_device, seed_everything
+
+        device = resolve_device(self.device)
+        seed_everything(self.seed)
+        return device
+
+    def in_folder(
+        self,
+        settings: dict,
+        work: "Callable[[RunFolder], dict]",
+        told: str | Callable[[dict], str],
+        reads: Sequence[str | Path] = (),
+        device: "torch.device | str" = "cpu",
+    ) -> dict:
+        """Work in the folder for the results, write the report, and say what came out.
+
+        Bad input should be refused before: nothing is written until the work writes its first file.
+
+        Args:
+            settings: What must not differ when the run is resumed.
+            work: Writes the results and returns the figures for the report.
+            told: What to say in the end, or makes it of the report.
+            reads: Files and folders of the input, which `--overwrite` must not delete.
+            device: For the report.
+
+        Returns:
+            The report.
+        """
+        from ..runs import RunFolder, writing_folder
+
+        with writing_folder(self.out) as folder:
+            resume = getattr(self, "resume", False)
+            run = RunFolder.create(folder, settings, self.overwrite, resume, reads)
+            report = run.report(work(run), device, self.seed)
+        if folder == self.out:
+            self.say(told if isinstance(told, str) else told(report))
+        return report
+
+    def is_quiet(self, run: "RunFolder") -> bool:
+        """Whether to show no progress: by option, or because another process of the training shows it."""
+        return self.quiet or run.path != self.out
 
     def say(self, text: str) -> None:
         """Tell the user something on stdout, unless it was asked to be quiet or to write JSON there."""
@@ -97,14 +141,14 @@ def carry_out(options: Options) -> int:
         with collected_warnings(None if options.quiet else _note):
             report = _run(options)
     except Interrupted as error:
-        return _complain(f"{error}; {options.resume_advice()}", error.exit_code)
+        return complain(f"{error}; {options.resume_advice()}", error.exit_code)
     except KeyboardInterrupt as error:
-        return _complain(f"interrupted{options.interruption_advice()}", getattr(error, "exit_code", 130))
+        return complain(f"interrupted{options.interruption_advice()}", getattr(error, "exit_code", 130))
     except Exception as error:
         sentence = error_message(error)
         if sentence is None:
             raise
-        return _complain(sentence, 2)
+        return complain(sentence)
     if options.json:
         sys.stdout.write(json.dumps(report) + "\n")
     return 0
@@ -155,17 +199,20 @@ def _note(sentence: str) -> None:
     sys.stderr.write(f"note: {sentence}\n")
 
 
-def _complain(sentence: str, code: int) -> int:
+def complain(sentence: str, code: int = 2) -> int:
+    """Write a sentence to stderr and return the exit code."""
     sys.stderr.write(f"bozzetto: {sentence}\n")
     return code
 
 
-def verb_first(words: Sequence[str], verbs: Sequence[str]) -> list[str]:
-    """Move the verb in front of options that were written before it."""
-    takes_value = {"--out", "--device", "--seed"}
-    for index, word in enumerate(words):
-        if word in verbs and (index == 0 or words[index - 1] not in takes_value):
-            return [word, *words[:index], *words[index + 1 :]]
-        if not word.startswith("-") and (index == 0 or words[index - 1] not in takes_value):
-            break
-    return list(words)
+def check_noise(noise: float | None, points: "torch.Tensor", name: str) -> None:
+    """Refuse a --noise as large as the shape itself.
+
+    Raises:
+        InputError: It is.
+    """
+    size = float((points.amax(dim=0) - points.amin(dim=0)).max())
+    if noise is not None and noise >= size:
+        raise InputError(
+            f"--noise {noise:g} is as large as {name}, whose longest side is {size:g}; give it in that unit"
+        )

@@ -2,64 +2,61 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from .checks import LARGEST, Within, refuse_options
-from .common import Options
-from .denoise import check_noise
-
-if TYPE_CHECKING:
-    from ..sdf import ShapePrior
+from .checks import LARGEST, Formerly, Within, refuse_options
+from .common import Options, check_noise
 
 
 @dataclass(frozen=True, kw_only=True)
 class Complete(Options):
-    """Complete a partial scan with a prior over shapes, in the scan's own frame and unit.
+    """Complete a partial scan to a whole mesh with a prior over shapes.
 
-    Writes mesh.ply and mesh.glb (colours: observed or invented), code.safetensors, pose.json and
-    preview.png.
+    The result is in the frame and unit of the scan. Writes mesh.ply and mesh.glb (coloured by what was
+    observed and what was inferred), code.safetensors, pose.json and preview.png.
     """
 
     scan: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SCAN")]
-    """Point cloud or mesh with holes, or an .npz with depth (H, W), K (3, 3) and perhaps T_cam_world (4, 4)."""
+    """Point cloud, mesh with holes, or .npz with depth (H, W), K (3, 3) and optionally T_cam_world."""
     out: Path = Path("bozzetto-out/complete")
     """Folder for the results."""
     prior: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "bodies"
     """Prior over shapes: one that comes with the program, or a file from training."""
     pose: Literal["solve", "known"] = "solve"
-    """Find place, direction and scale of the scan, or trust that it is in the normalised frame of the prior."""
+    """solve: estimate position, yaw and scale; known: the scan is in the normalised frame of the prior."""
     up: Literal["x", "-x", "y", "-y", "z", "-z"] = "y"
-    """Axis of the scan that points upwards, when the pose is solved."""
-    turns: Annotated[int, Within(1, 1000)] = 8
-    """Directions around that axis to start from; 1 if the scan faces like the shapes of the prior."""
+    """Axis of the scan that points up, for --pose solve."""
+    yaw_starts: Annotated[int, Within(1, 1000), Formerly("--turns")] = 8
+    """Yaw angles around that axis to start from; 1 if the scan faces like the shapes of the prior."""
     hypotheses: Annotated[int, Within(0, 100)] = 0
-    """Number of further shapes that also explain the scan."""
-    noise: Annotated[float | None, Within(0, LARGEST, above=True)] = None
-    """Standard deviation of the points, in the unit of the scan; estimated without it."""
-    viewpoint: Annotated[tuple[float, float, float] | None, Within(-LARGEST, LARGEST)] = None
-    """Where the scanner of a point cloud stood, so that the space in between is known to be empty."""
+    """Number of further completions that also fit the scan."""
+    noise: Annotated[float | None, tyro.conf.arg(metavar="LENGTH"), Within(0, LARGEST, above=True)] = None
+    """Standard deviation of the noise, in the unit of the scan; by default it is estimated."""
+    viewpoint: Annotated[
+        tuple[float, float, float] | None, tyro.conf.arg(metavar="X Y Z"), Within(-LARGEST, LARGEST)
+    ] = None
+    """Position of the scanner: space between it and the points is then known to be empty."""
     any_shape: bool = False
-    """Complete also a scan that is no member of the prior's family, which is refused otherwise."""
+    """Accept a scan that does not fit the family of the prior; refused otherwise."""
     resolution: Annotated[int, Within(8, 1024)] = 256
-    """Grid for the mesh, along each axis."""
+    """Grid cells for the mesh, along each axis."""
 
     def check(self) -> None:
         """Refuse also options that only --pose solve uses."""
         super().check()
         if self.pose == "known":
-            refuse_options(self, "is for --pose solve", "--up", "--turns")
+            refuse_options(self, "is for --pose solve", "--up", "--yaw-starts")
 
     def run(self) -> dict:
         """Complete."""
         import torch
 
-        from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
-        from ..sdf import CompleteConfig, complete_scan, load_scan
+        from ..runs import fingerprint
+        from ..sdf import CompleteConfig, complete_scan, load_scan, open_prior
 
-        device = resolve_device(self.device)
-        seed_everything(self.seed)
+        device = self.begin()
         prior = open_prior(self.prior).to(device)
         viewpoint = None if self.viewpoint is None else torch.tensor(self.viewpoint, dtype=torch.float64)
         seen = load_scan(self.scan, self.noise, viewpoint)
@@ -67,36 +64,17 @@ class Complete(Options):
         config = CompleteConfig(
             pose=self.pose,
             up=self.up,
-            turns=self.turns,
+            turns=self.yaw_starts,
             hypotheses=self.hypotheses,
             resolution=self.resolution,
             any_shape=self.any_shape,
             seed=self.seed,
         )
         settings = {"verb": "complete", "settings": config, "prior": self.prior}
-        run = RunFolder.create(
-            self.out,
+        return self.in_folder(
             {**settings, "input": fingerprint(self.scan)},
-            self.overwrite,
-            reads=[self.scan, self.prior],
+            lambda run: complete_scan(run, prior, seen, config, str(self.scan)),
+            f"Mesh: {self.out / 'mesh.ply'} and mesh.glb; picture: {self.out / 'preview.png'}",
+            [self.scan, self.prior],
+            device,
         )
-        figures = complete_scan(run, prior, seen, config, str(self.scan))
-        report = run.report(figures, device, self.seed)
-        self.say(f"Mesh: {run.path / 'mesh.ply'} and mesh.glb; picture: {run.path / 'preview.png'}")
-        return report
-
-
-def open_prior(name: str) -> "ShapePrior":
-    """A prior from a file, or one that comes with the program.
-
-    Raises:
-        InputError: There is none of this name, or the file holds something else.
-    """
-    from ..sdf import load_prior
-
-    path = Path(name)
-    if path.suffix or path.is_file():
-        return load_prior(path)
-    from ..weights import find
-
-    return load_prior(find(name))

@@ -8,9 +8,10 @@ from .common import Options
 
 @dataclass(frozen=True, kw_only=True)
 class Demo(Options):
-    """Reconstruct a bust from phone photos of our own making, and more; a gallery that opens from disk.
+    """Run the engines on synthetic subjects and make a gallery of the results, index.html.
 
-    Needs no network and no GPU. With the extra `poses` nothing but the photos is used, else their true cameras.
+    Needs no network and no GPU. Cameras of the photos are estimated where pycolmap is installed
+    (pip install 'bozzetto[poses]'), otherwise the true ones are used.
     """
 
     out: Path = Path("bozzetto-out/demo")
@@ -18,13 +19,12 @@ class Demo(Options):
 
     def run(self) -> dict:
         """Make the gallery."""
-        from ..runs import RunFolder, resolve_device, seed_everything
         from ..viewer import demo
 
-        device = resolve_device(self.device)
-        seed_everything(self.seed)
-        run = RunFolder.create(self.out, {"verb": "demo", "seed": self.seed}, self.overwrite)
-        figures = demo(run, device=device, seed=self.seed, quiet=self.quiet)
-        report = run.report(figures, device, self.seed)
-        self.say(f"Gallery: {run.path / 'index.html'}")
-        return report
+        device = self.begin()
+        return self.in_folder(
+            {"verb": "demo", "seed": self.seed},
+            lambda run: demo(run, device=device, seed=self.seed, quiet=self.quiet),
+            f"Gallery: {self.out / 'index.html'}",
+            device=device,
+        )

@@ -13,6 +13,7 @@ from .common import EXTRAS, Options
 
 if TYPE_CHECKING:
     from ..inverse.photo_source import PhotoSource
+    from ..runs import RunFolder
 
 EXAMINED = 480
 """Longer side, in pixels, to which photographs are shrunk here."""
@@ -20,12 +21,15 @@ EXAMINED = 480
 
 @dataclass(frozen=True, kw_only=True)
 class Doctor(Options):
-    """Show versions, device, threads and optional parts; with a capture, say whether it can be used."""
+    """Show versions, device and optional packages; with a capture, check whether it can be reconstructed.
+
+    Of a capture it writes sheet.png: its photographs with cameras and masks.
+    """
 
     capture: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[CAPTURE]")] = None
-    """Folder of photographs, or cameras with photographs, to look at; as of reconstruct."""
+    """Folder of photographs, or cameras with photographs, as for reconstruct."""
     masks: str = "auto"
-    """Where its masks come from: auto, alpha, background, or a folder."""
+    """Source of the masks, as for reconstruct: auto, alpha, background, or a folder."""
     out: Path = Path("bozzetto-out/doctor")
     """Folder for the sheet that shows the cameras and masks of the capture."""
 
@@ -37,10 +41,9 @@ class Doctor(Options):
 
     def run(self) -> dict:
         """Look at the installation and the capture."""
-        from ..runs import environment, resolve_device
+        from ..runs import environment
 
-        device = resolve_device(self.device)
-        report = {**environment(device), "optional": _optional_parts()}
+        report = {**environment(self.begin()), "optional": _optional_parts()}
         self._tell(report)
         if self.capture is not None:
             report["capture"] = self._examine(self.capture)
@@ -79,7 +82,6 @@ class Doctor(Options):
         from ..cameras import capture_sheet, examine
         from ..cameras.loading import load_views
         from ..images import save_image
-        from ..runs import RunFolder
 
         assert source.posed is not None
         path = source.path
@@ -90,14 +92,11 @@ class Doctor(Options):
             if finding.sentence != examination.fatal:
                 warn_input(finding.sentence)
         consistency, bounds = examination.consistency, examination.bounds
-        run = RunFolder.create(
-            self.out, {"verb": "doctor", "capture": str(path)}, self.overwrite, reads=[path]
-        )
         labels = list(capture.names)
         if consistency is not None:
             rows = zip(capture.names, consistency.verdicts, strict=True)
             labels = [name if verdict == "good" else f"{name}: {verdict}" for name, verdict in rows]
-        save_image(run.file("sheet.png"), capture_sheet(capture, bounds, labels=labels))
+        sheet = capture_sheet(capture, bounds, labels=labels)
         verdict = _verdict(examination.fatal, len(examination.findings))
         place = "" if bounds is None else "object within {} to {}\n".format(*bounds.tolist())
         found = {
@@ -113,10 +112,15 @@ class Doctor(Options):
             "mask_iou": {}
             if consistency is None
             else dict(zip(consistency.names, consistency.iou.tolist(), strict=True)),
-            "sheet": str(run.path / "sheet.png"),
+            "sheet": str(self.out / "sheet.png"),
         }
-        run.report(found, seed=self.seed)
-        self.say(f"verdict: {verdict}\n{place}sheet: {run.path / 'sheet.png'}")
+
+        def work(run: "RunFolder") -> dict:
+            save_image(run.file("sheet.png"), sheet)
+            return found
+
+        told = f"verdict: {verdict}\n{place}sheet: {self.out / 'sheet.png'}"
+        self.in_folder({"verb": "doctor", "capture": str(path)}, work, told, [path])
         return found
 
 

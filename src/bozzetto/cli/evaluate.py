@@ -1,192 +1,178 @@
-"""`bozzetto evaluate heightmap|surface|points|generation PRED REF`: results in figures of the literature."""
+"""`bozzetto evaluate surface|points|heightmap|generation PRED REF`: results in figures of the literature."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from ..steps import counted, report_progress
-from .checks import LARGEST, OnlyFor, Within
+from ..steps import counted
+from .checks import LARGEST, Formerly, Within
 from .common import Options
-from .evaluate_files import (
-    CLOUDS,
-    MESHES,
-    faults_of,
-    load_set,
-    matched,
-    one_cloud,
-    shuffled,
-    stack,
-    together,
-    warn_of_faults,
-)
 
-if TYPE_CHECKING:
-    from ..metrics import GenerationScores
+SHOWN = (
+    *("rmse_affine", "rmse_positive", "correlation", "gradient_correlation", "sign_error", "ssim"),
+    *("edge_f1_0", "edge_f1_15", "edge_f1_2", "glcm_z", "glcm_published"),
+    *("edge_precision_published", "edge_recall_published", "edge_f1_published", "lpips", "seam_ratio"),
+)
+"""Figures of height maps in the order of the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Options):
-    """Compare predictions with references: prints a table and writes report.json.
+class Evaluation(Options):
+    """Options of every evaluation."""
 
-    heightmap: predicted height maps against measured ones, files or folders matched by name.
-    surface: predicted meshes or clouds against reference meshes, files or folders matched by name.
-    points: predicted clouds against reference clouds, files or folders matched by name.
-    generation: a folder of generated clouds against a folder of references, as sets: MMD, COV, 1-NNA and JSD
-    with exact Chamfer and earth mover's distances.
-    """
-
-    what: Annotated[Literal["heightmap", "surface", "points", "generation"], tyro.conf.Positional]
-    """What is compared."""
     pred: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PRED")]
-    """The predictions: a file or a folder."""
+    """Predictions: a file, or a folder whose files are matched with the references by name."""
     ref: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REF")]
-    """The references: a file or a folder."""
+    """References: a file or a folder, like the predictions."""
     out: Path = Path("bozzetto-out/evaluate")
     """Folder for the report."""
-    side: Annotated[int, Within(16, 16384, also=0), OnlyFor("heightmap")] = 256
-    """heightmap: both maps are averaged over areas to this side; 0 compares them as they are."""
-    samples: Annotated[int, Within(1, 10**8), OnlyFor("surface")] = 30_000
-    """surface: points sampled on each surface; 30000 as in DeepSDF."""
-    threshold: Annotated[
-        float | None, tyro.conf.arg(metavar="LENGTH"), Within(0, LARGEST, above=True), OnlyFor("surface")
-    ] = None
-    """surface: distance for completeness and F-score; by default 1 % of the radius of the reference."""
-    protocol: Annotated[Literal["pointflow", "shapegf", "none"], OnlyFor("generation")] = "none"
-    """generation: how clouds are normalised; shapegf takes each to [-1, 1], the others leave them alone."""
-    train: Annotated[Path | None, tyro.conf.arg(metavar="DIR"), OnlyFor("generation")] = None
-    """generation: the training set, for the row that shows what its clouds would score."""
-    points: Annotated[int, tyro.conf.arg(metavar="N"), Within(2, 10**6), OnlyFor("points", "generation")] = (
-        2048
-    )
-    """points, generation: points per cloud for the earth mover's distance; fewer if files hold fewer."""
 
-    @property
-    def task(self) -> str:
-        """What is compared."""
-        return self.what
+    def compare(
+        self, what: str, figures: Callable[[], dict], table: Callable[[dict], str], *reads: Path
+    ) -> dict:
+        """Compute the figures, write them as report.json and print their table."""
+        device = self.begin()
+        settings = {"verb": f"evaluate {what}", "pred": self.pred, "ref": self.ref, "seed": self.seed}
+
+        def told(report: dict) -> str:
+            return f"{table(report['figures'])}\nReport: {self.out / 'report.json'}"
+
+        return self.in_folder(settings, lambda run: figures(), told, [self.pred, self.ref, *reads], device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSurface(Evaluation):
+    """Compare meshes or clouds with reference meshes: Chamfer, Hausdorff, F-score, normals, IoU.
+
+    Prints mean and median and writes report.json with the figures of every shape.
+    """
+
+    samples: Annotated[int, Within(1, 10**8)] = 30_000
+    """Points sampled on each surface; 30000 as in DeepSDF."""
+    threshold: Annotated[float | None, tyro.conf.arg(metavar="LENGTH"), Within(0, LARGEST, above=True)] = None
+    """Distance for completeness and F-score; by default 1 % of the radius of the reference."""
 
     def run(self) -> dict:
         """Evaluate."""
-        from ..runs import RunFolder, resolve_device, seed_everything
+        from ..metrics import evaluate_surfaces
+        from ..shapes import load_mesh, load_shape
+        from ..shapes.folders import matched_shapes
 
-        device = resolve_device(self.device)
-        seed_everything(self.seed)
-        work = {
-            "heightmap": self._heightmap,
-            "surface": self._surface,
-            "points": self._points,
-            "generation": self._generation,
-        }[self.what]
-        settings = {"verb": f"evaluate {self.what}", "pred": self.pred, "ref": self.ref, "seed": self.seed}
-        reads = [self.pred, self.ref, *([] if self.train is None else [self.train])]
-        run = RunFolder.create(self.out, settings, self.overwrite, reads=reads)
-        figures, table = work()
-        report = run.report(figures, device, self.seed)
-        self.say(f"{table}\nReport: {run.path / 'report.json'}")
-        return report
+        def figures() -> dict:
+            pairs = counted(matched_shapes(self.pred, self.ref), "evaluate")
+            shapes = ((name, load_shape(pred), load_mesh(ref)) for name, pred, ref in pairs)
+            return evaluate_surfaces(shapes, self.samples, self.seed, self.threshold)
 
-    def _heightmap(self) -> tuple[dict, str]:
-        from .evaluate_heightmap import evaluate_heights
+        return self.compare("surface", figures, surface_table)
 
-        return evaluate_heights(self.pred, self.ref, self.side)
 
-    def _surface(self) -> tuple[dict, str]:
-        from ..metrics import evaluate_surface, summarise
-        from ..shapes import Mesh, load_mesh, load_shape
+@dataclass(frozen=True, kw_only=True)
+class EvaluatePoints(Evaluation):
+    """Compare clouds with reference clouds: Chamfer, Hausdorff and earth mover's distance.
 
-        pairs = matched(self.pred, self.ref, MESHES)
-        scores, faults = {}, []
-        for name, pred, ref in counted(pairs, "evaluate"):
-            shapes = load_shape(pred), load_mesh(ref)
-            faults += faults_of(dict(zip((pred, ref), shapes, strict=True)), isinstance(shapes[0], Mesh))
-            scores[name] = evaluate_surface(*shapes, self.samples, self.seed, self.threshold)
-        warn_of_faults(faults)
-        summary = summarise(list(scores.values()))
-        figures = {
-            "protocol": f"{self.samples} samples per surface; deepsdf_chamfer as in DeepSDF (squared, summed)",
-            "shapes": len(scores),
-            "summary": summary,
-            "scores": {name: asdict(one) for name, one in scores.items()},
-        }
-        note = "deepsdf_chamfer x 1000: " + ", ".join(
-            f"{key} {1e3 * value:.4g}"
-            for key, value in summary["deepsdf_chamfer"].items()
-            if value is not None
-        )
-        return figures, f"{mean_and_median(summary, len(scores))}\n{note}"
+    Prints mean and median and writes report.json with the figures of every cloud. The oracle row compares
+    two disjoint halves of each reference: what a perfect prediction would score.
+    """
 
-    def _points(self) -> tuple[dict, str]:
-        from ..metrics import evaluate_points
+    points: Annotated[int, tyro.conf.arg(metavar="N"), Within(2, 10**6)] = 2048
+    """Points per cloud for the earth mover's distance; fewer if files hold fewer."""
 
-        scores = {
-            name: evaluate_points(one_cloud(pred), one_cloud(ref), self.seed, self.points)
-            for name, pred, ref in counted(matched(self.pred, self.ref, CLOUDS), "evaluate")
-        }
-        oracle = {name: asdict(one) for name, one in self._oracle(scores).items()}
-        plain = {name: asdict(one) for name, one in scores.items()}
-        summary = column_means(plain)
-        figures: dict = {"shapes": len(scores), "summary": summary, "scores": plain}
-        lines = [mean_and_median(summary, len(scores))]
-        if oracle:
-            figures["oracle"] = {"summary": column_means(oracle), "scores": oracle}
-            lines.append("oracle (two disjoint halves of each reference):")
-            lines.append(mean_and_median(figures["oracle"]["summary"], len(oracle)))
-        else:
-            lines.append("no oracle row: it takes references with twice the points of the predictions")
-        return figures, "\n".join(lines)
+    def run(self) -> dict:
+        """Evaluate."""
+        from ..metrics import evaluate_clouds
+        from ..shapes import load_points
+        from ..shapes.folders import matched_shapes
 
-    def _oracle(self, scores: dict) -> dict:
-        """Two disjoint samples of each reference, as large as the prediction, against each other."""
-        from ..metrics import evaluate_points
-
-        found = {}
-        for name, pred, ref in counted(matched(self.pred, self.ref, CLOUDS), "oracle"):
-            size, cloud = len(one_cloud(pred)), shuffled(one_cloud(ref), self.seed)
-            if len(cloud) < 2 * size:
-                return {}
-            found[name] = evaluate_points(cloud[:size], cloud[size : 2 * size], self.seed, self.points)
-        return found
-
-    def _generation(self) -> tuple[dict, str]:
-        from ..metrics import evaluate_generation
-
-        sets = {"generated": load_set(self.pred), "references": load_set(self.ref)}
-        if self.train is not None:
-            sets["training set"] = load_set(self.train)
-        sets = together(sets)
-        size = min(self.points, *(len(cloud) for clouds in sets.values() for cloud in clouds))
-        clouds = {name: stack(found, size, self.seed) for name, found in sets.items()}
-        ref, rows = clouds.pop("references"), {}
-        if all(len(cloud) >= 2 * size for cloud in sets["references"]):
-            clouds["oracle"] = stack(sets["references"], size, self.seed, skip=size)
-        if "training set" in clouds:
-            clouds["training set"] = clouds["training set"][: len(ref)]
-        for name, pred in clouds.items():
-            rows[name] = evaluate_generation(
-                pred,
-                ref,
-                self.protocol,
-                seed=self.seed,
-                progress=lambda stage, share, name=name: report_progress(f"{name}: {stage}", share),
+        def figures() -> dict:
+            pairs = counted(matched_shapes(self.pred, self.ref, arrays=True), "evaluate")
+            clouds = (
+                (name, load_points(pred).world_points, load_points(ref).world_points)
+                for name, pred, ref in pairs
             )
-        figures = {"protocol": self.protocol, "points": size, "rows": {k: asdict(v) for k, v in rows.items()}}
-        table = generation_table(rows)
-        if "oracle" not in rows:
-            table += f"\nno oracle row: it takes references with {2 * size} points or more"
-        if "training set" not in rows:
-            table += "\nno training-set row: give --train DIR"
-        return figures, table
+            return evaluate_clouds(clouds, self.seed, self.points)
+
+        return self.compare("points", figures, points_table)
 
 
-def column_means(scores: dict[str, dict]) -> dict[str, dict[str, float]]:
-    """Mean and median of each figure over shapes."""
-    from statistics import fmean, median
+@dataclass(frozen=True, kw_only=True)
+class EvaluateHeightmap(Evaluation):
+    """Compare height maps with measured ones by the protocol HM-256: error, correlation, edges, texture.
 
-    first = next(iter(scores.values()))
-    columns = {key: [one[key] for one in scores.values()] for key in first if key != "earth_mover_points"}
-    return {key: {"mean": fmean(values), "median": median(values)} for key, values in columns.items()}
+    Prints means over materials and writes report.json with the figures of every material. Where folders of
+    references also hold color.*, the luminance of the photo is scored beside.
+    """
+
+    resolution: Annotated[int, Within(16, 16384, also=0), Formerly("--side")] = 256
+    """Pixels along each side to which both maps are averaged; 0 compares them as they are."""
+
+    def run(self) -> dict:
+        """Evaluate."""
+        from ..images import load_image
+        from ..metrics import evaluate_height_maps
+        from ..shapes import load_height
+        from ..shapes.folders import matched_heights
+
+        def figures() -> dict:
+            pairs = matched_heights(self.pred, self.ref)
+            maps = {
+                name: [load_height(path).height for path in both]
+                for name, both in counted(pairs.items(), "read")
+            }
+            photos = {name: next(ref.parent.glob("color.*"), None) for name, (_, ref) in pairs.items()}
+            return evaluate_height_maps(
+                {name: pred for name, (pred, _) in maps.items()},
+                {name: ref for name, (_, ref) in maps.items()},
+                self.resolution,
+                {name: load_image(path) for name, path in photos.items() if path is not None}
+                if all(photos.values())
+                else None,
+            )
+
+        return self.compare("heightmap", figures, height_table)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateGeneration(Evaluation):
+    """Compare generated clouds with references as sets: MMD, COV, 1-NNA and JSD.
+
+    Nearest neighbours by Chamfer and earth mover's distance are exact. The oracle row compares the
+    references with other points of the same shapes: what a perfect model would score.
+    """
+
+    pred: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PRED")]
+    """Generated clouds: a folder, or an .npy array of shape (clouds, points, 3)."""
+    ref: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REF")]
+    """Reference clouds, likewise."""
+    protocol: Literal["none", "pointflow", "shapegf"] = "none"
+    """How clouds are normalised: none and pointflow keep them; shapegf scales each to [-1, 1]."""
+    train: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Training set, for a row that shows what its clouds would score."""
+    points: Annotated[int, tyro.conf.arg(metavar="N"), Within(2, 10**6)] = 2048
+    """Points per cloud; fewer if files hold fewer."""
+
+    def run(self) -> dict:
+        """Evaluate."""
+        from ..metrics import evaluate_sets
+        from ..shapes.folders import load_cloud_set
+
+        def figures() -> dict:
+            generated, references = (load_cloud_set(path) for path in (self.pred, self.ref))
+            training = None if self.train is None else load_cloud_set(self.train)
+            protocol, points, seed = self.protocol, self.points, self.seed
+            rows = evaluate_sets(generated, references, training, protocol, points, seed)
+            size = rows["generated"].points
+            return {
+                "protocol": self.protocol,
+                "points": size,
+                "rows": {k: asdict(v) for k, v in rows.items()},
+            }
+
+        return self.compare(
+            "generation", figures, generation_table, *([] if self.train is None else [self.train])
+        )
 
 
 def mean_and_median(summary: dict, shapes: int) -> str:
@@ -198,26 +184,59 @@ def mean_and_median(summary: dict, shapes: int) -> str:
     return "\n".join(lines)
 
 
-def generation_table(rows: "dict[str, GenerationScores]") -> str:
+def surface_table(figures: dict) -> str:
+    """Mean and median over shapes, and the Chamfer distance as DeepSDF prints it."""
+    chamfer = figures["summary"]["deepsdf_chamfer"]
+    printed = ", ".join(f"{key} {1e3 * value:.4g}" for key, value in chamfer.items() if value is not None)
+    return f"{mean_and_median(figures['summary'], figures['shapes'])}\ndeepsdf_chamfer x 1000: {printed}"
+
+
+def points_table(figures: dict) -> str:
+    """Mean and median over clouds, and the same of the oracle."""
+    table = mean_and_median(figures["summary"], figures["shapes"])
+    if "oracle" not in figures:
+        return f"{table}\nno oracle row: it takes references with twice the points of the predictions"
+    oracle = mean_and_median(figures["oracle"]["summary"], figures["shapes"])
+    return f"{table}\noracle (two disjoint halves of each reference):\n{oracle}"
+
+
+def height_table(figures: dict) -> str:
+    """Means over materials, a column per method."""
+    rows, title = figures["summary"], f"mean over {figures['materials']} materials"
+    lines = [f"{title:28s}" + "".join(f"{name:>16s}" for name in rows)]
+    for key in SHOWN:
+        cells = ["-" if row.get(key) is None else f"{row[key]:.4f}" for row in rows.values()]
+        lines.append(f"{key:28s}" + "".join(f"{cell:>16s}" for cell in cells))
+    return "\n".join(lines)
+
+
+def generation_table(figures: dict) -> str:
     """Rows as papers print them: MMD-CD x 10^3, MMD-EMD x 10^2, COV and 1-NNA in percent, with intervals."""
-    first = next(iter(rows.values()))
+    rows, points = figures["rows"], figures["points"]
+    references = rows["generated"]["references"]
+    titles = "".join(f"{title:>24s}" for title in ("MMD x 10^3 | 10^2", "COV %", "1-NNA %"))
     lines = [
-        f"protocol {first.protocol}; {first.references} references, {first.points} points; [95 % interval]",
-        f"{'':14s}"
-        + "".join(f"{name:>24s}" for name in ("MMD x 10^3 | 10^2", "COV %", "1-NNA %"))
-        + "     JSD",
+        f"protocol {figures['protocol']}; {references} references, {points} points; [95 % interval]",
+        f"{'':14s}{titles}     JSD",
     ]
     for name, row in rows.items():
-        for distance, factor in (("chamfer", 1e3), ("earth_mover", 1e2)):
-            figures = getattr(row, distance)
-            cells = [(figures.mmd, factor), (figures.cov, 100), (figures.one_nna, 100)]
+        for distance, label, factor in (("chamfer", "CD", 1e3), ("earth_mover", "EMD", 1e2)):
+            cells = [
+                (row[distance]["mmd"], factor),
+                (row[distance]["cov"], 100),
+                (row[distance]["one_nna"], 100),
+            ]
             text = "".join(
-                f"{f'{f.value * k:.2f} [{f.low * k:.2f}, {f.high * k:.2f}]':>24s}" for f, k in cells
+                f"{'{:.2f} [{:.2f}, {:.2f}]'.format(*(k * f[key] for key in ('value', 'low', 'high'))):>24s}"
+                for f, k in cells
             )
-            label = "CD" if distance == "chamfer" else "EMD"
-            jsd = f"{row.jsd:8.4f}" if distance == "chamfer" and row.jsd is not None else ""
+            jsd = f"{row['jsd']:8.4f}" if distance == "chamfer" and row["jsd"] is not None else ""
             lines.append(f"{name:12s} {label:4s}{text}{jsd}")
-        cost = row.search
+        cost = row["search"]
         if cost is not None:
-            lines.append(f"{'':17s}assignments solved: {cost.solved} of {cost.pairs} pairs")
+            lines.append(f"{'':17s}assignments solved: {cost['solved']} of {cost['pairs']} pairs")
+    if "oracle" not in rows:
+        lines.append(f"no oracle row: it takes references with {2 * points} points or more")
+    if "training set" not in rows:
+        lines.append("no training-set row: give --train DIR")
     return "\n".join(lines)

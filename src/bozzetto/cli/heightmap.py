@@ -23,45 +23,44 @@ LONGEST = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Heightmap(Options):
-    """Predict height maps from photos of surfaces: files, or all photos in folders.
+    """Predict height maps, normal maps and reliefs from photos of textures.
 
-    Writes for every photo, in a folder of its name: height.png (16 bit), height.exr, normal.png, relief.glb
-    with the photo on it, and preview.png (photo, height, lit relief, confidence).
+    Writes a folder per photo: height.png (16 bit), height.exr, normal.png, relief.glb textured with the
+    photo, and preview.png (photo, height, lit relief, confidence).
     """
 
     images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE...")]
-    """Photos, seen from straight above, or folders of them."""
+    """Photos taken from straight above, or folders of them."""
     out: Path = Path("bozzetto-out/heightmap")
     """Folder for the results."""
-    size_mm: Annotated[float, Within(0, LONGEST, above=True)] = 1000.0
+    size_mm: Annotated[float, tyro.conf.arg(metavar="MM"), Within(0, LONGEST, above=True)] = 1000.0
     """Width of what the photo shows, in millimetres."""
-    depth_mm: Annotated[float | None, Within(0, LONGEST, above=True)] = None
-    """From the lowest to the highest point, in millimetres; a twentieth of the width if not given."""
+    depth_mm: Annotated[float | None, tyro.conf.arg(metavar="MM"), Within(0, LONGEST, above=True)] = None
+    """Height from the lowest to the highest point, in millimetres; by default a twentieth of the width."""
     strength: Annotated[float, Within(0, 10**6, above=True)] = 1.0
     """Factor on the depth."""
     invert: bool = False
-    """Swap hills and hollows; one photo does not always show which is which."""
+    """Invert the height: hills become hollows. One photo does not always show which is which."""
     tiles: Literal["auto", "yes", "no"] = "auto"
-    """Whether the texture repeats; auto compares opposite borders."""
+    """Whether the texture is tileable; auto compares opposite borders."""
     normal_convention: Literal["gl", "dx"] = "gl"
-    """Green up (OpenGL, Blender) or down (DirectX)."""
+    """gl: green points up (OpenGL, Blender); dx: green points down (DirectX)."""
     wrap: Literal["plane", "cylinder"] = "plane"
-    """Shape of the relief; the width goes around the cylinder."""
+    """Shape of the relief mesh; the width of the photo goes around the cylinder."""
     faces: Annotated[int, Within(2, MANY, also=0)] = 100_000
-    """Triangles of the relief at most; 0 writes none."""
+    """Triangles of the relief mesh at most; 0 writes no mesh."""
     ao: bool = False
     """Also write ambient occlusion (ao.png)."""
     curvature: bool = False
     """Also write curvature (curvature.png)."""
     stereo: bool = False
-    """The photos show one surface under different lights: photometric stereo."""
+    """Photometric stereo: all photos show one surface under different lights."""
     lights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """With --stereo: JSON list of vectors towards the lights, x right, y up, z to the camera; else found."""
+    """With --stereo: JSON list of vectors to the lights (x right, y up, z to the camera); else estimated."""
     weights: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "auto"
-    """Weights of the network: those that come with the program (auto takes `heights-imagenet` where
-    `pip install 'bozzetto[imagenet]'` has run, else `heights`), or a file from training."""
+    """heights, heights-imagenet (pip install 'bozzetto[imagenet]'), auto, or a file from training."""
     resume: bool = False
-    """Continue an interrupted run over several photos in the same folder; those that are done stay."""
+    """Continue an interrupted run over several photos in the same folder; finished photos are kept."""
 
     def check(self) -> None:
         """Refuse also options that only --stereo, only single photos or only a relief use."""
@@ -79,33 +78,32 @@ class Heightmap(Options):
 
     def run(self) -> dict:
         """Predict."""
-        from ..heightmap.photos import find_photos
-        from ..heightmap.run import safe_out, stereo_photos
-        from ..runs import RunFolder, fingerprint, resolve_device, seed_everything
+        from ..heightmap import find_photos, open_predictor, stereo_photos
+        from ..heightmap.run import safe_out
+        from ..runs import fingerprint
 
-        device = resolve_device(self.device)
-        seed_everything(self.seed)
+        device = self.begin()
         options = self.options()
         photos = find_photos(self.images)
-        safe_out(self.out, [path for path, _ in photos])
-        settings = {"verb": "heightmap", "options": options, "photos": [str(path) for path, _ in photos]}
-        reads = [self.weights, *(path for path, _ in photos), *([self.lights] if self.lights else [])]
-        if self.stereo:
-            run = RunFolder.create(self.out, settings, self.overwrite, reads=reads)
-            results = [stereo_photos(run, [path for path, _ in photos], self.lights, photos[0][1], options)]
-            failed: list[str] = []
-        else:
-            predictor = open_predictor(self.weights).to(device)
+        paths = [path for path, _ in photos]
+        safe_out(self.out, paths)
+        settings = {"verb": "heightmap", "options": options, "photos": [str(path) for path in paths]}
+        predictor = None if self.stereo else open_predictor(self.weights).to(device)
+        if predictor is not None:
             settings["weights"] = fingerprint(*predictor.network.state_dict().values())
-            run = RunFolder.create(self.out, settings, self.overwrite, self.resume, reads)
+
+        def work(run: "RunFolder") -> dict:
+            if predictor is None:
+                result = stereo_photos(run, paths, self.lights, photos[0][1], options)
+                return {"photos": [result], "failed": []}
             results, failed = self._each(run, photos, predictor, options)
-        if not results:
-            raise InputError(
-                failed[0] if len(failed) == 1 else f"none of {len(failed)} photos can be used: {failed[0]}"
-            )
-        report = run.report({"photos": results, "failed": failed}, device, self.seed)
-        self._print_results(results, failed)
-        return report
+            if not results:
+                several = f"none of {len(failed)} photos can be used: {failed[0]}"
+                raise InputError(failed[0] if len(failed) == 1 else several)
+            return {"photos": results, "failed": failed}
+
+        reads = [self.weights, *paths, *([self.lights] if self.lights else [])]
+        return self.in_folder(settings, work, self._told, reads, device)
 
     def _each(
         self,
@@ -144,17 +142,19 @@ class Heightmap(Options):
                 progress.advance()
         return results, failed
 
-    def _print_results(self, results: list[dict], failed: list[str]) -> None:
-        for sentence in failed:
+    def _told(self, report: dict) -> str:
+        results, lines = report["figures"]["photos"], []
+        for sentence in report["figures"]["failed"]:
             sys.stderr.write(f"bozzetto: left out: {sentence}\n")
         for result in results[:10]:
             doubt = result.get("upright_probability", 1.0) < 0.6 and not result.get("flat")
             note = "; hills and hollows may be swapped, try --invert" if doubt else ""
             if result.get("sign_is_guessed"):
                 note = "; lights are unknown, so depth and sign are guesses: --lights, --depth-mm, --invert"
-            self.say(f"Height map: {result['folder']}{note}")
+            lines.append(f"Height map: {result['folder']}{note}")
         if len(results) > 10:
-            self.say(f"... and {len(results) - 10} more under {self.out}")
+            lines.append(f"... and {len(results) - 10} more under {self.out}")
+        return "\n".join(lines)
 
     def options(self) -> "MapOptions":
         """The options of the library."""
@@ -182,20 +182,3 @@ def _content(path: Path) -> str | None:
         return fingerprint(path)
     except OSError:
         return None
-
-
-def open_predictor(name: str) -> "Predictor":
-    """A network from a file, or one that comes with the program; `auto` takes the best that can be used.
-
-    Raises:
-        InputError: There is none of this name, or the file holds something else.
-    """
-    from ..heightmap.predictor import load_predictor
-
-    path = Path(name)
-    if path.suffix or path.is_file():
-        return load_predictor(path)
-    from ..heightmap.run import best_weights
-    from ..weights import find
-
-    return load_predictor(find(best_weights() if name == "auto" else name))

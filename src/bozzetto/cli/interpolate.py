@@ -6,112 +6,87 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ..errors import InputError
 from .checks import Within, refuse_options
 from .common import Options
-from .complete import open_prior
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from ..runs import RunFolder
 
-    from ..sdf import CompleteConfig, ShapePrior
+CLOUD_POINTS = 4096
+"""Points of each cloud on the way."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interpolate(Options):
-    """Interpolate between two shapes, through shapes of the same kind.
+    """Interpolate between two shapes in the latent space of a model.
 
-    Writes mesh-1.ply and so on, morph.glb and strip.png, in the normalised frame of the prior; with a model of
-    point clouds points-1.ply and so on, where point i of one cloud becomes point i of the next, and sheet.png.
+    Results are in the normalised frame of the model. With a prior over shapes: mesh-1.ply and so on,
+    morph.glb and strip.png. With a model of point clouds: points-1.ply and so on, where point i of one cloud
+    becomes point i of the next, and sheet.png.
     """
 
     a: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="A")]
-    """First shape: a mesh (fitted by its signed distance), a scan (completed), a code (.safetensors, .npy), or
-    the name of a training shape."""
+    """First shape: name of a training shape, latent code (.safetensors, .npy), mesh, or scan or cloud."""
     b: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="B")]
     """Last shape, likewise."""
     out: Path = Path("bozzetto-out/interpolate")
     """Folder for the results."""
     prior: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "bodies"
-    """Prior over shapes or model of point clouds: one that comes with the program, or a file from training."""
+    """Prior over shapes (bodies) or model of point clouds (cloud-bodies, ...), or a file from training."""
     count: Annotated[int, Within(2, 1000)] = 9
     """Number of shapes, both ends included."""
     path: Literal["straight", "spherical"] = "straight"
-    """Straight between the codes, or an arc around the average shape."""
+    """Path between the codes of a prior over shapes: a straight line, or an arc around the mean code."""
     up: Literal["x", "-x", "y", "-y", "z", "-z"] = "y"
-    """Axis of meshes and scans that points upwards."""
+    """Axis of meshes and scans that points up, with a prior over shapes."""
     any_shape: bool = False
-    """Go on also with a mesh or scan that is no member of the prior's family, which is refused otherwise."""
+    """Accept a mesh, scan or cloud that does not fit the family of the model; refused otherwise."""
     resolution: Annotated[int, Within(8, 1024)] = 128
-    """Grid for the meshes, along each axis."""
+    """Grid cells for meshes, along each axis, with a prior over shapes."""
 
     def run(self) -> dict:
         """Interpolate."""
-        from .interpolate_clouds import interpolate_clouds, is_cloud_model
+        from ..score import is_cloud_prior
 
-        if is_cloud_model(self.prior):
+        if is_cloud_prior(self.prior):
             refuse_options(self, "is for priors over meshes", "--path", "--up", "--resolution")
-            return interpolate_clouds(self)
+            return self._clouds()
         return self._meshes()
 
     def _meshes(self) -> dict:
-        from ..runs import RunFolder, resolve_device, seed_everything
-        from ..sdf import CompleteConfig, interpolate_codes
+        from ..sdf import CompleteConfig, find_shape, interpolate_codes, open_prior
+        from ..sdf.interpolate import needs_fit
 
-        device = resolve_device(self.device)
-        seed_everything(self.seed)
+        device = self.begin()
         prior = open_prior(self.prior).to(device)
-        if not any(is_scan(word, prior) for word in (self.a, self.b)):
+        if not any(needs_fit(word, prior) for word in (self.a, self.b)):
             refuse_options(self, "is for meshes and scans, and both shapes have codes", "--up", "--any-shape")
         config = CompleteConfig(up=self.up, any_shape=self.any_shape, seed=self.seed)
         (a, b), misfits = zip(*(find_shape(word, prior, config) for word in (self.a, self.b)), strict=True)
         settings = {"verb": "interpolate", "count": self.count, "path": self.path, "prior": self.prior}
-        codes = [a.tolist(), b.tolist()]
-        run = RunFolder.create(
-            self.out,
-            {**settings, "resolution": self.resolution, "codes": codes},
-            self.overwrite,
-            reads=[self.a, self.b, self.prior],
-        )
-        figures = interpolate_codes(run, prior, a, b, self.count, self.path, self.resolution)
-        report = run.report({**figures, "misfit_of_ends": misfits}, device, self.seed)
-        self.say(f"Animation: {run.path / 'morph.glb'}; picture: {run.path / 'strip.png'}")
-        return report
+        settings |= {"resolution": self.resolution, "codes": [a.tolist(), b.tolist()]}
 
+        def work(run: "RunFolder") -> dict:
+            figures = interpolate_codes(run, prior, a, b, self.count, self.path, self.resolution)
+            return {**figures, "misfit_of_ends": misfits}
 
-def find_shape(
-    word: str, prior: "ShapePrior", config: "CompleteConfig | None" = None
-) -> "tuple[Tensor, float | None]":
-    """The code of a training shape, of a file with a code, or of the shape in a file, and its misfit there.
+        told = f"Animation: {self.out / 'morph.glb'}; picture: {self.out / 'strip.png'}"
+        return self.in_folder(settings, work, told, [self.a, self.b, self.prior], device)
 
-    A training shape may be called by the last part of its name if no other ends in the same.
+    def _clouds(self) -> dict:
+        from ..score import find_shape, interpolate, open_cloud_prior, write_clouds
 
-    Raises:
-        InputError: There is no such shape or file, or it cannot be used.
-    """
-    from ..sdf import fit_file, load_code
-    from ..sdf.prior import ENDINGS
+        device = self.begin()
+        prior = open_cloud_prior(self.prior).to(device)
+        a, b = (find_shape(word, prior, self.seed, self.any_shape) for word in (self.a, self.b))
+        clouds = interpolate(prior, a, b, self.count, CLOUD_POINTS, self.seed)
+        settings = {"verb": "interpolate", "count": self.count, "prior": self.prior}
+        settings |= {"codes": [a.tolist(), b.tolist()]}
 
-    named = _named(word, prior)
-    if len(named) == 1:
-        return prior.codes[named[0]], None
-    path = Path(word)
-    if not path.is_file():
-        known = f"{prior.names[0]} to {prior.names[-1]}" if prior.names else "none"
-        raise InputError(f"{word} is neither a file nor a training shape of this prior; names are {known}")
-    if path.suffix.lower() in ENDINGS:
-        return load_code(path, prior), None
-    found = fit_file(prior, path, config)
-    return found.code, found.misfit
+        def work(run: "RunFolder") -> dict:
+            with run.stage("write"):
+                write_clouds(run, list(clouds))
+            return {"shapes": self.count, "points": CLOUD_POINTS}
 
-
-def is_scan(word: str, prior: "ShapePrior") -> bool:
-    """Whether `find_shape` reads a shape from a file and looks for its code."""
-    from ..sdf.prior import ENDINGS
-
-    path = Path(word)
-    return len(_named(word, prior)) != 1 and path.is_file() and path.suffix.lower() not in ENDINGS
-
-
-def _named(word: str, prior: "ShapePrior") -> list[int]:
-    return [i for i, name in enumerate(prior.names) if word in (name, name.rsplit("/", 1)[-1])]
+        told = f"Clouds: {self.out / 'points-1.ply'} and so on; picture: {self.out / 'sheet.png'}"
+        return self.in_folder(settings, work, told, [self.a, self.b, self.prior], device)

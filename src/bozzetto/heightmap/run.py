@@ -24,7 +24,6 @@ from ..runs import RunFolder, run_training
 from ..shapes import HeightField, save_height
 from .config import TrainConfig
 from .data import Crops, procedural_pairs
-from .mobile_encoder import imagenet_is_installed
 from .pairs import PairFiles, load_pairs, resized
 from .photos import check_photo, load_photo
 from .predict import predict_height
@@ -69,11 +68,6 @@ class MapOptions:
         depth = self.size_mm / 20 if self.depth_mm is None else self.depth_mm
         field = HeightField(height, self.size_mm, depth, tiles)
         return (field.inverted() if self.invert else field).exaggerated(self.strength)
-
-
-def best_weights() -> str:
-    """Name of the shipped weights that see best with what is installed."""
-    return "heights-imagenet" if imagenet_is_installed() else "heights"
 
 
 def map_photo(run: RunFolder, source: Path, name: str, predictor: Predictor, options: MapOptions) -> dict:

@@ -28,6 +28,10 @@ from .mesh_quality import mesh_report as mesh_report
 from .occupancy import occupancy_divergence as occupancy_divergence
 from .perceptual import lpips_distance as lpips_distance
 from .perceptual import lpips_missing as lpips_missing
+from .protocols import evaluate_clouds as evaluate_clouds
+from .protocols import evaluate_height_maps as evaluate_height_maps
+from .protocols import evaluate_sets as evaluate_sets
+from .protocols import evaluate_surfaces as evaluate_surfaces
 from .surface import SurfaceDistance as SurfaceDistance
 from .surface import surface_distance as surface_distance
 from .surface import vertex_rms as vertex_rms

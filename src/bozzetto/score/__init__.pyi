@@ -18,6 +18,7 @@ from .family import FitLimits as FitLimits
 from .family import fit_limits as fit_limits
 from .family import fit_of as fit_of
 from .interpolate import between as between
+from .interpolate import find_shape as find_shape
 from .interpolate import interpolate as interpolate
 from .langevin import annealed_langevin as annealed_langevin
 from .latent import LatentFlow as LatentFlow
@@ -29,7 +30,9 @@ from .model import build_latent as build_latent
 from .model import build_model as build_model
 from .ode import draw_points as draw_points
 from .prior import CloudPrior as CloudPrior
+from .prior import is_cloud_prior as is_cloud_prior
 from .prior import load_cloud_prior as load_cloud_prior
+from .prior import open_cloud_prior as open_cloud_prior
 from .prior import save_cloud_prior as save_cloud_prior
 from .raycast import CloudField as CloudField
 from .raycast import ModelField as ModelField
@@ -44,6 +47,7 @@ from .sample import points_of as points_of
 from .sample import sample as sample
 from .sample import sample_meshes as sample_meshes
 from .sources import contour_points as contour_points
+from .sources import load_cloud as load_cloud
 from .sources import load_clouds as load_clouds
 from .train import Training as Training
 from .train import train_clouds as train_clouds

@@ -1,6 +1,6 @@
 """Settings of the score engine. This file imports nothing heavy: the command line reads it for its help."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..runs import EpochConfig
@@ -53,6 +53,13 @@ REFERENCE_MODEL = ModelConfig(
     architecture="residual", code_size=128, hidden=256, blocks=24, low=0.01, high=1.0
 )
 """ShapeGF as released for ShapeNet: 24 additive blocks of 256, noise from 1 to 0.01."""
+
+
+def model_for(model: ModelConfig, dimensions: int, frame: FrameKind) -> ModelConfig:
+    """The networks for clouds of so many dimensions; the grid of ours is finer in 2D."""
+    if model.architecture == "grid" and dimensions == 2:
+        model = FLAT_MODEL
+    return replace(model, dimensions=dimensions, frame=frame)
 
 
 @dataclass(frozen=True)

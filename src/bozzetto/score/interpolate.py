@@ -1,13 +1,18 @@
 """Shapes between two shapes."""
 
+from pathlib import Path
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
 from ..steps import counted
+from .autoencode import encode
+from .family import require_member
 from .prior import CloudPrior
 from .sample import points_of
+from .sources import load_cloud
 
 
 def between(a: Float[Tensor, " K"], b: Float[Tensor, " K"], count: int) -> Float[Tensor, "{count} K"]:
@@ -48,3 +53,26 @@ def interpolate(
     ]
     made = torch.stack(clouds)
     return made if prior.frame is None else prior.frame.undo(made)
+
+
+def find_shape(word: str, prior: CloudPrior, seed: int = 0, any_shape: bool = False) -> Float[Tensor, " K"]:
+    """The code of a training shape, by its name, or of the cloud in a file.
+
+    Args:
+        word: A name or a file.
+        prior: What the code is of.
+        seed: Of the points that the encoder sees.
+        any_shape: Take also a cloud that is no member of the family, with a warning.
+
+    Raises:
+        InputError: There is no such shape or file, or the cloud cannot be used.
+    """
+    if word in prior.names:
+        return prior.codes[prior.names.index(word)]
+    path = Path(word)
+    if not path.is_file():
+        known = f"{prior.names[0]} to {prior.names[-1]}" if prior.names else "none"
+        raise InputError(f"{word} is neither a file nor a training shape of this model; names are {known}")
+    cloud = load_cloud(path)
+    require_member(prior, cloud, word, any_shape=any_shape)
+    return encode(prior, cloud, word, seed).code

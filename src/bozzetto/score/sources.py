@@ -35,6 +35,8 @@ PC15K_TRAIN, PC15K_POINTS = 10_000, 15_000
 PROCEDURAL = 2000
 HELD_OUT = 5
 """Where a collection has no split of its own, every fifth shape is for testing."""
+MESH_POINTS = 8192
+"""Points that a single mesh is read as."""
 
 
 @value_type
@@ -84,6 +86,36 @@ def load_clouds(path: str | Path, count: int = 2048, split: Split = "train", see
     if not found.points:
         raise InputError(f"{path} holds no shapes for split {split}; check the path")
     return found
+
+
+def load_cloud(path: str | Path) -> Float[Tensor, "P D"]:
+    """One cloud in two or three dimensions, in the frame of its file, without points that do not count.
+
+    Of a mesh it is random points of its faces, as in training: its vertices lie where it is fine.
+
+    Args:
+        path: A file that `load_shape` reads, or an .npy array of shape (points, 2 or 3).
+
+    Returns:
+        The points; float64 where float32 cannot hold them.
+
+    Raises:
+        InputError: It cannot be read or holds no points.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".npy":
+        if not path.is_file():
+            raise InputError(f"{path} does not exist or is not a file; check the path")
+        cloud = _array(path)
+        if cloud.ndim != 2 or cloud.shape[1] not in (2, 3):
+            raise InputError(f"{path} has shape {tuple(cloud.shape)}, expected (points, 2 or 3)")
+        return clean_points(cloud, str(path))
+    shape = load_shape(path)
+    if isinstance(shape, Mesh):
+        shape.check(str(path))
+        points = sample_surface(shape, MESH_POINTS, torch.Generator().manual_seed(0))[0]
+        return clean_points(in_world(points, shape.offset), str(path))
+    return clean_points(shape.world_points, str(path))
 
 
 def _picked(shapes: Iterator[tuple[str, Callable[[], Tensor]]], split: Split) -> Clouds:

@@ -21,6 +21,7 @@ from .fit_mesh import ShapeFit as ShapeFit
 from .fit_mesh import fit_file as fit_file
 from .fit_mesh import fit_mesh as fit_mesh
 from .interpolate import Interpolation as Interpolation
+from .interpolate import find_shape as find_shape
 from .interpolate import interpolate as interpolate
 from .model import Decoder as Decoder
 from .model import build_decoder as build_decoder
@@ -37,6 +38,7 @@ from .prior import CodeDistribution as CodeDistribution
 from .prior import ShapePrior as ShapePrior
 from .prior import load_code as load_code
 from .prior import load_prior as load_prior
+from .prior import open_prior as open_prior
 from .prior import save_code as save_code
 from .prior import save_prior as save_prior
 from .run import complete_scan as complete_scan

@@ -1,6 +1,7 @@
 """From one shape to another through shapes of the family."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -14,7 +15,9 @@ from ..steps import counted
 from ..values import value_type
 from .correction import project
 from .extract import extract_mesh
-from .prior import CodeDistribution, ShapePrior
+from .fit_mesh import fit_file
+from .prior import ENDINGS, CodeDistribution, ShapePrior, load_code
+from .solver import CompleteConfig
 
 RELAXED = 0.3
 LOST, MISSING = 0.03, 0.1
@@ -135,3 +138,41 @@ def _along(mesh: Mesh) -> Float[Tensor, "V 3"]:
     way = -(matrix @ mesh.vertices) / count[:, None]
     normals = vertex_normals(mesh.vertices, mesh.faces)
     return way - (way * normals).sum(dim=1, keepdim=True) * normals
+
+
+def find_shape(
+    word: str, prior: ShapePrior, config: CompleteConfig | None = None
+) -> tuple[Float[Tensor, " K"], float | None]:
+    """The code of a training shape, of a file with a code, or of the shape in a file, and its misfit there.
+
+    A training shape may be called by the last part of its name if no other ends in the same.
+
+    Args:
+        word: A name or a file.
+        prior: What the code is of.
+        config: How a mesh or scan is fitted.
+
+    Raises:
+        InputError: There is no such shape or file, or it cannot be used.
+    """
+    named = _named(word, prior)
+    if len(named) == 1:
+        return prior.codes[named[0]], None
+    path = Path(word)
+    if not path.is_file():
+        known = f"{prior.names[0]} to {prior.names[-1]}" if prior.names else "none"
+        raise InputError(f"{word} is neither a file nor a training shape of this prior; names are {known}")
+    if path.suffix.lower() in ENDINGS:
+        return load_code(path, prior), None
+    found = fit_file(prior, path, config)
+    return found.code, found.misfit
+
+
+def needs_fit(word: str, prior: ShapePrior) -> bool:
+    """Whether `find_shape` reads a shape from a file and looks for its code."""
+    path = Path(word)
+    return len(_named(word, prior)) != 1 and path.is_file() and path.suffix.lower() not in ENDINGS
+
+
+def _named(word: str, prior: ShapePrior) -> list[int]:
+    return [i for i, name in enumerate(prior.names) if word in (name, name.rsplit("/", 1)[-1])]

@@ -19,7 +19,8 @@ def read_npy(data: bytes) -> Arrays:
     """An array of shape (points, 3)."""
     points = numbers_of(data)
     if points.ndim != 2 or points.shape[1] != 3:
-        raise Unsupported(f"it has shape {points.shape}, expected (points, 3)")
+        kind = "points in 2D, " if points.ndim == 2 and points.shape[1] == 2 else ""
+        raise Unsupported(f"it has {kind}shape {points.shape}, expected (points, 3)")
     surplus = len(data) - sum(_extent(data))
     notes = [f"{surplus} bytes behind its array were left out"] if surplus else []
     return Arrays(points, notes=notes)

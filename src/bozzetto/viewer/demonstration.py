@@ -9,8 +9,8 @@ from torch import Tensor
 from ..cameras import Cameras, orbit_cameras
 from ..datasets.synthetic.materials import make_sample
 from ..geometry.heightfield import normals_from_height, relief_mesh
-from ..heightmap import MapOptions, load_predictor, predict_height
-from ..heightmap.run import best_weights, preview
+from ..heightmap import MapOptions, open_predictor, predict_height
+from ..heightmap.run import preview
 from ..images import save_image, srgb_to_linear
 from ..metrics import evaluate_surface, height_scores
 from ..render import render_depth
@@ -65,7 +65,7 @@ def demonstrate_surfaces(
     Returns:
         Per surface: how well predicted and true height agree.
     """
-    predictor = load_predictor(find(best_weights())).to(device)
+    predictor = open_predictor().to(device)
     page.text(
         "Photographs of surfaces that a program invented, seen from above, and the height that is read from "
         "each. Their colours have little to do with the height. Left to right: photo, predicted height, the "
