@@ -13,14 +13,15 @@ from ..shapes import Mesh
 from .closest import SurfaceIndex
 from .measures import face_areas
 from .remeshing.collapse import collapse_short_edges
-from .remeshing.creases import bends, find_creases, find_tips
+from .remeshing.creases import bends, find_creases, find_tips, rough_creases
 from .remeshing.curves import trace
 from .remeshing.flip import flip_edges
 from .remeshing.original import Original
 from .remeshing.relax import relax
+from .remeshing.roughness import is_rough
 from .remeshing.sizing import along_details, curvature_lengths, find_details
 from .remeshing.split import split_long_edges
-from .remeshing.surface import Features, Floats, Surface, area_vectors
+from .remeshing.surface import Features, Flags, Floats, Surface, area_vectors
 from .topology import is_consistently_wound, is_manifold
 
 FACE_LIMIT = 50_000_000
@@ -142,13 +143,9 @@ def _prepared(
     target = _longest(mesh, edge_length)
     surface = Surface(vertices, faces, target, none)
     bend = bends(surface)
-    lines = surface.edges.is_boundary
-    tips = none.fixed
-    if angle is not None:
-        lines = lines | find_creases(surface, bend, angle)
-        tips = find_tips(surface, lines, angle)
+    lines, tips, rough = _kept(surface, bend, angle, tolerance)
     planned = None
-    if tolerance is not None:
+    if tolerance is not None and not rough:
         planned = curvature_lengths(surface, bend, lines, tolerance)
         details = find_details(surface, bend, lines, planned, tolerance)
         lines = lines | details
@@ -165,6 +162,21 @@ def _prepared(
     original = Original(mesh, target, curves, planned)
     surface = Surface(vertices, faces, target, features).compact()
     return replace(surface, target=original.target_at(surface)), original
+
+
+def _kept(
+    surface: Surface, bend: Floats, angle: float | None, tolerance: float | None
+) -> tuple[Flags, Flags, bool]:
+    """The boundaries and creases (E,), the tips (V,), and whether the surface is too rough for the tolerance."""
+    boundary = surface.edges.is_boundary
+    creases = np.zeros_like(boundary) if angle is None else find_creases(surface, bend, angle)
+    rough = tolerance is not None and is_rough(surface, bend, boundary | creases, tolerance)
+    if rough and angle is not None:
+        creases = rough_creases(surface, creases, angle)
+    lines = boundary | creases
+    if angle is None or rough:
+        return lines, np.zeros(len(surface.vertices), bool), rough
+    return lines, find_tips(surface, lines, angle), rough
 
 
 def _check_count(surface: Surface, lengths: Floats) -> None:

@@ -6,6 +6,7 @@ from .curves import paths
 from .surface import DEGENERATE, Flags, Floats, Stars, Surface, area_vectors, dots, lengths, slimness
 
 FRAGMENT = 3  # edges: lines that end within the surface and have fewer, and are short, are no creases
+LONG = 10.0  # over the wanted length: shorter lines that end within a rough surface are no creases
 NOISE = 0.7  # of the angle of a crease: how far the surface on both sides has to bend at least
 LAYERS = 5  # of slivers beside slivers that get a normal
 WEIGHT = 2.0  # times the area of the smaller face at an edge: how much a face around it counts at most
@@ -51,11 +52,16 @@ def find_creases(surface: Surface, bend: Floats, angle: float) -> Flags:
     Noise bends single edges as sharply: at a crease the faces around either end of the edge, on both sides,
     bend together by most of the angle at least, and the line does not end after two edges.
     """
-    sharp = np.flatnonzero(np.abs(bend) >= angle)
-    sharp = sharp[_bends_around(surface, sharp) >= NOISE * angle]
-    crease = np.zeros(len(bend), bool)
-    crease[sharp] = True
-    return _without_fragments(surface, crease)
+    crease = _sharp(surface, np.abs(bend) >= angle, NOISE * angle)
+    return _without_fragments(surface, crease, 1.0, FRAGMENT)
+
+
+def rough_creases(surface: Surface, crease: Flags, angle: float) -> Flags:
+    """(E,) those creases that stand out of a rough surface, whose bumps make many short lines.
+
+    The faces around bend by the whole angle, and the lines are much longer than the wanted edges.
+    """
+    return _without_fragments(surface, _sharp(surface, crease, angle), LONG, len(crease))
 
 
 def find_tips(surface: Surface, lines: Flags, angle: float) -> Flags:
@@ -71,6 +77,14 @@ def find_tips(surface: Surface, lines: Flags, angle: float) -> Flags:
     tips = flattest < np.cos(angle / 2)
     tips[surface.edges.ends[lines | surface.edges.is_boundary]] = False
     return tips
+
+
+def _sharp(surface: Surface, chosen: Flags, angle: float) -> Flags:
+    """(E,) the chosen edges where the faces around bend together by at least an angle."""
+    index = np.flatnonzero(chosen)
+    result = np.zeros(len(chosen), bool)
+    result[index] = _bends_around(surface, index) >= angle
+    return result
 
 
 def _bends_around(surface: Surface, chosen: np.ndarray) -> Floats:
@@ -97,8 +111,8 @@ def _bends_around(surface: Surface, chosen: np.ndarray) -> Floats:
     return np.arctan2(lengths(np.cross(left, right)), dots(left, right))
 
 
-def _without_fragments(surface: Surface, crease: Flags) -> Flags:
-    """Without lines that end freely, have one or two edges and are shorter than the wanted length."""
+def _without_fragments(surface: Surface, crease: Flags, least: float, fewest: int) -> Flags:
+    """Without lines of fewer edges, and of less length over the wanted one, that end freely or run in circles."""
     crease, edges = crease.copy(), surface.edges
     while crease.any():
         index = np.flatnonzero(crease)
@@ -108,9 +122,9 @@ def _without_fragments(surface: Surface, crease: Flags) -> Flags:
         removed = [
             used
             for path, used in paths(ends, degree != 2)
-            if len(used) < FRAGMENT
-            and (degree[path[[0, -1]]] == 1).any()
-            and length[used].sum() < surface.target[path].min()
+            if len(used) < fewest
+            and (path[0] == path[-1] or (degree[path[[0, -1]]] == 1).any())
+            and length[used].sum() < least * surface.target[path].min()
         ]
         if not removed:
             break
