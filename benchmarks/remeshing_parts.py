@@ -29,7 +29,7 @@ from bozzetto.geometry import (
     remesh,
     self_intersections,
 )
-from bozzetto.geometry.remeshing.creases import bends
+from bozzetto.geometry.remeshing.creases import bends, find_tips
 from bozzetto.geometry.remeshing.surface import Features, Surface
 from bozzetto.metrics import surface_distance
 
@@ -65,11 +65,16 @@ def least_angles(mesh: Mesh) -> NDArray:
 
 
 def crease_segments(mesh: Mesh, angle: float) -> NDArray:
-    """(N, 2, 3) the edges that bend by at least an angle."""
+    """(N, 2, 3) the edges that bend by at least an angle, and tips as segments without length.
+
+    At the tip of a steep cone, the few edges of good triangles bend more than the many of slivers.
+    """
     vertices = mesh.vertices.double().numpy()
     none = Features(np.empty((0, 2), np.int64), np.empty((0, 2)), np.zeros(len(vertices), bool))
     surface = Surface(vertices, mesh.faces.numpy(), np.ones(len(vertices)), none)
-    return vertices[surface.edges.ends[np.abs(bends(surface)) >= angle]]
+    sharp = np.abs(bends(surface)) >= angle
+    tips = np.flatnonzero(find_tips(surface, sharp, angle))
+    return vertices[np.concatenate([surface.edges.ends[sharp], np.stack([tips, tips], axis=1)])]
 
 
 def farthest(segments: NDArray, others: NDArray, step: float) -> float:

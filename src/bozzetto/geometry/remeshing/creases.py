@@ -112,7 +112,7 @@ def _bends_around(surface: Surface, chosen: np.ndarray) -> Floats:
 
 
 def _without_fragments(surface: Surface, crease: Flags, least: float, fewest: int) -> Flags:
-    """Without lines of fewer edges, and of less length over the wanted one, that end freely or run in circles."""
+    """Without lines of fewer edges and less length over the wanted one that end freely or run in circles."""
     crease, edges = crease.copy(), surface.edges
     while crease.any():
         index = np.flatnonzero(crease)

@@ -5,7 +5,9 @@ import numpy as np
 from .surface import Flags, Floats, Surface, area_vectors, dots, lengths
 
 ROUGH = 0.2  # share of the bends against their surroundings; near 0.05 on smooth meshes, 1/2 for noise alone
-EXCESS = 3 / 8  # area that noise adds, over the mean square of its bends (equilateral triangles, heights at random)
+EXCESS = (
+    3 / 8
+)  # area that noise adds, over the mean square of its bends (equilateral triangles, heights at random)
 ROWS, COLUMNS = [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]  # of the different entries of a symmetric matrix
 TIMES = np.array([1, 2, 2, 1, 2, 1])  # how often each of them is in the matrix
 
@@ -55,4 +57,5 @@ def _scattered(surface: Surface, at_first: Floats, at_second: Floats) -> Floats:
     a, b = surface.edges.ends.T
     count = len(surface.vertices)
     pairs = zip(at_first.T, at_second.T, strict=True)
-    return np.stack([np.bincount(a, x, count) + np.bincount(b, y, count) for x, y in pairs], axis=1)
+    sums = [np.bincount(a, x, count) + np.bincount(b, y, count) for x, y in pairs]
+    return np.stack(sums, axis=1).astype(np.float64)
