@@ -156,24 +156,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--parts", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--shares", type=float, nargs="*", default=[0.02, 0.1, 0.5], help="of the size")
+    parser.add_argument("--shares", type=float, nargs="*", default=[0.5, 0.1, 0.02], help="of the size")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     shares = [None, *options.shares]
     parts = machined_parts(options.parts, options.seed)
     results: dict = {"seed": options.seed, "parts": {}}
-    rows: dict = {share: [] for share in shares}
-    for name, mesh in parts.items():
-        for share in shares:
-            row = changes(mesh, share and share * size(mesh))
-            rows[share].append({"part": name, **row})
     for share in shares if parts else []:
+        rows = [{"part": name, **changes(mesh, share and share * size(mesh))} for name, mesh in parts.items()]
         label = "default" if share is None else f"{share:g}"
-        worst = sorted(rows[share], key=lambda r: -max(abs(r["volume_change"]), abs(r["area_change"])))[:3]
-        results["parts"][label] = summary(rows[share]) | {"worst": worst}
-        print("parts", label, summary(rows[share]), flush=True)
-    if parts:
+        worst = sorted(rows, key=lambda r: -max(abs(r["volume_change"]), abs(r["area_change"])))[:3]
+        results["parts"][label] = summary(rows) | {"worst": worst}
+        print("parts", label, summary(rows), flush=True)
         save_results("remeshing_parts", results, options.out)
+    if parts:
         return
     results = {"meshes": {}, "scans": {}}
     for name in ("fandisk", "rocker_arm"):

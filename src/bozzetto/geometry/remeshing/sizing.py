@@ -8,7 +8,7 @@ from scipy.sparse.csgraph import connected_components
 
 from .surface import Flags, Floats, Surface, area_vectors, dots, lengths
 
-SHARE = 0.7  # of the tolerance that is planned with
+SHARE = 0.6  # of the tolerance that is planned with
 SMOOTHING = 3  # steps of averaging curvature over neighbouring faces: bumps and dents of noise cancel
 LOSS = 0.05  # of the tolerance that may be lost at edges between facets
 SCATTER = 0.05  # of the volume between surface and triangles that is not relied on to cancel
@@ -16,9 +16,6 @@ LARGE, SMALL = 3.0, 1 / 1.5  # over the wanted length: height of faces that are 
 STOUT = 0.3  # height over longest edge: slimmer faces are facets, not samples of a smooth surface
 SLIMMEST = 0.6, 2.0  # longest edge wanted in narrow facets, over the height of the facet, or of one face
 SMALLEST = 0.5  # shortest edge wanted because of curvature, over the height of the face there
-TURNING = (
-    0.2  # longest edge wanted, over the radius of mean curvature: a cylinder bends by 20 degrees at its edges
-)
 FLAT = np.radians(0.1)  # faces that meet at less are one facet
 DETAIL = np.radians(1)  # edges that bend less are no details
 
@@ -86,8 +83,6 @@ def curvature_lengths(surface: Surface, bend: Floats, lines: Flags, tolerance: f
     with np.errstate(divide="ignore"):
         proportion = np.sqrt(np.sqrt(1 / cost))
     least = SMALLEST * 2 * area / facets.longest
-    with np.errstate(divide="ignore"):
-        longest = np.minimum(longest, np.maximum(least, TURNING / np.abs(mean)))
 
     def planned(scale: float) -> Floats:
         return np.minimum(longest, np.maximum(least, scale * proportion))
