@@ -72,7 +72,7 @@ def test_rough_surfaces_are_remeshed_evenly(length):
 def test_creases_stand_out_of_noise():
     noise = 0.05
     mesh = perturbed(FINE_BOX, noise, 0)
-    after, even = remesh(mesh, 0.1), remesh(mesh, 0.1, crease_angle=None, tolerance=None)
+    after, even = remesh(mesh, 0.08), remesh(mesh, 0.08, crease_angle=None, tolerance=None)
     assert rough(mesh)
     assert len(after.faces) == pytest.approx(len(even.faces), rel=0.1)
     # Points of the box's edges are as near as noise lets them be; even triangles chop the edges.

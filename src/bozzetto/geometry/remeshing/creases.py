@@ -1,12 +1,14 @@
 """Which edges and vertices of a mesh are creases and corners."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .curves import paths
 from .surface import DEGENERATE, Flags, Floats, Stars, Surface, area_vectors, dots, lengths, slimness
 
 FRAGMENT = 3  # edges: lines that end within the surface and have fewer, and are short, are no creases
-LONG = 10.0  # over the wanted length: shorter lines that end within a rough surface are no creases
+LONG = 10.0  # over the wanted length: shorter lines of a rough surface are no creases
 NOISE = 0.7  # of the angle of a crease: how far the surface on both sides has to bend at least
 LAYERS = 5  # of slivers beside slivers that get a normal
 WEIGHT = 2.0  # times the area of the smaller face at an edge: how much a face around it counts at most
@@ -53,7 +55,7 @@ def find_creases(surface: Surface, bend: Floats, angle: float) -> Flags:
     bend together by most of the angle at least, and the line does not end after two edges.
     """
     crease = _sharp(surface, np.abs(bend) >= angle, NOISE * angle)
-    return _without_fragments(surface, crease, 1.0, FRAGMENT)
+    return _pruned(surface, crease, lambda count, length, ends: count < FRAGMENT and length < 1 and ends)
 
 
 def rough_creases(surface: Surface, crease: Flags, angle: float) -> Flags:
@@ -61,7 +63,7 @@ def rough_creases(surface: Surface, crease: Flags, angle: float) -> Flags:
 
     The faces around bend by the whole angle, and the lines are much longer than the wanted edges.
     """
-    return _without_fragments(surface, _sharp(surface, crease, angle), LONG, len(crease))
+    return _pruned(surface, _sharp(surface, crease, angle), lambda count, length, ends: length < LONG)
 
 
 def find_tips(surface: Surface, lines: Flags, angle: float) -> Flags:
@@ -111,8 +113,12 @@ def _bends_around(surface: Surface, chosen: np.ndarray) -> Floats:
     return np.arctan2(lengths(np.cross(left, right)), dots(left, right))
 
 
-def _without_fragments(surface: Surface, crease: Flags, least: float, fewest: int) -> Flags:
-    """Without lines of fewer edges and less length over the wanted one that end freely or run in circles."""
+def _pruned(surface: Surface, crease: Flags, falls: Callable[[int, float, bool], bool]) -> Flags:
+    """The creases without lines that fall, one after the other, as neighbours join when one has gone.
+
+    A line runs from one place where other than two lines meet to the next. Whether it falls is decided by the
+    number of its edges, its length over that of the wanted edges, and whether it ends freely.
+    """
     crease, edges = crease.copy(), surface.edges
     while crease.any():
         index = np.flatnonzero(crease)
@@ -122,9 +128,11 @@ def _without_fragments(surface: Surface, crease: Flags, least: float, fewest: in
         removed = [
             used
             for path, used in paths(ends, degree != 2)
-            if len(used) < fewest
-            and (path[0] == path[-1] or (degree[path[[0, -1]]] == 1).any())
-            and length[used].sum() < least * surface.target[path].min()
+            if falls(
+                len(used),
+                float(length[used].sum() / surface.target[path].min()),
+                bool((degree[path[[0, -1]]] == 1).any()),
+            )
         ]
         if not removed:
             break
