@@ -30,7 +30,7 @@ def is_rough(surface: Surface, bend: Floats, lines: Flags, tolerance: float) -> 
     corners = surface.vertices[surface.faces]
     area = lengths(area_vectors(corners)) / 2
     around = np.bincount(surface.edges.of_half, np.repeat(area / 3, 3))
-    excess = 2 * EXCESS * (around * square)[against].sum() / area.sum()
+    excess = 2 * EXCESS * (around * square)[against].sum() / max(area.sum(), 1e-300)
     return bool(square[against].sum() > ROUGH * square.sum() and excess > tolerance)
 
 

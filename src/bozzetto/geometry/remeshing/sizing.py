@@ -104,9 +104,9 @@ def find_details(surface: Surface, bend: Floats, lines: Flags, planned: Floats, 
     """(E,) edges to keep beside the creases, so that cutting across all others costs no more area than allowed.
 
     Where facets meet at an angle t, edges of length L that cut across lose t^2 L / 12 of area per unit length.
-    The sharpest edges are kept, so many that the rest fits, without
-    triangles that are finer than the input's. Faces about as large as the wanted triangles are left out: evenly
-    sampled meshes are sampled evenly again.
+    The sharpest edges are kept, so many that the rest fits, without triangles that are finer than the input's;
+    between facets almost all, since triangles that follow many facets as if they were curved would be tiny.
+    Faces about as large as the wanted triangles are left out: evenly sampled meshes are sampled evenly again.
     """
     edges = surface.edges
     facets = Facets.of(surface, bend, lines)
@@ -174,10 +174,10 @@ def _mean_curvature(surface: Surface, bend: Floats, lines: Flags, area: Floats) 
 def keeps_size(before: Surface, after: Surface, tolerance: float) -> bool:
     """Whether area, and volume where the surfaces are closed, differ by no more than a tolerance."""
     one, two = (lengths(area_vectors(x.vertices[x.faces])).sum() / 2 for x in (before, after))
-    change = abs(two - one) / one
+    change = abs(two - one) / max(one, 1e-300)
     if not before.boundary.any():
         inside = _volume(before, one)
-        change = max(change, abs(_volume(after, two) - inside) / inside)
+        change = max(change, abs(_volume(after, two) - inside) / max(inside, 1e-300))
     return bool(change <= tolerance)
 
 
