@@ -168,8 +168,8 @@ def main() -> None:
         worst = sorted(rows, key=lambda r: -max(abs(r["volume_change"]), abs(r["area_change"])))[:3]
         results["parts"][label] = summary(rows) | {"worst": worst}
         print("parts", label, summary(rows), flush=True)
-        save_results("remeshing_parts", results, options.out)
     if parts:
+        save_results("remeshing_parts", results, options.out)
         return
     results = {"meshes": {}, "scans": {}}
     for name in ("fandisk", "rocker_arm"):
