@@ -20,40 +20,18 @@ from bozzetto.geometry import (
 )
 from bozzetto.shapes import box, grid, icosphere, join, torus
 
+from .shape_measures import area, area_vectors, lengths, perturbed, volume
+
 DEVICES = [
     "cpu",
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")),
 ]
 
 
-def lengths(mesh):
-    a, b = mesh.vertices[unique_edges(mesh.faces)].unbind(dim=1)
-    return (a - b).norm(dim=1)
-
-
-def area_vectors(mesh):
-    a, b, c = mesh.corners().double().unbind(dim=1)
-    return torch.linalg.cross(b - a, c - a) / 2
-
-
-def area(mesh):
-    return float(area_vectors(mesh).norm(dim=1).sum())
-
-
-def volume(mesh):
-    a, b, c = mesh.corners().double().unbind(dim=1)
-    return float((a * torch.linalg.cross(b, c)).sum() / 6)
-
-
 def quality(mesh):
     """1 for an equilateral triangle, 0 for one without area."""
     c = mesh.corners().double()
     return 4 * 3**0.5 * area_vectors(mesh).norm(dim=1) / (c - c.roll(1, 1)).square().sum(dim=(1, 2))
-
-
-def perturbed(mesh, amount, seed):
-    noise = torch.randn(mesh.vertices.shape, generator=torch.Generator().manual_seed(seed))
-    return mesh.with_vertices(mesh.vertices + amount * float(lengths(mesh).mean()) * noise)
 
 
 CLOSED = {

@@ -1,7 +1,7 @@
 """Isotropic remeshing: nearly equilateral triangles with edges of a wanted length."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,18 +13,20 @@ from ..shapes import Mesh
 from .closest import SurfaceIndex
 from .measures import face_areas
 from .remeshing.collapse import collapse_short_edges
-from .remeshing.creases import bends, find_creases, find_tips
+from .remeshing.creases import bends, find_creases, find_tips, rough_creases
 from .remeshing.curves import trace
 from .remeshing.flip import flip_edges
 from .remeshing.original import Original
 from .remeshing.relax import relax
-from .remeshing.sizing import along_details, curvature_lengths, find_details
+from .remeshing.roughness import is_rough
+from .remeshing.sizing import curvature_lengths, find_details, keeps_size, within_narrow_facets
 from .remeshing.split import split_long_edges
-from .remeshing.surface import Features, Floats, Surface, area_vectors
+from .remeshing.surface import Features, Flags, Floats, Surface, area_vectors
 from .topology import is_consistently_wound, is_manifold
 
 FACE_LIMIT = 50_000_000
 DEFAULT_FACES = 4000
+STRICTER = 0.25  # of the tolerance: what is planned with if the tolerance was not kept
 EQUILATERAL = 3**0.5 / 4  # area of an equilateral triangle over the square of its edge
 
 
@@ -69,9 +71,10 @@ def remesh(
         crease_angle: Radians from which on an edge between two faces, as part of a line, is a crease, and a
             bend of such a line a corner. None keeps boundaries only.
         tolerance: How much volume and area may change, relative to themselves. Edges are shorter than
-            `edge_length` where curvature needs it, and facets of the input that even these would cut stay.
-            Of a scan, rough everywhere, that keeps many triangles as they are, good or bad, and there may be
-            more than before. None: even triangles of one length, whatever is lost.
+            `edge_length` where curvature needs it and in narrow facets, and facets of the input that even
+            these would cut stay. A rough surface, such as a scan, whose noise alone accounts for more of its
+            area, gets even triangles, and only long creases that stand out of the noise are kept. None: even
+            triangles of one length, whatever is lost.
 
     Returns:
         The new mesh on the device of the old one. Colours are interpolated at the nearest points of the
@@ -86,14 +89,23 @@ def remesh(
     whole = (corners != corners.roll(1, dims=1)).all(dim=1)  # a face that names a vertex twice has no area
     source = replace(source, faces=corners[whole])
     _check_options(split_above, collapse_below, crease_angle, tolerance)
-    surface, original = _prepared(source, edge_length, crease_angle, tolerance)
-    generator = np.random.default_rng(seed)
-    for _ in range(iterations):
-        surface = split_long_edges(surface, split_above, original)
-        surface = collapse_short_edges(surface, collapse_below, split_above, original.curves, generator)
-        surface = flip_edges(surface, generator)
-        surface = relax(surface, original, project)
-        surface = replace(surface, target=original.target_at(surface))
+    before, bend, kept = _surveyed(source, edge_length, crease_angle, tolerance)
+    bound = None if kept.rough else tolerance
+
+    def rebuilt(tolerance: float | None) -> Surface:
+        surface, original = _prepared(source, before, bend, kept, tolerance, crease_angle)
+        generator = np.random.default_rng(seed)
+        for _ in range(iterations):
+            surface = split_long_edges(surface, split_above, original)
+            surface = collapse_short_edges(surface, collapse_below, split_above, original.curves, generator)
+            surface = flip_edges(surface, generator)
+            surface = relax(surface, original, project)
+            surface = replace(surface, target=original.target_at(surface))
+        return surface
+
+    surface = rebuilt(bound)
+    if bound is not None and not keeps_size(before, surface, bound):
+        surface = rebuilt(STRICTER * bound)
     vertices = torch.from_numpy(surface.vertices).float()
     result = Mesh(vertices, torch.from_numpy(surface.faces), offset=mesh.offset)
     if source.colors is not None:
@@ -131,10 +143,25 @@ def _check_options(split: float, collapse: float, angle: float | None, tolerance
         raise InputError(f"tolerance must lie between 0 and 1, or be None, got {tolerance:g}")
 
 
-def _prepared(
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of a surface.
+
+    Attributes:
+        lines: (E,) boundaries and creases.
+        tips: (V,) vertices off the lines that stay where they are.
+        rough: Whether the surface is too rough for the tolerance.
+    """
+
+    lines: Flags
+    tips: Flags
+    rough: bool
+
+
+def _surveyed(
     mesh: Mesh, edge_length: float | Tensor | None, angle: float | None, tolerance: float | None
-) -> tuple[Surface, Original]:
-    """The surface to work on, with the lines that are kept, and the original for reference."""
+) -> tuple[Surface, Floats, _Kept]:
+    """The surface of a mesh with the longest edges allowed, its bends, and what is kept of it."""
     if not is_manifold(mesh.faces, len(mesh.vertices)):
         raise InputError(
             "the mesh is not manifold (more than two faces share an edge, or surfaces touch in a vertex); "
@@ -143,32 +170,41 @@ def _prepared(
     if not is_consistently_wound(mesh.faces):
         raise InputError("neighbouring faces are wound in opposite directions; orient them alike first")
     vertices, faces = mesh.vertices.detach().double().numpy(), mesh.faces.numpy()
-    none = Features(np.empty((0, 2), np.int64), np.empty((0, 2)), np.zeros(len(vertices), bool))
-    target = _longest(mesh, edge_length)
-    surface = Surface(vertices, faces, target, none)
+    none = np.zeros(len(vertices), bool)
+    features = Features(np.empty((0, 2), np.int64), np.empty((0, 2)), none)
+    surface = Surface(vertices, faces, _longest(mesh, edge_length), features)
     bend = bends(surface)
-    lines = surface.edges.is_boundary
-    tips = none.fixed
-    if angle is not None:
-        lines = lines | find_creases(surface, bend, angle)
-        tips = find_tips(surface, lines, angle)
-    planned = None
+    boundary = surface.edges.is_boundary
+    creases = np.zeros_like(boundary) if angle is None else find_creases(surface, bend, angle)
+    rough = tolerance is not None and is_rough(surface, bend, boundary | creases, tolerance)
+    if angle is None:
+        return surface, bend, _Kept(boundary, none, rough)
+    if rough:
+        return surface, bend, _Kept(boundary | rough_creases(surface, creases, angle), none, rough)
+    lines = boundary | creases
+    return surface, bend, _Kept(lines, find_tips(surface, lines, angle), rough)
+
+
+def _prepared(
+    mesh: Mesh, surface: Surface, bend: Floats, kept: _Kept, tolerance: float | None, angle: float | None
+) -> tuple[Surface, Original]:
+    """The surface to work on, with the lines that are kept, and the original for reference."""
+    lines, target = kept.lines, surface.target
+    of_face, planned = target[surface.faces].min(axis=1), None
     if tolerance is not None:
         planned = curvature_lengths(surface, bend, lines, tolerance)
         details = find_details(surface, bend, lines, planned, tolerance)
         lines = lines | details
         planned = curvature_lengths(surface, bend, lines, tolerance)
-        planned = along_details(surface, bend, details, planned)
-        if (planned == target[faces].min(axis=1)).all():
-            planned = None
-    of_face = target[faces].min(axis=1) if planned is None else planned
+        planned = within_narrow_facets(surface, bend, lines, details, planned)
+        planned = None if (planned == of_face).all() else planned
+    of_face = of_face if planned is None else planned
     _check_count(surface, of_face)
     at_edge = surface.smaller_of_halves(np.repeat(of_face, 3))[lines]
-    curves, features = trace(
-        vertices, surface.edges.ends[lines], at_edge, tips, math.pi if angle is None else angle
-    )
+    ends = surface.edges.ends[lines]
+    curves, features = trace(surface.vertices, ends, at_edge, kept.tips, math.pi if angle is None else angle)
     original = Original(mesh, target, curves, planned)
-    surface = Surface(vertices, faces, target, features).compact()
+    surface = replace(surface, features=features).compact()
     return replace(surface, target=original.target_at(surface)), original
 
 

@@ -1,11 +1,14 @@
 """Which edges and vertices of a mesh are creases and corners."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .curves import paths
 from .surface import DEGENERATE, Flags, Floats, Stars, Surface, area_vectors, dots, lengths, slimness
 
 FRAGMENT = 3  # edges: lines that end within the surface and have fewer, and are short, are no creases
+LONG = 10.0  # over the wanted length: shorter lines of a rough surface are no creases
 NOISE = 0.7  # of the angle of a crease: how far the surface on both sides has to bend at least
 LAYERS = 5  # of slivers beside slivers that get a normal
 WEIGHT = 2.0  # times the area of the smaller face at an edge: how much a face around it counts at most
@@ -51,11 +54,16 @@ def find_creases(surface: Surface, bend: Floats, angle: float) -> Flags:
     Noise bends single edges as sharply: at a crease the faces around either end of the edge, on both sides,
     bend together by most of the angle at least, and the line does not end after two edges.
     """
-    sharp = np.flatnonzero(np.abs(bend) >= angle)
-    sharp = sharp[_bends_around(surface, sharp) >= NOISE * angle]
-    crease = np.zeros(len(bend), bool)
-    crease[sharp] = True
-    return _without_fragments(surface, crease)
+    crease = _sharp(surface, np.abs(bend) >= angle, NOISE * angle)
+    return _pruned(surface, crease, lambda count, length, ends: count < FRAGMENT and length < 1 and ends)
+
+
+def rough_creases(surface: Surface, crease: Flags, angle: float) -> Flags:
+    """(E,) those creases that stand out of a rough surface, whose bumps make many short lines.
+
+    The faces around bend by the whole angle, and the lines are much longer than the wanted edges.
+    """
+    return _pruned(surface, _sharp(surface, crease, angle), lambda count, length, ends: length < LONG)
 
 
 def find_tips(surface: Surface, lines: Flags, angle: float) -> Flags:
@@ -71,6 +79,14 @@ def find_tips(surface: Surface, lines: Flags, angle: float) -> Flags:
     tips = flattest < np.cos(angle / 2)
     tips[surface.edges.ends[lines | surface.edges.is_boundary]] = False
     return tips
+
+
+def _sharp(surface: Surface, chosen: Flags, angle: float) -> Flags:
+    """(E,) the chosen edges where the faces around bend together by at least an angle."""
+    index = np.flatnonzero(chosen)
+    result = np.zeros(len(chosen), bool)
+    result[index] = _bends_around(surface, index) >= angle
+    return result
 
 
 def _bends_around(surface: Surface, chosen: np.ndarray) -> Floats:
@@ -97,8 +113,12 @@ def _bends_around(surface: Surface, chosen: np.ndarray) -> Floats:
     return np.arctan2(lengths(np.cross(left, right)), dots(left, right))
 
 
-def _without_fragments(surface: Surface, crease: Flags) -> Flags:
-    """Without lines that end freely, have one or two edges and are shorter than the wanted length."""
+def _pruned(surface: Surface, crease: Flags, falls: Callable[[int, float, bool], bool]) -> Flags:
+    """The creases without lines that fall, one after the other, as neighbours join when one has gone.
+
+    A line runs from one place where other than two lines meet to the next. Whether it falls is decided by the
+    number of its edges, its length over that of the wanted edges, and whether it ends freely.
+    """
     crease, edges = crease.copy(), surface.edges
     while crease.any():
         index = np.flatnonzero(crease)
@@ -108,9 +128,11 @@ def _without_fragments(surface: Surface, crease: Flags) -> Flags:
         removed = [
             used
             for path, used in paths(ends, degree != 2)
-            if len(used) < FRAGMENT
-            and (degree[path[[0, -1]]] == 1).any()
-            and length[used].sum() < surface.target[path].min()
+            if falls(
+                len(used),
+                float(length[used].sum() / surface.target[path].min()),
+                bool((degree[path[[0, -1]]] == 1).any()),
+            )
         ]
         if not removed:
             break

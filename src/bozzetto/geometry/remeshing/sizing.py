@@ -8,11 +8,13 @@ from scipy.sparse.csgraph import connected_components
 
 from .surface import Flags, Floats, Surface, area_vectors, dots, lengths
 
-SHARE = 0.4  # of the tolerance that is planned with
+SHARE = 0.6  # of the tolerance that is planned with
 SMOOTHING = 3  # steps of averaging curvature over neighbouring faces: bumps and dents of noise cancel
+LOSS = 0.05  # of the tolerance that may be lost at edges between facets
 SCATTER = 0.05  # of the volume between surface and triangles that is not relied on to cancel
 LARGE, SMALL = 3.0, 1 / 1.5  # over the wanted length: height of faces that are kept as they are
-SLIMMEST = 1.0, 3.0  # longest edge wanted beside kept details, over the height of the facet, or of one face
+STOUT = 0.3  # height over longest edge: slimmer faces are facets, not samples of a smooth surface
+SLIMMEST = 0.6, 2.0  # longest edge wanted in narrow facets, over the height of the facet, or of one face
 SMALLEST = 0.5  # shortest edge wanted because of curvature, over the height of the face there
 FLAT = np.radians(0.1)  # faces that meet at less are one facet
 DETAIL = np.radians(1)  # edges that bend less are no details
@@ -33,6 +35,11 @@ class Facets:
     longest: Floats
     height: Floats
     single: Flags
+
+    @property
+    def stout(self) -> Flags:
+        """(F,) whether the face is nearly equilateral, a sample of a smooth surface if it is single."""
+        return self.height > STOUT * self.longest
 
     @classmethod
     def of(cls, surface: Surface, bend: Floats, lines: Flags) -> "Facets":
@@ -100,9 +107,9 @@ def find_details(surface: Surface, bend: Floats, lines: Flags, planned: Floats, 
     """(E,) edges to keep beside the creases, so that cutting across all others costs no more area than allowed.
 
     Where facets meet at an angle t, edges of length L that cut across lose t^2 L / 12 of area per unit length.
-    The sharpest edges are kept, so many that the rest fits, without
-    triangles that are finer than the input's. Faces about as large as the wanted triangles are left out: evenly
-    sampled meshes are sampled evenly again.
+    The sharpest edges are kept, so many that the rest fits, without triangles that are finer than the input's;
+    between facets almost all, since triangles that follow many facets as if they were curved would be tiny.
+    Faces about as large as the wanted triangles are left out: evenly sampled meshes are sampled evenly again.
     """
     edges = surface.edges
     facets = Facets.of(surface, bend, lines)
@@ -112,7 +119,7 @@ def find_details(surface: Surface, bend: Floats, lines: Flags, planned: Floats, 
     open_to = ~lines & ~edges.is_boundary & (size > DETAIL)
     wanted = surface.target[surface.faces].min(axis=1)
     even = facets.single & (facets.height < LARGE * wanted) & (facets.height > SMALL * wanted)
-    even &= facets.longest < LARGE * wanted
+    even &= (facets.longest < LARGE * wanted) & facets.stout
     open_to[open_to] &= ~even[edges.halves[open_to] // 3].all(axis=1)
     index = np.flatnonzero(open_to)
     index = index[np.argsort(size[index], kind="stable")]
@@ -121,17 +128,29 @@ def find_details(surface: Surface, bend: Floats, lines: Flags, planned: Floats, 
     cut = surface.smaller_of_halves(np.repeat(planned, 3))[index]
     cut = np.minimum(np.where(cut < height, longest, cut), height)
     loss = np.cumsum(size[index] ** 2 * lengths(a - b) * cut / 12)
+    sampled = (facets.single & facets.stout)[edges.halves[index] // 3].all(axis=1)
+    allowed = np.where(sampled, SHARE, LOSS) * tolerance * facets.area.sum()
     result = np.zeros(len(bend), bool)
-    result[index[loss > SHARE * tolerance * facets.area.sum()]] = True
+    result[index[loss > allowed]] = True
     return result
 
 
-def along_details(surface: Surface, bend: Floats, details: Flags, planned: Floats) -> Floats:
-    """(F,) planned lengths, shorter in slim facets beside kept details, which are filled by good triangles."""
-    facets = Facets.of(surface, bend, details)
-    beside = details[surface.edges.of_half].reshape(-1, 3).any(axis=1)
+def within_narrow_facets(
+    surface: Surface, bend: Floats, lines: Flags, details: Flags, planned: Floats
+) -> Floats:
+    """(F,) planned lengths, shorter in narrow facets between kept lines, which are filled by good triangles.
+
+    Args:
+        surface: The input, with the longest edges allowed as target.
+        bend: (E,) from `bends`.
+        lines: (E,) edges that are kept.
+        details: (E,) those of them that `find_details` found; facets of one face matter beside these only.
+        planned: (F,) lengths.
+    """
+    facets = Facets.of(surface, bend, lines)
+    beside, fine = (chosen[surface.edges.of_half].reshape(-1, 3).any(axis=1) for chosen in (lines, details))
     most = np.where(facets.single, SLIMMEST[1], SLIMMEST[0]) * facets.height
-    return np.where(beside, np.minimum(planned, most), planned)
+    return np.where(np.where(facets.single, fine, beside), np.minimum(planned, most), planned)
 
 
 def _mean_curvature(surface: Surface, bend: Floats, lines: Flags, area: Floats) -> Floats:
@@ -153,6 +172,16 @@ def _mean_curvature(surface: Surface, bend: Floats, lines: Flags, area: Floats) 
     for _ in range(SMOOTHING):
         integral, total = spread(integral), spread(total)
     return integral / np.maximum(total, 1e-300)
+
+
+def keeps_size(before: Surface, after: Surface, tolerance: float) -> bool:
+    """Whether area, and volume where the surfaces are closed, differ by no more than a tolerance."""
+    one, two = (lengths(area_vectors(x.vertices[x.faces])).sum() / 2 for x in (before, after))
+    change = abs(two - one) / max(one, 1e-300)
+    if not before.boundary.any():
+        inside = _volume(before, one)
+        change = max(change, abs(_volume(after, two) - inside) / max(inside, 1e-300))
+    return bool(change <= tolerance)
 
 
 def _volume(surface: Surface, area: float) -> float:
