@@ -1,5 +1,7 @@
 """Normals of clouds, by fits to neighbours, and by the surface that all of them make together."""
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -9,6 +11,7 @@ from torch.nn.functional import normalize
 
 from ..geometry import screened_poisson
 from ..shapes import Mesh
+from .crumbs import handles, only_supported
 from .neighbourhoods import Spacing, plane_neighbourhoods, spacing_of
 
 STIFFNESS = 1e-2
@@ -63,7 +66,8 @@ def agreed_normals(
     Hou et al. 2022, "Iterative Poisson surface reconstruction": a closed surface has a side everywhere, so that
     its normals at the points are right where a few of those that it was made of were wrong. There normals begin
     at random and the surface is made some thirty times; here they are nearly right, and quadratic fits give
-    back what the surface smoothes away.
+    back what the surface smoothes away. The surface of an open sheet is closed by lids: normals by which these
+    grow, or handles become more, are not taken.
 
     Args:
         points: On a surface.
@@ -71,22 +75,32 @@ def agreed_normals(
         noise: How far the points lie beside the surface.
     """
     spacing = spacing_of(points, noise)
-    normals = normals_of(points, noise, normals)
+    best = normals = normals_of(points, noise, normals)
+    least, fewest = math.inf, math.inf
     for _ in range(ROUNDS):
-        found = normals_from(_surface(points, normals, spacing), points)
+        mesh = _surface(points, normals, spacing)
+        area = float(_across(mesh).norm(dim=1).sum())
+        if area > least or handles(mesh) > fewest:
+            return best
+        best, least, fewest = normals, area, handles(mesh)
+        found = normals_from(mesh, points)
         known = found.norm(dim=1, keepdim=True) > 0.5
         normals = normals_of(points, noise, torch.where(known, found, normals))
     return normals
 
 
+def _across(mesh: Mesh) -> Float[Tensor, "F 3"]:
+    """Normals of the faces, twice as long as their areas."""
+    corners = mesh.corners()
+    return torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+
+
 def normals_from(mesh: Mesh, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
     """Mean normals of the faces to which each point is one of the nearest; 0 for points that are near to none."""
-    corners = mesh.corners()
-    across = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     count = min(VOTES, len(points))
-    places = corners.mean(dim=1).double().cpu().numpy()
+    places = mesh.corners().mean(dim=1).double().cpu().numpy()
     nearest = KDTree(points.double().cpu().numpy()).query(places, np.arange(1, count + 1), workers=-1)[1]
-    total = torch.zeros_like(points)
+    total, across = torch.zeros_like(points), _across(mesh)
     for index in torch.from_numpy(nearest).to(points.device).T:
         total.index_add_(0, index, across)
     return normalize(total, dim=1)
@@ -96,7 +110,8 @@ def _surface(points: Tensor, normals: Tensor, spacing: Spacing) -> Mesh:
     size = float((points.amax(dim=0) - points.amin(dim=0)).max())
     side = round(ROOM * size / (CELL * float(spacing.gap.median()))) + 1
     side = min(max(side, SIDES[0]), SIDES[1])
-    return screened_poisson(points, normals, side, SCREENING, ROOM, spacing.area, spacing.gap)
+    mesh = screened_poisson(points, normals, side, SCREENING, ROOM, spacing.area, spacing.gap)
+    return only_supported(mesh, points)
 
 
 def _axes_along(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3 3"]:

@@ -72,7 +72,9 @@ def _two_sheets(
     two, half, side = single, torch.zeros_like(reach), _side(single)
     for _ in range(ROUNDS):
         free = left_over(side)
-        half = (free * height).sum(dim=1, keepdim=True) / (free * side).sum(dim=1, keepdim=True).clamp(min=1e-6)
+        half = (free * height).sum(dim=1, keepdim=True) / (free * side).sum(dim=1, keepdim=True).clamp(
+            min=1e-6
+        )
         two = single - half * free
         side = _side(two + half * side)
     share = 1 - two.square().sum(dim=1) / single.square().sum(dim=1).clamp(min=1e-24)
