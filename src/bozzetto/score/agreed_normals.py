@@ -2,16 +2,15 @@
 
 import math
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.spatial import KDTree
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..geometry import screened_poisson
 from ..shapes import Mesh
 from .crumbs import handles, only_supported
+from .local_fits import neighbours, support_of
 from .neighbourhoods import Spacing, plane_neighbourhoods, spacing_of
 
 STIFFNESS = 1e-2
@@ -96,12 +95,10 @@ def _across(mesh: Mesh) -> Float[Tensor, "F 3"]:
 
 
 def normals_from(mesh: Mesh, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-    """Mean normals of the faces to which each point is one of the nearest; 0 for points that are near to none."""
-    count = min(VOTES, len(points))
-    places = mesh.corners().mean(dim=1).double().cpu().numpy()
-    nearest = KDTree(points.double().cpu().numpy()).query(places, np.arange(1, count + 1), workers=-1)[1]
+    """Mean normals of the faces to which each point is one of the nearest; 0 for points near to none."""
+    nearest = neighbours(support_of(points), mesh.corners().mean(dim=1), VOTES)[1]
     total, across = torch.zeros_like(points), _across(mesh)
-    for index in torch.from_numpy(nearest).to(points.device).T:
+    for index in nearest.T:
         total.index_add_(0, index, across)
     return normalize(total, dim=1)
 

@@ -48,7 +48,7 @@ def handles(mesh: Mesh) -> int:
 
 
 def angle_defects(mesh: Mesh) -> Float[Tensor, " V"]:
-    """What the angles of the triangles at each vertex lack to a full turn; their sum is 2 pi times the Euler number."""
+    """What the angles at each vertex lack to a full turn; their sum is 2 pi times the Euler number."""
     corners = mesh.corners().double()
     defects = torch.full((len(mesh.vertices),), math.tau, dtype=torch.float64, device=corners.device)
     for k in range(3):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -36,10 +36,7 @@ CELLS = (48, 256)  # along the longest side, at least and at most
 FINE = 0.6  # size of cells in spacings
 ROOM = 1.25  # see `screened_poisson`
 SCREENING, LOOSE = 4.0, 0.6  # the same, of exact points and of noisy ones that were not cleaned
-WIDE, CLEAN = (
-    2.3,
-    1.5,
-)  # least size of cells in the noise of given points, and in what was taken from cleaned ones
+WIDE, CLEAN = 2.3, 1.5  # least size of cells, in the noise of points as given, and of what was cleaned away
 THIN, MANY = 1.0, 0.7  # cells in which points are replaced by their means, if that leaves so few of them
 PER_HANDLE, SOME = 1000, 10  # points for a handle, and handles that any shape may have
 FEWEST_PER_HANDLE, WIDER = 300, 1.5  # points for a handle below which all cells are widened, and by how much
@@ -48,7 +45,7 @@ STRAIGHT, PLANES = 0.4, 16  # spacings beyond points, from where planes through 
 FACES = 9  # for each point, at most: cells are as fine everywhere as where points are densest
 LIDS = 1.25  # faces of a closed mesh over those near points, at most
 LEFT = 0.5  # of the noise, after cleaning
-NOISY = 0.15  # noise, in spacings, from which a cloud is cleaned first
+NOISY = 0.15  # noise, in spacings, from which a cloud is cleaned first, or joined in wider cells
 
 
 @torch.no_grad()
@@ -148,8 +145,8 @@ def _prepared(
     level = estimate_noise(points) if noise is None else noise / scale
     if noise is None and len(points) < FEW:
         warn_input(
-            f"{name} has {len(points)} points; fewer than {FEW} do not tell noise from shape, so they are taken "
-            "as exact: say how strong the noise is"
+            f"{name} has {len(points)} points; fewer than {FEW} do not tell noise from shape, so they are "
+            "taken as exact: say how strong the noise is"
         )
     some = points[:: max(len(points) // 2000, 1)]
     spacing = float(neighbours(support_of(points), some, 7)[0][:, -1].median())
