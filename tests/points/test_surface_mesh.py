@@ -174,3 +174,17 @@ def test_pieces_and_handles_are_said():
     foam = torch.rand(2000, 3, generator=torch.Generator().manual_seed(7))
     with pytest.warns(InputWarning, match="handles"):
         surface(PointCloud(foam), 64, "closed", noise=0)
+
+
+def test_few_points_are_taken_as_exact_and_that_is_said():
+    with pytest.warns(InputWarning, match="do not tell noise from shape"):
+        mesh = surface(PointCloud(sphere(150), sphere(150)))
+    assert is_watertight(mesh.faces) and euler_number(mesh.faces) == 2
+
+
+def test_faces_are_not_many_more_than_points():
+    points = torch.cat([sphere(2000), 0.05 * sphere(500, 1) + torch.tensor([2.0, 0, 0])])
+    normals = torch.cat([sphere(2000), sphere(500, 1)])
+    with pytest.warns(InputWarning, match="2 separate pieces"):
+        mesh = surface(PointCloud(points, normals), noise=0)
+    assert len(mesh.faces) < 10 * len(points)

@@ -1,3 +1,4 @@
+from .agreed_normals import normals_of as normals_of
 from .denoiser import DenoiserRecipe as DenoiserRecipe
 from .denoising import LEAST_POINTS as LEAST_POINTS
 from .denoising import Denoised as Denoised
@@ -6,7 +7,6 @@ from .denoising import estimate_noise as estimate_noise
 from .fit_training import train_denoiser as train_denoiser
 from .loading import load_scans as load_scans
 from .loading import load_solid_cloud as load_solid_cloud
-from .orient import normals_of as normals_of
 from .orient import orient_normals as orient_normals
 from .range_scans import is_range_scan as is_range_scan
 from .range_scans import load_posed_scans as load_posed_scans

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import ndimage
 from scipy.spatial import KDTree
 from torch import Tensor
@@ -21,8 +21,23 @@ def outside_votes(
 ) -> Float[Tensor, " N"]:
     """1 where a way from far outside leads to the front of a point and not to its back, -1 the other way round.
 
-    0 where both or none can be reached: sheets, narrow gaps, cavities, and walls thinner than a spacing. A
-    grid around the points is flooded from its border; what is near a point is a wall.
+    0 where both or none can be reached: sheets, narrow gaps, cavities, and walls thinner than a spacing.
+
+    Args:
+        points: On a surface.
+        normals: Of unit length, across the surface, with any sign.
+        spacing: How far neighbouring points are apart; None measures it.
+    """
+    front, back = reached_sides(points, normals, spacing)
+    return front.to(points) - back.to(points)
+
+
+def reached_sides(
+    points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"], spacing: float | None = None
+) -> tuple[Bool[Tensor, " N"], Bool[Tensor, " N"]]:
+    """Whether a way from far outside leads to the front of each point, and whether one leads to its back.
+
+    A grid around the points is flooded from its border; what is near a point is a wall.
 
     Args:
         points: On a surface.
@@ -47,8 +62,8 @@ def outside_votes(
     label, _ = ndimage.label(free)  # type: ignore[misc]
     outside = label == label[0, 0, 0]
     step = ask * normals.double().cpu().numpy()
-    votes = outside[cell_of(places + step)].astype(np.float32) - outside[cell_of(places - step)]
-    return torch.from_numpy(votes).to(points)
+    front, back = (outside[cell_of(places + way)] for way in (step, -step))
+    return torch.from_numpy(front).to(points.device), torch.from_numpy(back).to(points.device)
 
 
 def _spacing(places: np.ndarray) -> float:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -13,18 +13,21 @@ from ..errors import InputError, warn_input
 from ..geometry import (
     boundary_edges,
     connected_components,
-    drop_unused_vertices,
     euler_number,
     is_watertight,
     screened_poisson,
     simplify,
 )
+from ..geometry.poisson import FINE as FINE_CELLS
 from ..shapes import Mesh, PointCloud
 from ..shapes.frames import box_frame
+from ..values import value_type
 from .cloud_cleaning import clean_cloud, require_width
+from .crumbs import crumbly_points, handles, only_supported, with_vertices
 from .denoising import LEAST_POINTS, cleaned, estimate_noise
 from .local_fits import neighbours, support_of
 from .neighbourhoods import Spacing, spacing_of
+from .noise_level import FEW
 from .orient import outward_normals
 
 Ends = Literal["auto", "closed", "open"]
@@ -32,14 +35,18 @@ HOLE = 2.2  # spacings from the nearest point, from where there is a hole
 RIM = 1.0  # so far a sheet goes on beyond its last points
 CELLS = (48, 256)  # along the longest side, at least and at most
 FINE = 0.6  # size of cells in spacings
-ROOM, SCREENING = 1.25, 4.0  # see `screened_poisson`
+ROOM = 1.25  # see `screened_poisson`
+SCREENING, LOOSE = 4.0, 0.6  # the same, of exact points and of noisy ones that were not cleaned
+WIDE, CLEAN = 2.3, 1.5  # least size of cells, in the noise of points as given, and of what was cleaned away
 THIN, MANY = 1.0, 0.7  # cells in which points are replaced by their means, if that leaves so few of them
-PER_HANDLE, SOME, WIDER = 1000, 10, 1.5  # points for a handle, handles that any shape may have, wider cells
+PER_HANDLE, SOME = 1000, 10  # points for a handle, and handles that any shape may have
+FEWEST_PER_HANDLE, WIDER = 300, 1.5  # points for a handle below which all cells are widened, and by how much
+FEW_HANDLES = 4  # from more on, cells are widened where these are crowded
 STRAIGHT, PLANES = 0.4, 16  # spacings beyond points, from where planes through so many of them count
+FACES = 9  # for each point, at most: cells are as fine everywhere as where points are densest
 LIDS = 1.25  # faces of a closed mesh over those near points, at most
 LEFT = 0.5  # of the noise, after cleaning
-NOISY = 0.15  # noise, in spacings, from which a cloud is cleaned first
-SPECK = 0.002  # share of the points below which a separate piece is left out
+NOISY = 0.15  # noise, in spacings, from which a cloud is cleaned first, or joined in wider cells
 
 
 @torch.no_grad()
@@ -86,30 +93,62 @@ def surface(
     require_width(cloud, name)
     given = None if cloud.normals is None else normalize(cloud.normals, dim=1)
     points, normals = thinned(frame.apply(cloud.points), given, 2 / (resolution or CELLS[1]) * THIN)
-    points, normals, level = _clean(points, normals, noise, frame.scale, name)
-    spacing = spacing_of(points, level)
-    fine = FINE * float(spacing.gap.median())
+    ready = _prepared(points, normals, noise, frame.scale, name)
+    points, normals = ready.points, ready.normals
+    spacing = spacing_of(points, ready.noise)
+    fine = max(FINE * float(spacing.gap.median()), ready.cell)
     cells = resolution or min(max(round(2 / fine), CELLS[0]), CELLS[1])
-    mesh = closed_surface(points, normals, spacing, cells, resolution is None)
+    mesh = closed_surface(points, normals, spacing, cells, ready.screening, resolution is None)
     away = gaps(points, spacing, mesh.vertices)
     hole = {"auto": HOLE, "open": RIM, "closed": math.inf}[ends]
     if bool((away > hole).any()):
         mesh = trimmed(straightened(mesh, away, points, normals), away, hole)
+        mesh = only_supported(mesh, points, skins=False)
     elif hole == math.inf:
         mesh = with_large_lids(mesh, away)
+    if resolution is None:
+        mesh = with_fewer_faces(mesh, FACES * len(points))
     warn_of_faults(mesh, len(points), ends, name)
     return replace(mesh, vertices=frame.undo(mesh.vertices), offset=cloud.offset)
 
 
-def _clean(
+@value_type
+class _Prepared:
+    """What a surface is made of.
+
+    Attributes:
+        points: Normalised.
+        normals: Outward.
+        noise: How far points lie beside the surface.
+        cell: Least size of cells.
+        screening: How closely the surface follows points.
+    """
+
+    points: Float[Tensor, "N 3"]
+    normals: Float[Tensor, "N 3"]
+    noise: float
+    cell: float
+    screening: float
+
+
+def _prepared(
     points: Float[Tensor, "N 3"],
     normals: Float[Tensor, "N 3"] | None,
     noise: float | None,
     scale: float,
     name: str,
-) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"], float]:
-    """Normalised points without noise, normals, given or outward, and how much noise is left."""
+) -> _Prepared:
+    """Normalised points and normals that a surface can be made of.
+
+    Noisy points without normals are cleaned first, which needs neighbourhoods and moves the sides of thin walls
+    towards each other. Where normals are given, the surface itself averages points in wider cells.
+    """
     level = estimate_noise(points) if noise is None else noise / scale
+    if noise is None and len(points) < FEW:
+        warn_input(
+            f"{name} has {len(points)} points; fewer than {FEW} do not tell noise from shape, so they are "
+            "taken as exact: say how strong the noise is"
+        )
     some = points[:: max(len(points) // 2000, 1)]
     spacing = float(neighbours(support_of(points), some, 7)[0][:, -1].median())
     if spacing == 0:
@@ -117,12 +156,16 @@ def _clean(
             f"{name} has points so far from others that float32 cannot tell most of them apart; "
             "save its parts as separate files"
         )
-    if noise != 0 and (noise is not None or level > NOISY * spacing):
+    noisy = level > NOISY * spacing if noise is None else noise > 0
+    if normals is not None:
+        return _Prepared(
+            points, normals, level, WIDE * level if noisy else 0.0, LOOSE if noisy else SCREENING
+        )
+    cell = CLEAN * level if noisy else 0.0
+    if noisy:
         points, _ = cleaned(points, level)
         level *= LEFT
-    elif noise == 0:
-        level = 0.0
-    return points, outward_normals(points, level) if normals is None else normals, level
+    return _Prepared(points, outward_normals(points, level), level, cell, SCREENING)
 
 
 def thinned(
@@ -152,33 +195,38 @@ def closed_surface(
     normals: Float[Tensor, "N 3"],
     spacing: Spacing,
     cells: int,
+    screening: float = SCREENING,
     coarser: bool = True,
 ) -> Mesh:
     """The closed surface through normalised points, without specks.
 
     Layers of scans that miss each other by more than a cell are joined by many small handles, which vanish
-    where cells are wider; those of the shape do not. So wider cells are tried while they help, if allowed.
+    where cells are wider; those of the shape do not. So cells twice as wide are tried around the points that
+    have so many handles, see `crumbly_points`, if allowed; and if even then there are more than the points can
+    describe, wider cells everywhere, while that helps.
     """
 
-    def solved(cells: int) -> Mesh:
+    def solved(cells: int, apart: Float[Tensor, " N"]) -> Mesh:
         side = round(ROOM * cells) + 1
-        mesh = screened_poisson(points, normals, side, SCREENING, ROOM, spacing.area, spacing.gap)
+        mesh = screened_poisson(points, normals, side, screening, ROOM, spacing.area, apart)
         return only_supported(mesh, points)
 
-    mesh = solved(cells)
-    while coarser and is_crumbly(mesh, len(points)) and cells / WIDER >= CELLS[0]:
+    mesh, apart = solved(cells, spacing.gap), spacing.gap
+    if coarser and handles(mesh) > FEW_HANDLES:
+        crumbly = crumbly_points(mesh, points, spacing)
+        if bool(crumbly.any()):
+            size = float((points.amax(dim=0) - points.amin(dim=0)).max())
+            apart = torch.where(crumbly, apart.clamp(min=2 * size / cells / FINE_CELLS), apart)
+            mesh = solved(cells, apart)
+    while (
+        coarser and handles(mesh) > max(len(points) / FEWEST_PER_HANDLE, SOME) and cells / WIDER >= CELLS[0]
+    ):
         cells = round(cells / WIDER)
-        other = solved(cells)
+        other = solved(cells, apart)
         if handles(other) > handles(mesh) / 2:
             break
         mesh = other
     return mesh
-
-
-def handles(mesh: Mesh) -> int:
-    """Of a closed mesh: 0 for spheres, 1 for a ring; from the Euler number."""
-    pieces = int(connected_components(mesh.faces, len(mesh.vertices)).max()) + 1
-    return (2 * pieces - euler_number(mesh.faces)) // 2
 
 
 def straightened(
@@ -223,11 +271,16 @@ def with_large_lids(mesh: Mesh, away: Float[Tensor, " V"]) -> Mesh:
         away: Distance from each vertex to the nearest point, in spacings.
     """
     near = int((away[mesh.faces] < RIM).all(dim=1).sum())
-    if len(mesh.faces) <= LIDS * near:
+    return with_fewer_faces(mesh, round(LIDS * near))
+
+
+def with_fewer_faces(mesh: Mesh, most: int) -> Mesh:
+    """The mesh with so many faces at most, if that leaves its topology as it is."""
+    if len(mesh.faces) <= most:
         return mesh
-    fewer = simplify(mesh, round(LIDS * near))
-    same = is_watertight(fewer.faces) and euler_number(fewer.faces) == euler_number(mesh.faces)
-    return fewer if same else mesh
+    fewer = simplify(mesh, most)
+    closed = is_watertight(fewer.faces) == is_watertight(mesh.faces)
+    return fewer if closed and euler_number(fewer.faces) == euler_number(mesh.faces) else mesh
 
 
 def warn_of_faults(mesh: Mesh, points: int, ends: Ends, name: str) -> None:
@@ -246,15 +299,6 @@ def warn_of_faults(mesh: Mesh, points: int, ends: Ends, name: str) -> None:
         )
 
 
-def only_supported(mesh: Mesh, points: Float[Tensor, "N 3"]) -> Mesh:
-    """The mesh without separate pieces that hardly any of the points are nearest to."""
-    label = connected_components(mesh.faces, len(mesh.vertices))
-    nearest = neighbours(support_of(mesh.vertices), points, 1)[1][:, 0]
-    count = torch.bincount(label[nearest], minlength=int(label.max()) + 1)
-    kept = count[label] > SPECK * len(points)
-    return mesh if bool(kept.all()) else _with_vertices_of(mesh, kept)
-
-
 def trimmed(mesh: Mesh, gap: Float[Tensor, " V"], hole: float = HOLE) -> Mesh:
     """The mesh without what spans holes: parts beyond `RIM` that reach farther than `hole` from points."""
     away = gap > RIM
@@ -264,11 +308,4 @@ def trimmed(mesh: Mesh, gap: Float[Tensor, " V"], hole: float = HOLE) -> Mesh:
     label = connected_components(faces, len(mesh.vertices))
     spans = torch.zeros(int(label.max()) + 1, dtype=torch.bool, device=gap.device)
     spans[label[gap > hole]] = True
-    return _with_vertices_of(mesh, ~(away & spans[label]))
-
-
-def _with_vertices_of(mesh: Mesh, kept: Bool[Tensor, " V"]) -> Mesh:
-    faces = mesh.faces[kept[mesh.faces].all(dim=1)]
-    if len(faces) == 0:
-        raise InputError("no piece of the surface has points nearby; the cloud is too sparse for a mesh")
-    return drop_unused_vertices(replace(mesh, faces=faces))[0]
+    return with_vertices(mesh, ~(away & spans[label]))
