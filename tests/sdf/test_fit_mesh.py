@@ -30,18 +30,13 @@ def test_a_lying_mesh_is_stood_up(figures):
     assert found.misfit < 0.004
 
 
-def test_a_mesh_is_its_code_also_beside_another_piece_or_without_its_foot(figures):
-    mesh = extract_mesh(figures, CODE, 48)
-    ball = icosphere(2)
-    beside = Mesh(
-        torch.cat([mesh.vertices, 0.05 * ball.vertices + torch.tensor([1.0, 0.9, 0.4])]),
-        torch.cat([mesh.faces, ball.faces + len(mesh.vertices)]),
-    )
-    cut = Mesh(mesh.vertices, mesh.faces[mesh.vertices[mesh.faces].mean(dim=1)[:, 1] > -0.6])
-    for other in (beside, cut):
-        found = fit_mesh(figures, other, CompleteConfig(turns=2))
-        assert found.misfit < 0.004
-        assert float(figures.decoder(found.code[None], mesh.vertices[None])[0].abs().mean()) < 0.015
+def test_a_mesh_is_its_code_also_beside_another_piece(figures):
+    mesh, ball = extract_mesh(figures, CODE, 48), icosphere(2)
+    vertices = torch.cat([mesh.vertices, 0.05 * ball.vertices + torch.tensor([1.0, 0.9, 0.4])])
+    beside = Mesh(vertices, torch.cat([mesh.faces, ball.faces + len(mesh.vertices)]))
+    found = fit_mesh(figures, beside, CompleteConfig(turns=2))
+    assert found.misfit < 0.004
+    assert float(figures.decoder(found.code[None], mesh.vertices[None])[0].abs().mean()) < 0.015
 
 
 def test_open_meshes_are_scans_and_strangers_are_refused(figures):
