@@ -49,7 +49,8 @@ def test_the_gradient_by_a_turn_is_that_of_central_differences(balls):
     distances = (balls.decoder(code[None], pose.apply(points)[None])[0] + off) / pose.scale  # no kinks nearby
     turned, start = TurnedMesh(balls, corners, points, distances), State(code.double(), pose)
     for _ in range(10):  # until small residuals, too, have the weights of L1
-        gradient = turned.linearise(start).gradient
+        turned.linearise(start)
+    gradient = turned.linearise(start).gradient
     for i in range(7):
         step = torch.zeros(7).double()
         step[i] = 1e-3
