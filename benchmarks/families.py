@@ -184,7 +184,7 @@ def main() -> None:
     scans = {f"{key} {KINDS[i % 5]}": scan_of(family[key], KINDS[i % 5], i) for i, key in enumerate(keys)}
     wanted = options.only
     if wanted in (None, "ends"):
-        save_part("families", "ends", {"shapes": ends(prior, family, keys[:8])})
+        save_part("families", "ends", {"shapes": ends(prior, family, keys)})
     if wanted in (None, "clouds"):
         found = clouds(model, family)
         print(found["limits"], found["counts"], flush=True)

@@ -6,7 +6,7 @@ Each verb runs as a process of its own; its peak, with its workers, is what the 
 less the peak of the same command line on a smallest input: Python, PyTorch and the weights. Where the smallest
 input takes more than the next, less that of `bozzetto doctor`: `surface` has a fixed grid for few points.
 What is freed before hides small inputs (`HIDDEN`). A ratio above ten is worse than linear. Runs are ended at
-`--limit`.
+`--limit`. With `--only` the others stay as stored, each with the commit that it was measured at.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from common import save_results
+from common import RESULTS, commit, save_results
 from generators.captures import capture, files_of
 from generators.pictures import png, smooth
 from generators.solids import ball
@@ -285,6 +285,14 @@ def markdown(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def merged(rows: list[dict], path: Path) -> list[dict]:
+    """Rows that were measured and those stored of other verbs, in the order of `VERBS`."""
+    before = json.loads(path.read_text()) if path.exists() else {"verbs": []}
+    stored = [{"commit": before.get("commit"), **row} for row in before["verbs"]]
+    found = {row["verb"]: row for row in [*stored, *rows]}
+    return [found[verb.name] for verb in VERBS if verb.name in found]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="verbs, comma-separated")
@@ -299,8 +307,10 @@ def main() -> None:
     for verb in VERBS:
         if wanted and verb.name not in wanted:
             continue
-        rows.append(measure(verb, arguments.limit, imports))
+        rows.append(measure(verb, arguments.limit, imports) | {"commit": commit()})
         print(rows[-1], flush=True)
+    if wanted:
+        rows = merged(rows, arguments.results or RESULTS / "memory.json")
     print(f"\n{markdown(rows)}" if arguments.markdown else "")
     content = {
         "imports_mb": round(imports),

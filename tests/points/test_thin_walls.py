@@ -3,11 +3,11 @@ import math
 import torch
 
 from bozzetto.geometry import implicit
+from bozzetto.points import surface
 from bozzetto.points.crumbs import angle_defects, crumbly_points, only_supported
 from bozzetto.points.neighbourhoods import spacing_of
 from bozzetto.points.orient import outward_normals
 from bozzetto.points.thin_walls import thin_walls
-from bozzetto.score import surface
 from bozzetto.shapes import Mesh, PointCloud, icosphere, sample_surface, torus
 
 

@@ -6,7 +6,7 @@ import torch
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.sdf import CompleteConfig, extract_mesh, fit_file, fit_mesh
 from bozzetto.sdf.pose import rotation_about
-from bozzetto.shapes import Mesh, Similarity, box, save_mesh
+from bozzetto.shapes import Mesh, Similarity, box, icosphere, save_mesh
 
 CODE = torch.tensor([0.25, 0.1, -0.2, 0.2])
 
@@ -21,6 +21,22 @@ def test_a_mesh_is_its_code_whichever_way_it_faces(figures, tmp_path, degrees):
     assert found.misfit < 0.004
     vertices = mesh.vertices[None]
     assert float(figures.decoder(found.code[None], vertices)[0].abs().mean()) < 0.01
+
+
+def test_a_lying_mesh_is_stood_up(figures):
+    mesh = extract_mesh(figures, CODE, 48)
+    turn = rotation_about((1.0, 0.2, 0.5), 2.0)
+    found = fit_mesh(figures, mesh.with_vertices((mesh.vertices.double() @ turn.T).float()))
+    assert found.misfit < 0.004
+
+
+def test_a_mesh_is_its_code_also_beside_another_piece(figures):
+    mesh, ball = extract_mesh(figures, CODE, 48), icosphere(2)
+    vertices = torch.cat([mesh.vertices, 0.05 * ball.vertices + torch.tensor([1.0, 0.9, 0.4])])
+    beside = Mesh(vertices, torch.cat([mesh.faces, ball.faces + len(mesh.vertices)]))
+    found = fit_mesh(figures, beside, CompleteConfig(turns=2))
+    assert found.misfit < 0.004
+    assert float(figures.decoder(found.code[None], mesh.vertices[None])[0].abs().mean()) < 0.015
 
 
 def test_open_meshes_are_scans_and_strangers_are_refused(figures):

@@ -15,7 +15,10 @@ from .least_squares import Quadratic, levenberg_marquardt
 from .losses import clamped_l1
 from .prior import CodeDistribution, ShapePrior
 
+Regulariser = Literal["codes", "isotropic"]
 PENALTY = 1e-4
+TOLERANCE, RELAXATION = 2e-6, 1.9
+"""Of Levenberg-Marquardt on reweighted least squares."""
 
 
 @value_type
@@ -43,7 +46,7 @@ def fit_code(
     points: Float[Tensor, "N 3"],
     distances: Float[Tensor, " N"],
     method: Literal["second_order", "adam"] = "second_order",
-    regulariser: Literal["codes", "isotropic"] = "codes",
+    regulariser: Regulariser = "codes",
     iterations: int | None = None,
     samples: int = 8000,
     seed: int = 0,
@@ -88,9 +91,14 @@ def fit_code(
         code, losses = _adam(prior, points, distances, iterations or 800, samples, generator)
         return Fit(code, None, losses, len(losses), time.perf_counter() - start)
     chosen = balanced(distances, samples, generator)
-    objective = _ClampedL1(prior, points[chosen], distances[chosen], regulariser)
+    objective = _KnownPose(prior, points[chosen], distances[chosen], regulariser)
     solution = levenberg_marquardt(
-        objective.linearise, torch.add, objective.start, iterations or 15, tolerance=2e-6, relaxation=1.9
+        objective.linearise,
+        torch.add,
+        objective.errors.codes.mean,
+        iterations or 15,
+        tolerance=TOLERANCE,
+        relaxation=RELAXATION,
     )
     return Fit(
         solution.state.float(),
@@ -166,40 +174,59 @@ def _adam(
     return code.detach(), tuple(losses)
 
 
-class _ClampedL1:
-    """Clamped L1 with a Gaussian penalty, as iteratively reweighted least squares.
+class ClampedL1:
+    """Clamped L1 with a Gaussian penalty of the code, as iteratively reweighted least squares.
 
     |r| lies below r^2 / (2 w) + w / 2 with w = |r'| at the current residual r', and touches it there, so that
     every quadratic solve lowers the L1 objective. Where residuals vanish, weights are bounded by a share of the
     median residual. Large shares give longer steps and small ones the exact minimum, so it shrinks.
+
+    Args:
+        prior: The family of shapes.
+        distances: What is known, of which those within the clamp count as observations.
+        regulariser: See `fit_code`.
     """
 
     FLOOR, SHRINK, LEAST_FLOOR = 3.0, 0.5, 0.01
 
-    def __init__(self, prior: ShapePrior, points: Tensor, distances: Tensor, regulariser: str) -> None:
-        self.prior, self.points = prior, points
+    def __init__(
+        self, prior: ShapePrior, distances: Float[Tensor, " N"], regulariser: Regulariser = "codes"
+    ) -> None:
         self.clamp = prior.clamp
-        self.target = distances.clamp(-self.clamp, self.clamp)
         self.codes = CodeDistribution.of(prior.codes)
         self.likelihood = regulariser == "codes"
         size = len(self.codes.mean)
         # |z|^2 / (2 std^2) = 1e-4 mean(z^2)
         std = (size / (2 * PENALTY)) ** 0.5
-        self.penalty = self.codes if self.likelihood else CodeDistribution.isotropic(size, std, points.device)
-        self.start = self.codes.mean
+        self.penalty = (
+            self.codes if self.likelihood else CodeDistribution.isotropic(size, std, prior.codes.device)
+        )
         self.floor = self.FLOOR
-        self.telling = max(int((self.target.abs() < self.clamp).sum()), 1)
+        self.telling = max(int((distances.abs() < self.clamp).sum()), 1)
 
-    def linearise(self, code: Float64[Tensor, " K"]) -> Quadratic:
-        values, by_code, _ = self.prior.decoder.value_and_jacobian(code.float(), self.points)
-        residual = values.clamp(-self.clamp, self.clamp) - self.target
+    def quadratic(
+        self,
+        code: Float64[Tensor, " K"],
+        values: Float[Tensor, " N"],
+        distances: Float[Tensor, " N"],
+        jacobian: Float[Tensor, "N P"],
+    ) -> Quadratic:
+        """The objective near a code, and near whatever else is solved for.
+
+        Args:
+            code: The current one.
+            values: Distances that it says.
+            distances: Those that are known.
+            jacobian: Of the difference; the columns of the code come first.
+        """
+        residual = values.clamp(-self.clamp, self.clamp) - distances.clamp(-self.clamp, self.clamp)
         size = residual.abs()
         free = values.abs() < self.clamp
         floor = max(self.floor * float(size[free].median()), 1e-7) if bool(free.any()) else 1.0
         self.floor = max(self.floor * self.SHRINK, self.LEAST_FLOOR)
         weight = free / size.clamp_min(floor) / len(size)
-        curvature = ((by_code * weight[:, None]).T @ by_code).double()
-        gradient = (by_code.T @ (weight * residual)).double()
+        curvature = ((jacobian * weight[:, None]).T @ jacobian).double()
+        gradient = (jacobian.T @ (weight * residual)).double()
         loss, share = float(size.double().mean()), 1.0
         if self.likelihood:  # the logarithm, per sample that tells something
             loss += 1e-7
@@ -207,7 +234,23 @@ class _ClampedL1:
             loss, share = math.log(loss), 1 / self.telling
         offset, penalty = code - self.penalty.mean, share * self.penalty.precision
         loss += float(offset @ penalty @ offset) / 2
-        return Quadratic(loss, gradient + penalty @ offset, curvature + penalty)
+        gradient[: len(code)] += penalty @ offset
+        curvature[: len(code), : len(code)] += penalty
+        return Quadratic(loss, gradient, curvature)
+
+
+class _KnownPose:
+    """The objective of a code alone."""
+
+    def __init__(
+        self, prior: ShapePrior, points: Tensor, distances: Tensor, regulariser: Regulariser
+    ) -> None:
+        self.prior, self.points, self.distances = prior, points, distances
+        self.errors = ClampedL1(prior, distances, regulariser)
+
+    def linearise(self, code: Float64[Tensor, " K"]) -> Quadratic:
+        values, by_code, _ = self.prior.decoder.value_and_jacobian(code.float(), self.points)
+        return self.errors.quadratic(code, values, self.distances, by_code)
 
     def covariance(self, code: Float64[Tensor, " K"]) -> Float64[Tensor, "K K"]:
         """Of the posterior: least absolute deviations with the codes of the collection as prior.
@@ -219,9 +262,10 @@ class _ClampedL1:
         Source: Bassett and Koenker 1978, the covariance of a median.
         """
         values, by_code, _ = self.prior.decoder.value_and_jacobian(code.float(), self.points)
-        seen = values.abs() < self.clamp
-        size = (values - self.target).abs()[seen]
+        seen = values.abs() < self.prior.clamp
+        target = self.distances.clamp(-self.prior.clamp, self.prior.clamp)
+        size = (values - target).abs()[seen]
         by_code = by_code[seen].double()
         width = max(float(size.median()) / 2, 1e-7) if len(size) else 1.0
         density = float((size < width).double().mean()) / (2 * width) if len(size) else 0.0
-        return torch.linalg.inv(4 * density**2 * by_code.T @ by_code + self.codes.precision)
+        return torch.linalg.inv(4 * density**2 * by_code.T @ by_code + self.errors.codes.precision)

@@ -1,11 +1,14 @@
 """The code of the shape in a file: of a mesh from its signed distance, of a scan by completing it."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, Float64
+from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from ..errors import warn_input
@@ -14,23 +17,30 @@ from ..shapes.offsets import NO_OFFSET
 from ..steps import counted
 from ..values import value_type
 from .complete import require_explained, solve_scan
-from .data import SdfSamples
 from .evidence import Evidence, Objective, State, independent
 from .family import family_width, misfit, require_member
-from .fit import Fit, fit_code
+from .fit import balanced, fit_code
 from .observations import Observations, holds_depth, load_scan, observe_mesh
-from .pose import compose, rotation_of, turned_starts
+from .pose import compose, direction, rotation_between, rotation_of, turned_starts
 from .prepare import DOUBTFUL
-from .prepare_shape import prepare_shape, shape_normalisation
+from .prepare_shape import prepare_shape
 from .prior import CodeDistribution, ShapePrior
-from .solver import WIDTHS, CompleteConfig
+from .solver import CompleteConfig
+from .turned_mesh import ANY_AXIS, UPRIGHT_AXIS, TurnedMesh, normalised_pose
 
 SAMPLES, SURFACE = 20_000, 2000
-"""Of the signed distance, of which `fit_code` takes some, and points that tell how well a code fits."""
-TRIAL_ITERATIONS, TRIAL_SAMPLES = 4, 1500
-"""Of the fits that tell which way a mesh faces."""
-NEAR, ITERATIONS, REFINEMENTS = 3000, 15, 3
-"""Samples near the surface, and steps, when code and pose are solved for together, and how often at most."""
+"""Of the signed distance, and points that tell how well a code fits."""
+TRIAL_SAMPLES, TRIAL_ITERATIONS = 1500, 8
+"""Of the short fits that tell which way a mesh faces."""
+SOLVED_SAMPLES, ITERATIONS = 8000, 25
+"""Of the fits of code and pose."""
+LIKELY = 16
+"""Directions that are tried of those all around."""
+FREE_SAMPLES, FREE_WIDTHS = 4000, (0.1, 0.03, 0.01)
+"""Samples near the surface, and widths of the error distribution, for a pose of seven numbers."""
+UPRIGHT_COST, FREE_GAIN = 1.05, 0.9
+"""Factors of the error: a mesh stands upright if this explains it nearly as well as any other direction, and is
+not whole if place and size of its own explain it that much better."""
 
 
 @value_type
@@ -73,10 +83,12 @@ def fit_mesh(
 ) -> ShapeFit:
     """The code of a mesh, whichever way it faces.
 
-    It is stood upright and turned around; short fits to its signed distance tell which of these directions is
-    nearest to the prior's, and a full one follows. From there code and pose are solved for together, and the
-    fit is repeated in the direction found, as long as it is better there. Open meshes, whose inside is
-    doubtful, are scans.
+    Code and direction are solved for together by the signed distance, as `fit_code` does for the code alone:
+    briefly from several directions around the upright axis, then fully from the best of them. If that does not
+    explain the mesh, all other directions are tried. Three poses compete: turned about the upright axis alone,
+    since leaning forward is also what a code can say; turned in any way; and of any place and size besides, for
+    meshes of which ends are missing or that have something beside them. Open meshes, whose inside is doubtful,
+    are scans.
 
     Args:
         prior: The family of shapes.
@@ -92,79 +104,118 @@ def fit_mesh(
     if solid.ambiguity > DOUBTFUL:
         warn_input(f"{name} is open, so that its inside is doubtful; it is completed as a scan")
         return _fit_scan(prior, observe_mesh(mesh, name=name), config, name)
-    turns = turned_starts(config.up, config.turns)
-    trials = [
-        solid.fit(turn, TRIAL_ITERATIONS, TRIAL_SAMPLES).losses[-1] for turn in counted(turns, "directions")
-    ]
-    turn = turns[trials.index(min(trials))]
-    best = solid.fitted(turn)
-    for _ in counted(range(REFINEMENTS), "refine"):
-        turn = solid.direction(best.code, turn)
-        refined = solid.fitted(turn)
-        if refined.misfit >= best.misfit:
-            break
-        best = refined
     width = family_width(prior)
-    require_member(best.misfit, width, config.any_shape, "say which axis points up with --up, ", name)
-    return best
+    found = [solid.standing(config)]
+    if solid.misfit(found[0]) > width:
+        found.append(solid.lying())
+    best = min((solid.placed(state, width) for state in found), key=solid.error)
+    require_member(solid.misfit(best), width, config.any_shape, "say which axis points up with --up, ", name)
+    return solid.fitted(best)
 
 
 class _Solid:
-    """A mesh with its signed distance, to be fitted in any direction."""
+    """A mesh with its signed distance, normalised as it lies, to be fitted in any direction."""
 
     def __init__(self, prior: ShapePrior, mesh: Mesh, seed: int) -> None:
         self.prior, self.seed = prior, seed
-        self.mesh = replace(mesh, offset=NO_OFFSET).to("cpu")
+        mesh = replace(mesh, offset=NO_OFFSET).to("cpu")
         generator = torch.Generator().manual_seed(seed)
-        prepared = prepare_shape(self.mesh, SAMPLES, generator)
-        self.ambiguity = prepared.ambiguity
-        back = prepared.normalisation.inverse()
-        self.points = back.apply(prepared.samples.points.double())
-        self.distances = prepared.samples.distances.double() * back.scale
-        self.surface = sample_surface(self.mesh, SURFACE, generator)[0].double()
-
-    def samples(self, turn: Float64[Tensor, "3 3"]) -> SdfSamples:
-        """The signed distance of the mesh in a direction, where decoders know it."""
-        pose = self.pose(turn)
-        points, distances = pose.apply(self.points).float(), (self.distances * pose.scale).float()
-        within = points.abs().amax(dim=1) <= 1
-        return SdfSamples(points[within], distances[within])
-
-    def fit(self, turn: Float64[Tensor, "3 3"], iterations: int | None = None, samples: int = 8000) -> Fit:
-        """The code of the mesh in a direction."""
-        known = self.samples(turn)
-        return fit_code(
-            self.prior,
-            known.points,
-            known.distances,
-            iterations=iterations,
-            samples=samples,
-            seed=self.seed,
+        prepared = prepare_shape(mesh, SAMPLES, generator)
+        to_unit, self.ambiguity = prepared.normalisation, prepared.ambiguity
+        vertices = to_unit.apply(mesh.vertices[mesh.used].double())
+        self.corners = vertices[torch.from_numpy(ConvexHull(vertices.numpy()).vertices).long()]
+        device = prior.codes.device
+        self.points, self.distances = (
+            part.to(device) for part in (prepared.samples.points, prepared.samples.distances)
         )
+        self.surface = to_unit.apply(sample_surface(mesh, SURFACE, generator)[0].double()).float().to(device)
 
-    def direction(self, code: Float[Tensor, " K"], turn: Float64[Tensor, "3 3"]) -> Float64[Tensor, "3 3"]:
-        """A better direction near one, from a solution for code and pose."""
-        known, device = self.samples(turn), code.device
-        near = (known.distances.abs() < self.prior.clamp).nonzero()[:NEAR, 0]
-        places, distances = known.points[near].to(device), known.distances[near].to(device)
+    def standing(self, config: CompleteConfig) -> State:
+        """Code and pose of the whole mesh if it stands upright, perhaps not quite."""
+        begun = self.begun(turned_starts(config.up, config.turns))
+        leaning = rotation_of(begun.pose) @ torch.tensor(direction(config.up), dtype=torch.float64)
+        upright = rotation_between(leaning.tolist(), direction("y")) @ rotation_of(begun.pose)
+        turned = self.turned(begun.code, rotation_of(begun.pose))
+        straight = self.turned(begun.code, upright, UPRIGHT_AXIS)
+        return straight if self.error(straight) < UPRIGHT_COST * self.error(turned) else turned
+
+    def lying(self) -> State:
+        """Code and pose of the whole mesh from any direction: of 208, those that suit the mean shape best."""
+        ups = [way for way in product((-1.0, 0.0, 1.0), repeat=3) if any(way)]
+        turns = [
+            turn @ rotation_between(way, direction("y")) for way in ups for turn in turned_starts("y", 8)
+        ]
+        mean = CodeDistribution.of(self.prior.codes).mean
+        errors = [self.error(State(mean, normalised_pose(self.corners, turn))) for turn in turns]
+        likely = torch.tensor(errors).argsort()[:LIKELY].tolist()
+        begun = self.begun([turns[i] for i in likely])
+        return self.turned(begun.code, rotation_of(begun.pose))
+
+    def begun(self, turns: Sequence[Float64[Tensor, "3 3"]]) -> State:
+        """The best of short fits from some directions."""
+        mean = CodeDistribution.of(self.prior.codes).mean
+        some = self.some(TRIAL_SAMPLES)
+        fits = [
+            TurnedMesh(self.prior, self.corners, *some).solve(mean, turn, TRIAL_ITERATIONS)
+            for turn in counted(turns, "directions")
+        ]
+        return min(fits, key=lambda fit: fit.model.loss).state
+
+    def turned(
+        self, code: Float[Tensor, " K"], turn: Float64[Tensor, "3 3"], axes: Float64[Tensor, "3 A"] = ANY_AXIS
+    ) -> State:
+        """Code and pose of the mesh as a whole, solved for from a direction nearby."""
+        objective = TurnedMesh(self.prior, self.corners, *self.some(SOLVED_SAMPLES), axes)
+        return objective.solve(code, turn, ITERATIONS).state
+
+    def placed(self, whole: State, width: float) -> State:
+        """The state with place and size of its own, if so the mesh is explained better, and as a member.
+
+        Strangers resemble a small part of any shape.
+        """
+        free = self.freed(whole)
+        better = self.error(free) < FREE_GAIN * self.error(whole) and self.misfit(free) <= width
+        return free if better else whole
+
+    def freed(self, state: State) -> State:
+        """Code and pose, with place and size of its own, from what is near the surface."""
+        places, distances = state.pose.apply(self.points), self.distances * state.pose.scale
+        near = (distances.abs() < self.prior.clamp).nonzero()[:FREE_SAMPLES, 0]
+        places, distances = places[near], distances[near]
         weight = independent(places) / max(len(places), 1)
         evidence = Evidence(places, distances, torch.full_like(distances, weight), distances != distances)
         codes, still = CodeDistribution.of(self.prior.codes), Similarity(1.0, torch.zeros(3).double())
-        objective = Objective(self.prior, codes, evidence, WIDTHS[1], solve_pose=True, guess=still)
-        return rotation_of(objective.solve(State(code.double(), still), ITERATIONS).state.pose) @ turn
+        found = State(state.code, still)
+        for width in counted(FREE_WIDTHS, "place"):
+            objective = Objective(self.prior, codes, evidence, width, solve_pose=True, guess=still)
+            found = objective.solve(found, ITERATIONS).state
+        return State(found.code, compose(found.pose, state.pose))
 
-    def fitted(self, turn: Float64[Tensor, "3 3"]) -> ShapeFit:
-        """The code, and how far the surface of the mesh is from that of the code."""
-        code = self.fit(turn).code
-        surface = self.pose(turn).apply(self.surface).float().to(code.device)
+    def fitted(self, state: State) -> ShapeFit:
+        """The code in the pose found, with all samples."""
+        points, distances = state.pose.apply(self.points), self.distances * state.pose.scale
+        within = points.abs().amax(dim=1) <= 1  # where decoders are trained
+        code = fit_code(self.prior, points[within], distances[within], samples=SAMPLES, seed=self.seed).code
+        return ShapeFit(code, self.misfit(State(code, state.pose)))
+
+    def misfit(self, state: State) -> float:
+        """Median distance of the surface of the mesh from that of the code, in radii of the mesh."""
+        return misfit(self.off(state), 0.0)
+
+    def error(self, state: State) -> float:
+        """Mean distance of the surface of the mesh from that of the code, up to the clamp."""
+        return float(self.off(state).abs().clamp(max=self.prior.clamp).mean())
+
+    def off(self, state: State) -> Float[Tensor, " N"]:
+        """Signed distances of points of the mesh from the surface of the code, in the unit of the mesh."""
+        places = state.pose.apply(self.surface)
         with torch.no_grad():
-            return ShapeFit(code, misfit(self.prior.decoder(code[None], surface[None])[0], 0.0))
+            return self.prior.decoder(state.code.float()[None], places[None])[0] / state.pose.scale
 
-    def pose(self, turn: Float64[Tensor, "3 3"]) -> Similarity:
-        """The mesh turned, then normalised as training shapes are."""
-        rotation = Similarity(1.0, torch.zeros(3, dtype=torch.float64), turn)
-        turned = self.mesh.with_vertices(rotation.apply(self.mesh.vertices.double()).float())
-        return compose(shape_normalisation(turned), rotation)
+    def some(self, count: int) -> tuple[Float[Tensor, "N 3"], Float[Tensor, " N"]]:
+        """Some of the samples, half of them inside."""
+        chosen = balanced(self.distances, count, torch.Generator().manual_seed(self.seed))
+        return self.points[chosen], self.distances[chosen]
 
 
 def _fit_scan(prior: ShapePrior, seen: Observations, config: CompleteConfig, name: str) -> ShapeFit:

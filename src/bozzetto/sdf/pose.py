@@ -18,8 +18,7 @@ AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 def moved(pose: Similarity, step: Float64[Tensor, " 7"]) -> Similarity:
     """The pose followed by a small move: x -> exp(s) exp([w]) x + v with step = (v, w, s)."""
     shift, turn, growth = step[:3].cpu(), step[3:6].cpu(), math.exp(float(step[6]))
-    rotation = torch.linalg.matrix_exp(_cross_matrix(turn))
-    return compose(Similarity(growth, shift, rotation), pose)
+    return compose(Similarity(growth, shift, rotation_by(turn)), pose)
 
 
 def between(a: Similarity, b: Similarity) -> Float64[Tensor, " 7"]:
@@ -55,7 +54,12 @@ def rotation_of(pose: Similarity) -> Float64[Tensor, "3 3"]:
 def rotation_about(axis: Sequence[float] | Float[Tensor, "3"], angle: float) -> Float64[Tensor, "3 3"]:
     """Rotation by an angle (radians) about an axis through the origin, counter-clockwise seen against it."""
     direction = torch.as_tensor(axis, dtype=torch.float64)
-    return torch.linalg.matrix_exp(_cross_matrix(angle * direction / direction.norm()))
+    return rotation_by(angle * direction / direction.norm())
+
+
+def rotation_by(vector: Float64[Tensor, "3"]) -> Float64[Tensor, "3 3"]:
+    """Rotation about a vector by its length (radians)."""
+    return torch.linalg.matrix_exp(_cross_matrix(vector))
 
 
 def rotation_between(a: Sequence[float], b: Sequence[float]) -> Float64[Tensor, "3 3"]:
