@@ -4,7 +4,7 @@
 
 Clean clouds in the unit sphere get normal noise of 0, 0.25, 1, 2 and 3 % of its radius, with a seed per level:
 the 10 clouds of points/noisy and 4 solids (chairs of boxes, unions of round parts), 5,000 points each; machined
-parts (`datasets.synthetic.machined_parts`) and meshes of 5,000; some of the solids, parts and meshes with 50,000 points,
+parts (`datasets.synthetic.machined_parts`) and meshes of 5,000; some solids, parts and meshes of 50,000 points,
 from 1 % on. None of them was learned from. Figures are the Chamfer distance to the clean cloud (squared, both
 directions, times 10^4), where the surface is known the mean squared distance to it (times 10^4), and the
 estimate over the truth. `score-denoise` (luost26/score-denoise, with its published weights) was run
