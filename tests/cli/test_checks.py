@@ -19,6 +19,7 @@ from bozzetto.errors import InputWarning
 
 NOWHERE = Path("nowhere")
 POSITIONAL = {
+    "cite": ["sdf"],
     "interpolate": ["a", "b"],
     "prepare": ["sdf", "nowhere"],
     "data get": ["nowhere"],
