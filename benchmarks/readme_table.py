@@ -464,14 +464,14 @@ def surfaces_of_scans(r: dict) -> tuple[str, str]:
     whole = [all(found["at_least_equal"].values()) for found in clouds.values()]
     faces = [found["faces_over_poisson"] for found in clouds.values()]
     return (
-        "surfaces of scans beside Open3D's screened Poisson with the same points; F-score at .25, .5 and 1 % of "
-        "the diagonal",
+        "surfaces of scans beside Open3D's screened Poisson with the same points; F-score at .25, .5 and 1 % "
+        "of the diagonal",
         f"armadillo, all scans: {scores(armadillo, 'ours')}, pieces: {clouds[armadillo]['ours']['pieces']}, "
-        f"Euler number {clouds[armadillo]['ours']['euler_number']} (Poisson {scores(armadillo, 'poisson')}); drill: "
-        f"{scores(drill, 'ours')}, Euler number {clouds[drill]['ours']['euler_number']} (Poisson, cut, "
+        f"Euler number {clouds[armadillo]['ours']['euler_number']} (Poisson {scores(armadillo, 'poisson')}); "
+        f"drill: {scores(drill, 'ours')}, Euler number {clouds[drill]['ours']['euler_number']} (Poisson, cut, "
         f"{scores(drill, 'poisson, cut')}); at or above Poisson at all three: {sum(whole)} of {len(whole)} "
-        f"clouds, some of them without normals, which Poisson has; with {min(faces):.1f} to {max(faces):.1f} of "
-        "its faces",
+        f"clouds, some of them without normals, which Poisson has; with {min(faces):.1f} to {max(faces):.1f} "
+        "of its faces",
     )
 
 
@@ -489,11 +489,11 @@ def families(members: dict, strangers: dict, ends: dict, inventions: dict) -> tu
     meshes = inventions["cloud_meshes"]
     pieces = [inventions[seed]["prior_one_piece_of_64"] for seed in ("seed 0", "seed 1")]
     return (
-        "the shipped prior over bodies: scans that are no bodies; ends of `interpolate` between held-out meshes; "
-        "64 invented meshes with two seeds, and those of the model of clouds",
+        "the shipped prior over bodies: scans that are no bodies; ends of `interpolate` between held-out "
+        "meshes; 64 invented meshes with two seeds, and those of the model of clouds",
         f"{strangers['refused']} of {strangers['of']} other shapes refused, {members['refused']} of "
-        f"{members['of']} held-out bodies; error of the ends {min(ratios):.2f} to {max(ratios):.2f} of a direct fit's "
-        f"({len(ratios)} bodies); {pieces[0]} and {pieces[1]} closed and of one piece, {meshes['one_piece']} "
+        f"{members['of']} held-out bodies; error of the ends {min(ratios):.2f} to {max(ratios):.2f} of a "
+        f"direct fit's ({len(ratios)} bodies); {pieces[0]} and {pieces[1]} closed and of one piece, {meshes['one_piece']} "
         f"of {meshes['of']}",
     )
 
