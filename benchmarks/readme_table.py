@@ -493,8 +493,8 @@ def families(members: dict, strangers: dict, ends: dict, inventions: dict) -> tu
         "meshes; 64 invented meshes with two seeds, and those of the model of clouds",
         f"{strangers['refused']} of {strangers['of']} other shapes refused, {members['refused']} of "
         f"{members['of']} held-out bodies; error of the ends {min(ratios):.2f} to {max(ratios):.2f} of a "
-        f"direct fit's ({len(ratios)} bodies); {pieces[0]} and {pieces[1]} closed and of one piece, {meshes['one_piece']} "
-        f"of {meshes['of']}",
+        f"direct fit's ({len(ratios)} bodies); {pieces[0]} and {pieces[1]} closed and of one piece, "
+        f"{meshes['one_piece']} of {meshes['of']}",
     )
 
 
