@@ -63,6 +63,51 @@ def test_arrows_point_one_way(path):
         assert LEVEL[other] < LEVEL[room], f"{room} must not import {other}"
 
 
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path: Path, modules: set[str]) -> set[str]:
+    """Modules that a module imports; a public name of a room stands for the file that defines it."""
+    package = list(path.relative_to(PACKAGE).parts[:-1])
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        base = package[: len(package) - node.level + 1]
+        target = ".".join([*base, *([node.module] if node.module else [])])
+        for alias in node.names:
+            inner = f"{target}.{alias.name}".lstrip(".")
+            found.add(PUBLIC.get((target, alias.name)) or (inner if inner in modules else target))
+    return (found & modules) - {module_name(path)}
+
+
+PUBLIC = {
+    (module_name(stub), alias.name): f"{module_name(stub)}.{node.module}".lstrip(".")
+    for stub in STUBS
+    for node in ast.parse(stub.read_text(encoding="utf-8")).body
+    if isinstance(node, ast.ImportFrom) and node.module
+    for alias in node.names
+}
+"""Where a public name of a room is defined."""
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    modules = {module_name(path) for path in MODULES}
+    left = {module_name(path): imported_modules(path, modules) for path in MODULES}
+    while free := {name for name, needs in left.items() if not needs & set(left)}:
+        left = {name: needs for name, needs in left.items() if name not in free}
+    assert not left, f"circles among {sorted(left)}"
+
+
+@pytest.mark.parametrize("engine", ["heightmap", "inverse", "score", "sdf"])
+def test_engines_have_the_same_files(engine):
+    learning = "optimize" if engine == "inverse" else "train"  # of one scene, or of a collection
+    for name in ("config", "data", "model", "losses", learning, "run"):
+        assert (PACKAGE / engine / f"{name}.py").is_file()
+
+
 def test_every_room_is_a_name_of_the_package():
     rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert rooms - {"cli", "weights"} <= set(bozzetto.__all__)  # the command line, and files
