@@ -579,9 +579,9 @@ def G11(box: Path, out: Path) -> Outcome:  # noqa: F811
 def G12(box: Path, out: Path) -> Outcome:  # noqa: F811
     """One view cannot be reconstructed."""
     text, right = doctor(
-        box / "G12_one", out / "d", "one view|single|1 view|at least|two", "check its camera and mask"
+        box / "G12_one", out / "d", "one (view|photo)|single|1 view|at least|two", "check its camera and mask"
     )
-    other, also = reconstruct(box / "G12_one", out / "r", "one view|single|1 view|at least|two")
+    other, also = reconstruct(box / "G12_one", out / "r", "one (view|photo)|single|1 view|at least|two")
     return f"{text}; reconstruct: {other}", right and also and "--hold-out" not in other
 
 
