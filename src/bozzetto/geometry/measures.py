@@ -1,4 +1,4 @@
-"""Lengths and areas of triangle meshes, differentiable by the positions."""
+"""Lengths and areas of triangle meshes, differentiable by the positions, and faults of meshes."""
 
 import torch
 from jaxtyping import Float, Int64

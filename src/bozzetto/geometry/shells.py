@@ -1,4 +1,4 @@
-"""The connected pieces of a mesh, and whether they are closed."""
+"""The connected pieces of a mesh, whether they are closed, and the distance to the outermost of them."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The default network: low-frequency height and gradients from one photo, joined by an exact solve."""
+"""The networks: the default, which joins height and gradients by an exact solve, and the published U-Net."""
 
 import math
 import urllib.error

@@ -1,4 +1,4 @@
-"""A whole run from photographs to files: progress, checkpoints, meshes, pictures and figures."""
+"""The inverse engine in a run folder: progress, checkpoints, meshes, pictures and figures."""
 
 import io
 import time

@@ -1,4 +1,4 @@
-"""Clouds of a collection as training draws them."""
+"""Clouds of a collection, and the batches that training draws from them."""
 
 import math
 from collections.abc import Sequence

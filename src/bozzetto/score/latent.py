@@ -1,4 +1,4 @@
-"""How codes are distributed: a flow from noise to codes, learned in the same loop as the codes themselves."""
+"""How codes are distributed: a flow that is learned with the field, and the published latent GAN."""
 
 import time
 from collections.abc import Callable

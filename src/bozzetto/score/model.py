@@ -1,4 +1,4 @@
-"""What is learned: a cloud to a code; and a code, a noisy point and a noise level to a clean point."""
+"""The networks: a cloud to a code; and a code, a noisy point and a noise level to a clean point."""
 
 from abc import ABC, abstractmethod
 from typing import Literal

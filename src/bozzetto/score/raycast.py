@@ -1,4 +1,4 @@
-"""Rays through a gradient field: where the surface is seen."""
+"""Gradient fields of clouds and of models, and rays through them: where the surface is seen."""
 
 from typing import Protocol, runtime_checkable
 

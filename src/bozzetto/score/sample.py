@@ -1,4 +1,4 @@
-"""New shapes: codes from the prior, points from the field."""
+"""Points of codes, new shapes as clouds, and which of them can become meshes."""
 
 from dataclasses import replace
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Samples of a collection as training draws them."""
+"""Signed-distance samples of a shape, of a collection, and as training draws them."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""The objective of a completion: how well a code and a pose explain what was observed."""
+"""The objective of a completion: how well code, pose and normalisation explain what was observed."""
 
 from typing import NamedTuple
 

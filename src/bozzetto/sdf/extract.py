@@ -1,4 +1,4 @@
-"""The surface that a code stands for, as a mesh."""
+"""Values of a code on grids, and the surface that it stands for, as a mesh."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Warp kernel of the residual field."""
+"""Warp kernels: trilinear reads of grids of features, and the residual field."""
 
 import warp as wp
 

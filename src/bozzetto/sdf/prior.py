@@ -1,4 +1,4 @@
-"""What a collection leaves behind: a decoder, the codes of its shapes, and how codes are distributed."""
+"""What a training leaves behind: decoder, codes and their distribution; files of priors and of codes."""
 
 import math
 import os

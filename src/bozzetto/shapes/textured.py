@@ -1,4 +1,4 @@
-"""Triangle meshes with a texture atlas."""
+"""Triangle meshes with a texture atlas, and their files."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Pairs of picture and height by number: sample k of a seed is the same on every machine and in any order."""
+"""Photographs and heights of procedural materials: sample k of a seed is always the same."""
 
 import io
 from collections.abc import Generator, Sequence
