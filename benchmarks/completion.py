@@ -26,7 +26,7 @@ from bozzetto import Mesh
 from bozzetto.cameras import orbit_cameras
 from bozzetto.geometry import SurfaceIndex, largest_component, screened_poisson
 from bozzetto.metrics import evaluate_surface
-from bozzetto.render import render_depth
+from bozzetto.rendering import render_depth
 from bozzetto.sdf import CompleteConfig, Observations, complete, find_code, observe_depth
 from bozzetto.sdf.pose import compose, rotation_about, rotation_angle, rotation_of
 from bozzetto.shapes import Similarity

@@ -27,7 +27,7 @@ from bozzetto import Mesh, load_capture, load_mesh
 from bozzetto.cameras import Cameras, Capture, load_views, object_bounds, read_cameras, save_transforms
 from bozzetto.images import linear_to_srgb, save_image
 from bozzetto.metrics import psnr, silhouette_iou
-from bozzetto.render import rasterize
+from bozzetto.rendering import rasterize
 
 HELD_OUT = {"statue": "4", "fox": "4", "dino": "4", "bust": "4"}
 TURNS = 4

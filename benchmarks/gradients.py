@@ -21,7 +21,7 @@ from torch.nn.functional import max_pool2d
 from bozzetto import Cameras, Mesh
 from bozzetto.cameras import fibonacci_cameras
 from bozzetto.geometry import vertex_normals
-from bozzetto.render import Fragments, antialias, interpolate, rasterize, render_depth, shade
+from bozzetto.rendering import Fragments, antialias, interpolate, rasterize, render_depth, shade
 from bozzetto.shapes import box, icosphere, join
 
 SAMPLES = 8  # per pixel and axis, of the supersampled pictures

@@ -161,7 +161,7 @@ def make_inputs(folder: Path) -> None:
     from bozzetto.heightmap import NetworkConfig, Predictor, save_predictor
     from bozzetto.heightmap.model import build_network
     from bozzetto.images import linear_to_srgb, save_image
-    from bozzetto.render import render
+    from bozzetto.rendering import render
     from bozzetto.shapes import box, icosphere, save_mesh, torus
 
     cameras = fibonacci_cameras(8, distance=5.0, size=48)

@@ -126,7 +126,7 @@ def looked_up(photo: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 def bust_capture(size: int) -> Capture:
     """Rendered views of the bust from all sides, with exact masks."""
     from bozzetto.datasets.synthetic import bust
-    from bozzetto.render import render
+    from bozzetto.rendering import render
 
     mesh = bust()
     center = mesh.vertices.double().mean(dim=0)

@@ -58,7 +58,7 @@ from bozzetto.datasets.synthetic.phone_truth import seen_faces, surface_errors
 from bozzetto.errors import collected_warnings
 from bozzetto.geometry import boundary_edges, drop_unused_vertices, is_watertight
 from bozzetto.metrics import camera_errors, silhouette_iou, similarity_between
-from bozzetto.render import rasterize
+from bozzetto.rendering import rasterize
 from bozzetto.shapes import PointCloud, Similarity, save_points
 
 RUN = "from-photos"

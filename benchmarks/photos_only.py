@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 
 from bozzetto import load_mesh
 from bozzetto.cameras import load_views, read_cameras
-from bozzetto.render import rasterize
+from bozzetto.rendering import rasterize
 
 HELD_OUT = {"temple": "templeSR0009.png,templeSR0013.png", "plush": ""}
 POLYGONS = Path(__file__).with_name("plush_polygons.json")

@@ -21,7 +21,7 @@ from fitting import targets_around
 from bozzetto import Mesh
 from bozzetto.geometry import vertex_normals
 from bozzetto.inverse import Light, Optimization, OptimizeConfig, Targets, studio_light
-from bozzetto.render import ImageLoss, compose, interpolate, rasterize, shade, visible_triangles
+from bozzetto.rendering import ImageLoss, compose, interpolate, rasterize, shade, visible_triangles
 
 
 def milliseconds(work: Callable[[], object]) -> float:

@@ -98,7 +98,7 @@ def percent(share: float, digits: int = 0) -> str:
 # What a photograph's user asks first.
 
 
-@row("room.py", code="cameras inverse render")
+@row("room.py", code="cameras inverse rendering")
 def room(r: dict) -> tuple[str, str]:
     """The whole chain against exact truth."""
     made, given = r["from_photos"], r["from_truth"]
@@ -112,7 +112,7 @@ def room(r: dict) -> tuple[str, str]:
     )
 
 
-@row("photo_peers.py", code="cameras inverse render")
+@row("photo_peers.py", code="cameras inverse rendering")
 def peers(r: dict) -> tuple[str, str]:
     """Other tools that run on a processor, on the same cameras."""
     methods = {name: m.get("mean_mm") for name, m in r["methods"].items()}
@@ -124,7 +124,7 @@ def peers(r: dict) -> tuple[str, str]:
     )
 
 
-@row("photos_only.py", "photos_only:temple", code="cameras inverse render")
+@row("photos_only.py", "photos_only:temple", code="cameras inverse rendering")
 def temple_from_photos(r: dict) -> tuple[str, str]:
     """The temple without its cameras."""
     first, second = r["figures"]["held_out"]["silhouette_iou"]
@@ -135,7 +135,7 @@ def temple_from_photos(r: dict) -> tuple[str, str]:
     )
 
 
-@row("photos_only.py", "photos_only:plush", code="cameras inverse render")
+@row("photos_only.py", "photos_only:plush", code="cameras inverse rendering")
 def plush(r: dict) -> tuple[str, str]:
     """A capture as people make it."""
     values = sorted(view["mesh"] for view in r["drawn"].values())
@@ -188,7 +188,7 @@ def masks(r: dict) -> tuple[str, str]:
     )
 
 
-@row("large_photos.py", code="cameras inverse render")
+@row("large_photos.py", code="cameras inverse rendering")
 def large_photos(r: dict) -> tuple[str, str]:
     """Time and memory of a large folder."""
     doctor = r["doctor_seconds"]
@@ -199,7 +199,7 @@ def large_photos(r: dict) -> tuple[str, str]:
     )
 
 
-@row("given_cameras.py", "given_cameras:statue", "given_cameras:fox", code="cameras inverse render")
+@row("given_cameras.py", "given_cameras:statue", "given_cameras:fox", code="cameras inverse rendering")
 def one_sided(statue: dict, fox: dict) -> tuple[str, str]:
     """Objects that were seen from one side."""
     return (
@@ -209,7 +209,7 @@ def one_sided(statue: dict, fox: dict) -> tuple[str, str]:
     )
 
 
-@row("given_cameras.py", "given_cameras:bust", "given_cameras:dino", code="inverse render")
+@row("given_cameras.py", "given_cameras:bust", "given_cameras:dino", code="inverse rendering")
 def refined_cameras(bust: dict, dino: dict) -> tuple[str, str]:
     """Cameras with noise."""
     found = bust["held_out_iou"], dino["held_out_iou"]
@@ -230,13 +230,13 @@ def bad_photos(r: dict) -> tuple[str, str]:
     )
 
 
-@row("real_photos.py", "real_photos:dino", code="inverse render")
+@row("real_photos.py", "real_photos:dino", code="inverse rendering")
 def dino(r: dict) -> tuple[str, str]:
     """The published capture with its cameras."""
     return "dino, 14 real photographs with cameras, 2 held out", real(r)
 
 
-@row("real_photos.py", "real_photos:temple", code="inverse render")
+@row("real_photos.py", "real_photos:temple", code="inverse rendering")
 def temple(r: dict) -> tuple[str, str]:
     """The published capture with its cameras."""
     return "temple, likewise", real(r)
@@ -256,7 +256,7 @@ def real(r: dict) -> str:
 # The parts.
 
 
-@row("rasterizer_cost.py", code="render")
+@row("rasterizer_cost.py", code="rendering")
 def index_image(r: dict) -> tuple[str, str]:
     """The rasteriser alone."""
     ms, ratio = r["milliseconds"], r["ratio_to_loop"]
@@ -267,7 +267,7 @@ def index_image(r: dict) -> tuple[str, str]:
     )
 
 
-@row("rasterizer_cost.py", code="render inverse geometry")
+@row("rasterizer_cost.py", code="rendering inverse geometry")
 def full_step(r: dict) -> tuple[str, str]:
     """A step of the optimisation."""
     return (
@@ -276,7 +276,7 @@ def full_step(r: dict) -> tuple[str, str]:
     )
 
 
-@row("mitsuba_cost.py", code="render")
+@row("mitsuba_cost.py", code="rendering")
 def mitsuba(r: dict) -> tuple[str, str]:
     """A step beside Mitsuba's."""
     return (
@@ -287,7 +287,7 @@ def mitsuba(r: dict) -> tuple[str, str]:
     )
 
 
-@row("gradients.py", code="render")
+@row("gradients.py", code="rendering")
 def gradients(r: dict) -> tuple[str, str]:
     """The worst of all comparisons."""
     return (
@@ -297,7 +297,7 @@ def gradients(r: dict) -> tuple[str, str]:
     )
 
 
-@row("figure1.py", code="inverse render geometry")
+@row("figure1.py", code="inverse rendering geometry")
 def figure1(r: dict) -> tuple[str, str]:
     """Regularisers at equal time, all without remeshing; ours with it beside them."""
     ours, remeshed = r["rows"]["ours"], r["rows"]["ours, remeshed"]

@@ -25,7 +25,7 @@ from bozzetto.geometry import edge_lengths, remesh
 from bozzetto.inverse import Light, Optimization, OptimizeConfig, ReconstructConfig, ambient_light
 from bozzetto.inverse.data import cameras_in_frame, capture_targets
 from bozzetto.metrics import photometric_error, silhouette_iou
-from bozzetto.render import render
+from bozzetto.rendering import render
 from bozzetto.shapes import normalisation
 
 HELD_OUT = {"dino": "dinoSR0002,dinoSR0010", "temple": "templeSR0009,templeSR0013"}

@@ -14,7 +14,7 @@ from scipy.spatial import KDTree
 from bozzetto import Mesh
 from bozzetto.cameras import fibonacci_cameras
 from bozzetto.geometry import face_normals
-from bozzetto.render import interpolate, rasterize
+from bozzetto.rendering import interpolate, rasterize
 from bozzetto.sdf import SdfSamples
 
 VIEWS, SIZE, VOTES, SLANTED = 100, 400, 11, 1e-3

@@ -37,7 +37,7 @@ from bozzetto.geometry import simplify
 from bozzetto.images import linear_to_srgb, save_image
 from bozzetto.inverse import bake_texture, studio_light
 from bozzetto.metrics import psnr
-from bozzetto.render import interpolate, mip_level, pixel_derivatives, rasterize, render, sample_texture
+from bozzetto.rendering import interpolate, mip_level, pixel_derivatives, rasterize, render, sample_texture
 from bozzetto.shapes import TexturedMesh
 
 HELD_OUT = 3

@@ -10,7 +10,7 @@ import torch
 
 from bozzetto.cameras import orbit_cameras
 from bozzetto.images import linear_to_srgb, save_image
-from bozzetto.render import render
+from bozzetto.rendering import render
 from bozzetto.shapes import Mesh, torus
 
 

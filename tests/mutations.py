@@ -160,10 +160,10 @@ MUTATIONS = (
     ),
     Mutation(
         "gain of outlines ignored",
-        "render/antialiasing.py",
+        "rendering/antialiasing.py",
         "crossings, fragments, edge_gain)",
         "crossings, fragments, 1.0)",
-        "render/test_antialiasing.py",
+        "rendering/test_antialiasing.py",
     ),
     Mutation(
         "exposures without geometric mean 1",

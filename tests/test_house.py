@@ -17,7 +17,7 @@ LEVELS = [
     {"shapes", "runs"},
     {"geometry"},
     {"cameras", "metrics"},
-    {"render"},
+    {"rendering"},
     {"datasets"},
     {"points", "photometric"},
     {"heightmap", "inverse", "score", "sdf"},

@@ -30,10 +30,10 @@ REQUIRED = [
     (LARGE_STEPS, "figures 1, 3 and 5", "inverse/optimize.py: Optimization._remesh"),
     (LARGE_STEPS, "the combinatorial Laplacian", "geometry/laplacian.py: laplacian"),
     (LARGE_STEPS, "the baselines", "inverse/losses.py: SmoothnessPenalty"),
-    (LARGE_STEPS, "the shading", "render/lighting.py: shade"),
-    (LARGE_STEPS, "the L1 and L2 losses", "render/losses.py: ImageLoss"),
-    (ANTIALIASING, "section 3.6", "render/antialiasing.py: compose"),
-    (ANTIALIASING, "section 3.6", "render/reference.py: antialias"),
+    (LARGE_STEPS, "the shading", "rendering/lighting.py: shade"),
+    (LARGE_STEPS, "the L1 and L2 losses", "rendering/losses.py: ImageLoss"),
+    (ANTIALIASING, "section 3.6", "rendering/antialiasing.py: compose"),
+    (ANTIALIASING, "section 3.6", "rendering/reference.py: antialias"),
     (DEEPSDF, "equation 4", "sdf/losses.py: clamped_l1"),
     (DEEPSDF, "equation 9", "sdf/losses.py: code_penalty"),
     (DEEPSDF, "equation 9", "sdf/train.py: Training.loss"),
@@ -91,9 +91,9 @@ def test_what_the_files_of_an_engine_name_is_cited_for_it(engine):
 
 
 def test_the_gradient_of_outlines_is_written_where_the_map_sends_to():
-    from bozzetto.render import compose
+    from bozzetto.rendering import compose
 
-    assert "dd/da = s (1 - t) n" in (compose.__doc__ or "") and "render/reference.py" in (
+    assert "dd/da = s (1 - t) n" in (compose.__doc__ or "") and "rendering/reference.py" in (
         compose.__doc__ or ""
     )
 

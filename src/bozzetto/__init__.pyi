@@ -7,7 +7,7 @@ from . import inverse as inverse
 from . import metrics as metrics
 from . import photometric as photometric
 from . import points as points
-from . import render as render
+from . import rendering as rendering
 from . import runs as runs
 from . import score as score
 from . import sdf as sdf

@@ -27,7 +27,7 @@ from bozzetto.cameras.segmentation.small_views import close_views, small_views
 from bozzetto.cameras.segmentation.space import Ground, Region, sampled
 from bozzetto.cameras.segmentation.stereo import partners, plane_sweep
 from bozzetto.images import linear_to_srgb, load_image, save_image
-from bozzetto.render import rasterize
+from bozzetto.rendering import rasterize
 from bozzetto.shapes import torus
 
 

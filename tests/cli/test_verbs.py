@@ -12,7 +12,7 @@ from bozzetto.cameras import fibonacci_cameras, save_transforms
 from bozzetto.cli import main, reconstruct
 from bozzetto.images import linear_to_srgb, load_image, save_image
 from bozzetto.inverse import run as photographs
-from bozzetto.render import render
+from bozzetto.rendering import render
 from bozzetto.shapes import load_mesh, torus
 
 

@@ -26,7 +26,7 @@ from bozzetto.inverse.outlines import Outline
 from bozzetto.inverse.reconstruct import silhouette_fit
 from bozzetto.inverse.refinement import register_views
 from bozzetto.inverse.silhouette_alignment import align_silhouettes
-from bozzetto.render import interpolate, render
+from bozzetto.rendering import interpolate, render
 from bozzetto.shapes import Mesh, icosphere
 
 
@@ -65,7 +65,7 @@ def disturbed(cameras: Cameras, degrees: float, share: float, zoom: float = 0.0,
 def painter(mesh: Mesh):
     """The true colours of the surface."""
     from bozzetto.geometry import vertex_normals
-    from bozzetto.render import shade
+    from bozzetto.rendering import shade
 
     def paint(fragments, view):
         normals = interpolate(fragments, vertex_normals(mesh.vertices, mesh.faces))

@@ -8,7 +8,7 @@ from bozzetto import InputError
 from bozzetto.cameras import Capture, fibonacci_cameras
 from bozzetto.inverse import capture_targets, studio_light
 from bozzetto.inverse.data import cameras_in_frame
-from bozzetto.render import irradiance
+from bozzetto.rendering import irradiance
 from bozzetto.shapes import Similarity
 
 FRAME = Similarity(0.3, torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64))

@@ -10,7 +10,7 @@ from bozzetto.cameras import Capture, fibonacci_cameras
 from bozzetto.geometry import face_areas, is_watertight
 from bozzetto.inverse import ReconstructConfig, Stage, reconstruct, studio_light
 from bozzetto.inverse.ends import leaves_frame, seen_faces, with_ends
-from bozzetto.render import render
+from bozzetto.rendering import render
 from bozzetto.shapes import Mesh, icosphere
 
 BALL = icosphere(4, 0.8)

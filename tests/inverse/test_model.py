@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bozzetto.inverse import Light, VertexField, ambient_light
-from bozzetto.render import irradiance
+from bozzetto.rendering import irradiance
 from bozzetto.shapes import icosphere
 
 

@@ -22,7 +22,7 @@ from bozzetto.inverse.photo_source import (
     prepare_capture,
     write_cameras,
 )
-from bozzetto.render import render
+from bozzetto.rendering import render
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import icosphere
 

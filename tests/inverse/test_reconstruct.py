@@ -18,7 +18,7 @@ from bozzetto.inverse.reconstruct import (
     pixel_size,
     silhouette_fit,
 )
-from bozzetto.render import render
+from bozzetto.rendering import render
 from bozzetto.shapes import Mesh, icosphere, save_mesh, torus
 
 

@@ -15,7 +15,7 @@ from bozzetto.inverse import reconstruct_photographs
 from bozzetto.inverse import run as photographs
 from bozzetto.inverse.config import ReconstructConfig, Stage
 from bozzetto.inverse.run import upright
-from bozzetto.render import render
+from bozzetto.rendering import render
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import Mesh, load_mesh, torus
 

@@ -5,7 +5,7 @@ from bozzetto.errors import InputError
 from bozzetto.geometry.heightfield import normals_from_height
 from bozzetto.photometric import refine_height
 from bozzetto.photometric.refine import blurred, explained
-from bozzetto.render import spherical_harmonics
+from bozzetto.rendering import spherical_harmonics
 
 
 def bumps(side=48):

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cameras import Cameras, Capture
-from ..render import Fragments, rasterize
+from ..rendering import Fragments, rasterize
 from ..values import value_type
 from .camera_motion import Motion, between, focal_groups, pixel_derivatives
 from .outlines import Outline, Residuals, color_residuals, inner_pixels, outline_residuals

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..cameras import Cameras, Capture
-from ..render import render, spherical_harmonics
+from ..rendering import render, spherical_harmonics
 from ..shapes import Mesh, Similarity
 from ..values import value_type
 from .model import Light, ambient_light

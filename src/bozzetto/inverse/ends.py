@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..cameras import Capture
 from ..geometry import drop_unused_vertices, face_areas, face_neighbours, face_normals
-from ..render import rasterize
+from ..rendering import rasterize
 from ..shapes import Mesh
 
 LARGEST = 640

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..cameras import Cameras
 from ..errors import InputError
 from ..geometry import edge_lengths, remesh, unique_edges, vertex_normals
-from ..render import Fragments, ImageLoss, Picture, compose, interpolate, rasterize, shade
+from ..rendering import Fragments, ImageLoss, Picture, compose, interpolate, rasterize, shade
 from ..shapes import Mesh, Similarity
 from .config import AppearanceConfig, OptimizeConfig
 from .data import Targets

@@ -13,7 +13,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..cameras.silhouettes import signed_distance
-from ..render import Fragments
+from ..rendering import Fragments
 from ..values import value_type
 
 FARTHEST = 0.15

@@ -28,7 +28,7 @@ from ..cameras.segmentation import save_masks
 from ..cameras.segmentation.edges import with_edges
 from ..errors import InputError, collected_warnings, warn_input
 from ..files import write_bytes, write_text
-from ..render import rasterize
+from ..rendering import rasterize
 from ..runs import RunFolder, available_memory, fingerprint, release_freed_memory
 from ..shapes import Mesh
 from ..steps import report_progress

@@ -11,7 +11,7 @@ from ..cameras import Cameras, Capture, object_bounds, visual_hull
 from ..errors import warn_input
 from ..geometry import face_areas, remesh, resurface, transfer
 from ..metrics import silhouette_iou
-from ..render import rasterize
+from ..rendering import rasterize
 from ..shapes import Mesh, icosphere, load_mesh, normalisation
 from ..shapes.offsets import NO_OFFSET, offset_of
 from ..steps import counted

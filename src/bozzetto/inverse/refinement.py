@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..cameras import Cameras, Capture
 from ..geometry import vertex_normals
-from ..render import Fragments, interpolate, rasterize, shade
+from ..rendering import Fragments, interpolate, rasterize, shade
 from ..shapes import Mesh, normalisation
 from .camera_motion import DIGITS, settled, shift_across, unseen_part
 from .camera_steps import CameraPictures, displacements, moved_pixels, refine_cameras

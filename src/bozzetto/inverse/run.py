@@ -18,7 +18,7 @@ from ..files import write_bytes
 from ..geometry import simplify
 from ..images import linear_to_srgb, save_image
 from ..metrics import mesh_report, photometric_error, psnr, silhouette_iou
-from ..render import comparison_sheet, render, turntable
+from ..rendering import comparison_sheet, render, turntable
 from ..runs import Interruption, Progress, RunFolder, deferred_interruptions, fingerprint
 from ..shapes import Mesh, Similarity, TexturedMesh, placed, save_mesh, save_textured
 from . import bake_texture, color_vertices

@@ -15,7 +15,7 @@ from ..cameras import Cameras, Capture
 from ..cameras.hull import largest_piece
 from ..geometry import isosurface
 from ..metrics import silhouette_iou
-from ..render import rasterize
+from ..rendering import rasterize
 from ..shapes import Mesh, Similarity
 from ..steps import counted
 from .camera_motion import settled, shift_across, unseen_part

@@ -20,7 +20,7 @@ from ..geometry.heightfield import normals_from_height
 from ..geometry.heightfield.differences import bordered
 from ..geometry.heightfield.gradients import check_boundary
 from ..geometry.heightfield.grid_solve import GridSolver
-from ..render import spherical_harmonics
+from ..rendering import spherical_harmonics
 from ..values import value_type
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..errors import warn_input
 from ..images import save_image
 from ..metrics import mesh_report
-from ..render import cloud_pictures, contact_sheet, turned
+from ..rendering import cloud_pictures, contact_sheet, turned
 from ..runs import RunFolder
 from ..shapes import PointCloud, box_frame, save_mesh, save_points
 from . import denoise, estimate_noise, orient_normals, surface, upsample

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..files import write_bytes
 from ..geometry import is_one_solid
 from ..images import save_image
-from ..render import cloud_pictures, contact_sheet, mesh_sheet
+from ..rendering import cloud_pictures, contact_sheet, mesh_sheet
 from ..runs import RunFolder, run_training
 from ..shapes import PointCloud, box_frame, save_mesh, save_points
 from ..shapes.offsets import NO_OFFSET, split_offset

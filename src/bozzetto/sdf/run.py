@@ -15,7 +15,7 @@ from ..geometry import is_one_solid
 from ..images import save_image
 from ..metrics import mesh_report
 from ..points import surface
-from ..render import contact_sheet, mesh_sheet, turned
+from ..rendering import contact_sheet, mesh_sheet, turned
 from ..runs import RunFolder, run_training
 from ..shapes import Mesh, Similarity, load_shape, save_mesh, save_morph, save_sequence
 from .complete import Completion, complete

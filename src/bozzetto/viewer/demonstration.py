@@ -13,7 +13,7 @@ from ..heightmap import MapOptions, open_predictor, predict_height
 from ..heightmap.run import preview
 from ..images import save_image, srgb_to_linear
 from ..metrics import evaluate_surface, height_scores
-from ..render import render_depth
+from ..rendering import render_depth
 from ..runs import RunFolder
 from ..sdf import CompleteConfig, Completion, complete, extract_mesh, interpolate, load_prior, observe_depth
 from ..sdf.pose import rotation_about

@@ -25,7 +25,7 @@ from ..inverse.optimize import Optimization
 from ..inverse.photo_source import masked_capture
 from ..inverse.reconstruct import Reconstruction, reconstruct
 from ..metrics import CameraErrors, camera_errors, mesh_report, psnr, silhouette_iou
-from ..render import comparison_sheet, contact_sheet, render, turntable
+from ..rendering import comparison_sheet, contact_sheet, render, turntable
 from ..runs import Progress, RunFolder
 from ..shapes import Mesh, Similarity, normalisation, save_mesh
 from .gallery import Gallery

@@ -11,7 +11,7 @@ from bozzetto.inverse import bake_texture, color_vertices
 from bozzetto.inverse.texturing.atlas import fill_gutter
 from bozzetto.inverse.texturing.bake import spread_colors
 from bozzetto.inverse.texturing.observation import Observation, Samples, solve_exposures, usual_colors
-from bozzetto.render import interpolate, rasterize, sample_texture
+from bozzetto.rendering import interpolate, rasterize, sample_texture
 from bozzetto.shapes import box, icosphere, join
 
 needs_atlas = pytest.mark.skipif(not find_spec("xatlas"), reason="xatlas is optional")

@@ -12,7 +12,7 @@ from ...cameras import Cameras
 from ...cameras.mask_files import find_masks
 from ...geometry import SurfaceIndex
 from ...metrics import align_surface
-from ...render import rasterize
+from ...rendering import rasterize
 from ...shapes import Mesh, Similarity, sample_surface
 from ...values import value_type
 from .furnished_room import TABLE

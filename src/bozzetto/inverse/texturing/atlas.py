@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ...cameras import Cameras
 from ...errors import InputError
-from ...render import Fragments, interpolate, rasterize
+from ...rendering import Fragments, interpolate, rasterize
 from ...shapes import Mesh
 from ...values import value_type
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ....cameras import Cameras
 from ....cameras.distortion import Lens
 from ....geometry.launch import in_parts, launch
-from ....render import rasterize
+from ....rendering import rasterize
 from . import kernels
 from .scene import Scene
 

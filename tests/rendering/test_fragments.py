@@ -1,6 +1,6 @@
 import torch
 
-from bozzetto.render.fragments import Topology, topology_of
+from bozzetto.rendering.fragments import Topology, topology_of
 from bozzetto.shapes import grid, icosphere, join
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.render import interpolate, rasterize
+from bozzetto.rendering import interpolate, rasterize
 from bozzetto.shapes import icosphere
 
 from .scenes import DEVICES, bumpy, cameras

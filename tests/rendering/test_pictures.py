@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bozzetto import Mesh
-from bozzetto.render import render, render_depth, render_normals
+from bozzetto.rendering import render, render_depth, render_normals
 from bozzetto.shapes import icosphere, join
 
 from .scenes import DEVICES, cameras, facing_camera

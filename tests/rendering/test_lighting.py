@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bozzetto.render import environment_coefficients, irradiance, reference, shade, spherical_harmonics
+from bozzetto.rendering import environment_coefficients, irradiance, reference, shade, spherical_harmonics
 
 from .scenes import DEVICES
 

@@ -6,7 +6,14 @@ from PIL import Image
 
 from bozzetto import InputError
 from bozzetto.images import load_image
-from bozzetto.render.sheets import comparison_sheet, contact_sheet, diverging, studio_light, turned, turntable
+from bozzetto.rendering.sheets import (
+    comparison_sheet,
+    contact_sheet,
+    diverging,
+    studio_light,
+    turned,
+    turntable,
+)
 from bozzetto.shapes import Mesh, icosphere
 
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.render import interpolate, mip_level, pixel_derivatives, rasterize, sample_texture
-from bozzetto.render.textures import mip_levels
+from bozzetto.rendering import interpolate, mip_level, pixel_derivatives, rasterize, sample_texture
+from bozzetto.rendering.textures import mip_levels
 from bozzetto.shapes import grid
 
 from .scenes import DEVICES, bumpy, cameras, facing_camera

@@ -39,7 +39,7 @@ def compose(
 
     with x and y exchanged in a column. The pixel that contains the crossing, q if alpha > 0 and else p,
     receives alpha (c_p - c_q) and has then the colour c; w is the square of the component, along p to q, of
-    the unit normal of the outline. `render/reference.py` says it once more in short plain PyTorch.
+    the unit normal of the outline. `rendering/reference.py` says it once more in short plain PyTorch.
 
     Deviations from that paper: the edges of the outline are followed instead of pairs of pixels looked at. An
     edge is found although no visible pixel belongs to its triangle, so triangles may be much smaller than

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bozzetto import InputError, Mesh
-from bozzetto.render import rasterize, reference, visible_triangles
+from bozzetto.rendering import rasterize, reference, visible_triangles
 from bozzetto.shapes import box, grid, icosphere, join
 
 from .scenes import DEVICES, agreement, bumpy, cameras, crossing_boxes, facing_camera

@@ -91,7 +91,7 @@ def antialias(
 
     The derivatives treat the weights as constants, and do not extrapolate colours to the crossing.
 
-    Source: Laine et al. 2020, section 3.6. Differs: as `bozzetto.render.compose` does, but without
+    Source: Laine et al. 2020, section 3.6. Differs: as `bozzetto.rendering.compose` does, but without
     extrapolated colours and lines of intersection.
     """
     vertices = vertices.double()

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.render import ImageLoss, Picture, compose, l1_loss, rasterize
+from bozzetto.rendering import ImageLoss, Picture, compose, l1_loss, rasterize
 
 from .scenes import DEVICES, bumpy, cameras
 
