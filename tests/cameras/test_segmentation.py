@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,19 +11,20 @@ import torch
 from PIL import Image
 
 from bozzetto import InputError
-from bozzetto.cameras import Cameras, ScenePoints, load_views, look_at
+from bozzetto.cameras import Cameras, ScenePoints, examine, load_views, look_at
 from bozzetto.cameras.distortion import Lens
 from bozzetto.cameras.exif_orientation import as_stored
 from bozzetto.cameras.formats.camera_files import PosedViews, View
+from bozzetto.cameras.loading import masks_from_pictures
 from bozzetto.cameras.masks import plain_background
 from bozzetto.cameras.rigs import intrinsics_from_fov
 from bozzetto.cameras.segmentation import network_masks, save_masks, segment
-from bozzetto.cameras.segmentation.choice import masks_from_pictures
 from bozzetto.cameras.segmentation.colors import color_bins, color_evidence
 from bozzetto.cameras.segmentation.cut import minimum_cut, without_false_holes
 from bozzetto.cameras.segmentation.files import undistorted
 from bozzetto.cameras.segmentation.ground import find_ground, standing_on
 from bozzetto.cameras.segmentation.region import nearest_to_rays, starting_region
+from bozzetto.cameras.segmentation.segment import _with_object
 from bozzetto.cameras.segmentation.small_views import close_views, small_views
 from bozzetto.cameras.segmentation.space import Ground, Region, sampled
 from bozzetto.cameras.segmentation.stereo import partners, plane_sweep
@@ -171,6 +173,36 @@ def test_plain_backgrounds_are_told_from_rooms(ball_capture):
     found = masks_from_pictures(plain)
     assert overlaps(found, clean).min() > 0.97
     assert found.background is not None  # that is how `auto_masks` tells what is behind
+
+
+TWICE = torch.tensor([[2.0], [2.0], [1.0]])
+"""Makes intrinsics those of pictures twice as large."""
+
+
+@pytest.mark.parametrize(
+    "mistake, sentence",
+    [
+        (lambda cameras: replace(cameras, K=cameras.K * TWICE), "multiplied by 0.5"),
+        (lambda cameras: replace(cameras, T_cam_world=cameras.T_cam_world.inverse()), "are they inverted"),
+        (lambda cameras: replace(cameras, T_cam_world=cameras.T_cam_world.roll(1, 0)), "1 (later|earlier)"),
+    ],
+)
+def test_wrong_cameras_are_not_taken_for_wrong_masks(ball_capture, mistake, sentence):
+    clean = ball_capture(8, size=(96, 72))
+    plain = replace(clean, images=clean.images + 0.3 * (1 - clean.masks[..., None]), masks=None)
+    found = masks_from_pictures(replace(plain, cameras=mistake(plain.cameras)))
+    assert overlaps(found, clean).min() > 0.97
+    assert re.search(sentence, examine(found).fatal or "")
+
+
+def test_wrong_intrinsics_are_named_where_no_object_is_found(ball_capture):
+    capture = ball_capture(8, size=(96, 72))
+    doubled = replace(capture.cameras, K=capture.cameras.K * TWICE)
+    nothing = torch.zeros(8, 72, 96, dtype=torch.bool)
+    with pytest.raises(InputError, match="principal point is at 96, 72 of 96 x 72 pixels.*--around"):
+        _with_object(replace(capture, cameras=doubled), nothing)
+    with pytest.raises(InputError, match="in common; point at it"):
+        _with_object(capture, nothing)
 
 
 ORIGIN = torch.zeros(3, dtype=torch.float64)

@@ -154,15 +154,21 @@ def outlier_views(views: Outlines, now: Agreement) -> tuple[list[int], float] | 
     return [i for i in range(len(views.names)) if i not in kept], now.misfit
 
 
-def explanation(views: Outlines, now: Agreement) -> str | None:
-    """What would make contradicting silhouettes fit, as the end of a sentence; None if nothing tried does."""
+def explanation(views: Outlines, now: Agreement, exact: bool = False) -> str | None:
+    """What would make contradicting silhouettes fit, as the end of a sentence; None if nothing tried does.
+
+    Args:
+        views: Silhouettes.
+        now: How well they fit as they are.
+        exact: Take only what makes them fit so well that it cannot be chance.
+    """
     found: list[tuple[float, str]] = []
     for sentence, change in counted(list(_alternatives(views)), "explain contradictions"):
         changed = agreement(change())
         if changed.misfit < EXACT and float(changed.excess.median()) < 0.2:
             return sentence
         fits = changed.misfit < 0.4 * min(now.misfit, CONTRADICTION) and float(changed.excess.median()) < 0.5
-        if fits:
+        if fits and not exact:
             found.append((float(changed.missing.mean()), sentence))
     return min(found)[1] if found else None
 

@@ -1,5 +1,6 @@
 """Cameras: where a picture was taken from and how the world lands on its pixels."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -150,6 +151,26 @@ class Cameras:
     def to(self, device: torch.device | str) -> "Cameras":
         """The cameras on another device."""
         return replace(self, T_cam_world=self.T_cam_world.to(device), K=self.K.to(device))
+
+
+def doubtful_intrinsics(cameras: Cameras) -> list[str]:
+    """What is odd about intrinsics, as questions to their owner.
+
+    A principal point in the outer tenth of the picture speaks for intrinsics of another size, and a field of
+    view outside (1, 170) degrees for a focal length in another unit. Both occur: neither alone is an error.
+    """
+    size = cameras.K.new_tensor([cameras.width, cameras.height])
+    u, v = (cameras.K[:, :2, 2] / size).median(dim=0).values.tolist()
+    doubts = []
+    if not (0.1 < u < 0.9 and 0.1 < v < 0.9):
+        doubts.append(
+            "are the intrinsics for pictures of another size (the principal point is at "
+            f"{u * cameras.width:.0f}, {v * cameras.height:.0f} of {cameras.width} x {cameras.height} pixels)"
+        )
+    angle = 2 * math.degrees(math.atan(float((cameras.width / 2 / cameras.K[:, 0, 0].abs()).median())))
+    if not cameras.orthographic and not 1 < angle < 170:
+        doubts.append(f"is the focal length in pixels (it means a field of view of {angle:.2g} degrees)")
+    return doubts
 
 
 def _check_pose(name: str, T_cam_world: Float[Tensor, "4 4"]) -> None:

@@ -13,7 +13,7 @@ from ..errors import InputError, join_names
 from ..steps import stage
 from ..values import value_type
 from .agreement import CONTRADICTION, DOUBTFUL, EXACT, agreement, explanation, outlier_views, outlines
-from .camera import Cameras
+from .camera import Cameras, doubtful_intrinsics
 from .capture import Capture
 from .consistency import TRACE_SIZE, Consistency, mask_consistency
 from .hull import object_bounds
@@ -221,24 +221,10 @@ def _misplaced(names: list[str]) -> list[Finding]:
 
 def _suspicions(capture: Capture) -> str:
     """What may be behind a contradiction that no single mistake explains."""
-    cameras = capture.cameras
     causes = []
     if capture.uncorrected is not None:
         causes.append("is the background plain (masks were made from it; a masks folder is better)")
-    u, v = (
-        (cameras.K[:, :2, 2] / cameras.K.new_tensor([cameras.width, cameras.height]))
-        .median(dim=0)
-        .values.tolist()
-    )
-    if not (0.1 < u < 0.9 and 0.1 < v < 0.9):
-        causes.append(
-            "are the intrinsics for pictures of another size (the principal point is at "
-            f"{u * cameras.width:.0f}, {v * cameras.height:.0f} of {cameras.width} x {cameras.height} "
-            "pixels)"
-        )
-    angle = 2 * math.degrees(math.atan(float((cameras.width / 2 / cameras.K[:, 0, 0].abs()).median())))
-    if not cameras.orthographic and not 1 < angle < 170:
-        causes.append(f"is the focal length in pixels (it means a field of view of {angle:.2g} degrees)")
+    causes += doubtful_intrinsics(capture.cameras)
     causes += [
         "are the pictures in another order than the cameras",
         "are the poses of another convention (camera to world, axes of OpenGL or OpenCV)",

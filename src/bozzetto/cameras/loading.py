@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..errors import InputError, join_names, warn_input
+from ..errors import InputError, collected_warnings, join_names, warn_input
 from ..images.io import SUFFIXES
 from ..steps import counted
+from .agreement import agreement, explanation, outlines
 from .camera import Cameras
 from .capture import Capture, area_resize
 from .distortion import undistort
@@ -24,7 +25,6 @@ from .linear_pictures import load_light
 from .mask_files import find_masks
 from .mask_values import load_mask
 from .masks import auto_masks, plain_background
-from .segmentation.choice import masks_from_pictures
 from .segmentation.network import network_masks
 from .segmentation.segment import segment
 
@@ -129,6 +129,31 @@ def _with_masks(
     if choice == "background" or around is None:
         return auto_masks(capture)
     return segment(capture, pixels) if choice == "object" else masks_from_pictures(capture, pixels)
+
+
+def masks_from_pictures(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -> Capture:
+    """The capture with masks, by `auto_masks` if most pictures have one colour along their border.
+
+    Otherwise, where such masks contradict each other for another reason than one mistake in the cameras, and
+    where pixels of the object are given, by `segment`.
+
+    Raises:
+        InputError: No object is found.
+    """
+    if around or not plain_background(capture):
+        return segment(capture, around)
+    with collected_warnings() as notes:
+        found = auto_masks(capture)
+    views = outlines(found.uncorrected or found)
+    now = agreement(views)
+    if now.contradicts and explanation(views, now, exact=True) is None:
+        warn_input(
+            "masks from the plain background contradict each other; the object is looked for otherwise"
+        )
+        return segment(capture)
+    for note in notes:
+        warn_input(note)
+    return found
 
 
 def _in_pictures(

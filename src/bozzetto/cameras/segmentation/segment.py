@@ -11,6 +11,7 @@ from torch import Tensor
 from ...errors import InputError, join_names, warn_input
 from ...steps import counted, stage
 from ..agreement import agreement, outlines
+from ..camera import doubtful_intrinsics
 from ..capture import Capture
 from .edges import with_edges
 from .ground import find_ground, standing_on
@@ -128,9 +129,11 @@ def _with_object(capture: Capture, inside: Bool[Tensor, "N H W"]) -> list[int]:
     shares = [float(m.float().mean()) for m in inside]
     kept = [i for i, share in enumerate(shares) if 1e-4 < share < 0.999]
     if 2 * len(kept) < len(capture):
+        doubts = ", ".join(doubtful_intrinsics(capture.cameras))
         raise InputError(
-            f"no object is found that the {len(capture)} photographs have in common; point at it with "
-            "--around, or give a masks folder"
+            f"no object is found that the {len(capture)} photographs have in common; "
+            + (f"{doubts}? If not, " if doubts else "")
+            + "point at it with --around, or give a masks folder"
         )
     left = [name for i, name in enumerate(capture.names) if i not in kept]
     if left:
