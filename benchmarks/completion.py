@@ -25,7 +25,7 @@ from shape_families import Family, Path, add_options, choose_prior, normalisatio
 from bozzetto import Mesh
 from bozzetto.cameras import orbit_cameras
 from bozzetto.geometry import SurfaceIndex, largest_component, screened_poisson
-from bozzetto.metrics import evaluate_surface
+from bozzetto.metrics import evaluate
 from bozzetto.rendering import render_depth
 from bozzetto.sdf import CompleteConfig, Observations, complete, find_code, observe_depth
 from bozzetto.sdf.pose import compose, rotation_about, rotation_angle, rotation_of
@@ -122,7 +122,7 @@ def examine(prior, family: Family, known: list[Mesh], key: str, seed: int, optio
     reference = mesh.with_vertices(true.apply(mesh.vertices.double()).float())
     points = true.apply(seen.points.double()).float()
     began = time.perf_counter()
-    result = complete(prior, seen, CompleteConfig(turns=options.turns, resolution=options.resolution))
+    result = complete(seen, prior, CompleteConfig(turns=options.turns, resolution=options.resolution))
     seconds = time.perf_counter() - began
     normals = seen.normals if true.rotation is None else seen.normals @ true.rotation.T.float()
     candidates = {
@@ -133,11 +133,11 @@ def examine(prior, family: Family, known: list[Mesh], key: str, seed: int, optio
     row: dict = {"seconds": seconds, "pose": pose_errors(result.pose, true), "points": len(points)}
     row["within_two_noise"] = result.figures["within_two_noise"]
     for name, candidate in candidates.items():
-        scores = evaluate_surface(candidate, reference, samples=options.samples)
+        scores = evaluate(candidate, reference, samples=options.samples)
         row[name] = {measure: getattr(scores, measure) for measure in MEASURES}
     generator, starts = torch.Generator().manual_seed(seed), []
     for _ in range(options.starts):
-        _, pose = find_code(prior, seen, CompleteConfig(), [disturbed(true, generator)])
+        _, pose = find_code(seen, prior, CompleteConfig(), [disturbed(true, generator)])
         starts.append(pose_errors(pose, true))
     row["starts"] = starts
     upright = family.name in ROUND

@@ -90,7 +90,7 @@ def misfits(prior, scans: dict[str, Observations]) -> dict[str, float]:
     """The misfit of every scan."""
     rows = {}
     for name, seen in scans.items():
-        rows[name] = solve_scan(prior, seen, CompleteConfig())[1].figures["misfit"]
+        rows[name] = solve_scan(seen, prior, CompleteConfig())[1].figures["misfit"]
         print(name, round(rows[name], 5), flush=True)
     return rows
 
@@ -103,7 +103,7 @@ def ends(prior, family: Family, keys: list[str]) -> dict[str, dict[str, float]]:
             family[key],
             Similarity(3.0, torch.ones(3).double(), rotation_about((0, 1, 0), 0.5 * seed)),
         )
-        found = fit_mesh(prior, mesh.with_vertices(pose.apply(mesh.vertices.double()).float())).code
+        found = fit_mesh(mesh.with_vertices(pose.apply(mesh.vertices.double()).float()), prior).code
         prepared = prepare_shape(mesh, 60_000, torch.Generator().manual_seed(1))
         direct = fit_code(prior, prepared.samples.points, prepared.samples.distances).code
         surface = sample_surface(mesh, 4000, torch.Generator().manual_seed(2))[0]

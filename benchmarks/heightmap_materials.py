@@ -26,7 +26,7 @@ from common import data_folder, save_results
 from torch import Tensor
 
 from bozzetto.geometry.heightfield import integrate_normals, load_normal_map
-from bozzetto.heightmap import Predictor, held_out, load_predictor, predict_height
+from bozzetto.heightmap import Predictor, height_map, held_out, load_predictor
 from bozzetto.heightmap.pairs import PairFiles, find_pairs, resized
 from bozzetto.images import load_image, save_image
 from bozzetto.metrics import GlcmReference, at_protocol_size, height_scores, lpips_missing, mean_scores
@@ -79,7 +79,7 @@ def methods(networks: dict[str, Predictor]) -> dict[str, Callable]:
         "normal map": lambda files, photo: integrated(files, tuple(photo.shape[:2]), kinds[files.name]),
     }
     for name, network in networks.items():
-        found[name] = lambda files, photo, network=network: predict_height(photo, network, files.tiles).height
+        found[name] = lambda files, photo, network=network: height_map(photo, network, files.tiles).height
     return found
 
 

@@ -32,7 +32,7 @@ def hypotheses(prior, part: torch.Tensor, options: argparse.Namespace) -> torch.
     """Completed clouds of one part."""
     config = CompleteConfig(hypotheses=options.hypotheses, points=POINTS, seed=options.seed)
     known = Frame(torch.zeros(part.shape[1], dtype=torch.float64), 1.0)
-    return torch.stack([exactly(one.points, POINTS) for one in complete(prior, part, config, known)])
+    return torch.stack([exactly(one.points, POINTS) for one in complete(part, prior, config, known)])
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from bozzetto.geometry import (
     screened_poisson,
     signed_distance,
 )
-from bozzetto.metrics import evaluate_surface
+from bozzetto.metrics import evaluate
 from bozzetto.points import surface
 from bozzetto.points.orient import outward_normals
 from bozzetto.points.training_clouds import training_shape
@@ -116,7 +116,7 @@ def mesh_figures(seed: int) -> dict:
         row[name] = {
             "sheet": is_watertight(mesh.faces) and is_consistently_wound(mesh.faces),
             "crossings": same_crossings(mesh, truth),
-            "f_score": evaluate_surface(mesh, truth, 10_000).f_score,
+            "f_score": evaluate(mesh, truth, 10_000).f_score,
             "seconds": seconds,
         }
     return row

@@ -15,7 +15,7 @@ from common import RESULTS, save_results
 from shape_families import Family, Path, add_options, choose_prior
 
 from bozzetto.sdf import fit_code, prepare_shape
-from bozzetto.sdf.fit import balanced, published_loss
+from bozzetto.sdf.fit_code import balanced, published_loss
 
 SAMPLES = 8000
 TOLERANCE = 1e-3

@@ -8,7 +8,7 @@ import torch
 
 from bozzetto.cameras import Capture, fibonacci_cameras
 from bozzetto.geometry import face_areas, is_watertight
-from bozzetto.inverse import ReconstructConfig, Stage, reconstruct, studio_light
+from bozzetto.inverse import ReconstructConfig, Stage, reconstruct_capture, studio_light
 from bozzetto.inverse.ends import leaves_frame, seen_faces, with_ends
 from bozzetto.rendering import render
 from bozzetto.shapes import Mesh, icosphere
@@ -80,6 +80,6 @@ def test_an_object_that_leaves_the_frame():
 def test_reconstruct_leaves_out_what_nobody_saw():
     capture = photographed(front=True, size=48)
     stage = Stage(scale=1.0, edge_pixels=3.0, steps=4, step_factor=0.1, resurface=False)
-    result = reconstruct(capture, ReconstructConfig(hull_resolution=32, stages=(stage,), ends="auto"))
+    result = reconstruct_capture(capture, ReconstructConfig(hull_resolution=32, stages=(stage,), ends="auto"))
     assert not is_watertight(result.mesh.faces)
     assert is_watertight(result.start.faces)

@@ -34,7 +34,7 @@ def turned(degrees: float, scale: float) -> Similarity:
 @pytest.mark.parametrize(("degrees", "scale"), [(15, 1.15), (-18, 0.85)])
 def test_pose_scale_and_code_are_found_together(figures, scan, degrees, scale):
     code, seen = scan
-    found, pose = find_code(figures, seen, QUICK, [turned(degrees, scale)])
+    found, pose = find_code(seen, figures, QUICK, [turned(degrees, scale)])
     assert math.degrees(rotation_angle(pose, TRUE)) < 3
     assert pose.scale == pytest.approx(TRUE.scale, rel=0.03)
     assert torch.allclose(found, code, atol=0.15)
@@ -43,7 +43,7 @@ def test_pose_scale_and_code_are_found_together(figures, scan, degrees, scale):
 def test_with_a_known_pose_the_unseen_side_is_right_and_the_seen_one_exact(figures, scan):
     code, seen = scan
     config = CompleteConfig(pose="known", resolution=48, hypotheses=2)
-    result = complete(figures, seen, config, [TRUE])
+    result = complete(seen, figures, config, [TRUE])
     there = TRUE.apply(result.mesh.vertices.double()).float()
     error = figures.decoder(code[None], there[None])[0].abs()
     assert float(error.max()) < 0.03 and float(error.median()) < 0.005
@@ -64,7 +64,7 @@ def test_directions_around_the_upright_axis_are_tried(figures, scan):
     code, seen = scan
     flipped = seen.moved(Similarity(1000.0, torch.zeros(3).double(), rotation_about((1, 0, 0), math.pi / 2)))
     config = CompleteConfig(up="z", turns=4, surface=400, space=400)
-    _, pose = find_code(figures, flipped, config)
+    _, pose = find_code(flipped, figures, config)
     points = pose.apply(flipped.points.double())
     assert float((points - TRUE.apply(seen.points.double())).norm(dim=1).mean()) < 0.06
 
@@ -72,14 +72,14 @@ def test_directions_around_the_upright_axis_are_tried(figures, scan):
 def test_wrong_units_with_a_known_pose_are_refused(figures, scan):
     _, seen = scan
     with pytest.raises(InputError, match="let the pose be solved"):
-        complete(figures, seen, CompleteConfig(pose="known"))
+        complete(seen, figures, CompleteConfig(pose="known"))
     with pytest.raises(InputError, match="0.00"):
         require_normalised(0.001 * torch.randn(100, 3))
 
 
 def test_one_point_is_refused(figures):
     with pytest.raises(InputError, match="at least 10"):
-        complete(figures, Observations(torch.zeros(1, 3), 0.01))
+        complete(Observations(torch.zeros(1, 3), 0.01), figures)
 
 
 def test_shapes_are_pushed_out_of_empty_space(balls):

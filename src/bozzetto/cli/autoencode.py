@@ -93,7 +93,7 @@ class Autoencode(Options):
         from ..score import CompleteConfig, complete
 
         config = CompleteConfig(hypotheses=self.hypotheses, points=self.points, seed=self.seed)
-        return [one.points for one in complete(prior, cloud, config, self._frame(cloud), str(self.cloud))]
+        return [one.points for one in complete(cloud, prior, config, self._frame(cloud), str(self.cloud))]
 
     def _frame(self, cloud: "Tensor") -> "Frame | None":
         import torch

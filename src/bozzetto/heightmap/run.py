@@ -26,7 +26,7 @@ from .config import TrainConfig
 from .data import Crops, procedural_pairs
 from .pairs import PairFiles, load_pairs, resized
 from .photos import check_photo, load_photo
-from .predict import predict_height
+from .predict import height_map
 from .predictor import Predictor, save_predictor
 from .train import Training
 
@@ -80,7 +80,7 @@ def map_photo(run: RunFolder, source: Path, name: str, predictor: Predictor, opt
         photo = load_photo(source)
         check_photo(source, photo)
     with run.stage("predict"):
-        result = predict_height(photo, predictor, options.tiles, options.detail, str(source))
+        result = height_map(photo, predictor, options.tiles, options.detail, str(source))
     field = options.field(result.height, result.tiles)
     write_maps(run, name, photo, field, options, result.confidence)
     return {

@@ -32,7 +32,7 @@ from ..rendering import rasterize
 from ..runs import RunFolder, available_memory, fingerprint, release_freed_memory
 from ..shapes import Mesh
 from ..steps import report_progress
-from . import ReconstructConfig, reconstruct
+from . import ReconstructConfig, reconstruct_capture
 
 ESTIMATED = "cameras/estimated"
 """Cameras as they were estimated from the photographs, not refined: a COLMAP text model and a report."""
@@ -354,7 +354,7 @@ def mended_by_surface(
     for _ in range(TURNS):
         with collected_warnings():  # they are about a surface that nobody sees
             try:
-                mesh = reconstruct(_agreeing_views(capture), config, on_step=on_step).mesh
+                mesh = reconstruct_capture(_agreeing_views(capture), config, on_step=on_step).mesh
             except InputError:  # the reconstruction proper says what is wrong
                 return capture
         shown = _silhouettes(mesh, capture)

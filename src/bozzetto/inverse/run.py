@@ -22,9 +22,9 @@ from ..rendering import comparison_sheet, render, turntable
 from ..runs import Interruption, Progress, RunFolder, deferred_interruptions, fingerprint
 from ..shapes import Mesh, Similarity, TexturedMesh, placed, save_mesh, save_textured
 from . import bake_texture, color_vertices
+from .coarse_to_fine import Reconstruction, reconstruct_capture
 from .config import ReconstructConfig
 from .optimize import Optimization
-from .reconstruct import Reconstruction, reconstruct
 from .refinement import register_views
 
 FACES = 30_000
@@ -153,7 +153,7 @@ def reconstruct_photographs(
         run.stage("reconstruct"),
         _Journal(run, config, content, 0 if saved is None else saved[0], quiet) as journal,
     ):
-        result = reconstruct(
+        result = reconstruct_capture(
             capture,
             config,
             device,

@@ -36,6 +36,6 @@ from .surface import SurfaceDistance as SurfaceDistance
 from .surface import surface_distance as surface_distance
 from .surface import vertex_rms as vertex_rms
 from .surface_scores import SurfaceScores as SurfaceScores
-from .surface_scores import evaluate_surface as evaluate_surface
+from .surface_scores import evaluate as evaluate
 from .surface_scores import intersection_over_union as intersection_over_union
 from .surface_scores import summarise as summarise

@@ -28,7 +28,7 @@ from .cloud_scores import EARTH_MOVER_POINTS, CloudScores, check_cloud, evaluate
 from .generation import GenerationScores, evaluate_generation
 from .heightmap import PROTOCOL_SIDE, GlcmReference, at_protocol_size, height_scores, is_flat, seam_ratio
 from .perceptual import lpips_distance, lpips_missing
-from .surface_scores import evaluate_surface, summarise
+from .surface_scores import evaluate, summarise
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G and B as stored (ITU-R BT.601)."""
@@ -91,7 +91,7 @@ def evaluate_surfaces(
     seed: int = 0,
     threshold: float | None = None,
 ) -> dict:
-    """Surfaces against reference meshes, each pair by `evaluate_surface`, ready for JSON.
+    """Surfaces against reference meshes, each pair by `evaluate`, ready for JSON.
 
     Warnings tell of meshes with faults that distort figures.
 
@@ -114,7 +114,7 @@ def evaluate_surfaces(
                 faults += [
                     f"the {role} {name} {fault}" for fault in mesh_faults(shape, isinstance(pred, Mesh))
                 ]
-        scores[name] = evaluate_surface(pred, ref, samples, seed, threshold)
+        scores[name] = evaluate(pred, ref, samples, seed, threshold)
     for sentence in faults[:MOST_FAULTS]:
         warn_input(sentence)
     if len(faults) > MOST_FAULTS:

@@ -64,8 +64,8 @@ class Completed:
 
 @torch.no_grad()
 def complete(
-    prior: CloudPrior,
     cloud: Float[Tensor, "N D"],
+    prior: CloudPrior,
     config: CompleteConfig | None = None,
     frame: Frame | None = None,
     name: str = "the cloud",
@@ -80,8 +80,8 @@ def complete(
     fits the points better and the rest worse.
 
     Args:
-        prior: A model with a flow, as the default preset leaves it.
         cloud: Points of a part of a shape.
+        prior: A model with a flow, as the default preset leaves it.
         config: How.
         frame: To the model's normalised frame, if it is known; otherwise the box of the part is taken for that
             of the whole, which it hardly is: say it where you know better.

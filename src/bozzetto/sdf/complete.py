@@ -13,9 +13,9 @@ from ..steps import counted
 from ..values import value_type
 from .completed_surface import misfit, support
 from .family import family_width, require_member
-from .observations import Observations, require_extent
+from .observations import Observations, Scan, as_observations, require_extent
 from .pose import compose
-from .prior import ShapePrior
+from .prior import ShapePrior, as_prior
 from .solver import CompleteConfig, Solved, Solver
 
 OBSERVED, INVENTED = (0.80, 0.58, 0.42), (0.34, 0.46, 0.66)
@@ -47,8 +47,8 @@ class Completion:
 
 
 def complete(
-    prior: ShapePrior,
-    seen: Observations,
+    scan: Scan,
+    prior: ShapePrior | str = "bodies",
     config: CompleteConfig | None = None,
     starts: Sequence[Similarity] | None = None,
     name: str = "the scan",
@@ -63,9 +63,9 @@ def complete(
     solved for with the code, by second-order steps.
 
     Args:
-        prior: The family of shapes.
-        seen: The scan.
-        config: How.
+        scan: Points on the surface: a cloud, a mesh with holes, the path of a file, or `Observations`.
+        prior: The family of shapes: a prior, or what `open_prior` takes, a name or a path.
+        config: Settings; None takes the defaults of `CompleteConfig`.
         starts: Guesses of the map from the scan to the normalised frame, instead of directions around `up`;
             with a known pose, that map, the identity by default.
         name: What messages call the scan.
@@ -74,8 +74,9 @@ def complete(
         InputError: There are too few points, with a known pose they are not where shapes of the prior are, or
             the scan is no member of the prior's family: see `family_width`, and `CompleteConfig.any_shape`.
     """
-    config = config or CompleteConfig()
-    solver, solved = solve_scan(prior, seen, config, starts)
+    config, prior = config or CompleteConfig(), as_prior(prior)
+    seen = as_observations(scan, name)
+    solver, solved = solve_scan(seen, prior, config, starts)
     require_explained(prior, solved, config, name)
     mesh = solver.surface(solved.state)
     generator = torch.Generator().manual_seed(config.seed + 1)
@@ -99,8 +100,8 @@ def complete(
 
 
 def find_code(
-    prior: ShapePrior,
-    seen: Observations,
+    scan: Scan,
+    prior: ShapePrior | str = "bodies",
     config: CompleteConfig | None = None,
     starts: Sequence[Similarity] | None = None,
     name: str = "the scan",
@@ -109,15 +110,16 @@ def find_code(
 
     Arguments and errors are those of `complete`.
     """
-    config = config or CompleteConfig()
-    solver, solved = solve_scan(prior, seen, config, starts)
+    config, prior = config or CompleteConfig(), as_prior(prior)
+    seen = as_observations(scan, name)
+    solver, solved = solve_scan(seen, prior, config, starts)
     require_explained(prior, solved, config, name)
     return solved.state.code.float(), _from_world(compose(solved.state.pose, solver.to_internal), seen)
 
 
 def solve_scan(
-    prior: ShapePrior,
     seen: Observations,
+    prior: ShapePrior,
     config: CompleteConfig,
     starts: Sequence[Similarity] | None = None,
 ) -> tuple[Solver, Solved]:

@@ -15,7 +15,7 @@ from ..steps import counted
 from ..values import value_type
 from .correction import project
 from .extract import extract_mesh
-from .fit_mesh import fit_file
+from .fit import fit
 from .prior import ENDINGS, CodeDistribution, ShapePrior, load_code
 from .solver import CompleteConfig
 
@@ -164,7 +164,7 @@ def find_shape(
         raise InputError(f"{word} is neither a file nor a training shape of this prior; names are {known}")
     if path.suffix.lower() in ENDINGS:
         return load_code(path, prior), None
-    found = fit_file(prior, path, config)
+    found = fit(path, prior, config)
     return found.code, found.misfit
 
 

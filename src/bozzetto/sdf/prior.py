@@ -213,6 +213,11 @@ def _array(path: Path) -> Tensor:
     return torch.from_numpy(read_array(path).astype(np.float32))
 
 
+def as_prior(prior: ShapePrior | str) -> ShapePrior:
+    """The prior itself, or the one that `open_prior` finds under a name."""
+    return open_prior(prior) if isinstance(prior, str) else prior
+
+
 def open_prior(name: str) -> ShapePrior:
     """A prior from a file, or one that comes with the package, by its name.
 

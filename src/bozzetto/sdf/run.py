@@ -119,7 +119,7 @@ def complete_scan(
         Figures: of the solution and of the mesh.
     """
     with run.stage("complete"):
-        result = complete(prior, seen, config, name=name)
+        result = complete(seen, prior, config, name=name)
     with run.stage("write"):
         save_mesh(result.mesh, run.file("mesh.ply"))
         save_mesh(result.mesh, run.file("mesh.glb"))

@@ -9,10 +9,10 @@ from torch import Tensor
 from ..cameras import Cameras, orbit_cameras
 from ..datasets.synthetic.materials import make_sample
 from ..geometry.heightfield import normals_from_height, relief_mesh
-from ..heightmap import MapOptions, open_predictor, predict_height
+from ..heightmap import MapOptions, height_map, open_predictor
 from ..heightmap.run import preview
 from ..images import save_image, srgb_to_linear
-from ..metrics import evaluate_surface, height_scores
+from ..metrics import evaluate, height_scores
 from ..rendering import render_depth
 from ..runs import RunFolder
 from ..sdf import CompleteConfig, Completion, complete, extract_mesh, interpolate, load_prior, observe_depth
@@ -76,7 +76,7 @@ def demonstrate_surfaces(
     with run.stage("surfaces"):
         for name, number in SUBJECTS:
             photo, truth = subject(name, number)
-            result = predict_height(photo, predictor, tiles=True)
+            result = height_map(photo, predictor, tiles=True)
             field = MapOptions(depth_mm=40.0).field(result.height, tiles=True)
             save_image(run.file(f"heightmap/{name}/photo.png"), photo)
             save_height(
@@ -138,7 +138,7 @@ def demonstrate_body(
         save_mesh(truth, run.file("sdf/person.ply"))
     with run.stage("complete"):
         result = complete(
-            prior, observe_depth(depth, camera), CompleteConfig(resolution=RESOLUTION, seed=seed)
+            observe_depth(depth, camera), prior, CompleteConfig(resolution=RESOLUTION, seed=seed)
         )
         save_mesh(result.mesh, run.file("sdf/completed.ply"))
     with run.stage("interpolate"):
@@ -178,7 +178,7 @@ def scan(mesh: Mesh, seed: int) -> tuple[Float[Tensor, "H W"], Cameras]:
 
 
 def _measure(result: Completion, truth: Mesh) -> dict:
-    scores = evaluate_surface(result.mesh, truth, samples=30_000)
+    scores = evaluate(result.mesh, truth, samples=30_000)
     share = result.figures["observed_share"]
     return {
         "mean distance to the truth, both ways (mm)": scores.chamfer_mean,

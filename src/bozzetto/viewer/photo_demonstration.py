@@ -20,10 +20,10 @@ from ..datasets.synthetic.phone_truth import SurfaceErrors, seen_faces, surface_
 from ..errors import InputError, collected_warnings
 from ..geometry import SurfaceIndex
 from ..images import linear_to_srgb, load_image, save_image
+from ..inverse.coarse_to_fine import Reconstruction, reconstruct_capture
 from ..inverse.config import ReconstructConfig
 from ..inverse.optimize import Optimization
 from ..inverse.photo_source import masked_capture
-from ..inverse.reconstruct import Reconstruction, reconstruct
 from ..metrics import CameraErrors, camera_errors, mesh_report, psnr, silhouette_iou
 from ..rendering import comparison_sheet, contact_sheet, render, turntable
 from ..runs import Progress, RunFolder
@@ -176,7 +176,7 @@ def _reconstruct(
             if sum(steps[:stage]) + optimization.steps_done in moments:
                 kept.append(optimization.mesh.to("cpu"))
 
-        result = reconstruct(capture, config, device, on_step)
+        result = reconstruct_capture(capture, config, device, on_step)
     back = normalisation(result.start.vertices[result.start.used]).inverse()
     return result, [mesh.with_vertices(back.apply(mesh.vertices)) for mesh in kept]
 
