@@ -131,7 +131,7 @@ def examine(prior, family: Family, known: list[Mesh], key: str, seed: int, optio
         "screened_poisson": largest_component(screened_poisson(points, normals)),
     }
     row: dict = {"seconds": seconds, "pose": pose_errors(result.pose, true), "points": len(points)}
-    row["within_two_noise"] = result.figures["within_two_noise"]
+    row["within_two_noise"] = result.metrics["within_two_noise"]
     for name, candidate in candidates.items():
         scores = evaluate(candidate, reference, samples=options.samples)
         row[name] = {measure: getattr(scores, measure) for measure in MEASURES}

@@ -90,7 +90,7 @@ def misfits(prior, scans: dict[str, Observations]) -> dict[str, float]:
     """The misfit of every scan."""
     rows = {}
     for name, seen in scans.items():
-        rows[name] = solve_scan(seen, prior, CompleteConfig())[1].figures["misfit"]
+        rows[name] = solve_scan(seen, prior, CompleteConfig())[1].metrics["misfit"]
         print(name, round(rows[name], 5), flush=True)
     return rows
 

@@ -103,9 +103,9 @@ def mesh_figures(seed: int) -> dict:
     truth = implicit.surface(distance, (-1.05,) * 3, (1.05,) * 3, 2.1 / SIDE)
     found = outward_normals(points)
     ways = {
-        "own": lambda: surface(PointCloud(points), noise=0, ends="closed"),
+        "own": lambda: surface(PointCloud(points), noise=0, boundary="closed"),
         "poisson, own": lambda: largest_component(screened_poisson(points, found, POISSON)),
-        "given": lambda: surface(PointCloud(points, exact), noise=0, ends="closed"),
+        "given": lambda: surface(PointCloud(points, exact), noise=0, boundary="closed"),
         "poisson, given": lambda: largest_component(screened_poisson(points, exact, POISSON)),
     }
     row: dict = {"points": len(points)}
@@ -126,7 +126,9 @@ def single_sheets(first: int, count: int) -> dict[str, int]:
     """How many closed meshes of some shapes, from points alone, are one sheet."""
     good = 0
     for seed in range(first, first + count):
-        mesh = surface(PointCloud(training_shape(seed, family=family_of(seed))[0]), noise=0, ends="closed")
+        mesh = surface(
+            PointCloud(training_shape(seed, family=family_of(seed))[0]), noise=0, boundary="closed"
+        )
         good += is_watertight(mesh.faces) and is_consistently_wound(mesh.faces)
     return {"meshes": count, "single_sheet": good}
 

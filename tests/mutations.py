@@ -104,7 +104,7 @@ MUTATIONS = (
     Mutation(
         "longest code",
         "sdf/train.py",
-        "self.config.longest_code / codes.norm",
+        "self.config.max_code_norm / codes.norm",
         "1e9 / codes.norm",
         "sdf/test_train.py",
     ),

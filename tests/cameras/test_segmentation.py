@@ -18,7 +18,7 @@ from bozzetto.cameras.masks import plain_background
 from bozzetto.cameras.rigs import intrinsics_from_fov
 from bozzetto.cameras.segmentation import network_masks, save_masks, segment
 from bozzetto.cameras.segmentation.choice import masks_from_pictures
-from bozzetto.cameras.segmentation.colors import color_bins, color_evidence
+from bozzetto.cameras.segmentation.colors import color_bins, color_log_odds
 from bozzetto.cameras.segmentation.cut import minimum_cut, without_false_holes
 from bozzetto.cameras.segmentation.files import undistorted
 from bozzetto.cameras.segmentation.ground import find_ground, standing_on
@@ -80,7 +80,7 @@ def test_colours_of_inside_and_outside_are_told_apart():
     colors[:, :, :8], colors[:, :, 8:] = torch.tensor([0.8, 0.2, 0.1]), torch.tensor([0.2, 0.5, 0.6])
     inside = torch.zeros(2, 16, 16)
     inside[:, 4:12, 2:8] = 1
-    evidence = color_evidence(color_bins(colors), inside, 1 - inside)
+    evidence = color_log_odds(color_bins(colors), inside, 1 - inside)
     assert evidence[:, :, :8].min() > 0.5 and evidence[:, :, 8:].max() < -1
 
 
@@ -222,7 +222,7 @@ def test_places_tell_what_is_in_a_region_from_what_is_around_it():
     assert float(ground.normal @ UP) > 0.999 and ground.height == pytest.approx(-0.5, abs=0.03)
     thing = standing_on(points, replace(wide, ground=ground))
     assert thing is not None and float((thing.center - ORIGIN)[:2].norm()) < 0.1 and thing.radius > 0.5
-    evidence = stereo.evidence(thing)
+    evidence = stereo.preference(thing)
     inner = torch.nn.functional.avg_pool2d(ball[:, None].float(), 7, stride=1, padding=3)[:, 0]
     met = thing.depth(cameras) > 0
     assert evidence[inner == 1].mean() > 0.15 and (evidence[inner == 1] > 0).float().mean() > 0.9

@@ -40,7 +40,7 @@ def test_no_wall_is_found_on_one_sheet_with_or_without_noise():
 def test_given_normals_keep_the_sides_of_a_noisy_wall_apart():
     points, normals = plate(6000, 0.08)
     noisy = points + 0.015 * torch.randn(6000, 3, generator=torch.Generator().manual_seed(2))
-    mesh = surface(PointCloud(noisy, normals), ends="closed", noise=0.015)
+    mesh = surface(PointCloud(noisy, normals), boundary="closed", noise=0.015)
     inner = (
         (mesh.vertices[:, :2] > 0.1).all(dim=1) & (mesh.vertices[:, 0] < 1.9) & (mesh.vertices[:, 1] < 1.1)
     )

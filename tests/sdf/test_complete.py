@@ -48,7 +48,7 @@ def test_with_a_known_pose_the_unseen_side_is_right_and_the_seen_one_exact(figur
     error = figures.decoder(code[None], there[None])[0].abs()
     assert float(error.max()) < 0.03 and float(error.median()) < 0.005
     assert float(error[result.observed].quantile(0.9)) < 0.005
-    assert result.figures["within_two_noise"] > 0.95
+    assert result.metrics["within_two_noise"] > 0.95
     # The seen side faces +z in the frame of the prior.
     assert float(there[result.observed, 2].mean()) > float(there[~result.observed, 2].mean()) + 0.2
     assert 0.2 < float(result.observed.float().mean()) < 0.8

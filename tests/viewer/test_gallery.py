@@ -50,7 +50,7 @@ def example() -> Gallery:
     gallery = Gallery("Spheres & <friends>", "A subtitle")
     gallery.text("First.\n\nSecond <b>.", heading="Section")
     gallery.picture(torch.rand(8, 6, 3), "noise").mesh(colored, "a ball", up=(0, 0, 1), link="pair")
-    return gallery.figures({"distance": 0.123456, "watertight": True, "faces": 12345})
+    return gallery.table({"distance": 0.123456, "watertight": True, "faces": 12345})
 
 
 def test_page_is_well_formed_and_complete():
@@ -98,7 +98,7 @@ def test_pictures_arrive_pixel_by_pixel(tmp_path):
 
 
 def test_tables_with_columns_show_what_is_missing():
-    page = Gallery("x").figures({"mean": {"ours": 1.0, "hull": 2.0}, "max": {"ours": 3.0}}, "note").html()
+    page = Gallery("x").table({"mean": {"ours": 1.0, "hull": 2.0}, "max": {"ours": 3.0}}, "note").html()
     outline = Outline(page)
     assert [t for tag, t in outline.texts if tag == "th"] == ["ours", "hull", "mean", "max"]
     assert [t for tag, t in outline.texts if tag == "td"] == ["1", "2", "3", "–"]

@@ -134,7 +134,7 @@ def _inside(capture: Capture) -> Bool[Tensor, "N H W"]:
 
 
 def blamed_pixels(
-    capture: Capture, result: Comparison, evidence: Bool[Tensor, "N H W"]
+    capture: Capture, result: Comparison, contradicting: Bool[Tensor, "N H W"]
 ) -> Bool[Tensor, "N H W"]:
     """Background pixels that erase object pixels of other views.
 
@@ -144,11 +144,11 @@ def blamed_pixels(
     Args:
         capture: The views.
         result: Their comparison.
-        evidence: The object pixels that accuse, all with `result.against` above 0.
+        contradicting: The object pixels that accuse, all with `result.against` above 0.
     """
     cameras, grid, inside = capture.cameras, result.grid, _inside(capture)
-    seeds = torch.zeros(evidence.shape, device=evidence.device)
-    for view, pixels in enumerate(evidence):
+    seeds = torch.zeros(contradicting.shape, device=contradicting.device)
+    for view, pixels in enumerate(contradicting):
         if bool(pixels.any()):
             places = _fewest_carving(grid, cameras, view, pixels)[1]
             guilty = depths(result.silhouettes, places) < 0

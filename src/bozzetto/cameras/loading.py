@@ -123,7 +123,7 @@ def _with_masks(
         or (around is None and choice == "pictures" and not plain_background(capture))
     ):
         return capture
-    capture = replace(capture.check(), masks_made=True)
+    capture = replace(capture.check(), masks_computed=True)
     if _is_network(choice):
         return network_masks(capture, choice)
     if choice == "background" or around is None:

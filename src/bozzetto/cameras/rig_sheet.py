@@ -42,7 +42,7 @@ def as_batch(views: Sequence[WholeView]) -> Cameras:
     return Cameras(poses, K, width, height).check([view.name for view in views])
 
 
-def rig_figures(views: Sequence[WholeView]) -> dict[str, list]:
+def rig_summary(views: Sequence[WholeView]) -> dict[str, list]:
     """Intrinsics of cameras and where they look, ready for JSON.
 
     Returns:

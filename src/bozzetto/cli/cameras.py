@@ -42,12 +42,12 @@ class CamerasVerb(Options):
         """Read, write and draw."""
         from ..cameras import read_cameras
         from ..cameras.formats.completed import whole_views
-        from ..cameras.rig_sheet import as_batch, rig_figures, rig_sheet
+        from ..cameras.rig_sheet import as_batch, rig_sheet, rig_summary
         from ..images import save_image
 
         posed = read_cameras(self.cameras, self.photos)
         whole = whole_views(posed, None, self.out)
-        cameras, summary = as_batch(whole), _summary(posed, rig_figures(whole))
+        cameras, summary = as_batch(whole), _summary(posed, rig_summary(whole))
         labels = [Path(view.name).stem for view in posed.views]
 
         def work(run: "RunFolder") -> dict:

@@ -31,7 +31,7 @@ class Evaluation(Options):
     """Folder for the report."""
 
     def compare(
-        self, what: str, figures: Callable[[], dict], table: Callable[[dict], str], *reads: Path
+        self, what: str, metrics: Callable[[], dict], table: Callable[[dict], str], *reads: Path
     ) -> dict:
         """Compute the figures, write them as report.json and print their table."""
         device = self.begin()
@@ -40,7 +40,7 @@ class Evaluation(Options):
         def told(report: dict) -> str:
             return f"{table(report['figures'])}\nReport: {self.out / 'report.json'}"
 
-        return self.in_folder(settings, lambda run: figures(), told, [self.pred, self.ref, *reads], device)
+        return self.in_folder(settings, lambda run: metrics(), told, [self.pred, self.ref, *reads], device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +61,12 @@ class EvaluateSurface(Evaluation):
         from ..shapes import load_mesh, load_shape
         from ..shapes.folders import matched_shapes
 
-        def figures() -> dict:
+        def metrics() -> dict:
             pairs = counted(matched_shapes(self.pred, self.ref), "evaluate")
             shapes = ((name, load_shape(pred), load_mesh(ref)) for name, pred, ref in pairs)
             return evaluate_surfaces(shapes, self.samples, self.seed, self.threshold)
 
-        return self.compare("surface", figures, surface_table)
+        return self.compare("surface", metrics, surface_table)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class EvaluatePoints(Evaluation):
         from ..shapes import load_points
         from ..shapes.folders import matched_shapes
 
-        def figures() -> dict:
+        def metrics() -> dict:
             pairs = counted(matched_shapes(self.pred, self.ref, arrays=True), "evaluate")
             clouds = (
                 (name, load_points(pred).world_points, load_points(ref).world_points)
@@ -94,7 +94,7 @@ class EvaluatePoints(Evaluation):
             )
             return evaluate_clouds(clouds, self.seed, self.points)
 
-        return self.compare("points", figures, points_table)
+        return self.compare("points", metrics, points_table)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ class EvaluateHeightmap(Evaluation):
         from ..shapes import load_height
         from ..shapes.folders import matched_heights
 
-        def figures() -> dict:
+        def metrics() -> dict:
             pairs = matched_heights(self.pred, self.ref)
             maps = {
                 name: [load_height(path).height for path in both]
@@ -131,7 +131,7 @@ class EvaluateHeightmap(Evaluation):
                 else None,
             )
 
-        return self.compare("heightmap", figures, height_table)
+        return self.compare("heightmap", metrics, height_table)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +158,7 @@ class EvaluateGeneration(Evaluation):
         from ..metrics import evaluate_sets
         from ..shapes.folders import load_cloud_set
 
-        def figures() -> dict:
+        def metrics() -> dict:
             generated, references = (load_cloud_set(path) for path in (self.pred, self.ref))
             training = None if self.train is None else load_cloud_set(self.train)
             protocol, points, seed = self.protocol, self.points, self.seed
@@ -171,7 +171,7 @@ class EvaluateGeneration(Evaluation):
             }
 
         return self.compare(
-            "generation", figures, generation_table, *([] if self.train is None else [self.train])
+            "generation", metrics, generation_table, *([] if self.train is None else [self.train])
         )
 
 
@@ -184,25 +184,25 @@ def mean_and_median(summary: dict, shapes: int) -> str:
     return "\n".join(lines)
 
 
-def surface_table(figures: dict) -> str:
+def surface_table(metrics: dict) -> str:
     """Mean and median over shapes, and the Chamfer distance as DeepSDF prints it."""
-    chamfer = figures["summary"]["deepsdf_chamfer"]
+    chamfer = metrics["summary"]["deepsdf_chamfer"]
     printed = ", ".join(f"{key} {1e3 * value:.4g}" for key, value in chamfer.items() if value is not None)
-    return f"{mean_and_median(figures['summary'], figures['shapes'])}\ndeepsdf_chamfer x 1000: {printed}"
+    return f"{mean_and_median(metrics['summary'], metrics['shapes'])}\ndeepsdf_chamfer x 1000: {printed}"
 
 
-def points_table(figures: dict) -> str:
+def points_table(metrics: dict) -> str:
     """Mean and median over clouds, and the same of the oracle."""
-    table = mean_and_median(figures["summary"], figures["shapes"])
-    if "oracle" not in figures:
+    table = mean_and_median(metrics["summary"], metrics["shapes"])
+    if "oracle" not in metrics:
         return f"{table}\nno oracle row: it takes references with twice the points of the predictions"
-    oracle = mean_and_median(figures["oracle"]["summary"], figures["shapes"])
+    oracle = mean_and_median(metrics["oracle"]["summary"], metrics["shapes"])
     return f"{table}\noracle (two disjoint halves of each reference):\n{oracle}"
 
 
-def height_table(figures: dict) -> str:
+def height_table(metrics: dict) -> str:
     """Means over materials, a column per method."""
-    rows, title = figures["summary"], f"mean over {figures['materials']} materials"
+    rows, title = metrics["summary"], f"mean over {metrics['materials']} materials"
     lines = [f"{title:28s}" + "".join(f"{name:>16s}" for name in rows)]
     for key in SHOWN:
         cells = ["-" if row.get(key) is None else f"{row[key]:.4f}" for row in rows.values()]
@@ -210,13 +210,13 @@ def height_table(figures: dict) -> str:
     return "\n".join(lines)
 
 
-def generation_table(figures: dict) -> str:
+def generation_table(metrics: dict) -> str:
     """Rows as papers print them: MMD-CD x 10^3, MMD-EMD x 10^2, COV and 1-NNA in percent, with intervals."""
-    rows, points = figures["rows"], figures["points"]
+    rows, points = metrics["rows"], metrics["points"]
     references = rows["generated"]["references"]
     titles = "".join(f"{title:>24s}" for title in ("MMD x 10^3 | 10^2", "COV %", "1-NNA %"))
     lines = [
-        f"protocol {figures['protocol']}; {references} references, {points} points; [95 % interval]",
+        f"protocol {metrics['protocol']}; {references} references, {points} points; [95 % interval]",
         f"{'':14s}{titles}     JSD",
     ]
     for name, row in rows.items():

@@ -158,7 +158,7 @@ class Reconstruct(Options):
         from ..inverse.config import PRESETS
 
         refine = inexact if self.refine_cameras == "auto" else self.refine_cameras == "yes"
-        changes = {"init": self.init, "seed": self.seed, "ends": self.boundary}
+        changes = {"init": self.init, "seed": self.seed, "boundary": self.boundary}
         return replace(PRESETS[self.preset], refine_cameras=refine, **changes)
 
 

@@ -49,11 +49,11 @@ def cube(side: int) -> Int64[np.ndarray, " N"]:
 
 
 def trilinear(
-    nodes: Int64[np.ndarray, " N"], corner: Int64[np.ndarray, "P 3"], share: Float[np.ndarray, "P 3"]
+    nodes: Int64[np.ndarray, " N"], corner: Int64[np.ndarray, "P 3"], fraction: Float[np.ndarray, "P 3"]
 ) -> tuple[Int64[np.ndarray, "P 8"], Float[np.ndarray, "P 8"]]:
     """Rows among the nodes of the corners of cells, and their weights at places in the cells."""
     rows = np.searchsorted(nodes, key_of(corner[:, None] + CORNERS))
-    weights = np.where(CORNERS, share[:, None], 1 - share[:, None]).prod(axis=2)
+    weights = np.where(CORNERS, fraction[:, None], 1 - fraction[:, None]).prod(axis=2)
     return rows, weights
 
 

@@ -65,21 +65,21 @@ class Crops:
     ) -> None:
         everything = [*pairs, *samples]
         self._groups = [[p for p in everything if p.kind == kind] for kind in range(3)]
-        weights = np.array([share * bool(g) for share, g in zip(shares, self._groups, strict=True)])
+        weights = np.array([fraction * bool(g) for fraction, g in zip(shares, self._groups, strict=True)])
         self._shares = weights / weights.sum()
         self.side, self.relight, self.recolor, self.seed = side, relight, recolor, seed
 
-    def draw(self, step: int, count: int, quarters: bool = False, tiles_share: float = 0.15) -> Batch:
+    def draw(self, step: int, count: int, quarters: bool = False, tiles_fraction: float = 0.15) -> Batch:
         """The batch of a step.
 
         Args:
             step: Its number.
             count: Crops in it; four times as many of quarters.
             quarters: Give quarters of crops, which show less of the surroundings for the same work.
-            tiles_share: Share of the steps whose crops tile.
+            tiles_fraction: Share of the steps whose crops tile.
         """
         rng = np.random.default_rng([self.seed, step])
-        tiles = bool(rng.random() < tiles_share) and not quarters
+        tiles = bool(rng.random() < tiles_fraction) and not quarters
         kinds = rng.choice(3, 4 * count if quarters else count, p=self._shares)
         crops = [self._crop(rng, int(kind), tiles, quarters) for kind in kinds]
         both = torch.stack(crops)
@@ -152,11 +152,11 @@ def turned(crop: Tensor, rng: np.random.Generator) -> Tensor:
     return crop.flip(-1) if rng.random() < 0.5 else crop
 
 
-def relit(photos: Tensor, heights: Tensor, rng: np.random.Generator, share: Tensor) -> Tensor:
+def relit(photos: Tensor, heights: Tensor, rng: np.random.Generator, fraction: Tensor) -> Tensor:
     """Some photos under a sun and a sky of their own, as if the surface were matte and the photo its colour."""
     count, side = len(photos), photos.shape[-1]
     numbers = torch.from_numpy(rng.random((6, count)).astype(np.float32))
-    chosen = numbers[0] < share
+    chosen = numbers[0] < fraction
     if not chosen.any():
         return photos
     azimuth, elevation = 2 * torch.pi * numbers[1], 0.45 + 0.9 * numbers[2]

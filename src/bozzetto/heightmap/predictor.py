@@ -29,19 +29,19 @@ class Predictor:
     Attributes:
         network: In evaluation mode.
         config: What it is.
-        about: Where it comes from, ready for JSON.
+        metadata: Where it comes from, ready for JSON.
     """
 
     network: nn.Module
     config: NetworkConfig
-    about: dict
+    metadata: dict
 
     def __post_init__(self) -> None:
         self.network.eval().requires_grad_(False)
 
     def to(self, device: torch.device | str) -> "Predictor":
         """The same on another device."""
-        return Predictor(self.network.to(device), self.config, self.about)
+        return Predictor(self.network.to(device), self.config, self.metadata)
 
 
 def save_predictor(predictor: Predictor, path: str | os.PathLike, half: bool = True) -> None:
@@ -60,7 +60,7 @@ def save_predictor(predictor: Predictor, path: str | os.PathLike, half: bool = T
     meta = {
         "format": FORMAT,
         "config": json.dumps(asdict(predictor.config)),
-        "about": json.dumps(predictor.about),
+        "about": json.dumps(predictor.metadata),
     }
     write_bytes(Path(path), tensor_file(tensors, meta))
 

@@ -282,7 +282,7 @@ def learn_heights(
     config: TrainConfig,
     device: torch.device | str = "cpu",
     quiet: bool = False,
-    about: dict | None = None,
+    metadata: dict | None = None,
     start: Predictor | None = None,
 ) -> dict:
     """Train a network in a run folder, continuing from its checkpoint if it has one.
@@ -294,7 +294,7 @@ def learn_heights(
     """
     training = Training(crops, config, device, start)
     figures = run_training(run, training, quiet)
-    predictor = training.predictor({"training": run.config, **(about or {})})
+    predictor = training.predictor({"training": run.config, **(metadata or {})})
     with run.stage("write"):
         save_predictor(predictor, run.file("heights.safetensors"))
         save_image(run.file("preview.png"), training_preview(training))

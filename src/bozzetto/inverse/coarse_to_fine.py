@@ -256,7 +256,7 @@ def reconstruct_capture(
             _say_worse(latest.fit, begun.fit, best is begun)
             light = Light(first_light, len(capture.names))
             result = replace(other, mesh=_with_own_colors(seen, other.mesh, light, config))
-    open_mesh = with_ends(result.mesh, replace(capture, cameras=result.cameras), config.ends)
+    open_mesh = with_ends(result.mesh, replace(capture, cameras=result.cameras), config.boundary)
     mesh = open_mesh.with_vertices(frame.inverse().apply(open_mesh.vertices)).to("cpu")
     mesh = replace(mesh, offset=start.offset)
     if not config.refine_cameras:

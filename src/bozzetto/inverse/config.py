@@ -115,7 +115,7 @@ class ReconstructConfig:
     """Move the cameras as well, so that silhouettes and colours fit each other better."""
     refine_focal: bool = True
     """If cameras are refined: also the focal lengths that at least three photographs share."""
-    ends: Literal["closed", "open", "auto"] = "closed"
+    boundary: Literal["closed", "open", "auto"] = "closed"
     """Where the object was seen from one side only or leaves the frame: `closed` keeps the guessed rest, `open`
     leaves out faces that no photograph shows, `auto` does so if there are many, see `ends.with_ends`."""
     seed: int = 0
@@ -124,7 +124,7 @@ class ReconstructConfig:
 
 def _preset(effort: float, most_faces: int) -> ReconstructConfig:
     """The defaults with the steps of every stage multiplied by a factor."""
-    base = ReconstructConfig(most_faces=most_faces, ends="auto")
+    base = ReconstructConfig(most_faces=most_faces, boundary="auto")
     stages = [replace(stage, steps=max(1, round(stage.steps * effort))) for stage in base.stages]
     return replace(base, stages=tuple(stages))
 

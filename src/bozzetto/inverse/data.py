@@ -52,7 +52,7 @@ class Targets:
         weights = None if self.weights is None else self.weights.to(device)
         return replace(self, cameras=self.cameras.to(device), images=self.images.to(device), weights=weights)
 
-    def seen_by(self, cameras: Cameras) -> "Targets":
+    def with_cameras(self, cameras: Cameras) -> "Targets":
         """The same pictures with other cameras, given for the whole photographs in any size."""
         if self.boxes is None:
             cameras = cameras.resized(self.cameras.width, self.cameras.height)

@@ -140,7 +140,7 @@ class PreparedCapture:
         """
         if isinstance(self.posed, EstimatedViews):
             return self.posed.report is not None and self.posed.report.error > EXACT
-        if consistency is None or (self.capture.masks_made and self.capture.background is None):
+        if consistency is None or (self.capture.masks_computed and self.capture.background is None):
             return False
         return float(consistency.missing.median()) > DISAGREEING
 
@@ -177,7 +177,7 @@ def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFold
         release_freed_memory()
         if edited:
             _keep_masks(run)
-        elif capture.masks_made:
+        elif capture.masks_computed:
             _write_masks(capture, posed, run)
     return PreparedCapture(capture, posed)
 
@@ -192,7 +192,7 @@ def masked_capture(
     """`load_views`; masks that were made of what all photographs look at are mended by a rough surface."""
     capture = load_views(posed, masks, size, around)
     # Masks from a plain background or a network have outlines that no rough surface improves.
-    if not capture.masks_made or capture.background is not None or masks not in ("auto", "object"):
+    if not capture.masks_computed or capture.background is not None or masks not in ("auto", "object"):
         return capture
     release_freed_memory()
     pictures = load_views(posed, "none", size)

@@ -8,9 +8,9 @@ from .cloud_scores import CloudScores as CloudScores
 from .cloud_scores import evaluate_points as evaluate_points
 from .earth_mover import EarthMover as EarthMover
 from .earth_mover import earth_mover as earth_mover
-from .generation import Figure as Figure
 from .generation import GenerationScores as GenerationScores
-from .generation import SetFigures as SetFigures
+from .generation import ScoreInterval as ScoreInterval
+from .generation import SetScores as SetScores
 from .generation import evaluate_generation as evaluate_generation
 from .heightmap import GlcmReference as GlcmReference
 from .heightmap import HeightScores as HeightScores

@@ -14,7 +14,7 @@ from ..shapes import PointCloud, box_frame, save_mesh, save_points
 from . import denoise, estimate_noise, orient_normals, surface, upsample
 from .cloud_cleaning import clean_cloud, is_line
 from .noise_level import FEW
-from .surface_mesh import Ends
+from .surface_mesh import Boundary
 
 PREVIEW = 480
 TOO_STRONG = 2.5
@@ -77,7 +77,7 @@ def surface_cloud(
     run: RunFolder,
     cloud: PointCloud,
     resolution: int | None = None,
-    ends: Ends = "auto",
+    boundary: Boundary = "auto",
     noise: float | None = None,
 ) -> dict:
     """Make the mesh of a cloud in a run folder.
@@ -88,7 +88,7 @@ def surface_cloud(
         Figures of the mesh.
     """
     with run.stage("surface"):
-        mesh = surface(cloud, resolution, ends, noise).to("cpu")
+        mesh = surface(cloud, resolution, boundary, noise).to("cpu")
     with run.stage("write"):
         save_mesh(mesh, run.file("mesh.ply"))
         save_mesh(mesh, run.file("mesh.glb"))

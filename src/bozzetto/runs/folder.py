@@ -239,12 +239,12 @@ class RunFolder:
             write_text(self.file(METRICS), "".join(kept))
 
     def report(
-        self, figures: dict, device: torch.device | str = "cpu", seed: int | None = None, **more: Any
+        self, metrics: dict, device: torch.device | str = "cpu", seed: int | None = None, **more: Any
     ) -> dict:
         """Write `report.json` and return it; this ends the run, and its results replace earlier ones.
 
         Args:
-            figures: What the run found out, as numbers.
+            metrics: What the run found out, as numbers.
             device: Where it computed.
             seed: Its seed.
             more: Further entries, for instance the files that matter.
@@ -252,7 +252,7 @@ class RunFolder:
         seconds = {name: round(value, 3) for name, value in self.stopwatch.seconds.items()}
         content = {
             "out": str(self.path),
-            "figures": figures,
+            "figures": metrics,
             "seconds": seconds,
             "peak_memory_bytes": peak_memory(),
             "seed": seed,
@@ -329,7 +329,23 @@ def _earlier_config(path: Path) -> dict | None:
         config = content["config"] if "bozzetto" in content else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return config if isinstance(config, dict) else None
+    return _with_new_names(config) if isinstance(config, dict) else None
+
+
+FORMER_NAMES = {"ends": "boundary", "longest_code": "max_code_norm"}
+"""Settings that runs of earlier versions hold under other names."""
+
+
+def _with_new_names(value: Any) -> Any:
+    """Settings as they are called today; a new name that is there already stays."""
+    if isinstance(value, list):
+        return [_with_new_names(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    renamed = {
+        name if (new := FORMER_NAMES.get(name, name)) in value else new: one for name, one in value.items()
+    }
+    return {name: _with_new_names(one) for name, one in renamed.items()}
 
 
 def _require_same(path: Path, earlier: Any, now: Any, key: str = "") -> None:

@@ -28,7 +28,7 @@ class Training(ABC, Generic[Config]):
     """A training, a step at a time.
 
     A subclass gives `set_up` its model and optimizer when it is made, and says what a step minimises (`loss`),
-    how far it is by count (`share_done`) and how step sizes go (`schedule`).
+    how far it is by count (`fraction_done`) and how step sizes go (`schedule`).
 
     Under `torchrun` every process draws its own batches, and gradients are averaged.
 
@@ -87,7 +87,7 @@ class Training(ABC, Generic[Config]):
 
     @property
     @abstractmethod
-    def share_done(self) -> float:
+    def fraction_done(self) -> float:
         """How much of the training is done by count, whatever time it took; 1 is all."""
 
     def after_step(self) -> None:
@@ -100,7 +100,7 @@ class Training(ABC, Generic[Config]):
     @property
     def progress(self) -> float:
         """0 to 1: by count or by time, whichever is further."""
-        return min(1.0, max(self.share_done, self.elapsed / self.config.seconds))
+        return min(1.0, max(self.fraction_done, self.elapsed / self.config.seconds))
 
     def autocast(self) -> torch.autocast:
         """The context in which the model computes.
@@ -236,7 +236,7 @@ class EpochTraining(Training[Epochs]):
         return min(self.config.shapes_per_step, self.shapes)
 
     @property
-    def share_done(self) -> float:
+    def fraction_done(self) -> float:
         """Share of the epochs."""
         return self.epoch / self.config.epochs
 

@@ -159,20 +159,20 @@ def hinted_flow(prior: CloudPrior) -> LatentFlow:
 def joined(
     cloud: Float[Tensor, "N D"],
     frame: Frame,
-    seen: Float[Tensor, "N D"],
-    made: Float[Tensor, "M D"],
+    normalised: Float[Tensor, "N D"],
+    generated: Float[Tensor, "M D"],
     config: CompleteConfig,
 ) -> tuple[Float[Tensor, "P D"], Bool[Tensor, " P"]]:
     """Observed points where there are any, new ones elsewhere, in about equal density.
 
     New points near observed ones are dropped; as many observed ones as that are kept, or all if they are fewer.
     """
-    tree = KDTree(seen.cpu().numpy())
-    usual = float(torch.from_numpy(tree.query(seen.cpu().numpy(), k=2)[0][:, 1]).median())
-    distance = torch.from_numpy(tree.query(made.cpu().numpy())[0])
+    tree = KDTree(normalised.cpu().numpy())
+    usual = float(torch.from_numpy(tree.query(normalised.cpu().numpy(), k=2)[0][:, 1]).median())
+    distance = torch.from_numpy(tree.query(generated.cpu().numpy())[0])
     near = distance < max(COVERED * usual, config.noise)
     generator = torch.Generator().manual_seed(config.seed)
-    new = made[~near.to(made.device)]
+    new = generated[~near.to(generated.device)]
     kept = min(len(cloud), max(1, round(config.points * float(near.float().mean()))))
     chosen = torch.randperm(len(cloud), generator=generator)[:kept].to(cloud.device)
     wanted = torch.randperm(len(new), generator=generator)[: config.points - kept].to(new.device)

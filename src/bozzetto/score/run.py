@@ -35,7 +35,7 @@ def learn_clouds(
     config: TrainConfig,
     device: torch.device | str = "cpu",
     quiet: bool = False,
-    about: dict | None = None,
+    metadata: dict | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict:
     """Train a model of point clouds in a run folder, continuing from its checkpoint if it has one.
@@ -50,7 +50,7 @@ def learn_clouds(
     """
     training = Training(table, config, device, clock)
     figures = run_training(run, training, quiet)
-    prior = training.prior({"training": run.config, **(about or {})})
+    prior = training.prior({"training": run.config, **(metadata or {})})
     if config.latent is not None and config.latent.kind == "gan":
         with run.stage("latent gan"):
             latent = fit_latent_gan(prior.codes, config.latent, config.seed, config.seconds / 4, clock)

@@ -45,7 +45,7 @@ class Learner(nn.Module):
         As long as no codes are known the flow learns from those of the batch: processes that share gradients
         all need one for every weight.
         """
-        codes = self.model.encode(batch.seen)
+        codes = self.model.encode(batch.encoder_input)
         tau = self.config.model.code_noise
         used = codes + tau * torch.randn_like(codes) if tau else codes
         field = denoising_score_matching(self.model, used, batch.noisy, batch.sigma, batch.clean)
@@ -131,7 +131,7 @@ class Training(EpochTraining[TrainConfig]):
 
     def _remember(self, shapes: Int[Tensor, " B"], batch: Batch, codes: Float[Tensor, "B K"]) -> None:
         codes, whole = codes.float().cpu(), batch.whole.cpu()
-        if batch.seen.shape[1] >= min(LONG_CODES, self.config.inputs[1] // 2):
+        if batch.encoder_input.shape[1] >= min(LONG_CODES, self.config.inputs[1] // 2):
             self.codes[shapes[whole]], self.known[shapes[whole]] = codes[whole], True
         count = int((~whole).sum())
         self.hints = torch.cat([self.hints[count:], codes[~whole]])
@@ -150,13 +150,13 @@ class Training(EpochTraining[TrainConfig]):
         self.hints, self.hinted = tensors["hints"], tensors["hinted"]
 
     @torch.no_grad()
-    def prior(self, about: dict | None = None) -> CloudPrior:
+    def prior(self, metadata: dict | None = None) -> CloudPrior:
         """What has been learned so far, on the CPU, with the codes of all shapes."""
         learner = self.learned(Learner(self.config))
         count = min(self.table.points.shape[1], self.config.inputs[1])
         codes = [learner.model.encode(part[:, :count]) for part in self.table.points.split(64)]
         return CloudPrior(
-            learner.model, learner.flow, torch.cat(codes), self.table.names, about or {}, self.table.frame
+            learner.model, learner.flow, torch.cat(codes), self.table.names, metadata or {}, self.table.frame
         )
 
 

@@ -33,7 +33,7 @@ class Completion:
         covariance: Of the code given the scan (Laplace's approximation, pose marginalised).
         pose: From the scan to the normalised frame of the prior.
         hypotheses: Further shapes as probable as the noise allows.
-        figures: Residuals in the unit of the scan, and how starts fared.
+        metrics: Residuals in the unit of the scan, and how starts fared.
     """
 
     mesh: Mesh
@@ -43,7 +43,7 @@ class Completion:
     covariance: Float64[Tensor, "K K"]
     pose: Similarity
     hypotheses: tuple[Mesh, ...] = ()
-    figures: dict = field(default_factory=dict)
+    metrics: dict = field(default_factory=dict)
 
 
 def complete(
@@ -75,8 +75,8 @@ def complete(
             the scan is no member of the prior's family: see `family_width`, and `CompleteConfig.any_shape`.
     """
     config, prior = config or CompleteConfig(), as_prior(prior)
-    seen = as_observations(scan, name)
-    solver, solved = solve_scan(seen, prior, config, starts)
+    observations = as_observations(scan, name)
+    solver, solved = solve_scan(observations, prior, config, starts)
     require_explained(prior, solved, config, name)
     mesh = solver.surface(solved.state)
     generator = torch.Generator().manual_seed(config.seed + 1)
@@ -84,18 +84,18 @@ def complete(
         solver.surface(solver.alternative(solved, generator))
         for _ in counted(range(config.hypotheses), "hypotheses")
     ]
-    distance, observed = support(mesh, seen)
+    distance, observed = support(mesh, observations)
     colors = torch.where(observed.cpu()[:, None], torch.tensor(OBSERVED), torch.tensor(INVENTED))
     size = len(solver.codes.mean)
     return Completion(
-        Mesh(mesh.vertices, mesh.faces, colors.to(mesh.vertices), seen.offset),
+        Mesh(mesh.vertices, mesh.faces, colors.to(mesh.vertices), observations.offset),
         observed,
         distance,
         solved.state.code.float(),
         torch.linalg.inv(solved.curvature)[:size, :size],
-        _from_world(compose(solved.state.pose, solver.to_internal), seen),
-        tuple(replace(other, offset=seen.offset) for other in others),
-        {**solved.figures, **misfit(mesh, seen), "observed_share": float(observed.double().mean())},
+        _from_world(compose(solved.state.pose, solver.to_internal), observations),
+        tuple(replace(other, offset=observations.offset) for other in others),
+        {**solved.metrics, **misfit(mesh, observations), "observed_share": float(observed.double().mean())},
     )
 
 
@@ -111,28 +111,30 @@ def find_code(
     Arguments and errors are those of `complete`.
     """
     config, prior = config or CompleteConfig(), as_prior(prior)
-    seen = as_observations(scan, name)
-    solver, solved = solve_scan(seen, prior, config, starts)
+    observations = as_observations(scan, name)
+    solver, solved = solve_scan(observations, prior, config, starts)
     require_explained(prior, solved, config, name)
-    return solved.state.code.float(), _from_world(compose(solved.state.pose, solver.to_internal), seen)
+    return solved.state.code.float(), _from_world(
+        compose(solved.state.pose, solver.to_internal), observations
+    )
 
 
 def solve_scan(
-    seen: Observations,
+    observations: Observations,
     prior: ShapePrior,
     config: CompleteConfig,
     starts: Sequence[Similarity] | None = None,
 ) -> tuple[Solver, Solved]:
     """Code and pose that explain a scan best, however badly; arguments and errors are those of `complete`."""
-    require_extent(seen.points, "the scan")
-    solver = Solver(prior, seen, config)
+    require_extent(observations.points, "the scan")
+    solver = Solver(prior, observations, config)
     if config.pose == "known":
         starts = starts or [Similarity(1.0, torch.zeros(3, dtype=torch.float64))]
     if starts:
-        to_world = Similarity(1.0, torch.tensor(seen.offset, dtype=torch.float64))
+        to_world = Similarity(1.0, torch.tensor(observations.offset, dtype=torch.float64))
         starts = [compose(start, to_world) for start in starts]
         if config.pose == "known":
-            require_normalised(starts[0].apply(seen.points.double()))
+            require_normalised(starts[0].apply(observations.points.double()))
     return solver, solver.solve(starts or solver.standing())
 
 
@@ -142,14 +144,14 @@ def require_explained(prior: ShapePrior, solved: Solved, config: CompleteConfig,
     Raises:
         InputError: It is no member of the prior's family, and `config.any_shape` does not ask for more.
     """
-    width = solved.figures["family_width"] = family_width(prior)
+    width = solved.metrics["family_width"] = family_width(prior)
     advice = "let the pose be solved, " if config.pose == "known" else "say which axis points up with --up, "
-    require_member(solved.figures["misfit"], width, config.any_shape, advice, name)
+    require_member(solved.metrics["misfit"], width, config.any_shape, advice, name)
 
 
-def _from_world(pose: Similarity, seen: Observations) -> Similarity:
+def _from_world(pose: Similarity, observations: Observations) -> Similarity:
     """A pose from the positions of observations, as one from the world that they are in."""
-    return compose(pose, Similarity(1.0, -torch.tensor(seen.offset, dtype=torch.float64)))
+    return compose(pose, Similarity(1.0, -torch.tensor(observations.offset, dtype=torch.float64)))
 
 
 def require_normalised(points: Float[Tensor, "P 3"]) -> None:

@@ -17,9 +17,9 @@ from ..shapes.offsets import NO_OFFSET
 from ..steps import counted
 from ..values import value_type
 from .complete import require_explained, solve_scan
-from .evidence import Evidence, Objective, State, independent
 from .family import family_width, misfit, require_member
 from .fit_code import balanced, fit_code
+from .objective import Objective, SdfConstraints, State, independent
 from .observations import Observations, Scan, as_observations, holds_depth, load_scan, observe_mesh
 from .pose import compose, direction, rotation_between, rotation_of, turned_starts
 from .prepare import DOUBTFUL
@@ -191,11 +191,13 @@ class _Solid:
         near = (distances.abs() < self.prior.clamp).nonzero()[:FREE_SAMPLES, 0]
         places, distances = places[near], distances[near]
         weight = independent(places) / max(len(places), 1)
-        evidence = Evidence(places, distances, torch.full_like(distances, weight), distances != distances)
+        constraints = SdfConstraints(
+            places, distances, torch.full_like(distances, weight), distances != distances
+        )
         codes, still = CodeDistribution.of(self.prior.codes), Similarity(1.0, torch.zeros(3).double())
         found = State(state.code, still)
         for width in counted(FREE_WIDTHS, "place"):
-            objective = Objective(self.prior, codes, evidence, width, solve_pose=True, guess=still)
+            objective = Objective(self.prior, codes, constraints, width, solve_pose=True, guess=still)
             found = objective.solve(found, ITERATIONS).state
         return State(found.code, compose(found.pose, state.pose))
 
@@ -226,7 +228,7 @@ class _Solid:
         return self.points[chosen], self.distances[chosen]
 
 
-def _fit_scan(seen: Observations, prior: ShapePrior, config: CompleteConfig, name: str) -> ShapeFit:
-    _, solved = solve_scan(seen, prior, config)
+def _fit_scan(observations: Observations, prior: ShapePrior, config: CompleteConfig, name: str) -> ShapeFit:
+    _, solved = solve_scan(observations, prior, config)
     require_explained(prior, solved, config, name)
-    return ShapeFit(solved.state.code.float(), solved.figures["misfit"])
+    return ShapeFit(solved.state.code.float(), solved.metrics["misfit"])

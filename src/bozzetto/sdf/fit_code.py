@@ -202,7 +202,7 @@ class ClampedL1:
             self.codes if self.likelihood else CodeDistribution.isotropic(size, std, prior.codes.device)
         )
         self.floor = self.FLOOR
-        self.telling = max(int((distances.abs() < self.clamp).sum()), 1)
+        self.unclamped = max(int((distances.abs() < self.clamp).sum()), 1)
 
     def quadratic(
         self,
@@ -231,7 +231,7 @@ class ClampedL1:
         if self.likelihood:  # the logarithm, per sample that tells something
             loss += 1e-7
             curvature, gradient = curvature / loss, gradient / loss
-            loss, share = math.log(loss), 1 / self.telling
+            loss, share = math.log(loss), 1 / self.unclamped
         offset, penalty = code - self.penalty.mean, share * self.penalty.precision
         loss += float(offset @ penalty @ offset) / 2
         gradient[: len(code)] += penalty @ offset

@@ -118,7 +118,9 @@ def _followed(
     for start, end, true in counted(list(zip(codes[:-1], codes[1:], meshes[1:], strict=True)), "morph"):
         for step in counted(range(1, steps + 1)):
             code = start + (end - start) * (step / steps)
-            mesh = mesh.with_vertices(project(prior.decoder, code, mesh.vertices, iterations=2, reach=0.05))
+            mesh = mesh.with_vertices(
+                project(prior.decoder, code, mesh.vertices, iterations=2, max_step=0.05)
+            )
             relaxed = mesh.vertices + RELAXED * _along(mesh)
             mesh = mesh.with_vertices(project(prior.decoder, code, relaxed, iterations=1))
         there = SurfaceIndex(true).closest(mesh.vertices).distance

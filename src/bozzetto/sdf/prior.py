@@ -28,7 +28,7 @@ class ShapePrior:
         decoder: In evaluation mode.
         codes: One row per training shape.
         names: Of the training shapes.
-        about: What it was trained on and how: name, licence, command, seed, figures.
+        metadata: What it was trained on and how: name, licence, command, seed, figures.
         clamp: delta of the training (equation 4): distances beyond it are not to be relied on; infinite if none
             was clamped.
         width: Of the family, see `family_width`; None where a file does not have it.
@@ -37,7 +37,7 @@ class ShapePrior:
     decoder: Decoder
     codes: Float[Tensor, "S K"]
     names: tuple[str, ...]
-    about: dict = field(default_factory=dict)
+    metadata: dict = field(default_factory=dict)
     clamp: float = 0.1
     width: float | None = None
 
@@ -69,7 +69,7 @@ def save_prior(prior: ShapePrior, path: str | Path, dtype: torch.dtype = torch.f
         "kind": "sdf prior",
         "decoder": asdict(prior.decoder.config),
         "names": list(prior.names),
-        "about": prior.about,
+        "about": prior.metadata,
         "clamp": prior.clamp if math.isfinite(prior.clamp) else None,
         "width": prior.width,
     }

@@ -67,7 +67,7 @@ def _as_mesh(run: RunFolder, path: Path) -> Path:
         return path
     warn_input(f"{path} is a cloud; the closed surface of its points is learned, surface.ply")
     target = run.file("surface.ply")
-    save_mesh(surface(shape, ends="closed", name=str(path)), target)
+    save_mesh(surface(shape, boundary="closed", name=str(path)), target)
     return target
 
 
@@ -77,7 +77,7 @@ def learn_shape_prior(
     config: TrainConfig,
     device: torch.device | str = "cpu",
     quiet: bool = False,
-    about: dict | None = None,
+    metadata: dict | None = None,
 ) -> dict:
     """Train a prior in a run folder, continuing from its checkpoint if it has one.
 
@@ -89,7 +89,7 @@ def learn_shape_prior(
     table = sample_table(list(collection.samples), collection.names)
     training = Training(table, config, device)
     figures = run_training(run, training, quiet)
-    prior = training.prior(collection.names, {"training": run.config, **(about or {})})
+    prior = training.prior(collection.names, {"training": run.config, **(metadata or {})})
     with run.stage("family"):
         prior = with_width(prior)
     with run.stage("write"):
@@ -108,7 +108,11 @@ def training_preview(prior: ShapePrior, count: int = PREVIEWS) -> Tensor:
 
 
 def complete_scan(
-    run: RunFolder, prior: ShapePrior, seen: Observations, config: CompleteConfig, name: str = "the scan"
+    run: RunFolder,
+    prior: ShapePrior,
+    observations: Observations,
+    config: CompleteConfig,
+    name: str = "the scan",
 ) -> dict:
     """Complete a scan into a run folder.
 
@@ -119,7 +123,7 @@ def complete_scan(
         Figures: of the solution and of the mesh.
     """
     with run.stage("complete"):
-        result = complete(seen, prior, config, name=name)
+        result = complete(observations, prior, config, name=name)
     with run.stage("write"):
         save_mesh(result.mesh, run.file("mesh.ply"))
         save_mesh(result.mesh, run.file("mesh.glb"))
@@ -130,7 +134,7 @@ def complete_scan(
         up = rotation_of(result.pose).T @ torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
         front = rotation_of(result.pose).T @ torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
         save_image(run.file("preview.png"), completion_preview(result, up, front))
-    return {**result.figures, "mesh": asdict(mesh_report(result.mesh))}
+    return {**result.metrics, "mesh": asdict(mesh_report(result.mesh))}
 
 
 def pose_entry(pose: Similarity) -> dict:

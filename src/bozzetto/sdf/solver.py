@@ -14,9 +14,9 @@ from ..shapes import Mesh, Similarity, normalisation
 from ..steps import counted
 from ..values import value_type
 from .completed_surface import completed_mesh
-from .evidence import POSE_SPREAD, Evidence, Objective, State
 from .family import misfit
 from .least_squares import Solution
+from .objective import POSE_SPREAD, Objective, SdfConstraints, State
 from .observations import Observations
 from .pose import RADIUS, compose, turned_starts
 from .prior import CodeDistribution, ShapePrior
@@ -68,20 +68,20 @@ class Solved:
     state: State
     curvature: Float64[Tensor, "P P"]
     width: float
-    figures: dict
+    metrics: dict
 
 
 class Solver:
     """One scan, moved to about the unit sphere, ready to be explained."""
 
-    def __init__(self, prior: ShapePrior, seen: Observations, config: CompleteConfig) -> None:
-        self.prior, self.seen, self.config = prior, seen, config
+    def __init__(self, prior: ShapePrior, observations: Observations, config: CompleteConfig) -> None:
+        self.prior, self.observations, self.config = prior, observations, config
         self.codes = CodeDistribution.of(prior.codes)
-        self.to_internal = robust_normalisation(seen.points)
-        inside = seen.moved(self.to_internal).to(prior.codes.device)
+        self.to_internal = robust_normalisation(observations.points)
+        inside = observations.moved(self.to_internal).to(prior.codes.device)
         generator = torch.Generator().manual_seed(config.seed)
-        self.coarse = Evidence.of(inside, config.surface // 4, config.space // 4, generator)
-        self.fine = Evidence.of(inside, config.surface, config.space, generator)
+        self.coarse = SdfConstraints.of(inside, config.surface // 4, config.space // 4, generator)
+        self.fine = SdfConstraints.of(inside, config.surface, config.space, generator)
         self.noise = inside.noise
 
     def standing(self) -> list[Similarity]:
@@ -93,7 +93,7 @@ class Solver:
 
     def objective(
         self,
-        evidence: Evidence,
+        constraints: SdfConstraints,
         width: float,
         guess: Similarity | None = None,
         solve_code: bool = True,
@@ -101,7 +101,7 @@ class Solver:
     ) -> Objective:
         """The posterior at a width of errors."""
         solve_pose = self.config.pose == "solve"
-        return Objective(self.prior, self.codes, evidence, width, solve_pose, solve_code, guess, spread)
+        return Objective(self.prior, self.codes, constraints, width, solve_pose, solve_code, guess, spread)
 
     def solve(self, starts: Sequence[Similarity]) -> Solved:
         """The best explanation from all starts."""
@@ -118,7 +118,7 @@ class Solver:
         final = self.objective(self.fine, width, guess).solve(best.state, self.config.iterations)
         if self.config.pose == "solve":
             final = self.settled(final, width)
-        figures = {
+        metrics = {
             "starts": len(starts),
             "start_losses": [loss for loss, *_ in begun],
             "refined_losses": [solution.model.loss for solution, _ in refined],
@@ -128,7 +128,7 @@ class Solver:
             "code_distance": self.codes.distance(final.state.code),
             "misfit": self.misfit(final.state),
         }
-        return Solved(final.state, final.model.curvature, width, figures)
+        return Solved(final.state, final.model.curvature, width, metrics)
 
     def screen(self, guess: Similarity) -> tuple[float, State]:
         """Loss and state after a short solve: poses of a few known shapes, then everything."""
@@ -194,18 +194,18 @@ class Solver:
         error = solved.width * self.fine.weights.clamp_min(1e-9).rsqrt().cpu()
         shift = error * torch.randn(len(error), generator=generator)
         shift[self.fine.empty.cpu()] = 0
-        evidence = replace(self.fine, distances=self.fine.distances + shift.to(device))
+        constraints = replace(self.fine, distances=self.fine.distances + shift.to(device))
         codes = CodeDistribution(centre, self.codes.covariance)
         # The pose is kept: it is shared, and how it varies shows in the code as well.
-        objective = Objective(self.prior, codes, evidence, solved.width, solve_pose=False)
+        objective = Objective(self.prior, codes, constraints, solved.width, solve_pose=False)
         return objective.solve(solved.state, self.config.iterations).state
 
     def surface(self, state: State, resolution: int | None = None) -> Mesh:
         """The mesh in the frame of the scan, corrected if wanted."""
         pose, code = compose(state.pose, self.to_internal), state.code.float()
-        seen = self.seen.moved(pose).to(code.device)
+        observations = self.observations.moved(pose).to(code.device)
         mesh = completed_mesh(
-            self.prior, code, seen, resolution or self.config.resolution, self.config.correct
+            self.prior, code, observations, resolution or self.config.resolution, self.config.correct
         )
         return mesh.with_vertices(pose.inverse().apply(mesh.vertices.double()).float())
 

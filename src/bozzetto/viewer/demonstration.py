@@ -45,7 +45,7 @@ def demo(run: RunFolder, device: torch.device | str = "cpu", seed: int = 0, quie
     figures["completion"] = demonstrate_body(run, page, seed, device)
     figures["surfaces"] = demonstrate_surfaces(run, page, device)
     seconds = {name: f"{value:.1f} s" for name, value in run.stopwatch.seconds.items()}
-    page.text("", heading="Time").figures(seconds, f"Seed and settings: {run.path.name}/config.json")
+    page.text("", heading="Time").table(seconds, f"Seed and settings: {run.path.name}/config.json")
     page.save(run.file("index.html"))
     return figures
 
@@ -96,7 +96,7 @@ def demonstrate_surfaces(
                 "RMS error after an affine fit (share of the range)": scores.rmse_affine,
                 "F1 of edges within 2 pixels": scores.edge_f1_2,
             }
-    page.figures(figures)
+    page.table(figures)
     return figures
 
 
@@ -179,7 +179,7 @@ def scan(mesh: Mesh, seed: int) -> tuple[Float[Tensor, "H W"], Cameras]:
 
 def _measure(result: Completion, truth: Mesh) -> dict:
     scores = evaluate(result.mesh, truth, samples=30_000)
-    share = result.figures["observed_share"]
+    share = result.metrics["observed_share"]
     return {
         "mean distance to the truth, both ways (mm)": scores.chamfer_mean,
         "share of the surface that was seen": share,
@@ -199,7 +199,7 @@ def _show(
     )
     page.picture(_picture(depth), "What the camera saw")
     page.mesh(truth, "The true person", link="person").mesh(result.mesh, "Completed", link="person")
-    page.figures(figures)
+    page.table(figures)
     page.text("", heading="Between two people").picture(walk, "Codes along a line", wide=True)
 
 

@@ -121,21 +121,21 @@ class Gallery:
         self._figure(view, f"{caption} ({len(mesh.faces):,} faces)".strip(), wide)
         return self
 
-    def figures(self, figures: dict[str, Any], caption: str = "") -> "Gallery":
-        """Add a table of figures.
+    def table(self, rows: dict[str, Any], caption: str = "") -> "Gallery":
+        """Add a table.
 
         Args:
-            figures: Name and value per line; a dictionary of equal keys per line gives several columns.
+            rows: Name and value per line; a dictionary of equal keys per line gives several columns.
                 Floats are shown with four significant digits.
             caption: Text below it.
         """
         self._end_row()
-        columns = next((list(v) for v in figures.values() if isinstance(v, dict)), None)
+        columns = next((list(v) for v in rows.values() if isinstance(v, dict)), None)
         head = (
             "" if columns is None else f"<tr><th></th>{''.join(f'<th>{_cell(c)}</th>' for c in columns)}</tr>"
         )
         lines = []
-        for name, value in figures.items():
+        for name, value in rows.items():
             cells = [value.get(c) for c in columns or []] if isinstance(value, dict) else [value]
             lines.append(f"<tr><th>{_cell(name)}</th>{''.join(f'<td>{_cell(c)}</td>' for c in cells)}</tr>")
         note = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""

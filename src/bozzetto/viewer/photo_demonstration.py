@@ -16,7 +16,7 @@ from ..cameras.formats import PosedViews
 from ..cameras.loading import load_views
 from ..cameras.poses import estimate_cameras
 from ..datasets.synthetic import PhonePhotos, furnished_room, phone_photos
-from ..datasets.synthetic.phone_truth import SurfaceErrors, seen_faces, surface_errors
+from ..datasets.synthetic.phone_truth import SurfaceErrors, photographed_faces, surface_errors
 from ..errors import InputError, collected_warnings
 from ..geometry import SurfaceIndex
 from ..images import linear_to_srgb, load_image, save_image
@@ -103,7 +103,7 @@ def _demonstrate(
         save_mesh(result.mesh, run.file("inverse/mesh.glb"))
     with run.stage("measure"):
         cameras = _camera_errors(found.posed, photos)
-        seen = seen_faces(photos)
+        seen = photographed_faces(photos)
         start = cameras.to_truth
         hull, mesh = (surface_errors(m, photos, seen, start, SAMPLES) for m in (result.start, result.mesh))
         figures = {
@@ -122,7 +122,7 @@ def _demonstrate(
         _show_meshes(page, photos.subject, final, on_the_way, figures)
         _show_new_views(page, run, new, result, figures)
         spin = turntable(final, run.file("inverse/turntable.webp"), frames=FRAMES, up=(0.0, 1.0, 0.0))
-        page.picture(spin, "The result under studio light").figures(figures["mesh"])
+        page.picture(spin, "The result under studio light").table(figures["mesh"])
     return figures
 
 
@@ -272,8 +272,8 @@ def _show_photographs(
     page.picture(run.file("inverse/photos.jpg"), f"All {len(photos.photos)} photographs", wide=True)
     if found.why_true:
         page.text(f"The true cameras are used here, not estimated ones: {found.why_true}.")
-    page.figures(figures["cameras"], "Cameras against the truth.")
-    page.figures(figures["masks"], "Masks against the truth.")
+    page.table(figures["cameras"], "Cameras against the truth.")
+    page.table(figures["masks"], "Masks against the truth.")
 
 
 def _in_frame(picture: Float[Tensor, "H W 3"], side: int) -> Float[Tensor, "s s 3"]:
@@ -294,7 +294,7 @@ def _show_meshes(page: Gallery, truth: Mesh, result: Mesh, on_the_way: Sequence[
     page.mesh(truth, "The true bust", link="pair").mesh(result, "Reconstructed", link="pair")
     page.mesh(_distance_map(result, truth), "Distance to the true surface: white 0, red 2 mm", link="pair")
     height = 1000 * float(truth.bounds[1, 1] - truth.bounds[0, 1])
-    page.figures(
+    page.table(
         figures["distances"],
         f"Both ways over {SAMPLES:,} points each, where two photographs or more show the bust, after the "
         f"similarity that fits best: photographs tell no scale. The bust is {height:.0f} mm tall.",
@@ -317,7 +317,7 @@ def _show_new_views(
         heading="Photographs that it did not learn from",
     )
     page.picture(run.file("inverse/comparison.png"), "Kept-aside photographs and their prediction")
-    page.figures(figures["new views"])
+    page.table(figures["new views"])
 
 
 def _distance_map(mesh: Mesh, truth: Mesh) -> Mesh:

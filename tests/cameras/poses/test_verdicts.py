@@ -42,7 +42,7 @@ def ring(count=COUNT, distance=3.0, focal=500.0, height=1.0):
         lenses=np.array([[focal, 320.0, 240.0, 0.0, 0.0]]),
         sizes=np.array([[640, 480]]),
         points=points,
-        seen=np.ones((200, count), bool),
+        visible=np.ones((200, count), bool),
     )
 
 

@@ -10,7 +10,7 @@ from bozzetto.cameras import Cameras, look_at, visual_hull
 from bozzetto.cameras.loading import load_views
 from bozzetto.datasets.synthetic import phone
 from bozzetto.datasets.synthetic.furnished_room import TABLE, FurnishedRoom
-from bozzetto.datasets.synthetic.phone_truth import mask_overlap, seen_faces, surface_errors
+from bozzetto.datasets.synthetic.phone_truth import mask_overlap, photographed_faces, surface_errors
 from bozzetto.datasets.synthetic.room.panels import Finish, Pieces
 from bozzetto.datasets.synthetic.room.scene import joined
 from bozzetto.datasets.synthetic.room.views import ideal_pixels, lens_picture
@@ -95,7 +95,7 @@ def test_the_truth_is_read_back_as_it_was(photos):
 def test_the_truth_is_a_capture_in_which_all_fits(photos):
     capture = load_views(photos.posed)
     hull = visual_hull(capture.cameras, capture.require_masks(), capture.known, resolution=48)
-    seen = seen_faces(photos)
+    seen = photographed_faces(photos)
     assert 0.5 < float(seen.float().mean()) < 1
     errors = surface_errors(hull, photos, seen, samples=5000)
     assert errors.mean < 0.012  # of 0.48 m, in pixels of 10 mm

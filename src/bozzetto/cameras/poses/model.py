@@ -21,7 +21,7 @@ class Model:
         lenses: f, cx, cy, k1, k2 per camera, (C, 5), in pixels of the small pictures.
         sizes: Their width and height, (C, 2).
         points: Positions, (P, 3).
-        seen: Which pictures each point was matched in, (P, N).
+        visible: Which pictures each point was matched in, (P, N).
     """
 
     names: tuple[str, ...]
@@ -30,7 +30,7 @@ class Model:
     lenses: np.ndarray
     sizes: np.ndarray
     points: np.ndarray
-    seen: np.ndarray
+    visible: np.ndarray
 
     @property
     def centers(self) -> np.ndarray:
@@ -60,9 +60,9 @@ def read_model(folder: Path) -> Model:
         lenses.append([float(K[0, 0]), float(K[0, 2]), float(K[1, 2]), k1, k2])
         sizes.append([camera.width, camera.height])
     place = {image.key: row for row, image in enumerate(images)}
-    seen = np.zeros((len(points), len(images)), bool)
+    visible = np.zeros((len(points), len(images)), bool)
     for row, point in enumerate(points):
-        seen[row, [place[key] for key in point.images]] = True
+        visible[row, [place[key] for key in point.images]] = True
     return Model(
         names=tuple(image.name for image in images),
         camera=np.array([rows[image.camera] for image in images], int),
@@ -70,7 +70,7 @@ def read_model(folder: Path) -> Model:
         lenses=np.array(lenses),
         sizes=np.array(sizes),
         points=np.array([point.position for point in points]).reshape(-1, 3),
-        seen=seen,
+        visible=visible,
     )
 
 

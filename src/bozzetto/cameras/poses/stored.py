@@ -135,5 +135,5 @@ def _views(
                 upright=True,
             )
         )
-    points = ScenePoints(torch.from_numpy(model.points), torch.from_numpy(model.seen))
+    points = ScenePoints(torch.from_numpy(model.points), torch.from_numpy(model.visible))
     return EstimatedViews(tuple(views), folder / MODEL, points, report)

@@ -108,7 +108,7 @@ class Stereo:
     cameras: Cameras
     sweeps: tuple[Sweep, ...]
 
-    def evidence(self, region: Region) -> Float[Tensor, "N H W"]:
+    def preference(self, region: Region) -> Float[Tensor, "N H W"]:
         """How much better places in a region fit than all others, times the weight; 0 where no ray meets it.
 
         Object and background compete as in Kowdle et al. 2012.
