@@ -28,7 +28,7 @@ from bozzetto.geometry import SurfaceIndex, largest_component, screened_poisson
 from bozzetto.metrics import evaluate
 from bozzetto.rendering import render_depth
 from bozzetto.sdf import CompleteConfig, Observations, complete, find_code, observe_depth
-from bozzetto.sdf.pose import compose, rotation_about, rotation_angle, rotation_of
+from bozzetto.sdf.pose import compose_poses, rotation_about, rotation_angle, rotation_of
 from bozzetto.shapes import Similarity
 
 ROUND = ("vases", "lamps", "candles")
@@ -68,7 +68,7 @@ def icp(index: SurfaceIndex, points: torch.Tensor, steps: int = 15) -> tuple[flo
     pose = Similarity(1.0, torch.zeros(3, dtype=torch.float64))
     for _ in range(steps):
         moved = pose.apply(points.double())
-        pose = compose(umeyama(moved, index.closest(moved.float()).point.double()), pose)
+        pose = compose_poses(umeyama(moved, index.closest(moved.float()).point.double()), pose)
     # Errors in the unit of the scan, so that a small copy is no better than a large one.
     return float(index.closest(pose.apply(points)).distance.mean()) / pose.scale, pose
 
@@ -91,7 +91,7 @@ def disturbed(true: Similarity, generator: torch.Generator) -> Similarity:
     shift = torch.nn.functional.normalize(torch.randn(3, generator=generator, dtype=torch.float64), dim=0)
     scale = math.exp(math.log(1.2) * (2 * float(random[1]) - 1))
     turn = rotation_about(axis, math.radians(20) * float(random[0]))
-    return compose(Similarity(scale, 0.1 * float(random[2]) * shift, turn), true)
+    return compose_poses(Similarity(scale, 0.1 * float(random[2]) * shift, turn), true)
 
 
 def pose_errors(found: Similarity, true: Similarity) -> dict:

@@ -24,7 +24,7 @@ from bozzetto import Mesh
 from bozzetto.datasets.synthetic.solids import chairs
 from bozzetto.geometry import is_one_solid
 from bozzetto.score import encode, fit_limits, fit_of, invented_codes, load_cloud_prior, points_of
-from bozzetto.score.data import cropped
+from bozzetto.score.data import cropped_clouds
 from bozzetto.score.sample import least_likeness, recognised, sample_meshes
 from bozzetto.sdf import (
     CompleteConfig,
@@ -121,7 +121,7 @@ def clouds(prior, family: Family) -> dict:
     for key in family.keys[4::5]:
         points = sample_surface(family[key], 2048, generator)[0]
         share = 0.35 + 0.65 * torch.rand(1, generator=generator)
-        part = cropped(points[None], share, 1000, generator)[0]
+        part = cropped_clouds(points[None], share, 1000, generator)[0]
         wholes[key] = fit_of(prior, points, encode(prior, points))
         parts[key] = fit_of(prior, part, encode(prior, part))
     others = {name: fit_of(prior, cloud, encode(prior, cloud)) for name, cloud in strangers().items()}

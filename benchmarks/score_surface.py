@@ -100,7 +100,7 @@ def mesh_figures(seed: int) -> dict:
     x = points.clone().requires_grad_()
     (slope,) = torch.autograd.grad(distance(x).sum(), x)
     exact = torch.nn.functional.normalize(slope, dim=1)
-    truth = implicit.surface(distance, (-1.05,) * 3, (1.05,) * 3, 2.1 / SIDE)
+    truth = implicit.zero_set(distance, (-1.05,) * 3, (1.05,) * 3, 2.1 / SIDE)
     found = outward_normals(points)
     ways = {
         "own": lambda: surface(PointCloud(points), noise=0, boundary="closed"),

@@ -24,7 +24,7 @@ from bozzetto.cameras.segmentation.files import undistorted
 from bozzetto.cameras.segmentation.ground import find_ground, standing_on
 from bozzetto.cameras.segmentation.region import nearest_to_rays, starting_region
 from bozzetto.cameras.segmentation.small_views import close_views, small_views
-from bozzetto.cameras.segmentation.space import Ground, Region, sampled
+from bozzetto.cameras.segmentation.space import Ground, Region, region_samples
 from bozzetto.cameras.segmentation.stereo import partners, plane_sweep
 from bozzetto.images import linear_to_srgb, load_image, save_image
 from bozzetto.rendering import rasterize
@@ -93,7 +93,9 @@ def test_balls_look_like_balls(sphere_capture):
 
 def test_samples_of_the_object_are_agreed_on_and_others_not(sphere_capture):
     capture = sphere_capture(12, center=(0.2, 0.1, 0.0), radius=0.6)
-    space = sampled(Region(torch.zeros(3, dtype=torch.float64), 1.2), capture.cameras, capture.known, 40)
+    space = region_samples(
+        Region(torch.zeros(3, dtype=torch.float64), 1.2), capture.cameras, capture.known, 40
+    )
     agreeing = space.agreeing((capture.masks > 0.5).float(), 6)
     assert agreeing[capture.masks > 0.9].min() > 0.99
     assert agreeing[capture.masks == 0].quantile(0.9) < 0.9
@@ -104,7 +106,9 @@ def test_samples_of_the_object_are_agreed_on_and_others_not(sphere_capture):
 
 def test_holes_are_filled_where_other_views_contradict_them(sphere_capture):
     capture = sphere_capture(40)
-    space = sampled(Region(torch.zeros(3, dtype=torch.float64), 1.3), capture.cameras, capture.known, 48)
+    space = region_samples(
+        Region(torch.zeros(3, dtype=torch.float64), 1.3), capture.cameras, capture.known, 48
+    )
     whole = capture.masks > 0.5
     holed = whole.clone()
     rows, columns = (int(middle) for middle in torch.nonzero(whole[3]).float().mean(dim=0))
@@ -125,7 +129,9 @@ def test_holes_that_are_seen_through_stay():
         [rasterize(mesh.vertices, mesh.faces, cameras[[i]]).triangle[0] >= 0 for i in range(16)]
     )
     assert bool((~masks[[0, 1, 14, 15], 31:33, 31:33]).all())  # from above and below
-    space = sampled(Region(torch.zeros(3, dtype=torch.float64), 1.6), cameras, torch.ones_like(masks), 48)
+    space = region_samples(
+        Region(torch.zeros(3, dtype=torch.float64), 1.6), cameras, torch.ones_like(masks), 48
+    )
     assert torch.equal(without_false_holes(masks, space, 0.9, 6), masks)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from bozzetto.cameras import Cameras, Capture, examine, fibonacci_cameras
 from bozzetto.errors import InputError, InputWarning
-from bozzetto.inverse import ReconstructConfig, Stage, reconstruct_capture, studio_light
+from bozzetto.inverse import ReconstructConfig, Stage, capture_light, reconstruct_capture
 from bozzetto.inverse.camera_motion import Motion, rotations
 from bozzetto.inverse.camera_steps import (
     CameraPictures,
@@ -43,7 +43,7 @@ def photographed(
     views: int = 8, size: int = 96, distance: float = 4.0, fov: float = 0.5
 ) -> tuple[Mesh, Capture]:
     mesh, cameras = lump(), fibonacci_cameras(views, distance=distance, fov=fov, size=size)
-    pictures = render(mesh, cameras, studio_light())
+    pictures = render(mesh, cameras, capture_light())
     known = torch.ones(views, size, size, dtype=torch.bool)
     names = tuple("abcdefghijklmnop"[:views])
     return mesh, Capture(names, cameras, pictures[..., :3], pictures[..., 3].clamp(0, 1), known)
@@ -69,7 +69,7 @@ def painter(mesh: Mesh):
 
     def paint(fragments, view):
         normals = interpolate(fragments, vertex_normals(mesh.vertices, mesh.faces))
-        return shade(normals, studio_light(), interpolate(fragments, mesh.colors))
+        return shade(normals, capture_light(), interpolate(fragments, mesh.colors))
 
     return paint
 
@@ -199,7 +199,7 @@ def test_silhouettes_that_do_not_fit_are_aligned_and_others_stay():
     wrong = replace(capture, cameras=disturbed(capture.cameras, 1.0, 0.01))
     aligned = align_silhouettes(wrong)
     assert align_silhouettes(capture) is capture.cameras
-    found = register_views(mesh, studio_light(), replace(wrong, cameras=aligned))
+    found = register_views(mesh, capture_light(), replace(wrong, cameras=aligned))
     assert float(moved_pixels(capture.cameras, found, mesh.vertices.double()).mean()) < 0.3
 
 
@@ -238,7 +238,7 @@ def test_views_that_are_far_off_are_fitted_to_a_finished_surface():
     mesh, capture = photographed(distance=8.0, fov=0.25)
     wrong = disturbed(capture.cameras, 3.0, 0.01)
     points = mesh.vertices.double()
-    found = register_views(mesh, studio_light(), replace(capture, cameras=wrong))
+    found = register_views(mesh, capture_light(), replace(capture, cameras=wrong))
     assert float(moved_pixels(capture.cameras, wrong, points).median()) > 12
     assert float(moved_pixels(capture.cameras, found, points).max()) < 0.3
 

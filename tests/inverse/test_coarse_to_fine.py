@@ -8,7 +8,14 @@ import torch
 from bozzetto import InputError
 from bozzetto.cameras import Capture, fibonacci_cameras
 from bozzetto.errors import InputWarning
-from bozzetto.inverse import Light, ReconstructConfig, Stage, ambient_light, reconstruct_capture, studio_light
+from bozzetto.inverse import (
+    Light,
+    ReconstructConfig,
+    Stage,
+    ambient_light,
+    capture_light,
+    reconstruct_capture,
+)
 from bozzetto.inverse.coarse_to_fine import (
     SilhouetteFit,
     at_level,
@@ -35,7 +42,7 @@ def painted(mesh: Mesh, albedo: float) -> Mesh:
 
 
 def test_the_fit_of_a_smaller_disc_is_the_ratio_of_areas():
-    capture = photographed(icosphere(4, 0.8), studio_light(), size=128)
+    capture = photographed(icosphere(4, 0.8), capture_light(), size=128)
     same, smaller = (silhouette_fit(icosphere(4, radius), capture) for radius in (0.8, 0.4))
     assert same.mean > 0.99 and same.worst > 0.99
     # Seen from distance 4, a ball of radius r covers a disc of radius proportional to r / sqrt(16 - r^2).
@@ -44,7 +51,7 @@ def test_the_fit_of_a_smaller_disc_is_the_ratio_of_areas():
 
 
 def test_unknown_pixels_do_not_count():
-    capture = photographed(icosphere(4, 0.8), studio_light())
+    capture = photographed(icosphere(4, 0.8), capture_light())
     known = capture.masks > 0.5
     assert silhouette_fit(icosphere(4, 1.2), replace(capture, known=known)).mean == 1
 
@@ -57,14 +64,14 @@ def test_worse_is_a_quarter_pixel_on_average_or_two_in_a_view():
 
 
 def test_a_pixel_costs_the_length_of_the_outline_by_the_area():
-    capture = photographed(icosphere(4, 0.8), studio_light(), size=128)
+    capture = photographed(icosphere(4, 0.8), capture_light(), size=128)
     area = float((capture.masks > 0.5).sum(dim=(1, 2)).float().mean())
     around = 2 * (torch.pi * area) ** 0.5
     assert silhouette_fit(icosphere(4, 0.8), capture).pixel == pytest.approx(around / area, rel=0.2)
 
 
 def test_masks_are_needed():
-    capture = replace(photographed(icosphere(2), studio_light()), masks=None)
+    capture = replace(photographed(icosphere(2), capture_light()), masks=None)
     with pytest.raises(InputError, match="no masks"):
         silhouette_fit(icosphere(2), capture)
 
@@ -72,7 +79,7 @@ def test_masks_are_needed():
 @pytest.mark.parametrize("albedo", [0.05, 0.4])
 def test_the_first_albedo_is_that_of_an_even_object(albedo):
     ball = painted(icosphere(3, 0.8), albedo)
-    found = mean_albedo(photographed(ball, studio_light()), ball, Light(studio_light(), 6))
+    found = mean_albedo(photographed(ball, capture_light()), ball, Light(capture_light(), 6))
     assert torch.allclose(found, torch.full((3,), albedo), rtol=0.02)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from bozzetto.cameras import Capture, fibonacci_cameras
 from bozzetto.geometry import face_areas, is_watertight
-from bozzetto.inverse import ReconstructConfig, Stage, reconstruct_capture, studio_light
+from bozzetto.inverse import ReconstructConfig, Stage, capture_light, reconstruct_capture
 from bozzetto.inverse.ends import leaves_frame, visible_faces, with_ends
 from bozzetto.rendering import render
 from bozzetto.shapes import Mesh, icosphere
@@ -21,7 +21,7 @@ def photographed(mesh: Mesh = BALL, front: bool = False, size: int = 64, fov: fl
     cameras = fibonacci_cameras(24, distance=4.0, fov=fov, size=size)
     if front:
         cameras = cameras[torch.nonzero(cameras.centers[:, 2] > 2.0)[:, 0]]
-    pictures = render(mesh, cameras, studio_light())
+    pictures = render(mesh, cameras, capture_light())
     known = torch.ones(len(cameras), size, size, dtype=torch.bool)
     names = tuple(map(str, range(len(cameras))))
     return Capture(names, cameras, pictures[..., :3], pictures[..., 3].clamp(0, 1), known)

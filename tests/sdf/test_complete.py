@@ -7,7 +7,7 @@ from bozzetto.errors import InputError
 from bozzetto.sdf import CompleteConfig, Observations, complete, find_code
 from bozzetto.sdf.complete import require_normalised
 from bozzetto.sdf.completed_surface import residual_field, support
-from bozzetto.sdf.pose import compose, rotation_about, rotation_angle
+from bozzetto.sdf.pose import compose_poses, rotation_about, rotation_angle
 from bozzetto.sdf.solver import robust_normalisation
 from bozzetto.shapes import Similarity, box
 
@@ -26,7 +26,7 @@ def scan(figures, half_of):
 
 def turned(degrees: float, scale: float) -> Similarity:
     axis = (0.3, 1.0, -0.5)
-    return compose(
+    return compose_poses(
         Similarity(scale, torch.zeros(3).double(), rotation_about(axis, math.radians(degrees))), TRUE
     )
 

@@ -5,7 +5,7 @@ import torch
 
 from bozzetto.errors import InputError
 from bozzetto.sdf import CodeDistribution, Decoder, DecoderConfig, build_decoder, fit_code
-from bozzetto.sdf.fit_code import balanced, published_loss
+from bozzetto.sdf.fit_code import balanced, published_fit_loss
 
 
 def samples_of(prior, code, count=3000, seed=0):
@@ -45,7 +45,7 @@ def test_second_order_reaches_the_loss_of_adam(figures):
     distances = distances + 0.01 * torch.randn(len(points), generator=torch.Generator().manual_seed(1))
     adam = fit_code(figures, points, distances, "adam", iterations=300)
     second = fit_code(figures, points, distances, regulariser="isotropic")
-    losses = [float(published_loss(figures, fit.code, points, distances)) for fit in (second, adam)]
+    losses = [float(published_fit_loss(figures, fit.code, points, distances)) for fit in (second, adam)]
     assert losses[0] <= losses[1] * 1.002
     assert adam.iterations == 300 and adam.covariance is None
     assert second.losses[-1] == pytest.approx(losses[0], rel=1e-4)
@@ -107,7 +107,7 @@ def test_adam_takes_the_released_steps(figures):
 def test_the_published_penalty_is_a_ten_thousandth_of_the_mean_square(balls):
     code, points = torch.tensor([0.3, 0.0, 0.0, 0.4]), torch.tensor([[0.0, 0.0, 0.9], [0.0, 0.9, 0.9]])
     # All distances are beyond the clamp, on the right side: nothing else remains.
-    loss = published_loss(balls, code, points, torch.full((2,), 0.7))
+    loss = published_fit_loss(balls, code, points, torch.full((2,), 0.7))
     assert float(loss) == pytest.approx(1e-4 * (0.09 + 0.16) / 4, rel=1e-5)
 
 
@@ -127,7 +127,7 @@ def test_codes_are_fitted_with_the_clamp_of_the_prior(balls, method):
 def test_the_published_loss_takes_the_clamp_of_the_prior(balls):
     code, points = torch.tensor([0.0, 0.0, 0.0, 0.5]), torch.tensor([[0.0, 0.0, 0.75]])
     losses = [
-        float(published_loss(replace(balls, clamp=clamp), code, points, torch.zeros(1)))
+        float(published_fit_loss(replace(balls, clamp=clamp), code, points, torch.zeros(1)))
         for clamp in (0.1, 0.2, 1.0)
     ]
     assert losses == pytest.approx([0.1 + 6.25e-6, 0.2 + 6.25e-6, 0.25 + 6.25e-6], abs=1e-7)

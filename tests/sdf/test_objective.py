@@ -1,6 +1,6 @@
 import pytest
 import torch
-from bozzetto.sdf.constraints import (
+from bozzetto.sdf.objective import (
     NormalisationResidual,
     Objective,
     SdfConstraints,

@@ -20,7 +20,7 @@ from .formats.camera_files import PosedViews, View
 from .formats.completed import complete_intrinsics
 from .formats.picture_paths import require_pictures
 from .formats.reading import read_cameras
-from .linear_pictures import load_light
+from .linear_pictures import load_linear
 from .mask_files import find_masks
 from .mask_values import load_mask
 from .masks import auto_masks, plain_background
@@ -191,7 +191,7 @@ def _load_all(
 
 def _load(view: View, mask_path: Path | None, turn: Turn, max_size: int | None) -> _Picture:
     # Resampling blurs, so lenses are undone at up to twice the size that is asked for.
-    read = load_light(view.image, max_size and max_size * (2 if view.lens is not None else 1))
+    read = load_linear(view.image, max_size and max_size * (2 if view.lens is not None else 1))
     light = turn.of_picture(read.light)
     full = turn.size_of_picture(read.size)
     if view.size is not None and not proportional(view.size, full):

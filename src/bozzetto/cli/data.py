@@ -48,10 +48,10 @@ class DataGet(Options):
 
     def run(self) -> dict:
         """Download."""
-        from ..datasets.catalogue import find
+        from ..datasets.catalogue import find_sample
         from ..datasets.fetch import about, fetch
 
-        sample = find(self.name)
+        sample = find_sample(self.name)
         self.say(about(sample))
         folder = fetch(
             sample,

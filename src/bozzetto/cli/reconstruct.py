@@ -92,7 +92,7 @@ class Reconstruct(Options):
         from ..inverse.reconstruct import require_sound
 
         device = self.begin()
-        light = None if self.light is None else load_light(self.light)
+        light = None if self.light is None else load_known_light(self.light)
         source = find_source(self.photos)
 
         def work(run: "RunFolder") -> dict:
@@ -118,7 +118,7 @@ class Reconstruct(Options):
 
     def _told(self, report: dict) -> str:
         mesh, pictures = self.out / "mesh.glb", self.out / "renders"
-        return f"{summary(report)}\nMesh: {mesh} (textured) and mesh.ply; pictures: {pictures}"
+        return f"{metrics_summary(report)}\nMesh: {mesh} (textured) and mesh.ply; pictures: {pictures}"
 
     def _identity(self, source: "PhotoSource", light: "Tensor | None") -> dict:
         """What must be the same when the run is resumed."""
@@ -182,7 +182,7 @@ def object_pixels(around: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, 
     return tuple(pixels)
 
 
-def summary(report: dict) -> str:
+def metrics_summary(report: dict) -> str:
     """The figures that matter, a line each."""
     figures = report["figures"]
     held_out, learned, mesh = figures.get("held_out"), figures["learned"], figures["mesh"]
@@ -209,7 +209,7 @@ def _listed(values: list[float], form: str) -> str:
     return mean if len(known) == 1 else f"{mean}, worst {form.split()[1].format(min(known))}"
 
 
-def load_light(path: Path) -> "Tensor":
+def load_known_light(path: Path) -> "Tensor":
     """Spherical-harmonics coefficients from a NumPy file.
 
     Raises:

@@ -263,7 +263,7 @@ def bounded(inner: Field, low: Vector, high: Vector, margin: float) -> Field:
     return field
 
 
-def evaluate(field: Field, points: Float[Tensor, "P 3"], chunk: int = 65536) -> Float[Tensor, "P"]:
+def field_values(field: Field, points: Float[Tensor, "P 3"], chunk: int = 65536) -> Float[Tensor, "P"]:
     """Values of a field at many points, chunk by chunk, so that the many temporaries stay in the cache.
 
     On one thread: each operation on a chunk takes microseconds, sharing it saves as much as it costs, and
@@ -310,7 +310,7 @@ def sample_grid(
     values = torch.full(count.tolist(), 0.0)
     while True:
         near = (values.abs() < band * 2 * step).nonzero()
-        values[tuple(near.T)] = evaluate(field, first + near * step)
+        values[tuple(near.T)] = field_values(field, first + near * step)
         if step <= spacing * 1.5:
             return values, first + (torch.tensor(values.shape) - 1) * step
         size = [2 * n - 1 for n in values.shape]
@@ -320,7 +320,7 @@ def sample_grid(
         step /= 2
 
 
-def surface(field: Field, low: Vector, high: Vector, spacing: float) -> Mesh:
+def zero_set(field: Field, low: Vector, high: Vector, spacing: float) -> Mesh:
     """The zero set of a field as a mesh in the same frame, faces counter-clockwise seen from outside.
 
     The mesh is closed when the surface stays inside the box. Arguments and errors as for `sample_grid`;

@@ -115,7 +115,7 @@ def launch(
             wp.launch(kernel, dim=dim, inputs=values, device="cpu")
 
 
-def pack(struct: Any, **fields: Any) -> Any:
+def fill_struct(struct: Any, **fields: Any) -> Any:
     """Fill a Warp struct, arguments that several kernels share; tensors are handed over in place."""
     _initialised()
     packed = struct()

@@ -12,7 +12,7 @@ _BITS = 20  # of a coordinate in a key
 
 
 @value_type
-class Samples:
+class OrientedSamples:
     """Oriented points.
 
     Attributes:
@@ -57,7 +57,7 @@ def trilinear(
     return rows, weights
 
 
-def flux(samples: Samples, nodes: Int64[np.ndarray, " N"], axis: int) -> Float[np.ndarray, " N"]:
+def flux(samples: OrientedSamples, nodes: Int64[np.ndarray, " N"], axis: int) -> Float[np.ndarray, " N"]:
     """The normals along an axis, at the middle of the edge that leaves each node in that direction."""
     places = samples.places - 0.5 * np.eye(3)[axis]
     corner = np.floor(places).astype(np.int64)
@@ -73,7 +73,7 @@ def filtered(values: np.ndarray, response: np.ndarray) -> np.ndarray:
     return np.asarray(scipy.fft.idctn(cosines * response, norm="ortho", workers=-1)).ravel()
 
 
-def divergence(samples: Samples, side: int) -> Float[np.ndarray, "S S S"]:
+def normal_divergence(samples: OrientedSamples, side: int) -> Float[np.ndarray, "S S S"]:
     """Of the sum of the normals, on all nodes of a cube."""
     nodes = cube(side)
     result = np.zeros((side,) * 3)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..datasets.synthetic.materials import Sample, make_samples
+from ..datasets.synthetic.materials import MaterialSample, make_samples
 from ..errors import InputError, Interrupted, warn_input
 from ..files import atomic_path
 from ..runs import Progress
@@ -98,21 +98,21 @@ class Crops:
             pair = group[rng.integers(len(group))]
             if tiles and not pair.tiles:
                 continue
-            crop = cropped(pair, self.side, rng, tiles, part)
+            crop = cropped_pair(pair, self.side, rng, tiles, part)
             if crop[3].std() > FLATTEST:
                 break
         else:
-            crop = cropped(
+            crop = cropped_pair(
                 self._groups[PROCEDURAL][0] if self._groups[PROCEDURAL] else group[0],
                 self.side,
                 rng,
                 tiles,
                 part,
             )
-        return turned(crop, rng)
+        return random_symmetry(crop, rng)
 
 
-def cropped(
+def cropped_pair(
     pair: Pair, side: int, rng: np.random.Generator, whole: bool = False, part: int = 1
 ) -> Float[Tensor, "4 S S"]:
     """Part of a pair at a random scale, or all of it; what tiles is shifted first. Colour, then height.
@@ -146,7 +146,7 @@ def _taken(pair: Pair, size: np.ndarray, side: int, rng: np.random.Generator) ->
     return resized(torch.cat([color, height[None]]), (side, side))
 
 
-def turned(crop: Tensor, rng: np.random.Generator) -> Tensor:
+def random_symmetry(crop: Tensor, rng: np.random.Generator) -> Tensor:
     """One of the eight symmetries of the square."""
     crop = torch.rot90(crop, int(rng.integers(4)), (-2, -1))
     return crop.flip(-1) if rng.random() < 0.5 else crop
@@ -195,7 +195,7 @@ def recolored(photos: Float[Tensor, "B 3 S S"], rng: np.random.Generator) -> Flo
     return (photos + noise * grain).clamp(0, 1)
 
 
-def sample_pair(sample: Sample) -> Pair:
+def sample_pair(sample: MaterialSample) -> Pair:
     """A procedural sample as a pair."""
     return Pair(sample.color, sample.height, PROCEDURAL, True)
 
@@ -241,7 +241,7 @@ def procedural_pairs(
     return [sample_pair(sample) for part in parts for sample in found[part] or ()]
 
 
-def _counted(sample: Sample, progress: Progress) -> Sample:
+def _counted(sample: MaterialSample, progress: Progress) -> MaterialSample:
     progress.advance()
     return sample
 
@@ -250,7 +250,7 @@ def _part_path(store: Path, seed: int, side: int, part: range) -> Path:
     return store / f"procedural-{seed}-{side}-{part.start}-{part.stop}.npz"
 
 
-def _keep(store: Path | None, seed: int, side: int, part: range, samples: Sequence[Sample]) -> None:
+def _keep(store: Path | None, seed: int, side: int, part: range, samples: Sequence[MaterialSample]) -> None:
     if store is not None:
         with atomic_path(_part_path(store, seed, side, part)) as temporary, temporary.open("wb") as file:
             np.savez(
@@ -260,7 +260,7 @@ def _keep(store: Path | None, seed: int, side: int, part: range, samples: Sequen
             )
 
 
-def _stored(store: Path | None, seed: int, side: int, part: range) -> list[Sample] | None:
+def _stored(store: Path | None, seed: int, side: int, part: range) -> list[MaterialSample] | None:
     """The samples of a part; None if they are not stored, or the file is damaged."""
     path = None if store is None else _part_path(store, seed, side, part)
     if path is None or not path.is_file():
@@ -273,4 +273,4 @@ def _stored(store: Path | None, seed: int, side: int, part: range) -> list[Sampl
     if colors.shape != (len(part), side, side, 3) or heights.shape != (len(part), side, side):
         warn_input(f"{path} is damaged; its materials are made anew")
         return None
-    return [Sample(colors[k], heights[k]) for k in range(len(part))]
+    return [MaterialSample(colors[k], heights[k]) for k in range(len(part))]

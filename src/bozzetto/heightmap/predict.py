@@ -19,7 +19,7 @@ from ..errors import InputError, warn_input
 from ..geometry.heightfield import gradients_from_height
 from ..steps import counted
 from ..values import value_type
-from .model import STRIDE, Estimate, FusionNetwork, join
+from .model import STRIDE, Estimate, FusionNetwork, fuse_gradients
 from .pairs import as_rgb, looks_tileable, resized
 from .photos import load_photo
 from .predictor import Predictor, open_predictor
@@ -211,7 +211,7 @@ def refined(
     gradients = tiled_gradients(image, network, tiles, context)
     boundary = "periodic" if tiles else "free"
     amount = _agreement(gradients, gradients_from_height(guide, boundary))
-    return join(guide[None], amount * gradients[None], tiles, HANDOVER)[0]
+    return fuse_gradients(guide[None], amount * gradients[None], tiles, HANDOVER)[0]
 
 
 def _agreement(fine: Tensor, coarse: Tensor) -> Tensor:

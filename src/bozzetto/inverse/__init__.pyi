@@ -5,8 +5,8 @@ from .config import OptimizeConfig as OptimizeConfig
 from .config import ReconstructConfig as ReconstructConfig
 from .config import Stage as Stage
 from .data import Targets as Targets
+from .data import capture_light as capture_light
 from .data import capture_targets as capture_targets
-from .data import studio_light as studio_light
 from .data import synthetic_targets as synthetic_targets
 from .model import Light as Light
 from .model import VertexField as VertexField

@@ -196,7 +196,7 @@ def cameras_in_frame(cameras: Cameras, to_frame: Similarity) -> Cameras:
     return replace(cameras, T_cam_world=T_cam_frame, K=K, near=cameras.near * scale)
 
 
-def studio_light() -> Float[Tensor, "9 3"]:
+def capture_light() -> Float[Tensor, "9 3"]:
     """A fixed light for synthetic pictures: soft ambient, warm key, cool fill and a weak light from below.
 
     Brightness and hue change in every direction, so that shading tells normals apart, and a white surface

@@ -23,7 +23,7 @@ from ..cameras.formats.foreign import about_foreign
 from ..cameras.formats.picture_paths import require_pictures
 from ..cameras.loading import load_views
 from ..cameras.mask_files import find_masks
-from ..cameras.poses import EstimatedViews, estimate_cameras, find_photos
+from ..cameras.poses import EstimatedViews, estimate_cameras, find_photographs
 from ..cameras.segmentation import save_masks
 from ..cameras.segmentation.edges import with_edges
 from ..errors import InputError, collected_warnings, warn_input
@@ -88,7 +88,7 @@ def find_source(path: Path) -> PhotoSource:
     except NoCameras:
         foreign = about_foreign(path)  # cameras of a kind that is not read
         try:
-            photos = tuple(find_photos(path))
+            photos = tuple(find_photographs(path))
         except InputError as error:
             raise InputError(foreign) if foreign else error from None
         if foreign:

@@ -169,7 +169,7 @@ def reconstruct_photographs(
             light_now = result.light.coefficients.detach().cpu()
             held_out = replace(held_out, cameras=register_views(result.mesh, light_now, held_out))
     with run.stage("write"):
-        up, front = upright(capture.cameras), -capture.cameras.forward[0].cpu()
+        up, front = mean_up(capture.cameras), -capture.cameras.forward[0].cpu()
         write_mesh_files(run, result.mesh, capture, files or MeshFiles(), up, front)
         save_mesh(result.start, run.file("start.ply"))
         save_image(run.file("renders/views.png"), capture_sheet(capture, columns=6, width=320))
@@ -264,7 +264,7 @@ def _compare(
     return figures
 
 
-def upright(cameras: Cameras) -> Float[Tensor, "3"]:
+def mean_up(cameras: Cameras) -> Float[Tensor, "3"]:
     """World direction that points upwards in most pictures.
 
     Photographs may be turned in the image plane, some of them upside down. Then the direction about which

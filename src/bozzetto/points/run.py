@@ -8,7 +8,7 @@ from torch import Tensor
 from ..errors import warn_input
 from ..images import save_image
 from ..metrics import mesh_report
-from ..rendering import cloud_pictures, contact_sheet, turned
+from ..rendering import cloud_pictures, contact_sheet, turntable_views
 from ..runs import RunFolder
 from ..shapes import PointCloud, box_frame, save_mesh, save_points
 from . import denoise, estimate_noise, orient_normals, surface, upsample
@@ -92,5 +92,5 @@ def surface_cloud(
     with run.stage("write"):
         save_mesh(mesh, run.file("mesh.ply"))
         save_mesh(mesh, run.file("mesh.glb"))
-        save_image(run.file("preview.png"), contact_sheet(turned(mesh, 4, PREVIEW // 2), 4, gap=0))
+        save_image(run.file("preview.png"), contact_sheet(turntable_views(mesh, 4, PREVIEW // 2), 4, gap=0))
     return {"points": len(cloud), "mesh": asdict(mesh_report(mesh))}

@@ -23,7 +23,7 @@ from ..shapes import Mesh, PointCloud
 from ..shapes.frames import box_frame
 from ..values import value_type
 from .cloud_cleaning import clean_cloud, require_width
-from .crumbs import crumbly_points, handles, only_supported, with_vertices
+from .crumbs import crumbly_points, handles, with_vertices, without_unsupported_pieces
 from .denoising import LEAST_POINTS, cleaned, estimate_noise
 from .local_fits import neighbours, support_of
 from .neighbourhoods import Spacing, spacing_of
@@ -103,7 +103,7 @@ def surface(
     hole = {"auto": HOLE, "open": RIM, "closed": math.inf}[boundary]
     if bool((away > hole).any()):
         mesh = trimmed(straightened(mesh, away, points, normals), away, hole)
-        mesh = only_supported(mesh, points, skins=False)
+        mesh = without_unsupported_pieces(mesh, points, skins=False)
     elif hole == math.inf:
         mesh = with_large_lids(mesh, away)
     if resolution is None:
@@ -209,7 +209,7 @@ def closed_surface(
     def solved(cells: int, apart: Float[Tensor, " N"]) -> Mesh:
         side = round(ROOM * cells) + 1
         mesh = screened_poisson(points, normals, side, screening, ROOM, spacing.area, apart)
-        return only_supported(mesh, points)
+        return without_unsupported_pieces(mesh, points)
 
     mesh, apart = solved(cells, spacing.gap), spacing.gap
     if coarser and handles(mesh) > FEW_HANDLES:

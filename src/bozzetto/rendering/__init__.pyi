@@ -21,8 +21,8 @@ from .rasterization import visible_triangles as visible_triangles
 from .sheets import comparison_sheet as comparison_sheet
 from .sheets import contact_sheet as contact_sheet
 from .sheets import mesh_sheet as mesh_sheet
-from .sheets import turned as turned
 from .sheets import turntable as turntable
+from .sheets import turntable_views as turntable_views
 from .textures import mip_level as mip_level
 from .textures import pixel_derivatives as pixel_derivatives
 from .textures import sample_texture as sample_texture

@@ -63,7 +63,9 @@ def turntable(
         raise InputError(
             f"a turntable needs 2 frames or more and a name in .webp, .gif or .png, got {frames}, {path.name}"
         )
-    pictures = [_eight_bits(p) for p in turned(mesh, frames, size, up, front, elevation, light, background)]
+    pictures = [
+        _eight_bits(p) for p in turntable_views(mesh, frames, size, up, front, elevation, light, background)
+    ]
     images = [Image.fromarray(picture) for picture in pictures]
     # Every picture is stored whole: differences between lossy pictures leave traces beside the outline.
     options: dict[str, Any] = (
@@ -81,7 +83,7 @@ def turntable(
     return path
 
 
-def turned(
+def turntable_views(
     mesh: Mesh,
     frames: int = 4,
     size: int = 320,
@@ -156,7 +158,7 @@ def mesh_sheet(meshes: Sequence[Mesh], most: int = 64, size: int = 160) -> Float
         most: How many are drawn at most.
         size: Side of a picture in pixels.
     """
-    return contact_sheet([turned(mesh.to("cpu"), 1, size)[0] for mesh in meshes[:most]], gap=0)
+    return contact_sheet([turntable_views(mesh.to("cpu"), 1, size)[0] for mesh in meshes[:most]], gap=0)
 
 
 def comparison_sheet(

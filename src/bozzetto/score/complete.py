@@ -117,7 +117,7 @@ def complete(
     best = best[off[best].argsort()]
     made = points_of(prior, codes[best], 2 * config.points, config.seed)
     return [
-        Completed(*joined(cloud, frame, seen, points, config), codes[index], float(off[index]))
+        Completed(*joined_clouds(cloud, frame, seen, points, config), codes[index], float(off[index]))
         for index, points in zip(best, made, strict=True)
     ]
 
@@ -156,7 +156,7 @@ def hinted_flow(prior: CloudPrior) -> LatentFlow:
     return prior.latent
 
 
-def joined(
+def joined_clouds(
     cloud: Float[Tensor, "N D"],
     frame: Frame,
     normalised: Float[Tensor, "N D"],

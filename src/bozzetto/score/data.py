@@ -53,7 +53,7 @@ def _strides(size: int) -> Tensor:
     return torch.tensor([k for k in range(1, size) if math.gcd(k, size) == 1] or [1])
 
 
-def cropped(
+def cropped_clouds(
     points: Float[Tensor, "B N D"], fraction: Float[Tensor, " B"], count: int, generator: torch.Generator
 ) -> Float[Tensor, "B {count} D"]:
     """The part of each cloud on one side of a random plane, `count` points of it.
@@ -191,4 +191,4 @@ def draw_inputs(
     chance = torch.rand(2, len(shapes), generator=generator)
     fraction = torch.where(chance[0] < config.cropped, LEAST_CROP + (1 - LEAST_CROP) * chance[1], 1.0)
     pool = table.draw(shapes, min(2 * count, max(count, table.points.shape[1])), generator)
-    return cropped(pool, fraction, count, generator), fraction == 1
+    return cropped_clouds(pool, fraction, count, generator), fraction == 1

@@ -60,12 +60,12 @@ def learn_clouds(
             prior = replace(prior, limits=(limits.whole, limits.part))
     with run.stage("write"):
         save_cloud_prior(prior, run.file("model.safetensors"))
-        save_image(run.file("preview.png"), preview(prior, table))
+        save_image(run.file("preview.png"), model_preview(prior, table))
     count = sum(p.numel() for p in prior.model.parameters())
     return {**figures, "steps": training.steps_done, "parameters": count, "shapes": len(table)}
 
 
-def preview(prior: CloudPrior, table: CloudTable, points: int = 2048) -> Tensor:
+def model_preview(prior: CloudPrior, table: CloudTable, points: int = 2048) -> Tensor:
     """Shapes of the collection, the same as the model makes them, and inventions of the model."""
     chosen = torch.linspace(0, len(table) - 1, min(PREVIEWS, len(table))).round().long()
     rows = list(table.points[chosen, :points]) + list(points_of(prior, prior.codes[chosen], points))

@@ -11,12 +11,12 @@ from ..errors import InputError
 from ..shapes import Mesh, Similarity
 from ..steps import counted
 from ..values import value_type
-from .completed_surface import misfit, support
+from .completed_surface import scan_misfit, support
 from .family import family_width, require_member
 from .observations import Observations, Scan, as_observations, require_extent
-from .pose import compose
+from .pose import compose_poses
 from .prior import ShapePrior, as_prior
-from .solver import CompleteConfig, Solved, Solver
+from .solver import CompleteConfig, CompletionSolver, Solved
 
 OBSERVED, INVENTED = (0.80, 0.58, 0.42), (0.34, 0.46, 0.66)
 
@@ -93,9 +93,13 @@ def complete(
         distance,
         solved.state.code.float(),
         torch.linalg.inv(solved.curvature)[:size, :size],
-        _from_world(compose(solved.state.pose, solver.to_internal), observations),
+        _from_world(compose_poses(solved.state.pose, solver.to_internal), observations),
         tuple(replace(other, offset=observations.offset) for other in others),
-        {**solved.metrics, **misfit(mesh, observations), "observed_share": float(observed.double().mean())},
+        {
+            **solved.metrics,
+            **scan_misfit(mesh, observations),
+            "observed_share": float(observed.double().mean()),
+        },
     )
 
 
@@ -115,7 +119,7 @@ def find_code(
     solver, solved = solve_scan(observations, prior, config, starts)
     require_explained(prior, solved, config, name)
     return solved.state.code.float(), _from_world(
-        compose(solved.state.pose, solver.to_internal), observations
+        compose_poses(solved.state.pose, solver.to_internal), observations
     )
 
 
@@ -124,15 +128,15 @@ def solve_scan(
     prior: ShapePrior,
     config: CompleteConfig,
     starts: Sequence[Similarity] | None = None,
-) -> tuple[Solver, Solved]:
+) -> tuple[CompletionSolver, Solved]:
     """Code and pose that explain a scan best, however badly; arguments and errors are those of `complete`."""
     require_extent(observations.points, "the scan")
-    solver = Solver(prior, observations, config)
+    solver = CompletionSolver(prior, observations, config)
     if config.pose == "known":
         starts = starts or [Similarity(1.0, torch.zeros(3, dtype=torch.float64))]
     if starts:
         to_world = Similarity(1.0, torch.tensor(observations.offset, dtype=torch.float64))
-        starts = [compose(start, to_world) for start in starts]
+        starts = [compose_poses(start, to_world) for start in starts]
         if config.pose == "known":
             require_normalised(starts[0].apply(observations.points.double()))
     return solver, solver.solve(starts or solver.standing())
@@ -151,7 +155,7 @@ def require_explained(prior: ShapePrior, solved: Solved, config: CompleteConfig,
 
 def _from_world(pose: Similarity, observations: Observations) -> Similarity:
     """A pose from the positions of observations, as one from the world that they are in."""
-    return compose(pose, Similarity(1.0, -torch.tensor(observations.offset, dtype=torch.float64)))
+    return compose_poses(pose, Similarity(1.0, -torch.tensor(observations.offset, dtype=torch.float64)))
 
 
 def require_normalised(points: Float[Tensor, "P 3"]) -> None:

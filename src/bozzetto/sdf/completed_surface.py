@@ -120,11 +120,11 @@ def completed_mesh(
     corners = (-1.0,) * 3, (1.0,) * 3
     mesh = sparse_isosurface(solid, resolution, *corners, trusted=prior.clamp, device=code.device).mesh
     if hollow is not None:
-        mesh = only_supported(mesh, observations)
+        mesh = without_unobserved_pieces(mesh, observations)
     return without_specks(mesh)
 
 
-def only_supported(mesh: Mesh, observations: Observations) -> Mesh:
+def without_unobserved_pieces(mesh: Mesh, observations: Observations) -> Mesh:
     """The mesh without pieces that nothing was observed of; all of it if that is true of every piece."""
     label = connected_components(mesh.faces, len(mesh.vertices))
     backed = torch.zeros(int(label.max()) + 1, dtype=torch.bool, device=label.device)
@@ -156,7 +156,7 @@ def support(mesh: Mesh, observations: Observations) -> tuple[Float[Tensor, " V"]
     return distance, observed
 
 
-def misfit(mesh: Mesh, observations: Observations) -> dict:
+def scan_misfit(mesh: Mesh, observations: Observations) -> dict:
     """How far observed points are from a mesh in the frame of the scan, also in units of the noise."""
     distance = SurfaceIndex(mesh).closest(observations.points.to(mesh.vertices)).distance
     return {

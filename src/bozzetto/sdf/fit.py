@@ -21,7 +21,7 @@ from .family import family_width, misfit, require_member
 from .fit_code import balanced, fit_code
 from .objective import Objective, SdfConstraints, State, independent
 from .observations import Observations, Scan, as_observations, holds_depth, load_scan, observe_mesh
-from .pose import compose, direction, rotation_between, rotation_of, turned_starts
+from .pose import compose_poses, direction, rotation_between, rotation_of, turned_starts
 from .prepare import DOUBTFUL
 from .prepare_shape import prepare_shape
 from .prior import CodeDistribution, ShapePrior, as_prior
@@ -199,7 +199,7 @@ class _Solid:
         for width in counted(FREE_WIDTHS, "place"):
             objective = Objective(self.prior, codes, constraints, width, solve_pose=True, guess=still)
             found = objective.solve(found, ITERATIONS).state
-        return State(found.code, compose(found.pose, state.pose))
+        return State(found.code, compose_poses(found.pose, state.pose))
 
     def fitted(self, state: State) -> ShapeFit:
         """The code in the pose found, with all samples."""

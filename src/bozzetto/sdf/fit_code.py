@@ -138,7 +138,7 @@ def balanced(distances: Float[Tensor, " N"], count: int, generator: torch.Genera
     return torch.cat(picks)
 
 
-def published_loss(
+def published_fit_loss(
     prior: ShapePrior, code: Float[Tensor, " K"], points: Float[Tensor, "N 3"], distances: Float[Tensor, " N"]
 ) -> Float[Tensor, ""]:
     """Mean clamped L1 + 1e-4 mean(z^2), as released, with the clamp that the prior was trained with;
@@ -166,7 +166,7 @@ def _adam(
     for step in counted(range(steps), "fit"):
         optimizer.param_groups[0]["lr"] = 5e-3 if step < steps // 2 else 5e-4
         chosen = balanced(distances, samples, generator)
-        loss = published_loss(prior, code, points[chosen], distances[chosen])
+        loss = published_fit_loss(prior, code, points[chosen], distances[chosen])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

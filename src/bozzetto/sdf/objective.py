@@ -11,7 +11,7 @@ from ..values import value_type
 from .least_squares import Quadratic, Solution, levenberg_marquardt
 from .model import Decoder
 from .observations import Observations
-from .pose import RADIUS, between, by_move, moved
+from .pose import RADIUS, by_move, moved_pose, pose_difference
 from .prior import CodeDistribution, ShapePrior
 
 NEAR = 0.06
@@ -203,7 +203,7 @@ class Objective:
         """The state after a step: code first, then the seven numbers of the pose, as far as solved for."""
         size = len(state.code) * self.solve_code
         code = state.code + step[:size] if size else state.code
-        return State(code, moved(state.pose, step[size:]) if self.solve_pose else state.pose)
+        return State(code, moved_pose(state.pose, step[size:]) if self.solve_pose else state.pose)
 
     def residuals(self, state: State) -> tuple[Tensor, Tensor]:
         """Residuals in the unit of the evidence and their derivatives, a column per solved number."""
@@ -242,7 +242,7 @@ class Objective:
             gradient[:size] += by_code.T @ offset
             curvature[:size, :size] += by_code.T @ by_code
         if self.guess is not None:
-            offset = between(self.guess, state.pose).to(gradient.device)
+            offset = pose_difference(self.guess, state.pose).to(gradient.device)
             pull = 1 / torch.tensor(self.spread, dtype=torch.float64, device=gradient.device).square()
             loss += float((offset.square() * pull).sum()) / 2
             gradient[-7:] += pull * offset

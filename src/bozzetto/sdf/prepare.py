@@ -28,7 +28,7 @@ from .data import (
     save_normalisation,
     save_sdf_samples,
 )
-from .prepare_shape import PreparedShape, Protocol, prepare_shape, stretched
+from .prepare_shape import PreparedShape, Protocol, prepare_shape, stretched_shape
 from .splits import Split, as_split, check_name, split_names
 
 MESH_ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf")
@@ -129,8 +129,8 @@ def prepare_collection(
         device: Where distances are computed.
         overwrite: Replace what an earlier call has made there, when all of the new is there.
         quiet: Show no progress.
-        variants: Of every mesh so many smoothly stretched ones are prepared too, see `stretched`; they are
-            called name~1, name~2, ...
+        variants: Of every mesh so many smoothly stretched ones are prepared too, see `stretched_shape`; they
+            are called name~1, name~2, ...
 
     Returns:
         What `report.json` holds: settings, `shapes` with samples, share inside, ambiguity and share of
@@ -211,7 +211,7 @@ def _work(
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
     mesh = load_mesh(path)
     if stretch:
-        mesh = stretched(mesh, generator)
+        mesh = stretched_shape(mesh, generator)
     shape = prepare_shape(mesh.to(device), count, generator, protocol)
     return shape, time.perf_counter() - begin
 

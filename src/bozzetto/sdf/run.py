@@ -15,7 +15,7 @@ from ..geometry import is_one_solid
 from ..images import save_image
 from ..metrics import mesh_report
 from ..points import surface
-from ..rendering import contact_sheet, mesh_sheet, turned
+from ..rendering import contact_sheet, mesh_sheet, turntable_views
 from ..runs import RunFolder, run_training
 from ..shapes import Mesh, Similarity, load_shape, save_mesh, save_morph, save_sequence
 from .complete import Completion, complete
@@ -104,7 +104,7 @@ def training_preview(prior: ShapePrior, count: int = PREVIEWS) -> Tensor:
     """A sheet of training shapes, spread over the collection, as the prior draws them."""
     chosen = torch.linspace(0, len(prior.codes) - 1, min(count, len(prior.codes))).round().long()
     meshes = [extract_mesh(prior, prior.codes[i], PREVIEW_RESOLUTION) for i in chosen]
-    return contact_sheet([turned(mesh, frames=1, size=240, front=(0.6, 0, 1))[0] for mesh in meshes])
+    return contact_sheet([turntable_views(mesh, frames=1, size=240, front=(0.6, 0, 1))[0] for mesh in meshes])
 
 
 def complete_scan(
@@ -153,7 +153,10 @@ def completion_preview(
     result: Completion, up: Float[Tensor, "3"], front: Float[Tensor, "3"], size: int = 320
 ) -> Float[Tensor, "H W 3"]:
     """Pictures from around: a row per shape, the best one first."""
-    rows = [turned(mesh, 4, size, up.tolist(), front.tolist()) for mesh in (result.mesh, *result.hypotheses)]
+    rows = [
+        turntable_views(mesh, 4, size, up.tolist(), front.tolist())
+        for mesh in (result.mesh, *result.hypotheses)
+    ]
     return contact_sheet([picture for row in rows for picture in row], 4, gap=0)
 
 
@@ -189,7 +192,9 @@ def interpolate_codes(
 
 def strip(result: Interpolation, size: int = 240) -> Float[Tensor, "H W 3"]:
     """The shapes side by side; all have the size that normalisation gives."""
-    return contact_sheet([turned(mesh, 1, size)[0] for mesh in result.meshes], len(result.meshes), gap=0)
+    return contact_sheet(
+        [turntable_views(mesh, 1, size)[0] for mesh in result.meshes], len(result.meshes), gap=0
+    )
 
 
 def invent_meshes(

@@ -18,7 +18,7 @@ from .family import misfit
 from .least_squares import Solution
 from .objective import POSE_SPREAD, Objective, SdfConstraints, State
 from .observations import Observations
-from .pose import RADIUS, compose, turned_starts
+from .pose import RADIUS, compose_poses, turned_starts
 from .prior import CodeDistribution, ShapePrior
 
 WIDTHS = (0.1, 0.03)
@@ -71,7 +71,7 @@ class Solved:
     metrics: dict
 
 
-class Solver:
+class CompletionSolver:
     """One scan, moved to about the unit sphere, ready to be explained."""
 
     def __init__(self, prior: ShapePrior, observations: Observations, config: CompleteConfig) -> None:
@@ -89,7 +89,7 @@ class Solver:
         still = Similarity(1.0, torch.zeros(3, dtype=torch.float64))
         turns = turned_starts(self.config.up, self.config.turns)
         poses = [Similarity(1.0, still.translation, turn) for turn in turns]
-        return [compose(pose, self.to_internal) for pose in poses]
+        return [compose_poses(pose, self.to_internal) for pose in poses]
 
     def objective(
         self,
@@ -105,7 +105,7 @@ class Solver:
 
     def solve(self, starts: Sequence[Similarity]) -> Solved:
         """The best explanation from all starts."""
-        guesses = [compose(start, self.to_internal.inverse()) for start in starts]
+        guesses = [compose_poses(start, self.to_internal.inverse()) for start in starts]
         begun = sorted(
             ((*self.screen(guess), guess) for guess in counted(guesses, "poses")), key=lambda found: found[0]
         )
@@ -156,9 +156,9 @@ class Solver:
                 mesh = self.surface(solution.state, SETTLING_RESOLUTION)
             except InputError:
                 return unsettled
-            placed = compose(solution.state.pose, self.to_internal).apply(mesh.vertices.double())
+            placed = compose_poses(solution.state.pose, self.to_internal).apply(mesh.vertices.double())
             unit = normalisation(placed)
-            pose = compose(unit, solution.state.pose)
+            pose = compose_poses(unit, solution.state.pose)
             if abs(math.log(unit.scale)) < 0.02 and float(unit.translation.norm()) < 0.02:
                 return solution
             objective = self.objective(self.fine, width, pose, spread=SETTLED_SPREAD)
@@ -202,7 +202,7 @@ class Solver:
 
     def surface(self, state: State, resolution: int | None = None) -> Mesh:
         """The mesh in the frame of the scan, corrected if wanted."""
-        pose, code = compose(state.pose, self.to_internal), state.code.float()
+        pose, code = compose_poses(state.pose, self.to_internal), state.code.float()
         observations = self.observations.moved(pose).to(code.device)
         mesh = completed_mesh(
             self.prior, code, observations, resolution or self.config.resolution, self.config.correct

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Arrays, Unsupported, joined
+from .arrays import Arrays, Unsupported, joined_arrays
 from .gltf_data import Document
 
 _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6
@@ -50,7 +50,7 @@ class _Scene:
             self._leave("primitives of points")
         for what, count in self.left.items():
             self.notes.append(f"its {what} ({count}) were left out")
-        whole = joined(triangles or parts)
+        whole = joined_arrays(triangles or parts)
         whole.linear = True
         whole.notes = list(dict.fromkeys(self.notes + whole.notes))
         return whole

@@ -110,7 +110,7 @@ class Gallery:
         front = front or ((0, 0, 1) if abs(up[2]) < max(abs(up[0]), abs(up[1])) else (0, -1, 0))
         if np.linalg.norm(np.cross(up, front)) < 1e-6:
             raise InputError(f"a mesh cannot face its own up direction, got {up} and {front}")
-        packed = pack(mesh)
+        packed = packed_mesh(mesh)
         data = packed.pop("data")
         about = html.escape(json.dumps({**packed, "up": list(up), "front": list(front), "link": link}))
         label = html.escape(caption)
@@ -215,7 +215,7 @@ def _picture_bytes(picture: str | os.PathLike | Tensor | np.ndarray) -> tuple[st
 _STEPS = 65535
 
 
-def pack(mesh: Mesh) -> dict[str, Any]:
+def packed_mesh(mesh: Mesh) -> dict[str, Any]:
     """A mesh as JSON values, about 8 bytes a vertex and face together; `viewer.js` reads the same layout.
 
     Vertices are rounded to 16 bits per axis (1/65535 of the longest side of the bounds), colours to 8-bit
@@ -249,8 +249,8 @@ def pack(mesh: Mesh) -> dict[str, Any]:
     }
 
 
-def unpack(packed: dict[str, Any]) -> Mesh:
-    """The mesh that `pack` was given, up to its rounding.
+def unpacked_mesh(packed: dict[str, Any]) -> Mesh:
+    """The mesh that `packed_mesh` was given, up to its rounding.
 
     Raises:
         InputError: The data are damaged.

@@ -41,7 +41,7 @@ _RED = (0.75, 0.10, 0.06)
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundCameras:
     """Cameras of the photographs, as the reconstruction uses them.
 
     Attributes:
@@ -126,15 +126,15 @@ def _demonstrate(
     return figures
 
 
-def find_cameras(photos: PhonePhotos, folder: Path, seed: int) -> Found:
+def find_cameras(photos: PhonePhotos, folder: Path, seed: int) -> FoundCameras:
     """Cameras from the photographs alone if that is possible here, else the true ones."""
     true = PosedViews(tuple(replace(view, mask=None) for view in photos.views), photos.posed.source)
     if find_spec("pycolmap") is None:
-        return Found(true, "the extra `poses` is not installed (pip install 'bozzetto[poses]')")
+        return FoundCameras(true, "the extra `poses` is not installed (pip install 'bozzetto[poses]')")
     try:
-        return Found(estimate_cameras(photos.photos, None, folder, seed))
+        return FoundCameras(estimate_cameras(photos.photos, None, folder, seed))
     except InputError as error:
-        return Found(true, f"no cameras were found: {error}")
+        return FoundCameras(true, f"no cameras were found: {error}")
 
 
 def with_cameras(mesh: Mesh, posed: PosedViews, to_world: Similarity, length: float = 0.08) -> Mesh:
@@ -187,7 +187,7 @@ def _camera_errors(posed: PosedViews, photos: PhonePhotos) -> CameraErrors:
     return camera_errors(poses, torch.stack([known[view.name] for view in posed.views]))
 
 
-def _camera_figures(errors: CameraErrors, found: Found, photos: PhonePhotos) -> dict:
+def _camera_figures(errors: CameraErrors, found: FoundCameras, photos: PhonePhotos) -> dict:
     return {
         "estimated from the photographs": not found.why_true,
         "photographs with a camera": len(found.posed.views),
@@ -257,7 +257,7 @@ def _new_view_figures(result: Reconstruction, capture: Capture) -> dict:
 
 
 def _show_photographs(
-    page: Gallery, run: RunFolder, photos: PhonePhotos, found: Found, figures: dict
+    page: Gallery, run: RunFolder, photos: PhonePhotos, found: FoundCameras, figures: dict
 ) -> None:
     pictures = [_in_frame(load_image(photo), 300) for photo in photos.photos]
     sheet = contact_sheet(torch.stack(pictures), columns=8, gap=2)

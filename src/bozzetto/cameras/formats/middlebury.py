@@ -19,7 +19,7 @@ from .camera_files import (
     shorten,
     warn_of_rounding,
 )
-from .picture_paths import PictureFinder, unique_names
+from .picture_paths import PictureFinder, unique_picture_names
 
 
 def read_middlebury(path: Path, photos: Path | None = None) -> PosedViews:
@@ -46,7 +46,7 @@ def read_middlebury(path: Path, photos: Path | None = None) -> PosedViews:
     if len(lines) == 1:
         raise InputError(f"{path} lists no images, so there are no cameras; export it again")
     images = PictureFinder(path, [photos] if photos else []).locate([fields[0] for fields in lines[1:]])
-    names = unique_names(images, path)
+    names = unique_picture_names(images, path)
     views, errors = zip(
         *[_view(path, *row) for row in zip(names, images, lines[1:], strict=True)], strict=True
     )

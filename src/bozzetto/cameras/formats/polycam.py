@@ -15,7 +15,7 @@ from .camera_files import (
     real_number,
     warn_of_rounding,
 )
-from .picture_paths import MOST_VIEWS, PictureFinder, unique_names
+from .picture_paths import MOST_VIEWS, PictureFinder, unique_picture_names
 
 CAMERAS = {"corrected_cameras": "corrected_images", "cameras": "images"}
 """Folders of cameras, best first, and where their pictures lie (polyform's README)."""
@@ -46,7 +46,7 @@ def read_polycam(folder: Path, photos: Path | None = None) -> PosedViews:
     places = [photos] if photos else [folder.parent / CAMERAS[folder.name], folder.parent / "images"]
     images = PictureFinder(files[0], places, photos or folder.parent).locate([file.stem for file in files])
     views, errors = [], []
-    for name, image, file in zip(unique_names(images, folder), images, files, strict=True):
+    for name, image, file in zip(unique_picture_names(images, folder), images, files, strict=True):
         camera = read_json(file)
         if not isinstance(camera, dict):
             raise InputError(f"{file} is no camera of Polycam; export the raw data again")

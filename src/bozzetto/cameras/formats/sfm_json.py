@@ -17,7 +17,7 @@ from .camera_files import (
     shorten,
     warn_of_rounding,
 )
-from .picture_paths import PICTURE_FOLDERS, PictureFinder, unique_names
+from .picture_paths import PICTURE_FOLDERS, PictureFinder, unique_picture_names
 from .scene_points import gathered_points
 
 LARGEST = 128 * 2**20
@@ -208,7 +208,7 @@ def _pictures(path: Path, written: list[str], photos: Path | None, root: Any) ->
     folders = [home / root] if isinstance(root, str) else []
     folders += [home, *(p / name for p in (home, home.parent) for name in PICTURE_FOLDERS)]
     images = PictureFinder(path, [photos] if photos else folders, photos or home).locate(written)
-    return images, unique_names(images, path)
+    return images, unique_picture_names(images, path)
 
 
 def _mapping(path: Path, value: Any) -> dict:

@@ -28,7 +28,7 @@ from .camera_files import (
     warn_of_rounding,
 )
 from .completed import WholeView, whole_views
-from .picture_paths import PictureFinder, unique_names
+from .picture_paths import PictureFinder, unique_picture_names
 from .scene_points import points_of_cloud
 
 # Camera axes of the file (OpenGL: +Y up, looking along -Z) against ours (OpenCV).
@@ -63,7 +63,7 @@ def read_transforms(path: Path, photos: Path | None = None) -> PosedViews:
         raise InputError(f"{path} has no list of frames, so there are no cameras; export it again")
     finder = PictureFinder(path, [photos] if photos else [])
     images = finder.locate([_file_path(path, frame, i) for i, frame in enumerate(frames)])
-    names = unique_names(images, path)
+    names = unique_picture_names(images, path)
     written = {
         name: _mask_path(path, name, frame)
         for name, frame in zip(names, frames, strict=True)

@@ -74,7 +74,7 @@ def read_model(folder: Path) -> Model:
     )
 
 
-def turned(model: Model, turns: Mapping[str, int]) -> Model:
+def turned_model(model: Model, turns: Mapping[str, int]) -> Model:
     """The model of upright pictures, each with a lens of its own.
 
     Args:
@@ -98,7 +98,7 @@ def turned(model: Model, turns: Mapping[str, int]) -> Model:
     )
 
 
-def placed(model: Model) -> Model:
+def placed_model(model: Model) -> Model:
     """The model in a frame that means something, as far as photographs can say.
 
     They tell neither scale nor orientation. The origin is the point nearest to all optical axes, or, if these

@@ -35,7 +35,7 @@ _WORDS = re.compile(r"[^\W\d_]+")
 _NUMBERS = re.compile(r"(\d+)")
 
 
-def find_photos(folder: Path) -> list[Path]:
+def find_photographs(folder: Path) -> list[Path]:
     """The photographs in a folder, in natural order (2 before 10).
 
     Left out are hidden files, masks, depth and normal maps, thumbnails (told by words in their names and in

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from torch import Tensor
 
-from .space import Samples
+from .space import RegionSamples
 
 UNIT = 200
 """Capacities are integers: so many to a nat."""
@@ -106,7 +106,7 @@ CONTRADICTED = 8
 
 
 def without_false_holes(
-    masks: Bool[Tensor, "N H W"], space: Samples, fraction: float, least: int
+    masks: Bool[Tensor, "N H W"], space: RegionSamples, fraction: float, least: int
 ) -> Bool[Tensor, "N H W"]:
     """Masks, with the holes filled that the other views contradict: a face may be as pale as the wall.
 

@@ -13,7 +13,7 @@ from ...values import value_type
 from .colors import color_log_odds
 from .cut import minimum_cut, without_false_holes
 from .small_views import SmallViews
-from .space import Region, sampled
+from .space import Region, region_samples
 from .stereo import Stereo
 
 MOST = 4.0
@@ -122,7 +122,7 @@ def _turn(
     free = (region.depth(views.cameras) > 0).numpy()
     rows = zip(total.numpy(), views.colors, views.contrast, free, strict=True)
     cuts = [minimum_cut(e, c, SMOOTHNESS, edge, f, np.zeros_like(f)) for e, c, edge, f in rows]
-    space = sampled(region, views.cameras, views.known, across)
+    space = region_samples(region, views.cameras, views.known, across)
     half, more = (max(2, math.ceil(share * len(views.cameras))) for share in (SHOWN, IN_FRAME))
     masks = torch.from_numpy(np.stack(cuts))
     masks = without_false_holes(masks, space, AGREED, half)

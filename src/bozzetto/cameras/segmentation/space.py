@@ -70,7 +70,7 @@ class Region:
 
 
 @value_type
-class Samples:
+class RegionSamples:
     """Samples of a region on a regular grid, and the pixels of the views in which they lie.
 
     Attributes:
@@ -124,7 +124,9 @@ class Samples:
         return Region(center, ROOM * float((chosen - center).norm(dim=1).quantile(0.99)))
 
 
-def sampled(region: Region, cameras: Cameras, known: Bool[Tensor, "N H W"], across: int) -> Samples:
+def region_samples(
+    region: Region, cameras: Cameras, known: Bool[Tensor, "N H W"], across: int
+) -> RegionSamples:
     """Samples of a region, so many along the diameter of its ball."""
     axis = torch.linspace(-1, 1, across, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
@@ -143,7 +145,7 @@ def sampled(region: Region, cameras: Cameras, known: Bool[Tensor, "N H W"], acro
         shown.append(inside & known[view].flatten()[pixel])
     cell = 2 * region.radius / (across - 1) * pixels_per_unit(cameras, region.center)
     spread = tuple(min(8, math.ceil(c / 2 - 0.5)) for c in cell.tolist())
-    return Samples(points, torch.stack(indices), torch.stack(shown), spread, (height, width))
+    return RegionSamples(points, torch.stack(indices), torch.stack(shown), spread, (height, width))
 
 
 def pixels_per_unit(cameras: Cameras, place: Float[Tensor, "3"]) -> Float[Tensor, "N"]:

@@ -127,7 +127,8 @@ def _extract(
     if len(cells) == 0:
         raise NoSurfaceError(
             f"no surface at level 0: the {samples.total} values looked at run from "
-            f"{samples.value_range[0]:g} to {samples.value_range[1]:g}; choose a larger box or check the function"
+            f"{samples.value_range[0]:g} to {samples.value_range[1]:g}; "
+            "choose a larger box or check the function"
         )
     low, step = samples.low.cpu(), samples.step.cpu()
     margin = grid_margin(low, low + samples.last.cpu() * step, step)

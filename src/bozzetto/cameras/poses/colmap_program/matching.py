@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .summary import STILL, summary
+from .summary import STILL, model_summary
 
 MANY_PAIRS = 600
 """Of more pairs those worth it are chosen, by few features of each picture."""
@@ -25,7 +25,7 @@ CERTAIN = 250
 
 
 def match(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
-    """Find features in all pictures and match them; returns features per picture and what `summary` tells."""
+    """Find and match features in all pictures; returns features per picture and what `model_summary` tells."""
     remove_database(Path(job["database"]))
     find_features(pycolmap, job, say)
     pairs = [tuple(pair) for pair in job["pairs"]]
@@ -33,7 +33,7 @@ def match(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
         pairs = _promising(pycolmap, job, say)
     _match_pairs(pycolmap, job, pairs, say)
     _match_more(pycolmap, job, pairs, say)
-    return summary(pycolmap, job)
+    return model_summary(pycolmap, job)
 
 
 def verify(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
@@ -46,7 +46,7 @@ def verify(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
     _write_pairs(listed, job, [tuple(pair) for pair in job["pairs"]])
     pycolmap.verify_matches(job["database"], str(listed), _verification(pycolmap, job))
     listed.unlink(missing_ok=True)
-    return summary(pycolmap, job)
+    return model_summary(pycolmap, job)
 
 
 def _promising(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> list[tuple[int, int]]:

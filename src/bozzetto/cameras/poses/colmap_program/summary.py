@@ -11,7 +11,7 @@ STILL = 1.5
 """Pixels by which the two ends of a match may differ that did not move."""
 
 
-def summary(pycolmap: Any, job: dict) -> dict:
+def model_summary(pycolmap: Any, job: dict) -> dict:
     """Features per picture; of pairs with matches: all, those that stayed in place, those that fit; motions."""
     database = pycolmap.Database.open(job["database"])
     images = [database.read_image_with_name(picture["name"]) for picture in job["pictures"]]

@@ -8,7 +8,7 @@ from .noise import Map, Rng
 
 
 @value_type
-class Pieces:
+class CellMap:
     """Which piece a pixel belongs to and where in it, lengths in tiles.
 
     Attributes:
@@ -47,7 +47,7 @@ def honeycomb(rows: int) -> np.ndarray:
     return np.stack([(i + 0.5 * (j % 2)) / columns, (j + 0.5) / rows], axis=-1).reshape(-1, 2) % 1
 
 
-def cells(x: Map, y: Map, centres: np.ndarray, stretch: tuple[float, float] = (1.0, 1.0)) -> Pieces:
+def cells(x: Map, y: Map, centres: np.ndarray, stretch: tuple[float, float] = (1.0, 1.0)) -> CellMap:
     """Pixels go to their nearest centre (Worley 1996, A cellular texture basis function).
 
     Args:
@@ -65,12 +65,12 @@ def cells(x: Map, y: Map, centres: np.ndarray, stretch: tuple[float, float] = (1
     border = ((distance[:, 1:] ** 2 - distance[:, :1] ** 2) / (2 * np.maximum(apart, 1e-9))).min(axis=1)
     parts = (border, distance[:, 0], offset[:, 0, 0], offset[:, 0, 1])
     border, centre, right, down = (part.reshape(x.shape).astype(np.float32) for part in parts)
-    return Pieces(border, centre, right, down, index[:, 0].reshape(x.shape), len(centres))
+    return CellMap(border, centre, right, down, index[:, 0].reshape(x.shape), len(centres))
 
 
 def courses(
     rng: Rng, x: Map, y: Map, rows: int, columns: int, shift: float = 0.5, uneven: float = 0.0
-) -> Pieces:
+) -> CellMap:
     """Rows of rectangles: bricks, planks, slabs.
 
     Args:
@@ -94,7 +94,7 @@ def courses(
     border, centre, along, down = (
         part.astype(np.float32) for part in (border, np.hypot(along, down), along, down)
     )
-    return Pieces(border, centre, along, down, row * columns + column, rows * columns)
+    return CellMap(border, centre, along, down, row * columns + column, rows * columns)
 
 
 def _cuts(rng: Rng, count: int, uneven: float) -> np.ndarray:

@@ -57,7 +57,7 @@ def normal(values: NDArray) -> Map:
     return (centred / max(float(centred.std()), 1e-9)).astype(np.float32)
 
 
-def unit(values: NDArray) -> Map:
+def to_unit_range(values: NDArray) -> Map:
     """From 0 to 1; zeros for a constant."""
     low = values.min()
     return ((values - low) / max(float(values.max() - low), 1e-9)).astype(np.float32)
@@ -69,7 +69,7 @@ def ramp(values: NDArray, start: float, end: float) -> Map:
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
-def blurred(values: NDArray, sigma: float) -> Map:
+def periodic_blur(values: NDArray, sigma: float) -> Map:
     """Gaussian blur with a standard deviation in pixels, across the borders."""
     return np.asarray(ndimage.gaussian_filter(values, sigma, mode="wrap", truncate=3.0), np.float32)
 
@@ -82,7 +82,9 @@ def displaced(values: NDArray, right: NDArray, down: NDArray) -> Map:
     return np.asarray(ndimage.map_coordinates(values, where, order=1, mode="grid-wrap"), np.float32)
 
 
-def bends(rng: Rng, side: int, amount: float, cycles: float = 4.0, slope: float = 2.0) -> tuple[Map, Map]:
+def displacements(
+    rng: Rng, side: int, amount: float, cycles: float = 4.0, slope: float = 2.0
+) -> tuple[Map, Map]:
     """Random displacements in tiles, for positions before a pattern is drawn or for a finished map."""
     return (
         amount * fractal(rng, side, slope, (1.0, 8 * cycles)),

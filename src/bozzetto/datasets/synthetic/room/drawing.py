@@ -48,7 +48,7 @@ def _noise(seed: int, slope: float, stretch: float) -> Map:
     return fractal(np.random.default_rng(seed), 2 * CUT, slope, (1.0, 1e9), stretch)
 
 
-def mixed(fraction: Map, first: Color, second: Color) -> Picture:
+def blended(fraction: Map, first: Color, second: Color) -> Picture:
     """From the first colour (0) to the second (1)."""
     t = fraction.clip(0, 1)[..., None]
     return ((1 - t) * np.array(first, np.float32) + t * np.array(second, np.float32)).astype(np.float32)

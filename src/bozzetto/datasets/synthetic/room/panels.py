@@ -69,7 +69,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Pieces:
+class PartCollector:
     """Collects parts, placed relative to an origin and turned around the vertical.
 
     Attributes:
@@ -82,10 +82,10 @@ class Pieces:
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     turn: float = 0.0
 
-    def at(self, x: float, y: float, z: float, turn: float = 0.0) -> "Pieces":
+    def at(self, x: float, y: float, z: float, turn: float = 0.0) -> "PartCollector":
         """The same collection with another local frame, given in this one."""
         place = self._world(torch.tensor([[x, y, z]], dtype=torch.float64))[0].tolist()
-        return Pieces(self.all, (place[0], place[1], place[2]), self.turn + turn)
+        return PartCollector(self.all, (place[0], place[1], place[2]), self.turn + turn)
 
     def panel(self, corner: Vector, right: Vector, up: Vector, finish: Finish) -> None:
         """Add a rectangle, seen from where `right` x `up` points to.

@@ -53,7 +53,7 @@ class Scene:
         return (last**2)[self.part.long()] * self.tint[self.faces].mean(dim=1)
 
 
-def joined(pieces: Sequence[Piece]) -> Scene:
+def joined_scene(pieces: Sequence[Piece]) -> Scene:
     """One scene of all parts, numbered in their order, in the dark."""
     first = np.cumsum([0, *(len(p.vertices) for p in pieces)])
     texels, layout, start = [], [], 0
