@@ -23,8 +23,8 @@ from bozzetto.inverse import (
     synthetic_targets,
 )
 from bozzetto.metrics import flipped_faces, surface_distance
-from bozzetto.rendering import capture_light as display_light
 from bozzetto.rendering import contact_sheet, render
+from bozzetto.rendering import studio_light as display_light
 from bozzetto.shapes import icosphere
 
 DISTANCE, FOV = 3.5, math.radians(36)

@@ -38,7 +38,7 @@ REQUIRED = [
     (DEEPSDF, "equation 9", "sdf/losses.py: code_penalty"),
     (DEEPSDF, "equation 9", "sdf/train.py: Training.loss"),
     (DEEPSDF, "section 4.2, equation 10", "sdf/fit_code.py: fit_code"),
-    (DEEPSDF, "equation 10", "sdf/fit_code.py: published_loss"),
+    (DEEPSDF, "equation 10", "sdf/fit_code.py: published_fit_loss"),
     (DEEPSDF, "section 4, as released", "sdf/model.py: ConcatenatingDecoder"),
     (DEEPSDF, "section 5", "sdf/prepare_shape.py: prepare_shape"),
     (DEEPSDF, "section 6.3", "sdf/complete.py: complete"),

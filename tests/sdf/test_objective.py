@@ -1,5 +1,7 @@
 import pytest
 import torch
+
+from bozzetto.sdf import CodeDistribution, Observations
 from bozzetto.sdf.objective import (
     NormalisationResidual,
     Objective,
@@ -8,8 +10,6 @@ from bozzetto.sdf.objective import (
     empty_space,
     independent,
 )
-
-from bozzetto.sdf import CodeDistribution, Observations
 from bozzetto.sdf.pose import RADIUS, rotation_about
 from bozzetto.shapes import Similarity
 

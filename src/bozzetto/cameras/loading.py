@@ -34,8 +34,8 @@ TRIAL_SIZE = 96
 
 
 def load_capture(
-    path: str | os.PathLike,
-    masks: str | os.PathLike = "auto",
+    path: str | os.PathLike[str],
+    masks: str | os.PathLike[str] = "auto",
     max_size: int | None = None,
     around: Sequence[tuple[str, float, float]] = (),
 ) -> Capture:
@@ -55,7 +55,7 @@ def load_capture(
 
 def load_views(
     posed: PosedViews,
-    masks: str | os.PathLike = "auto",
+    masks: str | os.PathLike[str] = "auto",
     max_size: int | None = None,
     around: Sequence[tuple[str, float, float]] = (),
 ) -> Capture:
@@ -145,7 +145,7 @@ def _in_pictures(
     return found
 
 
-def _mask_files(views: list[View], masks: str | os.PathLike) -> list[Path | None]:
+def _mask_files(views: list[View], masks: str | os.PathLike[str]) -> list[Path | None]:
     nothing: list[Path | None] = [None] * len(views)
     if str(masks) == "auto":
         return list(find_masks(views) or nothing)
@@ -160,7 +160,7 @@ def _mask_files(views: list[View], masks: str | os.PathLike) -> list[Path | None
     return list(find_masks(views, folder) or nothing)
 
 
-def _is_network(masks: str | os.PathLike) -> bool:
+def _is_network(masks: str | os.PathLike[str]) -> bool:
     return str(masks).lower().endswith(".onnx")
 
 

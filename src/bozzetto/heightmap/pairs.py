@@ -239,7 +239,7 @@ def looks_tileable(photo: Float[Tensor, "C H W"]) -> bool:
 
 
 def tactile_pairs(
-    path: str | os.PathLike, calibration: TactileCalibration, pixel_mm: float, every: int = 10
+    path: str | os.PathLike[str], calibration: TactileCalibration, pixel_mm: float, every: int = 10
 ) -> list[Pair]:
     """Training pairs from a video of a calibrated sensor: frames without markers, and their heights.
 

@@ -44,7 +44,7 @@ class Predictor:
         return Predictor(self.network.to(device), self.config, self.metadata)
 
 
-def save_predictor(predictor: Predictor, path: str | os.PathLike, half: bool = True) -> None:
+def save_predictor(predictor: Predictor, path: str | os.PathLike[str], half: bool = True) -> None:
     """Write a network as safetensors, by default with 16 bits per number; without what it borrows.
 
     Raises:
@@ -65,7 +65,7 @@ def save_predictor(predictor: Predictor, path: str | os.PathLike, half: bool = T
     write_bytes(Path(path), tensor_file(tensors, meta))
 
 
-def load_predictor(path: str | os.PathLike) -> Predictor:
+def load_predictor(path: str | os.PathLike[str]) -> Predictor:
     """Read a network.
 
     Raises:

@@ -27,7 +27,7 @@ SUFFIXES = (
 
 
 def load_image(
-    path: str | os.PathLike, orient: bool = True, max_pixels: int = MAX_PIXELS
+    path: str | os.PathLike[str], orient: bool = True, max_pixels: int = MAX_PIXELS
 ) -> Float[Tensor, "H W C"]:
     """Read a picture, sRGB-encoded if it is a photograph, alpha straight.
 
@@ -83,7 +83,7 @@ def encoded_colors(path: Path, picture: StoredPicture, stored: np.ndarray) -> Fl
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def load_data_image(path: str | os.PathLike, orient: bool = True) -> Float[Tensor, "H W C"]:
+def load_data_image(path: str | os.PathLike[str], orient: bool = True) -> Float[Tensor, "H W C"]:
     """Read a picture whose numbers are no colours, such as a mask or a normal map, as they are stored.
 
     Args:
@@ -178,7 +178,7 @@ def _encoded(path: Path, picture: StoredPicture, values: np.ndarray) -> np.ndarr
 
 
 def save_image(
-    path: str | os.PathLike, image: Float[Tensor, "H W C"] | Float[Tensor, "H W"], bits: int = 8
+    path: str | os.PathLike[str], image: Float[Tensor, "H W C"] | Float[Tensor, "H W"], bits: int = 8
 ) -> None:
     """Write values in [0, 1] as they are (encode colours with `linear_to_srgb` first); others are clipped.
 

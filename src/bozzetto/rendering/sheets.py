@@ -31,7 +31,7 @@ _FOV = math.radians(28)
 
 def turntable(
     mesh: Mesh,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     frames: int = 36,
     size: int = 320,
     up: Vector = (0, 1, 0),
@@ -164,7 +164,7 @@ def mesh_sheet(meshes: Sequence[Mesh], most: int = 64, size: int = 160) -> Float
 def comparison_sheet(
     photos: Float[Tensor, "N H W 3"],
     renders: Float[Tensor, "M h w 3"],
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     names: Sequence[str] = (),
     scale: float = 0.0,
 ) -> Float[Tensor, "height width 3"]:

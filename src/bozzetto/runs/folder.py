@@ -68,11 +68,11 @@ class RunFolder:
     @classmethod
     def create(
         cls,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         config: object,
         overwrite: bool = False,
         resume: bool = False,
-        reads: Iterable[str | os.PathLike] = (),
+        reads: Iterable[str | os.PathLike[str]] = (),
     ) -> "RunFolder":
         """A run in a folder that begins with its first file, or that continues the one that is there.
 
@@ -312,7 +312,7 @@ def _is_result(path: Path) -> bool:
     )
 
 
-def _refuse_to_delete(path: Path, reads: Iterable[str | os.PathLike]) -> None:
+def _refuse_to_delete(path: Path, reads: Iterable[str | os.PathLike[str]]) -> None:
     root = path.resolve()
     own = [(path / name).resolve() for name in results.listed_files(path)]
     for source in reads:

@@ -206,7 +206,7 @@ def local_planes(
 
 
 def load_scan(
-    path: str | os.PathLike, noise: float | None = None, viewpoint: Float[Tensor, "3"] | None = None
+    path: str | os.PathLike[str], noise: float | None = None, viewpoint: Float[Tensor, "3"] | None = None
 ) -> Observations:
     """Read a partial scan.
 
@@ -259,7 +259,7 @@ def _refuse_viewpoint(viewpoint: Tensor | None, reason: str) -> None:
         raise InputError(f"the viewpoint is for point clouds, and {reason}; leave it out")
 
 
-def holds_depth(path: str | os.PathLike) -> bool:
+def holds_depth(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a depth map, and no shape.
 
     Raises:

@@ -35,7 +35,7 @@ MESH_ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf")
 
 
 def find_meshes(
-    path: str | os.PathLike, split: str | os.PathLike | Split | None = None
+    path: str | os.PathLike[str], split: str | os.PathLike[str] | Split | None = None
 ) -> list[tuple[str, Path]]:
     """The meshes of a folder, with names under which to prepare them.
 
@@ -104,7 +104,7 @@ double-sided views."""
 
 def prepare_collection(
     meshes: Sequence[tuple[str, Path]],
-    out: str | os.PathLike,
+    out: str | os.PathLike[str],
     count: int = 500_000,
     seed: int = 0,
     protocol: Protocol = "released",

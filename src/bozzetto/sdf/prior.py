@@ -170,7 +170,7 @@ class CodeDistribution:
 ENDINGS = (".safetensors", ".npy")
 
 
-def save_code(code: Float[Tensor, " K"], prior: ShapePrior, path: str | os.PathLike) -> None:
+def save_code(code: Float[Tensor, " K"], prior: ShapePrior, path: str | os.PathLike[str]) -> None:
     """Write a code with the fingerprint of its prior, as safetensors.
 
     Raises:
@@ -180,7 +180,7 @@ def save_code(code: Float[Tensor, " K"], prior: ShapePrior, path: str | os.PathL
     write_checkpoint(Path(path), {"code": code}, {"kind": "sdf code", "prior": prior_fingerprint(prior)})
 
 
-def load_code(path: str | os.PathLike, prior: ShapePrior) -> Float[Tensor, " K"]:
+def load_code(path: str | os.PathLike[str], prior: ShapePrior) -> Float[Tensor, " K"]:
     """Read a code from a file of `save_code` or from a NumPy array (.npy), which does not know its prior.
 
     Raises:

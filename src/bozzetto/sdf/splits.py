@@ -16,7 +16,7 @@ from ..shapes import Mesh
 Split = Mapping[str, Mapping[str, Sequence[str]]]
 
 
-def load_split(path: str | os.PathLike) -> dict[str, dict[str, list[str]]]:
+def load_split(path: str | os.PathLike[str]) -> dict[str, dict[str, list[str]]]:
     """Read a split file of the released code.
 
     Raises:
@@ -39,7 +39,7 @@ def _is_split(content: object) -> bool:
     return all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in lists)
 
 
-def split_names(split: str | os.PathLike | Split) -> tuple[str, ...]:
+def split_names(split: str | os.PathLike[str] | Split) -> tuple[str, ...]:
     """The shapes of a split file or its content, as `dataset/class/name`.
 
     Raises:

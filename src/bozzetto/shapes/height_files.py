@@ -33,7 +33,7 @@ KEYS = ("bozzetto_width_mm", "bozzetto_depth_mm", "bozzetto_tiles")
 ENDINGS = (".png", ".exr", ".tif", ".tiff")
 
 
-def save_height(field: HeightField, path: str | os.PathLike) -> None:
+def save_height(field: HeightField, path: str | os.PathLike[str]) -> None:
     """Save a height field; the ending of the name tells the format. Linear values, never sRGB-encoded.
 
     Raises:
@@ -55,7 +55,7 @@ def save_height(field: HeightField, path: str | os.PathLike) -> None:
 
 
 def load_height(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     width_mm: float | None = None,
     depth_mm: float | None = None,
     tiles: bool | None = None,

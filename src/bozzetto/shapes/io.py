@@ -56,8 +56,14 @@ _POINT_WRITERS: dict[str, Callable[[Arrays], bytes]] = {
 _LINEAR = (".glb", ".npz")
 
 
-def load_mesh(path: str | os.PathLike) -> Mesh:
+def load_mesh(path: str | os.PathLike[str]) -> Mesh:
     """Load a triangle mesh; the ending of the name tells the format.
+
+    Args:
+        path: A file of a format in the table above.
+
+    Returns:
+        The mesh in the frame and unit of the file, its vertices in their order.
 
     Raises:
         InputError: The file is missing, of unknown kind, damaged, or holds no usable mesh: no triangles,
@@ -81,7 +87,7 @@ def _mesh(path: Path, arrays: Arrays) -> Mesh:
     return replace(mesh, vertices=torch.from_numpy(vertices), offset=offset)
 
 
-def load_points(path: str | os.PathLike) -> PointCloud:
+def load_points(path: str | os.PathLike[str]) -> PointCloud:
     """Load a point cloud; the ending of the name tells the format. Of a mesh, its vertices are taken.
 
     Raises:
@@ -102,7 +108,7 @@ def _cloud(path: Path, arrays: Arrays) -> PointCloud:
     return replace(cloud, points=torch.from_numpy(points), offset=offset)
 
 
-def load_shape(path: str | os.PathLike) -> Mesh | PointCloud:
+def load_shape(path: str | os.PathLike[str]) -> Mesh | PointCloud:
     """Load a mesh if the file has faces, and otherwise a cloud.
 
     Raises:
@@ -113,8 +119,12 @@ def load_shape(path: str | os.PathLike) -> Mesh | PointCloud:
     return _mesh(path, arrays) if len(arrays.faces) else _cloud(path, arrays)
 
 
-def save_mesh(mesh: Mesh, path: str | os.PathLike) -> None:
+def save_mesh(mesh: Mesh, path: str | os.PathLike[str]) -> None:
     """Save a mesh; the ending of the name tells the format. STL, OFF and 3MF hold no colours.
+
+    Args:
+        mesh: Written in its frame and unit, with its offset.
+        path: Of the file to write; an existing one is replaced.
 
     Raises:
         InputError: The ending is unknown, the mesh is empty or invalid, or the folder cannot be written to.
@@ -127,7 +137,7 @@ def save_mesh(mesh: Mesh, path: str | os.PathLike) -> None:
     write_bytes(path, write(Arrays(vertices, faces, colors=_encoded(mesh.colors, path))))
 
 
-def save_points(cloud: PointCloud, path: str | os.PathLike) -> None:
+def save_points(cloud: PointCloud, path: str | os.PathLike[str]) -> None:
     """Save a point cloud; the ending of the name tells the format.
 
     Raises:

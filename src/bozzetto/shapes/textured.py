@@ -96,7 +96,10 @@ TEXTURED_ENDINGS = (".glb", ".obj")
 
 
 def save_textured(
-    model: TexturedMesh | Mesh, path: str | os.PathLike, place: Similarity | None = None, unlit: bool = True
+    model: TexturedMesh | Mesh,
+    path: str | os.PathLike[str],
+    place: Similarity | None = None,
+    unlit: bool = True,
 ) -> None:
     """Save a shape for other programs.
 

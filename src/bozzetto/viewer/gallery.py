@@ -64,7 +64,7 @@ class Gallery:
 
     def picture(
         self,
-        picture: str | os.PathLike | Float[Tensor, "H W C"] | np.ndarray,
+        picture: str | os.PathLike[str] | Float[Tensor, "H W C"] | np.ndarray,
         caption: str = "",
         wide: bool = False,
     ) -> "Gallery":
@@ -154,7 +154,7 @@ class Gallery:
         }
         return re.sub(r"{{(\w+)}}", lambda slot: parts[slot[1]], _asset("page.html"))
 
-    def save(self, path: str | os.PathLike) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to a file, or to `index.html` in a folder, and return its path.
 
         Raises:
@@ -194,7 +194,7 @@ def _cell(value: object) -> str:
     return "–" if value is None else html.escape(str(value))
 
 
-def _picture_bytes(picture: str | os.PathLike | Tensor | np.ndarray) -> tuple[str, bytes]:
+def _picture_bytes(picture: str | os.PathLike[str] | Tensor | np.ndarray) -> tuple[str, bytes]:
     if isinstance(picture, str | os.PathLike):
         path = Path(picture)
         if path.suffix.lower() not in _TYPES:

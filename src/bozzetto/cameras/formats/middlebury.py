@@ -76,7 +76,7 @@ def _view(path: Path, name: str, image: Path, fields: list[str]) -> tuple[View, 
     return View(name, image, T_cam_world, K / K[2, 2] if K[2, 2] != 1 else K), error
 
 
-def save_middlebury(cameras: Cameras, path: str | os.PathLike, names: Sequence[str]) -> None:
+def save_middlebury(cameras: Cameras, path: str | os.PathLike[str], names: Sequence[str]) -> None:
     """Write perspective cameras as a Middlebury `*_par.txt` file.
 
     Args:

@@ -19,7 +19,7 @@ from .completed import WholeView, whole_views
 
 
 def save_colmap(
-    views: Capture | Cameras | PosedViews, folder: str | os.PathLike, names: Sequence[str] | None = None
+    views: Capture | Cameras | PosedViews, folder: str | os.PathLike[str], names: Sequence[str] | None = None
 ) -> None:
     """Write perspective cameras as a COLMAP model: cameras.txt, images.txt and points3D.txt.
 

@@ -209,7 +209,7 @@ def _fov(path: Path, name: str, numbers: dict[str, float]) -> tuple[float, float
 
 
 def save_transforms(
-    views: Capture | Cameras | PosedViews, path: str | os.PathLike, names: Sequence[str] | None = None
+    views: Capture | Cameras | PosedViews, path: str | os.PathLike[str], names: Sequence[str] | None = None
 ) -> None:
     """Write perspective cameras as `transforms.json` with intrinsics per frame (instant-ngp, nerfstudio).
 

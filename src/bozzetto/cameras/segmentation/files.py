@@ -25,7 +25,7 @@ TRIAL = 64
 """Longer side of the pictures from which it is seen whether a photograph was turned upright."""
 
 
-def save_masks(capture: Capture, posed: PosedViews, folder: str | os.PathLike) -> list[Path]:
+def save_masks(capture: Capture, posed: PosedViews, folder: str | os.PathLike[str]) -> list[Path]:
     """Write the masks of a capture as 8-bit PNG files that fit the photographs as given.
 
     They have the full size of the photographs, with their lens distortion, and the orientation in which the

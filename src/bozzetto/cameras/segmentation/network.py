@@ -21,7 +21,7 @@ SIZE = 512
 """Height and width of the input of networks that leave it open."""
 
 
-def network_masks(capture: Capture, path: str | os.PathLike) -> Capture:
+def network_masks(capture: Capture, path: str | os.PathLike[str]) -> Capture:
     """The capture with masks by a network, each view for itself, and edges as of `with_edges`.
 
     Any network for salient objects or for foreground against background will do that takes one picture

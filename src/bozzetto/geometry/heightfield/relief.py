@@ -88,7 +88,10 @@ def relief_mesh(
 
 
 def save_relief(
-    relief: Relief, path: str | os.PathLike, photo: Float[Tensor, "H W C"] | None = None, quality: int = 92
+    relief: Relief,
+    path: str | os.PathLike[str],
+    photo: Float[Tensor, "H W C"] | None = None,
+    quality: int = 92,
 ) -> None:
     """Write a GLB with the photo as its texture, in metres, as glTF demands (one thousandth of the mesh).
 

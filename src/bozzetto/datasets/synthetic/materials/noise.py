@@ -82,7 +82,7 @@ def displaced(values: NDArray, right: NDArray, down: NDArray) -> Map:
     return np.asarray(ndimage.map_coordinates(values, where, order=1, mode="grid-wrap"), np.float32)
 
 
-def displacements(
+def random_displacements(
     rng: Rng, side: int, amount: float, cycles: float = 4.0, slope: float = 2.0
 ) -> tuple[Map, Map]:
     """Random displacements in tiles, for positions before a pattern is drawn or for a finished map."""

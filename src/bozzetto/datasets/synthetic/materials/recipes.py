@@ -9,12 +9,12 @@ from .noise import (
     Map,
     Rng,
     displaced,
-    displacements,
     fractal,
     log_uniform,
     normal,
     positions,
     ramp,
+    random_displacements,
     to_unit_range,
 )
 from .scatter import SHAPES, scatter
@@ -235,7 +235,7 @@ def fractals(rng: Rng, side: int) -> MaterialSurface:
     elif kind < 0.45:
         base = ramp(base, rng.uniform(-1.5, 0), rng.uniform(0.1, 1.5))
     if rng.random() < 0.5:
-        base = displaced(base, *displacements(rng, side, log_uniform(rng, 0.003, 0.05)))
+        base = displaced(base, *random_displacements(rng, side, log_uniform(rng, 0.003, 0.05)))
     fine = fractal(rng, side, rng.uniform(0.3, 1.2), (log_uniform(rng, 6, 40), 1e9), stretch, angle)
     height = normal(base) + log_uniform(rng, 0.05, 0.7) * fine
     return MaterialSurface(to_unit_range(height), to_unit_range(fractal(rng, side, rng.uniform(0.8, 2))))
@@ -261,7 +261,7 @@ def bark(rng: Rng, side: int) -> MaterialSurface:
     stretch = log_uniform(rng, 2.5, 12)
     along = rng.choice([0.0, np.pi / 2])
     base = fractal(rng, side, rng.uniform(0.9, 1.5), (log_uniform(rng, 2, 8), 1e9), stretch, along)
-    base = displaced(base, *displacements(rng, side, log_uniform(rng, 0.005, 0.03)))
+    base = displaced(base, *random_displacements(rng, side, log_uniform(rng, 0.005, 0.03)))
     ridged = -(np.abs(base) ** rng.uniform(0.5, 1.2)) if rng.random() < 0.6 else base
     fine = fractal(rng, side, 0.8, (10.0, 1e9), stretch / 2, along)
     height = normal(ridged) + rng.uniform(0.05, 0.4) * fine

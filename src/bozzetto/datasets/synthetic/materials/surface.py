@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .cells import CellMap
-from .noise import Map, Rng, displacements, log_uniform, positions
+from .noise import Map, Rng, log_uniform, positions, random_displacements
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def bent_positions(rng: Rng, side: int, most: float) -> tuple[Map, Map]:
     x, y = positions(side)
     if rng.random() < 0.3:
         return x, y
-    right, down = displacements(
+    right, down = random_displacements(
         rng, side, log_uniform(rng, most / 20, most), rng.uniform(2, 8), rng.uniform(1.2, 2.2)
     )
     return x + right, y + down
