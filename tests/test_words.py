@@ -35,7 +35,7 @@ SHARED = {
     **dict.fromkeys(
         ("antialias", "irradiance", "rasterize"), "the same, written plainly in rendering/reference"
     ),
-    **dict.fromkeys(("torus",), "the same for another kind of input"),
+    **dict.fromkeys(("torus", "main"), "the same for another kind of input"),
 }
 """Names that several modules may define, and why."""
 

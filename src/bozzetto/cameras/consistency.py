@@ -1,8 +1,10 @@
 """Do masks agree with each other? Every mask is held against the visual hull of the others."""
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
@@ -208,7 +210,7 @@ def _grown(regions: Bool[Tensor, "N H W"], distance: float) -> Bool[Tensor, "N H
     return torch.stack(grown).to(regions.device)
 
 
-def _distance(region: np.ndarray) -> np.ndarray:
+def _distance(region: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if not region.any():
         return np.full(region.shape, np.inf)
     distance = distance_transform_edt(~region)

@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float
 from scipy import ndimage
@@ -112,7 +114,7 @@ def _border_colors(
     return np.stack([np.median(c, axis=0) for c in chosen]).astype(np.float32)
 
 
-def _rim(picture: np.ndarray) -> Bool[np.ndarray, "H W"]:
+def _rim(picture: npt.NDArray[Any]) -> Bool[np.ndarray, "H W"]:
     """The pixels along the border of a picture."""
     height, width = picture.shape
     rim = np.ones((height, width), dtype=bool)
@@ -176,7 +178,7 @@ def _bays(inside: Bool[np.ndarray, "H W"], shaded: Bool[np.ndarray, "H W"]) -> B
     return bays
 
 
-def _label(regions: Bool[np.ndarray, "H W"]) -> tuple[np.ndarray, int]:
+def _label(regions: Bool[np.ndarray, "H W"]) -> tuple[npt.NDArray[Any], int]:
     labels = np.zeros(regions.shape, dtype=np.int32)
     ndimage.label(regions, output=labels)
     return labels, int(labels.max())

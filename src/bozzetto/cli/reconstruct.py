@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -85,7 +85,7 @@ class Reconstruct(Options):
         if self.masks == "none":
             raise InputError("reconstruct needs masks of the object; leave out --masks none")
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Reconstruct."""
         from ..inverse import reconstruct_photographs
         from ..inverse.photo_source import find_source, prepare_capture, write_cameras
@@ -95,7 +95,7 @@ class Reconstruct(Options):
         light = None if self.light is None else load_known_light(self.light)
         source = find_source(self.photos)
 
-        def work(run: "RunFolder") -> dict:
+        def work(run: "RunFolder") -> dict[str, Any]:
             prepared = prepare_capture(source, self._capture_settings(), run)
             align = self.refine_cameras == "yes"
             consistency = require_sound(prepared.capture, str(self.photos), align).consistency
@@ -116,11 +116,11 @@ class Reconstruct(Options):
         settings = self._identity(source, light)
         return self.in_folder(settings, work, self._told, [self.photos, self.init], device)
 
-    def _told(self, report: dict) -> str:
+    def _told(self, report: dict[str, Any]) -> str:
         mesh, pictures = self.out / "mesh.glb", self.out / "renders"
         return f"{metrics_summary(report)}\nMesh: {mesh} (textured) and mesh.ply; pictures: {pictures}"
 
-    def _identity(self, source: "PhotoSource", light: "Tensor | None") -> dict:
+    def _identity(self, source: "PhotoSource", light: "Tensor | None") -> dict[str, Any]:
         """What must be the same when the run is resumed."""
         from ..runs import fingerprint
         from ..shapes import load_mesh
@@ -182,7 +182,7 @@ def object_pixels(around: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, 
     return tuple(pixels)
 
 
-def metrics_summary(report: dict) -> str:
+def metrics_summary(report: dict[str, Any]) -> str:
     """The figures that matter, a line each."""
     figures = report["figures"]
     held_out, learned, mesh = figures.get("held_out"), figures["learned"], figures["mesh"]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -39,7 +39,7 @@ class Surface(Options):
     shape: Annotated[int | None, tyro.conf.arg(metavar="N"), Within(0, MANY)] = None
     """With a model: index of a training shape; by default a new shape is generated."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Make the surface."""
         from ..points import load_scans, surface_cloud
         from ..runs import fingerprint

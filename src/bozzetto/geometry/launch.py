@@ -82,7 +82,7 @@ def part_count(count: int, device: torch.device) -> int:
 
 
 def launch(
-    kernel: wp.Kernel | Callable, dim: int | tuple[int, ...], arguments: list, device: torch.device
+    kernel: wp.Kernel | Callable, dim: int | tuple[int, ...], arguments: list[Any], device: torch.device
 ) -> None:
     """Launch a Warp kernel on torch tensors without copies.
 

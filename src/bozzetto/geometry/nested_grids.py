@@ -1,6 +1,9 @@
 """A function on nested regular grids, of which the finer ones exist near points only."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float, Int64
 from scipy.sparse import csr_matrix
@@ -129,10 +132,12 @@ class NestedGrids:
             cells, values = np.concatenate([cells, front]), np.concatenate([values, ahead])
         return _welded(cells, values, self.count, 2**finest)
 
-    def _inside(self, cells: np.ndarray, level: int) -> np.ndarray:
+    def _inside(self, cells: npt.NDArray[Any], level: int) -> npt.NDArray[Any]:
         return cells[((cells >= 0) & (cells < self.count * 2**level)).all(axis=1)]
 
-    def _mixed(self, cells: Int64[np.ndarray, "C 3"], level: int) -> tuple[np.ndarray, np.ndarray]:
+    def _mixed(
+        self, cells: Int64[np.ndarray, "C 3"], level: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Which cells have both signs, and the values at the corners of all."""
         keys, index = np.unique(key_of(cells[:, None] + CORNERS), return_inverse=True)
         values = (self.at(node_of(keys).astype(float), level) - self.level)[index.reshape(-1, 8)]
@@ -174,10 +179,10 @@ def _solved_cube(samples: OrientedSamples, side: int, screening: float) -> Float
     pull = BORDER * border.ravel()
     shift = float(at_points.sum()) / side**3
 
-    def apply(x: np.ndarray) -> np.ndarray:
+    def apply(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return filtered(x, waves) + at_points @ x + pull * x
 
-    def precondition(x: np.ndarray) -> np.ndarray:
+    def precondition(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return filtered(x, 1 / (waves + shift))
 
     operator, preconditioner = (
@@ -244,7 +249,7 @@ def _behind(cells: Int64[np.ndarray, "C 3"], values: Float[np.ndarray, "C 8"]) -
     return _unique_cells(np.concatenate(cells_behind))
 
 
-def _unique_cells(cells: np.ndarray) -> np.ndarray:
+def _unique_cells(cells: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return _unique(cells[(cells >= 0).all(axis=1)])
 
 

@@ -1,6 +1,9 @@
 """Oriented points spread over the nodes and edges of a regular grid."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import scipy.fft
 from jaxtyping import Bool, Float, Int64
 
@@ -66,7 +69,7 @@ def flux(samples: OrientedSamples, nodes: Int64[np.ndarray, " N"], axis: int) ->
     return np.bincount(rows.ravel(), weights.ravel(), minlength=len(nodes))
 
 
-def filtered(values: np.ndarray, response: np.ndarray) -> np.ndarray:
+def filtered(values: npt.NDArray[Any], response: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Multiply every cosine of a grid by a factor."""
     grid = values.reshape(response.shape)
     cosines = np.asarray(scipy.fft.dctn(grid, norm="ortho", workers=-1))

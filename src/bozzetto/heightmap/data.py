@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -136,7 +138,7 @@ def cropped_pair(
     return _taken(pair, size, side, rng)
 
 
-def _taken(pair: Pair, size: np.ndarray, side: int, rng: np.random.Generator) -> Tensor:
+def _taken(pair: Pair, size: npt.NDArray[Any], side: int, rng: np.random.Generator) -> Tensor:
     shape = np.array(pair.height.shape)
     room = shape if pair.tiles else shape - size + 1
     row, column = rng.integers(0, np.maximum(room, 1))

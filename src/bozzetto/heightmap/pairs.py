@@ -5,8 +5,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -63,8 +65,8 @@ class Pair:
         half: The same at half the size, where that leaves 256 pixels.
     """
 
-    color: np.ndarray
-    height: np.ndarray
+    color: npt.NDArray[Any]
+    height: npt.NDArray[Any]
     kind: int
     tiles: bool
     half: "Pair | None" = None

@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -34,7 +35,7 @@ class Predictor:
 
     network: nn.Module
     config: NetworkConfig
-    metadata: dict
+    metadata: dict[str, Any]
 
     def __post_init__(self) -> None:
         self.network.eval().requires_grad_(False)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -70,7 +71,9 @@ class MapOptions:
         return (field.inverted() if self.invert else field).exaggerated(self.strength)
 
 
-def map_photo(run: RunFolder, source: Path, name: str, predictor: Predictor, options: MapOptions) -> dict:
+def map_photo(
+    run: RunFolder, source: Path, name: str, predictor: Predictor, options: MapOptions
+) -> dict[str, Any]:
     """Predict the height of one photo and write its files below `name` in the run's folder.
 
     Raises:
@@ -99,7 +102,7 @@ def map_photo(run: RunFolder, source: Path, name: str, predictor: Predictor, opt
 
 def stereo_photos(
     run: RunFolder, sources: Sequence[Path], lights: Path | None, name: str, options: MapOptions
-) -> dict:
+) -> dict[str, Any]:
     """Photometric stereo: one surface in three or more photos under a light each.
 
     Args:
@@ -282,9 +285,9 @@ def learn_heights(
     config: TrainConfig,
     device: torch.device | str = "cpu",
     quiet: bool = False,
-    metadata: dict | None = None,
+    metadata: dict[str, Any] | None = None,
     start: Predictor | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Train a network in a run folder, continuing from its checkpoint if it has one.
 
     Writes `heights.safetensors`, and `preview.png` with some crops, their true and their predicted heights.

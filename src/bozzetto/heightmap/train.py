@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,7 +85,7 @@ class Training(runs.Training[TrainConfig]):
         rising = min(1.0, (self.progress + 1e-3) / max(self.config.warm_up, 1e-3))
         return rising if self.config.schedule == "flat" else rising * runs.cosine(self.progress)
 
-    def predictor(self, metadata: dict | None = None) -> Predictor:
+    def predictor(self, metadata: dict[str, Any] | None = None) -> Predictor:
         """What has been learned so far, on the CPU."""
         return Predictor(
             self.learned(build_network(self.config.network)), self.config.network, metadata or {}

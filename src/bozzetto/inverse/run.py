@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,7 +118,7 @@ def reconstruct_photographs(
     device: torch.device | str = "cpu",
     quiet: bool = False,
     files: MeshFiles | None = None,
-) -> tuple[dict, Cameras]:
+) -> tuple[dict[str, Any], Cameras]:
     """Reconstruct a capture into a run folder, continuing from its checkpoint if it has one.
 
     Writes `mesh.ply` (all faces, colours per vertex), `mesh.glb` (textured), `start.ply`, `light.npy` (its
@@ -241,7 +242,7 @@ def _compare(
     result: Reconstruction,
     exposures: Float[Tensor, "N"],
     shown: Sequence[int],
-) -> dict:
+) -> dict[str, Any]:
     """Figures per view, and a sheet of some photographs beside renders."""
     light = result.light.coefficients.detach().cpu()
     figures = {"views": list(capture.names), "silhouette_iou": [], "psnr": [], "photometric_error": []}

@@ -5,8 +5,10 @@ Numbers under different protocols do not compare, not even in rank, so each resu
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -167,7 +169,7 @@ def into_sphere(
     return tuple((clouds - (low + high) / 2) / scale for clouds in (pred, ref))  # type: ignore[return-value]
 
 
-def bootstrap(values: np.ndarray, seed: int = 0) -> ScoreInterval:
+def bootstrap(values: npt.NDArray[Any], seed: int = 0) -> ScoreInterval:
     """The mean of some values and its 95 % percentile interval over 2000 resamplings."""
     rng = np.random.default_rng(seed)
     means = values[rng.integers(len(values), size=(RESAMPLINGS, len(values)))].mean(axis=1)

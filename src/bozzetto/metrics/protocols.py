@@ -14,6 +14,7 @@ score with so many points. The training-set row tells what repeating the trainin
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from statistics import fmean, median
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -41,7 +42,7 @@ def evaluate_height_maps(
     references: Mapping[str, Float[Tensor, "Ht Wt"]],
     side: int = PROTOCOL_SIDE,
     photos: "Mapping[str, Float[Tensor, 'Hp Wp C']] | None" = None,
-) -> dict:
+) -> dict[str, Any]:
     """Height maps against measured ones by the protocol HM-256, ready for JSON.
 
     Both maps are averaged over areas to `side` x `side`, scored by `height_scores`, LPIPS and `seam_ratio`, and
@@ -90,7 +91,7 @@ def evaluate_surfaces(
     samples: int = 30_000,
     seed: int = 0,
     threshold: float | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Surfaces against reference meshes, each pair by `evaluate`, ready for JSON.
 
     Warnings tell of meshes with faults that distort figures.
@@ -131,7 +132,7 @@ def evaluate_clouds(
     pairs: Iterable[tuple[str, Float[Tensor, "P D"], Float[Tensor, "R D"]]],
     seed: int = 0,
     points: int = EARTH_MOVER_POINTS,
-) -> dict:
+) -> dict[str, Any]:
     """Clouds against reference clouds, each pair by `evaluate_points`, ready for JSON.
 
     The oracle row compares two disjoint random halves of each reference, as large as the prediction. It is left
@@ -156,7 +157,7 @@ def evaluate_clouds(
         if len(ref) >= 2 * size and len(oracle) == len(scores) - 1:
             drawn = _shuffled(ref, seed)
             oracle[name] = evaluate_points(drawn[:size], drawn[size : 2 * size], seed, points)
-    figures: dict = {"shapes": len(scores), **_rows_of(scores)}
+    figures: dict[str, Any] = {"shapes": len(scores), **_rows_of(scores)}
     return {**figures, "oracle": _rows_of(oracle)} if len(oracle) == len(scores) else figures
 
 
@@ -275,7 +276,7 @@ def _luma(photo: Tensor) -> Tensor:
     return photo[..., :3] @ torch.tensor(LUMA) if photo.shape[-1] >= 3 else photo[..., 0]
 
 
-def _rows_of(scores: Mapping[str, CloudScores]) -> dict:
+def _rows_of(scores: Mapping[str, CloudScores]) -> dict[str, Any]:
     """Scores per shape, and mean and median of each figure over them."""
     rows = {name: asdict(one) for name, one in scores.items()}
     keys = [key for key in next(iter(rows.values())) if key != "earth_mover_points"]

@@ -76,7 +76,7 @@ class Denoiser:
 
     passes: tuple[FitChoice, ...]
     level: NoiseLevel
-    metadata: dict
+    metadata: dict[str, Any]
 
 
 def save_denoiser(denoiser: Denoiser, path: Path) -> None:

@@ -1,6 +1,7 @@
 """From one cloud to a clean one, or to a mesh, in run folders."""
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ def denoise_cloud(
     noise: float | None = None,
     iterations: int = 2,
     count: int | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Clean a cloud, and perhaps add points to it, in a run folder.
 
     Writes `points.ply`, with normals, and `preview.png`, before and after.
@@ -79,7 +80,7 @@ def surface_cloud(
     resolution: int | None = None,
     boundary: Boundary = "auto",
     noise: float | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Make the mesh of a cloud in a run folder.
 
     Writes `mesh.ply`, `mesh.glb` and `preview.png`, the mesh from four sides.

@@ -4,7 +4,7 @@ Tests compare the kernels with it, in values and gradients. Nothing else uses it
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -98,7 +98,7 @@ def antialias(
     homogeneous_points, depth = homogeneous(vertices, camera)
     points = homogeneous_points[:, :2] / homogeneous_points[:, 2:]
     front, neighbours = outside_of(vertices, faces, camera), face_neighbours(faces)
-    best: dict[tuple, tuple[Tensor, Tensor, tuple, tuple]] = {}
+    best: dict[tuple[Any, ...], tuple[Tensor, Tensor, tuple[Any, ...], tuple[Any, ...]]] = {}
     for i, face in enumerate(faces.tolist()):
         for k in range(3):
             other = int(neighbours[i, k])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
@@ -226,5 +227,5 @@ def _legend(sheet: Image.Image, draw: ImageDraw.ImageDraw, font: Font, scale: fl
     draw.text((x + width + 6, y - 1), f"+{scale:.2f}", _INK, font)
 
 
-def _eight_bits(picture: Tensor) -> np.ndarray:
+def _eight_bits(picture: Tensor) -> npt.NDArray[Any]:
     return (picture.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()

@@ -5,7 +5,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from jaxtyping import Int
@@ -162,7 +162,7 @@ class Training(ABC, Generic[Config]):
         """Whether a condition holds in one of the processes, so that they agree on what to do."""
         return self._shared(float(condition)) > 0
 
-    def state(self) -> tuple[dict[str, Tensor], dict]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that continues the training to the same result: tensors, and what JSON can hold."""
         tensors = {f"model.{n}": v for n, v in self.model.module.state_dict().items()}
         tensors |= {f"average.{n}": v for n, v in self.average.items()}
@@ -174,7 +174,7 @@ class Training(ABC, Generic[Config]):
         meta = {"steps_done": self.steps_done, "elapsed": self.elapsed, "mixed": self.mixed}
         return tensors, meta
 
-    def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Continue from a `state`; processes but the first draw other batches than it, as before."""
         self.model.module.load_state_dict(_under("model.", tensors))
         device = self.fabric.device
@@ -252,12 +252,12 @@ class EpochTraining(Training[Epochs]):
         shapes, self.order = self.order[:count], self.order[count:]
         return shapes
 
-    def state(self) -> tuple[dict[str, Tensor], dict]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """That of `Training`, and the order of the shapes to come."""
         tensors, meta = super().state()
         return {**tensors, "order": self.order}, meta
 
-    def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Continue from a `state`."""
         super().restore(tensors, meta)
         self.order = tensors["order"]

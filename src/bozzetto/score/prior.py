@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -38,7 +39,7 @@ class CloudPrior:
     latent: LatentFlow | LatentGenerator | None
     codes: Float[Tensor, "S K"]
     names: tuple[str, ...]
-    metadata: dict = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     frame: Frame | None = None
     limits: tuple[float, float] | None = None
 

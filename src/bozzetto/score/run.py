@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,9 +36,9 @@ def learn_clouds(
     config: TrainConfig,
     device: torch.device | str = "cpu",
     quiet: bool = False,
-    metadata: dict | None = None,
+    metadata: dict[str, Any] | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> dict:
+) -> dict[str, Any]:
     """Train a model of point clouds in a run folder, continuing from its checkpoint if it has one.
 
     Writes `model.safetensors` and `preview.png`: shapes of the collection above what the model makes of them,
@@ -104,7 +105,7 @@ def invent_meshes(
     seed: int = 0,
     truncation: float = 1.0,
     resolution: int | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Write meshes of new shapes into a run folder.
 
     Writes `mesh-1.ply` and so on, and `sheet.png`.

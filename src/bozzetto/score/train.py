@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -137,20 +137,20 @@ class Training(EpochTraining[TrainConfig]):
         self.hints = torch.cat([self.hints[count:], codes[~whole]])
         self.hinted = torch.cat([self.hinted[count:], shapes[~whole].cpu()])
 
-    def state(self) -> tuple[dict[str, Tensor], dict]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that continues the training to the same result: tensors, and what JSON can hold."""
         tensors, meta = super().state()
         memory = {"codes": self.codes, "known": self.known, "hints": self.hints, "hinted": self.hinted}
         return {**tensors, **memory}, meta
 
-    def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Continue from a `state`."""
         super().restore(tensors, meta)
         self.codes, self.known = tensors["codes"], tensors["known"]
         self.hints, self.hinted = tensors["hints"], tensors["hinted"]
 
     @torch.no_grad()
-    def prior(self, metadata: dict | None = None) -> CloudPrior:
+    def prior(self, metadata: dict[str, Any] | None = None) -> CloudPrior:
         """What has been learned so far, on the CPU, with the codes of all shapes."""
         learner = self.learned(Learner(self.config))
         count = min(self.table.points.shape[1], self.config.inputs[1])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Float64
@@ -43,7 +44,7 @@ class Completion:
     covariance: Float64[Tensor, "K K"]
     pose: Similarity
     hypotheses: tuple[Mesh, ...] = ()
-    metrics: dict = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
 
 
 def complete(

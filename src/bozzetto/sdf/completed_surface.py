@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
@@ -156,7 +158,7 @@ def support(mesh: Mesh, observations: Observations) -> tuple[Float[Tensor, " V"]
     return distance, observed
 
 
-def scan_misfit(mesh: Mesh, observations: Observations) -> dict:
+def scan_misfit(mesh: Mesh, observations: Observations) -> dict[str, Any]:
     """How far observed points are from a mesh in the frame of the scan, also in units of the noise."""
     distance = SurfaceIndex(mesh).closest(observations.points.to(mesh.vertices)).distance
     return {
@@ -190,7 +192,7 @@ class RayBundle:
         sample = self.tree.data[:: max(1, len(rays) // 2000)]
         self.spacing = float(np.median(self.tree.query(sample, k=2)[0][:, -1])) if len(rays) > 1 else 0.0
 
-    def passes(self, points: np.ndarray, clearance: float) -> np.ndarray:
+    def passes(self, points: npt.NDArray[Any], clearance: float) -> npt.NDArray[Any]:
         """Whether rays all around points (N, 3) go on beyond them by a clearance."""
         way = points - self.origin
         distance = np.linalg.norm(way, axis=1)
@@ -246,7 +248,7 @@ def _known_empty(
     return torch.from_numpy(empty).to(points.device)
 
 
-def _signed_distance(mask: np.ndarray) -> Float[Tensor, "X Y Z"]:
+def _signed_distance(mask: npt.NDArray[Any]) -> Float[Tensor, "X Y Z"]:
     """Positive within the mask, in units of a frame in which the grid spans [-1, 1]."""
     within, without = distance_transform_edt(mask), distance_transform_edt(~mask)
     spacing = 2 / (len(mask) - 1)

@@ -5,8 +5,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -126,13 +128,13 @@ def load_normalisation(path: str | os.PathLike[str]) -> Similarity:
     return Similarity(factor, torch.from_numpy(offset.reshape(3).astype(np.float64)) * factor)
 
 
-def _write(path: str | os.PathLike[str], **arrays: np.ndarray) -> None:
+def _write(path: str | os.PathLike[str], **arrays: npt.NDArray[Any]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub mixes up arrays and options
     write_bytes(path, buffer.getvalue())
 
 
-def _read(path: str | os.PathLike[str], names: tuple[str, ...], what: str) -> dict[str, np.ndarray]:
+def _read(path: str | os.PathLike[str], names: tuple[str, ...], what: str) -> dict[str, npt.NDArray[Any]]:
     """The named arrays of an NPZ file."""
     arrays = read_arrays(Path(path), names)
     missing = [name for name in names if name not in arrays]

@@ -5,6 +5,7 @@ import os
 from dataclasses import asdict, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class ShapePrior:
     decoder: Decoder
     codes: Float[Tensor, "S K"]
     names: tuple[str, ...]
-    metadata: dict = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     clamp: float = 0.1
     width: float | None = None
 

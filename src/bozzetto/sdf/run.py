@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -77,8 +77,8 @@ def learn_shape_prior(
     config: TrainConfig,
     device: torch.device | str = "cpu",
     quiet: bool = False,
-    metadata: dict | None = None,
-) -> dict:
+    metadata: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Train a prior in a run folder, continuing from its checkpoint if it has one.
 
     Writes `prior.safetensors`, and `preview.png` with some of the shapes as the prior has learned them.
@@ -113,7 +113,7 @@ def complete_scan(
     observations: Observations,
     config: CompleteConfig,
     name: str = "the scan",
-) -> dict:
+) -> dict[str, Any]:
     """Complete a scan into a run folder.
 
     Writes `mesh.ply` and `mesh.glb` (colours tell observed from invented), `hypothesis-1.ply` and so on,
@@ -137,7 +137,7 @@ def complete_scan(
     return {**result.metrics, "mesh": asdict(mesh_report(result.mesh))}
 
 
-def pose_entry(pose: Similarity) -> dict:
+def pose_entry(pose: Similarity) -> dict[str, Any]:
     """A pose as JSON values: x' = scale * rotation @ x + translation, and matrices of it and its inverse."""
     return {
         "what": "from the scan to the normalised frame of the prior",
@@ -168,7 +168,7 @@ def interpolate_codes(
     count: int = 9,
     path: Literal["straight", "spherical"] = "straight",
     resolution: int = 128,
-) -> dict:
+) -> dict[str, Any]:
     """Write shapes from one code to another into a run folder.
 
     Writes `mesh-1.ply` and so on, `morph.glb` (one mesh that deforms, or meshes that take turns where the
@@ -204,7 +204,7 @@ def invent_meshes(
     seed: int = 0,
     truncation: float = 1.0,
     resolution: int = 128,
-) -> dict:
+) -> dict[str, Any]:
     """Write meshes of new shapes into a run folder.
 
     Writes `mesh-1.ply`, `code-1.safetensors` and so on, and `sheet.png`.

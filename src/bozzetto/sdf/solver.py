@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Float64
@@ -68,7 +68,7 @@ class Solved:
     state: State
     curvature: Float64[Tensor, "P P"]
     width: float
-    metrics: dict
+    metrics: dict[str, Any]
 
 
 class CompletionSolver:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -104,7 +105,7 @@ class Training(EpochTraining[TrainConfig]):
         codes = self.model.module.codes.weight
         codes *= (self.config.max_code_norm / codes.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1.0)
 
-    def prior(self, names: Sequence[str], metadata: dict | None = None) -> ShapePrior:
+    def prior(self, names: Sequence[str], metadata: dict[str, Any] | None = None) -> ShapePrior:
         """What has been learned so far, on the CPU."""
         model = self.learned(AutoDecoder(self.config, self.shapes))
         codes, clamp = model.codes.weight.detach(), self.config.clamp or math.inf

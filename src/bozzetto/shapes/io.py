@@ -24,8 +24,10 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -162,12 +164,12 @@ def _writer(path: Path, known: dict[str, Callable]) -> Callable[[Arrays], bytes]
     return known[ending]
 
 
-def _floats(values: np.ndarray) -> Tensor:
+def _floats(values: npt.NDArray[Any]) -> Tensor:
     with np.errstate(over="ignore"):
         return torch.from_numpy(np.ascontiguousarray(values, np.float32).copy())
 
 
-def _indices(faces: np.ndarray) -> np.ndarray:
+def _indices(faces: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if np.asarray(faces).dtype.kind not in "iu":
         raise ValueError(f"face indices are {np.asarray(faces).dtype}, not integers")
     return np.ascontiguousarray(faces, np.int64).copy()
@@ -211,16 +213,16 @@ def _colors(arrays: Arrays, name: str) -> Tensor | None:
     return colors if arrays.linear else srgb_to_linear(colors)
 
 
-def _positions(points: Tensor, offset: Offset) -> np.ndarray:
+def _positions(points: Tensor, offset: Offset) -> npt.NDArray[Any]:
     """World coordinates: float32 without an offset, otherwise float64."""
     return _array(points) if offset == NO_OFFSET else _array(points).astype(np.float64) + np.asarray(offset)
 
 
-def _array(values: Tensor) -> np.ndarray:
+def _array(values: Tensor) -> npt.NDArray[Any]:
     return values.detach().cpu().float().numpy()
 
 
-def _encoded(colors: Tensor | None, path: Path) -> np.ndarray | None:
+def _encoded(colors: Tensor | None, path: Path) -> npt.NDArray[Any] | None:
     if colors is None:
         return None
     return _array(colors if path.suffix.lower() in _LINEAR else linear_to_srgb(colors))

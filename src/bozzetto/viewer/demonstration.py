@@ -1,6 +1,7 @@
 """Everything at work on subjects of our own, on one page."""
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -25,7 +26,9 @@ from .gallery import Gallery
 from .photo_demonstration import demonstrate_photographs
 
 
-def demo(run: RunFolder, device: torch.device | str = "cpu", seed: int = 0, quiet: bool = False) -> dict:
+def demo(
+    run: RunFolder, device: torch.device | str = "cpu", seed: int = 0, quiet: bool = False
+) -> dict[str, Any]:
     """Reconstruct a bust from phone photos, complete half a scan of a person, read heights from photos.
 
     Writes `index.html` and a folder per engine; see `demonstrate_photographs`, `demonstrate_body` and
@@ -123,7 +126,7 @@ SIZE, NOISE = 160, 2.0
 
 def demonstrate_body(
     run: RunFolder, page: Gallery, seed: int = 0, device: torch.device | str = "cpu"
-) -> dict:
+) -> dict[str, Any]:
     """Draw a person, scan it from one side in an unknown pose, complete the scan, and add all to a page.
 
     Writes under `sdf/`: the true, the completed and the in-between shapes as pictures or PLY files.
@@ -177,7 +180,7 @@ def scan(mesh: Mesh, seed: int) -> tuple[Float[Tensor, "H W"], Cameras]:
     return torch.where(torch.isfinite(depth), depth + noise, depth), camera
 
 
-def _measure(result: Completion, truth: Mesh) -> dict:
+def _measure(result: Completion, truth: Mesh) -> dict[str, Any]:
     scores = evaluate(result.mesh, truth, samples=30_000)
     share = result.metrics["observed_share"]
     return {
@@ -188,7 +191,12 @@ def _measure(result: Completion, truth: Mesh) -> dict:
 
 
 def _show(
-    page: Gallery, truth: Mesh, depth: Tensor, result: Completion, walk: Float[Tensor, "H W 3"], figures: dict
+    page: Gallery,
+    truth: Mesh,
+    depth: Tensor,
+    result: Completion,
+    walk: Float[Tensor, "H W 3"],
+    figures: dict[str, Any],
 ) -> None:
     page.text(
         "A person is drawn from the prior over bodies, and a depth camera sees one side of it, from a place "

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -64,7 +65,7 @@ class Gallery:
 
     def picture(
         self,
-        picture: str | os.PathLike[str] | Float[Tensor, "H W C"] | np.ndarray,
+        picture: str | os.PathLike[str] | Float[Tensor, "H W C"] | npt.NDArray[Any],
         caption: str = "",
         wide: bool = False,
     ) -> "Gallery":
@@ -194,7 +195,7 @@ def _cell(value: object) -> str:
     return "–" if value is None else html.escape(str(value))
 
 
-def _picture_bytes(picture: str | os.PathLike[str] | Tensor | np.ndarray) -> tuple[str, bytes]:
+def _picture_bytes(picture: str | os.PathLike[str] | Tensor | npt.NDArray[Any]) -> tuple[str, bytes]:
     if isinstance(picture, str | os.PathLike):
         path = Path(picture)
         if path.suffix.lower() not in _TYPES:
@@ -272,11 +273,11 @@ def unpacked_mesh(packed: dict[str, Any]) -> Mesh:
     return Mesh(torch.from_numpy(xyz).float(), faces, colors)
 
 
-def _differences(column: np.ndarray) -> bytes:
+def _differences(column: npt.NDArray[Any]) -> bytes:
     steps = np.diff(column, prepend=column.dtype.type(0))  # unsigned, so it wraps and stays reversible
     return steps.view("u1").reshape(-1, column.itemsize).T.tobytes()
 
 
-def _sums(planes: bytes, width: int) -> np.ndarray:
+def _sums(planes: bytes, width: int) -> npt.NDArray[Any]:
     steps = np.frombuffer(planes, "u1").reshape(width, -1).T.copy().view(f"<u{width}").ravel()
     return np.cumsum(steps, dtype=steps.dtype)

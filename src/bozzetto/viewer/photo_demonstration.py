@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -55,7 +56,7 @@ class FoundCameras:
 
 def demonstrate_photographs(
     run: RunFolder, page: Gallery, seed: int = 0, device: torch.device | str = "cpu", quiet: bool = False
-) -> dict:
+) -> dict[str, Any]:
     """Photograph the bust with a phone in a room, reconstruct it, measure all steps, and add it to a page.
 
     Without the extra `poses` the true cameras are used, and the page says so. Writes under `inverse/`: the
@@ -78,7 +79,7 @@ def demonstrate_photographs(
 
 def _demonstrate(
     run: RunFolder, page: Gallery, folder: Path, seed: int, device: torch.device | str, quiet: bool
-) -> dict:
+) -> dict[str, Any]:
     with run.stage("room"):
         room = furnished_room(seed, detail=DETAIL, rays=RAYS)
         save_mesh(room.subject, run.file("inverse/subject.ply"))
@@ -187,7 +188,7 @@ def _camera_errors(posed: PosedViews, photos: PhonePhotos) -> CameraErrors:
     return camera_errors(poses, torch.stack([known[view.name] for view in posed.views]))
 
 
-def _camera_figures(errors: CameraErrors, found: FoundCameras, photos: PhonePhotos) -> dict:
+def _camera_figures(errors: CameraErrors, found: FoundCameras, photos: PhonePhotos) -> dict[str, Any]:
     return {
         "estimated from the photographs": not found.why_true,
         "photographs with a camera": len(found.posed.views),
@@ -209,7 +210,7 @@ def _with_true_masks(posed: PosedViews, photos: PhonePhotos) -> PosedViews:
     return replace(posed, views=tuple(replace(view, mask=files[view.name]) for view in posed.views))
 
 
-def _mask_figures(capture: Capture, posed: PosedViews, photos: PhonePhotos) -> dict:
+def _mask_figures(capture: Capture, posed: PosedViews, photos: PhonePhotos) -> dict[str, Any]:
     """Masks against the true ones, both without the distortion that was estimated."""
     same = _some(_with_true_masks(posed, photos), lambda name: name in capture.names)
     with collected_warnings():
@@ -226,7 +227,7 @@ def _distances(errors: SurfaceErrors) -> dict[str, float]:
     }
 
 
-def _mesh_figures(mesh: Mesh) -> dict:
+def _mesh_figures(mesh: Mesh) -> dict[str, Any]:
     quality = mesh_report(mesh)
     return {
         "faces": quality.faces,
@@ -244,7 +245,7 @@ def _rendered(result: Reconstruction, capture: Capture) -> Float[Tensor, "N H W 
     return torch.cat([colors, pictures[..., 3:]], dim=-1)
 
 
-def _new_view_figures(result: Reconstruction, capture: Capture) -> dict:
+def _new_view_figures(result: Reconstruction, capture: Capture) -> dict[str, Any]:
     pictures, masks = _rendered(result, capture), capture.require_masks()
     overlap = silhouette_iou(pictures[..., 3], masks, capture.known)
     seen, made = (linear_to_srgb(p.clamp(0, 1)) for p in (capture.foreground(), pictures[..., :3]))
@@ -257,7 +258,7 @@ def _new_view_figures(result: Reconstruction, capture: Capture) -> dict:
 
 
 def _show_photographs(
-    page: Gallery, run: RunFolder, photos: PhonePhotos, found: FoundCameras, figures: dict
+    page: Gallery, run: RunFolder, photos: PhonePhotos, found: FoundCameras, figures: dict[str, Any]
 ) -> None:
     pictures = [_in_frame(load_image(photo), 300) for photo in photos.photos]
     sheet = contact_sheet(torch.stack(pictures), columns=8, gap=2)
@@ -289,7 +290,9 @@ def _in_frame(picture: Float[Tensor, "H W 3"], side: int) -> Float[Tensor, "s s 
     return frame
 
 
-def _show_meshes(page: Gallery, truth: Mesh, result: Mesh, on_the_way: Sequence[Mesh], figures: dict) -> None:
+def _show_meshes(
+    page: Gallery, truth: Mesh, result: Mesh, on_the_way: Sequence[Mesh], figures: dict[str, Any]
+) -> None:
     page.text("", heading="The mesh and the truth")
     page.mesh(truth, "The true bust", link="pair").mesh(result, "Reconstructed", link="pair")
     page.mesh(_distance_map(result, truth), "Distance to the true surface: white 0, red 2 mm", link="pair")
@@ -305,7 +308,7 @@ def _show_meshes(page: Gallery, truth: Mesh, result: Mesh, on_the_way: Sequence[
 
 
 def _show_new_views(
-    page: Gallery, run: RunFolder, new: Capture, result: Reconstruction, figures: dict
+    page: Gallery, run: RunFolder, new: Capture, result: Reconstruction, figures: dict[str, Any]
 ) -> None:
     comparison_sheet(
         new.foreground(), _rendered(result, new)[..., :3], run.file("inverse/comparison.png"), new.names

@@ -1,6 +1,7 @@
 """Polycam's raw data: a JSON file per picture in keyframes/corrected_cameras or keyframes/cameras."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -51,7 +52,7 @@ def read_polycam(folder: Path, photos: Path | None = None) -> PosedViews:
         if not isinstance(camera, dict):
             raise InputError(f"{file} is no camera of Polycam; export the raw data again")
 
-        def number(key: str, camera: dict = camera, file: Path = file) -> float:
+        def number(key: str, camera: dict[str, Any] = camera, file: Path = file) -> float:
             return real_number(camera.get(key), f"{file}: {key}")
 
         rows = [[number(f"t_{i}{j}") for j in range(4)] for i in range(3)]

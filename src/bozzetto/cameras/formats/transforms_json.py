@@ -96,14 +96,16 @@ def _file_path(path: Path, frame: Any, number: int) -> str:
     return frame["file_path"]
 
 
-def _mask_path(path: Path, name: str, frame: dict) -> str:
+def _mask_path(path: Path, name: str, frame: dict[str, Any]) -> str:
     if not isinstance(frame["mask_path"], str):
         shown = shorten(frame["mask_path"])
         raise InputError(f"{path}: mask_path of {name} is {shown}, expected the path of a picture")
     return frame["mask_path"]
 
 
-def _view(path: Path, name: str, image: Path, values: dict, mask: Path | None) -> tuple[View, float]:
+def _view(
+    path: Path, name: str, image: Path, values: dict[str, Any], mask: Path | None
+) -> tuple[View, float]:
     """The view, and how far the rotation in the file is from being one."""
     _check_model(path, name, values)
     values = {key: value for key, value in values.items() if value is not None}
@@ -135,7 +137,7 @@ def _view(path: Path, name: str, image: Path, values: dict, mask: Path | None) -
     return view, error
 
 
-def _check_model(path: Path, name: str, values: dict) -> None:
+def _check_model(path: Path, name: str, values: dict[str, Any]) -> None:
     model = _model(values)
     if model not in MODELS:
         raise InputError(
@@ -144,11 +146,11 @@ def _check_model(path: Path, name: str, values: dict) -> None:
         )
 
 
-def _model(values: dict) -> str:
+def _model(values: dict[str, Any]) -> str:
     return str(values.get("camera_model") or "OPENCV").upper()
 
 
-def _is_fisheye(values: dict) -> bool:
+def _is_fisheye(values: dict[str, Any]) -> bool:
     return _model(values) in FISHEYES or bool(values.get("is_fisheye"))
 
 
@@ -240,7 +242,7 @@ def save_transforms(
     write_text(path, json.dumps({**shared, "frames": frames}, indent=1) + "\n")
 
 
-def _frame(view: WholeView) -> dict:
+def _frame(view: WholeView) -> dict[str, Any]:
     rotation = view.T_cam_world[:3, :3]
     T_world_cam = torch.eye(4, dtype=torch.float64)
     T_world_cam[:3, :3] = rotation.T

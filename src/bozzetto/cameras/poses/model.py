@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...values import value_type
 from ..formats.colmap_text import read_cameras_txt, read_images_txt, read_points_txt
@@ -25,20 +27,20 @@ class Model:
     """
 
     names: tuple[str, ...]
-    camera: np.ndarray
-    poses: np.ndarray
-    lenses: np.ndarray
-    sizes: np.ndarray
-    points: np.ndarray
-    visible: np.ndarray
+    camera: npt.NDArray[Any]
+    poses: npt.NDArray[Any]
+    lenses: npt.NDArray[Any]
+    sizes: npt.NDArray[Any]
+    points: npt.NDArray[Any]
+    visible: npt.NDArray[Any]
 
     @property
-    def centers(self) -> np.ndarray:
+    def centers(self) -> npt.NDArray[Any]:
         """Camera positions, (N, 3)."""
         return -np.einsum("nji,nj->ni", self.poses[:, :3, :3], self.poses[:, :3, 3])
 
     @property
-    def forward(self) -> np.ndarray:
+    def forward(self) -> npt.NDArray[Any]:
         """Viewing directions, (N, 3)."""
         return self.poses[:, 2, :3]
 
@@ -115,7 +117,7 @@ def placed_model(model: Model) -> Model:
     return replace(model, poses=poses, points=scale * (model.points - center) @ turn.T)
 
 
-def _middle(model: Model) -> np.ndarray:
+def _middle(model: Model) -> npt.NDArray[Any]:
     """The point nearest to all optical axes in front of most cameras, else the median of the points."""
     forward = model.forward
     across = np.eye(3) - forward[:, :, None] * forward[:, None, :]
@@ -128,7 +130,7 @@ def _middle(model: Model) -> np.ndarray:
     return np.median(model.points, axis=0)
 
 
-def _upright(model: Model) -> np.ndarray:
+def _upright(model: Model) -> npt.NDArray[Any]:
     """A rotation after which +Z is up in most photographs."""
     ups = -model.poses[:, 1, :3]
     up = ups.mean(axis=0)

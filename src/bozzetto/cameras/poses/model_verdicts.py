@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 
@@ -29,7 +31,7 @@ LEAST_ANGLE = 1.5
 """Degrees between the rays of a point, median, below which the camera has only turned, not moved."""
 
 
-def triangulation_angles(model: Model) -> np.ndarray:
+def triangulation_angles(model: Model) -> npt.NDArray[Any]:
     """Largest angle between the rays of points, in degrees; of many points some are looked at."""
     step = 1 + len(model.points) // MOST_POINTS
     angles = []
@@ -40,7 +42,7 @@ def triangulation_angles(model: Model) -> np.ndarray:
     return np.array(angles)
 
 
-def thickness(points: np.ndarray) -> float:
+def thickness(points: npt.NDArray[Any]) -> float:
     """Distance from a plane within which 98 % of the points are, over their extent."""
     chosen, distances = points, np.zeros(len(points))
     for _ in range(6):  # the plane of those that fit it best

@@ -52,7 +52,7 @@ def group_cameras(photos: Sequence[Photo]) -> list[SharedCamera]:
     but for those that were turned upright since. Nothing is lost by more cameras than necessary if each has
     several photographs.
     """
-    groups: dict[tuple, list[int]] = {}
+    groups: dict[tuple[Any, ...], list[int]] = {}
     for i, photo in enumerate(photos):
         focal = None if photo.focal is None else photo.focal / max(photo.size)
         for (size, device, other), members in groups.items():
@@ -132,7 +132,7 @@ class Search:
 
     def __init__(self, photos: Sequence[Photo], folder: Path, seed: int) -> None:
         self.photos, self.folder, self.seed = photos, folder, seed
-        self._matched: tuple | None = None
+        self._matched: tuple[Any, ...] | None = None
         self._matches = Matches(np.zeros(len(photos), int), np.zeros((0, 5), int), np.zeros((0, 4), int))
         self._still = False
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
@@ -90,11 +91,11 @@ def minimum_cut(
     return mask
 
 
-def _whole(nats: np.ndarray) -> np.ndarray:
+def _whole(nats: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.round(UNIT * nats).astype(np.int32)
 
 
-def _pair(values: np.ndarray, down: int, right: int) -> tuple[np.ndarray, np.ndarray]:
+def _pair(values: npt.NDArray[Any], down: int, right: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Views of all pixels that have such a neighbour, and of these neighbours."""
     height, width = values.shape[:2]
     left, stop = max(0, -right), width - max(0, right)

@@ -2,8 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 
 from ...errors import InputError
 from ...shapes import Mesh
@@ -77,11 +78,11 @@ def _shell(pieces: PartCollector, make: Finishes) -> None:
     """Floor, walls, ceiling, rug, lamp."""
     inks: list[Color] = [(0.36, 0.45, 0.36), (0.58, 0.33, 0.28), (0.33, 0.38, 0.48), (0.62, 0.5, 0.3)]
 
-    def papered(rng: Rng, shape: tuple[int, int], density: float) -> np.ndarray:
+    def papered(rng: Rng, shape: tuple[int, int], density: float) -> npt.NDArray[Any]:
         return materials.wallpaper(rng, shape, density, (0.78, 0.77, 0.68), inks)
 
     def plastered(color: Color) -> Finish:
-        def paint(rng: Rng, shape: tuple[int, int], density: float) -> np.ndarray:
+        def paint(rng: Rng, shape: tuple[int, int], density: float) -> npt.NDArray[Any]:
             return materials.plaster(rng, shape, density, color)
 
         return make.painted(paint, 300, spacing=0.08)

@@ -74,7 +74,7 @@ class _Solve(torch.autograd.Function):
         return x
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         (x,), system = ctx.saved_tensors, ctx.system
         adjoint = system.solve(gradients[0])
         periodic = system.grid.periodic

@@ -1,8 +1,10 @@
 """Which edges and vertices of a mesh are creases and corners."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .curves import paths
 from .surface import DEGENERATE, Flags, Floats, Stars, WorkingMesh, area_vectors, dots, lengths, slimness
@@ -89,7 +91,7 @@ def _sharp(surface: WorkingMesh, chosen: Flags, angle: float) -> Flags:
     return result
 
 
-def _bends_around(surface: WorkingMesh, chosen: np.ndarray) -> Floats:
+def _bends_around(surface: WorkingMesh, chosen: npt.NDArray[Any]) -> Floats:
     """(N,) radians between the mean normals of the faces left and right of each chosen edge.
 
     The faces around both its ends, each counted up to twice the smaller of the two at the edge: large faces do

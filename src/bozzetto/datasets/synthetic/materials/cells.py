@@ -1,6 +1,9 @@
 """Surfaces of separate pieces: random and regular cells, courses of bricks and planks, grids of shapes."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial import KDTree
 
 from ....values import value_type
@@ -23,7 +26,7 @@ class CellMap:
     centre: Map
     right: Map
     down: Map
-    index: np.ndarray
+    index: npt.NDArray[Any]
     count: int
 
     def per_piece(self, rng: Rng, spread: float = 1.0) -> Map:
@@ -31,7 +34,7 @@ class CellMap:
         return (spread * rng.standard_normal(self.count)).astype(np.float32)[self.index]
 
 
-def scattered(rng: Rng, count: int, jitter: float = 1.0) -> np.ndarray:
+def scattered(rng: Rng, count: int, jitter: float = 1.0) -> npt.NDArray[Any]:
     """About so many points (P, 2): a square grid that is disturbed by shares of its step."""
     side = max(1, round(np.sqrt(count)))
     rows, columns = np.mgrid[:side, :side]
@@ -39,7 +42,7 @@ def scattered(rng: Rng, count: int, jitter: float = 1.0) -> np.ndarray:
     return (grid + jitter * rng.uniform(-0.5, 0.5, grid.shape)) / side % 1
 
 
-def honeycomb(rows: int) -> np.ndarray:
+def honeycomb(rows: int) -> npt.NDArray[Any]:
     """Centres (P, 2) of hexagons, an even number of rows so that they repeat."""
     rows += rows % 2
     columns = max(1, round(rows * np.sqrt(3) / 2))
@@ -47,7 +50,7 @@ def honeycomb(rows: int) -> np.ndarray:
     return np.stack([(i + 0.5 * (j % 2)) / columns, (j + 0.5) / rows], axis=-1).reshape(-1, 2) % 1
 
 
-def cells(x: Map, y: Map, centres: np.ndarray, stretch: tuple[float, float] = (1.0, 1.0)) -> CellMap:
+def cells(x: Map, y: Map, centres: npt.NDArray[Any], stretch: tuple[float, float] = (1.0, 1.0)) -> CellMap:
     """Pixels go to their nearest centre (Worley 1996, A cellular texture basis function).
 
     Args:
@@ -97,7 +100,7 @@ def courses(
     return CellMap(border, centre, along, down, row * columns + column, rows * columns)
 
 
-def _cuts(rng: Rng, count: int, uneven: float) -> np.ndarray:
+def _cuts(rng: Rng, count: int, uneven: float) -> npt.NDArray[Any]:
     sizes = 1 + uneven * rng.uniform(-0.8, 0.8, count)
     return np.concatenate([[0.0], np.cumsum(sizes) / sizes.sum()])
 

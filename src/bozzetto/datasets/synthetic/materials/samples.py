@@ -2,8 +2,10 @@
 
 import io
 from collections.abc import Generator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from ....runs.workers import map_in_processes
@@ -22,8 +24,8 @@ class MaterialSample:
         height: (S, S) uint16, 65535 is high.
     """
 
-    color: np.ndarray
-    height: np.ndarray
+    color: npt.NDArray[Any]
+    height: npt.NDArray[Any]
 
 
 def make_sample(seed: int, number: int, side: int = 256, recipe: str | None = None) -> MaterialSample:
@@ -50,7 +52,7 @@ def make_samples(
     yield from map_in_processes(make_sample, [(seed, number, side) for number in numbers], workers)
 
 
-def photograph(rng: Rng, surface: MaterialSurface) -> np.ndarray:
+def photograph(rng: Rng, surface: MaterialSurface) -> npt.NDArray[Any]:
     """An sRGB picture (S, S, 3) uint8 of a surface, seen from above; it repeats as the surface does.
 
     The share of pictures without visible light follows texture libraries, whose colour maps have most of it
@@ -72,7 +74,7 @@ def photograph(rng: Rng, surface: MaterialSurface) -> np.ndarray:
     return _camera(rng, linear, side)
 
 
-def _albedo(rng: Rng, surface: MaterialSurface, height: Map) -> np.ndarray:
+def _albedo(rng: Rng, surface: MaterialSurface, height: Map) -> npt.NDArray[Any]:
     side = len(height)
     fields = [
         (rng.exponential(1.0), normal(surface.tint)),
@@ -102,7 +104,7 @@ def _albedo(rng: Rng, surface: MaterialSurface, height: Map) -> np.ndarray:
     return albedo.clip(0.01, 1).astype(np.float32)
 
 
-def _palette(rng: Rng, count: int) -> np.ndarray:
+def _palette(rng: Rng, count: int) -> npt.NDArray[Any]:
     """Linear colours (count, 3) that go together: one hue with neighbours, now and then a stranger."""
     hue, saturation = rng.choice([rng.uniform(0.02, 0.14), rng.uniform(0, 1)]), rng.beta(1.0, 4.0)
     center = rng.uniform(0.15, 0.85)
@@ -124,7 +126,7 @@ def _hollows(height: Map) -> Map:
     return total
 
 
-def _light(rng: Rng, height: Map, occlusion: Map) -> tuple[np.ndarray, np.ndarray]:
+def _light(rng: Rng, height: Map, occlusion: Map) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Diffuse light and highlights (S, S, 3) under a sun and a sky, with or without cast shadows."""
     azimuth, elevation = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.35)
     flat = np.cos(elevation)
@@ -154,7 +156,7 @@ def _highlight(rng: Rng, cos_half: Map, view: float) -> Map:
     return (fresnel * lobe / 4).clip(0, 2).astype(np.float32)
 
 
-def _shadow(height: Map, sun: np.ndarray, softness: float) -> Map:
+def _shadow(height: Map, sun: npt.NDArray[Any], softness: float) -> Map:
     """1 in the sun and 0 in shadow: does anything towards the sun rise above the ray?"""
     flat = float(np.hypot(sun[0], sun[1]))
     slope = sun[2] / flat
@@ -168,7 +170,7 @@ def _shadow(height: Map, sun: np.ndarray, softness: float) -> Map:
     return 1 - ramp(above, 0, softness)
 
 
-def _camera(rng: Rng, linear: np.ndarray, side: int) -> np.ndarray:
+def _camera(rng: Rng, linear: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     """Blur, noise, tone, sRGB, JPEG."""
     if rng.random() < 0.35:
         sigma = rng.uniform(0.3, 1.0)

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ....shapes import Mesh
@@ -22,7 +24,7 @@ ALL = "frlbtu"
 def add_table(pieces: PartCollector, make: Finishes, height: float, size: float = 0.84) -> None:
     """A square table with a newspaper and cards on it, its middle at the origin."""
 
-    def board(rng: Rng, shape: tuple[int, int], density: float) -> np.ndarray:
+    def board(rng: Rng, shape: tuple[int, int], density: float) -> npt.NDArray[Any]:
         picture = materials.wood(rng, shape, density, (0.50, 0.33, 0.2), (0.27, 0.16, 0.09))
         return picture * materials.worn(rng, shape, density, 3.0)[..., None]
 
@@ -91,7 +93,7 @@ def _cover(make: Finishes, rng: Rng) -> Finish:
 
 
 def _spine(make: Finishes, lying: bool = False) -> Finish:
-    def paint(rng: Rng, shape: tuple[int, int], density: float) -> np.ndarray:
+    def paint(rng: Rng, shape: tuple[int, int], density: float) -> npt.NDArray[Any]:
         if lying:
             return np.rot90(prints.spine(rng, (shape[1], shape[0])))
         return prints.spine(rng, shape)
@@ -170,7 +172,7 @@ def add_chair(pieces: PartCollector, make: Finishes) -> None:
 
 
 def _fabric(color: Color, stripe: Color) -> Painter:
-    def paint(rng: Rng, shape: tuple[int, int], density: float) -> np.ndarray:
+    def paint(rng: Rng, shape: tuple[int, int], density: float) -> npt.NDArray[Any]:
         return materials.cloth(rng, shape, density, color, stripe)
 
     return paint
@@ -179,7 +181,7 @@ def _fabric(color: Color, stripe: Color) -> Painter:
 def add_cartons(pieces: PartCollector, make: Finishes) -> None:
     """Two cardboard boxes, one on the other."""
 
-    def card(rng: Rng, shape: tuple[int, int], density: float) -> np.ndarray:
+    def card(rng: Rng, shape: tuple[int, int], density: float) -> npt.NDArray[Any]:
         return materials.plaster(rng, shape, density, (0.58, 0.44, 0.3))
 
     pieces.box((0, 0, 0), (0.4, 0.28, 0.3), make.painted(card, 400))

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -49,7 +51,7 @@ class Finish:
     glow: float = 0.0
     gloss: float = 0.0
 
-    def picture(self, width: float, height: float) -> np.ndarray:
+    def picture(self, width: float, height: float) -> npt.NDArray[Any]:
         """The picture of a part of so many metres."""
         shape = (max(2, round(height * self.per_metre)), max(2, round(width * self.per_metre)))
         return np.ones((2, 2, 3)) if self.paint is None else np.asarray(self.paint(shape, self.per_metre))
@@ -64,7 +66,7 @@ class Piece:
     normals: Float[Tensor, "V 3"]
     uv: Float[Tensor, "V 2"]
     tint: Float[Tensor, "V 3"]
-    picture: np.ndarray
+    picture: npt.NDArray[Any]
     finish: Finish
 
 
@@ -165,7 +167,7 @@ class PartCollector:
         faces: Int64[Tensor, "F 3"],
         uv: Float[Tensor, "V 2"],
         tint: Float[Tensor, "V 3"] | None,
-        picture: np.ndarray,
+        picture: npt.NDArray[Any],
         finish: Finish,
         normals: Float[Tensor, "V 3"] | None = None,
     ) -> None:
