@@ -25,10 +25,10 @@ from shape_families import Family, Path, add_options, choose_prior, normalisatio
 from bozzetto import Mesh
 from bozzetto.cameras import orbit_cameras
 from bozzetto.geometry import SurfaceIndex, largest_component, screened_poisson
-from bozzetto.metrics import evaluate_surface
+from bozzetto.metrics import evaluate
 from bozzetto.rendering import render_depth
 from bozzetto.sdf import CompleteConfig, Observations, complete, find_code, observe_depth
-from bozzetto.sdf.pose import compose, rotation_about, rotation_angle, rotation_of
+from bozzetto.sdf.pose import compose_poses, rotation_about, rotation_angle, rotation_of
 from bozzetto.shapes import Similarity
 
 ROUND = ("vases", "lamps", "candles")
@@ -68,7 +68,7 @@ def icp(index: SurfaceIndex, points: torch.Tensor, steps: int = 15) -> tuple[flo
     pose = Similarity(1.0, torch.zeros(3, dtype=torch.float64))
     for _ in range(steps):
         moved = pose.apply(points.double())
-        pose = compose(umeyama(moved, index.closest(moved.float()).point.double()), pose)
+        pose = compose_poses(umeyama(moved, index.closest(moved.float()).point.double()), pose)
     # Errors in the unit of the scan, so that a small copy is no better than a large one.
     return float(index.closest(pose.apply(points)).distance.mean()) / pose.scale, pose
 
@@ -91,7 +91,7 @@ def disturbed(true: Similarity, generator: torch.Generator) -> Similarity:
     shift = torch.nn.functional.normalize(torch.randn(3, generator=generator, dtype=torch.float64), dim=0)
     scale = math.exp(math.log(1.2) * (2 * float(random[1]) - 1))
     turn = rotation_about(axis, math.radians(20) * float(random[0]))
-    return compose(Similarity(scale, 0.1 * float(random[2]) * shift, turn), true)
+    return compose_poses(Similarity(scale, 0.1 * float(random[2]) * shift, turn), true)
 
 
 def pose_errors(found: Similarity, true: Similarity) -> dict:
@@ -122,7 +122,7 @@ def examine(prior, family: Family, known: list[Mesh], key: str, seed: int, optio
     reference = mesh.with_vertices(true.apply(mesh.vertices.double()).float())
     points = true.apply(seen.points.double()).float()
     began = time.perf_counter()
-    result = complete(prior, seen, CompleteConfig(turns=options.turns, resolution=options.resolution))
+    result = complete(seen, prior, CompleteConfig(turns=options.turns, resolution=options.resolution))
     seconds = time.perf_counter() - began
     normals = seen.normals if true.rotation is None else seen.normals @ true.rotation.T.float()
     candidates = {
@@ -131,13 +131,13 @@ def examine(prior, family: Family, known: list[Mesh], key: str, seed: int, optio
         "screened_poisson": largest_component(screened_poisson(points, normals)),
     }
     row: dict = {"seconds": seconds, "pose": pose_errors(result.pose, true), "points": len(points)}
-    row["within_two_noise"] = result.figures["within_two_noise"]
+    row["within_two_noise"] = result.metrics["within_two_noise"]
     for name, candidate in candidates.items():
-        scores = evaluate_surface(candidate, reference, samples=options.samples)
+        scores = evaluate(candidate, reference, samples=options.samples)
         row[name] = {measure: getattr(scores, measure) for measure in MEASURES}
     generator, starts = torch.Generator().manual_seed(seed), []
     for _ in range(options.starts):
-        _, pose = find_code(prior, seen, CompleteConfig(), [disturbed(true, generator)])
+        _, pose = find_code(seen, prior, CompleteConfig(), [disturbed(true, generator)])
         starts.append(pose_errors(pose, true))
     row["starts"] = starts
     upright = family.name in ROUND

@@ -24,7 +24,7 @@ from bozzetto import Mesh
 from bozzetto.datasets.synthetic.solids import chairs
 from bozzetto.geometry import is_one_solid
 from bozzetto.score import encode, fit_limits, fit_of, invented_codes, load_cloud_prior, points_of
-from bozzetto.score.data import cropped
+from bozzetto.score.data import cropped_clouds
 from bozzetto.score.sample import least_likeness, recognised, sample_meshes
 from bozzetto.sdf import (
     CompleteConfig,
@@ -90,7 +90,7 @@ def misfits(prior, scans: dict[str, Observations]) -> dict[str, float]:
     """The misfit of every scan."""
     rows = {}
     for name, seen in scans.items():
-        rows[name] = solve_scan(prior, seen, CompleteConfig())[1].figures["misfit"]
+        rows[name] = solve_scan(seen, prior, CompleteConfig())[1].metrics["misfit"]
         print(name, round(rows[name], 5), flush=True)
     return rows
 
@@ -103,7 +103,7 @@ def ends(prior, family: Family, keys: list[str]) -> dict[str, dict[str, float]]:
             family[key],
             Similarity(3.0, torch.ones(3).double(), rotation_about((0, 1, 0), 0.5 * seed)),
         )
-        found = fit_mesh(prior, mesh.with_vertices(pose.apply(mesh.vertices.double()).float())).code
+        found = fit_mesh(mesh.with_vertices(pose.apply(mesh.vertices.double()).float()), prior).code
         prepared = prepare_shape(mesh, 60_000, torch.Generator().manual_seed(1))
         direct = fit_code(prior, prepared.samples.points, prepared.samples.distances).code
         surface = sample_surface(mesh, 4000, torch.Generator().manual_seed(2))[0]
@@ -121,7 +121,7 @@ def clouds(prior, family: Family) -> dict:
     for key in family.keys[4::5]:
         points = sample_surface(family[key], 2048, generator)[0]
         share = 0.35 + 0.65 * torch.rand(1, generator=generator)
-        part = cropped(points[None], share, 1000, generator)[0]
+        part = cropped_clouds(points[None], share, 1000, generator)[0]
         wholes[key] = fit_of(prior, points, encode(prior, points))
         parts[key] = fit_of(prior, part, encode(prior, part))
     others = {name: fit_of(prior, cloud, encode(prior, cloud)) for name, cloud in strangers().items()}

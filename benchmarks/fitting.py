@@ -18,8 +18,8 @@ from bozzetto.inverse import (
     Optimization,
     OptimizeConfig,
     Targets,
+    capture_light,
     optimize,
-    studio_light,
     synthetic_targets,
 )
 from bozzetto.metrics import flipped_faces, surface_distance
@@ -35,7 +35,7 @@ PAPER_TONE = torch.tensor([0.96, 0.95, 0.93])
 def targets_around(mesh: Mesh, views: int = 25, size: int = 256) -> Targets:
     """Pictures of a mesh of radius 1 from directions spread evenly over a sphere, under the studio light."""
     cameras = fibonacci_cameras(views, distance=DISTANCE, fov=FOV, size=size)
-    return synthetic_targets(mesh, cameras, studio_light())
+    return synthetic_targets(mesh, cameras, capture_light())
 
 
 def pixel(size: int) -> float:
@@ -50,7 +50,7 @@ def start_sphere(subdivisions: int) -> Mesh:
 
 def begin(targets: Targets, start: Mesh, config: OptimizeConfig) -> Optimization:
     """A fit with known light that has not made a step."""
-    return Optimization(targets, start, Light(studio_light(), len(targets)), config)
+    return Optimization(targets, start, Light(capture_light(), len(targets)), config)
 
 
 def fit(targets: Targets, start: Mesh, config: OptimizeConfig, on_step=None) -> tuple[Mesh, list[float]]:
@@ -62,7 +62,7 @@ def fit(targets: Targets, start: Mesh, config: OptimizeConfig, on_step=None) -> 
         if on_step is not None:
             on_step(optimization)
 
-    return optimize(targets, start, studio_light(), config, on_step=note), losses
+    return optimize(targets, start, capture_light(), config, on_step=note), losses
 
 
 def quality(mesh: Mesh, target: Mesh) -> dict:

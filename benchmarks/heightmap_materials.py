@@ -26,7 +26,7 @@ from common import data_folder, save_results
 from torch import Tensor
 
 from bozzetto.geometry.heightfield import integrate_normals, load_normal_map
-from bozzetto.heightmap import Predictor, held_out, load_predictor, predict_height
+from bozzetto.heightmap import Predictor, height_map, held_out, load_predictor
 from bozzetto.heightmap.pairs import PairFiles, find_pairs, resized
 from bozzetto.images import load_image, save_image
 from bozzetto.metrics import GlcmReference, at_protocol_size, height_scores, lpips_missing, mean_scores
@@ -79,7 +79,7 @@ def methods(networks: dict[str, Predictor]) -> dict[str, Callable]:
         "normal map": lambda files, photo: integrated(files, tuple(photo.shape[:2]), kinds[files.name]),
     }
     for name, network in networks.items():
-        found[name] = lambda files, photo, network=network: predict_height(photo, network, files.tiles).height
+        found[name] = lambda files, photo, network=network: height_map(photo, network, files.tiles).height
     return found
 
 
@@ -149,18 +149,18 @@ def main() -> None:
     for word in options.networks:
         name, path = word.split("=", 1)
         network = load_predictor(path)
-        seen = set(network.about.get("materials", [])) & set(away)
-        if seen or not set(away) <= set(network.about.get("held_out", [])):
+        seen = set(network.metadata.get("materials", [])) & set(away)
+        if seen or not set(away) <= set(network.metadata.get("held_out", [])):
             raise SystemExit(
                 f"{path} has not been trained with --held-out {COUNT} (it has seen {sorted(seen)})"
             )
-        others = [f for f in others if f.name not in network.about.get("materials", [])]
+        others = [f for f in others if f.name not in network.metadata.get("materials", [])]
         (curve if "@" in name else networks)[name] = network
     results = {
         "protocol": "HM-256 v1",
         "held_out": away,
         "lpips": lpips_missing() or "available",
-        "trainings": {n: without_paths(p.about.get("training", {})) for n, p in networks.items()},
+        "trainings": {n: without_paths(p.metadata.get("training", {})) for n, p in networks.items()},
         "side_256": table(files, networks, 256, options.pictures),
         "own_size": table(files, networks, 0, None),
         "others": [f.name for f in others],

@@ -19,7 +19,7 @@ from PIL import Image
 
 from bozzetto.datasets.synthetic.materials import make_sample
 from bozzetto.geometry.heightfield import normals_from_height
-from bozzetto.heightmap import open_predictor, predict_height
+from bozzetto.heightmap import height_map, open_predictor
 from bozzetto.metrics import seam_ratio
 from bozzetto.shapes import HeightField, load_height, save_height
 
@@ -34,13 +34,13 @@ def seams_and_shifts(predictor, count: int = 8, side: int = 512) -> dict:
     ratios, off = [], []
     for number in range(count):
         image = photo(number, side)
-        height = predict_height(image, predictor, tiles=True).height
+        height = height_map(image, predictor, tiles=True).height
         ratios.append(max(seam_ratio(height)))
         shift = SHIFTS[number % len(SHIFTS)]
-        turned = predict_height(image.roll(shift, (0, 1)), predictor, tiles=True).height
+        turned = height_map(image.roll(shift, (0, 1)), predictor, tiles=True).height
         off.append(float((turned - height.roll(shift, (0, 1))).abs().max()))
     # The seam of a crop that was wrongly taken as tiling shows what the ratio would be.
-    open_seam = max(seam_ratio(predict_height(photo(0, side)[: side // 3], predictor, tiles=False).height))
+    open_seam = max(seam_ratio(height_map(photo(0, side)[: side // 3], predictor, tiles=False).height))
     return {
         "photos": count,
         "seam_ratio_worst": max(ratios),
@@ -52,7 +52,7 @@ def seams_and_shifts(predictor, count: int = 8, side: int = 512) -> dict:
 
 def depth_of_output(predictor, folder: Path) -> dict:
     """Exact round trip, distinct levels, and steps of the slope on a ramp that is lit from the side."""
-    result = predict_height(photo(3, 1024), predictor)
+    result = height_map(photo(3, 1024), predictor)
     levels = (result.height.double() * 65535).round()
     save_height(HeightField(result.height), folder / "h.png")
     back = load_height(folder / "h.png").height.double() * 65535
@@ -98,9 +98,9 @@ def main() -> None:
         print(results, flush=True)
         Image.fromarray(make_sample(11, 3, 1024).color).save(folder / "large.png")
         image = photo(3, 1024)
-        predict_height(image, predictor)
+        height_map(image, predictor)
         began = time.perf_counter(), time.process_time()
-        predict_height(image, predictor)
+        height_map(image, predictor)
         results["prediction_1024"] = {
             "seconds": time.perf_counter() - began[0],
             "cpu_seconds": time.process_time() - began[1],

@@ -22,7 +22,7 @@ from room import compared, measured, reconstruct, spread
 from bozzetto.cameras import read_cameras
 from bozzetto.datasets.synthetic import furnished_room, phone_photos
 from bozzetto.datasets.synthetic.phone import TRUTH, load_phone_photos
-from bozzetto.datasets.synthetic.phone_truth import mask_overlap, seen_faces
+from bozzetto.datasets.synthetic.phone_truth import mask_overlap, photographed_faces
 
 SMALL, ENLARGED = (1344, 1008), 3
 
@@ -70,7 +70,7 @@ def main() -> None:
         "placed": len(used.views) / options.count,
         "rotation_degrees": spread(errors.rotation),
         "mask_iou": {"mean": statistics.mean(overlap.values()), "worst": min(overlap.values())},
-        "mesh": measured(run, photos, seen_faces(photos), errors.to_truth),
+        "mesh": measured(run, photos, photographed_faces(photos), errors.to_truth),
     }
     print(json.dumps({k: v for k, v in results.items() if k != "figures"}, indent=1))
     save_results("large_photos", results, options.out)

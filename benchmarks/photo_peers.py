@@ -54,7 +54,7 @@ from bozzetto.cameras.poses.model import read_model
 from bozzetto.datasets.synthetic import PhonePhotos
 from bozzetto.datasets.synthetic.furnished_room import TABLE
 from bozzetto.datasets.synthetic.phone import TRUTH, load_phone_photos
-from bozzetto.datasets.synthetic.phone_truth import seen_faces, surface_errors
+from bozzetto.datasets.synthetic.phone_truth import photographed_faces, surface_errors
 from bozzetto.errors import collected_warnings
 from bozzetto.geometry import boundary_edges, drop_unused_vertices, is_watertight
 from bozzetto.metrics import camera_errors, silhouette_iou, similarity_between
@@ -140,7 +140,7 @@ def scene(photos: PhonePhotos, run: Path) -> Scene:
     to_truth = similarity_between(torch.from_numpy(model.centers), centers)
     points = to_truth.apply(torch.from_numpy(model.points))
     inside = in_box(points, photos)
-    points, seen = points[inside].numpy(), model.seen[inside.numpy()]
+    points, seen = points[inside].numpy(), model.visible[inside.numpy()]
     places = to_truth.apply(torch.from_numpy(model.centers)).numpy()
     rays = places - points[:, None]
     rays /= np.linalg.norm(rays, axis=2, keepdims=True)
@@ -351,7 +351,7 @@ def main() -> None:
     if missing:
         sys.exit(f"{missing[0]} does not exist; run room.py and give the folder of its take with --work")
     photos = load_phone_photos(options.work)
-    given, seen = scene(photos, run), seen_faces(photos)
+    given, seen = scene(photos, run), photographed_faces(photos)
     truth = load_views(photos.posed, options.work / "truth" / "masks", SIDE)
     spent = json.loads((run / "report.json").read_text())["seconds"]
     cameras = spent["find cameras"]

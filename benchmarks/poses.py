@@ -18,7 +18,7 @@ import torch
 from common import RESULTS, data_folder, save_results
 
 from bozzetto.cameras.formats import PosedViews, read_cameras
-from bozzetto.cameras.poses import estimate_cameras, find_photos
+from bozzetto.cameras.poses import estimate_cameras, find_photographs
 from bozzetto.metrics import camera_errors
 from bozzetto.runs.progress import show_progress
 
@@ -41,7 +41,7 @@ def main() -> None:
 
 def measure(name: str, folder: Path) -> dict:
     """Estimate the cameras of a capture and compare them with what is known."""
-    photos = find_photos(data_folder("captures") / name / ("images" if name == "plush" else ""))
+    photos = find_photographs(data_folder("captures") / name / ("images" if name == "plush" else ""))
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     with show_progress():
         found = estimate_cameras(photos, None, folder)

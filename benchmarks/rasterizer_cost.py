@@ -20,7 +20,7 @@ from fitting import targets_around
 
 from bozzetto import Mesh
 from bozzetto.geometry import vertex_normals
-from bozzetto.inverse import Light, Optimization, OptimizeConfig, Targets, studio_light
+from bozzetto.inverse import Light, Optimization, OptimizeConfig, Targets, capture_light
 from bozzetto.rendering import ImageLoss, compose, interpolate, rasterize, shade, visible_triangles
 
 
@@ -66,7 +66,7 @@ def main() -> None:
     mesh = benchmark_mesh(options.mesh)
     targets = targets_around(mesh, views=16, size=512)
     start = Mesh(mesh.vertices * 0.98, mesh.faces)
-    light = Light(studio_light(), 16).requires_grad_(False)
+    light = Light(capture_light(), 16).requires_grad_(False)
     step = Optimization(targets, start, light, OptimizeConfig(steps=10_000, step_size=1e-4, smoothness=19.0))
     vertices, faces, cameras = start.vertices.contiguous(), start.faces, targets.cameras
     faces32 = faces.to(torch.int32).contiguous()

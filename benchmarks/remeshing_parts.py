@@ -29,8 +29,8 @@ from bozzetto.geometry import (
     remesh,
     self_intersections,
 )
-from bozzetto.geometry.remeshing.creases import bends, find_tips
-from bozzetto.geometry.remeshing.surface import Features, Surface
+from bozzetto.geometry.remeshing.creases import dihedral_angles, find_tips
+from bozzetto.geometry.remeshing.surface import Features, WorkingMesh
 from bozzetto.metrics import surface_distance
 
 SHARP, NEARLY = math.radians(35), math.radians(30)
@@ -71,8 +71,8 @@ def crease_segments(mesh: Mesh, angle: float) -> NDArray:
     """
     vertices = mesh.vertices.double().numpy()
     none = Features(np.empty((0, 2), np.int64), np.empty((0, 2)), np.zeros(len(vertices), bool))
-    surface = Surface(vertices, mesh.faces.numpy(), np.ones(len(vertices)), none)
-    sharp = np.abs(bends(surface)) >= angle
+    surface = WorkingMesh(vertices, mesh.faces.numpy(), np.ones(len(vertices)), none)
+    sharp = np.abs(dihedral_angles(surface)) >= angle
     tips = np.flatnonzero(find_tips(surface, sharp, angle))
     return vertices[np.concatenate([surface.edges.ends[sharp], np.stack([tips, tips], axis=1)])]
 

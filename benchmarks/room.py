@@ -26,7 +26,7 @@ from bozzetto import load_mesh
 from bozzetto.cameras.formats import PosedViews, read_cameras
 from bozzetto.datasets.synthetic import PhonePhotos, furnished_room, phone_photos
 from bozzetto.datasets.synthetic.phone import TRUTH, load_phone_photos
-from bozzetto.datasets.synthetic.phone_truth import mask_overlap, seen_faces, surface_errors
+from bozzetto.datasets.synthetic.phone_truth import mask_overlap, photographed_faces, surface_errors
 from bozzetto.metrics import CameraErrors, camera_errors
 from bozzetto.shapes import Similarity
 
@@ -102,7 +102,7 @@ def main() -> None:
     width, height = options.size
     folder = options.work / f"{options.count}-{width}x{height}-{options.seed}"
     photos = taken(folder, options.count, (width, height), options.seed)
-    seen = seen_faces(photos)
+    seen = photographed_faces(photos)
 
     run = folder / "from-photos"
     alone = reconstruct(photos.photos[0].parent, run)

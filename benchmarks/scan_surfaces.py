@@ -122,7 +122,7 @@ def compared(best: PointCloud, given: PointCloud, ends, peer: str | None) -> dic
     began = time.process_time()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        mesh = surface(given, ends=ends)
+        mesh = surface(given, boundary=ends)
     seconds = time.process_time() - began
     words = [str(w.message) for w in said]
     row: dict = {"points": len(best), "ours": figures(mesh, best) | {"seconds": seconds, "words": words}}

@@ -16,7 +16,7 @@ from common import save_results
 from score_common import add_options, distances, load, model_path, rebuilt, train, train_both, training_of
 
 from bozzetto.score import CompleteConfig, complete, load_cloud_prior
-from bozzetto.score.data import cropped
+from bozzetto.score.data import cropped_clouds
 from bozzetto.shapes.frames import Frame
 
 POINTS = 2048
@@ -32,7 +32,7 @@ def hypotheses(prior, part: torch.Tensor, options: argparse.Namespace) -> torch.
     """Completed clouds of one part."""
     config = CompleteConfig(hypotheses=options.hypotheses, points=POINTS, seed=options.seed)
     known = Frame(torch.zeros(part.shape[1], dtype=torch.float64), 1.0)
-    return torch.stack([exactly(one.points, POINTS) for one in complete(prior, part, config, known)])
+    return torch.stack([exactly(one.points, POINTS) for one in complete(part, prior, config, known)])
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
     table = load(options.data, "test", 2 * POINTS, options.test).points
     seen, truth = table[:, :POINTS], table[:, POINTS:]
     half = torch.full((len(seen),), 0.5)
-    parts = cropped(seen, half, POINTS // 2, torch.Generator().manual_seed(options.seed))
+    parts = cropped_clouds(seen, half, POINTS // 2, torch.Generator().manual_seed(options.seed))
     rows = {"oracle": distances(rebuilt(prior, seen, POINTS), truth)}
     rows["encoder"] = distances(rebuilt(prior, parts, POINTS), truth)
     found = []

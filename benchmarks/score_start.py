@@ -15,7 +15,7 @@ from common import data_folder, save_results
 from score_common import distances
 
 from bozzetto.score import ModelConfig, ScoreModel, contour_points, denoised, draw_points
-from bozzetto.score.ode import noise_levels, solve, start_noise
+from bozzetto.score.ode import noise_levels, solve_ode, start_noise
 
 DIGITS, POINTS, LOW = 12, 800, 0.01
 
@@ -49,7 +49,7 @@ class ExactField(ScoreModel):
 def isotropic(model: ExactField, codes: torch.Tensor, seed: int) -> torch.Tensor:
     """From a Gaussian that fits no shape in particular, at a noise level far above their size."""
     x = start_noise(len(codes), POINTS, 2, seed) * math.sqrt(3.0**2 + 0.5**2)
-    return solve(model, model.prepare(codes), x, noise_levels(3.0, LOW, 10))
+    return solve_ode(model, model.prepare(codes), x, noise_levels(3.0, LOW, 10))
 
 
 def main() -> None:

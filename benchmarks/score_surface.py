@@ -27,7 +27,7 @@ from bozzetto.geometry import (
     screened_poisson,
     signed_distance,
 )
-from bozzetto.metrics import evaluate_surface
+from bozzetto.metrics import evaluate
 from bozzetto.points import surface
 from bozzetto.points.orient import outward_normals
 from bozzetto.points.training_clouds import training_shape
@@ -100,12 +100,12 @@ def mesh_figures(seed: int) -> dict:
     x = points.clone().requires_grad_()
     (slope,) = torch.autograd.grad(distance(x).sum(), x)
     exact = torch.nn.functional.normalize(slope, dim=1)
-    truth = implicit.surface(distance, (-1.05,) * 3, (1.05,) * 3, 2.1 / SIDE)
+    truth = implicit.zero_set(distance, (-1.05,) * 3, (1.05,) * 3, 2.1 / SIDE)
     found = outward_normals(points)
     ways = {
-        "own": lambda: surface(PointCloud(points), noise=0, ends="closed"),
+        "own": lambda: surface(PointCloud(points), noise=0, boundary="closed"),
         "poisson, own": lambda: largest_component(screened_poisson(points, found, POISSON)),
-        "given": lambda: surface(PointCloud(points, exact), noise=0, ends="closed"),
+        "given": lambda: surface(PointCloud(points, exact), noise=0, boundary="closed"),
         "poisson, given": lambda: largest_component(screened_poisson(points, exact, POISSON)),
     }
     row: dict = {"points": len(points)}
@@ -116,7 +116,7 @@ def mesh_figures(seed: int) -> dict:
         row[name] = {
             "sheet": is_watertight(mesh.faces) and is_consistently_wound(mesh.faces),
             "crossings": same_crossings(mesh, truth),
-            "f_score": evaluate_surface(mesh, truth, 10_000).f_score,
+            "f_score": evaluate(mesh, truth, 10_000).f_score,
             "seconds": seconds,
         }
     return row
@@ -126,7 +126,9 @@ def single_sheets(first: int, count: int) -> dict[str, int]:
     """How many closed meshes of some shapes, from points alone, are one sheet."""
     good = 0
     for seed in range(first, first + count):
-        mesh = surface(PointCloud(training_shape(seed, family=family_of(seed))[0]), noise=0, ends="closed")
+        mesh = surface(
+            PointCloud(training_shape(seed, family=family_of(seed))[0]), noise=0, boundary="closed"
+        )
         good += is_watertight(mesh.faces) and is_consistently_wound(mesh.faces)
     return {"meshes": count, "single_sheet": good}
 

@@ -29,7 +29,7 @@ from common import RESULTS, data_folder, save_results
 from scipy.spatial import cKDTree
 
 from bozzetto import InputError, Mesh, load_mesh
-from bozzetto.metrics import SurfaceScores, evaluate_surface, summarise
+from bozzetto.metrics import SurfaceScores, evaluate, summarise
 from bozzetto.sdf import (
     Collection,
     ShapePrior,
@@ -84,7 +84,7 @@ def scores(
     except InputError:
         mesh = Mesh(1e-3 * torch.eye(3), torch.tensor([[0, 1, 2]]))
     back = part.normalisations[shape].inverse()
-    return evaluate_surface(mesh.with_vertices(back.apply(mesh.vertices)), original)
+    return evaluate(mesh.with_vertices(back.apply(mesh.vertices)), original)
 
 
 def judge(prior: ShapePrior, learn: Collection, test: Collection, meshes: dict) -> dict:
@@ -124,7 +124,7 @@ def nearest(learn: Collection, test: Collection, meshes: dict) -> dict:
         mesh = normalised(learn, int(np.argmin(gaps)), meshes)
         back = test.normalisations[shape].inverse()
         original = load_mesh(meshes[test.names[shape]])
-        best.append(evaluate_surface(mesh.with_vertices(back.apply(mesh.vertices)), original))
+        best.append(evaluate(mesh.with_vertices(back.apply(mesh.vertices)), original))
     return summarise(best)
 
 

@@ -15,7 +15,7 @@ from common import RESULTS, save_results
 from shape_families import Family, Path, add_options, choose_prior
 
 from bozzetto.sdf import fit_code, prepare_shape
-from bozzetto.sdf.fit import balanced, published_loss
+from bozzetto.sdf.fit_code import balanced, published_fit_loss
 
 SAMPLES = 8000
 TOLERANCE = 1e-3
@@ -29,7 +29,7 @@ def compare(prior, mesh, seed: int) -> dict:
     points, distances = samples.points[chosen], samples.distances[chosen]
     adam = fit_code(prior, points, distances, "adam", seed=seed)
     second = fit_code(prior, points, distances, regulariser="isotropic", seed=seed)
-    ends = [float(published_loss(prior, fit.code, points, distances)) for fit in (adam, second)]
+    ends = [float(published_fit_loss(prior, fit.code, points, distances)) for fit in (adam, second)]
     reached = next((i for i, loss in enumerate(second.losses) if loss <= (1 + TOLERANCE) * ends[0]), None)
     # One evaluation comes before the first iteration.
     pace = second.seconds / (second.iterations + 1)

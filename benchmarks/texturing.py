@@ -35,7 +35,7 @@ from bozzetto.cameras import fibonacci_cameras, save_transforms
 from bozzetto.datasets.synthetic import bust
 from bozzetto.geometry import simplify
 from bozzetto.images import linear_to_srgb, save_image
-from bozzetto.inverse import bake_texture, studio_light
+from bozzetto.inverse import bake_texture, capture_light
 from bozzetto.metrics import psnr
 from bozzetto.rendering import interpolate, mip_level, pixel_derivatives, rasterize, render, sample_texture
 from bozzetto.shapes import TexturedMesh
@@ -55,7 +55,7 @@ def photograph_bust(folder: Path) -> Path:
     cameras = fibonacci_cameras(20 + HELD_OUT, distance=1.35, size=(576, 768), **place)
     names = [f"images/{i:02}.png" for i in range(len(cameras))]
     for i, name in enumerate(names):
-        picture = smooth(lambda c: render(subject, c, studio_light()), cameras[[i]])[0].clamp(0, 1)
+        picture = smooth(lambda c: render(subject, c, capture_light()), cameras[[i]])[0].clamp(0, 1)
         alpha = picture[..., 3:]
         color = linear_to_srgb(picture[..., :3] / alpha.clamp_min(1e-6))
         save_image(folder / name, torch.cat([color.clamp(0, 1), alpha], dim=2))

@@ -98,7 +98,7 @@ def main() -> None:
     run = RunFolder.create(options.out, {"settings": config, "samples": SAMPLES}, resume=options.resume)
     command = f"python benchmarks/train_bodies.py --minutes {options.minutes:g} --seed {options.seed}"
     about = {**ABOUT, "held_out": held_out, "command": command}
-    figures = learn_shape_prior(run, load_collection(options.work, as_split(learn)), config, about=about)
+    figures = learn_shape_prior(run, load_collection(options.work, as_split(learn)), config, metadata=about)
     run.report(figures, seed=options.seed)
 
 

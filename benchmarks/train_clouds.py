@@ -45,10 +45,10 @@ def pack(options: argparse.Namespace) -> None:
         "licence": licence,
         "command": f"python benchmarks/train_clouds.py --data {options.data} --minutes {options.minutes:g} "
         f"--clock {options.clock} --seed {options.seed} --pack",
-        "training": prior.about["training"],
+        "training": prior.metadata["training"],
         "last_step": json.loads(log.read_text().splitlines()[-1]),
     }
-    prior = replace(prior, about=about)
+    prior = replace(prior, metadata=about)
     save_cloud_prior(prior, WEIGHTS / f"cloud-{options.data}.safetensors", torch.float16)
     shutil.copyfile(log, RESULTS / f"train_clouds_{options.data}.jsonl")
 

@@ -44,7 +44,7 @@ def main() -> None:
         "last": {line["network"]: line["loss"] for line in lines},
         "licence": "CC0-1.0",
     }
-    save_denoiser(replace(denoiser, about=denoiser.about | made), options.out)
+    save_denoiser(replace(denoiser, metadata=denoiser.metadata | made), options.out)
     text = "".join(json.dumps(line) + "\n" for line in lines)
     folder = RESULTS if options.out == SHIPPED else options.out.parent
     (folder / "train_denoiser.jsonl").write_text(text)

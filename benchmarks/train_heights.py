@@ -44,8 +44,8 @@ def pack(out: Path, name: str) -> None:
     about = {
         "training": training,
         "steps": json.loads((out / "report.json").read_text())["figures"]["steps"],
-        "held_out": predictor.about["held_out"],
-        "materials": predictor.about["materials"],
+        "held_out": predictor.metadata["held_out"],
+        "materials": predictor.metadata["materials"],
     }
     save_predictor(Predictor(predictor.network, predictor.config, about), WEIGHTS / f"{name}.safetensors")
     shutil.copyfile(out / "metrics.jsonl", RESULTS / f"train_{name.replace('-', '_')}.jsonl")

@@ -68,10 +68,10 @@ MUTATIONS = (
     ),
     Mutation(
         "step size of the released fit",
-        "sdf/fit.py",
+        "sdf/fit_code.py",
         "5e-3 if step < steps // 2",
         "5e-2 if step < steps // 2",
-        "sdf/test_fit.py",
+        "sdf/test_fit_code.py",
     ),
     Mutation(
         "step size of the reference",
@@ -80,7 +80,13 @@ MUTATIONS = (
         "    step_size=5e-3,",
         "sdf/test_train.py",
     ),
-    Mutation("code penalty of the fit", "sdf/fit.py", "PENALTY = 1e-4", "PENALTY = 1e-2", "sdf/test_fit.py"),
+    Mutation(
+        "code penalty of the fit",
+        "sdf/fit_code.py",
+        "PENALTY = 1e-4",
+        "PENALTY = 1e-2",
+        "sdf/test_fit_code.py",
+    ),
     Mutation(
         "code penalty of the training",
         "sdf/config.py",
@@ -98,23 +104,23 @@ MUTATIONS = (
     Mutation(
         "longest code",
         "sdf/train.py",
-        "self.config.longest_code / codes.norm",
+        "self.config.max_code_norm / codes.norm",
         "1e9 / codes.norm",
         "sdf/test_train.py",
     ),
     Mutation(
         "clamp of the published loss",
-        "sdf/fit.py",
+        "sdf/fit_code.py",
         "clamped_l1(found, distances, prior.clamp)",
         "clamped_l1(found, distances, 0.1)",
-        "sdf/test_fit.py",
+        "sdf/test_fit_code.py",
     ),
     Mutation(
         "clamp of the second-order fit",
-        "sdf/fit.py",
+        "sdf/fit_code.py",
         "self.clamp = prior.clamp",
         "self.clamp = 0.1",
-        "sdf/test_fit.py",
+        "sdf/test_fit_code.py",
     ),
     Mutation(
         "damping that never shrinks",

@@ -57,4 +57,4 @@ def test_the_loop_of_a_loss_of_ones_own_runs():
 
 def test_code_of_a_page_is_checked():
     assert len(BLOCKS) > 5
-    assert FILE.findall("`sdf/fit.py`, `a/b/c.pyi` and `README.md`") == ["sdf/fit.py", "a/b/c.pyi"]
+    assert FILE.findall("`sdf/fit_code.py`, `a/b/c.pyi` and `README.md`") == ["sdf/fit_code.py", "a/b/c.pyi"]

@@ -17,6 +17,16 @@ from .cameras import Cameras as Cameras
 from .cameras import Capture as Capture
 from .cameras import load_capture as load_capture
 from .errors import InputError as InputError
+from .geometry import remesh as remesh
+from .heightmap import height_map as height_map
+from .inverse import reconstruct as reconstruct
+from .metrics import evaluate as evaluate
+from .points import denoise as denoise
+from .points import surface as surface
+from .rendering import render as render
+from .sdf import complete as complete
+from .sdf import fit as fit
+from .sdf import sample as sample
 from .shapes import Mesh as Mesh
 from .shapes import PointCloud as PointCloud
 from .shapes import load_mesh as load_mesh

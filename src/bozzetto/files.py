@@ -34,7 +34,7 @@ class NoSpace(CannotWrite):
     """The disk is full, or a quota or a limit on the size of files is reached."""
 
 
-def write_error(error: OSError | RuntimeError, path: str | os.PathLike) -> CannotWrite:
+def write_error(error: OSError | RuntimeError, path: str | os.PathLike[str]) -> CannotWrite:
     """The error for a file that cannot be written.
 
     Args:
@@ -65,7 +65,7 @@ def _free(path: Path) -> int:
 
 
 @contextmanager
-def writing(path: str | os.PathLike) -> Iterator[None]:
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Explain errors of the system in a block that writes this file.
 
     Raises:
@@ -82,7 +82,7 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what is written there replaces `path` when the block ends.
 
     When the block raises, `path` is as it was and the temporary file is gone. Missing parents are made.
@@ -122,7 +122,7 @@ def remove_leftovers(folder: Path) -> None:
                     os.unlink(entry.path)
 
 
-def make_folder(path: str | os.PathLike) -> Path:
+def make_folder(path: str | os.PathLike[str]) -> Path:
     """The folder, made with its parents if it is not there.
 
     Raises:
@@ -134,12 +134,12 @@ def make_folder(path: str | os.PathLike) -> Path:
     return path
 
 
-def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a whole file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a whole UTF-8 text file atomically; bytes of names that are no text are written as they are."""
     write_bytes(path, text.encode(errors="surrogateescape"))

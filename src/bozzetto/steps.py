@@ -20,12 +20,12 @@ class _Reporter:
     stages: list[str] = field(default_factory=list)
     loops: list[tuple[str, list[float]]] = field(default_factory=list)  # label; done and total
 
-    def report(self, share: float | None = None, label: str = "") -> None:
+    def report(self, fraction: float | None = None, label: str = "") -> None:
         if self.loops:
-            label, share, part = self.loops[0][0], 0.0, 1.0
+            label, fraction, part = self.loops[0][0], 0.0, 1.0
             for _, (done, total) in self.loops:
-                share, part = share + part * done / total, part / total
-        self.callback(": ".join(name for name in (*self.stages[-1:], label) if name), share)
+                fraction, part = fraction + part * done / total, part / total
+        self.callback(": ".join(name for name in (*self.stages[-1:], label) if name), fraction)
 
 
 _reporter: ContextVar[_Reporter | None] = ContextVar("reporter", default=None)
@@ -93,8 +93,8 @@ def counted(items: Iterable[T], label: str = "", total: int | None = None) -> It
         reporter.loops.remove(loop)
 
 
-def report_progress(label: str, share: float) -> None:
+def report_progress(label: str, fraction: float) -> None:
     """Report the share of something that is done, where no loop can."""
     reporter = _reporter.get()
     if reporter is not None:
-        reporter.report(share, label)
+        reporter.report(fraction, label)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from bozzetto.cameras import linear_pictures
 from bozzetto.cameras.capture import area_resize, area_resize_rows
-from bozzetto.cameras.linear_pictures import load_light
+from bozzetto.cameras.linear_pictures import load_linear
 from bozzetto.images import load_image, srgb_to_linear
 
 
@@ -52,7 +52,7 @@ def test_shrinking_while_reading_is_shrinking_afterwards(tmp_path, monkeypatch, 
         channels = len(mode)
         values = random.integers(0, 256, (61, 90, channels), dtype=np.uint8)
         Image.fromarray(values.squeeze()).save(path)
-    read = load_light(path, size)
+    read = load_linear(path, size)
     assert read.size == (90, 61)
     width = size or 90
     whole = linear_layers(path)[None]

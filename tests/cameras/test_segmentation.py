@@ -19,14 +19,14 @@ from bozzetto.cameras.loading import masks_from_pictures
 from bozzetto.cameras.masks import plain_background
 from bozzetto.cameras.rigs import intrinsics_from_fov
 from bozzetto.cameras.segmentation import network_masks, save_masks, segment
-from bozzetto.cameras.segmentation.colors import color_bins, color_evidence
+from bozzetto.cameras.segmentation.colors import color_bins, color_log_odds
 from bozzetto.cameras.segmentation.cut import minimum_cut, without_false_holes
 from bozzetto.cameras.segmentation.files import undistorted
 from bozzetto.cameras.segmentation.ground import find_ground, standing_on
 from bozzetto.cameras.segmentation.region import nearest_to_rays, starting_region
 from bozzetto.cameras.segmentation.segment import _with_object
 from bozzetto.cameras.segmentation.small_views import close_views, small_views
-from bozzetto.cameras.segmentation.space import Ground, Region, sampled
+from bozzetto.cameras.segmentation.space import Ground, Region, region_samples
 from bozzetto.cameras.segmentation.stereo import partners, plane_sweep
 from bozzetto.images import linear_to_srgb, load_image, save_image
 from bozzetto.rendering import rasterize
@@ -82,7 +82,7 @@ def test_colours_of_inside_and_outside_are_told_apart():
     colors[:, :, :8], colors[:, :, 8:] = torch.tensor([0.8, 0.2, 0.1]), torch.tensor([0.2, 0.5, 0.6])
     inside = torch.zeros(2, 16, 16)
     inside[:, 4:12, 2:8] = 1
-    evidence = color_evidence(color_bins(colors), inside, 1 - inside)
+    evidence = color_log_odds(color_bins(colors), inside, 1 - inside)
     assert evidence[:, :, :8].min() > 0.5 and evidence[:, :, 8:].max() < -1
 
 
@@ -95,7 +95,9 @@ def test_balls_look_like_balls(sphere_capture):
 
 def test_samples_of_the_object_are_agreed_on_and_others_not(sphere_capture):
     capture = sphere_capture(12, center=(0.2, 0.1, 0.0), radius=0.6)
-    space = sampled(Region(torch.zeros(3, dtype=torch.float64), 1.2), capture.cameras, capture.known, 40)
+    space = region_samples(
+        Region(torch.zeros(3, dtype=torch.float64), 1.2), capture.cameras, capture.known, 40
+    )
     agreeing = space.agreeing((capture.masks > 0.5).float(), 6)
     assert agreeing[capture.masks > 0.9].min() > 0.99
     assert agreeing[capture.masks == 0].quantile(0.9) < 0.9
@@ -106,7 +108,9 @@ def test_samples_of_the_object_are_agreed_on_and_others_not(sphere_capture):
 
 def test_holes_are_filled_where_other_views_contradict_them(sphere_capture):
     capture = sphere_capture(40)
-    space = sampled(Region(torch.zeros(3, dtype=torch.float64), 1.3), capture.cameras, capture.known, 48)
+    space = region_samples(
+        Region(torch.zeros(3, dtype=torch.float64), 1.3), capture.cameras, capture.known, 48
+    )
     whole = capture.masks > 0.5
     holed = whole.clone()
     rows, columns = (int(middle) for middle in torch.nonzero(whole[3]).float().mean(dim=0))
@@ -127,7 +131,9 @@ def test_holes_that_are_seen_through_stay():
         [rasterize(mesh.vertices, mesh.faces, cameras[[i]]).triangle[0] >= 0 for i in range(16)]
     )
     assert bool((~masks[[0, 1, 14, 15], 31:33, 31:33]).all())  # from above and below
-    space = sampled(Region(torch.zeros(3, dtype=torch.float64), 1.6), cameras, torch.ones_like(masks), 48)
+    space = region_samples(
+        Region(torch.zeros(3, dtype=torch.float64), 1.6), cameras, torch.ones_like(masks), 48
+    )
     assert torch.equal(without_false_holes(masks, space, 0.9, 6), masks)
 
 
@@ -254,7 +260,7 @@ def test_places_tell_what_is_in_a_region_from_what_is_around_it():
     assert float(ground.normal @ UP) > 0.999 and ground.height == pytest.approx(-0.5, abs=0.03)
     thing = standing_on(points, replace(wide, ground=ground))
     assert thing is not None and float((thing.center - ORIGIN)[:2].norm()) < 0.1 and thing.radius > 0.5
-    evidence = stereo.evidence(thing)
+    evidence = stereo.preference(thing)
     inner = torch.nn.functional.avg_pool2d(ball[:, None].float(), 7, stride=1, padding=3)[:, 0]
     met = thing.depth(cameras) > 0
     assert evidence[inner == 1].mean() > 0.15 and (evidence[inner == 1] > 0).float().mean() > 0.9

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from bozzetto.cameras.silhouettes import carve, classify, depths, signed_distance
+from bozzetto.cameras.silhouettes import carve, classify, depths, silhouette_distance
 
 DEVICES = [
     "cpu",
@@ -17,7 +17,7 @@ def points_around(count=400, size=3.0):
 def test_distance_to_a_disc_is_accurate_below_a_pixel():
     y, x = np.mgrid[:60, :70] + 0.5
     exact = 17.3 - np.hypot(x - 33.2, y - 28.7)
-    found = signed_distance((exact + 0.5).clip(0, 1), np.ones((60, 70), dtype=bool))
+    found = silhouette_distance((exact + 0.5).clip(0, 1), np.ones((60, 70), dtype=bool))
     near, wide = np.abs(exact) < 1, (exact > -8) & (exact < 15)  # further out the image border is nearer
     error = np.abs(found - exact)
     assert error[near].mean() < 0.2 and error[near].max() < 0.7
@@ -27,11 +27,11 @@ def test_distance_to_a_disc_is_accurate_below_a_pixel():
 def test_unknown_pixels_and_the_outside_never_carve():
     coverage, known = np.zeros((20, 30)), np.ones((20, 30), dtype=bool)
     known[:, :10] = False
-    found = signed_distance(coverage, known)
+    found = silhouette_distance(coverage, known)
     assert (found[:, :10] > 0).all() and (found[:, 10:] < 0).all()
     assert found[10, 15] == pytest.approx(-5.5)
     assert found[1, 20] == pytest.approx(-1.5)  # the top edge is near
-    assert (signed_distance(np.ones((20, 30)), known) > 100).all()
+    assert (silhouette_distance(np.ones((20, 30)), known) > 100).all()
 
 
 @pytest.mark.parametrize("device", DEVICES)

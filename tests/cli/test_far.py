@@ -145,7 +145,7 @@ def test_complete(shapes):
         world = torch.tensor(offset, dtype=torch.float64)
         seen = load_scan(shapes / place / "cloud.ply", viewpoint=world + torch.tensor([0.0, 0.0, 100.0]))
         with pytest.warns(InputWarning, match="is no member of the prior.s family"):
-            found.append(complete(prior, seen, config, starts=[Similarity(1 / 40, -world / 40)]))
+            found.append(complete(seen, prior, config, starts=[Similarity(1 / 40, -world / 40)]))
     near, far = found
     assert far.mesh.offset == FAR
     there = Mesh(near.mesh.vertices, near.mesh.faces, offset=FAR)
@@ -158,7 +158,7 @@ def test_a_known_pose_takes_world_coordinates(shapes):
     prior = load_prior(shapes / "prior.safetensors")
     config = CompleteConfig(pose="known", surface=200, space=0, iterations=1, resolution=24)
     with pytest.raises(InputError, match="with a known pose the scan must lie in the prior's frame"):
-        complete(prior, load_scan(shapes / "far" / "cloud.ply"), config)
+        complete(load_scan(shapes / "far" / "cloud.ply"), prior, config)
 
 
 def test_prepare(shapes, tmp_path):

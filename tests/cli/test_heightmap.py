@@ -194,7 +194,7 @@ def test_training_from_the_command_line(folder, tmp_path, capsys):
     figures = json.loads(capsys.readouterr().out)["figures"]
     assert figures["materials"] == 2 and len(figures["held_out"]) == 1
     predictor = load_predictor(tmp_path / "run" / "heights.safetensors")
-    assert figures["held_out"][0] not in predictor.about["materials"]
+    assert figures["held_out"][0] not in predictor.metadata["materials"]
     assert main([*words, "--procedural-samples", "0", "--redistributable-only"]) == 2
     assert "nothing to learn from" in capsys.readouterr().err
     assert main([*words, "--held-out", "3"]) == 2

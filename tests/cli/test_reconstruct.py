@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bozzetto.cli.reconstruct import choose_held_out, load_light, object_pixels
+from bozzetto.cli.reconstruct import choose_held_out, load_known_light, object_pixels
 from bozzetto.errors import InputError
 
 NAMES = [f"images/dino{i:02d}.png" for i in range(16)]
@@ -38,19 +38,19 @@ def test_held_out_refusals(wanted, message):
 def test_a_known_light_is_nine_rows_of_three_numbers(tmp_path):
     path = tmp_path / "light.npy"
     np.save(path, np.arange(27).reshape(9, 3))
-    assert load_light(path)[8].tolist() == [24, 25, 26]
+    assert load_known_light(path)[8].tolist() == [24, 25, 26]
     whole = path.read_bytes()
     lie = whole.replace(b"(9, 3), }          ", b"(9999999999, 3), } ")
     for content in (b"", b"no array", whole[:40], whole[:-8], lie):
         path.write_bytes(content)
         with pytest.raises(InputError, match="light"):
-            load_light(path)
+            load_known_light(path)
     for values in (np.zeros((3, 9)), np.full((9, 3), np.nan), np.zeros((9, 3), complex), np.zeros(10**5)):
         np.save(path, values)
         with pytest.raises(InputError, match="light"):
-            load_light(path)
+            load_known_light(path)
     with pytest.raises(InputError, match="no light"):
-        load_light(tmp_path / "none.npy")
+        load_known_light(tmp_path / "none.npy")
 
 
 def test_pixels_of_the_object_are_numbers():

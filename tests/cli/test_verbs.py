@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 import torch
 
 from bozzetto.cameras import fibonacci_cameras, save_transforms
-from bozzetto.cli import main, reconstruct
+from bozzetto.cli import main
 from bozzetto.images import linear_to_srgb, load_image, save_image
 from bozzetto.inverse import run as photographs
+from bozzetto.inverse.config import PRESETS
 from bozzetto.rendering import render
 from bozzetto.shapes import load_mesh, torus
 
@@ -39,7 +41,8 @@ def capture(intact, tmp_path) -> Path:
 
 
 def test_reconstruct_and_what_it_refuses_afterwards(capture, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(reconstruct.EFFORT, "fast", 0.01)
+    few = replace(PRESETS["fast"], stages=tuple(replace(one, steps=2) for one in PRESETS["fast"].stages))
+    monkeypatch.setitem(PRESETS, "fast", few)
     monkeypatch.setattr(photographs, "turntable", lambda *arguments, **options: None)
     out = tmp_path / "out"
     words = [

@@ -151,7 +151,7 @@ def test_coarse_to_fine_samples_equal_the_field_near_the_surface():
 
 
 def test_surface_of_a_torus():
-    mesh = im.surface(im.torus(0.7, 0.25), (-1, -0.4, -1), (1, 0.4, 1), 0.04)
+    mesh = im.zero_set(im.torus(0.7, 0.25), (-1, -0.4, -1), (1, 0.4, 1), 0.04)
     assert is_watertight(mesh.faces) and euler_number(mesh.faces) == 0
     assert im.torus(0.7, 0.25)(mesh.vertices).abs().max() < 0.04**2 / 0.25
     a, b, c = mesh.vertices[mesh.faces].unbind(dim=1)
@@ -171,4 +171,4 @@ def test_bad_input_is_refused():
     with pytest.raises(InputError, match="low < high"):
         im.sample_grid(im.sphere(1.0), (1, -1, -1), (-1, 1, 1), 0.1)
     with pytest.raises(InputError, match="no surface"):
-        im.surface(im.sphere(1.0), (2, 2, 2), (3, 3, 3), 0.1)
+        im.zero_set(im.sphere(1.0), (2, 2, 2), (3, 3, 3), 0.1)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from bozzetto.geometry import closest_points, remesh
-from bozzetto.geometry.remeshing.creases import bends, find_creases
+from bozzetto.geometry.remeshing.creases import dihedral_angles, find_creases
 from bozzetto.geometry.remeshing.roughness import bends_against, is_rough
-from bozzetto.geometry.remeshing.surface import Features, Surface
+from bozzetto.geometry.remeshing.surface import Features, WorkingMesh
 from bozzetto.shapes import box, icosphere, torus
 
 from .shape_measures import lengths, perturbed, volume
@@ -20,8 +20,8 @@ SHARP = math.radians(35)
 def surveyed(mesh):
     vertices = mesh.vertices.double().numpy()
     none = Features(np.empty((0, 2), np.int64), np.empty((0, 2)), np.zeros(len(vertices), bool))
-    surface = Surface(vertices, mesh.faces.numpy(), np.ones(len(vertices)), none)
-    bend = bends(surface)
+    surface = WorkingMesh(vertices, mesh.faces.numpy(), np.ones(len(vertices)), none)
+    bend = dihedral_angles(surface)
     return surface, bend, find_creases(surface, bend, SHARP)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bozzetto.heightmap import load_predictor
-from bozzetto.heightmap.predict import predict_height
+from bozzetto.heightmap.predict import height_map
 from bozzetto.points.denoising import denoise
 from bozzetto.score import load_cloud_prior
 from bozzetto.sdf import load_prior
@@ -67,7 +67,7 @@ def heights(name: str) -> Tensor:
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     waves = (40 * x + 3 * (9 * y).sin()).sin() * (25 * y).cos()
     photo = (0.5 + 0.3 * waves[..., None] * torch.tensor([1.0, 0.8, 0.6])).clamp(0, 1)
-    found = predict_height(photo, load_predictor(find(name)), tiles=False)
+    found = height_map(photo, load_predictor(find(name)), tiles=False)
     coarse = torch.nn.functional.avg_pool2d(found.height[None], 24)[0]
     return torch.cat([coarse.flatten(), torch.tensor([found.upright])])
 

@@ -4,7 +4,7 @@ import torch
 
 from bozzetto.errors import InputWarning, Interrupted
 from bozzetto.heightmap import data
-from bozzetto.heightmap.data import Crops, cropped, procedural_pairs, recolored, relit
+from bozzetto.heightmap.data import Crops, cropped_pair, procedural_pairs, recolored, relit
 from bozzetto.heightmap.pairs import PROCEDURAL, SCANNED, Pair
 
 
@@ -45,14 +45,14 @@ def test_quarters_are_four_times_as_many(samples):
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("part", [1, 2])
 def test_photo_and_height_stay_on_each_other(seed, part):
-    crop = cropped(ramp_pair(), 32, np.random.default_rng(seed), part=part)
+    crop = cropped_pair(ramp_pair(), 32, np.random.default_rng(seed), part=part)
     assert crop.shape == (4, 32 // part, 32 // part)
     assert torch.allclose(crop[0], crop[3], atol=2e-3)
     assert (crop[1].diff(dim=0) >= 0).all()
 
 
 def test_what_tiles_is_taken_across_the_border():
-    found = [cropped(ramp_pair(tiles=True), 64, np.random.default_rng(k), whole=True) for k in range(4)]
+    found = [cropped_pair(ramp_pair(tiles=True), 64, np.random.default_rng(k), whole=True) for k in range(4)]
     assert any((crop[3].diff(dim=1) < -0.5).any() for crop in found)
     assert all(crop[3].mean() == pytest.approx(0.5, abs=0.01) for crop in found)
 

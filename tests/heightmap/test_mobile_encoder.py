@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bozzetto.errors import InputError
-from bozzetto.heightmap import NetworkConfig, Predictor, load_predictor, predict_height, save_predictor
+from bozzetto.heightmap import NetworkConfig, Predictor, height_map, load_predictor, save_predictor
 from bozzetto.heightmap import mobile_encoder as lite
 from bozzetto.heightmap.model import FusionNetwork, build_network
 
@@ -71,7 +71,7 @@ def test_borrowed_weights_stay_where_they_are(tmp_path):
     assert (tmp_path / "n.safetensors").stat().st_size < 5e6  # without the 12 MB of the encoder
     again = load_predictor(tmp_path / "n.safetensors")
     photo = photos(40, 56, 3)
-    first, second = (predict_height(photo, p).height for p in (predictor, again))
+    first, second = (height_map(photo, p).height for p in (predictor, again))
     assert torch.equal(first, second)
 
 

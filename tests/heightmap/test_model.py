@@ -8,10 +8,10 @@ from bozzetto.heightmap.model import (
     PublishedNetwork,
     build_network,
     enlarged,
-    join,
+    fuse_gradients,
     load_imagenet,
-    local_mean,
     network_input,
+    window_mean,
 )
 
 
@@ -71,12 +71,12 @@ def test_a_join_of_one_surface_is_that_surface():
     gradients = torch.stack(torch.gradient(height), dim=-1).flip(-1)
     gradients[..., 0] = (height.roll(-1, 1) - height.roll(1, 1)) / 2
     gradients[..., 1] = (height.roll(-1, 0) - height.roll(1, 0)) / 2
-    joined = join(height[None], gradients[None], True, 24.0)[0]
+    joined = fuse_gradients(height[None], gradients[None], True, 24.0)[0]
     assert (joined - height).abs().max() < 0.05
     # Long waves come from the guide, short ones from the gradients.
-    long = join((height * 0 + x.sin())[None], 0 * gradients[None], True, 8.0)[0]
+    long = fuse_gradients((height * 0 + x.sin())[None], 0 * gradients[None], True, 8.0)[0]
     assert (long - x.sin()).abs().max() < 0.02
-    short = join(((20 * x).sin())[None], 0 * gradients[None], True, 24.0)[0]
+    short = fuse_gradients(((20 * x).sin())[None], 0 * gradients[None], True, 24.0)[0]
     assert short.abs().max() < 0.05
 
 
@@ -89,9 +89,9 @@ def test_the_input_does_not_depend_on_contrast():
 
 def test_local_means():
     image = photos(1, 1, 32, 32)
-    inner = local_mean(image, 5, 1)[0, 0, 10, 12]
+    inner = window_mean(image, 5, 1)[0, 0, 10, 12]
     assert inner == pytest.approx(float(image[0, 0, 8:13, 10:15].mean()), abs=1e-6)
-    assert local_mean(torch.ones(1, 1, 32, 32), 7, 8) == pytest.approx(torch.ones(1, 1, 32, 32))
+    assert window_mean(torch.ones(1, 1, 32, 32), 7, 8) == pytest.approx(torch.ones(1, 1, 32, 32))
 
 
 def test_enlarging_keeps_a_constant_and_goes_around():

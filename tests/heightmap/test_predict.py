@@ -3,7 +3,7 @@ import torch
 
 from bozzetto.datasets.synthetic.materials import make_sample
 from bozzetto.errors import InputError, InputWarning
-from bozzetto.heightmap import predict, predict_height
+from bozzetto.heightmap import height_map, predict
 from bozzetto.heightmap.predict import brightened, canonical_shift, level_sizes, tiled_gradients
 
 
@@ -15,7 +15,7 @@ def photo(side=96, number=0):
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_any_size_and_channels(predictor, size, channels):
     image = torch.rand(*size, channels, generator=torch.Generator().manual_seed(0))
-    result = predict_height(image, predictor, tiles=False)
+    result = height_map(image, predictor, tiles=False)
     assert result.height.shape == size and result.confidence.shape == size
     assert result.height.min() == 0 and result.height.max() == 1
     assert 0 <= result.confidence.min() and result.confidence.max() <= 1 and 0 < result.upright < 1
@@ -24,15 +24,15 @@ def test_any_size_and_channels(predictor, size, channels):
 @pytest.mark.parametrize("shift", [(1, 0), (37, 5), (-20, 64)])
 def test_a_turned_tile_is_the_same_height_turned(predictor, shift):
     image = photo()
-    plain = predict_height(image, predictor, tiles=True)
-    turned = predict_height(image.roll(shift, (0, 1)), predictor, tiles=True)
+    plain = height_map(image, predictor, tiles=True)
+    turned = height_map(image.roll(shift, (0, 1)), predictor, tiles=True)
     assert torch.allclose(plain.height.roll(shift, (0, 1)), turned.height, atol=1e-5)
     assert torch.allclose(plain.confidence.roll(shift, (0, 1)), turned.confidence, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", [96, 400])
 def test_what_tiles_stays_tiling(predictor, side):
-    result = predict_height(photo(side), predictor)
+    result = height_map(photo(side), predictor)
     assert result.tiles
     for axis in (0, 1):  # neighbours across the border differ no more than some neighbours within
         steps = (result.height.roll(-1, axis) - result.height).abs().mean(dim=1 - axis)
@@ -74,12 +74,12 @@ def test_sizes_double_up_to_the_photo():
 @pytest.mark.parametrize("size", [(1, 1), (15, 400), (16, 1601)])
 def test_too_little_is_refused(predictor, size):
     with pytest.raises(InputError, match="too little"):
-        predict_height(torch.zeros(*size, 3), predictor)
+        height_map(torch.zeros(*size, 3), predictor)
 
 
 def test_values_that_are_not_finite_are_refused(predictor):
     with pytest.raises(InputError, match="NaN"):
-        predict_height(torch.full((32, 32, 3), float("nan")), predictor)
+        height_map(torch.full((32, 32, 3), float("nan")), predictor)
 
 
 @pytest.mark.parametrize("color", [(0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (0.9, 0.4, 0.1)])
@@ -87,7 +87,7 @@ def test_a_blank_photo_is_flat_and_not_trusted(predictor, color):
     photo = torch.tensor(color).expand(40, 48, 3).clone()
     photo[3, 5] += 1 / 255  # rounding
     with pytest.warns(InputWarning, match="of one colour"):
-        found = predict_height(photo.clamp(0, 1), predictor)
+        found = height_map(photo.clamp(0, 1), predictor)
     assert found.height.shape == (40, 48) and (found.height == 0).all() and (found.confidence == 0).all()
     assert found.upright == 0.5
 
@@ -100,7 +100,7 @@ def test_deep_photos_that_use_little_of_their_range_are_stretched(predictor, low
         image = brightened(levels.movedim(-1, 0), "a.png").movedim(0, -1)
     assert (image - plain).abs().max() < 0.01
     with pytest.warns(InputWarning, match="stretched"):
-        assert predict_height(levels, predictor).height.std() > 0
+        assert height_map(levels, predictor).height.std() > 0
 
 
 def test_other_photos_keep_their_brightness():

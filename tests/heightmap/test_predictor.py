@@ -12,7 +12,7 @@ def test_a_network_comes_back(predictor, tmp_path):
     again = load_predictor(path)
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     assert torch.equal(again.network(image).height, predictor.network(image).height)
-    assert again.config == predictor.config and again.about == {"made": "for tests"}
+    assert again.config == predictor.config and again.metadata == {"made": "for tests"}
     save_predictor(predictor, path)
     near = load_predictor(path).network(image).height
     assert (near - predictor.network(image).height).abs().max() < 0.02

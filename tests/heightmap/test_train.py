@@ -44,7 +44,7 @@ def test_it_learns(crops, config, monkeypatch):
     losses = run(training, 30)
     assert losses[-1] < 0.8 * losses[0]
     predictor = training.predictor({"a": 1})
-    assert predictor.about == {"a": 1} and not predictor.network.training
+    assert predictor.metadata == {"a": 1} and not predictor.network.training
 
 
 def test_step_sizes_rise_and_fall(crops, config):

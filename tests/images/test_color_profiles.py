@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from bozzetto.cameras import linear_pictures
 from bozzetto.cameras.capture import area_resize
-from bozzetto.cameras.linear_pictures import load_light
+from bozzetto.cameras.linear_pictures import load_linear
 from bozzetto.errors import InputWarning
 from bozzetto.images import load_image, srgb_to_linear
 
@@ -132,7 +132,7 @@ def test_shrunk_light_has_the_colours_of_the_whole_picture(tmp_path, monkeypatch
     pixels = np.random.default_rng(4).integers(90, 170, (40, 30, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png", icc_profile=profile(CURVES["srgb"], P3))
     with pytest.warns(InputWarning, match="converted to sRGB"):
-        found = load_light(tmp_path / "a.png", 20).light[..., :3]
+        found = load_linear(tmp_path / "a.png", 20).light[..., :3]
     with pytest.warns(InputWarning, match="converted to sRGB"):
         expected = area_resize(srgb_to_linear(load_image(tmp_path / "a.png"))[None], 15, 20)[0]
     assert torch.allclose(found, expected, atol=1e-4)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bozzetto.cameras import fibonacci_cameras
-from bozzetto.inverse import Light, Optimization, OptimizeConfig, studio_light, synthetic_targets
+from bozzetto.inverse import Light, Optimization, OptimizeConfig, capture_light, synthetic_targets
 from bozzetto.shapes import icosphere
 
 
@@ -18,7 +18,7 @@ def ball():
 
 @pytest.fixture(scope="session")
 def pictures(ball):
-    return synthetic_targets(ball, fibonacci_cameras(6, distance=3.5, fov=0.6, size=48), studio_light())
+    return synthetic_targets(ball, fibonacci_cameras(6, distance=3.5, fov=0.6, size=48), capture_light())
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def begin(pictures):
 
     def begin(targets=pictures, start=None, light=None, appearance=None, **settings):
         start = icosphere(3, 0.6) if start is None else start
-        light = light or Light(studio_light(), len(targets))
+        light = light or Light(capture_light(), len(targets))
         return Optimization(targets, start, light, OptimizeConfig(**settings), appearance)
 
     return begin

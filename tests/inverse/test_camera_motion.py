@@ -8,9 +8,9 @@ import torch
 from bozzetto.cameras import fibonacci_cameras
 from bozzetto.inverse.camera_motion import (
     Motion,
-    between,
     focal_groups,
-    pixel_derivatives,
+    motion_between,
+    motion_derivatives,
     rotation_vectors,
     rotations,
     unseen_part,
@@ -44,7 +44,7 @@ def test_rotation_vectors_and_matrices():
 def test_derivatives_of_pixels_are_those_of_differences(cameras, orthographic):
     cameras = replace(cameras, orthographic=orthographic)
     points = torch.randn(7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 0.4
-    pixels, pose, zoom = pixel_derivatives(cameras[[2]], points)
+    pixels, pose, zoom = motion_derivatives(cameras[[2]], points)
     assert torch.allclose(pixels, cameras.project(points)[2, :, :2])
     for unknown in range(7):
         seen = []
@@ -65,7 +65,7 @@ def test_between_undoes_applied(cameras):
         torch.tensor([0.03], dtype=torch.float64),
         torch.zeros(5, dtype=torch.int64),
     )
-    found = between(cameras, motion.applied(cameras), motion.group)
+    found = motion_between(cameras, motion.applied(cameras), motion.group)
     assert torch.allclose(found.poses, motion.poses, atol=1e-10)
     assert torch.allclose(found.zoom, motion.zoom)
 

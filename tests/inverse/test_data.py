@@ -6,7 +6,7 @@ import torch
 
 from bozzetto import InputError
 from bozzetto.cameras import Capture, fibonacci_cameras
-from bozzetto.inverse import capture_targets, studio_light
+from bozzetto.inverse import capture_light, capture_targets
 from bozzetto.inverse.data import cameras_in_frame
 from bozzetto.rendering import irradiance
 from bozzetto.shapes import Similarity
@@ -55,10 +55,10 @@ def test_studio_light_clips_nothing_and_tells_directions_apart():
     normals = torch.nn.functional.normalize(
         torch.randn(5000, 3, generator=torch.Generator().manual_seed(0)), dim=1
     )
-    colors = irradiance(normals, studio_light()) / math.pi
+    colors = irradiance(normals, capture_light()) / math.pi
     assert 0.05 < float(colors.min()) and float(colors.max()) < 1
     # Opposite sides look different, and so do the colour channels.
-    assert float((colors - irradiance(-normals, studio_light()) / math.pi).abs().amax(dim=1).mean()) > 0.2
+    assert float((colors - irradiance(-normals, capture_light()) / math.pi).abs().amax(dim=1).mean()) > 0.2
     assert float((colors[:, 0] - colors[:, 2]).std()) > 0.03
 
 

@@ -5,7 +5,14 @@ import torch
 
 from bozzetto import InputError, Mesh
 from bozzetto.geometry import is_manifold, is_watertight
-from bozzetto.inverse import AppearanceConfig, Light, ambient_light, optimize, studio_light, synthetic_targets
+from bozzetto.inverse import (
+    AppearanceConfig,
+    Light,
+    ambient_light,
+    capture_light,
+    optimize,
+    synthetic_targets,
+)
 from bozzetto.metrics import surface_distance
 from bozzetto.shapes import icosphere
 
@@ -25,7 +32,7 @@ def distance(mesh, ball):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_sphere_becomes_the_ball(begin, pictures, ball, device):
-    light = Light(studio_light().to(device), len(pictures))
+    light = Light(capture_light().to(device), len(pictures))
     optimization = begin(
         pictures.to(device), icosphere(3, 0.6).to(device), light, steps=60, smoothness=5.0, step_size=0.1
     )
@@ -94,7 +101,7 @@ def test_steps_and_seconds_end_it(begin, pictures):
     done = []
     config = replace(optimization.config, steps=10**6, seconds=0.2)
     optimize(
-        pictures, icosphere(1, 0.6), studio_light(), config, on_step=lambda o, _: done.append(o.steps_done)
+        pictures, icosphere(1, 0.6), capture_light(), config, on_step=lambda o, _: done.append(o.steps_done)
     )
     assert 0 < len(done) < 10**6 and done == list(range(1, len(done) + 1))
 
@@ -175,7 +182,7 @@ def test_light_and_albedo_are_learned(begin, ball, pictures):
     colors = torch.stack(
         [0.3 + 0.2 * ball.vertices[:, 0], *[torch.full((len(ball.vertices),), 0.4)] * 2], dim=1
     )
-    targets = synthetic_targets(Mesh(ball.vertices, ball.faces, colors), pictures.cameras, studio_light())
+    targets = synthetic_targets(Mesh(ball.vertices, ball.faces, colors), pictures.cameras, capture_light())
     appearance = AppearanceConfig(learn_exposure=False, light_step=0.05, albedo_step=0.05)
     optimization = begin(targets, ball, Light(ambient_light(), 6), appearance, steps=60, step_size=0.0)
     losses = run(optimization, 60)

@@ -83,7 +83,7 @@ def test_estimated_cameras_that_fit_their_points_are_exact(posed):
     def inexact(error):
         report = PoseReport(("a.jpg",), ("a.jpg",), {}, 100, error, 1000, (0.8,))
         estimated = EstimatedViews(posed.views, posed.source, report=report)
-        return PreparedCapture(some_capture(masks_made=True), estimated).inexact(None)
+        return PreparedCapture(some_capture(masks_computed=True), estimated).inexact(None)
 
     assert inexact(1.6) and not inexact(0.4)
 
@@ -96,8 +96,10 @@ def test_given_cameras_with_which_masks_disagree_are_inexact(posed):
         return PreparedCapture(some_capture(**values), posed).inexact(found)
 
     assert inexact(0.05) and not inexact(0.01)
-    assert not inexact(0.05, masks_made=True)  # made from what all photographs look at: the masks are inexact
-    assert inexact(0.05, masks_made=True, background=torch.zeros(1, 3))
+    assert not inexact(
+        0.05, masks_computed=True
+    )  # made from what all photographs look at: the masks are inexact
+    assert inexact(0.05, masks_computed=True, background=torch.zeros(1, 3))
     assert not PreparedCapture(some_capture(), posed).inexact(None)
 
 

@@ -14,7 +14,7 @@ from bozzetto.geometry.measures import face_areas
 from bozzetto.inverse import reconstruct_photographs
 from bozzetto.inverse import run as photographs
 from bozzetto.inverse.config import ReconstructConfig, Stage
-from bozzetto.inverse.run import upright
+from bozzetto.inverse.run import mean_up
 from bozzetto.rendering import render
 from bozzetto.runs import RunFolder
 from bozzetto.shapes import Mesh, load_mesh, torus
@@ -134,7 +134,7 @@ def test_known_light_stays(tmp_path, capture, monkeypatch):
 @pytest.mark.parametrize("up", [(0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (0.6, 0.0, 0.8)])
 def test_up_is_found(up):
     cameras = orbit_cameras(12, 0.3, up=up)
-    assert upright(cameras).tolist() == pytest.approx(up, abs=1e-6)
+    assert mean_up(cameras).tolist() == pytest.approx(up, abs=1e-6)
 
 
 def test_up_is_found_when_pictures_are_turned():
@@ -145,7 +145,7 @@ def test_up_is_found_when_pictures_are_turned():
         roll[:2, :2] = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
         T = cameras.T_cam_world.clone()
         T[:turned] = roll @ T[:turned]
-        found = upright(Cameras(T, cameras.K, cameras.width, cameras.height))
+        found = mean_up(Cameras(T, cameras.K, cameras.width, cameras.height))
         assert abs(float(found[2])) == pytest.approx(1, abs=1e-6)
         if angle == math.pi:
             assert float(found[2]) > 0

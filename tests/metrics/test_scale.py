@@ -3,7 +3,7 @@
 import pytest
 
 from bozzetto.geometry import remesh, signed_distance
-from bozzetto.metrics import evaluate_surface, surface_distance
+from bozzetto.metrics import evaluate, surface_distance
 from bozzetto.shapes import Mesh, icosphere
 
 
@@ -15,7 +15,7 @@ def balls(scale: float) -> tuple[Mesh, Mesh]:
 @pytest.mark.parametrize("exponent", [-15, -6, 9, 15])
 def test_figures_do_not_depend_on_the_unit(exponent):
     scale = 10.0**exponent
-    here, there = evaluate_surface(*balls(1.0), 1000), evaluate_surface(*balls(scale), 1000)
+    here, there = evaluate(*balls(1.0), 1000), evaluate(*balls(scale), 1000)
     assert there.iou == pytest.approx(here.iou, abs=1e-3)
     assert there.normal_consistency == pytest.approx(here.normal_consistency, abs=1e-4)
     assert there.chamfer_sum == pytest.approx(here.chamfer_sum * scale, rel=1e-4)

@@ -4,7 +4,7 @@ import torch
 from bozzetto.errors import InputError
 from bozzetto.geometry.heightfield import normals_from_height
 from bozzetto.photometric import refine_height
-from bozzetto.photometric.refine import blurred, explained
+from bozzetto.photometric.refine import explained, gaussian_blur
 from bozzetto.rendering import spherical_harmonics
 
 
@@ -57,8 +57,8 @@ def test_light_and_paint_are_told_apart_by_several_photos():
 
 def test_a_blur_keeps_the_mean():
     maps = torch.rand(2, 20, 24, generator=torch.Generator().manual_seed(0))
-    assert blurred(maps, 3.0, True).mean(dim=(1, 2)) == pytest.approx(maps.mean(dim=(1, 2)), abs=1e-5)
-    assert blurred(torch.ones(1, 8, 8), 9.0, False) == pytest.approx(torch.ones(1, 8, 8))
+    assert gaussian_blur(maps, 3.0, True).mean(dim=(1, 2)) == pytest.approx(maps.mean(dim=(1, 2)), abs=1e-5)
+    assert gaussian_blur(torch.ones(1, 8, 8), 9.0, False) == pytest.approx(torch.ones(1, 8, 8))
 
 
 def test_bad_input():

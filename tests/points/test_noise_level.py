@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bozzetto.errors import InputWarning
 from bozzetto.points import denoise, estimate_noise
 from bozzetto.points.local_fits import quadratic_fit
-from bozzetto.points.noise_level import PROBES, SCALES, level_features
+from bozzetto.points.noise_level import PROBES, SCALES, noise_features
 from bozzetto.shapes import PointCloud
 
 
@@ -94,9 +94,9 @@ def test_strays_repeats_and_density_do_not_count():
 def test_features_are_ratios_of_lengths(scale, angle, seed):
     c, s = math.cos(angle), math.sin(angle)
     points = noisy(box(600), 0.02, seed)
-    here, unit = level_features(points, draw())
+    here, unit = noise_features(points, draw())
     turned = points @ torch.tensor([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    there, larger = level_features(scale * turned, draw())
+    there, larger = noise_features(scale * turned, draw())
     assert larger == pytest.approx(scale * unit, rel=1e-2)
     assert float((there - here).abs().quantile(0.95)) < 0.02
 

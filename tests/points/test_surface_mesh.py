@@ -62,7 +62,7 @@ def test_a_hemisphere_stays_open_unless_closed():
     assert float(mesh.vertices[:, 2].min()) > -0.12
     off = (mesh.vertices.norm(dim=1) - 1).abs()
     assert off[mesh.vertices[:, 2] > 0].max() < 0.02  # beyond the rim nothing was observed
-    assert is_watertight(surface(half, ends="closed", noise=0).faces)
+    assert is_watertight(surface(half, boundary="closed", noise=0).faces)
 
 
 @pytest.mark.parametrize(("points", "words"), BAD_CLOUDS)
@@ -136,7 +136,7 @@ def test_scan_lines_make_one_sheet(ratio):
 def test_a_sphere_of_two_densities_is_one_sheet():
     points = sphere(6_000)
     rare = torch.rand(6_000, generator=torch.Generator().manual_seed(1)) < 0.08
-    mesh = surface(PointCloud(points[(points[:, 0] > 0) | rare]), ends="closed")
+    mesh = surface(PointCloud(points[(points[:, 0] > 0) | rare]), boundary="closed")
     assert is_watertight(mesh.faces) and euler_number(mesh.faces) == 2
     assert volume(mesh) == pytest.approx(4 / 3 * math.pi, rel=0.02)
 
@@ -161,7 +161,7 @@ def test_outliers_leave_no_crumbs(given):
     stray = 2.4 * torch.rand(40, 3, generator=draw) - 1.2
     normals = torch.cat([points, sphere(40, 6)]) if given else None
     with pytest.warns(InputWarning, match="alone"):
-        mesh = surface(PointCloud(torch.cat([points, stray]), normals), ends="closed")
+        mesh = surface(PointCloud(torch.cat([points, stray]), normals), boundary="closed")
     assert is_watertight(mesh.faces) and euler_number(mesh.faces) == 2
     assert volume(mesh) == pytest.approx(4 / 3 * math.pi, rel=0.02)
 

@@ -4,7 +4,7 @@ import torch
 
 from bozzetto.geometry import implicit
 from bozzetto.points import surface
-from bozzetto.points.crumbs import angle_defects, crumbly_points, only_supported
+from bozzetto.points.crumbs import angle_defects, crumbly_points, without_unsupported_pieces
 from bozzetto.points.neighbourhoods import spacing_of
 from bozzetto.points.orient import outward_normals
 from bozzetto.points.thin_walls import thin_walls
@@ -40,7 +40,7 @@ def test_no_wall_is_found_on_one_sheet_with_or_without_noise():
 def test_given_normals_keep_the_sides_of_a_noisy_wall_apart():
     points, normals = plate(6000, 0.08)
     noisy = points + 0.015 * torch.randn(6000, 3, generator=torch.Generator().manual_seed(2))
-    mesh = surface(PointCloud(noisy, normals), ends="closed", noise=0.015)
+    mesh = surface(PointCloud(noisy, normals), boundary="closed", noise=0.015)
     inner = (
         (mesh.vertices[:, :2] > 0.1).all(dim=1) & (mesh.vertices[:, 0] < 1.9) & (mesh.vertices[:, 1] < 1.1)
     )
@@ -62,7 +62,7 @@ def test_handles_are_too_many_for_few_points_only():
     def foam(x: torch.Tensor) -> torch.Tensor:
         return torch.maximum(torch.cos(6 * x).sum(dim=1), x.norm(dim=1) - 1.9)
 
-    mesh = implicit.surface(foam, (-2.0,) * 3, (2.0,) * 3, 0.12)
+    mesh = implicit.zero_set(foam, (-2.0,) * 3, (2.0,) * 3, 0.12)
     shares = []
     for count in (800, 20_000):
         points = sample_surface(mesh, count, torch.Generator().manual_seed(3))[0]
@@ -78,5 +78,5 @@ def test_skins_that_span_what_was_not_seen_are_left_out():
     )
     draw = torch.Generator().manual_seed(4)
     points = torch.cat([sample_surface(ball, 2000, draw)[0], 0.2 * sample_surface(skin, 20, draw)[0] + 3])
-    assert len(only_supported(both, points).faces) == len(both.faces)
-    assert len(only_supported(both, points, skins=False).faces) == len(ball.faces)
+    assert len(without_unsupported_pieces(both, points).faces) == len(both.faces)
+    assert len(without_unsupported_pieces(both, points, skins=False).faces) == len(ball.faces)

@@ -11,8 +11,8 @@ from bozzetto.rendering.sheets import (
     contact_sheet,
     diverging,
     studio_light,
-    turned,
     turntable,
+    turntable_views,
 )
 from bozzetto.shapes import Mesh, icosphere
 
@@ -36,23 +36,23 @@ def middle_of(picture: torch.Tensor, channel: int) -> float:
 
 
 def test_studio_light_keeps_white_below_one_and_shadows_above_zero():
-    pictures = turned(icosphere(4), frames=1, size=64)
+    pictures = turntable_views(icosphere(4), frames=1, size=64)
     inside = pictures[0, 16:48, 16:48]
     assert 0.3 < float(inside.min()) and float(inside.max()) < 1.0
     assert inside[:8, :8].mean() > inside[-8:, -8:].mean() + 0.1  # from the upper left
 
 
 def test_first_picture_shows_the_front_and_the_turn_goes_left_to_right():
-    pictures = turned(arrow(), frames=8, size=96, elevation=0.0)
+    pictures = turntable_views(arrow(), frames=8, size=96, elevation=0.0)
     assert abs(middle_of(pictures[0], 0)) < 0.05
     assert middle_of(pictures[0], 1) > 0.3
     assert middle_of(pictures[1], 0) > 0.2  # the front moves towards +X
-    other = turned(arrow(), frames=1, size=96, up=(0, 0, 1), front=(0, -1, 0), elevation=0.4)
+    other = turntable_views(arrow(), frames=1, size=96, up=(0, 0, 1), front=(0, -1, 0), elevation=0.4)
     assert middle_of(other[0], 1) > 0.3
 
 
 def test_background_shows_in_the_corners():
-    picture = turned(icosphere(1), frames=1, size=32, background=(0.1, 0.2, 0.3))[0]
+    picture = turntable_views(icosphere(1), frames=1, size=32, background=(0.1, 0.2, 0.3))[0]
     torch.testing.assert_close(picture[0, 0], torch.tensor([0.1, 0.2, 0.3]), atol=1e-5, rtol=0)
 
 
@@ -102,4 +102,4 @@ def test_bad_input_is_refused(tmp_path):
     with pytest.raises(InputError, match="one size"):
         contact_sheet([torch.zeros(4, 4, 3), torch.zeros(5, 4, 3)])
     with pytest.raises(InputError):
-        turned(Mesh(torch.full((3, 3), math.nan), torch.tensor([[0, 1, 2]])))
+        turntable_views(Mesh(torch.full((3, 3), math.nan), torch.tensor([[0, 1, 2]])))

@@ -8,10 +8,10 @@ from bozzetto import InputError
 from bozzetto.score import (
     LatentConfig,
     autoencode,
-    between,
     cloud_table,
     encode,
     find_shape,
+    great_circle,
     interpolate,
     is_cloud_prior,
     load_cloud_prior,
@@ -19,7 +19,7 @@ from bozzetto.score import (
     sample,
     save_cloud_prior,
 )
-from bozzetto.score.autoencode import misfit
+from bozzetto.score.autoencode import field_misfit
 from bozzetto.score.model import build_latent
 
 from .conftest import ellipses
@@ -50,14 +50,14 @@ def test_autoencoding_stays_in_the_frame_of_the_cloud(tiny):
 
 def test_a_code_explains_its_own_cloud_best(tiny, rings):
     cost = torch.stack(
-        [misfit(tiny.model, tiny.codes, cloud.expand(8, -1, -1)) for cloud in rings.points[:, :200]]
+        [field_misfit(tiny.model, tiny.codes, cloud.expand(8, -1, -1)) for cloud in rings.points[:, :200]]
     )
     assert (cost.argmin(dim=1) == torch.arange(8)).sum() >= 6
 
 
 def test_interpolation_begins_and_ends_at_the_shapes(tiny):
     a, b = tiny.codes[0], tiny.codes[6]
-    codes = between(a, b, 5)
+    codes = great_circle(a, b, 5)
     torch.testing.assert_close(codes[0], a)
     torch.testing.assert_close(codes[-1], b, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(codes.norm(dim=1), a.norm().expand(5), atol=0.1, rtol=0)
@@ -66,7 +66,7 @@ def test_interpolation_begins_and_ends_at_the_shapes(tiny):
     steps = (clouds[1:] - clouds[:-1]).norm(dim=2).mean(dim=1)
     assert float(steps.max()) < float((clouds[-1] - clouds[0]).norm(dim=1).mean()) + 0.05
     with pytest.raises(InputError, match="2 or more"):
-        between(a, b, 1)
+        great_circle(a, b, 1)
 
 
 def test_clouds_of_other_dimensions_are_refused(tiny):

@@ -97,7 +97,7 @@ def half_of() -> Callable[..., tuple[Tensor, Tensor]]:
         points = 2 * torch.rand(40 * count, 3, generator=generator) - 1
         values, _ = value_and_gradient(prior.decoder, code, points)
         points = points[values.abs().argsort()[: 4 * count]]
-        points = project(prior.decoder, code, points, iterations=8, reach=0.2)
+        points = project(prior.decoder, code, points, iterations=8, max_step=0.2)
         values, normals = value_and_gradient(prior.decoder, code, points)
         normals = torch.nn.functional.normalize(normals, dim=1)
         kept = ((normals[:, 2] > 0.1) & (values.abs() < 1e-4)).nonzero()[:, 0]

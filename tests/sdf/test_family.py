@@ -65,8 +65,8 @@ def test_parts_of_members_are_completed_and_a_stranger_is_not(figures, half_of):
     points, normals = half_of(figures, torch.tensor([0.25, 0.1, -0.2, 0.2]), 700)
     for noise in (0.01,):
         moved = points + noise * torch.randn(points.shape, generator=torch.Generator().manual_seed(0))
-        result = complete(figures, Observations(moved, noise, normals), QUICK)
-        assert result.figures["misfit"] < 0.5 * result.figures["family_width"]
+        result = complete(Observations(moved, noise, normals), figures, QUICK)
+        assert result.metrics["misfit"] < 0.5 * result.metrics["family_width"]
     box = 2 * torch.rand(700, 3, generator=torch.Generator().manual_seed(0)) - 1
     with pytest.raises(InputError, match="the noise is no member"):
-        complete(figures, Observations(box, 0.01), QUICK, name="the noise")
+        complete(Observations(box, 0.01), figures, QUICK, name="the noise")

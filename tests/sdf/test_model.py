@@ -5,7 +5,7 @@ import torch
 
 from bozzetto.sdf import DecoderConfig, build_decoder
 from bozzetto.sdf.config import REFERENCE_DECODER
-from bozzetto.sdf.model import ConcatenatingDecoder, GridDecoder, waves
+from bozzetto.sdf.model import ConcatenatingDecoder, GridDecoder, positional_encoding
 
 SMALL = {
     "concatenate": DecoderConfig("concatenate", code_size=5, hidden=24, layers=4, skip=2, dropout=0.1),
@@ -103,6 +103,6 @@ def test_features_belong_to_places():
 
 def test_waves_are_sines_and_cosines_of_octaves():
     point = torch.tensor([[0.5, 0.25, -1.0]])
-    found = waves(point, 2)
+    found = positional_encoding(point, 2)
     angles = torch.tensor([0.5, 1.0, 0.25, 0.5, -1.0, -2.0]) * torch.pi
     torch.testing.assert_close(found[0], torch.cat([angles.sin(), angles.cos()]))

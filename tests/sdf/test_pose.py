@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bozzetto.sdf.pose import (
-    between,
     by_move,
-    compose,
-    moved,
+    compose_poses,
+    moved_pose,
+    pose_difference,
     rotation_about,
     rotation_angle,
     rotation_between,
@@ -24,7 +24,7 @@ unit = st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: math.dist(v, (0, 0, 0
 
 def test_derivatives_of_a_move_are_those_of_differences():
     def value(step: torch.Tensor) -> torch.Tensor:
-        return moved(POSE, step).apply(POINTS).sin().sum(dim=1)
+        return moved_pose(POSE, step).apply(POINTS).sin().sum(dim=1)
 
     there = POSE.apply(POINTS)
     found = by_move(there, there.cos())
@@ -36,15 +36,15 @@ def test_derivatives_of_a_move_are_those_of_differences():
 
 def test_the_step_between_poses_leads_from_one_to_the_other():
     step = torch.tensor([0.1, -0.2, 0.3, 0.5, -1.0, 0.7, 0.2]).double()
-    assert torch.allclose(between(POSE, moved(POSE, step)), step, atol=1e-6)
-    assert torch.allclose(between(POSE, POSE), torch.zeros(7).double(), atol=1e-6)
+    assert torch.allclose(pose_difference(POSE, moved_pose(POSE, step)), step, atol=1e-6)
+    assert torch.allclose(pose_difference(POSE, POSE), torch.zeros(7).double(), atol=1e-6)
 
 
 def test_composition_is_one_map_after_the_other():
     other = Similarity(0.4, torch.tensor([1.0, 2.0, 3.0]).double())
-    assert torch.allclose(compose(POSE, other).apply(POINTS), POSE.apply(other.apply(POINTS)))
-    assert torch.allclose(compose(POSE, POSE.inverse()).apply(POINTS), POINTS)
-    assert torch.equal(moved(POSE, torch.zeros(7).double()).matrix, POSE.matrix)
+    assert torch.allclose(compose_poses(POSE, other).apply(POINTS), POSE.apply(other.apply(POINTS)))
+    assert torch.allclose(compose_poses(POSE, POSE.inverse()).apply(POINTS), POINTS)
+    assert torch.equal(moved_pose(POSE, torch.zeros(7).double()).matrix, POSE.matrix)
 
 
 @given(unit, unit)

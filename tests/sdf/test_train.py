@@ -122,7 +122,7 @@ def test_the_reference_is_deepsdf_as_released():
     assert (REFERENCE.epochs, REFERENCE.shapes_per_step, REFERENCE.samples_per_shape) == (2001, 64, 16384)
     assert (REFERENCE.step_size, REFERENCE.code_step_size, REFERENCE.schedule) == (5e-4, 1e-3, "halving")
     assert (REFERENCE.clamp, REFERENCE.far_weight, REFERENCE.prior_weight) == (0.1, 0.0, 1e-4)
-    assert (REFERENCE.code_std, REFERENCE.longest_code, REFERENCE.average) == (1 / 256**0.5, 1.0, 0.0)
+    assert (REFERENCE.code_std, REFERENCE.max_code_norm, REFERENCE.average) == (1 / 256**0.5, 1.0, 0.0)
 
 
 @pytest.mark.parametrize(("epoch", "share"), [(0, 0.0), (25, 0.25), (100, 1.0), (400, 1.0)])
@@ -137,7 +137,7 @@ def test_the_penalty_of_codes_grows_for_a_hundred_epochs(spheres, epoch, share):
 def test_codes_stay_within_their_ball(spheres):
     lengths = []
     for longest in (0.2, float("inf")):
-        training = Training(spheres, replace(TINY, longest_code=longest, code_step_size=0.1))
+        training = Training(spheres, replace(TINY, max_code_norm=longest, code_step_size=0.1))
         for _ in range(5):
             training.step()
         lengths.append(training.model.module.codes.weight.norm(dim=1).max())

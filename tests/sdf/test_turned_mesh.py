@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bozzetto.sdf import extract_mesh
-from bozzetto.sdf.evidence import State
+from bozzetto.sdf.objective import State
 from bozzetto.sdf.pose import RADIUS, rotation_about, rotation_angle, rotation_of
 from bozzetto.sdf.prepare_shape import shape_normalisation
 from bozzetto.sdf.turned_mesh import ANY_AXIS, UPRIGHT_AXIS, TurnedMesh, normalised_pose

@@ -7,8 +7,8 @@ from bozzetto import InputError
 from bozzetto.cameras.formats import PosedViews
 from bozzetto.datasets.synthetic import PhonePhotos, phone_photos
 from bozzetto.datasets.synthetic.furnished_room import TABLE, FurnishedRoom
-from bozzetto.datasets.synthetic.room.panels import Finish, Pieces
-from bozzetto.datasets.synthetic.room.scene import joined
+from bozzetto.datasets.synthetic.room.panels import Finish, PartCollector
+from bozzetto.datasets.synthetic.room.scene import joined_scene
 from bozzetto.inverse import Stage
 from bozzetto.inverse import photo_source as mended_masks
 from bozzetto.runs import RunFolder
@@ -20,14 +20,14 @@ from bozzetto.viewer.photo_demonstration import find_cameras, with_cameras
 
 def small_room(*_, **__) -> FurnishedRoom:
     """A red egg over a blue floor, evenly lit."""
-    pieces = Pieces()
+    pieces = PartCollector()
     ball = icosphere(3, 0.2)
     egg = ball.vertices * torch.tensor([0.8, 1.1, 0.7]) + torch.tensor([0.0, 0.22, 0.0])
     red = torch.tensor([0.7, 0.1, 0.1]).expand_as(egg).contiguous()
     pieces.at(0, TABLE, 0).mesh(Mesh(egg, ball.faces, red), Finish(grain=0.1))
     blue = Finish(lambda *_: 0.3 * torch.tensor([0.5, 0.8, 2.0]).expand(2, 2, 3).numpy(), 1.0)
     pieces.panel((-9, 0, 9), (18, 0, 0), (0, 0, -18), blue)
-    scene = joined(pieces.all)
+    scene = joined_scene(pieces.all)
     return FurnishedRoom(
         scene.lit(torch.ones_like(scene.vertices)), Mesh(pieces.all[0].vertices, ball.faces, red)
     )

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bozzetto import InputError
 from bozzetto.shapes import Mesh, icosphere
-from bozzetto.viewer import Gallery, pack, unpack
+from bozzetto.viewer import Gallery, packed_mesh, unpacked_mesh
 
 VOID = {"meta", "img", "link", "br", "input", "hr"}
 
@@ -50,7 +50,7 @@ def example() -> Gallery:
     gallery = Gallery("Spheres & <friends>", "A subtitle")
     gallery.text("First.\n\nSecond <b>.", heading="Section")
     gallery.picture(torch.rand(8, 6, 3), "noise").mesh(colored, "a ball", up=(0, 0, 1), link="pair")
-    return gallery.figures({"distance": 0.123456, "watertight": True, "faces": 12345})
+    return gallery.table({"distance": 0.123456, "watertight": True, "faces": 12345})
 
 
 def test_page_is_well_formed_and_complete():
@@ -77,7 +77,7 @@ def test_embedded_mesh_is_the_mesh():
     outline = Outline(example().html())
     about = json.loads(next(attrs["data-mesh"] for attrs in outline.all("div") if "data-mesh" in attrs))
     data = next(text for tag, text in outline.texts if tag == "script" and "'" not in text)
-    mesh, sphere = unpack({**about, "data": data}), icosphere(2)
+    mesh, sphere = unpacked_mesh({**about, "data": data}), icosphere(2)
     assert torch.equal(mesh.faces, sphere.faces)
     torch.testing.assert_close(mesh.vertices, sphere.vertices, atol=2e-5, rtol=0)
     assert mesh.colors is not None
@@ -98,7 +98,7 @@ def test_pictures_arrive_pixel_by_pixel(tmp_path):
 
 
 def test_tables_with_columns_show_what_is_missing():
-    page = Gallery("x").figures({"mean": {"ours": 1.0, "hull": 2.0}, "max": {"ours": 3.0}}, "note").html()
+    page = Gallery("x").table({"mean": {"ours": 1.0, "hull": 2.0}, "max": {"ours": 3.0}}, "note").html()
     outline = Outline(page)
     assert [t for tag, t in outline.texts if tag == "th"] == ["ours", "hull", "mean", "max"]
     assert [t for tag, t in outline.texts if tag == "td"] == ["1", "2", "3", "–"]
@@ -142,8 +142,8 @@ def test_unpacking_gives_the_mesh_back_within_rounding(vertices, faces, seed, co
         torch.randint(vertices, (faces, 3), generator=generator),
         torch.rand(vertices, 3, generator=generator) if colored else None,
     )
-    packed = json.loads(json.dumps(pack(mesh)))
-    again = unpack(packed)
+    packed = json.loads(json.dumps(packed_mesh(mesh)))
+    again = unpacked_mesh(packed)
     assert torch.equal(again.faces, mesh.faces)
     extent = float((mesh.vertices.amax(dim=0) - mesh.vertices.amin(dim=0)).max())
     assert (again.vertices - mesh.vertices).abs().max() <= 0.51 * extent / 65535 + 1e-5
@@ -155,19 +155,19 @@ def test_unpacking_gives_the_mesh_back_within_rounding(vertices, faces, seed, co
 def test_packed_meshes_are_small():
     mesh = icosphere(5)
     raw = mesh.vertices.nbytes + mesh.faces.nbytes // 2
-    assert len(pack(mesh)["data"]) < raw / 2
+    assert len(packed_mesh(mesh)["data"]) < raw / 2
 
 
 def test_a_flat_mesh_and_a_point_like_mesh_survive():
     flat = Mesh(torch.tensor([[0.0, 0, 1], [1, 0, 1], [0, 1, 1]]), torch.tensor([[0, 1, 2]]))
-    torch.testing.assert_close(unpack(pack(flat)).vertices, flat.vertices, atol=1e-5, rtol=0)
+    torch.testing.assert_close(unpacked_mesh(packed_mesh(flat)).vertices, flat.vertices, atol=1e-5, rtol=0)
     tiny = flat.with_vertices(flat.vertices * 0)
-    assert unpack(pack(tiny)).vertices.abs().max() == 0
+    assert unpacked_mesh(packed_mesh(tiny)).vertices.abs().max() == 0
 
 
 def test_bad_arrays_are_refused():
     mesh = icosphere(1)
     with pytest.raises(InputError):
-        pack(mesh.with_vertices(mesh.vertices * float("nan")))
+        packed_mesh(mesh.with_vertices(mesh.vertices * float("nan")))
     with pytest.raises(InputError, match="damaged"):
-        unpack({**pack(mesh), "data": "AAAA"})
+        unpacked_mesh({**packed_mesh(mesh), "data": "AAAA"})

@@ -59,7 +59,7 @@ class Outlines:
         """The same cameras with the pictures in another order."""
         return replace(self, masks=self.masks[order], known=self.known[order])
 
-    def seen_by(self, T_cam_world: Float[Tensor, "N 4 4"]) -> "Outlines":
+    def with_poses(self, T_cam_world: Float[Tensor, "N 4 4"]) -> "Outlines":
         """The same pictures from other places."""
         return replace(self, cameras=replace(self.cameras, T_cam_world=T_cam_world))
 
@@ -182,17 +182,17 @@ def _alternatives(views: Outlines) -> Iterator[tuple[str, Callable[[], Outlines]
     yield (
         "they fit if the camera axes are turned (y and z): the poses are for OpenCV axes where OpenGL axes are "
         "expected, or the other way round; convert them",
-        lambda: views.seen_by(flip @ T),
+        lambda: views.with_poses(flip @ T),
     )
     yield (
         "they fit if the poses are inverted: they take the world to the camera where the camera to the "
         "world is expected, or the other way round; invert them",
-        lambda: views.seen_by(inverse),
+        lambda: views.with_poses(inverse),
     )
     yield (
         "they fit if the poses are inverted and the camera axes turned (y and z): world to camera and "
         "camera to world, OpenGL and OpenCV are exchanged; convert them",
-        lambda: views.seen_by(flip @ inverse),
+        lambda: views.with_poses(flip @ inverse),
     )
     for factor in _scales(cameras):
         yield (

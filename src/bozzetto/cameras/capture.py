@@ -18,20 +18,20 @@ class ScenePoints:
 
     Attributes:
         positions: World coordinates, float64.
-        seen: Which views each point was matched in.
+        visible: Which views each point was matched in.
     """
 
     positions: Float[Tensor, "P 3"]
-    seen: Bool[Tensor, "P N"]
+    visible: Bool[Tensor, "P N"]
 
     def __len__(self) -> int:
         return len(self.positions)
 
     def of_views(self, index: Sequence[int]) -> "ScenePoints":
         """What is known without the other views: points that at least two of these were matched in."""
-        seen = self.seen[:, list(index)]
-        kept = seen.sum(dim=1) >= 2
-        return ScenePoints(self.positions[kept], seen[kept])
+        visible = self.visible[:, list(index)]
+        kept = visible.sum(dim=1) >= 2
+        return ScenePoints(self.positions[kept], visible[kept])
 
 
 @value_type
@@ -52,7 +52,7 @@ class Capture:
         uncorrected: The same views with the masks that each picture alone gave, if the masks have been made to
             fit each other since. Contradictions show in these.
         points: Points of the scene from structure from motion, None if there are none.
-        masks_made: The masks were made from the photographs, and not read.
+        masks_computed: The masks were made from the photographs, and not read.
     """
 
     names: tuple[str, ...]
@@ -64,7 +64,7 @@ class Capture:
     background: Float[Tensor, "N 3"] | None = None
     uncorrected: "Capture | None" = None
     points: ScenePoints | None = None
-    masks_made: bool = False
+    masks_computed: bool = False
 
     def __post_init__(self) -> None:
         shape = (len(self.names), self.cameras.height, self.cameras.width)

@@ -1,8 +1,10 @@
 """Do masks agree with each other? Every mask is held against the visual hull of the others."""
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
@@ -134,7 +136,7 @@ def _inside(capture: Capture) -> Bool[Tensor, "N H W"]:
 
 
 def blamed_pixels(
-    capture: Capture, result: Comparison, evidence: Bool[Tensor, "N H W"]
+    capture: Capture, result: Comparison, contradicting: Bool[Tensor, "N H W"]
 ) -> Bool[Tensor, "N H W"]:
     """Background pixels that erase object pixels of other views.
 
@@ -144,11 +146,11 @@ def blamed_pixels(
     Args:
         capture: The views.
         result: Their comparison.
-        evidence: The object pixels that accuse, all with `result.against` above 0.
+        contradicting: The object pixels that accuse, all with `result.against` above 0.
     """
     cameras, grid, inside = capture.cameras, result.grid, _inside(capture)
-    seeds = torch.zeros(evidence.shape, device=evidence.device)
-    for view, pixels in enumerate(evidence):
+    seeds = torch.zeros(contradicting.shape, device=contradicting.device)
+    for view, pixels in enumerate(contradicting):
         if bool(pixels.any()):
             places = _fewest_carving(grid, cameras, view, pixels)[1]
             guilty = depths(result.silhouettes, places) < 0
@@ -208,7 +210,7 @@ def _grown(regions: Bool[Tensor, "N H W"], distance: float) -> Bool[Tensor, "N H
     return torch.stack(grown).to(regions.device)
 
 
-def _distance(region: np.ndarray) -> np.ndarray:
+def _distance(region: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if not region.any():
         return np.full(region.shape, np.inf)
     distance = distance_transform_edt(~region)

@@ -31,7 +31,7 @@ class LinearPicture:
     size: tuple[int, int]
 
 
-def load_light(path: Path, max_size: int | None = None) -> LinearPicture:
+def load_linear(path: Path, max_size: int | None = None) -> LinearPicture:
     """Read a photograph as linear light.
 
     Args:

@@ -21,7 +21,7 @@ from .formats.camera_files import PosedViews, View
 from .formats.completed import complete_intrinsics
 from .formats.picture_paths import require_pictures
 from .formats.reading import read_cameras
-from .linear_pictures import load_light
+from .linear_pictures import load_linear
 from .mask_files import find_masks
 from .mask_values import load_mask
 from .masks import auto_masks, plain_background
@@ -34,8 +34,8 @@ TRIAL_SIZE = 96
 
 
 def load_capture(
-    path: str | os.PathLike,
-    masks: str | os.PathLike = "auto",
+    path: str | os.PathLike[str],
+    masks: str | os.PathLike[str] = "auto",
     max_size: int | None = None,
     around: Sequence[tuple[str, float, float]] = (),
 ) -> Capture:
@@ -55,7 +55,7 @@ def load_capture(
 
 def load_views(
     posed: PosedViews,
-    masks: str | os.PathLike = "auto",
+    masks: str | os.PathLike[str] = "auto",
     max_size: int | None = None,
     around: Sequence[tuple[str, float, float]] = (),
 ) -> Capture:
@@ -123,7 +123,7 @@ def _with_masks(
         or (around is None and choice == "pictures" and not plain_background(capture))
     ):
         return capture
-    capture = replace(capture.check(), masks_made=True)
+    capture = replace(capture.check(), masks_computed=True)
     if _is_network(choice):
         return network_masks(capture, choice)
     if choice == "background" or around is None:
@@ -170,7 +170,7 @@ def _in_pictures(
     return found
 
 
-def _mask_files(views: list[View], masks: str | os.PathLike) -> list[Path | None]:
+def _mask_files(views: list[View], masks: str | os.PathLike[str]) -> list[Path | None]:
     nothing: list[Path | None] = [None] * len(views)
     if str(masks) == "auto":
         return list(find_masks(views) or nothing)
@@ -185,7 +185,7 @@ def _mask_files(views: list[View], masks: str | os.PathLike) -> list[Path | None
     return list(find_masks(views, folder) or nothing)
 
 
-def _is_network(masks: str | os.PathLike) -> bool:
+def _is_network(masks: str | os.PathLike[str]) -> bool:
     return str(masks).lower().endswith(".onnx")
 
 
@@ -216,7 +216,7 @@ def _load_all(
 
 def _load(view: View, mask_path: Path | None, turn: Turn, max_size: int | None) -> _Picture:
     # Resampling blurs, so lenses are undone at up to twice the size that is asked for.
-    read = load_light(view.image, max_size and max_size * (2 if view.lens is not None else 1))
+    read = load_linear(view.image, max_size and max_size * (2 if view.lens is not None else 1))
     light = turn.of_picture(read.light)
     full = turn.size_of_picture(read.size)
     if view.size is not None and not proportional(view.size, full):

@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float
 from scipy import ndimage
@@ -112,7 +114,7 @@ def _border_colors(
     return np.stack([np.median(c, axis=0) for c in chosen]).astype(np.float32)
 
 
-def _rim(picture: np.ndarray) -> Bool[np.ndarray, "H W"]:
+def _rim(picture: npt.NDArray[Any]) -> Bool[np.ndarray, "H W"]:
     """The pixels along the border of a picture."""
     height, width = picture.shape
     rim = np.ones((height, width), dtype=bool)
@@ -176,7 +178,7 @@ def _bays(inside: Bool[np.ndarray, "H W"], shaded: Bool[np.ndarray, "H W"]) -> B
     return bays
 
 
-def _label(regions: Bool[np.ndarray, "H W"]) -> tuple[np.ndarray, int]:
+def _label(regions: Bool[np.ndarray, "H W"]) -> tuple[npt.NDArray[Any], int]:
     labels = np.zeros(regions.shape, dtype=np.int32)
     ndimage.label(regions, output=labels)
     return labels, int(labels.max())
@@ -251,11 +253,11 @@ def matte(
     image: Float[np.ndarray, "H W 3"],
     inside: Bool[np.ndarray, "H W"],
     background: Float[np.ndarray, "3"] | None = None,
-    reach: int = 3,
+    radius: int = 3,
 ) -> tuple[Float[np.ndarray, "H W"], Float[np.ndarray, "H W 3"]]:
     """Soft coverage along the border of a binary mask.
 
-    Within `reach` pixels of the border a pixel's coverage is its place between the mean colour of the object
+    Within `radius` pixels of the border a pixel's coverage is its place between the mean colour of the object
     and that of the background nearby, both taken further away from the border. Where the two do not differ
     enough to tell, the binary mask stays.
 
@@ -266,18 +268,18 @@ def matte(
         image: Linear light.
         inside: The mask.
         background: Colour of a plain background, where there is none nearby; None if a room is behind.
-        reach: How far from the border pixels may be mixed.
+        radius: How far from the border pixels may be mixed.
 
     Returns:
         Coverage, and the background's colour near the border.
     """
     object_core, behind_core = (
-        np.asarray(ndimage.binary_erosion(side, CROSS, iterations=reach - 1, border_value=1), dtype=bool)
+        np.asarray(ndimage.binary_erosion(side, CROSS, iterations=radius - 1, border_value=1), dtype=bool)
         for side in (inside, ~inside)
     )
     band = ~object_core & ~behind_core
-    object_color, object_near = local_mean(image, object_core, reach + 1)
-    behind_color, behind_near = local_mean(image, behind_core, reach + 1)
+    object_color, object_near = local_mean(image, object_core, radius + 1)
+    behind_color, behind_near = local_mean(image, behind_core, radius + 1)
     if background is None:
         object_near = object_near & behind_near
     else:
@@ -290,7 +292,7 @@ def matte(
         return np.where(clear, place.clip(0, 1), inside).astype(np.float32), behind_color
     variance = PICTURE_NOISE**2 * np.ones_like(length)
     for core, mean in ((object_core, object_color), (behind_core, behind_color)):
-        spread = (local_mean(image**2, core, reach + 1)[0] - mean**2).clip(0)
+        spread = (local_mean(image**2, core, radius + 1)[0] - mean**2).clip(0)
         variance += 0.5 * (spread * axis**2).sum(axis=-1) / np.maximum(length, 1e-12)
     within, beyond = (np.asarray(ndimage.distance_transform_edt(side)) for side in (inside, ~inside))
     expected = (0.5 + (within - beyond - np.where(inside, 0.5, -0.5)) / SOFT_WIDTH).clip(0, 1)
@@ -300,10 +302,10 @@ def matte(
 
 
 def local_mean(
-    image: Float[np.ndarray, "H W 3"], chosen: Bool[np.ndarray, "H W"], reach: int
+    image: Float[np.ndarray, "H W 3"], chosen: Bool[np.ndarray, "H W"], radius: int
 ) -> tuple[Float[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
     """Mean colour of the chosen pixels in a window around each pixel, and whether there are any."""
-    size = 2 * reach + 1
+    size = 2 * radius + 1
     weight = ndimage.uniform_filter(chosen.astype(np.float64), size)
     channels = [ndimage.uniform_filter(c * chosen, size) for c in np.moveaxis(image.astype(np.float64), 2, 0)]
     near = weight > 0.5 / size**2

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from PIL import Image, ImageDraw
@@ -42,7 +44,7 @@ def as_batch(views: Sequence[WholeView]) -> Cameras:
     return Cameras(poses, K, width, height).check([view.name for view in views])
 
 
-def rig_figures(views: Sequence[WholeView]) -> dict[str, list]:
+def rig_summary(views: Sequence[WholeView]) -> dict[str, list[Any]]:
     """Intrinsics of cameras and where they look, ready for JSON.
 
     Returns:
@@ -99,7 +101,7 @@ def rig_sheet(
 
         def place(
             p: Float[Tensor, "n 3"], left: int = panel * side, axes: tuple[int, int] = axes
-        ) -> np.ndarray:
+        ) -> npt.NDArray[Any]:
             flat = (p @ basis.T - middle)[:, list(axes)] * scale * torch.tensor([1.0, -1.0])
             return (flat + torch.tensor([left + side / 2, side / 2])).numpy()
 
@@ -161,7 +163,7 @@ def _pyramids(cameras: Cameras, length: float) -> Float[Tensor, "N 5 3"]:
     return torch.cat([center, center + (ahead - center) * length], dim=1)
 
 
-def _pyramid(draw: ImageDraw.ImageDraw, corners: np.ndarray, color: tuple[int, int, int]) -> None:
+def _pyramid(draw: ImageDraw.ImageDraw, corners: npt.NDArray[Any], color: tuple[int, int, int]) -> None:
     eye, *rim = [tuple(corner) for corner in corners.tolist()]
     draw.line([*rim, rim[0]], fill=color)
     for corner in rim:

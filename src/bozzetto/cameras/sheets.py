@@ -1,8 +1,10 @@
 """Pictures that show at a glance whether cameras, masks and photographs fit."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
@@ -58,17 +60,17 @@ def capture_sheet(
     return torch.from_numpy(np.array(sheet)).float() / 255
 
 
-def _scaled(region: Bool[Tensor, "H W"], pixels: np.ndarray) -> Float[Tensor, "h w"]:
+def _scaled(region: Bool[Tensor, "H W"], pixels: npt.NDArray[Any]) -> Float[Tensor, "h w"]:
     height, width = pixels.shape[:2]
     return area_resize(region[None, ..., None].float(), width, height)[0, ..., 0]
 
 
-def _tint(pixels: np.ndarray, region: Bool[Tensor, "H W"], color: tuple[int, int, int]) -> None:
+def _tint(pixels: npt.NDArray[Any], region: Bool[Tensor, "H W"], color: tuple[int, int, int]) -> None:
     chosen = (_scaled(region, pixels) > 0.5).numpy()
     pixels[chosen] = (pixels[chosen] * 0.5 + np.array(color) * 0.5).astype(np.uint8)
 
 
-def _outline(pixels: np.ndarray, region: Bool[Tensor, "H W"], color: tuple[int, int, int]) -> None:
+def _outline(pixels: npt.NDArray[Any], region: Bool[Tensor, "H W"], color: tuple[int, int, int]) -> None:
     inside = (_scaled(region, pixels) > 0.5).numpy()
     edge = np.zeros_like(inside)
     edge[1:] |= inside[1:] != inside[:-1]

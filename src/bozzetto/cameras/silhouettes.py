@@ -9,13 +9,13 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from ..geometry.launch import in_parts, launch, pack
+from ..geometry.launch import fill_struct, in_parts, launch
 from ..values import value_type
 from . import carving_kernels
 from .camera import Cameras
 
 
-def signed_distance(
+def silhouette_distance(
     coverage: Float[np.ndarray, "H W"], known: Bool[np.ndarray, "H W"]
 ) -> Float[np.ndarray, "H W"]:
     """Distance in pixels to the border of the silhouette, positive inside, accurate to a fraction of a pixel.
@@ -48,7 +48,7 @@ class Silhouettes:
 
     Attributes:
         cameras: The views, with the world's origin moved to `origin` (so that float32 suffices in kernels).
-        distance: `signed_distance` of every mask.
+        distance: `silhouette_distance` of every mask.
         frame: Left, top, right and bottom edge of the known part of every image, in pixels.
         origin: What was subtracted from world coordinates.
     """
@@ -93,7 +93,7 @@ class Silhouettes:
         """The same as a Warp struct. Keep `self` alive as long as it is used."""
         T, K = self.cameras.T_cam_world, self.cameras.K
         focal = torch.sqrt(torch.linalg.det(K[:, :2, :2]).abs())
-        return pack(
+        return fill_struct(
             carving_kernels.Views,
             distance=self.distance,
             rotation=T[:, :3, :3].float().contiguous(),
@@ -111,7 +111,9 @@ def prepare_silhouettes(
 ) -> Silhouettes:
     """Distance transforms of all masks."""
     device = masks.device
-    distances = [signed_distance(m, k) for m, k in zip(masks.cpu().numpy(), known.cpu().numpy(), strict=True)]
+    distances = [
+        silhouette_distance(m, k) for m, k in zip(masks.cpu().numpy(), known.cpu().numpy(), strict=True)
+    ]
     frames = []
     for k in known.cpu():
         rows, columns = torch.nonzero(k.any(dim=1)), torch.nonzero(k.any(dim=0))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -52,7 +52,7 @@ class Autoencode(Options):
         if self.hypotheses:
             refuse_options(self, "is not used with --hypotheses", "--evaluations", "--start", "--iid")
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Auto-encode."""
         from ..runs import fingerprint
         from ..score import hinted_flow, load_cloud, open_cloud_prior, write_clouds
@@ -69,7 +69,7 @@ class Autoencode(Options):
         settings |= {"evaluations": self.evaluations, "independent": self.iid, "seed": self.seed}
         settings |= {"hypotheses": self.hypotheses, "known_frame": self.known_frame}
 
-        def work(run: "RunFolder") -> dict:
+        def work(run: "RunFolder") -> dict[str, Any]:
             with run.stage("autoencode"):
                 made = self._whole(prior, cloud) if self.hypotheses else [self._again(prior, cloud)]
             with run.stage("write"):
@@ -93,7 +93,7 @@ class Autoencode(Options):
         from ..score import CompleteConfig, complete
 
         config = CompleteConfig(hypotheses=self.hypotheses, points=self.points, seed=self.seed)
-        return [one.points for one in complete(prior, cloud, config, self._frame(cloud), str(self.cloud))]
+        return [one.points for one in complete(cloud, prior, config, self._frame(cloud), str(self.cloud))]
 
     def _frame(self, cloud: "Tensor") -> "Frame | None":
         import torch

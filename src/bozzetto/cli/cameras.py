@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -38,19 +38,19 @@ class CamerasVerb(Options):
         if self.to is not None:
             object.__setattr__(self, "out", self.to)
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Read, write and draw."""
         from ..cameras import read_cameras
         from ..cameras.formats.completed import whole_views
-        from ..cameras.rig_sheet import as_batch, rig_figures, rig_sheet
+        from ..cameras.rig_sheet import as_batch, rig_sheet, rig_summary
         from ..images import save_image
 
         posed = read_cameras(self.cameras, self.photos)
         whole = whole_views(posed, None, self.out)
-        cameras, summary = as_batch(whole), _summary(posed, rig_figures(whole))
+        cameras, summary = as_batch(whole), _summary(posed, rig_summary(whole))
         labels = [Path(view.name).stem for view in posed.views]
 
-        def work(run: "RunFolder") -> dict:
+        def work(run: "RunFolder") -> dict[str, Any]:
             written = self._write(posed, [view.name for view in whole], run)
             save_image(run.file("rig.png"), rig_sheet(cameras, posed.points, labels))
             return {**summary, "files": written, "drawing": str(run.path / "rig.png")}
@@ -85,7 +85,7 @@ class CamerasVerb(Options):
         return [str(run.path / name) for name in written]
 
 
-def _summary(posed: "PosedViews", figures: dict) -> dict:
+def _summary(posed: "PosedViews", figures: dict[str, Any]) -> dict[str, Any]:
     return {
         "source": str(posed.source),
         "views": len(posed.views),
@@ -95,7 +95,7 @@ def _summary(posed: "PosedViews", figures: dict) -> dict:
     }
 
 
-def _told(report: dict) -> str:
+def _told(report: dict[str, Any]) -> str:
     sizes = [f"{width}x{height}" for width, height in report["sizes"]]
     lines = [
         f"{report['views']} cameras from {report['source']}, pictures of {_range([sizes[0], sizes[-1]])}",
@@ -110,6 +110,6 @@ def _told(report: dict) -> str:
     return "\n".join([*lines, *(f"wrote {file}" for file in [*report["files"], report["drawing"]])])
 
 
-def _range(both: list) -> str:
+def _range(both: list[Any]) -> str:
     low, high = (value if isinstance(value, str) else f"{value:.4g}" for value in both)
     return low if low == high else f"{low} to {high}"

@@ -1,7 +1,7 @@
 """`bozzetto cite [ENGINE]`: BibTeX entries of what a result rests on."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -20,7 +20,7 @@ class Cite(Options):
     engine: Annotated[Engine | Literal["all"], tyro.conf.Positional] = "all"
     """What was used; all prints everything."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Print them."""
         found = cited_by(None if self.engine == "all" else self.engine)
         title = "bozzetto: photographs, scans and shape collections to 3D shapes"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ..errors import InputError, Interrupted, collected_warnings
 from ..files import FULL
@@ -61,7 +61,7 @@ class Options:
         """
         check_options(self)
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Do what the verb is for and return its report, ready for JSON."""
         raise NotImplementedError
 
@@ -75,12 +75,12 @@ class Options:
 
     def in_folder(
         self,
-        settings: dict,
+        settings: dict[str, Any],
         work: "Callable[[RunFolder], dict]",
-        told: str | Callable[[dict], str],
+        told: str | Callable[[dict[str, Any]], str],
         reads: Sequence[str | Path] = (),
         device: "torch.device | str" = "cpu",
-    ) -> dict:
+    ) -> dict[str, Any]:
         """Work in the folder for the results, write the report, and say what came out.
 
         Bad input should be refused before: nothing is written until the work writes its first file.
@@ -154,7 +154,7 @@ def carry_out(options: Options) -> int:
     return 0
 
 
-def _run(options: Options) -> dict:
+def _run(options: Options) -> dict[str, Any]:
     from ..runs.progress import show_progress
 
     options.check()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -49,7 +49,7 @@ class Complete(Options):
         if self.pose == "known":
             refuse_options(self, "is for --pose solve", "--up", "--yaw-starts")
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Complete."""
         import torch
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -14,7 +14,7 @@ from .common import Options
 class DataList(Options):
     """List public sample sets with size, terms and credit."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """List."""
         from ..datasets import catalogue
         from ..datasets.fetch import about
@@ -46,12 +46,12 @@ class DataGet(Options):
         """What has come is kept."""
         return "; the same command continues the download"
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Download."""
-        from ..datasets.catalogue import find
+        from ..datasets.catalogue import find_sample
         from ..datasets.fetch import about, fetch
 
-        sample = find(self.name)
+        sample = find_sample(self.name)
         self.say(about(sample))
         folder = fetch(
             sample,

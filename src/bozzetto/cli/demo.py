@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .common import Options
 
@@ -17,7 +18,7 @@ class Demo(Options):
     out: Path = Path("bozzetto-out/demo")
     """Folder for the gallery."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Make the gallery."""
         from ..viewer import demo
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -30,7 +30,7 @@ class Denoise(Options):
     points: Annotated[int | None, tyro.conf.arg(metavar="N"), Within(1, 10**8)] = None
     """Upsample to this number of points."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Denoise."""
         from ..points import denoise_cloud, load_solid_cloud
         from ..runs import fingerprint

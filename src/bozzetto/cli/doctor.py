@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -39,7 +39,7 @@ class Doctor(Options):
         if self.capture is None:
             refuse_options(self, "is for a CAPTURE, and none is given", "--masks")
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Look at the installation and the capture."""
         from ..runs import environment
 
@@ -49,14 +49,14 @@ class Doctor(Options):
             report["capture"] = self._examine(self.capture)
         return report
 
-    def _tell(self, report: dict) -> None:
+    def _tell(self, report: dict[str, Any]) -> None:
         self.say("\n".join(f"{name:14}{version}" for name, version in report["versions"].items()))
         self.say(f"{'device':14}{report['device']}, {report['threads']} threads on {report['cores']} cores")
         for name, version in report["optional"].items():
             missing = f"not installed (pip install 'bozzetto[{EXTRAS[name]}]')"
             self.say(f"{name:13} {version or missing}")
 
-    def _examine(self, path: Path) -> dict:
+    def _examine(self, path: Path) -> dict[str, Any]:
         from ..inverse.photo_source import find_source
 
         if self.masks == "none":
@@ -64,7 +64,7 @@ class Doctor(Options):
         source = find_source(path)
         return self._examine_photos(source) if source.posed is None else self._examine_capture(source)
 
-    def _examine_photos(self, source: "PhotoSource") -> dict:
+    def _examine_photos(self, source: "PhotoSource") -> dict[str, Any]:
         """Photographs without cameras: whether these can be estimated."""
         from ..inverse.photo_survey import survey_photos
 
@@ -78,7 +78,7 @@ class Doctor(Options):
         self.say(f"verdict: {verdict}")
         return {"path": str(source.path), "photos": len(source.photos), "verdict": verdict, **asdict(found)}
 
-    def _examine_capture(self, source: "PhotoSource") -> dict:
+    def _examine_capture(self, source: "PhotoSource") -> dict[str, Any]:
         from ..cameras import capture_sheet, examine
         from ..cameras.loading import load_views
         from ..images import save_image
@@ -115,7 +115,7 @@ class Doctor(Options):
             "sheet": str(self.out / "sheet.png"),
         }
 
-        def work(run: "RunFolder") -> dict:
+        def work(run: "RunFolder") -> dict[str, Any]:
             save_image(run.file("sheet.png"), sheet)
             return found
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -31,16 +31,20 @@ class Evaluation(Options):
     """Folder for the report."""
 
     def compare(
-        self, what: str, figures: Callable[[], dict], table: Callable[[dict], str], *reads: Path
-    ) -> dict:
+        self,
+        what: str,
+        metrics: Callable[[], dict[str, Any]],
+        table: Callable[[dict[str, Any]], str],
+        *reads: Path,
+    ) -> dict[str, Any]:
         """Compute the figures, write them as report.json and print their table."""
         device = self.begin()
         settings = {"verb": f"evaluate {what}", "pred": self.pred, "ref": self.ref, "seed": self.seed}
 
-        def told(report: dict) -> str:
+        def told(report: dict[str, Any]) -> str:
             return f"{table(report['figures'])}\nReport: {self.out / 'report.json'}"
 
-        return self.in_folder(settings, lambda run: figures(), told, [self.pred, self.ref, *reads], device)
+        return self.in_folder(settings, lambda run: metrics(), told, [self.pred, self.ref, *reads], device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +59,18 @@ class EvaluateSurface(Evaluation):
     threshold: Annotated[float | None, tyro.conf.arg(metavar="LENGTH"), Within(0, LARGEST, above=True)] = None
     """Distance for completeness and F-score; by default 1 % of the radius of the reference."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Evaluate."""
         from ..metrics import evaluate_surfaces
         from ..shapes import load_mesh, load_shape
         from ..shapes.folders import matched_shapes
 
-        def figures() -> dict:
+        def metrics() -> dict[str, Any]:
             pairs = counted(matched_shapes(self.pred, self.ref), "evaluate")
             shapes = ((name, load_shape(pred), load_mesh(ref)) for name, pred, ref in pairs)
             return evaluate_surfaces(shapes, self.samples, self.seed, self.threshold)
 
-        return self.compare("surface", figures, surface_table)
+        return self.compare("surface", metrics, surface_table)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +84,13 @@ class EvaluatePoints(Evaluation):
     points: Annotated[int, tyro.conf.arg(metavar="N"), Within(2, 10**6)] = 2048
     """Points per cloud for the earth mover's distance; fewer if files hold fewer."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Evaluate."""
         from ..metrics import evaluate_clouds
         from ..shapes import load_points
         from ..shapes.folders import matched_shapes
 
-        def figures() -> dict:
+        def metrics() -> dict[str, Any]:
             pairs = counted(matched_shapes(self.pred, self.ref, arrays=True), "evaluate")
             clouds = (
                 (name, load_points(pred).world_points, load_points(ref).world_points)
@@ -94,7 +98,7 @@ class EvaluatePoints(Evaluation):
             )
             return evaluate_clouds(clouds, self.seed, self.points)
 
-        return self.compare("points", figures, points_table)
+        return self.compare("points", metrics, points_table)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,14 +112,14 @@ class EvaluateHeightmap(Evaluation):
     resolution: Annotated[int, Within(16, 16384, also=0), Formerly("--side")] = 256
     """Pixels along each side to which both maps are averaged; 0 compares them as they are."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Evaluate."""
         from ..images import load_image
         from ..metrics import evaluate_height_maps
         from ..shapes import load_height
         from ..shapes.folders import matched_heights
 
-        def figures() -> dict:
+        def metrics() -> dict[str, Any]:
             pairs = matched_heights(self.pred, self.ref)
             maps = {
                 name: [load_height(path).height for path in both]
@@ -131,7 +135,7 @@ class EvaluateHeightmap(Evaluation):
                 else None,
             )
 
-        return self.compare("heightmap", figures, height_table)
+        return self.compare("heightmap", metrics, height_table)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,12 +157,12 @@ class EvaluateGeneration(Evaluation):
     points: Annotated[int, tyro.conf.arg(metavar="N"), Within(2, 10**6)] = 2048
     """Points per cloud; fewer if files hold fewer."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Evaluate."""
         from ..metrics import evaluate_sets
         from ..shapes.folders import load_cloud_set
 
-        def figures() -> dict:
+        def metrics() -> dict[str, Any]:
             generated, references = (load_cloud_set(path) for path in (self.pred, self.ref))
             training = None if self.train is None else load_cloud_set(self.train)
             protocol, points, seed = self.protocol, self.points, self.seed
@@ -171,11 +175,11 @@ class EvaluateGeneration(Evaluation):
             }
 
         return self.compare(
-            "generation", figures, generation_table, *([] if self.train is None else [self.train])
+            "generation", metrics, generation_table, *([] if self.train is None else [self.train])
         )
 
 
-def mean_and_median(summary: dict, shapes: int) -> str:
+def mean_and_median(summary: dict[str, Any], shapes: int) -> str:
     """The table of a summary."""
     lines = [f"{'over ' + str(shapes) + ' shapes':28s} {'mean':>12s} {'median':>12s}"]
     for name, row in summary.items():
@@ -184,25 +188,25 @@ def mean_and_median(summary: dict, shapes: int) -> str:
     return "\n".join(lines)
 
 
-def surface_table(figures: dict) -> str:
+def surface_table(metrics: dict[str, Any]) -> str:
     """Mean and median over shapes, and the Chamfer distance as DeepSDF prints it."""
-    chamfer = figures["summary"]["deepsdf_chamfer"]
+    chamfer = metrics["summary"]["deepsdf_chamfer"]
     printed = ", ".join(f"{key} {1e3 * value:.4g}" for key, value in chamfer.items() if value is not None)
-    return f"{mean_and_median(figures['summary'], figures['shapes'])}\ndeepsdf_chamfer x 1000: {printed}"
+    return f"{mean_and_median(metrics['summary'], metrics['shapes'])}\ndeepsdf_chamfer x 1000: {printed}"
 
 
-def points_table(figures: dict) -> str:
+def points_table(metrics: dict[str, Any]) -> str:
     """Mean and median over clouds, and the same of the oracle."""
-    table = mean_and_median(figures["summary"], figures["shapes"])
-    if "oracle" not in figures:
+    table = mean_and_median(metrics["summary"], metrics["shapes"])
+    if "oracle" not in metrics:
         return f"{table}\nno oracle row: it takes references with twice the points of the predictions"
-    oracle = mean_and_median(figures["oracle"]["summary"], figures["shapes"])
+    oracle = mean_and_median(metrics["oracle"]["summary"], metrics["shapes"])
     return f"{table}\noracle (two disjoint halves of each reference):\n{oracle}"
 
 
-def height_table(figures: dict) -> str:
+def height_table(metrics: dict[str, Any]) -> str:
     """Means over materials, a column per method."""
-    rows, title = figures["summary"], f"mean over {figures['materials']} materials"
+    rows, title = metrics["summary"], f"mean over {metrics['materials']} materials"
     lines = [f"{title:28s}" + "".join(f"{name:>16s}" for name in rows)]
     for key in SHOWN:
         cells = ["-" if row.get(key) is None else f"{row[key]:.4f}" for row in rows.values()]
@@ -210,13 +214,13 @@ def height_table(figures: dict) -> str:
     return "\n".join(lines)
 
 
-def generation_table(figures: dict) -> str:
+def generation_table(metrics: dict[str, Any]) -> str:
     """Rows as papers print them: MMD-CD x 10^3, MMD-EMD x 10^2, COV and 1-NNA in percent, with intervals."""
-    rows, points = figures["rows"], figures["points"]
+    rows, points = metrics["rows"], metrics["points"]
     references = rows["generated"]["references"]
     titles = "".join(f"{title:>24s}" for title in ("MMD x 10^3 | 10^2", "COV %", "1-NNA %"))
     lines = [
-        f"protocol {figures['protocol']}; {references} references, {points} points; [95 % interval]",
+        f"protocol {metrics['protocol']}; {references} references, {points} points; [95 % interval]",
         f"{'':14s}{titles}     JSD",
     ]
     for name, row in rows.items():

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -76,7 +76,7 @@ class Heightmap(Options):
         if self.faces == 0:
             refuse_options(self, "is the shape of the relief, and --faces 0 writes none", "--wrap")
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Predict."""
         from ..heightmap import find_photos, open_predictor, stereo_photos
         from ..heightmap.run import safe_out
@@ -92,7 +92,7 @@ class Heightmap(Options):
         if predictor is not None:
             settings["weights"] = fingerprint(*predictor.network.state_dict().values())
 
-        def work(run: "RunFolder") -> dict:
+        def work(run: "RunFolder") -> dict[str, Any]:
             if predictor is None:
                 result = stereo_photos(run, paths, self.lights, photos[0][1], options)
                 return {"photos": [result], "failed": []}
@@ -111,7 +111,7 @@ class Heightmap(Options):
         photos: list[tuple[Path, str]],
         predictor: "Predictor",
         options: "MapOptions",
-    ) -> tuple[list[dict], list[str]]:
+    ) -> tuple[list[dict[str, Any]], list[str]]:
         """Results of all photos that can be used, those of an interrupted run among them, and what failed."""
         from ..heightmap.run import map_photo
         from ..runs import Progress
@@ -142,7 +142,7 @@ class Heightmap(Options):
                 progress.advance()
         return results, failed
 
-    def _told(self, report: dict) -> str:
+    def _told(self, report: dict[str, Any]) -> str:
         results, lines = report["figures"]["photos"], []
         for sentence in report["figures"]["failed"]:
             sys.stderr.write(f"bozzetto: left out: {sentence}\n")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -44,7 +44,7 @@ class Interpolate(Options):
     resolution: Annotated[int, Within(8, 1024)] = 128
     """Grid cells for meshes, along each axis, with a prior over shapes."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Interpolate."""
         from ..score import is_cloud_prior
 
@@ -53,7 +53,7 @@ class Interpolate(Options):
             return self._clouds()
         return self._meshes()
 
-    def _meshes(self) -> dict:
+    def _meshes(self) -> dict[str, Any]:
         from ..sdf import CompleteConfig, find_shape, interpolate_codes, open_prior
         from ..sdf.interpolate import needs_fit
 
@@ -66,14 +66,14 @@ class Interpolate(Options):
         settings = {"verb": "interpolate", "count": self.count, "path": self.path, "prior": self.prior}
         settings |= {"resolution": self.resolution, "codes": [a.tolist(), b.tolist()]}
 
-        def work(run: "RunFolder") -> dict:
+        def work(run: "RunFolder") -> dict[str, Any]:
             figures = interpolate_codes(run, prior, a, b, self.count, self.path, self.resolution)
             return {**figures, "misfit_of_ends": misfits}
 
         told = f"Animation: {self.out / 'morph.glb'}; picture: {self.out / 'strip.png'}"
         return self.in_folder(settings, work, told, [self.a, self.b, self.prior], device)
 
-    def _clouds(self) -> dict:
+    def _clouds(self) -> dict[str, Any]:
         from ..score import find_shape, interpolate, open_cloud_prior, write_clouds
 
         device = self.begin()
@@ -83,7 +83,7 @@ class Interpolate(Options):
         settings = {"verb": "interpolate", "count": self.count, "prior": self.prior}
         settings |= {"codes": [a.tolist(), b.tolist()]}
 
-        def work(run: "RunFolder") -> dict:
+        def work(run: "RunFolder") -> dict[str, Any]:
             with run.stage("write"):
                 write_clouds(run, list(clouds))
             return {"shapes": self.count, "points": CLOUD_POINTS}

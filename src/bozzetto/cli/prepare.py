@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -34,7 +34,7 @@ class Prepare(Options):
     variants: Annotated[int, Within(0, 1000)] = 0
     """Smoothly stretched copies of every shape as further data; 5 help a collection of a few dozen."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Prepare."""
         from ..runs import resolve_device
         from ..sdf import find_meshes, prepare_collection

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -13,8 +13,6 @@ from .common import Options
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..cameras import Capture
-    from ..cameras.examination import Examination
     from ..inverse.config import ReconstructConfig
     from ..inverse.photo_source import CaptureSettings, PhotoSource
     from ..inverse.run import MeshFiles
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 
 LARGEST_LIGHT = 1 << 16  # bytes, of which 9 x 3 numbers need few
 FORMATS = ("obj", "stl", "3mf")
-EFFORT = {"fast": 0.4, "default": 1.0, "fine": 3.0}  # of each preset: factor on the optimisation steps
-MOST_FACES = {"fast": 150_000, "default": 400_000, "fine": 2_000_000}  # of each preset: of mesh.ply, about
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,18 +85,20 @@ class Reconstruct(Options):
         if self.masks == "none":
             raise InputError("reconstruct needs masks of the object; leave out --masks none")
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Reconstruct."""
         from ..inverse import reconstruct_photographs
         from ..inverse.photo_source import find_source, prepare_capture, write_cameras
+        from ..inverse.reconstruct import require_sound
 
         device = self.begin()
-        light = None if self.light is None else load_light(self.light)
+        light = None if self.light is None else load_known_light(self.light)
         source = find_source(self.photos)
 
-        def work(run: "RunFolder") -> dict:
+        def work(run: "RunFolder") -> dict[str, Any]:
             prepared = prepare_capture(source, self._capture_settings(), run)
-            consistency = self._examine(prepared.capture).consistency
+            align = self.refine_cameras == "yes"
+            consistency = require_sound(prepared.capture, str(self.photos), align).consistency
             config = self.settings(inexact=prepared.inexact(consistency))
             if config.refine_cameras and self.refine_cameras == "auto":
                 warn_input(
@@ -118,11 +116,11 @@ class Reconstruct(Options):
         settings = self._identity(source, light)
         return self.in_folder(settings, work, self._told, [self.photos, self.init], device)
 
-    def _told(self, report: dict) -> str:
+    def _told(self, report: dict[str, Any]) -> str:
         mesh, pictures = self.out / "mesh.glb", self.out / "renders"
-        return f"{summary(report)}\nMesh: {mesh} (textured) and mesh.ply; pictures: {pictures}"
+        return f"{metrics_summary(report)}\nMesh: {mesh} (textured) and mesh.ply; pictures: {pictures}"
 
-    def _identity(self, source: "PhotoSource", light: "Tensor | None") -> dict:
+    def _identity(self, source: "PhotoSource", light: "Tensor | None") -> dict[str, Any]:
         """What must be the same when the run is resumed."""
         from ..runs import fingerprint
         from ..shapes import load_mesh
@@ -141,33 +139,6 @@ class Reconstruct(Options):
             "input": fingerprint(*content),
         }
 
-    def _examine(self, capture: "Capture") -> "Examination":
-        """Say what `doctor` would say, and stop where a reconstruction would be wrong.
-
-        Where only the cameras are wrong and may be moved, it is asked again with cameras that fit the
-        outlines."""
-        from ..cameras import examine
-        from ..inverse.silhouette_alignment import align_silhouettes
-
-        examination = examine(capture)
-        if examination.rough and self.refine_cameras == "yes":
-            aligned = align_silhouettes(capture)
-            raw = capture.uncorrected and replace(capture.uncorrected, cameras=aligned)
-            moved = examine(replace(capture, cameras=aligned, uncorrected=raw))
-            if moved.fatal is None:
-                warn_input(
-                    "most views contradict each other; with cameras moved to fit the outlines, they do not"
-                )
-                examination = moved
-        for finding in examination.findings:
-            if not finding.fatal:
-                warn_input(finding.sentence)
-        if examination.fatal is not None:
-            tried = examination.rough and self.refine_cameras == "yes"
-            more = " Moving the cameras to fit the outlines was not enough." if tried else ""
-            raise InputError(f"{self.photos} cannot be reconstructed: {examination.fatal}{more}")
-        return examination
-
     def _capture_settings(self) -> "CaptureSettings":
         from ..inverse.photo_source import CaptureSettings
 
@@ -184,14 +155,11 @@ class Reconstruct(Options):
         Args:
             inexact: Masks and colours may correct the cameras.
         """
-        from ..inverse.config import ReconstructConfig
+        from ..inverse.config import PRESETS
 
         refine = inexact if self.refine_cameras == "auto" else self.refine_cameras == "yes"
-        base = ReconstructConfig(init=self.init, seed=self.seed, refine_cameras=refine, ends=self.boundary)
-        stages = [
-            replace(stage, steps=max(1, round(stage.steps * EFFORT[self.preset]))) for stage in base.stages
-        ]
-        return replace(base, stages=tuple(stages), most_faces=MOST_FACES[self.preset])
+        changes = {"init": self.init, "seed": self.seed, "boundary": self.boundary}
+        return replace(PRESETS[self.preset], refine_cameras=refine, **changes)
 
 
 def object_pixels(around: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, float, float], ...]:
@@ -214,7 +182,7 @@ def object_pixels(around: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, 
     return tuple(pixels)
 
 
-def summary(report: dict) -> str:
+def metrics_summary(report: dict[str, Any]) -> str:
     """The figures that matter, a line each."""
     figures = report["figures"]
     held_out, learned, mesh = figures.get("held_out"), figures["learned"], figures["mesh"]
@@ -241,7 +209,7 @@ def _listed(values: list[float], form: str) -> str:
     return mean if len(known) == 1 else f"{mean}, worst {form.split()[1].format(min(known))}"
 
 
-def load_light(path: Path) -> "Tensor":
+def load_known_light(path: Path) -> "Tensor":
     """Spherical-harmonics coefficients from a NumPy file.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -60,7 +60,7 @@ class Sample(Options):
                 "make fewer at a time, with another --seed each"
             )
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Sample."""
         from ..score import is_cloud_prior
 
@@ -73,19 +73,19 @@ class Sample(Options):
         refuse_options(self, "is for meshes; give --mesh", "--resolution")
         return self._clouds()
 
-    def _of_prior(self, device: "torch.device") -> Callable[..., dict]:
+    def _of_prior(self, device: "torch.device") -> Callable[..., dict[str, Any]]:
         from ..sdf import invent_meshes, open_prior
 
         prior = open_prior(self.model).to(device)
         return partial(invent_meshes, prior=prior, resolution=self.resolution or 128)
 
-    def _of_clouds(self, device: "torch.device") -> Callable[..., dict]:
+    def _of_clouds(self, device: "torch.device") -> Callable[..., dict[str, Any]]:
         from ..score import invent_meshes, open_cloud_prior
 
         prior = open_cloud_prior(self.model).to(device)
         return partial(invent_meshes, prior=prior, resolution=self.resolution)
 
-    def _meshes(self, make: Callable[..., dict], device: "torch.device") -> dict:
+    def _meshes(self, make: Callable[..., dict[str, Any]], device: "torch.device") -> dict[str, Any]:
         settings = {"verb": "sample", "model": self.model, "count": self.count, "mesh": True}
         settings |= {"truncation": self.truncation, "resolution": self.resolution, "seed": self.seed}
         return self.in_folder(
@@ -96,7 +96,7 @@ class Sample(Options):
             device,
         )
 
-    def _clouds(self) -> dict:
+    def _clouds(self) -> dict[str, Any]:
         from ..score import open_cloud_prior, sample, write_clouds
 
         device = self.begin()
@@ -106,7 +106,7 @@ class Sample(Options):
         settings |= {"truncation": self.truncation, "evaluations": self.evaluations, "seed": self.seed}
         draw = partial(sample, prior, self.count, self.points, self.seed, self.truncation, self.evaluations)
 
-        def work(run: "RunFolder") -> dict:
+        def work(run: "RunFolder") -> dict[str, Any]:
             with run.stage("sample"):
                 clouds = draw(not self.iid)
             with run.stage("write"):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -39,7 +39,7 @@ class Surface(Options):
     shape: Annotated[int | None, tyro.conf.arg(metavar="N"), Within(0, MANY)] = None
     """With a model: index of a training shape; by default a new shape is generated."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Make the surface."""
         from ..points import load_scans, surface_cloud
         from ..runs import fingerprint
@@ -59,10 +59,10 @@ class Surface(Options):
         whole = fingerprint(source) if is_model else fingerprint(cloud.points)
         settings |= {"resolution": self.resolution, "seed": self.seed, "input": whole}
         noise = MESH_NOISE if is_model and self.noise is None else self.noise
-        ends = "closed" if is_model and self.boundary == "auto" else self.boundary
+        boundary = "closed" if is_model and self.boundary == "auto" else self.boundary
         return self.in_folder(
             settings,
-            lambda run: surface_cloud(run, cloud, self.resolution, ends, noise),
+            lambda run: surface_cloud(run, cloud, self.resolution, boundary, noise),
             f"Mesh: {self.out / 'mesh.ply'} and mesh.glb; picture: {self.out / 'preview.png'}",
             [source, self.poses] if self.poses else [source],
             device,

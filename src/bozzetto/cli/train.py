@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -67,7 +67,7 @@ class TrainSdf(Training):
     epochs: Annotated[int | None, tyro.conf.arg(metavar="N"), Within(1, MANY)] = None
     """Passes over the shapes, instead of those of the preset."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Train."""
         from ..runs import is_distributed
         from ..sdf import is_prepared, learn_shape_prior, prepared_collection
@@ -87,7 +87,7 @@ class TrainSdf(Training):
             "settings": config,
         }
 
-        def work(run: "RunFolder") -> dict:
+        def work(run: "RunFolder") -> dict[str, Any]:
             quiet = self.is_quiet(run)
             collection = prepared_collection(run, self.data, self.samples, self.split, self.seed, quiet)
             return learn_shape_prior(run, collection, config, device, quiet)
@@ -118,7 +118,7 @@ class TrainScore(Training):
     epochs: Annotated[int | None, tyro.conf.arg(metavar="N"), Within(1, MANY)] = None
     """Passes over the shapes, instead of those of the preset."""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Train."""
         from ..runs import fingerprint
         from ..score import cloud_table, learn_clouds, load_clouds
@@ -185,7 +185,7 @@ class TrainHeightmap(Training):
             reason = "keeps procedural materials, of which --procedural-samples 0 makes none"
             refuse_options(self, reason, "--cache-dir")
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Train."""
         from ..heightmap.pairs import find_pairs
         from ..heightmap.predictor import load_predictor
@@ -210,7 +210,7 @@ class TrainHeightmap(Training):
             "settings": config,
         }
 
-        def work(run: "RunFolder") -> dict:
+        def work(run: "RunFolder") -> dict[str, Any]:
             quiet = self.is_quiet(run)
             samples, only, cache = self.procedural_samples, self.redistributable_only, self.cache_dir
             chosen, crops = training_material(run, files, config, samples, away, only, cache, quiet)
@@ -221,7 +221,7 @@ class TrainHeightmap(Training):
         reads = [self.data, *([] if self.init is None else [self.init])]
         return self.in_folder(settings, work, self._told, reads, device)
 
-    def _told(self, report: dict) -> str:
+    def _told(self, report: dict[str, Any]) -> str:
         notes = [f"Note: {note}" for note in report["figures"]["notes"]]
         out = f"Network: {self.out / 'heights.safetensors'}; what it sees: {self.out / 'preview.png'}"
         return "\n".join([*notes, out])

@@ -46,7 +46,7 @@ def catalogue() -> dict[str, Sample]:
     return samples
 
 
-def find(name: str) -> Sample:
+def find_sample(name: str) -> Sample:
     """The sample set of that name.
 
     Raises:

@@ -29,12 +29,12 @@ def largest_component(mesh: Mesh) -> Mesh:
     return drop_unused_vertices(replace(mesh, faces=kept))[0]
 
 
-def without_specks(mesh: Mesh, share: float = 0.01) -> Mesh:
+def without_specks(mesh: Mesh, fraction: float = 0.01) -> Mesh:
     """The mesh without pieces that have less than a share of its area: crumbs and hollows of learned fields."""
     label = connected_components(mesh.faces, len(mesh.vertices))[mesh.faces[:, 0]]
     areas = face_areas(mesh.vertices, mesh.faces)
     total = areas.new_zeros(int(label.max()) + 1).index_add_(0, label, areas)
-    kept = total[label] >= share * areas.sum()
+    kept = total[label] >= fraction * areas.sum()
     return drop_unused_vertices(replace(mesh, faces=mesh.faces[kept]))[0]
 
 

@@ -263,7 +263,7 @@ def bounded(inner: Field, low: Vector, high: Vector, margin: float) -> Field:
     return field
 
 
-def evaluate(field: Field, points: Float[Tensor, "P 3"], chunk: int = 65536) -> Float[Tensor, "P"]:
+def field_values(field: Field, points: Float[Tensor, "P 3"], chunk: int = 65536) -> Float[Tensor, "P"]:
     """Values of a field at many points, chunk by chunk, so that the many temporaries stay in the cache.
 
     On one thread: each operation on a chunk takes microseconds, sharing it saves as much as it costs, and
@@ -280,12 +280,12 @@ def evaluate(field: Field, points: Float[Tensor, "P 3"], chunk: int = 65536) -> 
 
 
 def sample_grid(
-    field: Field, low: Vector, high: Vector, spacing: float, reach: float = 3.0
+    field: Field, low: Vector, high: Vector, spacing: float, band: float = 3.0
 ) -> tuple[Float[Tensor, "X Y Z"], Float[Tensor, "3"]]:
     """Samples of a field on a regular grid, computed from coarse to fine and exact only near the surface.
 
     Each level interpolates the coarser one and evaluates the field again where the interpolated value is
-    below `reach` coarse spacings, so the cost grows with the surface, not with the volume.
+    below `band` coarse spacings, so the cost grows with the surface, not with the volume.
 
     Args:
         field: Negative inside; slope about 1 or less, details coarser than 8 spacings or part of a shape
@@ -293,7 +293,8 @@ def sample_grid(
         low: Low corner of the grid.
         high: High corner; moved up to a whole number of coarse spacings.
         spacing: Between the samples.
-        reach: Band around the surface, in coarse spacings, in which the finer samples are evaluated.
+        band: Half width of the band around the surface, in coarse spacings, in which the finer samples are
+            evaluated.
 
     Returns:
         The values, and the high corner where the last sample lies.
@@ -308,8 +309,8 @@ def sample_grid(
     count = ((last - first) / step).ceil().long().clamp_min(1) + 1
     values = torch.full(count.tolist(), 0.0)
     while True:
-        near = (values.abs() < reach * 2 * step).nonzero()
-        values[tuple(near.T)] = evaluate(field, first + near * step)
+        near = (values.abs() < band * 2 * step).nonzero()
+        values[tuple(near.T)] = field_values(field, first + near * step)
         if step <= spacing * 1.5:
             return values, first + (torch.tensor(values.shape) - 1) * step
         size = [2 * n - 1 for n in values.shape]
@@ -319,7 +320,7 @@ def sample_grid(
         step /= 2
 
 
-def surface(field: Field, low: Vector, high: Vector, spacing: float) -> Mesh:
+def zero_set(field: Field, low: Vector, high: Vector, spacing: float) -> Mesh:
     """The zero set of a field as a mesh in the same frame, faces counter-clockwise seen from outside.
 
     The mesh is closed when the surface stays inside the box. Arguments and errors as for `sample_grid`;

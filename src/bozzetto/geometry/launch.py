@@ -82,7 +82,7 @@ def part_count(count: int, device: torch.device) -> int:
 
 
 def launch(
-    kernel: wp.Kernel | Callable, dim: int | tuple[int, ...], arguments: list, device: torch.device
+    kernel: wp.Kernel | Callable, dim: int | tuple[int, ...], arguments: list[Any], device: torch.device
 ) -> None:
     """Launch a Warp kernel on torch tensors without copies.
 
@@ -115,7 +115,7 @@ def launch(
             wp.launch(kernel, dim=dim, inputs=values, device="cpu")
 
 
-def pack(struct: Any, **fields: Any) -> Any:
+def fill_struct(struct: Any, **fields: Any) -> Any:
     """Fill a Warp struct, arguments that several kernels share; tensors are handed over in place."""
     _initialised()
     packed = struct()

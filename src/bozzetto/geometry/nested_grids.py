@@ -1,6 +1,9 @@
 """A function on nested regular grids, of which the finer ones exist near points only."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float, Int64
 from scipy.sparse import csr_matrix
@@ -11,15 +14,15 @@ from ..values import value_type
 from .grid_triangles import grid_margin, grid_triangles
 from .spread_points import (
     CORNERS,
-    Samples,
+    OrientedSamples,
     cube,
-    divergence,
     eigenvalues,
     filtered,
     flux,
     found,
     key_of,
     node_of,
+    normal_divergence,
     trilinear,
 )
 
@@ -58,7 +61,7 @@ class NestedGrids:
     Source: Kazhdan and Hoppe 2013, the cascadic solver.
     """
 
-    def __init__(self, samples: Samples, cells: int, levels: int, screening: float) -> None:
+    def __init__(self, samples: OrientedSamples, cells: int, levels: int, screening: float) -> None:
         """Solve on a grid of so many cells along each axis, and on so many finer ones."""
         self.count, self._places = cells, samples.places
         base = cube(cells + 1)
@@ -76,7 +79,7 @@ class NestedGrids:
             inner = np.bincount(
                 np.searchsorted(key_of(nodes), key_of(fine[:, None] + CORNERS).ravel()), minlength=len(nodes)
             )
-            scaled = Samples(
+            scaled = OrientedSamples(
                 samples.places * 2**level, samples.normals, samples.areas * 4**level, samples.depth
             )
             values = _solved(scaled, key_of(fine), nodes, start, inner == 8, screening)
@@ -129,10 +132,12 @@ class NestedGrids:
             cells, values = np.concatenate([cells, front]), np.concatenate([values, ahead])
         return _welded(cells, values, self.count, 2**finest)
 
-    def _inside(self, cells: np.ndarray, level: int) -> np.ndarray:
+    def _inside(self, cells: npt.NDArray[Any], level: int) -> npt.NDArray[Any]:
         return cells[((cells >= 0) & (cells < self.count * 2**level)).all(axis=1)]
 
-    def _mixed(self, cells: Int64[np.ndarray, "C 3"], level: int) -> tuple[np.ndarray, np.ndarray]:
+    def _mixed(
+        self, cells: Int64[np.ndarray, "C 3"], level: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Which cells have both signs, and the values at the corners of all."""
         keys, index = np.unique(key_of(cells[:, None] + CORNERS), return_inverse=True)
         values = (self.at(node_of(keys).astype(float), level) - self.level)[index.reshape(-1, 8)]
@@ -155,7 +160,7 @@ def _dilated(cells: Int64[np.ndarray, "N 3"], reach: int) -> Int64[np.ndarray, "
     return cells
 
 
-def _screen(samples: Samples, nodes: Int64[np.ndarray, " N"], screening: float) -> csr_matrix:
+def _screen(samples: OrientedSamples, nodes: Int64[np.ndarray, " N"], screening: float) -> csr_matrix:
     """The matrix of the squares of values at the points."""
     corner = np.floor(samples.places).astype(np.int64)
     rows, weights = trilinear(nodes, corner, samples.places - corner)
@@ -164,7 +169,7 @@ def _screen(samples: Samples, nodes: Int64[np.ndarray, " N"], screening: float) 
     return csr_matrix(screening * splat.T @ splat.multiply(samples.areas[:, None]))
 
 
-def _solved_cube(samples: Samples, side: int, screening: float) -> Float[np.ndarray, " N"]:
+def _solved_cube(samples: OrientedSamples, side: int, screening: float) -> Float[np.ndarray, " N"]:
     """On all nodes of a cube, drawn to 1/2 at its border; a cosine transform is the preconditioner."""
     nodes = cube(side)
     at_points = _screen(samples, nodes, screening)
@@ -174,10 +179,10 @@ def _solved_cube(samples: Samples, side: int, screening: float) -> Float[np.ndar
     pull = BORDER * border.ravel()
     shift = float(at_points.sum()) / side**3
 
-    def apply(x: np.ndarray) -> np.ndarray:
+    def apply(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return filtered(x, waves) + at_points @ x + pull * x
 
-    def precondition(x: np.ndarray) -> np.ndarray:
+    def precondition(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return filtered(x, 1 / (waves + shift))
 
     operator, preconditioner = (
@@ -185,12 +190,16 @@ def _solved_cube(samples: Samples, side: int, screening: float) -> Float[np.ndar
         for f in (apply, precondition)
     )
     return cg(
-        operator, 0.5 * pull - divergence(samples, side).ravel(), rtol=1e-4, maxiter=300, M=preconditioner
+        operator,
+        0.5 * pull - normal_divergence(samples, side).ravel(),
+        rtol=1e-4,
+        maxiter=300,
+        M=preconditioner,
     )[0]
 
 
 def _solved(
-    samples: Samples,
+    samples: OrientedSamples,
     cells: Int64[np.ndarray, " C"],
     nodes: Int64[np.ndarray, "N 3"],
     start: Float[np.ndarray, " N"],
@@ -200,7 +209,9 @@ def _solved(
     """On the inner nodes of a part of a grid, from values that stay at the others."""
     keys = key_of(nodes)
     here = found(cells, key_of(np.floor(samples.places).astype(np.int64)))
-    used = Samples(samples.places[here], samples.normals[here], samples.areas[here], samples.depth[here])
+    used = OrientedSamples(
+        samples.places[here], samples.normals[here], samples.areas[here], samples.depth[here]
+    )
     right = np.zeros(len(nodes))
     rows, columns = [], []
     number = np.flatnonzero(inner)
@@ -238,7 +249,7 @@ def _behind(cells: Int64[np.ndarray, "C 3"], values: Float[np.ndarray, "C 8"]) -
     return _unique_cells(np.concatenate(cells_behind))
 
 
-def _unique_cells(cells: np.ndarray) -> np.ndarray:
+def _unique_cells(cells: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return _unique(cells[(cells >= 0).all(axis=1)])
 
 

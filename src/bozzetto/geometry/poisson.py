@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from ..shapes import Mesh
 from .nested_grids import NestedGrids
-from .spread_points import Samples
+from .spread_points import OrientedSamples
 
 COARSEST = 64
 """Cells along the coarsest grid, at most: all of it is solved for, of finer ones what is near the points."""
@@ -63,7 +63,7 @@ def screened_poisson(
     apart = np.sqrt(area) if spacing is None else spacing.double().cpu().numpy()
     depth = np.floor(np.log2(step / (FINE * apart)) + 0.5).clip(0, levels).astype(int)
     directions = normalize(normals.double().cpu(), dim=1).numpy()
-    samples = Samples((places - origin) / step, directions, area / step**2, depth)
+    samples = OrientedSamples((places - origin) / step, directions, area / step**2, depth)
     grids = NestedGrids(samples, cells, levels, screening)
     mesh = grids.surface()
     vertices = torch.from_numpy(mesh.vertices.double().numpy() * step + origin)

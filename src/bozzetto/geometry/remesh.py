@@ -13,7 +13,7 @@ from ..shapes import Mesh
 from .closest import SurfaceIndex
 from .measures import face_areas
 from .remeshing.collapse import collapse_short_edges
-from .remeshing.creases import bends, find_creases, find_tips, rough_creases
+from .remeshing.creases import dihedral_angles, find_creases, find_tips, rough_creases
 from .remeshing.curves import trace
 from .remeshing.flip import flip_edges
 from .remeshing.original import Original
@@ -21,7 +21,7 @@ from .remeshing.relax import relax
 from .remeshing.roughness import is_rough
 from .remeshing.sizing import curvature_lengths, find_details, keeps_size, within_narrow_facets
 from .remeshing.split import split_long_edges
-from .remeshing.surface import Features, Flags, Floats, Surface, area_vectors
+from .remeshing.surface import Features, Flags, Floats, WorkingMesh, area_vectors
 from .topology import is_consistently_wound, is_manifold
 
 FACE_LIMIT = 50_000_000
@@ -92,7 +92,7 @@ def remesh(
     before, bend, kept = _surveyed(source, edge_length, crease_angle, tolerance)
     bound = None if kept.rough else tolerance
 
-    def rebuilt(tolerance: float | None) -> Surface:
+    def rebuilt(tolerance: float | None) -> WorkingMesh:
         surface, original = _prepared(source, before, bend, kept, tolerance, crease_angle)
         generator = np.random.default_rng(seed)
         for _ in range(iterations):
@@ -160,7 +160,7 @@ class _Kept:
 
 def _surveyed(
     mesh: Mesh, edge_length: float | Tensor | None, angle: float | None, tolerance: float | None
-) -> tuple[Surface, Floats, _Kept]:
+) -> tuple[WorkingMesh, Floats, _Kept]:
     """The surface of a mesh with the longest edges allowed, its bends, and what is kept of it."""
     if not is_manifold(mesh.faces, len(mesh.vertices)):
         raise InputError(
@@ -172,8 +172,8 @@ def _surveyed(
     vertices, faces = mesh.vertices.detach().double().numpy(), mesh.faces.numpy()
     none = np.zeros(len(vertices), bool)
     features = Features(np.empty((0, 2), np.int64), np.empty((0, 2)), none)
-    surface = Surface(vertices, faces, _longest(mesh, edge_length), features)
-    bend = bends(surface)
+    surface = WorkingMesh(vertices, faces, _longest(mesh, edge_length), features)
+    bend = dihedral_angles(surface)
     boundary = surface.edges.is_boundary
     creases = np.zeros_like(boundary) if angle is None else find_creases(surface, bend, angle)
     rough = tolerance is not None and is_rough(surface, bend, boundary | creases, tolerance)
@@ -186,8 +186,8 @@ def _surveyed(
 
 
 def _prepared(
-    mesh: Mesh, surface: Surface, bend: Floats, kept: _Kept, tolerance: float | None, angle: float | None
-) -> tuple[Surface, Original]:
+    mesh: Mesh, surface: WorkingMesh, bend: Floats, kept: _Kept, tolerance: float | None, angle: float | None
+) -> tuple[WorkingMesh, Original]:
     """The surface to work on, with the lines that are kept, and the original for reference."""
     lines, target = kept.lines, surface.target
     of_face, planned = target[surface.faces].min(axis=1), None
@@ -208,7 +208,7 @@ def _prepared(
     return replace(surface, target=original.target_at(surface)), original
 
 
-def _check_count(surface: Surface, lengths: Floats) -> None:
+def _check_count(surface: WorkingMesh, lengths: Floats) -> None:
     """Refuse lengths (F,) that would give too many faces."""
     area = np.linalg.norm(area_vectors(surface.vertices[surface.faces]), axis=1) / 2
     count = (area / (EQUILATERAL * lengths**2)).sum()

@@ -1,6 +1,9 @@
 """Oriented points spread over the nodes and edges of a regular grid."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import scipy.fft
 from jaxtyping import Bool, Float, Int64
 
@@ -12,7 +15,7 @@ _BITS = 20  # of a coordinate in a key
 
 
 @value_type
-class Samples:
+class OrientedSamples:
     """Oriented points.
 
     Attributes:
@@ -49,15 +52,15 @@ def cube(side: int) -> Int64[np.ndarray, " N"]:
 
 
 def trilinear(
-    nodes: Int64[np.ndarray, " N"], corner: Int64[np.ndarray, "P 3"], share: Float[np.ndarray, "P 3"]
+    nodes: Int64[np.ndarray, " N"], corner: Int64[np.ndarray, "P 3"], fraction: Float[np.ndarray, "P 3"]
 ) -> tuple[Int64[np.ndarray, "P 8"], Float[np.ndarray, "P 8"]]:
     """Rows among the nodes of the corners of cells, and their weights at places in the cells."""
     rows = np.searchsorted(nodes, key_of(corner[:, None] + CORNERS))
-    weights = np.where(CORNERS, share[:, None], 1 - share[:, None]).prod(axis=2)
+    weights = np.where(CORNERS, fraction[:, None], 1 - fraction[:, None]).prod(axis=2)
     return rows, weights
 
 
-def flux(samples: Samples, nodes: Int64[np.ndarray, " N"], axis: int) -> Float[np.ndarray, " N"]:
+def flux(samples: OrientedSamples, nodes: Int64[np.ndarray, " N"], axis: int) -> Float[np.ndarray, " N"]:
     """The normals along an axis, at the middle of the edge that leaves each node in that direction."""
     places = samples.places - 0.5 * np.eye(3)[axis]
     corner = np.floor(places).astype(np.int64)
@@ -66,14 +69,14 @@ def flux(samples: Samples, nodes: Int64[np.ndarray, " N"], axis: int) -> Float[n
     return np.bincount(rows.ravel(), weights.ravel(), minlength=len(nodes))
 
 
-def filtered(values: np.ndarray, response: np.ndarray) -> np.ndarray:
+def filtered(values: npt.NDArray[Any], response: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Multiply every cosine of a grid by a factor."""
     grid = values.reshape(response.shape)
     cosines = np.asarray(scipy.fft.dctn(grid, norm="ortho", workers=-1))
     return np.asarray(scipy.fft.idctn(cosines * response, norm="ortho", workers=-1)).ravel()
 
 
-def divergence(samples: Samples, side: int) -> Float[np.ndarray, "S S S"]:
+def normal_divergence(samples: OrientedSamples, side: int) -> Float[np.ndarray, "S S S"]:
     """Of the sum of the normals, on all nodes of a cube."""
     nodes = cube(side)
     result = np.zeros((side,) * 3)

@@ -5,7 +5,7 @@ from .pairs import held_out as held_out
 from .pairs import tactile_pairs as tactile_pairs
 from .photos import find_photos as find_photos
 from .predict import PredictedHeight as PredictedHeight
-from .predict import predict_height as predict_height
+from .predict import height_map as height_map
 from .predictor import Predictor as Predictor
 from .predictor import load_predictor as load_predictor
 from .predictor import open_predictor as open_predictor

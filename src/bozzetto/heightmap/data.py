@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..datasets.synthetic.materials import Sample, make_samples
+from ..datasets.synthetic.materials import MaterialSample, make_samples
 from ..errors import InputError, Interrupted, warn_input
 from ..files import atomic_path
 from ..runs import Progress
@@ -65,21 +67,21 @@ class Crops:
     ) -> None:
         everything = [*pairs, *samples]
         self._groups = [[p for p in everything if p.kind == kind] for kind in range(3)]
-        weights = np.array([share * bool(g) for share, g in zip(shares, self._groups, strict=True)])
+        weights = np.array([fraction * bool(g) for fraction, g in zip(shares, self._groups, strict=True)])
         self._shares = weights / weights.sum()
         self.side, self.relight, self.recolor, self.seed = side, relight, recolor, seed
 
-    def draw(self, step: int, count: int, quarters: bool = False, tiles_share: float = 0.15) -> Batch:
+    def draw(self, step: int, count: int, quarters: bool = False, tiles_fraction: float = 0.15) -> Batch:
         """The batch of a step.
 
         Args:
             step: Its number.
             count: Crops in it; four times as many of quarters.
             quarters: Give quarters of crops, which show less of the surroundings for the same work.
-            tiles_share: Share of the steps whose crops tile.
+            tiles_fraction: Share of the steps whose crops tile.
         """
         rng = np.random.default_rng([self.seed, step])
-        tiles = bool(rng.random() < tiles_share) and not quarters
+        tiles = bool(rng.random() < tiles_fraction) and not quarters
         kinds = rng.choice(3, 4 * count if quarters else count, p=self._shares)
         crops = [self._crop(rng, int(kind), tiles, quarters) for kind in kinds]
         both = torch.stack(crops)
@@ -98,21 +100,21 @@ class Crops:
             pair = group[rng.integers(len(group))]
             if tiles and not pair.tiles:
                 continue
-            crop = cropped(pair, self.side, rng, tiles, part)
+            crop = cropped_pair(pair, self.side, rng, tiles, part)
             if crop[3].std() > FLATTEST:
                 break
         else:
-            crop = cropped(
+            crop = cropped_pair(
                 self._groups[PROCEDURAL][0] if self._groups[PROCEDURAL] else group[0],
                 self.side,
                 rng,
                 tiles,
                 part,
             )
-        return turned(crop, rng)
+        return random_symmetry(crop, rng)
 
 
-def cropped(
+def cropped_pair(
     pair: Pair, side: int, rng: np.random.Generator, whole: bool = False, part: int = 1
 ) -> Float[Tensor, "4 S S"]:
     """Part of a pair at a random scale, or all of it; what tiles is shifted first. Colour, then height.
@@ -136,7 +138,7 @@ def cropped(
     return _taken(pair, size, side, rng)
 
 
-def _taken(pair: Pair, size: np.ndarray, side: int, rng: np.random.Generator) -> Tensor:
+def _taken(pair: Pair, size: npt.NDArray[Any], side: int, rng: np.random.Generator) -> Tensor:
     shape = np.array(pair.height.shape)
     room = shape if pair.tiles else shape - size + 1
     row, column = rng.integers(0, np.maximum(room, 1))
@@ -146,17 +148,17 @@ def _taken(pair: Pair, size: np.ndarray, side: int, rng: np.random.Generator) ->
     return resized(torch.cat([color, height[None]]), (side, side))
 
 
-def turned(crop: Tensor, rng: np.random.Generator) -> Tensor:
+def random_symmetry(crop: Tensor, rng: np.random.Generator) -> Tensor:
     """One of the eight symmetries of the square."""
     crop = torch.rot90(crop, int(rng.integers(4)), (-2, -1))
     return crop.flip(-1) if rng.random() < 0.5 else crop
 
 
-def relit(photos: Tensor, heights: Tensor, rng: np.random.Generator, share: Tensor) -> Tensor:
+def relit(photos: Tensor, heights: Tensor, rng: np.random.Generator, fraction: Tensor) -> Tensor:
     """Some photos under a sun and a sky of their own, as if the surface were matte and the photo its colour."""
     count, side = len(photos), photos.shape[-1]
     numbers = torch.from_numpy(rng.random((6, count)).astype(np.float32))
-    chosen = numbers[0] < share
+    chosen = numbers[0] < fraction
     if not chosen.any():
         return photos
     azimuth, elevation = 2 * torch.pi * numbers[1], 0.45 + 0.9 * numbers[2]
@@ -195,7 +197,7 @@ def recolored(photos: Float[Tensor, "B 3 S S"], rng: np.random.Generator) -> Flo
     return (photos + noise * grain).clamp(0, 1)
 
 
-def sample_pair(sample: Sample) -> Pair:
+def sample_pair(sample: MaterialSample) -> Pair:
     """A procedural sample as a pair."""
     return Pair(sample.color, sample.height, PROCEDURAL, True)
 
@@ -241,7 +243,7 @@ def procedural_pairs(
     return [sample_pair(sample) for part in parts for sample in found[part] or ()]
 
 
-def _counted(sample: Sample, progress: Progress) -> Sample:
+def _counted(sample: MaterialSample, progress: Progress) -> MaterialSample:
     progress.advance()
     return sample
 
@@ -250,7 +252,7 @@ def _part_path(store: Path, seed: int, side: int, part: range) -> Path:
     return store / f"procedural-{seed}-{side}-{part.start}-{part.stop}.npz"
 
 
-def _keep(store: Path | None, seed: int, side: int, part: range, samples: Sequence[Sample]) -> None:
+def _keep(store: Path | None, seed: int, side: int, part: range, samples: Sequence[MaterialSample]) -> None:
     if store is not None:
         with atomic_path(_part_path(store, seed, side, part)) as temporary, temporary.open("wb") as file:
             np.savez(
@@ -260,7 +262,7 @@ def _keep(store: Path | None, seed: int, side: int, part: range, samples: Sequen
             )
 
 
-def _stored(store: Path | None, seed: int, side: int, part: range) -> list[Sample] | None:
+def _stored(store: Path | None, seed: int, side: int, part: range) -> list[MaterialSample] | None:
     """The samples of a part; None if they are not stored, or the file is damaged."""
     path = None if store is None else _part_path(store, seed, side, part)
     if path is None or not path.is_file():
@@ -273,4 +275,4 @@ def _stored(store: Path | None, seed: int, side: int, part: range) -> list[Sampl
     if colors.shape != (len(part), side, side, 3) or heights.shape != (len(part), side, side):
         warn_input(f"{path} is damaged; its materials are made anew")
         return None
-    return [Sample(colors[k], heights[k]) for k in range(len(part))]
+    return [MaterialSample(colors[k], heights[k]) for k in range(len(part))]

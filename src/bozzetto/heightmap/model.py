@@ -136,7 +136,7 @@ class FusionNetwork(nn.Module):
         low, fine = self.decode(levels, mean)
         guide, log_error = enlarged(low, photos.shape[-2:], tiles).unbind(1)
         gradients = self.gradients(fine)
-        height = join(guide, gradients, tiles, self.config.crossover)
+        height = fuse_gradients(guide, gradients, tiles, self.config.crossover)
         return Estimate(height, gradients, log_error, self.sign(mean.detach())[:, 0].float())
 
     @staticmethod
@@ -183,15 +183,15 @@ def network_input(photos: Float[Tensor, "B 3 H W"], tiles: bool = False) -> Floa
     luma = sum((w * photos[:, k : k + 1] for k, w in enumerate(LUMA)), torch.zeros_like(photos[:, :1]))
     parts = [4 * (photos - 0.5)]
     for window, pooled in ((5, 1), (5, 4), (7, 8)):
-        mean = local_mean(luma, window, pooled, tiles)
-        spread = local_mean((luma - mean).square(), window, pooled, tiles).add(4e-4).sqrt()
+        mean = window_mean(luma, window, pooled, tiles)
+        spread = window_mean((luma - mean).square(), window, pooled, tiles).add(4e-4).sqrt()
         parts.append((luma - mean) / spread)
     total = photos.sum(1, keepdim=True) + 0.05
     parts.append(6 * (photos / total - 1 / 3))
     return torch.cat(parts, dim=1)
 
 
-def local_mean(x: Tensor, window: int, pooled: int, tiles: bool = False) -> Tensor:
+def window_mean(x: Tensor, window: int, pooled: int, tiles: bool = False) -> Tensor:
     """Mean over about window * pooled pixels, found at a stride; beyond the border the map goes on or stays."""
     small = F.avg_pool2d(x, pooled) if pooled > 1 else x
     small = bordered(small, window // 2, tiles)
@@ -207,7 +207,7 @@ def enlarged(maps: Float[Tensor, "B C h w"], size: Sequence[int], tiles: bool) -
     return large[..., factor : factor + size[0], factor : factor + size[1]]
 
 
-def join(
+def fuse_gradients(
     guide: Float[Tensor, "B H W"], gradients: Float[Tensor, "B H W 2"], tiles: bool, wavelength: float
 ) -> Float[Tensor, "B H W"]:
     """The height that follows the guide in waves longer than a wavelength, and gradients in shorter ones."""

@@ -5,8 +5,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -63,8 +65,8 @@ class Pair:
         half: The same at half the size, where that leaves 256 pixels.
     """
 
-    color: np.ndarray
-    height: np.ndarray
+    color: npt.NDArray[Any]
+    height: npt.NDArray[Any]
     kind: int
     tiles: bool
     half: "Pair | None" = None
@@ -239,7 +241,7 @@ def looks_tileable(photo: Float[Tensor, "C H W"]) -> bool:
 
 
 def tactile_pairs(
-    path: str | os.PathLike, calibration: TactileCalibration, pixel_mm: float, every: int = 10
+    path: str | os.PathLike[str], calibration: TactileCalibration, pixel_mm: float, every: int = 10
 ) -> list[Pair]:
     """Training pairs from a video of a calibrated sensor: frames without markers, and their heights.
 

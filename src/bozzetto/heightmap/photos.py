@@ -171,10 +171,10 @@ def check_photo(path: Path, photo: Float[Tensor, "H W 3"]) -> None:
         warn_input(f"{path} looks like a normal map and not like a photo; give the photo that belongs to it")
     elif looks_like_heights(photo):
         warn_input(f"{path} is grey with more than 8 bits, as height maps are; give the photo if it is one")
-    share = border_share(photo)
-    if share > WIDE_BORDER:
+    fraction = border_fraction(photo)
+    if fraction > WIDE_BORDER:
         warn_input(
-            f"{path} has borders of one colour over {100 * share:.0f} % of it, which are taken for surface; "
+            f"{path} has borders of one colour over {100 * fraction:.0f} % of it, which are taken for surface; "
             "crop them"
         )
 
@@ -205,7 +205,7 @@ def _thinned(photo: Float[Tensor, "H W 3"]) -> Float[Tensor, "h w 3"]:
     return photo[::step, ::step]
 
 
-def border_share(photo: Float[Tensor, "H W 3"]) -> float:
+def border_fraction(photo: Float[Tensor, "H W 3"]) -> float:
     """Share of the picture that is taken by rows and columns at its sides of the colour of its corners."""
     other = (photo - photo[0, 0]).abs().amax(dim=-1) > BORDER_STEP
     rows, columns = (other.any(dim=dim).nonzero().flatten() for dim in (1, 0))

@@ -7,6 +7,8 @@ tiles stays one.
 """
 
 import math
+import os
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -17,9 +19,10 @@ from ..errors import InputError, warn_input
 from ..geometry.heightfield import gradients_from_height
 from ..steps import counted
 from ..values import value_type
-from .model import STRIDE, Estimate, FusionNetwork, join
+from .model import STRIDE, Estimate, FusionNetwork, fuse_gradients
 from .pairs import as_rgb, looks_tileable, resized
-from .predictor import Predictor
+from .photos import load_photo
+from .predictor import Predictor, open_predictor
 
 GLOBAL_SIDE = 256
 """Short side, in pixels, at which the whole is seen, as in training."""
@@ -51,9 +54,9 @@ class PredictedHeight:
     tiles: bool
 
 
-def predict_height(
-    photo: Float[Tensor, "H W C"],
-    predictor: Predictor,
+def height_map(
+    photo: Float[Tensor, "H W C"] | str | os.PathLike[str],
+    predictor: Predictor | str = "auto",
     tiles: bool | None = None,
     detail: bool = True,
     name: str = "the photo",
@@ -61,15 +64,21 @@ def predict_height(
     """The height map of a photo; flat, and without confidence, where the photo is blank.
 
     Args:
-        photo: sRGB values in [0, 1], grey or RGB; alpha is left out.
-        predictor: The network.
+        photo: sRGB values in [0, 1], grey or RGB, as `load_image` reads them, or the path of a picture; alpha
+            is left out.
+        predictor: The network: a predictor, or what `open_predictor` takes, a name or a path.
         tiles: Whether opposite borders fit; None finds out by comparing them.
         detail: Look at the photo at more than 256 pixels, too.
-        name: How messages call the photo.
+        name: How messages call the photo; a file is called by its path.
 
     Raises:
-        InputError: The photo is smaller than 16 pixels, a hundred times longer than wide, or not finite.
+        InputError: The file cannot be read, or the photo is smaller than 16 pixels, a hundred times longer
+            than wide, or not finite.
     """
+    if isinstance(predictor, str):
+        predictor = open_predictor(predictor)
+    if not isinstance(photo, Tensor):
+        photo, name = load_photo(Path(photo)), str(photo)
     image = as_rgb(photo).movedim(-1, 0).contiguous()
     _check(image, name)
     image = brightened(image, name)
@@ -202,7 +211,7 @@ def refined(
     gradients = tiled_gradients(image, network, tiles, context)
     boundary = "periodic" if tiles else "free"
     amount = _agreement(gradients, gradients_from_height(guide, boundary))
-    return join(guide[None], amount * gradients[None], tiles, HANDOVER)[0]
+    return fuse_gradients(guide[None], amount * gradients[None], tiles, HANDOVER)[0]
 
 
 def _agreement(fine: Tensor, coarse: Tensor) -> Tensor:

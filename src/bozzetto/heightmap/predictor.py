@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,22 +30,22 @@ class Predictor:
     Attributes:
         network: In evaluation mode.
         config: What it is.
-        about: Where it comes from, ready for JSON.
+        metadata: Where it comes from, ready for JSON.
     """
 
     network: nn.Module
     config: NetworkConfig
-    about: dict
+    metadata: dict[str, Any]
 
     def __post_init__(self) -> None:
         self.network.eval().requires_grad_(False)
 
     def to(self, device: torch.device | str) -> "Predictor":
         """The same on another device."""
-        return Predictor(self.network.to(device), self.config, self.about)
+        return Predictor(self.network.to(device), self.config, self.metadata)
 
 
-def save_predictor(predictor: Predictor, path: str | os.PathLike, half: bool = True) -> None:
+def save_predictor(predictor: Predictor, path: str | os.PathLike[str], half: bool = True) -> None:
     """Write a network as safetensors, by default with 16 bits per number; without what it borrows.
 
     Raises:
@@ -60,12 +61,12 @@ def save_predictor(predictor: Predictor, path: str | os.PathLike, half: bool = T
     meta = {
         "format": FORMAT,
         "config": json.dumps(asdict(predictor.config)),
-        "about": json.dumps(predictor.about),
+        "about": json.dumps(predictor.metadata),
     }
     write_bytes(Path(path), tensor_file(tensors, meta))
 
 
-def load_predictor(path: str | os.PathLike) -> Predictor:
+def load_predictor(path: str | os.PathLike[str]) -> Predictor:
     """Read a network.
 
     Raises:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -26,7 +27,7 @@ from .config import TrainConfig
 from .data import Crops, procedural_pairs
 from .pairs import PairFiles, load_pairs, resized
 from .photos import check_photo, load_photo
-from .predict import predict_height
+from .predict import height_map
 from .predictor import Predictor, save_predictor
 from .train import Training
 
@@ -70,7 +71,9 @@ class MapOptions:
         return (field.inverted() if self.invert else field).exaggerated(self.strength)
 
 
-def map_photo(run: RunFolder, source: Path, name: str, predictor: Predictor, options: MapOptions) -> dict:
+def map_photo(
+    run: RunFolder, source: Path, name: str, predictor: Predictor, options: MapOptions
+) -> dict[str, Any]:
     """Predict the height of one photo and write its files below `name` in the run's folder.
 
     Raises:
@@ -80,7 +83,7 @@ def map_photo(run: RunFolder, source: Path, name: str, predictor: Predictor, opt
         photo = load_photo(source)
         check_photo(source, photo)
     with run.stage("predict"):
-        result = predict_height(photo, predictor, options.tiles, options.detail, str(source))
+        result = height_map(photo, predictor, options.tiles, options.detail, str(source))
     field = options.field(result.height, result.tiles)
     write_maps(run, name, photo, field, options, result.confidence)
     return {
@@ -99,7 +102,7 @@ def map_photo(run: RunFolder, source: Path, name: str, predictor: Predictor, opt
 
 def stereo_photos(
     run: RunFolder, sources: Sequence[Path], lights: Path | None, name: str, options: MapOptions
-) -> dict:
+) -> dict[str, Any]:
     """Photometric stereo: one surface in three or more photos under a light each.
 
     Args:
@@ -282,9 +285,9 @@ def learn_heights(
     config: TrainConfig,
     device: torch.device | str = "cpu",
     quiet: bool = False,
-    about: dict | None = None,
+    metadata: dict[str, Any] | None = None,
     start: Predictor | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Train a network in a run folder, continuing from its checkpoint if it has one.
 
     Writes `heights.safetensors`, and `preview.png` with some crops, their true and their predicted heights.
@@ -294,7 +297,7 @@ def learn_heights(
     """
     training = Training(crops, config, device, start)
     figures = run_training(run, training, quiet)
-    predictor = training.predictor({"training": run.config, **(about or {})})
+    predictor = training.predictor({"training": run.config, **(metadata or {})})
     with run.stage("write"):
         save_predictor(predictor, run.file("heights.safetensors"))
         save_image(run.file("preview.png"), training_preview(training))

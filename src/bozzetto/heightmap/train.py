@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,7 +59,7 @@ class Training(runs.Training[TrainConfig]):
         self.set_up(network, torch.optim.AdamW(groups, lr=config.step_size, weight_decay=config.weight_decay))
 
     @property
-    def share_done(self) -> float:
+    def fraction_done(self) -> float:
         """Share of the steps."""
         return self.steps_done / self.config.steps
 
@@ -84,6 +85,8 @@ class Training(runs.Training[TrainConfig]):
         rising = min(1.0, (self.progress + 1e-3) / max(self.config.warm_up, 1e-3))
         return rising if self.config.schedule == "flat" else rising * runs.cosine(self.progress)
 
-    def predictor(self, about: dict | None = None) -> Predictor:
+    def predictor(self, metadata: dict[str, Any] | None = None) -> Predictor:
         """What has been learned so far, on the CPU."""
-        return Predictor(self.learned(build_network(self.config.network)), self.config.network, about or {})
+        return Predictor(
+            self.learned(build_network(self.config.network)), self.config.network, metadata or {}
+        )

@@ -6,8 +6,10 @@ floating point, because dark tones of 16 bits or of linear light do not survive 
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..errors import warn_input
@@ -35,10 +37,10 @@ class LinearConversion:
         matrix: Applied to linear colours; None for grey.
     """
 
-    curves: list[np.ndarray]
-    matrix: np.ndarray | None
+    curves: list[npt.NDArray[Any]]
+    matrix: npt.NDArray[Any] | None
 
-    def tables(self, count: int = 256) -> np.ndarray:
+    def tables(self, count: int = 256) -> npt.NDArray[Any]:
         """Linear values of so many equal steps from 0 to 1, one column per channel."""
         steps = np.linspace(0, 1, count)
         grid = np.linspace(0, 1, len(self.curves[0]))
@@ -64,7 +66,7 @@ def linear_conversion(path: Path, profile: bytes, channels: int) -> LinearConver
     return conversion
 
 
-def to_srgb(path: Path, profile: bytes, color: np.ndarray) -> np.ndarray:
+def to_srgb(path: Path, profile: bytes, color: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """sRGB-encoded colours, (H, W, 1 or 3) in [0, 1], of encoded ones with this profile.
 
     Colours beyond sRGB are clipped. A profile that cannot be used is ignored, with a warning.
@@ -77,7 +79,7 @@ def to_srgb(path: Path, profile: bytes, color: np.ndarray) -> np.ndarray:
     return np.concatenate(parts).astype(np.float32)
 
 
-def _converted(color: np.ndarray, conversion: LinearConversion) -> np.ndarray:
+def _converted(color: npt.NDArray[Any], conversion: LinearConversion) -> npt.NDArray[Any]:
     steps = np.linspace(0, 1, len(conversion.curves[0]))
     channels = [np.interp(color[..., k], steps, curve) for k, curve in enumerate(conversion.curves)]
     linear = np.stack(channels, axis=-1)
@@ -86,7 +88,7 @@ def _converted(color: np.ndarray, conversion: LinearConversion) -> np.ndarray:
     return linear_to_srgb(torch.from_numpy(linear.clip(0, 1))).numpy()
 
 
-def _parse(profile: bytes, channels: int) -> tuple[list[np.ndarray], np.ndarray | None]:
+def _parse(profile: bytes, channels: int) -> tuple[list[npt.NDArray[Any]], npt.NDArray[Any] | None]:
     """Curves as tables of 65537 entries from encoded to linear, and the matrix to linear sRGB."""
     tags = _tags(profile)
     space = profile[16:20]
@@ -114,7 +116,7 @@ def _tags(profile: bytes) -> dict[bytes, bytes]:
     return found
 
 
-def _curve(tag: bytes) -> np.ndarray:
+def _curve(tag: bytes) -> npt.NDArray[Any]:
     """A tone curve, sampled."""
     x = np.linspace(0, 1, 65537)
     if tag[:4] == b"curv":

@@ -4,8 +4,10 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import InputError, join_names
 from .stored_picture import MAX_PIXELS, check_size, damaged
@@ -18,7 +20,7 @@ _LONGEST_HEADER = 1 << 20
 _DEEP, _PARTS = 0x800, 0x1000  # flags in the version field
 
 
-def read_exr(path: Path, kind: str = "image") -> tuple[dict, dict[str, np.ndarray]]:
+def read_exr(path: Path, kind: str = "image") -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """Header of the first part, and all channels by name; of several parts, as PART:CHANNEL.
 
     Channels that cover more than the display window are cropped to it.
@@ -116,7 +118,7 @@ def _window(path: Path, header: _Header, kind: str) -> tuple[slice, slice]:
     return slice(y - top, y_end + 1 - top), slice(x - left, x_end + 1 - left)
 
 
-def height_channel(path: Path, channels: dict[str, np.ndarray]) -> np.ndarray:
+def height_channel(path: Path, channels: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """The one channel that holds heights, never alpha.
 
     A single channel is taken whatever its name, or R, G and B if they are the same; of several, the one with a
@@ -148,13 +150,13 @@ def height_channel(path: Path, channels: dict[str, np.ndarray]) -> np.ndarray:
     )
 
 
-def color_channels(path: Path, channels: dict[str, np.ndarray]) -> np.ndarray:
+def color_channels(path: Path, channels: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """(H, W, C) of a photo: R, G, B of one layer, or one grey channel, and A if the layer has it.
 
     Raises:
         InputError: There is none of these, or several layers could be meant.
     """
-    layers: dict[str, dict[str, np.ndarray]] = {}
+    layers: dict[str, dict[str, npt.NDArray[Any]]] = {}
     for name, pixels in channels.items():
         layers.setdefault(_layer(name), {})[_last(name)] = pixels
     full = {name: layer for name, layer in layers.items() if {"r", "g", "b"} <= set(layer)}
@@ -195,5 +197,5 @@ def _words(name: str) -> list[str]:
     return name.lower().replace(":", ".").replace("_", ".").replace(" ", ".").split(".")
 
 
-def _few(names: dict) -> str:
+def _few(names: dict[str, Any]) -> str:
     return join_names(list(names), 6)

@@ -4,8 +4,10 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -27,7 +29,7 @@ SUFFIXES = (
 
 
 def load_image(
-    path: str | os.PathLike, orient: bool = True, max_pixels: int = MAX_PIXELS
+    path: str | os.PathLike[str], orient: bool = True, max_pixels: int = MAX_PIXELS
 ) -> Float[Tensor, "H W C"]:
     """Read a picture, sRGB-encoded if it is a photograph, alpha straight.
 
@@ -72,7 +74,7 @@ def read_stored(path: Path, max_pixels: int = MAX_PIXELS) -> StoredPicture:
     return picture
 
 
-def encoded_colors(path: Path, picture: StoredPicture, stored: np.ndarray) -> Float[Tensor, "H W C"]:
+def encoded_colors(path: Path, picture: StoredPicture, stored: npt.NDArray[Any]) -> Float[Tensor, "H W C"]:
     """Stored values, turned or not, as sRGB with straight alpha: the second half of `load_image`."""
     values = _scaled(picture, stored)
     if stored.dtype.kind in "fi":
@@ -83,7 +85,7 @@ def encoded_colors(path: Path, picture: StoredPicture, stored: np.ndarray) -> Fl
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def load_data_image(path: str | os.PathLike, orient: bool = True) -> Float[Tensor, "H W C"]:
+def load_data_image(path: str | os.PathLike[str], orient: bool = True) -> Float[Tensor, "H W C"]:
     """Read a picture whose numbers are no colours, such as a mask or a normal map, as they are stored.
 
     Args:
@@ -103,20 +105,20 @@ def load_data_image(path: str | os.PathLike, orient: bool = True) -> Float[Tenso
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def _scaled(picture: StoredPicture, stored: np.ndarray) -> np.ndarray:
+def _scaled(picture: StoredPicture, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if picture.full is None:
         return stored.astype(np.float32)
     exact = np.float64 if stored.dtype.itemsize > 2 else np.float32
     return (stored.astype(exact) / exact(picture.full)).astype(np.float32)
 
 
-def _refuse_nan(path: Path, values: np.ndarray) -> None:
+def _refuse_nan(path: Path, values: npt.NDArray[Any]) -> None:
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise InputError(f"{path} holds {bad} NaN or infinite numbers; fill them or export it again")
 
 
-def in_range(path: Path, values: np.ndarray, linear: bool, declared: bool = False) -> np.ndarray:
+def in_range(path: Path, values: npt.NDArray[Any], linear: bool, declared: bool = False) -> npt.NDArray[Any]:
     """Floats of a photo brought to [0, 1], with a warning about what is changed or guessed.
 
     Args:
@@ -152,7 +154,7 @@ def in_range(path: Path, values: np.ndarray, linear: bool, declared: bool = Fals
     return np.clip(values, 0, 1)
 
 
-def _straight(values: np.ndarray) -> np.ndarray:
+def _straight(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Colours divided by their alpha; where there is none they stay."""
     if values.shape[-1] not in (2, 4):
         return values
@@ -161,7 +163,7 @@ def _straight(values: np.ndarray) -> np.ndarray:
     return np.concatenate([color.clip(0, 1), alpha], axis=-1)
 
 
-def _encoded(path: Path, picture: StoredPicture, values: np.ndarray) -> np.ndarray:
+def _encoded(path: Path, picture: StoredPicture, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Colours as sRGB, whatever the file says that they are."""
     count = values.shape[-1] - (values.shape[-1] in (2, 4))
     color = values[..., :count]
@@ -178,7 +180,7 @@ def _encoded(path: Path, picture: StoredPicture, values: np.ndarray) -> np.ndarr
 
 
 def save_image(
-    path: str | os.PathLike, image: Float[Tensor, "H W C"] | Float[Tensor, "H W"], bits: int = 8
+    path: str | os.PathLike[str], image: Float[Tensor, "H W C"] | Float[Tensor, "H W"], bits: int = 8
 ) -> None:
     """Write values in [0, 1] as they are (encode colours with `linear_to_srgb` first); others are clipped.
 
@@ -214,7 +216,7 @@ def save_image(
         raise InputError(f"cannot write the image {path}: {error}; a name ending in .png works") from None
 
 
-def _png16(array: np.ndarray) -> bytes:
+def _png16(array: npt.NDArray[Any]) -> bytes:
     """A PNG file of big-endian 16-bit values (PNG specification, third edition, sections 5 and 11)."""
     height, width, channels = array.shape
     color_type = (0, 4, 2, 6)[channels - 1]

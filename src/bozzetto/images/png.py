@@ -8,8 +8,10 @@ import struct
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
@@ -76,7 +78,7 @@ def _chunks(path: Path) -> dict[bytes, bytes]:
     return found
 
 
-def _deep_color(path: Path, image: PngImageFile, kind: int) -> np.ndarray:
+def _deep_color(path: Path, image: PngImageFile, kind: int) -> npt.NDArray[Any]:
     """Colour of 16 bits.
 
     Pillow's names for the stored layout end in 16B (big-endian, as in PNG) and 16L. Read as the first it
@@ -92,7 +94,7 @@ def _deep_color(path: Path, image: PngImageFile, kind: int) -> np.ndarray:
     return upper * 256 + lower
 
 
-def _grey_alpha(path: Path) -> np.ndarray:
+def _grey_alpha(path: Path) -> npt.NDArray[Any]:
     """Grey and alpha of 16 bits: four bytes per pixel, read as RGBA of 8 bits, for which all filters agree."""
     data = bytearray(path.read_bytes())
     data[24:26] = bytes([8, RGBA])

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import field, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -38,7 +40,7 @@ class StoredPicture:
         text: Text entries.
     """
 
-    values: np.ndarray
+    values: npt.NDArray[Any]
     full: float | None
     orientation: int = 1
     premultiplied: bool = False
@@ -46,15 +48,15 @@ class StoredPicture:
     encoding: str | float | None = None
     frames: int = 1
     nodata: float | None = None
-    text: dict = field(default_factory=dict)
+    text: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def upright(self) -> np.ndarray:
+    def upright(self) -> npt.NDArray[Any]:
         """The values, turned and mirrored as the file says."""
         return turned_upright(self.values, self.orientation)
 
 
-def turned_upright(values: np.ndarray, orientation: int) -> np.ndarray:
+def turned_upright(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     """Apply an EXIF orientation, 1 to 8 (EXIF 2.32, section 4.6.4); others are taken for 1."""
     if orientation in (5, 6, 7, 8):
         values = values.swapaxes(0, 1)
@@ -197,6 +199,6 @@ def _as_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def with_alpha(picture: StoredPicture, alpha: np.ndarray) -> StoredPicture:
+def with_alpha(picture: StoredPicture, alpha: npt.NDArray[Any]) -> StoredPicture:
     """The picture with another channel of coverage, (H, W), of the same full scale."""
     return replace(picture, values=np.concatenate([picture.values, alpha[..., None]], axis=-1))

@@ -9,9 +9,10 @@ import struct
 import sys
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import InputError
@@ -134,7 +135,7 @@ def _check_unpacked(path: Path, page: "TiffPage") -> None:
                     raise damaged(path, f"a part of it unpacks to more than its {expected} bytes")
 
 
-def _meaning(page: "TiffPage", values: np.ndarray) -> StoredPicture:
+def _meaning(page: "TiffPage", values: npt.NDArray[Any]) -> StoredPicture:
     """Grey or RGB with at most one alpha, of which 0 is black."""
     kind, photometric = values.dtype.kind, int(page.photometric)
     full = None if kind == "f" else 1.0 if kind == "b" else float(np.iinfo(values.dtype).max)
@@ -189,7 +190,7 @@ def _by_libtiff(path: Path, page: "TiffPage") -> StoredPicture:
     )
 
 
-def _byte_by_byte(path: Path, image: TiffImageFile) -> np.ndarray:
+def _byte_by_byte(path: Path, image: TiffImageFile) -> npt.NDArray[Any]:
     """Colour of 16 bits: Pillow keeps one byte of two, and which one depends on the name of the layout."""
     mode = _layout(image).split(";")[0].replace("a", "A").replace("X", "")
     halves = []

@@ -1,10 +1,12 @@
+from .coarse_to_fine import Reconstruction as Reconstruction
+from .coarse_to_fine import reconstruct_capture as reconstruct_capture
 from .config import AppearanceConfig as AppearanceConfig
 from .config import OptimizeConfig as OptimizeConfig
 from .config import ReconstructConfig as ReconstructConfig
 from .config import Stage as Stage
 from .data import Targets as Targets
+from .data import capture_light as capture_light
 from .data import capture_targets as capture_targets
-from .data import studio_light as studio_light
 from .data import synthetic_targets as synthetic_targets
 from .model import Light as Light
 from .model import VertexField as VertexField
@@ -18,7 +20,6 @@ from .optimizers import make_optimizer as make_optimizer
 from .precondition import Preconditioner as Preconditioner
 from .precondition import alpha_from_smoothness as alpha_from_smoothness
 from .precondition import smoothness_from_alpha as smoothness_from_alpha
-from .reconstruct import Reconstruction as Reconstruction
 from .reconstruct import reconstruct as reconstruct
 from .refinement import CameraReport as CameraReport
 from .refinement import register_views as register_views

@@ -77,7 +77,7 @@ def cross_matrices(vectors: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3 3"]:
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).reshape(-1, 3, 3)
 
 
-def between(start: Cameras, cameras: Cameras, group: Int64[Tensor, " N"]) -> Motion:
+def motion_between(start: Cameras, cameras: Cameras, group: Int64[Tensor, " N"]) -> Motion:
     """The change that leads from some cameras to others."""
     turned = cameras.T_cam_world[:, :3, :3] @ start.T_cam_world[:, :3, :3].transpose(1, 2)
     shift = cameras.T_cam_world[:, :3, 3] - start.T_cam_world[:, :3, 3]
@@ -98,7 +98,7 @@ def settled(cameras: Cameras) -> Cameras:
     return replace(cameras, T_cam_world=poses, K=(cameras.K * DIGITS).round() / DIGITS)
 
 
-def pixel_derivatives(
+def motion_derivatives(
     camera: Cameras, points: Float[Tensor, "P 3"]
 ) -> tuple[Float[Tensor, "P 2"], Float[Tensor, "P 2 6"], Float[Tensor, "P 2"]]:
     """Where one camera sees points, and how that depends on a change of it.
@@ -142,7 +142,7 @@ def unseen_part(start: Cameras, cameras: Cameras) -> Similarity:
     Returns:
         What object and cameras have to go through for that part to vanish.
     """
-    motion = between(start, cameras, torch.full((len(start),), -1))
+    motion = motion_between(start, cameras, torch.full((len(start),), -1))
     R, t = cameras.T_cam_world[:, :3, :3], cameras.T_cam_world[:, :3, 3]
     distance = torch.linalg.vector_norm(t, dim=1).mean()
     columns = R.new_zeros(len(start), 6, 7)

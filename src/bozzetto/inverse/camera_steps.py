@@ -13,7 +13,7 @@ from torch import Tensor
 from ..cameras import Cameras, Capture
 from ..rendering import Fragments, rasterize
 from ..values import value_type
-from .camera_motion import Motion, between, focal_groups, pixel_derivatives
+from .camera_motion import Motion, focal_groups, motion_between, motion_derivatives
 from .outlines import Outline, Residuals, color_residuals, inner_pixels, outline_residuals
 
 LARGEST = 640
@@ -216,7 +216,7 @@ def _normal_equations(
             if found is None:
                 continue
             scale, worth = _scale_of(kind, scales)
-            _, pose, zoom = pixel_derivatives(cameras[[view]], found.points)
+            _, pose, zoom = motion_derivatives(cameras[[view]], found.points)
             rows = torch.einsum("pi,pij->pj", found.slope, pose)
             if group[view] >= 0:
                 rows = torch.cat([rows, (found.slope * zoom).sum(dim=1, keepdim=True)], dim=1)
@@ -258,7 +258,7 @@ class _Prior:
         self.zoom = torch.full((int(group.max()) + 1,), 1 / expected[3], dtype=torch.float64)
 
     def _pulls(self, cameras: Cameras) -> tuple[Tensor, Tensor]:
-        motion = between(self.start, cameras, self.group)
+        motion = motion_between(self.start, cameras, self.group)
         values = torch.cat([motion.poses.reshape(-1), motion.zoom])
         return values, torch.cat([self.poses.reshape(-1), self.zoom])
 

@@ -52,7 +52,7 @@ class Targets:
         weights = None if self.weights is None else self.weights.to(device)
         return replace(self, cameras=self.cameras.to(device), images=self.images.to(device), weights=weights)
 
-    def seen_by(self, cameras: Cameras) -> "Targets":
+    def with_cameras(self, cameras: Cameras) -> "Targets":
         """The same pictures with other cameras, given for the whole photographs in any size."""
         if self.boxes is None:
             cameras = cameras.resized(self.cameras.width, self.cameras.height)
@@ -196,7 +196,7 @@ def cameras_in_frame(cameras: Cameras, to_frame: Similarity) -> Cameras:
     return replace(cameras, T_cam_world=T_cam_frame, K=K, near=cameras.near * scale)
 
 
-def studio_light() -> Float[Tensor, "9 3"]:
+def capture_light() -> Float[Tensor, "9 3"]:
     """A fixed light for synthetic pictures: soft ambient, warm key, cool fill and a weak light from below.
 
     Brightness and hue change in every direction, so that shading tells normals apart, and a white surface

@@ -28,33 +28,33 @@ GUESSED = 0.25
 in most photographs."""
 
 
-def with_ends(mesh: Mesh, capture: Capture, ends: str) -> Mesh:
+def with_ends(mesh: Mesh, capture: Capture, boundary: str) -> Mesh:
     """The surface, without the parts that no photograph shows if it is to be open.
 
     Args:
         mesh: A closed surface.
         capture: Photographs with masks; cameras in the frame of the mesh.
-        ends: `closed` keeps everything; `open` leaves out faces that no camera sees (turned away, hidden, or
-            in pixels that are not known), except small patches; `auto` does so where the object was seen from
-            one side only or leaves the frame in most photographs.
+        boundary: `closed` keeps everything; `open` leaves out faces that no camera sees (turned away, hidden,
+            or in pixels that are not known), except small patches; `auto` does so where the object was seen
+            from one side only or leaves the frame in most photographs.
 
     Returns:
         The mesh, open or as it was.
     """
-    if ends == "closed":
+    if boundary == "closed":
         return mesh
-    kept = ~_large(mesh, ~seen_faces(mesh, capture))
+    kept = ~_large(mesh, ~visible_faces(mesh, capture))
     if not bool(kept.any()) or bool(kept.all()):
         return mesh
     areas = face_areas(mesh.vertices, mesh.faces)
     guessed = float(areas[~kept].sum() / areas.sum())
-    if ends == "auto" and guessed <= GUESSED and not leaves_frame(capture):
+    if boundary == "auto" and guessed <= GUESSED and not leaves_frame(capture):
         return mesh
     kept = _large(mesh, kept)
     return drop_unused_vertices(replace(mesh, faces=mesh.faces[kept]))[0] if bool(kept.any()) else mesh
 
 
-def seen_faces(mesh: Mesh, capture: Capture) -> Bool[Tensor, " F"]:
+def visible_faces(mesh: Mesh, capture: Capture) -> Bool[Tensor, " F"]:
     """Faces whose middle some camera sees: from outside, unhidden, in a known pixel of its photograph."""
     middles = mesh.corners().mean(dim=1)
     normals = torch.nn.functional.normalize(face_normals(mesh.vertices, mesh.faces), dim=1).double().cpu()

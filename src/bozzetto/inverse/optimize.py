@@ -178,7 +178,7 @@ class Optimization:
         with torch.no_grad():
             self.positions.add(displacement)
             self.positions.latent.copy_(motion.apply(self.positions.latent))
-        self.targets = self.targets.seen_by(cameras.relative_to(self.offset))
+        self.targets = self.targets.with_cameras(cameras.relative_to(self.offset))
 
     def _choose_views(self) -> Tensor:
         count, wanted = len(self.targets), self.config.views_per_step

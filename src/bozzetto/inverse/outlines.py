@@ -12,7 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from ..cameras.silhouettes import signed_distance
+from ..cameras.silhouettes import silhouette_distance
 from ..rendering import Fragments
 from ..values import value_type
 
@@ -60,7 +60,7 @@ class Outline:
     def of(cls, mask: Float[Tensor, "H W"], known: Bool[Tensor, "H W"]) -> "Outline":
         """The outline of a soft mask; where it meets unknown pixels or the frame it is none."""
         coverage, seen = mask.cpu().numpy(), known.cpu().numpy()
-        distance = torch.from_numpy(signed_distance(coverage, seen))
+        distance = torch.from_numpy(silhouette_distance(coverage, seen))
         ends = np.pad(seen, 1)
         to_unknown = distance_transform_edt(ends)
         assert isinstance(to_unknown, np.ndarray)
@@ -80,7 +80,7 @@ def gradient(image: Float[Tensor, "H W"]) -> Float[Tensor, "H W 2"]:
     return torch.stack([u, v], dim=2)
 
 
-def sampled(image: Float[Tensor, "H W C"], pixels: Float[Tensor, "P 2"]) -> Float[Tensor, "P C"]:
+def bilinear(image: Float[Tensor, "H W C"], pixels: Float[Tensor, "P 2"]) -> Float[Tensor, "P C"]:
     """Bilinear values at pixel coordinates (u, v), those of the border outside."""
     height, width, _ = image.shape
     places = (2 * pixels / pixels.new_tensor([width, height]) - 1).to(image)[None, None]
@@ -126,7 +126,7 @@ def outline_residuals(fragments: Fragments, outline: Outline) -> list[Residuals]
         return []
     farthest = FARTHEST * max(outline.distance.shape)
     fields = torch.cat([outline.distance[..., None], gradient(outline.distance)], dim=2)
-    found = sampled(fields, pixels).double()
+    found = bilinear(fields, pixels).double()
     u, v = pixels.long().unbind(dim=1)
     counts = outline.trusted[v, u] & (found[:, 0].abs() < farthest)
     there = Residuals(points[counts], found[counts, 0], found[counts, 1:], _shares(length[counts]))

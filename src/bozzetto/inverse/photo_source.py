@@ -23,7 +23,7 @@ from ..cameras.formats.foreign import about_foreign
 from ..cameras.formats.picture_paths import require_pictures
 from ..cameras.loading import load_views
 from ..cameras.mask_files import find_masks
-from ..cameras.poses import EstimatedViews, estimate_cameras, find_photos
+from ..cameras.poses import EstimatedViews, estimate_cameras, find_photographs
 from ..cameras.segmentation import save_masks
 from ..cameras.segmentation.edges import with_edges
 from ..errors import InputError, collected_warnings, warn_input
@@ -32,7 +32,7 @@ from ..rendering import rasterize
 from ..runs import RunFolder, available_memory, fingerprint, release_freed_memory
 from ..shapes import Mesh
 from ..steps import report_progress
-from . import ReconstructConfig, reconstruct
+from . import ReconstructConfig, reconstruct_capture
 
 ESTIMATED = "cameras/estimated"
 """Cameras as they were estimated from the photographs, not refined: a COLMAP text model and a report."""
@@ -88,7 +88,7 @@ def find_source(path: Path) -> PhotoSource:
     except NoCameras:
         foreign = about_foreign(path)  # cameras of a kind that is not read
         try:
-            photos = tuple(find_photos(path))
+            photos = tuple(find_photographs(path))
         except InputError as error:
             raise InputError(foreign) if foreign else error from None
         if foreign:
@@ -140,7 +140,7 @@ class PreparedCapture:
         """
         if isinstance(self.posed, EstimatedViews):
             return self.posed.report is not None and self.posed.report.error > EXACT
-        if consistency is None or (self.capture.masks_made and self.capture.background is None):
+        if consistency is None or (self.capture.masks_computed and self.capture.background is None):
             return False
         return float(consistency.missing.median()) > DISAGREEING
 
@@ -177,7 +177,7 @@ def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFold
         release_freed_memory()
         if edited:
             _keep_masks(run)
-        elif capture.masks_made:
+        elif capture.masks_computed:
             _write_masks(capture, posed, run)
     return PreparedCapture(capture, posed)
 
@@ -192,7 +192,7 @@ def masked_capture(
     """`load_views`; masks that were made of what all photographs look at are mended by a rough surface."""
     capture = load_views(posed, masks, size, around)
     # Masks from a plain background or a network have outlines that no rough surface improves.
-    if not capture.masks_made or capture.background is not None or masks not in ("auto", "object"):
+    if not capture.masks_computed or capture.background is not None or masks not in ("auto", "object"):
         return capture
     release_freed_memory()
     pictures = load_views(posed, "none", size)
@@ -354,7 +354,7 @@ def mended_by_surface(
     for _ in range(TURNS):
         with collected_warnings():  # they are about a surface that nobody sees
             try:
-                mesh = reconstruct(_agreeing_views(capture), config, on_step=on_step).mesh
+                mesh = reconstruct_capture(_agreeing_views(capture), config, on_step=on_step).mesh
             except InputError:  # the reconstruction proper says what is wrong
                 return capture
         shown = _silhouettes(mesh, capture)

@@ -10,6 +10,7 @@ lambda = alpha / (1 - alpha).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -52,7 +53,11 @@ class Preconditioner:
     """
 
     def __init__(
-        self, apply_laplacian: Callable[[Tensor], Tensor], solver: Solver, smoothness: float, shape: tuple
+        self,
+        apply_laplacian: Callable[[Tensor], Tensor],
+        solver: Solver,
+        smoothness: float,
+        shape: tuple[Any, ...],
     ) -> None:
         self._laplacian, self._solver, self._shape = apply_laplacian, solver, shape
         self.smoothness = smoothness

@@ -1,331 +1,106 @@
-"""Photographs to mesh: visual hull, then geometry, light and albedo together, coarse to fine."""
+"""Photographs, with or without cameras, to a mesh in one call, as `bozzetto reconstruct` does."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
-from ..cameras import Cameras, Capture, object_bounds, visual_hull
-from ..errors import warn_input
-from ..geometry import face_areas, remesh, resurface, transfer
-from ..metrics import silhouette_iou
-from ..rendering import rasterize
-from ..shapes import Mesh, icosphere, load_mesh, normalisation
-from ..shapes.offsets import NO_OFFSET, offset_of
-from ..steps import counted
-from .config import OptimizeConfig, ReconstructConfig, Stage
-from .data import cameras_in_frame, capture_targets, mean_albedo, object_boxes
-from .ends import with_ends
-from .model import Light, ambient_light
-from .optimize import Optimization
-from .refinement import CameraRefinement, CameraReport, camera_report
+from ..cameras import Capture, examine
+from ..cameras.examination import Examination
+from ..errors import InputError, warn_input
+from ..runs import RunFolder
+from .coarse_to_fine import Reconstruction, reconstruct_capture
+from .config import PRESETS, ReconstructConfig
+from .photo_source import CaptureSettings, find_source, prepare_capture
 from .silhouette_alignment import align_silhouettes
-
-LARGEST = 1024
-"""Silhouettes are compared in pictures with a longer side of at most this many pixels."""
-MARGIN = 0.25
-"""A result counts as worse than its start if its outlines lie farther from those of the masks by more than so
-many pixels, on average. A visual hull fits its masks by construction; a surface that explains the colours as
-well, with triangles of a pixel or two, gives away a little of that."""
-WORST_MARGIN = 2.0
-"""The same for the view that fits worst."""
-
-
-@dataclass(frozen=True)
-class SilhouetteFit:
-    """Intersection over union of a surface's silhouettes with the masks of all views.
-
-    Attributes:
-        mean: Over the views.
-        worst: Of the view that fits worst.
-        pixel: What outlines that lie one pixel beside those of the masks cost on average.
-    """
-
-    mean: float
-    worst: float
-    pixel: float
-
-    def worse_than(self, other: "SilhouetteFit") -> bool:
-        """Whether this is worse than the other by more than what explaining colours may cost."""
-        mean, worst = other.mean - self.mean, other.worst - self.worst
-        return mean > MARGIN * other.pixel or worst > WORST_MARGIN * other.pixel
-
-
-def silhouette_fit(mesh: Mesh, capture: Capture) -> SilhouetteFit:
-    """Hold a surface against the masks of a capture, pixels that are not known left out.
-
-    Args:
-        mesh: The surface, in the frame of the cameras.
-        capture: Masks, known pixels and cameras.
-
-    Raises:
-        InputError: The capture has no masks.
-    """
-    capture.require_masks()
-    scale = min(1.0, LARGEST / max(capture.cameras.width, capture.cameras.height))
-    scores, pixels = [], []
-    for view in range(len(capture)):
-        seen = capture.subset([view]).resized(scale).to("cpu")
-        fragments = rasterize(mesh.vertices, mesh.faces, seen.cameras.relative_to(mesh.offset))
-        inside, known = seen.require_masks() > 0.5, seen.known
-        scores.append(silhouette_iou(fragments.covered.cpu(), seen.require_masks(), known))
-        pixels.append((_border(inside) & known).sum() / (inside & known).sum().clamp(min=1))
-    ious = torch.cat(scores)
-    return SilhouetteFit(float(ious.mean()), float(ious.min()), float(torch.stack(pixels).mean()))
-
-
-def _border(inside: Bool[Tensor, "1 H W"]) -> Bool[Tensor, "1 H W"]:
-    """Pixels inside that have a neighbour outside in their row or column."""
-    outside = 1 - inside.float()
-    beside = [torch.nn.functional.max_pool2d(outside, k, 1, (k[0] // 2, k[1] // 2)) for k in ((3, 1), (1, 3))]
-    return inside & (torch.maximum(*beside) > 0.5)
-
-
-RESURFACE_CELL = 1 / 64
-"""Grid cell, in radii of the object, with which the surface is made anew between levels."""
-
-
-def begin_stage(
-    capture: Capture, begun: Mesh, mesh: Mesh, light: Light, config: ReconstructConfig, stage: Stage
-) -> Optimization:
-    """An optimisation of a mesh against the photographs of a level.
-
-    Of the photographs only the parts with the object are kept. What they are, and how long the steps, does not
-    depend on what was learned so far, so that resumed runs end alike.
-
-    Args:
-        capture: Photographs, with cameras in the frame of the mesh.
-        begun: The first surface of all.
-        mesh: In triangles of the level, see `at_level`.
-        light: Light to go on with.
-        config: Step sizes.
-        stage: The level.
-    """
-    targets = capture_targets(capture, object_boxes(capture, stage.scale, begun)).to(mesh.vertices.device)
-    settings = OptimizeConfig(
-        steps=stage.steps,
-        step_size=config.step_size * stage.step_factor * level_edge(capture, begun, config, stage),
-        final_step_size=config.final_step_size,
-        smoothness=stage.smoothness,
-        views_per_step=config.views_per_step,
-        seed=config.seed,
-    )
-    appearance = config.appearance
-    if not stage.albedo:
-        appearance = replace(appearance, learn_albedo=False)
-    return Optimization(targets, mesh, light, settings, appearance)
-
-
-def at_level(capture: Capture, begun: Mesh, mesh: Mesh, config: ReconstructConfig, stage: Stage) -> Mesh:
-    """A surface in triangles of the size of a level; arguments as of `begin_stage`."""
-    edge = level_edge(capture, begun, config, stage)
-    surface = _with_open_topology(mesh) if stage.resurface else mesh
-    # A surface on its way has bends that are none to keep, and triangles of one size learn evenly.
-    return remesh(surface, edge, crease_angle=None, tolerance=None)
-
-
-def level_edge(capture: Capture, begun: Mesh, config: ReconstructConfig, stage: Stage) -> float:
-    """Edge length of the mesh at a level: so many pixels, or longer if the first surface had too many faces."""
-    area = float(face_areas(begun.vertices, begun.faces).double().sum())
-    fewest = (4 / 3**0.5 * area / config.most_faces) ** 0.5  # of equilateral triangles
-    return max(stage.edge_pixels / stage.scale * pixel_size(capture.cameras), fewest)
-
-
-def _with_open_topology(mesh: Mesh) -> Mesh:
-    """The solid inside a surface that may have passed through itself, with the old colours."""
-    solid = resurface(mesh, RESURFACE_CELL)
-    if mesh.colors is None:
-        return solid
-    return replace(solid, colors=transfer(mesh, mesh.colors, solid.vertices))
-
-
-def pixel_size(cameras: Cameras) -> float:
-    """Median length, at the origin of the frame, that covers one pixel."""
-    depth = torch.ones(len(cameras)) if cameras.orthographic else cameras.T_cam_world[:, 2, 3].cpu()
-    return float((depth / cameras.K[:, 0, 0].cpu()).median())
-
-
-COLLAPSE = 0.1
-"""A level that ends with a mean silhouette IoU so much below the best so far is not continued."""
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """What photographs were turned into.
-
-    Attributes:
-        mesh: Surface with linear albedo as colours, in the frame and unit of the capture's cameras.
-        start: The surface that the optimisation began with, in the same frame.
-        light: Light (radiance coefficients, scene axes as in the capture) and exposures.
-        cameras: The cameras that the mesh fits, in the same frame: the given ones, or refined ones.
-        moved: How far refined cameras are from the given ones; None if they stayed.
-    """
-
-    mesh: Mesh
-    start: Mesh
-    light: Light
-    cameras: Cameras
-    moved: CameraReport | None = None
 
 
 def reconstruct(
-    capture: Capture,
-    config: ReconstructConfig | None = None,
+    photos: str | os.PathLike[str] | Capture,
+    preset: str | ReconstructConfig = "default",
+    masks: str = "auto",
     device: torch.device | str = "cpu",
-    on_step: Callable[[int, Optimization, float], None] | None = None,
-    resume_from: tuple[int, dict[str, Tensor]] | None = None,
-    known_light: Float[Tensor, "9 3"] | None = None,
+    seed: int = 0,
 ) -> Reconstruction:
-    """Turn posed photographs with masks into a watertight mesh.
+    """Turn photographs of an object into a mesh, watertight unless it was seen from one side only.
+
+    Cameras are read from a file if there is one, otherwise estimated, which needs the extra `poses`. Cameras
+    that do not fit exactly are refined. Nothing is written; `reconstruct_photographs` also writes textures
+    and pictures, and resumes.
 
     Args:
-        capture: Photographs, cameras and masks.
-        config: First surface, coarse-to-fine schedule, step sizes; the defaults suit 10 to 50 photographs.
+        photos: Folder of photographs, a camera file of any format that `read_cameras` knows, or a `Capture`
+            with masks, whose cameras stay as they are.
+        preset: `fast`, `default` or `fine`; or settings of your own.
+        masks: As of `load_views`: `auto`, `alpha`, `background`, `object`, a folder or an ONNX file. Not used
+            for a `Capture`, which has its own.
         device: Where to compute.
-        on_step: Called after every step with (stage number, optimisation, loss): progress, checkpoints.
-        resume_from: Stage number and `Optimization.state` of an interrupted run.
-        known_light: Radiance coefficients in scene axes, kept fixed; None learns the light.
+        seed: Of everything random.
 
     Returns:
-        The mesh in the capture's frame, the surface it began with, light and exposures. If the silhouettes of
-        the optimised surface fit the masks worse than those of the first one, the best surface on the way is
-        returned in the colours that suit it, and a warning says so.
+        The mesh with linear albedo as colours, the cameras that it fits and the light on it, in the frame and
+        unit of the cameras.
 
     Raises:
-        InputError: Masks are missing, or the cameras do not see a common object.
+        InputError: The preset is unknown, a picture, mask or camera cannot be used, cameras cannot be
+            estimated, or they contradict the masks so much that a reconstruction would be wrong.
     """
-    config = config or ReconstructConfig()
-    given = capture.cameras
-    if config.refine_cameras:
-        capture = replace(capture, cameras=align_silhouettes(capture))
-    start = initial_surface(capture, config)
-    # From here on, cameras and mesh are relative to the offset of the first surface.
-    frame = normalisation(start.vertices[start.used])
-    cameras = cameras_in_frame(capture.cameras.relative_to(start.offset), frame)
-    capture = replace(capture, cameras=cameras, uncorrected=None, points=None)
-    mesh = replace(start, vertices=frame.apply(start.vertices), offset=NO_OFFSET).to(device)
-    first_light = ambient_light(device) if known_light is None else known_light.to(device)
-    light = Light(first_light, len(capture.names))
-    if known_light is not None:
-        config = replace(config, appearance=replace(config.appearance, learn_light=False))
-    if mesh.colors is None:
-        albedo = mean_albedo(capture, mesh, light)
-        mesh = replace(mesh, colors=albedo.to(mesh.vertices).expand(len(mesh.vertices), 3).clone())
-    refinement = CameraRefinement(capture, config.refine_focal) if config.refine_cameras else None
-    begun = best = latest = _Candidate.judged(mesh, capture)
-    first, state = resume_from or (0, None)
-    for number, stage in enumerate(config.stages):
-        if number < first:
-            continue
-        from_here = latest if latest.fit.mean > best.fit.mean - COLLAPSE else best
-        mesh = (
-            from_here.mesh
-            if state is not None
-            else at_level(capture, begun.mesh, from_here.mesh, config, stage)
-        )
-        optimization = begin_stage(capture, begun.mesh, mesh, light, config, stage)
-        if state is not None:
-            optimization.restore(state)
-            best = _Candidate.unpacked(optimization.carried, capture) or best
-            state = None
-        if refinement is not None:
-            refinement.begin(optimization, from_here.cameras)
-        while optimization.progress < 1:
-            if refinement is not None and refinement.due(optimization):
-                refinement.step(optimization, number)
-            optimization.carried = {
-                **({} if refinement is None else refinement.packed()),
-                **({} if best is begun else best.packed()),
-            }
-            loss = optimization.step()
-            if on_step is not None:
-                on_step(number, optimization, loss)
-        cameras = from_here.cameras if refinement is None else refinement.cameras
-        latest = _Candidate.judged(optimization.mesh, replace(capture, cameras=cameras))
-        best = latest if latest.fit.mean > best.fit.mean else best
-    result = latest
-    if latest.fit.worse_than(begun.fit):
-        # In triangles of the length that was asked for, which may be too long for the masks.
-        last = replace(config.stages[-1], resurface=False)
-        level = at_level(capture, begun.mesh, best.mesh, config, last)
-        seen = replace(capture, cameras=best.cameras)
-        other = _Candidate.judged(level, seen)
-        if latest.fit.worse_than(other.fit):
-            _say_worse(latest.fit, begun.fit, best is begun)
-            light = Light(first_light, len(capture.names))
-            result = replace(other, mesh=_with_own_colors(seen, other.mesh, light, config))
-    open_mesh = with_ends(result.mesh, replace(capture, cameras=result.cameras), config.ends)
-    mesh = open_mesh.with_vertices(frame.inverse().apply(open_mesh.vertices)).to("cpu")
-    mesh = replace(mesh, offset=start.offset)
-    if not config.refine_cameras:
-        return Reconstruction(mesh, start, light, given)
-    back = (-start.offset[0], -start.offset[1], -start.offset[2])
-    cameras = cameras_in_frame(result.cameras, frame.inverse()).relative_to(back)
-    cameras = replace(cameras.to(given.K.device), near=given.near)
-    return Reconstruction(mesh, start, light, cameras, camera_report(given, cameras, mesh))
+    config = preset_config(preset) if isinstance(preset, str) else preset
+    config = replace(config, seed=seed)
+    if isinstance(photos, Capture):
+        return reconstruct_capture(photos, config, device)
+    source, level = find_source(Path(photos)), preset if isinstance(preset, str) else "default"
+    with tempfile.TemporaryDirectory(prefix="bozzetto-") as folder:
+        run = RunFolder.create(Path(folder) / "run", {"verb": "reconstruct"})
+        prepared = prepare_capture(source, CaptureSettings(masks, preset=level, seed=seed), run)
+        del run  # its lock goes before its folder
+    consistency = require_sound(prepared.capture, str(photos)).consistency
+    if prepared.inexact(consistency):
+        warn_input("the cameras do not fit exactly; they are refined")
+        config = replace(config, refine_cameras=True)
+    return reconstruct_capture(replace(prepared.capture, uncorrected=None), config, device)
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A surface that may become the result, with the cameras that it was fitted to."""
+def preset_config(preset: str) -> ReconstructConfig:
+    """The settings of a preset.
 
-    mesh: Mesh
-    cameras: Cameras
-    fit: SilhouetteFit
-
-    @classmethod
-    def judged(cls, mesh: Mesh, capture: Capture) -> "_Candidate":
-        return cls(mesh, capture.cameras, silhouette_fit(mesh, capture))
-
-    def packed(self) -> dict[str, Tensor]:
-        assert self.mesh.colors is not None
-        mesh = {"vertices": self.mesh.vertices, "faces": self.mesh.faces, "colors": self.mesh.colors}
-        return {**mesh, "T_cam_world": self.cameras.T_cam_world, "K": self.cameras.K}
-
-    @classmethod
-    def unpacked(cls, tensors: dict[str, Tensor], capture: Capture) -> "_Candidate | None":
-        if "vertices" not in tensors:
-            return None
-        poses, K = (tensors[name].to(capture.cameras.K) for name in ("T_cam_world", "K"))
-        cameras = replace(capture.cameras, T_cam_world=poses, K=K)
-        mesh = Mesh(tensors["vertices"], tensors["faces"], tensors["colors"])
-        return cls.judged(mesh, replace(capture, cameras=cameras))
+    Raises:
+        InputError: There is none of this name.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"there is no preset {preset!r}; expected one of {', '.join(PRESETS)}")
+    return PRESETS[preset]
 
 
-def _say_worse(result: SilhouetteFit, start: SilhouetteFit, from_start: bool) -> None:
-    delivered = "the first surface" if from_start else "the best surface on the way"
-    warn_input(
-        f"the optimisation made the surface worse: its silhouettes had an IoU of {result.mean:.3f} (worst view "
-        f"{result.worst:.3f}) with the masks, the first surface {start.mean:.3f} ({start.worst:.3f}), so "
-        f"{delivered} is delivered in its colours; check cameras and masks with doctor"
-    )
+def require_sound(capture: Capture, name: str, align: bool = False) -> Examination:
+    """Warn of what `examine` finds in a capture, and refuse it where a reconstruction would be wrong.
 
+    Args:
+        capture: Photographs with cameras and masks.
+        name: What messages call it.
+        align: The cameras may be moved. Where they are only roughly right, the capture is examined again with
+            cameras that fit the outlines of the masks.
 
-def _with_own_colors(capture: Capture, mesh: Mesh, light: Light, config: ReconstructConfig) -> Mesh:
-    """A surface that stays, with the colours and the light that explain the photographs best."""
-    stage = replace(config.stages[-1], step_factor=0.0, albedo=True, resurface=False)
-    optimization = begin_stage(capture, mesh, mesh, light, config, stage)
-    for _ in counted(range(stage.steps), "colours"):
-        optimization.step()
-    return optimization.mesh
-
-
-def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
-    """The surface to begin with: visual hull, a sphere in the middle of the object's bounds, or a mesh file."""
-    if config.init == "hull":
-        return visual_hull(
-            capture.cameras,
-            capture.require_masks(),
-            capture.known,
-            resolution=config.hull_resolution,
-            names=capture.names,
-        )
-    if config.init != "sphere":
-        return load_mesh(config.init)
-    bounds = object_bounds(capture.cameras, capture.require_masks(), capture.known)
-    middle, radius = bounds.mean(dim=0), float((bounds[1] - bounds[0]).amax()) / 2
-    sphere, offset = icosphere(4), offset_of(bounds)
-    middle = middle - torch.tensor(offset, dtype=torch.float64)
-    return replace(sphere, vertices=sphere.vertices * radius + middle.to(sphere.vertices), offset=offset)
+    Raises:
+        InputError: A reconstruction would be wrong.
+    """
+    examination = examine(capture)
+    tried = examination.rough and align
+    if tried:
+        aligned = align_silhouettes(capture)
+        raw = capture.uncorrected and replace(capture.uncorrected, cameras=aligned)
+        moved = examine(replace(capture, cameras=aligned, uncorrected=raw))
+        if moved.fatal is None:
+            warn_input(
+                "most views contradict each other; with cameras moved to fit the outlines, they do not"
+            )
+            examination = moved
+    for finding in examination.findings:
+        if not finding.fatal:
+            warn_input(finding.sentence)
+    if examination.fatal is not None:
+        more = " Moving the cameras to fit the outlines was not enough." if tried else ""
+        raise InputError(f"{name} cannot be reconstructed: {examination.fatal}{more}")
+    return examination

@@ -66,7 +66,7 @@ class CameraRefinement:
         if "refined_poses" in carried:
             poses, K = (carried[name].to(cameras.K) for name in ("refined_poses", "refined_K"))
             self.cameras = replace(cameras, T_cam_world=poses, K=K)
-        optimization.targets = optimization.targets.seen_by(self.cameras)
+        optimization.targets = optimization.targets.with_cameras(self.cameras)
 
     def packed(self) -> dict[str, Tensor]:
         """The cameras as tensors, for an optimisation to carry."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +23,9 @@ from ..rendering import comparison_sheet, render, turntable
 from ..runs import Interruption, Progress, RunFolder, deferred_interruptions, fingerprint
 from ..shapes import Mesh, Similarity, TexturedMesh, placed, save_mesh, save_textured
 from . import bake_texture, color_vertices
+from .coarse_to_fine import Reconstruction, reconstruct_capture
 from .config import ReconstructConfig
 from .optimize import Optimization
-from .reconstruct import Reconstruction, reconstruct
 from .refinement import register_views
 
 FACES = 30_000
@@ -117,7 +118,7 @@ def reconstruct_photographs(
     device: torch.device | str = "cpu",
     quiet: bool = False,
     files: MeshFiles | None = None,
-) -> tuple[dict, Cameras]:
+) -> tuple[dict[str, Any], Cameras]:
     """Reconstruct a capture into a run folder, continuing from its checkpoint if it has one.
 
     Writes `mesh.ply` (all faces, colours per vertex), `mesh.glb` (textured), `start.ply`, `light.npy` (its
@@ -153,7 +154,7 @@ def reconstruct_photographs(
         run.stage("reconstruct"),
         _Journal(run, config, content, 0 if saved is None else saved[0], quiet) as journal,
     ):
-        result = reconstruct(
+        result = reconstruct_capture(
             capture,
             config,
             device,
@@ -169,7 +170,7 @@ def reconstruct_photographs(
             light_now = result.light.coefficients.detach().cpu()
             held_out = replace(held_out, cameras=register_views(result.mesh, light_now, held_out))
     with run.stage("write"):
-        up, front = upright(capture.cameras), -capture.cameras.forward[0].cpu()
+        up, front = mean_up(capture.cameras), -capture.cameras.forward[0].cpu()
         write_mesh_files(run, result.mesh, capture, files or MeshFiles(), up, front)
         save_mesh(result.start, run.file("start.ply"))
         save_image(run.file("renders/views.png"), capture_sheet(capture, columns=6, width=320))
@@ -241,7 +242,7 @@ def _compare(
     result: Reconstruction,
     exposures: Float[Tensor, "N"],
     shown: Sequence[int],
-) -> dict:
+) -> dict[str, Any]:
     """Figures per view, and a sheet of some photographs beside renders."""
     light = result.light.coefficients.detach().cpu()
     figures = {"views": list(capture.names), "silhouette_iou": [], "psnr": [], "photometric_error": []}
@@ -264,7 +265,7 @@ def _compare(
     return figures
 
 
-def upright(cameras: Cameras) -> Float[Tensor, "3"]:
+def mean_up(cameras: Cameras) -> Float[Tensor, "3"]:
     """World direction that points upwards in most pictures.
 
     Photographs may be turned in the image plane, some of them upside down. Then the direction about which

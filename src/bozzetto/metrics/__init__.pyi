@@ -8,9 +8,9 @@ from .cloud_scores import CloudScores as CloudScores
 from .cloud_scores import evaluate_points as evaluate_points
 from .earth_mover import EarthMover as EarthMover
 from .earth_mover import earth_mover as earth_mover
-from .generation import Figure as Figure
 from .generation import GenerationScores as GenerationScores
-from .generation import SetFigures as SetFigures
+from .generation import ScoreInterval as ScoreInterval
+from .generation import SetScores as SetScores
 from .generation import evaluate_generation as evaluate_generation
 from .heightmap import GlcmReference as GlcmReference
 from .heightmap import HeightScores as HeightScores
@@ -36,6 +36,6 @@ from .surface import SurfaceDistance as SurfaceDistance
 from .surface import surface_distance as surface_distance
 from .surface import vertex_rms as vertex_rms
 from .surface_scores import SurfaceScores as SurfaceScores
-from .surface_scores import evaluate_surface as evaluate_surface
+from .surface_scores import evaluate as evaluate
 from .surface_scores import intersection_over_union as intersection_over_union
 from .surface_scores import summarise as summarise

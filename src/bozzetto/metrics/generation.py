@@ -5,8 +5,10 @@ Numbers under different protocols do not compare, not even in rank, so each resu
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,7 +23,7 @@ RESAMPLINGS = 2000
 
 
 @dataclass(frozen=True)
-class Figure:
+class ScoreInterval:
     """A mean over clouds with its 95 % bootstrap interval.
 
     The interval comes from resampling the clouds over which the mean goes, each with the neighbour that it
@@ -34,7 +36,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class SetFigures:
+class SetScores:
     """How a generated set S compares with a reference set R under one distance between clouds.
 
     Attributes:
@@ -44,9 +46,9 @@ class SetFigures:
             they cannot be told apart. A cloud equally near to both sets counts one half.
     """
 
-    mmd: Figure
-    cov: Figure
-    one_nna: Figure
+    mmd: ScoreInterval
+    cov: ScoreInterval
+    one_nna: ScoreInterval
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,8 @@ class GenerationScores:
     generated: int
     references: int
     points: int
-    chamfer: SetFigures
-    earth_mover: SetFigures | None
+    chamfer: SetScores
+    earth_mover: SetScores | None
     jsd: float | None
     search: SearchCost | None
 
@@ -167,18 +169,18 @@ def into_sphere(
     return tuple((clouds - (low + high) / 2) / scale for clouds in (pred, ref))  # type: ignore[return-value]
 
 
-def bootstrap(values: np.ndarray, seed: int = 0) -> Figure:
+def bootstrap(values: npt.NDArray[Any], seed: int = 0) -> ScoreInterval:
     """The mean of some values and its 95 % percentile interval over 2000 resamplings."""
     rng = np.random.default_rng(seed)
     means = values[rng.integers(len(values), size=(RESAMPLINGS, len(values)))].mean(axis=1)
     low, high = np.quantile(means, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
-    return Figure(float(values.mean()), float(low), float(high))
+    return ScoreInterval(float(values.mean()), float(low), float(high))
 
 
-def _figures(found: SetNeighbours, seed: int) -> SetFigures:
+def _figures(found: SetNeighbours, seed: int) -> SetScores:
     covered = np.zeros(len(found.distance_from_r))
     covered[found.nearest_to_s.numpy()] = 1
-    return SetFigures(
+    return SetScores(
         mmd=bootstrap(found.distance_from_r.numpy(), seed),
         cov=bootstrap(covered, seed),
         one_nna=bootstrap(found.same_set.numpy(), seed),

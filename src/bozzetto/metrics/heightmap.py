@@ -90,11 +90,11 @@ def height_scores(
     p, t = _checked(prediction, truth)
     if is_flat(t):
         return HeightScores(**dict.fromkeys((field.name for field in fields(HeightScores)), None))
-    t = stretched(t)
+    t = to_unit_interval(t)
     slope, aligned = affine_fit(p, t)
     positive = aligned if slope > 0 else np.full_like(t, t.mean())
     found, edges = canny_like(aligned, t)
-    shown = stretched(p) if stretch else p.clip(0, 1)
+    shown = to_unit_interval(p) if stretch else p.clip(0, 1)
     p8, t8 = _levels(shown, 256), _levels(t, 256)
     published = edge_scores(canny_8bit(p8), canny_8bit(t8))
     return HeightScores(
@@ -145,12 +145,14 @@ class GlcmReference:
     def __init__(self, maps: Sequence[Float[Tensor, "H W"]]) -> None:
         if len(maps) < 2:
             raise InputError(f"z-scores need at least two reference maps, got {len(maps)}")
-        features = np.stack([glcm_features(stretched(_array(m)), 32) for m in maps])
+        features = np.stack([glcm_features(to_unit_interval(_array(m)), 32) for m in maps])
         self._mean, self._spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-12)
 
     def cosine(self, prediction: NDArray, truth: NDArray) -> float:
         """Cosine of the z-scored features of two maps: 1 for the same, about 0 for unrelated ones."""
-        a, b = ((glcm_features(stretched(m), 32) - self._mean) / self._spread for m in (prediction, truth))
+        a, b = (
+            (glcm_features(to_unit_interval(m), 32) - self._mean) / self._spread for m in (prediction, truth)
+        )
         return _cosine(a, b)
 
 
@@ -192,7 +194,7 @@ def affine_fit(prediction: NDArray, truth: NDArray) -> tuple[float, NDArray]:
     return slope, slope * centred + truth.mean()
 
 
-def stretched(values: NDArray) -> NDArray:
+def to_unit_interval(values: NDArray) -> NDArray:
     """From 0 to 1; zeros for a constant."""
     low, high = values.min(), values.max()
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
@@ -231,7 +233,7 @@ def _levels(values: NDArray, count: int) -> NDArray[np.uint8]:
 
 def _percentiles(values: NDArray) -> NDArray:
     low, high = np.percentile(values, [1, 99])
-    return ((values - low) / (high - low)).clip(0, 1) if high > low else stretched(values)
+    return ((values - low) / (high - low)).clip(0, 1) if high > low else to_unit_interval(values)
 
 
 def _ssim(a: NDArray, b: NDArray) -> float:

@@ -1,6 +1,9 @@
 """Jensen-Shannon divergence of where two sets of clouds have their points."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Float, Float64
 from scipy.spatial import KDTree
 from torch import Tensor
@@ -42,11 +45,11 @@ def occupancy_divergence(
     return float(_entropy(mixed) - (_entropy(counts[0]) + _entropy(counts[1])) / 2)
 
 
-def _shares(tree: KDTree, clouds: Float64[Tensor, "N n 3"]) -> np.ndarray:
+def _shares(tree: KDTree, clouds: Float64[Tensor, "N n 3"]) -> npt.NDArray[Any]:
     node = np.asarray(tree.query(clouds.reshape(-1, 3).numpy())[1])
     return np.bincount(node, minlength=tree.n) / node.size
 
 
-def _entropy(shares: np.ndarray) -> float:
+def _entropy(shares: npt.NDArray[Any]) -> float:
     positive = shares[shares > 0]
     return float(-(positive * np.log2(positive)).sum())

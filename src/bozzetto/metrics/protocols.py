@@ -14,6 +14,7 @@ score with so many points. The training-set row tells what repeating the trainin
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from statistics import fmean, median
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -28,7 +29,7 @@ from .cloud_scores import EARTH_MOVER_POINTS, CloudScores, check_cloud, evaluate
 from .generation import GenerationScores, evaluate_generation
 from .heightmap import PROTOCOL_SIDE, GlcmReference, at_protocol_size, height_scores, is_flat, seam_ratio
 from .perceptual import lpips_distance, lpips_missing
-from .surface_scores import evaluate_surface, summarise
+from .surface_scores import evaluate, summarise
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G and B as stored (ITU-R BT.601)."""
@@ -41,7 +42,7 @@ def evaluate_height_maps(
     references: Mapping[str, Float[Tensor, "Ht Wt"]],
     side: int = PROTOCOL_SIDE,
     photos: "Mapping[str, Float[Tensor, 'Hp Wp C']] | None" = None,
-) -> dict:
+) -> dict[str, Any]:
     """Height maps against measured ones by the protocol HM-256, ready for JSON.
 
     Both maps are averaged over areas to `side` x `side`, scored by `height_scores`, LPIPS and `seam_ratio`, and
@@ -90,8 +91,8 @@ def evaluate_surfaces(
     samples: int = 30_000,
     seed: int = 0,
     threshold: float | None = None,
-) -> dict:
-    """Surfaces against reference meshes, each pair by `evaluate_surface`, ready for JSON.
+) -> dict[str, Any]:
+    """Surfaces against reference meshes, each pair by `evaluate`, ready for JSON.
 
     Warnings tell of meshes with faults that distort figures.
 
@@ -114,7 +115,7 @@ def evaluate_surfaces(
                 faults += [
                     f"the {role} {name} {fault}" for fault in mesh_faults(shape, isinstance(pred, Mesh))
                 ]
-        scores[name] = evaluate_surface(pred, ref, samples, seed, threshold)
+        scores[name] = evaluate(pred, ref, samples, seed, threshold)
     for sentence in faults[:MOST_FAULTS]:
         warn_input(sentence)
     if len(faults) > MOST_FAULTS:
@@ -131,7 +132,7 @@ def evaluate_clouds(
     pairs: Iterable[tuple[str, Float[Tensor, "P D"], Float[Tensor, "R D"]]],
     seed: int = 0,
     points: int = EARTH_MOVER_POINTS,
-) -> dict:
+) -> dict[str, Any]:
     """Clouds against reference clouds, each pair by `evaluate_points`, ready for JSON.
 
     The oracle row compares two disjoint random halves of each reference, as large as the prediction. It is left
@@ -156,7 +157,7 @@ def evaluate_clouds(
         if len(ref) >= 2 * size and len(oracle) == len(scores) - 1:
             drawn = _shuffled(ref, seed)
             oracle[name] = evaluate_points(drawn[:size], drawn[size : 2 * size], seed, points)
-    figures: dict = {"shapes": len(scores), **_rows_of(scores)}
+    figures: dict[str, Any] = {"shapes": len(scores), **_rows_of(scores)}
     return {**figures, "oracle": _rows_of(oracle)} if len(oracle) == len(scores) else figures
 
 
@@ -275,7 +276,7 @@ def _luma(photo: Tensor) -> Tensor:
     return photo[..., :3] @ torch.tensor(LUMA) if photo.shape[-1] >= 3 else photo[..., 0]
 
 
-def _rows_of(scores: Mapping[str, CloudScores]) -> dict:
+def _rows_of(scores: Mapping[str, CloudScores]) -> dict[str, Any]:
     """Scores per shape, and mean and median of each figure over them."""
     rows = {name: asdict(one) for name, one in scores.items()}
     keys = [key for key in next(iter(rows.values())) if key != "earth_mover_points"]

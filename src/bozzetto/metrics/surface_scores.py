@@ -79,9 +79,9 @@ class SurfaceScores:
         return self.chamfer_squared_sum / 2
 
 
-def evaluate_surface(
-    pred: Mesh | PointCloud,
-    ref: Mesh,
+def evaluate(
+    prediction: Mesh | PointCloud,
+    reference: Mesh,
     samples: int = 30_000,
     seed: int = 0,
     threshold: float | None = None,
@@ -89,9 +89,9 @@ def evaluate_surface(
     """Compare a predicted surface, or points of one, with a reference mesh.
 
     Args:
-        pred: The prediction, in the world and unit of the reference. Of a cloud with more than `samples`
-            points that many are drawn.
-        ref: The truth; wound outwards for normals and IoU.
+        prediction: In the world and unit of the reference. Of a cloud with more than `samples` points that many
+            are drawn.
+        reference: The true surface; wound outwards for normals and IoU.
         samples: Points on each surface.
         seed: Of the sampling.
         threshold: Distance for completeness, precision and F-score in the unit of the files; by default 1 %
@@ -103,9 +103,9 @@ def evaluate_surface(
     """
     if samples < 1:
         raise InputError(f"samples must be at least 1, got {samples}")
-    ref.check("the reference")
-    pred.check("the prediction")
-    ref, pred = in_one_frame(ref, pred)
+    reference.check("the reference")
+    prediction.check("the prediction")
+    ref, pred = in_one_frame(reference, prediction)
     radius = _radius(ref.corners().reshape(-1, 3))
     _radius(pred.corners().reshape(-1, 3) if isinstance(pred, Mesh) else pred.points)
     limit = RELATIVE_THRESHOLD * radius if threshold is None else threshold

@@ -106,7 +106,7 @@ def refine_height(
 
 
 def _fine(change: Tensor, sigma: float, periodic: bool) -> Tensor:
-    return change - blurred(change[None], sigma, periodic)[0]
+    return change - gaussian_blur(change[None], sigma, periodic)[0]
 
 
 def explained(
@@ -127,13 +127,13 @@ def explained(
         shade = torch.einsum("hwk,nk->nhw", basis, lights).clamp(min=1e-3)
         both = torch.stack([(photos * shade).sum(0), shade.square().sum(0)])
         if len(photos) == 1:
-            both = blurred(both, sigma, periodic)
+            both = gaussian_blur(both, sigma, periodic)
         albedo = both[0] / both[1].clamp(min=1e-9)
         albedo = albedo / albedo.mean().clamp(min=1e-9)
     return albedo, lights
 
 
-def blurred(maps: Float[Tensor, "C H W"], sigma: float, periodic: bool) -> Float[Tensor, "C H W"]:
+def gaussian_blur(maps: Float[Tensor, "C H W"], sigma: float, periodic: bool) -> Float[Tensor, "C H W"]:
     """Gaussian blur that goes on at the border as the map does."""
     margin = max(1, round(3 * sigma))
     places = torch.arange(-margin, margin + 1, device=maps.device, dtype=maps.dtype)

@@ -24,7 +24,7 @@ from ..images import load_image
 from ..images.io import SUFFIXES
 
 
-def read_frames(path: str | os.PathLike, every: int = 1) -> Iterator[Float[Tensor, "H W 3"]]:
+def read_frames(path: str | os.PathLike[str], every: int = 1) -> Iterator[Float[Tensor, "H W 3"]]:
     """Frames of a video: an animated GIF, WebP, PNG or TIFF, a folder of pictures, or what imageio opens.
 
     Args:

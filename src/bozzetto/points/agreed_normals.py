@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from ..geometry import screened_poisson
 from ..shapes import Mesh
-from .crumbs import handles, only_supported
+from .crumbs import handles, without_unsupported_pieces
 from .local_fits import neighbours, support_of
 from .neighbourhoods import Spacing, plane_neighbourhoods, spacing_of
 
@@ -108,7 +108,7 @@ def _surface(points: Tensor, normals: Tensor, spacing: Spacing) -> Mesh:
     side = round(ROOM * size / (CELL * float(spacing.gap.median()))) + 1
     side = min(max(side, SIDES[0]), SIDES[1])
     mesh = screened_poisson(points, normals, side, SCREENING, ROOM, spacing.area, spacing.gap)
-    return only_supported(mesh, points)
+    return without_unsupported_pieces(mesh, points)
 
 
 def _axes_along(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3 3"]:

@@ -58,7 +58,7 @@ def angle_defects(mesh: Mesh) -> Float[Tensor, " V"]:
     return defects.float()
 
 
-def only_supported(mesh: Mesh, points: Float[Tensor, "N 3"], skins: bool = True) -> Mesh:
+def without_unsupported_pieces(mesh: Mesh, points: Float[Tensor, "N 3"], skins: bool = True) -> Mesh:
     """The mesh without separate pieces that hardly any of the points are nearest to.
 
     Args:

@@ -71,12 +71,12 @@ class Denoiser:
     Attributes:
         passes: One for each pass; they choose among local fits.
         level: The one that estimates how strong the noise is.
-        about: The recipe and what else is known of the training.
+        metadata: The recipe and what else is known of the training.
     """
 
     passes: tuple[FitChoice, ...]
     level: NoiseLevel
-    about: dict
+    metadata: dict[str, Any]
 
 
 def save_denoiser(denoiser: Denoiser, path: Path) -> None:
@@ -84,7 +84,7 @@ def save_denoiser(denoiser: Denoiser, path: Path) -> None:
     named: dict[str, nn.Module] = {str(i): network for i, network in enumerate(denoiser.passes)}
     named["level"] = denoiser.level
     tensors = {f"{n}.{key}": v for n, network in named.items() for key, v in network.state_dict().items()}
-    write_checkpoint(path, tensors, {"passes": len(denoiser.passes), "about": denoiser.about})
+    write_checkpoint(path, tensors, {"passes": len(denoiser.passes), "about": denoiser.metadata})
 
 
 def load_denoiser(path: Path, device: torch.device | str = "cpu") -> Denoiser:
@@ -114,6 +114,6 @@ def shipped_denoiser(device: str = "cpu") -> Denoiser:
 def recipe_of(denoiser: Denoiser) -> DenoiserRecipe:
     """What the networks were trained with."""
     kept: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in denoiser.about["recipe"].items()
+        k: tuple(v) if isinstance(v, list) else v for k, v in denoiser.metadata["recipe"].items()
     }
     return DenoiserRecipe(**kept)

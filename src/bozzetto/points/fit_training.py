@@ -14,7 +14,7 @@ from .denoiser import Denoiser, DenoiserRecipe
 from .denoising import one_pass, spread
 from .fit_choice import FitChoice
 from .local_fits import local_fits, neighbours, support_of
-from .noise_level import LEAST_SHARE, NoiseLevel, level_features
+from .noise_level import LEAST_SHARE, NoiseLevel, noise_features
 from .training_clouds import Distance, noisy_cloud, training_shape
 
 Log = Callable[[dict], None]
@@ -25,7 +25,7 @@ PROBES = 500
 
 
 @value_type
-class Places:
+class TrainingNeighbourhoods:
     """Points of one cloud to learn from: those around several places, of each those nearest to it.
 
     Attributes:
@@ -76,7 +76,9 @@ def train_denoiser(recipe: DenoiserRecipe | None = None, log: Log | None = None)
     return Denoiser(tuple(passes), train_level(recipe, log), {"recipe": asdict(recipe)})
 
 
-def _places(recipe: DenoiserRecipe, index: int, shape: int, passes: list[FitChoice]) -> Places:
+def _places(
+    recipe: DenoiserRecipe, index: int, shape: int, passes: list[FitChoice]
+) -> TrainingNeighbourhoods:
     """Parts of a cloud that the passes before have worked on."""
     number = shape + recipe.shapes * (index + recipe.passes * recipe.seed)
     draw = torch.Generator().manual_seed(2**32 + number)
@@ -95,7 +97,7 @@ def _places(recipe: DenoiserRecipe, index: int, shape: int, passes: list[FitChoi
     rows = neighbours(kept, centres, recipe.rows)[1]
     fits = local_fits(support, points[rows].view(-1, 3), told)
     inner = before[rows[:, : recipe.rows // 3]]
-    return Places(points[rows], inner, fits.moves, fits.features, distance, noise)
+    return TrainingNeighbourhoods(points[rows], inner, fits.moves, fits.features, distance, noise)
 
 
 def distance_loss(left: Float[Tensor, " N"], far: float) -> Float[Tensor, ""]:
@@ -115,7 +117,9 @@ def quantile_loss(above: Float[Tensor, " N"], quantile: float) -> Float[Tensor, 
     return torch.maximum(quantile * above, (quantile - 1) * above).mean()
 
 
-def _fitted(clouds: list[Places], recipe: DenoiserRecipe, index: int, log: Log | None) -> FitChoice:
+def _fitted(
+    clouds: list[TrainingNeighbourhoods], recipe: DenoiserRecipe, index: int, log: Log | None
+) -> FitChoice:
     torch.manual_seed(recipe.seed + index)
     network = FitChoice()
 
@@ -156,7 +160,7 @@ def _levels(recipe: DenoiserRecipe, shape: int) -> list[tuple[Tensor, float]]:
     for _ in range(recipe.level_clouds):
         count = int(_between(draw, *recipe.level_sizes))
         noise = _between(draw, *recipe.level_levels) * float(torch.rand(1, generator=draw) > 0.05)
-        features, unit = level_features(noisy_cloud(clean, noise, count, draw)[0], draw, PROBES)
+        features, unit = noise_features(noisy_cloud(clean, noise, count, draw)[0], draw, PROBES)
         rows.append((features, float(torch.tensor(max(noise / unit, LEAST_SHARE)).log())))
     return rows
 

@@ -7,7 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..geometry.spread_points import Samples, cube, divergence, eigenvalues, filtered, trilinear
+from ..geometry.spread_points import (
+    OrientedSamples,
+    cube,
+    eigenvalues,
+    filtered,
+    normal_divergence,
+    trilinear,
+)
 
 ROOM = 1.25
 """Width of the grid over the longest side of the box of the points."""
@@ -44,11 +51,13 @@ def slopes_along_normals(
     step = ROOM * float((high - low).max()) / (side - 1)
     places = (places - (low + high) / 2) / step + (side - 1) / 2
     directions = normals.double().cpu().numpy()
-    samples = Samples(places, directions, areas.double().cpu().numpy() / step**2, np.zeros(len(places), int))
+    samples = OrientedSamples(
+        places, directions, areas.double().cpu().numpy() / step**2, np.zeros(len(places), int)
+    )
     waves = eigenvalues(side)
     blur = np.exp(-waves / 2)
     waves[0, 0, 0] = math.inf  # the mean of the function is arbitrary
-    function = filtered(-divergence(samples, side), blur / waves).reshape((side,) * 3)
+    function = filtered(-normal_divergence(samples, side), blur / waves).reshape((side,) * 3)
     slope = np.zeros(len(places))
     for axis in range(3):
         steps = np.zeros_like(function)

@@ -114,9 +114,9 @@ def local_fits(support: Support, points: Float[Tensor, "N 3"], noise: float) -> 
     moves, features, normals = [], [], []
     for scale in SCALES:
         k = min(scale, index.shape[1])
-        reach = distance[:, k - 1 : k].clamp(min=1e-12)
-        weight = mass[:, :k] * torch.exp(-4 * (distance[:, :k] / reach) ** 2)
-        fit = fit_at_scale(around[:, :k], weight, reach, mass[:, :k], noise)
+        radius = distance[:, k - 1 : k].clamp(min=1e-12)
+        weight = mass[:, :k] * torch.exp(-4 * (distance[:, :k] / radius) ** 2)
+        fit = fit_at_scale(around[:, :k], weight, radius, mass[:, :k], noise)
         moves += fit[0]
         features.append(fit[1])
         normals.append(fit[2])
@@ -124,7 +124,7 @@ def local_fits(support: Support, points: Float[Tensor, "N 3"], noise: float) -> 
 
 
 def fit_at_scale(
-    around: Tensor, weight: Tensor, reach: Tensor, mass: Tensor, noise: float
+    around: Tensor, weight: Tensor, radius: Tensor, mass: Tensor, noise: float
 ) -> tuple[list[Tensor], Tensor, Tensor]:
     """Fits to weighted neighbours at one scale.
 
@@ -133,14 +133,14 @@ def fit_at_scale(
     Args:
         around: Offsets (N, K, 3) of the neighbours.
         weight: Of each in the fit, (N, K).
-        reach: Distance (N, 1) at which coordinates along the surface become 1.
+        radius: Distance (N, 1) at which coordinates along the surface become 1.
         mass: Points of the cloud that each neighbour is the mean of.
         noise: The unit of the features.
 
     Returns:
         Moves to the plane, to the quadratic and to the own sheet, features, and the normals of the plane.
     """
-    fit = quadratic_fit(around, weight, reach)
+    fit = quadratic_fit(around, weight, radius)
     total, normal = weight.sum(dim=1), fit.axes[..., 0]
     rough = ((weight * fit.residual**2).sum(dim=1) / total).sqrt()
     fourth = (weight * (fit.residual / rough.clamp(min=1e-12)[:, None]) ** 4).sum(dim=1) / total
@@ -149,19 +149,19 @@ def fit_at_scale(
     variance = (fit.influence**2 / mass).sum(dim=1)  # of the height, in squares of the noise
     flat, bent = (fit.mean * normal).sum(dim=1), fit.coefficients[:, 0]
     features = [
-        *(fit.values.clamp(min=0).sqrt() / reach).unbind(dim=1),
+        *(fit.values.clamp(min=0).sqrt() / radius).unbind(dim=1),
         rough / noise,
         fourth.clamp(max=100),
         variance.sqrt(),
-        torch.log(reach[:, 0] / noise),
+        torch.log(radius[:, 0] / noise),
         fit.coefficients[:, 3:].norm(dim=1) / noise,
-        fit.mean.norm(dim=1) / reach[:, 0],
+        fit.mean.norm(dim=1) / radius[:, 0],
     ]
     moves = [height[:, None] * normal for height in (flat, bent, bent + sheet)]
     return moves, torch.stack(features, dim=1), normal
 
 
-def quadratic_fit(around: Tensor, weight: Tensor, reach: Tensor) -> QuadraticFit:
+def quadratic_fit(around: Tensor, weight: Tensor, radius: Tensor) -> QuadraticFit:
     """A quadratic height function over the plane through weighted neighbours.
 
     Source: Levin 2003, moving least squares.
@@ -169,7 +169,7 @@ def quadratic_fit(around: Tensor, weight: Tensor, reach: Tensor) -> QuadraticFit
     Args:
         around: Offsets (N, K, 3) of the neighbours.
         weight: Of each in the fit, (N, K).
-        reach: Distance (N, 1) at which coordinates along the surface become 1.
+        radius: Distance (N, 1) at which coordinates along the surface become 1.
     """
     total = weight.sum(dim=1)
     mean = torch.einsum("nk,nkd->nd", weight, around) / total[:, None]
@@ -177,7 +177,7 @@ def quadratic_fit(around: Tensor, weight: Tensor, reach: Tensor) -> QuadraticFit
     spread = torch.einsum("nki,nkj->nij", weight[..., None] * centred, centred) / total[:, None, None]
     values, axes = torch.linalg.eigh(spread)
     height, u, v = (around @ axes).unbind(dim=-1)
-    u, v = u / reach, v / reach
+    u, v = u / radius, v / radius
     basis = torch.stack([torch.ones_like(u), u, v, u * u, u * v, v * v], dim=-1)
     weighted = weight[..., None] * basis
     gram = weighted.mT @ basis

@@ -63,7 +63,7 @@ def estimated_level(network: NoiseLevel, points: Float[Tensor, "N 3"]) -> float:
     count = min(MOST, len(points))
     while True:
         some = points[order[:count]]
-        features, unit = level_features(some, draw)
+        features, unit = noise_features(some, draw)
         noise = unit * float(network(features[None]).exp())
         if noise < 2 * unit * LEAST_SHARE:
             noise = 0.0
@@ -77,7 +77,7 @@ def spacing(points: Float[Tensor, "N 3"]) -> float:
     return float(neighbours(support_of(points), points[:PROBES], 16)[0][:, -1].median())
 
 
-def level_features(
+def noise_features(
     points: Float[Tensor, "N 3"], draw: torch.Generator, probes: int = PROBES
 ) -> tuple[Float[Tensor, " F"], float]:
     """What tells the noise of a cloud, and the length that is its unit."""

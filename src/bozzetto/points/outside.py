@@ -1,6 +1,9 @@
 """Which side of a surface the space around it reaches."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float
 from scipy import ndimage
@@ -53,7 +56,7 @@ def reached_sides(
     origin = low - ask - 2 * cell
     shape = np.ceil((high - origin + ask + 2 * cell) / cell).astype(int) + 1
 
-    def cell_of(x: np.ndarray) -> tuple[np.ndarray, ...]:
+    def cell_of(x: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
         return tuple(((x - origin) / cell).astype(int).T)
 
     empty = np.ones(shape, dtype=bool)
@@ -66,6 +69,6 @@ def reached_sides(
     return torch.from_numpy(front).to(points.device), torch.from_numpy(back).to(points.device)
 
 
-def _spacing(places: np.ndarray) -> float:
+def _spacing(places: npt.NDArray[Any]) -> float:
     distance, _ = KDTree(places).query(places, min(NEIGHBOURS + 1, len(places)), workers=-1)
     return float(np.median(np.asarray(distance)[:, -1])) * (np.pi / NEIGHBOURS) ** 0.5

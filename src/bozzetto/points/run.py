@@ -1,6 +1,7 @@
 """From one cloud to a clean one, or to a mesh, in run folders."""
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,13 +9,13 @@ from torch import Tensor
 from ..errors import warn_input
 from ..images import save_image
 from ..metrics import mesh_report
-from ..rendering import cloud_pictures, contact_sheet, turned
+from ..rendering import cloud_pictures, contact_sheet, turntable_views
 from ..runs import RunFolder
 from ..shapes import PointCloud, box_frame, save_mesh, save_points
 from . import denoise, estimate_noise, orient_normals, surface, upsample
 from .cloud_cleaning import clean_cloud, is_line
 from .noise_level import FEW
-from .surface_mesh import Ends
+from .surface_mesh import Boundary
 
 PREVIEW = 480
 TOO_STRONG = 2.5
@@ -27,7 +28,7 @@ def denoise_cloud(
     noise: float | None = None,
     iterations: int = 2,
     count: int | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Clean a cloud, and perhaps add points to it, in a run folder.
 
     Writes `points.ply`, with normals, and `preview.png`, before and after.
@@ -77,9 +78,9 @@ def surface_cloud(
     run: RunFolder,
     cloud: PointCloud,
     resolution: int | None = None,
-    ends: Ends = "auto",
+    boundary: Boundary = "auto",
     noise: float | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Make the mesh of a cloud in a run folder.
 
     Writes `mesh.ply`, `mesh.glb` and `preview.png`, the mesh from four sides.
@@ -88,9 +89,9 @@ def surface_cloud(
         Figures of the mesh.
     """
     with run.stage("surface"):
-        mesh = surface(cloud, resolution, ends, noise).to("cpu")
+        mesh = surface(cloud, resolution, boundary, noise).to("cpu")
     with run.stage("write"):
         save_mesh(mesh, run.file("mesh.ply"))
         save_mesh(mesh, run.file("mesh.glb"))
-        save_image(run.file("preview.png"), contact_sheet(turned(mesh, 4, PREVIEW // 2), 4, gap=0))
+        save_image(run.file("preview.png"), contact_sheet(turntable_views(mesh, 4, PREVIEW // 2), 4, gap=0))
     return {"points": len(cloud), "mesh": asdict(mesh_report(mesh))}

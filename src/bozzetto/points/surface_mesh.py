@@ -23,14 +23,14 @@ from ..shapes import Mesh, PointCloud
 from ..shapes.frames import box_frame
 from ..values import value_type
 from .cloud_cleaning import clean_cloud, require_width
-from .crumbs import crumbly_points, handles, only_supported, with_vertices
+from .crumbs import crumbly_points, handles, with_vertices, without_unsupported_pieces
 from .denoising import LEAST_POINTS, cleaned, estimate_noise
 from .local_fits import neighbours, support_of
 from .neighbourhoods import Spacing, spacing_of
 from .noise_level import FEW
 from .orient import outward_normals
 
-Ends = Literal["auto", "closed", "open"]
+Boundary = Literal["auto", "closed", "open"]
 HOLE = 2.2  # spacings from the nearest point, from where there is a hole
 RIM = 1.0  # so far a sheet goes on beyond its last points
 CELLS = (48, 256)  # along the longest side, at least and at most
@@ -53,7 +53,7 @@ NOISY = 0.15  # noise, in spacings, from which a cloud is cleaned first, or join
 def surface(
     cloud: PointCloud,
     resolution: int | None = None,
-    ends: Ends = "auto",
+    boundary: Boundary = "auto",
     noise: float | None = None,
     name: str = "the cloud",
 ) -> Mesh:
@@ -69,7 +69,7 @@ def surface(
             Strays and repeated points are left out, see `clean_cloud`.
         resolution: Cells along the longest side of the box; by default about three
             for every two spacings of the points, at least 48 and at most 256.
-        ends: "closed" closes holes, "open" ends the surface where points end, "auto" does so at holes wider
+        boundary: "closed" closes holes, "open" ends the surface where points end, "auto" does so at holes wider
             than random points leave.
         noise: Standard deviation of the coordinates, in the unit of the cloud; None estimates it, and 0 takes
             points as they are.
@@ -100,15 +100,15 @@ def surface(
     cells = resolution or min(max(round(2 / fine), CELLS[0]), CELLS[1])
     mesh = closed_surface(points, normals, spacing, cells, ready.screening, resolution is None)
     away = gaps(points, spacing, mesh.vertices)
-    hole = {"auto": HOLE, "open": RIM, "closed": math.inf}[ends]
+    hole = {"auto": HOLE, "open": RIM, "closed": math.inf}[boundary]
     if bool((away > hole).any()):
         mesh = trimmed(straightened(mesh, away, points, normals), away, hole)
-        mesh = only_supported(mesh, points, skins=False)
+        mesh = without_unsupported_pieces(mesh, points, skins=False)
     elif hole == math.inf:
         mesh = with_large_lids(mesh, away)
     if resolution is None:
         mesh = with_fewer_faces(mesh, FACES * len(points))
-    warn_of_faults(mesh, len(points), ends, name)
+    warn_of_faults(mesh, len(points), boundary, name)
     return replace(mesh, vertices=frame.undo(mesh.vertices), offset=cloud.offset)
 
 
@@ -209,7 +209,7 @@ def closed_surface(
     def solved(cells: int, apart: Float[Tensor, " N"]) -> Mesh:
         side = round(ROOM * cells) + 1
         mesh = screened_poisson(points, normals, side, screening, ROOM, spacing.area, apart)
-        return only_supported(mesh, points)
+        return without_unsupported_pieces(mesh, points)
 
     mesh, apart = solved(cells, spacing.gap), spacing.gap
     if coarser and handles(mesh) > FEW_HANDLES:
@@ -283,11 +283,11 @@ def with_fewer_faces(mesh: Mesh, most: int) -> Mesh:
     return fewer if closed and euler_number(fewer.faces) == euler_number(mesh.faces) else mesh
 
 
-def warn_of_faults(mesh: Mesh, points: int, ends: Ends, name: str) -> None:
+def warn_of_faults(mesh: Mesh, points: int, boundary: Boundary, name: str) -> None:
     """Say what is doubtful about a surface, with figures."""
     pieces = int(connected_components(mesh.faces, len(mesh.vertices)).max()) + 1
     border = len(boundary_edges(mesh.faces))
-    if ends == "closed" and border:
+    if boundary == "closed" and border:
         warn_input(f"the surface of {name} could not be closed: {border} edges lie on its border")
     if pieces > 1:
         warn_input(f"the surface of {name} has {pieces} separate pieces")

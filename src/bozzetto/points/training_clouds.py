@@ -39,7 +39,7 @@ def training_shape(
         part = machined_part(seed)
         return _normalised(part.points(count, draw), part.distance)
     field = _blob(draw) if family == "blob" else _limbs(draw)
-    mesh = implicit.surface(field, (-2, -2, -2), (2, 2, 2), 0.06 if family == "blob" else 0.05)
+    mesh = implicit.zero_set(field, (-2, -2, -2), (2, 2, 2), 0.06 if family == "blob" else 0.05)
     return _normalised(_settled(field, sample_surface(mesh, count, draw)[0]), field)
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
-from ..geometry.launch import in_parts, launch, pack, part_count
+from ..geometry.launch import fill_struct, in_parts, launch, part_count
 from ..values import value_type
 from . import antialiasing_kernels as kernels
 from .fragments import Fragments
@@ -38,7 +38,7 @@ class Crossings:
 
 def scene_of(fragments: Fragments) -> Any:
     """The arguments that the kernels share."""
-    return pack(
+    return fill_struct(
         kernels.Scene,
         vertices=fragments.vertices.detach().to(torch.float32).contiguous(),
         faces=fragments.faces,
@@ -130,7 +130,7 @@ def _all_crossings(
         "distance": torch.empty(capacity, device=device),
         "weight": torch.empty(capacity, device=device),
     }
-    found = pack(kernels.Found, count=count, **columns)
+    found = fill_struct(kernels.Found, count=count, **columns)
     launch(kernels.outline_crossings, len(edges), [scene, edges, found], device)
     first, last = fragments.row_start[[start * height, stop * height]].tolist()
     launch(kernels.intersection_crossings, last - first, [scene, fragments.pixel, first, found], device)

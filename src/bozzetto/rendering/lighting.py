@@ -1,14 +1,19 @@
 """Distant light as spherical harmonics of order 2, and the diffuse shading under it."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
+from ..errors import InputError
 from ..geometry.launch import in_parts, launch, part_count
 from . import lighting_kernels as kernels
+
+Vector = Sequence[float | int]
 
 # The order of the nine functions, (l, m): (0,0) (1,-1) (1,0) (1,1) (2,-2) (2,-1) (2,0) (2,1) (2,2).
 _Y0 = 0.5 * math.sqrt(1 / math.pi)
@@ -144,3 +149,33 @@ class _Irradiance(torch.autograd.Function):
 
         in_parts(run, count, device)
         return grad_normals, None if grad_forms is None else grad_forms.sum(dim=0)
+
+
+def studio_light(up: Vector = (0, 1, 0), front: Vector = (0, 0, 1)) -> Float[Tensor, "9 3"]:
+    """Warm light from the upper left, cool light from the right, soft light from everywhere.
+
+    Args:
+        up: World direction that points upwards.
+        front: World direction from the object towards the reader.
+
+    Returns:
+        Radiance coefficients for `shade`, such that white comes out below 1.
+    """
+    x, y, z = axes(up, front)
+    lamps = [((-0.55, 0.6, 0.6), (2.15, 2.02, 1.84)), ((0.85, 0.1, 0.2), (0.36, 0.42, 0.52))]
+    directions = torch.stack([normalize(a * x + b * y + c * z, dim=0) for (a, b, c), _ in lamps])
+    colors = torch.tensor([color for _, color in lamps])
+    ambient = torch.zeros(9, 3)
+    ambient[0] = 0.16 * math.sqrt(4 * math.pi)
+    return torch.einsum("lk,lc->kc", spherical_harmonics(directions), colors) + ambient
+
+
+def axes(up: Vector, front: Vector) -> tuple[Tensor, Tensor, Tensor]:
+    """Right, up and front as unit vectors, front made perpendicular to up."""
+    y = torch.as_tensor(up, dtype=torch.float32)
+    z = torch.as_tensor(front, dtype=torch.float32)
+    x = torch.linalg.cross(y, z)
+    if not float(x.norm()) > 1e-6:
+        raise InputError(f"up {tuple(up)} and front {tuple(front)} must be different directions")
+    x, y = normalize(x, dim=0), normalize(y, dim=0)
+    return x, y, torch.linalg.cross(x, y)

@@ -1,40 +1,86 @@
 """Finished pictures of a mesh, in a few lines that also show how the parts of this room go together."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cameras import Cameras
+from ..cameras import Cameras, orbit_cameras
+from ..errors import InputError
 from ..geometry import vertex_normals
 from ..shapes import Mesh
 from .antialiasing import antialias
 from .interpolation import interpolate
-from .lighting import shade
+from .lighting import shade, studio_light
 from .rasterization import rasterize
 
 
 def render(
     mesh: Mesh,
-    cameras: Cameras,
-    light: Float[Tensor, "9 3"],
+    cameras: Cameras | int = 512,
+    light: Float[Tensor, "9 3"] | None = None,
     background: float | Float[Tensor, " 4"] | Float[Tensor, "N H W 4"] = 0.0,
 ) -> Float[Tensor, "N H W 4"]:
     """Picture a diffuse mesh under a distant light, antialiased and differentiable.
 
     Args:
         mesh: The surface; its colours are the albedo, white if it has none.
-        cameras: The views.
-        light: Radiance as spherical harmonics, see `shade`.
+        cameras: The views; or the size in pixels of one square picture of the whole mesh, with +Y up, seen from
+            the front right and a little from above, see `view_of`.
+        light: Radiance as spherical harmonics, see `shade`; None for `studio_light`.
         background: Behind the mesh, (R, G, B, coverage): a number, one colour, or images.
 
     Returns:
         Linear red, green, blue, multiplied by the coverage, and the coverage.
+
+    Raises:
+        InputError: Without cameras, the mesh is empty or has no extent.
     """
+    if isinstance(cameras, int):
+        cameras = view_of(mesh, cameras)
+    if light is None:
+        light = studio_light().to(mesh.vertices)
     fragments = rasterize(mesh.vertices, mesh.faces, cameras.relative_to(mesh.offset))
     normals = interpolate(fragments, vertex_normals(mesh.vertices, mesh.faces))
     albedo = None if mesh.colors is None else interpolate(fragments, mesh.colors)
     colors = shade(normals, light, albedo)
     return antialias(fragments, torch.cat([colors, torch.ones_like(colors[:, :1])], dim=1), background)
+
+
+FIELD_OF_VIEW = math.radians(28)
+"""Of `view_of`, horizontal."""
+MARGIN = 1.1
+"""Of `view_of`: the sphere around the mesh is taken to be larger by this factor."""
+
+
+def view_of(mesh: Mesh, size: int = 512, azimuth: float = 0.6, elevation: float = 0.25) -> Cameras:
+    """One camera that sees the whole mesh, with +Y up in the picture.
+
+    Args:
+        mesh: What is to be seen.
+        size: Width and height of the picture in pixels.
+        azimuth: Angle around +Y from +Z towards +X, in radians.
+        elevation: Angle above the horizontal plane, in radians.
+
+    Raises:
+        InputError: The mesh is empty or has no extent.
+    """
+    corners = mesh.check().corners().double().reshape(-1, 3).cpu() + torch.tensor(mesh.offset)
+    middle = (corners.amin(dim=0) + corners.amax(dim=0)) / 2
+    radius = float((corners - middle).norm(dim=1).max())
+    if not radius > 0:
+        raise InputError("all vertices of the mesh coincide, so there is nothing to render")
+    cameras = orbit_cameras(
+        [azimuth - math.pi / 2],  # orbits count azimuths from another axis
+        elevation,
+        distance=MARGIN * radius / math.sin(FIELD_OF_VIEW / 2),
+        target=middle,
+        up=(0, 1, 0),
+        fov=FIELD_OF_VIEW,
+        size=size,
+    )
+    return cameras.to(mesh.vertices.device)
 
 
 def render_depth(mesh: Mesh, cameras: Cameras) -> Float[Tensor, "N H W"]:

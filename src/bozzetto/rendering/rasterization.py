@@ -73,7 +73,7 @@ def _settings(cameras: Cameras, device: torch.device) -> tuple[Tensor, int, int,
 
 
 def _visible_triangles(
-    vertices: Tensor, faces: Tensor, camera_settings: tuple
+    vertices: Tensor, faces: Tensor, camera_settings: tuple[Any, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Triangle index per pixel (N, H, W), flags per view and triangle, number of covered pixels per row."""
     matrices, width, height, perspective, near = camera_settings
@@ -100,7 +100,9 @@ def _visible_triangles(
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, vertices: Tensor, faces: Tensor, camera_settings: tuple) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, vertices: Tensor, faces: Tensor, camera_settings: tuple[Any, ...]
+    ) -> tuple[Tensor, ...]:
         matrices, device = camera_settings[0], vertices.device
         triangle, flags, counts = _visible_triangles(vertices, faces, camera_settings)
         row_start = torch.zeros(len(counts) + 1, dtype=torch.int32, device=device)

@@ -4,7 +4,7 @@ Tests compare the kernels with it, in values and gradients. Nothing else uses it
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -15,7 +15,7 @@ from ..geometry import face_neighbours
 from .lighting import spherical_harmonics
 
 
-class Seen(NamedTuple):
+class DenseFragments(NamedTuple):
     """What one view sees; rows are the covered pixels in reading order."""
 
     triangle: Int64[Tensor, "H W"]
@@ -35,7 +35,7 @@ def homogeneous(points: Float[Tensor, "V 3"], camera: Cameras) -> tuple[Tensor, 
     return plane @ K.T, local[:, 2]
 
 
-def rasterize(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"], camera: Cameras) -> Seen:
+def rasterize(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"], camera: Cameras) -> DenseFragments:
     """Try every triangle at every pixel centre of one view."""
     vertices = vertices.double()
     image, depth = homogeneous(vertices, camera)
@@ -52,7 +52,7 @@ def rasterize(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"], camer
     corners = faces[triangle[covered]]
     barycentric = _barycentric(image[corners], centers[covered, 0])
     size = camera.height, camera.width
-    return Seen(
+    return DenseFragments(
         triangle.view(size), barycentric, (barycentric * depth[corners]).sum(dim=1), margin.view(size)
     )
 
@@ -85,7 +85,7 @@ def antialias(
     faces: Int64[Tensor, "F 3"],
     camera: Cameras,
     image: Float[Tensor, "H W C"],
-    seen: Seen,
+    fragments: DenseFragments,
 ) -> Float[Tensor, "H W C"]:
     """Blend the pixel pairs that outlines cross, of one view (without lines of intersection).
 
@@ -98,7 +98,7 @@ def antialias(
     homogeneous_points, depth = homogeneous(vertices, camera)
     points = homogeneous_points[:, :2] / homogeneous_points[:, 2:]
     front, neighbours = outside_of(vertices, faces, camera), face_neighbours(faces)
-    best: dict[tuple, tuple[Tensor, Tensor, tuple, tuple]] = {}
+    best: dict[tuple[Any, ...], tuple[Tensor, Tensor, tuple[Any, ...], tuple[Any, ...]]] = {}
     for i, face in enumerate(faces.tolist()):
         for k in range(3):
             other = int(neighbours[i, k])
@@ -106,7 +106,7 @@ def antialias(
                 continue
             a, b, c = (face[(k + j) % 3] for j in range(3))
             for p, q, distance, weight, z in _crossings(points, depth, a, b, c, camera):
-                if not _ends(vertices, faces, camera, seen, i, p, q, distance, z):
+                if not _ends(vertices, faces, camera, fragments, i, p, q, distance, z):
                     continue
                 pair = min(p, q), max(p, q)
                 if pair not in best or distance > best[pair][0]:
@@ -152,9 +152,9 @@ def _crossings(points: Tensor, depth: Tensor, a: int, b: int, c: int, camera: Ca
             yield p, q, (at - inner - 0.5).abs(), weight, z
 
 
-def _ends(vertices, faces, camera, seen, i, p, q, distance, z) -> bool:
+def _ends(vertices, faces, camera, fragments, i, p, q, distance, z) -> bool:
     """Whether the outline of triangle i is in front of the plane of the triangle that q sees."""
-    seen_p, seen_q = int(seen.triangle[p]), int(seen.triangle[q])
+    seen_p, seen_q = int(fragments.triangle[p]), int(fragments.triangle[q])
     if seen_p < 0 or seen_q in (seen_p, i):
         return False
     if seen_q < 0:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from ..cameras import Cameras, intrinsics_from_fov, look_at
 from ..errors import InputError
@@ -21,38 +21,18 @@ from ..images import linear_to_srgb, save_image, srgb_to_linear
 from ..shapes import Mesh
 from ..shapes.offsets import NO_OFFSET
 from ..steps import counted
-from .lighting import spherical_harmonics
+from .lighting import Vector, axes, studio_light
 from .pictures import render
 
-Vector = Sequence[float | int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _PAPER, _INK = (250, 249, 247), (60, 57, 54)
 _FOV = math.radians(28)
 
 
-def studio_light(up: Vector = (0, 1, 0), front: Vector = (0, 0, 1)) -> Float[Tensor, "9 3"]:
-    """Warm light from the upper left, cool light from the right, soft light from everywhere.
-
-    Args:
-        up: World direction that points upwards.
-        front: World direction from the object towards the reader.
-
-    Returns:
-        Radiance coefficients for `shade`, such that white comes out below 1.
-    """
-    x, y, z = _axes(up, front)
-    lamps = [((-0.55, 0.6, 0.6), (2.15, 2.02, 1.84)), ((0.85, 0.1, 0.2), (0.36, 0.42, 0.52))]
-    directions = torch.stack([normalize(a * x + b * y + c * z, dim=0) for (a, b, c), _ in lamps])
-    colors = torch.tensor([color for _, color in lamps])
-    ambient = torch.zeros(9, 3)
-    ambient[0] = 0.16 * math.sqrt(4 * math.pi)
-    return torch.einsum("lk,lc->kc", spherical_harmonics(directions), colors) + ambient
-
-
 def turntable(
     mesh: Mesh,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     frames: int = 36,
     size: int = 320,
     up: Vector = (0, 1, 0),
@@ -84,7 +64,9 @@ def turntable(
         raise InputError(
             f"a turntable needs 2 frames or more and a name in .webp, .gif or .png, got {frames}, {path.name}"
         )
-    pictures = [_eight_bits(p) for p in turned(mesh, frames, size, up, front, elevation, light, background)]
+    pictures = [
+        _eight_bits(p) for p in turntable_views(mesh, frames, size, up, front, elevation, light, background)
+    ]
     images = [Image.fromarray(picture) for picture in pictures]
     # Every picture is stored whole: differences between lossy pictures leave traces beside the outline.
     options: dict[str, Any] = (
@@ -102,7 +84,7 @@ def turntable(
     return path
 
 
-def turned(
+def turntable_views(
     mesh: Mesh,
     frames: int = 4,
     size: int = 320,
@@ -115,7 +97,7 @@ def turned(
     """The pictures of a turntable in sRGB; arguments and errors as for `turntable`."""
     mesh.check()
     device = mesh.vertices.device
-    x, y, z = _axes(up, front)
+    x, y, z = axes(up, front)
     centre = mesh.bounds.mean(dim=0)
     local = (mesh.vertices - centre) @ torch.stack((x, y, z), dim=1).to(device)
     local = local / float(local[mesh.used].abs().max())  # tiny and huge meshes look like others
@@ -177,13 +159,13 @@ def mesh_sheet(meshes: Sequence[Mesh], most: int = 64, size: int = 160) -> Float
         most: How many are drawn at most.
         size: Side of a picture in pixels.
     """
-    return contact_sheet([turned(mesh.to("cpu"), 1, size)[0] for mesh in meshes[:most]], gap=0)
+    return contact_sheet([turntable_views(mesh.to("cpu"), 1, size)[0] for mesh in meshes[:most]], gap=0)
 
 
 def comparison_sheet(
     photos: Float[Tensor, "N H W 3"],
     renders: Float[Tensor, "M h w 3"],
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     names: Sequence[str] = (),
     scale: float = 0.0,
 ) -> Float[Tensor, "height width 3"]:
@@ -245,16 +227,5 @@ def _legend(sheet: Image.Image, draw: ImageDraw.ImageDraw, font: Font, scale: fl
     draw.text((x + width + 6, y - 1), f"+{scale:.2f}", _INK, font)
 
 
-def _axes(up: Vector, front: Vector) -> tuple[Tensor, Tensor, Tensor]:
-    """Right, up and front as unit vectors, front made perpendicular to up."""
-    y = torch.as_tensor(up, dtype=torch.float32)
-    z = torch.as_tensor(front, dtype=torch.float32)
-    x = torch.linalg.cross(y, z)
-    if not float(x.norm()) > 1e-6:
-        raise InputError(f"up {tuple(up)} and front {tuple(front)} must be different directions")
-    x, y = normalize(x, dim=0), normalize(y, dim=0)
-    return x, y, torch.linalg.cross(x, y)
-
-
-def _eight_bits(picture: Tensor) -> np.ndarray:
+def _eight_bits(picture: Tensor) -> npt.NDArray[Any]:
     return (picture.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,7 +13,7 @@ from ..files import write_bytes
 from .fingerprint import fingerprint
 
 
-def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], meta: dict) -> None:
+def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None:
     """Replace a checkpoint by tensors and a dictionary that JSON can hold, with a checksum over both.
 
     Equal content gives equal bytes.
@@ -26,7 +27,7 @@ def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], meta: dict) -
 
 def read_checkpoint(
     path: Path, advice: str = "start again with --overwrite"
-) -> tuple[dict[str, torch.Tensor], dict]:
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The tensors, on the CPU, and the dictionary of `write_checkpoint`.
 
     Args:

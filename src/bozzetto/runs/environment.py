@@ -5,7 +5,7 @@ import platform
 import random
 import time
 from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -73,7 +73,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def environment(device: torch.device | str = "cpu") -> dict:
+def environment(device: torch.device | str = "cpu") -> dict[str, Any]:
     """What a report needs so that somebody else can repeat a run, ready for JSON."""
     device = torch.device(device)
     # PyTorch says more of itself than its package does: the device that it was built for.

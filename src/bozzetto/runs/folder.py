@@ -49,7 +49,7 @@ class RunFolder:
         stopwatch: Seconds per stage; carried on when a run is resumed.
     """
 
-    def __init__(self, path: Path, config: dict, lock: Lock, replaces: bool, goes_on: bool) -> None:
+    def __init__(self, path: Path, config: dict[str, Any], lock: Lock, replaces: bool, goes_on: bool) -> None:
         self.path = path
         self.config = config
         self.stopwatch = Stopwatch()
@@ -68,11 +68,11 @@ class RunFolder:
     @classmethod
     def create(
         cls,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         config: object,
         overwrite: bool = False,
         resume: bool = False,
-        reads: Iterable[str | os.PathLike] = (),
+        reads: Iterable[str | os.PathLike[str]] = (),
     ) -> "RunFolder":
         """A run in a folder that begins with its first file, or that continues the one that is there.
 
@@ -179,7 +179,9 @@ class RunFolder:
         except NoSpace as error:
             self._warn_of_full_disk(error)
 
-    def save_checkpoint(self, step: int, tensors: dict[str, torch.Tensor], meta: dict | None = None) -> None:
+    def save_checkpoint(
+        self, step: int, tensors: dict[str, torch.Tensor], meta: dict[str, Any] | None = None
+    ) -> None:
         """Replace the checkpoint by the state after this step.
 
         A disk that is full is warned of, once; the earlier checkpoint stays and the run goes on.
@@ -200,7 +202,7 @@ class RunFolder:
             self._warned_of_space = True
             warn_input(f"{error}; the run goes on, but may not be resumable")
 
-    def load_checkpoint(self) -> tuple[int, dict[str, torch.Tensor], dict] | None:
+    def load_checkpoint(self) -> tuple[int, dict[str, torch.Tensor], dict[str, Any]] | None:
         """Step, tensors and meta of the checkpoint, or None if there is none yet.
 
         Metrics logged after that step are dropped, since these steps will be done again.
@@ -221,7 +223,7 @@ class RunFolder:
         self._keep_metrics(content["step"])
         return content["step"], tensors, content["meta"]
 
-    def metrics(self) -> list[dict]:
+    def metrics(self) -> list[dict[str, Any]]:
         """The logged lines; what is none, such as one cut short by a crash, is left out."""
         path, lines = self._place / METRICS, []
         for text in path.read_bytes().splitlines() if path.exists() else []:
@@ -239,12 +241,16 @@ class RunFolder:
             write_text(self.file(METRICS), "".join(kept))
 
     def report(
-        self, figures: dict, device: torch.device | str = "cpu", seed: int | None = None, **more: Any
-    ) -> dict:
+        self,
+        metrics: dict[str, Any],
+        device: torch.device | str = "cpu",
+        seed: int | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
         """Write `report.json` and return it; this ends the run, and its results replace earlier ones.
 
         Args:
-            figures: What the run found out, as numbers.
+            metrics: What the run found out, as numbers.
             device: Where it computed.
             seed: Its seed.
             more: Further entries, for instance the files that matter.
@@ -252,7 +258,7 @@ class RunFolder:
         seconds = {name: round(value, 3) for name, value in self.stopwatch.seconds.items()}
         content = {
             "out": str(self.path),
-            "figures": figures,
+            "figures": metrics,
             "seconds": seconds,
             "peak_memory_bytes": peak_memory(),
             "seed": seed,
@@ -312,7 +318,7 @@ def _is_result(path: Path) -> bool:
     )
 
 
-def _refuse_to_delete(path: Path, reads: Iterable[str | os.PathLike]) -> None:
+def _refuse_to_delete(path: Path, reads: Iterable[str | os.PathLike[str]]) -> None:
     root = path.resolve()
     own = [(path / name).resolve() for name in results.listed_files(path)]
     for source in reads:
@@ -322,19 +328,35 @@ def _refuse_to_delete(path: Path, reads: Iterable[str | os.PathLike]) -> None:
             raise InputError(f"--overwrite would delete {source}, which this run reads; choose another --out")
 
 
-def _earlier_config(path: Path) -> dict | None:
+def _earlier_config(path: Path) -> dict[str, Any] | None:
     """The settings of the run in a folder; None if there is none or they are damaged."""
     try:
         content = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         config = content["config"] if "bozzetto" in content else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return config if isinstance(config, dict) else None
+    return _with_new_names(config) if isinstance(config, dict) else None
+
+
+FORMER_NAMES = {"ends": "boundary", "longest_code": "max_code_norm"}
+"""Settings that runs of earlier versions hold under other names."""
+
+
+def _with_new_names(value: Any) -> Any:
+    """Settings as they are called today; a new name that is there already stays."""
+    if isinstance(value, list):
+        return [_with_new_names(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    renamed = {
+        name if (new := FORMER_NAMES.get(name, name)) in value else new: one for name, one in value.items()
+    }
+    return {name: _with_new_names(one) for name, one in renamed.items()}
 
 
 def _require_same(path: Path, earlier: Any, now: Any, key: str = "") -> None:
     """Compare settings; the first difference is named by where it is, such as `settings.stages.0.steps`."""
-    pairs: dict = {}
+    pairs: dict[Any, Any] = {}
     if isinstance(earlier, dict) and isinstance(now, dict):
         pairs = {name: (earlier.get(name), now.get(name)) for name in sorted(earlier.keys() | now.keys())}
     elif isinstance(earlier, list) and isinstance(now, list) and len(earlier) == len(now):

@@ -5,7 +5,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from jaxtyping import Int
@@ -28,7 +28,7 @@ class Training(ABC, Generic[Config]):
     """A training, a step at a time.
 
     A subclass gives `set_up` its model and optimizer when it is made, and says what a step minimises (`loss`),
-    how far it is by count (`share_done`) and how step sizes go (`schedule`).
+    how far it is by count (`fraction_done`) and how step sizes go (`schedule`).
 
     Under `torchrun` every process draws its own batches, and gradients are averaged.
 
@@ -87,7 +87,7 @@ class Training(ABC, Generic[Config]):
 
     @property
     @abstractmethod
-    def share_done(self) -> float:
+    def fraction_done(self) -> float:
         """How much of the training is done by count, whatever time it took; 1 is all."""
 
     def after_step(self) -> None:
@@ -100,7 +100,7 @@ class Training(ABC, Generic[Config]):
     @property
     def progress(self) -> float:
         """0 to 1: by count or by time, whichever is further."""
-        return min(1.0, max(self.share_done, self.elapsed / self.config.seconds))
+        return min(1.0, max(self.fraction_done, self.elapsed / self.config.seconds))
 
     def autocast(self) -> torch.autocast:
         """The context in which the model computes.
@@ -162,7 +162,7 @@ class Training(ABC, Generic[Config]):
         """Whether a condition holds in one of the processes, so that they agree on what to do."""
         return self._shared(float(condition)) > 0
 
-    def state(self) -> tuple[dict[str, Tensor], dict]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that continues the training to the same result: tensors, and what JSON can hold."""
         tensors = {f"model.{n}": v for n, v in self.model.module.state_dict().items()}
         tensors |= {f"average.{n}": v for n, v in self.average.items()}
@@ -174,7 +174,7 @@ class Training(ABC, Generic[Config]):
         meta = {"steps_done": self.steps_done, "elapsed": self.elapsed, "mixed": self.mixed}
         return tensors, meta
 
-    def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Continue from a `state`; processes but the first draw other batches than it, as before."""
         self.model.module.load_state_dict(_under("model.", tensors))
         device = self.fabric.device
@@ -236,7 +236,7 @@ class EpochTraining(Training[Epochs]):
         return min(self.config.shapes_per_step, self.shapes)
 
     @property
-    def share_done(self) -> float:
+    def fraction_done(self) -> float:
         """Share of the epochs."""
         return self.epoch / self.config.epochs
 
@@ -252,12 +252,12 @@ class EpochTraining(Training[Epochs]):
         shapes, self.order = self.order[:count], self.order[count:]
         return shapes
 
-    def state(self) -> tuple[dict[str, Tensor], dict]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """That of `Training`, and the order of the shapes to come."""
         tensors, meta = super().state()
         return {**tensors, "order": self.order}, meta
 
-    def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Continue from a `state`."""
         super().restore(tensors, meta)
         self.order = tensors["order"]

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 def map_in_processes(
-    function: Callable[..., Result], arguments: Sequence[tuple], workers: int | None = None
+    function: Callable[..., Result], arguments: Sequence[tuple[Any, ...]], workers: int | None = None
 ) -> Iterator[Result]:
     """Call a function with each of the arguments in other processes; yields the results in order.
 
@@ -47,7 +47,7 @@ def map_in_processes(
 class _WorkerPool:
     """Workers, each with a pipe over which it takes arguments and returns results, one at a time."""
 
-    def __init__(self, function: Callable, arguments: Sequence[tuple], count: int) -> None:
+    def __init__(self, function: Callable, arguments: Sequence[tuple[Any, ...]], count: int) -> None:
         context = get_context("spawn")
         self._pipes = [context.Pipe() for _ in range(count)]
         self._function = function
@@ -56,7 +56,7 @@ class _WorkerPool:
         ]
         self._pending = enumerate(arguments)
         self._busy: dict[Any, int] = {}  # by connection, the number of the call
-        self._results: dict[int, tuple] = {}
+        self._results: dict[int, tuple[Any, ...]] = {}
 
     def start(self) -> None:
         with _interruptions_blocked():
@@ -68,7 +68,7 @@ class _WorkerPool:
                 ours.send(self._function)
             self._give(ours)
 
-    def result(self, number: int) -> tuple:
+    def result(self, number: int) -> tuple[Any, ...]:
         """Wait for the result of this call."""
         while number not in self._results:
             for connection in wait(list(self._busy)):
@@ -117,7 +117,7 @@ def _worker_main(connection: Connection) -> None:
         return
 
 
-def _called(function: Callable, arguments: tuple) -> tuple[Any, Exception | None, list[str]]:
+def _called(function: Callable, arguments: tuple[Any, ...]) -> tuple[Any, Exception | None, list[str]]:
     with collected_warnings() as sentences:
         try:
             return function(*arguments), None, sentences

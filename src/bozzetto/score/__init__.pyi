@@ -17,8 +17,8 @@ from .data import cloud_table as cloud_table
 from .family import FitLimits as FitLimits
 from .family import fit_limits as fit_limits
 from .family import fit_of as fit_of
-from .interpolate import between as between
 from .interpolate import find_shape as find_shape
+from .interpolate import great_circle as great_circle
 from .interpolate import interpolate as interpolate
 from .langevin import annealed_langevin as annealed_langevin
 from .latent import LatentFlow as LatentFlow

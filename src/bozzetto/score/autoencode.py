@@ -61,11 +61,11 @@ def encode(
     some = cloud[order.to(cloud.device)].to(prior.codes.device)
     places = torch.stack([frame.apply(some).to(prior.codes) for frame in frames])
     codes = prior.model.encode(places)
-    best = 0 if len(frames) == 1 else int(misfit(prior.model, codes, places).argmin())
+    best = 0 if len(frames) == 1 else int(field_misfit(prior.model, codes, places).argmin())
     return Encoding(codes[best], frames[best])
 
 
-def misfit(
+def field_misfit(
     model: ScoreModel, codes: Float[Tensor, "B K"], points: Float[Tensor, "B N D"], sigma: float = PROBE
 ) -> Float[Tensor, " B"]:
     """How far points lie from the shapes of codes: the mean squared way to where the field sends them."""

@@ -64,8 +64,8 @@ class Completed:
 
 @torch.no_grad()
 def complete(
-    prior: CloudPrior,
     cloud: Float[Tensor, "N D"],
+    prior: CloudPrior,
     config: CompleteConfig | None = None,
     frame: Frame | None = None,
     name: str = "the cloud",
@@ -80,8 +80,8 @@ def complete(
     fits the points better and the rest worse.
 
     Args:
-        prior: A model with a flow, as the default preset leaves it.
         cloud: Points of a part of a shape.
+        prior: A model with a flow, as the default preset leaves it.
         config: How.
         frame: To the model's normalised frame, if it is known; otherwise the box of the part is taken for that
             of the whole, which it hardly is: say it where you know better.
@@ -117,7 +117,7 @@ def complete(
     best = best[off[best].argsort()]
     made = points_of(prior, codes[best], 2 * config.points, config.seed)
     return [
-        Completed(*joined(cloud, frame, seen, points, config), codes[index], float(off[index]))
+        Completed(*joined_clouds(cloud, frame, seen, points, config), codes[index], float(off[index]))
         for index, points in zip(best, made, strict=True)
     ]
 
@@ -156,23 +156,23 @@ def hinted_flow(prior: CloudPrior) -> LatentFlow:
     return prior.latent
 
 
-def joined(
+def joined_clouds(
     cloud: Float[Tensor, "N D"],
     frame: Frame,
-    seen: Float[Tensor, "N D"],
-    made: Float[Tensor, "M D"],
+    normalised: Float[Tensor, "N D"],
+    generated: Float[Tensor, "M D"],
     config: CompleteConfig,
 ) -> tuple[Float[Tensor, "P D"], Bool[Tensor, " P"]]:
     """Observed points where there are any, new ones elsewhere, in about equal density.
 
     New points near observed ones are dropped; as many observed ones as that are kept, or all if they are fewer.
     """
-    tree = KDTree(seen.cpu().numpy())
-    usual = float(torch.from_numpy(tree.query(seen.cpu().numpy(), k=2)[0][:, 1]).median())
-    distance = torch.from_numpy(tree.query(made.cpu().numpy())[0])
+    tree = KDTree(normalised.cpu().numpy())
+    usual = float(torch.from_numpy(tree.query(normalised.cpu().numpy(), k=2)[0][:, 1]).median())
+    distance = torch.from_numpy(tree.query(generated.cpu().numpy())[0])
     near = distance < max(COVERED * usual, config.noise)
     generator = torch.Generator().manual_seed(config.seed)
-    new = made[~near.to(made.device)]
+    new = generated[~near.to(generated.device)]
     kept = min(len(cloud), max(1, round(config.points * float(near.float().mean()))))
     chosen = torch.randperm(len(cloud), generator=generator)[:kept].to(cloud.device)
     wanted = torch.randperm(len(new), generator=generator)[: config.points - kept].to(new.device)

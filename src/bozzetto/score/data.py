@@ -53,24 +53,24 @@ def _strides(size: int) -> Tensor:
     return torch.tensor([k for k in range(1, size) if math.gcd(k, size) == 1] or [1])
 
 
-def cropped(
-    points: Float[Tensor, "B N D"], share: Float[Tensor, " B"], count: int, generator: torch.Generator
+def cropped_clouds(
+    points: Float[Tensor, "B N D"], fraction: Float[Tensor, " B"], count: int, generator: torch.Generator
 ) -> Float[Tensor, "B {count} D"]:
     """The part of each cloud on one side of a random plane, `count` points of it.
 
     Args:
         points: Clouds in random order.
-        share: Which part of the points to keep, in (0, 1]; 1 keeps all.
+        fraction: Which part of the points to keep, in (0, 1]; 1 keeps all.
         count: Points per result; points are taken twice where fewer are kept.
         generator: Source of randomness.
     """
     b, n, d = points.shape
-    if n >= count and bool((share == 1).all()):
+    if n >= count and bool((fraction == 1).all()):
         return points[:, :count]
     direction = torch.randn(b, d, 1, generator=generator)
     height = (points @ direction)[..., 0]
-    order = torch.where(share[:, None] < 1, height, torch.rand(b, n, generator=generator)).argsort(dim=1)
-    kept = (share * n).long().clamp(min=1)[:, None]
+    order = torch.where(fraction[:, None] < 1, height, torch.rand(b, n, generator=generator)).argsort(dim=1)
+    kept = (fraction * n).long().clamp(min=1)[:, None]
     chosen = torch.rand(b, count, generator=generator)
     # Stratified over the kept points, so that no point is taken twice before all are.
     index = ((torch.arange(count) + chosen) / count * kept).long().clamp(max=n - 1)
@@ -119,14 +119,14 @@ class Batch(NamedTuple):
     """What a step learns from.
 
     Attributes:
-        seen: Clouds for the encoder, whole or cropped, of a random number of points.
+        encoder_input: Clouds for the encoder, whole or cropped, of a random number of points.
         whole: Which of them are not cropped.
         noisy: Noisy points of the shapes: G levels of N points.
         sigma: The levels.
         clean: What the field should answer.
     """
 
-    seen: Float[Tensor, "B M D"]
+    encoder_input: Float[Tensor, "B M D"]
     whole: Bool[Tensor, " B"]
     noisy: Float[Tensor, "B G N D"]
     sigma: Float[Tensor, "B G"]
@@ -160,8 +160,8 @@ def draw_batch(
     if config.target == "field":
         levels = sigma.repeat_interleave(part, dim=1)
         clean = denoised(support, noisy.flatten(1, 2), levels).view_as(points)
-    seen, whole = draw_inputs(table, shapes, config, generator)
-    return Batch(seen, whole, noisy, sigma, clean)
+    encoder_input, whole = draw_inputs(table, shapes, config, generator)
+    return Batch(encoder_input, whole, noisy, sigma, clean)
 
 
 def draw_levels(config: TrainConfig, shapes: int, generator: torch.Generator) -> Float[Tensor, "{shapes} G"]:
@@ -189,6 +189,6 @@ def draw_inputs(
     random = float(torch.rand(1, generator=generator))
     count = round(least * (most / least) ** random)
     chance = torch.rand(2, len(shapes), generator=generator)
-    share = torch.where(chance[0] < config.cropped, LEAST_CROP + (1 - LEAST_CROP) * chance[1], 1.0)
+    fraction = torch.where(chance[0] < config.cropped, LEAST_CROP + (1 - LEAST_CROP) * chance[1], 1.0)
     pool = table.draw(shapes, min(2 * count, max(count, table.points.shape[1])), generator)
-    return cropped(pool, share, count, generator), share == 1
+    return cropped_clouds(pool, fraction, count, generator), fraction == 1

@@ -12,7 +12,7 @@ from ..errors import InputError, warn_input
 from ..shapes.frames import Frame
 from ..steps import counted
 from .autoencode import Encoding, encode
-from .data import LEAST_CROP, cropped
+from .data import LEAST_CROP, cropped_clouds
 from .prior import CloudPrior
 from .sample import points_of
 
@@ -72,7 +72,7 @@ def fit_limits(prior: CloudPrior) -> FitLimits | None:
     for index in counted(range(SHAPES), "family"):
         share = LEAST_CROP + (1 - LEAST_CROP) * torch.rand(1, generator=generator)
         some = clouds[index % len(clouds), order][None]
-        piece = cropped(some, share, POINTS // 2, generator)[0].to(codes)
+        piece = cropped_clouds(some, share, POINTS // 2, generator)[0].to(codes)
         part = max(part, fit_of(prior, piece, encode(prior, piece)))
     return FitLimits(whole, max(MARGIN * part, whole))
 

@@ -15,7 +15,7 @@ from .sample import points_of
 from .sources import load_cloud
 
 
-def between(a: Float[Tensor, " K"], b: Float[Tensor, " K"], count: int) -> Float[Tensor, "{count} K"]:
+def great_circle(a: Float[Tensor, " K"], b: Float[Tensor, " K"], count: int) -> Float[Tensor, "{count} K"]:
     """Codes from a to b along the great circle: codes lie on a sphere, and a chord would leave it.
 
     Raises:
@@ -49,7 +49,7 @@ def interpolate(
     """
     clouds = [
         points_of(prior, code[None], points, seed, evaluations)[0]
-        for code in counted(between(a, b, count), "shapes")
+        for code in counted(great_circle(a, b, count), "shapes")
     ]
     made = torch.stack(clouds)
     return made if prior.frame is None else prior.frame.undo(made)

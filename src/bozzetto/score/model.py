@@ -141,7 +141,7 @@ class GridModel(ScoreModel):
         scale, shift = self.scales(condition.relu()).float()[..., None, :].chunk(2, dim=-1)
         scales, shifts = ((part.chunk(self.config.blocks + 1, dim=-1)) for part in (scale + 1, shift))
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 would move points by 0.004
-            h = self.first(torch.cat([found, x / variance.sqrt(), waves(places)], dim=-1))
+            h = self.first(torch.cat([found, x / variance.sqrt(), fourier_features(places)], dim=-1))
             h = torch.addcmul(shifts[0], h, scales[0]).relu()
         for layer, scale, shift in zip(self.layers, scales[1:], shifts[1:], strict=True):
             h = h + torch.addcmul(shift.to(h), layer(h), scale.to(h)).relu()
@@ -183,7 +183,7 @@ def level_features(sigma: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 7"]:
     return torch.cat([c, angles.sin(), angles.cos()], dim=-1)
 
 
-def waves(places: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch W"]:
+def fourier_features(places: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch W"]:
     """Sines and cosines of the position, in octaves (Mildenhall et al. 2020).
 
     Source: Mildenhall et al. 2020, the positional encoding.

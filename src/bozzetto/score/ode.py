@@ -93,7 +93,7 @@ def draw_points(
     mean, covariance = moments(model, prepared, len(codes), begin)
     unit = torch.eye(d).to(covariance)
     x = mean[:, None] + noise.to(codes) @ square_root(covariance + begin**2 * unit)
-    return solve(model, prepared, x, noise_levels(begin, config.low, evaluations))
+    return solve_ode(model, prepared, x, noise_levels(begin, config.low, evaluations))
 
 
 def moments(
@@ -126,7 +126,7 @@ def square_root(matrix: Float[Tensor, "B D D"]) -> Float[Tensor, "B D D"]:
     return axes @ (values.clamp(min=0).sqrt()[..., None] * axes.mT)
 
 
-def solve(
+def solve_ode(
     model: ScoreModel,
     prepared: tuple[Tensor, ...],
     x: Float[Tensor, "B N D"],

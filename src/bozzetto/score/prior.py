@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -29,7 +30,7 @@ class CloudPrior:
         codes: One row per training shape.
         names: Of the training shapes.
         frame: The one frame of the whole collection; None if every shape was normalised by itself.
-        about: What it was trained on and how: name, licence, command, seed, figures.
+        metadata: What it was trained on and how: name, licence, command, seed, figures.
         limits: How badly it explains whole shapes and parts of its family, see `FitLimits`; None where a file
             does not say.
     """
@@ -38,7 +39,7 @@ class CloudPrior:
     latent: LatentFlow | LatentGenerator | None
     codes: Float[Tensor, "S K"]
     names: tuple[str, ...]
-    about: dict = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     frame: Frame | None = None
     limits: tuple[float, float] | None = None
 
@@ -97,7 +98,7 @@ def save_cloud_prior(prior: CloudPrior, path: str | Path, dtype: torch.dtype = t
         "model": asdict(prior.model.config),
         "latent": latent,
         "names": list(prior.names),
-        "about": prior.about,
+        "about": prior.metadata,
         "frame": None if prior.frame is None else [prior.frame.center.tolist(), prior.frame.scale],
         "limits": prior.limits,
     }

@@ -114,7 +114,7 @@ class RayHits:
 
 @torch.no_grad()
 def cast_rays(
-    field: PointField, origins: Float[Tensor, "R 3"], directions: Float[Tensor, "R 3"], reach: float
+    field: PointField, origins: Float[Tensor, "R 3"], directions: Float[Tensor, "R 3"], max_depth: float
 ) -> RayHits:
     """March rays through a field until its gradient vanishes (Cai et al. 2020, section 4.1).
 
@@ -134,7 +134,7 @@ def cast_rays(
         field: At the noise level that the surface is looked for.
         origins: Where rays begin.
         directions: Unit vectors.
-        reach: How far rays go.
+        max_depth: How far rays go.
     """
     sigma, count = field.sigma, len(origins)
     hit = torch.zeros(count, dtype=torch.bool, device=origins.device)
@@ -154,8 +154,8 @@ def cast_rays(
         hit[rays[sheet]], points[rays[sheet]], normals[rays[sheet]] = True, at[sheet], normal[sheet]
         before[active] = torch.where(near, depth[active], torch.nan)
         stride = torch.where(near, CLOSEST * sigma, (STRIDE * distance).clamp(min=CLOSEST * sigma))
-        depth[active] += stride.clamp(max=reach / 8)
-        active = active[~hit[active] & (depth[active] < reach)]
+        depth[active] += stride.clamp(max=max_depth / 8)
+        active = active[~hit[active] & (depth[active] < max_depth)]
         if len(active) == 0:
             break
     depth = ((points - origins) * directions).sum(dim=1)

@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,9 +36,9 @@ def learn_clouds(
     config: TrainConfig,
     device: torch.device | str = "cpu",
     quiet: bool = False,
-    about: dict | None = None,
+    metadata: dict[str, Any] | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> dict:
+) -> dict[str, Any]:
     """Train a model of point clouds in a run folder, continuing from its checkpoint if it has one.
 
     Writes `model.safetensors` and `preview.png`: shapes of the collection above what the model makes of them,
@@ -50,7 +51,7 @@ def learn_clouds(
     """
     training = Training(table, config, device, clock)
     figures = run_training(run, training, quiet)
-    prior = training.prior({"training": run.config, **(about or {})})
+    prior = training.prior({"training": run.config, **(metadata or {})})
     if config.latent is not None and config.latent.kind == "gan":
         with run.stage("latent gan"):
             latent = fit_latent_gan(prior.codes, config.latent, config.seed, config.seconds / 4, clock)
@@ -60,12 +61,12 @@ def learn_clouds(
             prior = replace(prior, limits=(limits.whole, limits.part))
     with run.stage("write"):
         save_cloud_prior(prior, run.file("model.safetensors"))
-        save_image(run.file("preview.png"), preview(prior, table))
+        save_image(run.file("preview.png"), model_preview(prior, table))
     count = sum(p.numel() for p in prior.model.parameters())
     return {**figures, "steps": training.steps_done, "parameters": count, "shapes": len(table)}
 
 
-def preview(prior: CloudPrior, table: CloudTable, points: int = 2048) -> Tensor:
+def model_preview(prior: CloudPrior, table: CloudTable, points: int = 2048) -> Tensor:
     """Shapes of the collection, the same as the model makes them, and inventions of the model."""
     chosen = torch.linspace(0, len(table) - 1, min(PREVIEWS, len(table))).round().long()
     rows = list(table.points[chosen, :points]) + list(points_of(prior, prior.codes[chosen], points))
@@ -104,7 +105,7 @@ def invent_meshes(
     seed: int = 0,
     truncation: float = 1.0,
     resolution: int | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Write meshes of new shapes into a run folder.
 
     Writes `mesh-1.ply` and so on, and `sheet.png`.

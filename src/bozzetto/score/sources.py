@@ -14,9 +14,10 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -210,7 +211,7 @@ def _morphs(content: Archive, count: int, generator: torch.Generator) -> Shapes:
     faces = torch.from_numpy(content["faces"].astype(np.int64))
     for index, offset in enumerate(content["offsets"]):
 
-        def read(offset: np.ndarray = offset) -> Tensor:
+        def read(offset: npt.NDArray[Any] = offset) -> Tensor:
             vertices = content["mean"] + content["step"] * offset.T
             mesh = Mesh(torch.from_numpy(vertices.astype(np.float32)), faces)
             return sample_surface(mesh, count, generator)[0]

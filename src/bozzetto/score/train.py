@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -45,7 +45,7 @@ class Learner(nn.Module):
         As long as no codes are known the flow learns from those of the batch: processes that share gradients
         all need one for every weight.
         """
-        codes = self.model.encode(batch.seen)
+        codes = self.model.encode(batch.encoder_input)
         tau = self.config.model.code_noise
         used = codes + tau * torch.randn_like(codes) if tau else codes
         field = denoising_score_matching(self.model, used, batch.noisy, batch.sigma, batch.clean)
@@ -131,32 +131,32 @@ class Training(EpochTraining[TrainConfig]):
 
     def _remember(self, shapes: Int[Tensor, " B"], batch: Batch, codes: Float[Tensor, "B K"]) -> None:
         codes, whole = codes.float().cpu(), batch.whole.cpu()
-        if batch.seen.shape[1] >= min(LONG_CODES, self.config.inputs[1] // 2):
+        if batch.encoder_input.shape[1] >= min(LONG_CODES, self.config.inputs[1] // 2):
             self.codes[shapes[whole]], self.known[shapes[whole]] = codes[whole], True
         count = int((~whole).sum())
         self.hints = torch.cat([self.hints[count:], codes[~whole]])
         self.hinted = torch.cat([self.hinted[count:], shapes[~whole].cpu()])
 
-    def state(self) -> tuple[dict[str, Tensor], dict]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that continues the training to the same result: tensors, and what JSON can hold."""
         tensors, meta = super().state()
         memory = {"codes": self.codes, "known": self.known, "hints": self.hints, "hinted": self.hinted}
         return {**tensors, **memory}, meta
 
-    def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Continue from a `state`."""
         super().restore(tensors, meta)
         self.codes, self.known = tensors["codes"], tensors["known"]
         self.hints, self.hinted = tensors["hints"], tensors["hinted"]
 
     @torch.no_grad()
-    def prior(self, about: dict | None = None) -> CloudPrior:
+    def prior(self, metadata: dict[str, Any] | None = None) -> CloudPrior:
         """What has been learned so far, on the CPU, with the codes of all shapes."""
         learner = self.learned(Learner(self.config))
         count = min(self.table.points.shape[1], self.config.inputs[1])
         codes = [learner.model.encode(part[:, :count]) for part in self.table.points.split(64)]
         return CloudPrior(
-            learner.model, learner.flow, torch.cat(codes), self.table.names, about or {}, self.table.frame
+            learner.model, learner.flow, torch.cat(codes), self.table.names, metadata or {}, self.table.frame
         )
 
 

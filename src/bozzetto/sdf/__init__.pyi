@@ -15,11 +15,11 @@ from .extract import Evaluator as Evaluator
 from .extract import extract_mesh as extract_mesh
 from .extract import extract_surface as extract_surface
 from .family import family_width as family_width
-from .fit import Fit as Fit
-from .fit import fit_code as fit_code
-from .fit_mesh import ShapeFit as ShapeFit
-from .fit_mesh import fit_file as fit_file
-from .fit_mesh import fit_mesh as fit_mesh
+from .fit import ShapeFit as ShapeFit
+from .fit import fit as fit
+from .fit import fit_mesh as fit_mesh
+from .fit_code import CodeFit as CodeFit
+from .fit_code import fit_code as fit_code
 from .interpolate import Interpolation as Interpolation
 from .interpolate import find_shape as find_shape
 from .interpolate import interpolate as interpolate

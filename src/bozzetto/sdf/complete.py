@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Float64
@@ -11,12 +12,12 @@ from ..errors import InputError
 from ..shapes import Mesh, Similarity
 from ..steps import counted
 from ..values import value_type
-from .completed_surface import misfit, support
+from .completed_surface import scan_misfit, support
 from .family import family_width, require_member
-from .observations import Observations, require_extent
-from .pose import compose
-from .prior import ShapePrior
-from .solver import CompleteConfig, Solved, Solver
+from .observations import Observations, Scan, as_observations, require_extent
+from .pose import compose_poses
+from .prior import ShapePrior, as_prior
+from .solver import CompleteConfig, CompletionSolver, Solved
 
 OBSERVED, INVENTED = (0.80, 0.58, 0.42), (0.34, 0.46, 0.66)
 
@@ -33,7 +34,7 @@ class Completion:
         covariance: Of the code given the scan (Laplace's approximation, pose marginalised).
         pose: From the scan to the normalised frame of the prior.
         hypotheses: Further shapes as probable as the noise allows.
-        figures: Residuals in the unit of the scan, and how starts fared.
+        metrics: Residuals in the unit of the scan, and how starts fared.
     """
 
     mesh: Mesh
@@ -43,12 +44,12 @@ class Completion:
     covariance: Float64[Tensor, "K K"]
     pose: Similarity
     hypotheses: tuple[Mesh, ...] = ()
-    figures: dict = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
 
 
 def complete(
-    prior: ShapePrior,
-    seen: Observations,
+    scan: Scan,
+    prior: ShapePrior | str = "bodies",
     config: CompleteConfig | None = None,
     starts: Sequence[Similarity] | None = None,
     name: str = "the scan",
@@ -63,9 +64,9 @@ def complete(
     solved for with the code, by second-order steps.
 
     Args:
-        prior: The family of shapes.
-        seen: The scan.
-        config: How.
+        scan: Points on the surface: a cloud, a mesh with holes, the path of a file, or `Observations`.
+        prior: The family of shapes: a prior, or what `open_prior` takes, a name or a path.
+        config: Settings; None takes the defaults of `CompleteConfig`.
         starts: Guesses of the map from the scan to the normalised frame, instead of directions around `up`;
             with a known pose, that map, the identity by default.
         name: What messages call the scan.
@@ -74,8 +75,9 @@ def complete(
         InputError: There are too few points, with a known pose they are not where shapes of the prior are, or
             the scan is no member of the prior's family: see `family_width`, and `CompleteConfig.any_shape`.
     """
-    config = config or CompleteConfig()
-    solver, solved = solve_scan(prior, seen, config, starts)
+    config, prior = config or CompleteConfig(), as_prior(prior)
+    observations = as_observations(scan, name)
+    solver, solved = solve_scan(observations, prior, config, starts)
     require_explained(prior, solved, config, name)
     mesh = solver.surface(solved.state)
     generator = torch.Generator().manual_seed(config.seed + 1)
@@ -83,24 +85,28 @@ def complete(
         solver.surface(solver.alternative(solved, generator))
         for _ in counted(range(config.hypotheses), "hypotheses")
     ]
-    distance, observed = support(mesh, seen)
+    distance, observed = support(mesh, observations)
     colors = torch.where(observed.cpu()[:, None], torch.tensor(OBSERVED), torch.tensor(INVENTED))
     size = len(solver.codes.mean)
     return Completion(
-        Mesh(mesh.vertices, mesh.faces, colors.to(mesh.vertices), seen.offset),
+        Mesh(mesh.vertices, mesh.faces, colors.to(mesh.vertices), observations.offset),
         observed,
         distance,
         solved.state.code.float(),
         torch.linalg.inv(solved.curvature)[:size, :size],
-        _from_world(compose(solved.state.pose, solver.to_internal), seen),
-        tuple(replace(other, offset=seen.offset) for other in others),
-        {**solved.figures, **misfit(mesh, seen), "observed_share": float(observed.double().mean())},
+        _from_world(compose_poses(solved.state.pose, solver.to_internal), observations),
+        tuple(replace(other, offset=observations.offset) for other in others),
+        {
+            **solved.metrics,
+            **scan_misfit(mesh, observations),
+            "observed_share": float(observed.double().mean()),
+        },
     )
 
 
 def find_code(
-    prior: ShapePrior,
-    seen: Observations,
+    scan: Scan,
+    prior: ShapePrior | str = "bodies",
     config: CompleteConfig | None = None,
     starts: Sequence[Similarity] | None = None,
     name: str = "the scan",
@@ -109,28 +115,31 @@ def find_code(
 
     Arguments and errors are those of `complete`.
     """
-    config = config or CompleteConfig()
-    solver, solved = solve_scan(prior, seen, config, starts)
+    config, prior = config or CompleteConfig(), as_prior(prior)
+    observations = as_observations(scan, name)
+    solver, solved = solve_scan(observations, prior, config, starts)
     require_explained(prior, solved, config, name)
-    return solved.state.code.float(), _from_world(compose(solved.state.pose, solver.to_internal), seen)
+    return solved.state.code.float(), _from_world(
+        compose_poses(solved.state.pose, solver.to_internal), observations
+    )
 
 
 def solve_scan(
+    observations: Observations,
     prior: ShapePrior,
-    seen: Observations,
     config: CompleteConfig,
     starts: Sequence[Similarity] | None = None,
-) -> tuple[Solver, Solved]:
+) -> tuple[CompletionSolver, Solved]:
     """Code and pose that explain a scan best, however badly; arguments and errors are those of `complete`."""
-    require_extent(seen.points, "the scan")
-    solver = Solver(prior, seen, config)
+    require_extent(observations.points, "the scan")
+    solver = CompletionSolver(prior, observations, config)
     if config.pose == "known":
         starts = starts or [Similarity(1.0, torch.zeros(3, dtype=torch.float64))]
     if starts:
-        to_world = Similarity(1.0, torch.tensor(seen.offset, dtype=torch.float64))
-        starts = [compose(start, to_world) for start in starts]
+        to_world = Similarity(1.0, torch.tensor(observations.offset, dtype=torch.float64))
+        starts = [compose_poses(start, to_world) for start in starts]
         if config.pose == "known":
-            require_normalised(starts[0].apply(seen.points.double()))
+            require_normalised(starts[0].apply(observations.points.double()))
     return solver, solver.solve(starts or solver.standing())
 
 
@@ -140,14 +149,14 @@ def require_explained(prior: ShapePrior, solved: Solved, config: CompleteConfig,
     Raises:
         InputError: It is no member of the prior's family, and `config.any_shape` does not ask for more.
     """
-    width = solved.figures["family_width"] = family_width(prior)
+    width = solved.metrics["family_width"] = family_width(prior)
     advice = "let the pose be solved, " if config.pose == "known" else "say which axis points up with --up, "
-    require_member(solved.figures["misfit"], width, config.any_shape, advice, name)
+    require_member(solved.metrics["misfit"], width, config.any_shape, advice, name)
 
 
-def _from_world(pose: Similarity, seen: Observations) -> Similarity:
+def _from_world(pose: Similarity, observations: Observations) -> Similarity:
     """A pose from the positions of observations, as one from the world that they are in."""
-    return compose(pose, Similarity(1.0, -torch.tensor(seen.offset, dtype=torch.float64)))
+    return compose_poses(pose, Similarity(1.0, -torch.tensor(observations.offset, dtype=torch.float64)))
 
 
 def require_normalised(points: Float[Tensor, "P 3"]) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
@@ -22,8 +24,8 @@ from ..geometry import (
 from ..geometry.sparse_marching_cubes import sparse_isosurface
 from ..shapes import Mesh
 from .correction import ResidualField, value_and_gradient
-from .evidence import empty_space
 from .extract import Evaluator
+from .objective import empty_space
 from .observations import Observations
 from .prior import ShapePrior
 
@@ -38,7 +40,7 @@ MARGIN = 0.005
 
 
 def residual_field(
-    prior: ShapePrior, code: Float[Tensor, " K"], seen: Observations, most: int = 8000
+    prior: ShapePrior, code: Float[Tensor, " K"], observations: Observations, most: int = 8000
 ) -> ResidualField | None:
     """The correction that observations ask for; None without any nearby.
 
@@ -48,31 +50,31 @@ def residual_field(
     Args:
         prior: The family of shapes.
         code: The shape.
-        seen: In the normalised frame.
+        observations: In the normalised frame.
         most: Points in use, at most.
     """
     generator = torch.Generator().manual_seed(0)
-    chosen = torch.randperm(len(seen.points), generator=generator)[:most]
-    chosen = chosen.to(seen.points.device)
-    points, targets = seen.points[chosen], seen.points.new_zeros(len(chosen))
+    chosen = torch.randperm(len(observations.points), generator=generator)[:most]
+    chosen = chosen.to(observations.points.device)
+    points, targets = observations.points[chosen], observations.points.new_zeros(len(chosen))
     values, _ = value_and_gradient(prior.decoder, code, points)
     spread = 1.4826 * float(values.abs().median())
-    near = values.abs() < min(max(STRAY * spread, 3 * seen.noise), CORRECTED)
+    near = values.abs() < min(max(STRAY * spread, 3 * observations.noise), CORRECTED)
     if not bool(near.any()):
         return None
     near |= unknown_parts(points, ~near)
     points, targets = points[near], targets[near]
-    if seen.normals is not None:
-        eta = max(0.015, 3 * seen.noise)
-        shift = eta * seen.normals[chosen][near]
+    if observations.normals is not None:
+        eta = max(0.015, 3 * observations.noise)
+        shift = eta * observations.normals[chosen][near]
         points = torch.cat([points, points + shift, points - shift])
         targets = torch.cat([targets, targets + eta, targets - eta])
-    free = empty_space(seen, most, generator)
+    free = empty_space(observations, most, generator)
     filled = free[value_and_gradient(prior.decoder, code, free)[0] < 0]
     points = torch.cat([points, filled])
     targets = torch.cat([targets, torch.full_like(filled[:, 0], MARGIN)])
     values, _ = value_and_gradient(prior.decoder, code, points)
-    return ResidualField(points, values - targets, seen.noise)
+    return ResidualField(points, values - targets, observations.noise)
 
 
 def unknown_parts(points: Float[Tensor, "P 3"], stray: Bool[Tensor, " P"]) -> Bool[Tensor, " P"]:
@@ -93,14 +95,18 @@ def unknown_parts(points: Float[Tensor, "P 3"], stray: Bool[Tensor, " P"]) -> Bo
 
 
 def completed_mesh(
-    prior: ShapePrior, code: Float[Tensor, " K"], seen: Observations, resolution: int, correct: bool = True
+    prior: ShapePrior,
+    code: Float[Tensor, " K"],
+    observations: Observations,
+    resolution: int,
+    correct: bool = True,
 ) -> Mesh:
     """The surface of a code, through the observed points and out of space seen to be empty.
 
     Args:
         prior: The family of shapes.
         code: The shape.
-        seen: In the normalised frame, where the mesh will be, too.
+        observations: In the normalised frame, where the mesh will be, too.
         resolution: Nodes along each axis.
         correct: False leaves the prior's surface as it is.
 
@@ -108,41 +114,43 @@ def completed_mesh(
         InputError: There is none.
     """
     shape = evaluate = Evaluator(prior.decoder, code)
-    residuals = residual_field(prior, code, seen) if correct else None
+    residuals = residual_field(prior, code, observations) if correct else None
     if residuals is not None:
         shape = lambda points: evaluate(points) - residuals(points)  # noqa: E731
-    hollow = cut(shape, seen) if correct else None
+    hollow = cut(shape, observations) if correct else None
     solid = shape if hollow is None else lambda points: torch.maximum(shape(points), hollow(points))
     corners = (-1.0,) * 3, (1.0,) * 3
     mesh = sparse_isosurface(solid, resolution, *corners, trusted=prior.clamp, device=code.device).mesh
     if hollow is not None:
-        mesh = only_supported(mesh, seen)
+        mesh = without_unobserved_pieces(mesh, observations)
     return without_specks(mesh)
 
 
-def only_supported(mesh: Mesh, seen: Observations) -> Mesh:
+def without_unobserved_pieces(mesh: Mesh, observations: Observations) -> Mesh:
     """The mesh without pieces that nothing was observed of; all of it if that is true of every piece."""
     label = connected_components(mesh.faces, len(mesh.vertices))
     backed = torch.zeros(int(label.max()) + 1, dtype=torch.bool, device=label.device)
-    backed[label[support(mesh, seen)[1]]] = True
+    backed[label[support(mesh, observations)[1]]] = True
     kept = backed[label[mesh.faces[:, 0]]]
     return drop_unused_vertices(replace(mesh, faces=mesh.faces[kept]))[0] if bool(kept.any()) else mesh
 
 
-def support(mesh: Mesh, seen: Observations) -> tuple[Float[Tensor, " V"], Bool[Tensor, " V"]]:
+def support(mesh: Mesh, observations: Observations) -> tuple[Float[Tensor, " V"], Bool[Tensor, " V"]]:
     """Distance of vertices to the nearest observation, and whether they count as observed.
 
     They do up to three times the noise, or twice the distance of neighbouring observations if that is more,
     unless the observed normal points the other way: then it belongs to the far side of something thin.
     """
-    tree = KDTree(seen.points.detach().cpu().double().numpy())
+    tree = KDTree(observations.points.detach().cpu().double().numpy())
     own, _ = tree.query(tree.data[:: max(1, len(tree.data) // 2000)], k=4)
-    reach = max(3 * seen.noise, 2 * float(np.median(own[:, -1])))
+    reach = max(3 * observations.noise, 2 * float(np.median(own[:, -1])))
     found, index = tree.query(mesh.vertices.detach().cpu().double().numpy())
     distance = torch.from_numpy(np.asarray(found)).to(mesh.vertices)
     observed = distance <= reach
-    if seen.normals is not None:
-        nearest = seen.normals[torch.from_numpy(np.asarray(index)).to(seen.normals.device)].to(mesh.vertices)
+    if observations.normals is not None:
+        nearest = observations.normals[
+            torch.from_numpy(np.asarray(index)).to(observations.normals.device)
+        ].to(mesh.vertices)
         places = mesh.vertices / float(
             mesh.vertices.abs().max()
         )  # in the range of float32, whatever the unit
@@ -150,14 +158,14 @@ def support(mesh: Mesh, seen: Observations) -> tuple[Float[Tensor, " V"], Bool[T
     return distance, observed
 
 
-def misfit(mesh: Mesh, seen: Observations) -> dict:
+def scan_misfit(mesh: Mesh, observations: Observations) -> dict[str, Any]:
     """How far observed points are from a mesh in the frame of the scan, also in units of the noise."""
-    distance = SurfaceIndex(mesh).closest(seen.points.to(mesh.vertices)).distance
+    distance = SurfaceIndex(mesh).closest(observations.points.to(mesh.vertices)).distance
     return {
-        "noise": seen.noise,
+        "noise": observations.noise,
         "observed_median": float(distance.median()),
         "observed_95": float(distance.double().quantile(0.95)),
-        "within_two_noise": float((distance <= 2 * seen.noise).double().mean()),
+        "within_two_noise": float((distance <= 2 * observations.noise).double().mean()),
     }
 
 
@@ -184,7 +192,7 @@ class RayBundle:
         sample = self.tree.data[:: max(1, len(rays) // 2000)]
         self.spacing = float(np.median(self.tree.query(sample, k=2)[0][:, -1])) if len(rays) > 1 else 0.0
 
-    def passes(self, points: np.ndarray, clearance: float) -> np.ndarray:
+    def passes(self, points: npt.NDArray[Any], clearance: float) -> npt.NDArray[Any]:
         """Whether rays all around points (N, 3) go on beyond them by a clearance."""
         way = points - self.origin
         distance = np.linalg.norm(way, axis=1)
@@ -194,17 +202,17 @@ class RayBundle:
         return beyond & (angle.max(axis=1) < 2.5 * self.spacing)
 
 
-def ray_bundles(seen: Observations) -> list[RayBundle]:
+def ray_bundles(observations: Observations) -> list[RayBundle]:
     """The rays of every viewpoint; none if emptiness was not observed from a few places."""
-    if seen.empty_from is None or seen.empty_to is None or len(seen.empty_from) < 4:
+    if observations.empty_from is None or observations.empty_to is None or len(observations.empty_from) < 4:
         return []
-    origins, index = torch.unique(seen.empty_from, dim=0, return_inverse=True)
+    origins, index = torch.unique(observations.empty_from, dim=0, return_inverse=True)
     if len(origins) > VIEWPOINTS:
         return []
-    return [RayBundle(origin, seen.empty_to[index == i]) for i, origin in enumerate(origins)]
+    return [RayBundle(origin, observations.empty_to[index == i]) for i, origin in enumerate(origins)]
 
 
-def cut(field: Field, seen: Observations, side: int = 128) -> Field | None:
+def cut(field: Field, observations: Observations, side: int = 128) -> Field | None:
     """The distance to space that a shape fills although it was seen to be empty, positive within.
 
     The larger of it and the field is the shape without what cannot be there. None where a shape fills no
@@ -212,17 +220,17 @@ def cut(field: Field, seen: Observations, side: int = 128) -> Field | None:
 
     Args:
         field: The shape's signed distance in the normalised frame, negative inside.
-        seen: In the normalised frame.
+        observations: In the normalised frame.
         side: Nodes along each axis of the grid over [-1, 1]^3 on which emptiness is decided.
     """
-    bundles = ray_bundles(seen)
+    bundles = ray_bundles(observations)
     if not bundles:
         return None
-    device = seen.points.device
+    device = observations.points.device
     axis = torch.linspace(-1, 1, side, device=device)
     nodes = torch.cartesian_prod(axis, axis, axis)
     filled = (field(nodes) < 0).nonzero()[:, 0]
-    empty = _known_empty(nodes[filled], bundles, max(CLEARANCE, 3 * seen.noise))
+    empty = _known_empty(nodes[filled], bundles, max(CLEARANCE, 3 * observations.noise))
     if not bool(empty.any()):
         return None
     mask = np.zeros(side**3, dtype=bool)
@@ -240,7 +248,7 @@ def _known_empty(
     return torch.from_numpy(empty).to(points.device)
 
 
-def _signed_distance(mask: np.ndarray) -> Float[Tensor, "X Y Z"]:
+def _signed_distance(mask: npt.NDArray[Any]) -> Float[Tensor, "X Y Z"]:
     """Positive within the mask, in units of a frame in which the grid spans [-1, 1]."""
     within, without = distance_transform_edt(mask), distance_transform_edt(~mask)
     spacing = 2 / (len(mask) - 1)

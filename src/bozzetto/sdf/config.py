@@ -61,7 +61,7 @@ class TrainConfig(EpochConfig):
     """Weight of the codes' penalty."""
     code_std: float = 0.2
     """Standard deviation of the first codes."""
-    longest_code: float = float("inf")
+    max_code_norm: float = float("inf")
     """Codes are kept within the ball of this radius."""
 
 
@@ -75,7 +75,7 @@ REFERENCE = TrainConfig(
     schedule="halving",
     far_weight=0.0,
     code_std=0.0625,
-    longest_code=1.0,
+    max_code_norm=1.0,
     average=0.0,
 )
 """As released: 64 shapes of 16,384 samples in a step, both step sizes halved every 500 of 2,001 epochs."""

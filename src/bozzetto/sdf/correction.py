@@ -125,7 +125,7 @@ def project(
     vertices: Float[Tensor, "V 3"],
     field: ResidualField | None = None,
     iterations: int = 6,
-    reach: float = 0.02,
+    max_step: float = 0.02,
 ) -> Float[Tensor, "V 3"]:
     """Move vertices along the gradient of the decoder to where it, less a field of residuals, is 0.
 
@@ -135,14 +135,14 @@ def project(
         vertices: Near its surface, in the frame of the decoder.
         field: Subtracted from the distance.
         iterations: Newton steps.
-        reach: Longest step, so that a flat spot of the decoder throws nothing away.
+        max_step: Longest step, so that a flat spot of the decoder throws nothing away.
     """
     for _ in range(iterations):
         values, by_point = value_and_gradient(decoder, code, vertices)
         if field is not None:
             values = values - field(vertices)
         slope = by_point.norm(dim=1).clamp_min(0.3)
-        step = (values / slope).clamp(-reach, reach)
+        step = (values / slope).clamp(-max_step, max_step)
         vertices = vertices - step[:, None] * by_point / slope[:, None]
     return vertices
 

@@ -5,8 +5,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -56,7 +58,7 @@ class SdfSamples:
         return self[self.distances < 0]
 
 
-def save_sdf_samples(samples: SdfSamples, path: str | os.PathLike) -> None:
+def save_sdf_samples(samples: SdfSamples, path: str | os.PathLike[str]) -> None:
     """Write samples as the released code does: an NPZ of float32 arrays `pos` and `neg`, x y z distance.
 
     Source: Park et al. 2019, as released: the files.
@@ -71,7 +73,7 @@ def save_sdf_samples(samples: SdfSamples, path: str | os.PathLike) -> None:
     _write(path, pos=rows[outside].numpy(), neg=rows[~outside].numpy())
 
 
-def load_sdf_samples(path: str | os.PathLike) -> SdfSamples:
+def load_sdf_samples(path: str | os.PathLike[str]) -> SdfSamples:
     """Read samples in the released layout; rows with NaN or infinite values, which occur there, are dropped.
 
     Raises:
@@ -93,7 +95,7 @@ def load_sdf_samples(path: str | os.PathLike) -> SdfSamples:
     return SdfSamples(table[:, :3].contiguous(), table[:, 3].contiguous())
 
 
-def save_normalisation(normalisation: Similarity, path: str | os.PathLike) -> None:
+def save_normalisation(normalisation: Similarity, path: str | os.PathLike[str]) -> None:
     """Write a similarity without rotation as the released code does: x_normalised = (x + offset) * scale.
 
     The offset is float32, or float64 for shapes so far from the origin that float32 cannot hold it.
@@ -109,7 +111,7 @@ def save_normalisation(normalisation: Similarity, path: str | os.PathLike) -> No
     _write(path, offset=offset, scale=np.array([normalisation.scale], np.float32))
 
 
-def load_normalisation(path: str | os.PathLike) -> Similarity:
+def load_normalisation(path: str | os.PathLike[str]) -> Similarity:
     """Read a normalisation in the released layout, as the map from a shape's own frame to the normalised one.
 
     Raises:
@@ -126,13 +128,13 @@ def load_normalisation(path: str | os.PathLike) -> Similarity:
     return Similarity(factor, torch.from_numpy(offset.reshape(3).astype(np.float64)) * factor)
 
 
-def _write(path: str | os.PathLike, **arrays: np.ndarray) -> None:
+def _write(path: str | os.PathLike[str], **arrays: npt.NDArray[Any]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub mixes up arrays and options
     write_bytes(path, buffer.getvalue())
 
 
-def _read(path: str | os.PathLike, names: tuple[str, ...], what: str) -> dict[str, np.ndarray]:
+def _read(path: str | os.PathLike[str], names: tuple[str, ...], what: str) -> dict[str, npt.NDArray[Any]]:
     """The named arrays of an NPZ file."""
     arrays = read_arrays(Path(path), names)
     missing = [name for name in names if name not in arrays]
@@ -243,12 +245,14 @@ class SampleFiles(Sequence[SdfSamples]):
         return samples
 
 
-def is_prepared(path: str | os.PathLike) -> bool:
+def is_prepared(path: str | os.PathLike[str]) -> bool:
     """Whether a folder has samples in the released layout (and need not be prepared)."""
     return (Path(path) / SAMPLES).is_dir()
 
 
-def load_collection(path: str | os.PathLike, split: str | os.PathLike | Split | None = None) -> Collection:
+def load_collection(
+    path: str | os.PathLike[str], split: str | os.PathLike[str] | Split | None = None
+) -> Collection:
     """A prepared folder, ours or one of the released code.
 
     Args:

@@ -1,271 +1,234 @@
-"""The most probable code for known signed distances (maximum a posteriori, DeepSDF section 4.2)."""
+"""The code of a shape: of a mesh from its signed distance, of a scan by completing it."""
 
-import math
-import time
-from typing import Literal
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64
+from scipy.spatial import ConvexHull
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import warn_input
+from ..shapes import Mesh, Similarity, load_shape, sample_surface
+from ..shapes.offsets import NO_OFFSET
 from ..steps import counted
 from ..values import value_type
-from .least_squares import Quadratic, levenberg_marquardt
-from .losses import clamped_l1
-from .prior import CodeDistribution, ShapePrior
+from .complete import require_explained, solve_scan
+from .family import family_width, misfit, require_member
+from .fit_code import balanced, fit_code
+from .objective import Objective, SdfConstraints, State, independent
+from .observations import Observations, Scan, as_observations, holds_depth, load_scan, observe_mesh
+from .pose import compose_poses, direction, rotation_between, rotation_of, turned_starts
+from .prepare import DOUBTFUL
+from .prepare_shape import prepare_shape
+from .prior import CodeDistribution, ShapePrior, as_prior
+from .solver import CompleteConfig
+from .turned_mesh import ANY_AXIS, UPRIGHT_AXIS, TurnedMesh, normalised_pose
 
-Regulariser = Literal["codes", "isotropic"]
-PENALTY = 1e-4
-TOLERANCE, RELAXATION = 2e-6, 1.9
-"""Of Levenberg-Marquardt on reweighted least squares."""
+SAMPLES, SURFACE = 20_000, 2000
+"""Of the signed distance, and points that tell how well a code fits."""
+TRIAL_SAMPLES, TRIAL_ITERATIONS = 1500, 8
+"""Of the short fits that tell which way a mesh faces."""
+SOLVED_SAMPLES, ITERATIONS = 8000, 25
+"""Of the fits of code and pose."""
+LIKELY = 16
+"""Directions that are tried of those all around."""
+FREE_SAMPLES, FREE_WIDTHS = 4000, (0.1, 0.03, 0.01)
+"""Samples near the surface, and widths of the error distribution, for a pose of seven numbers."""
+UPRIGHT_COST, FREE_GAIN = 1.05, 0.9
+"""Factors of the error: a mesh stands upright if this explains it nearly as well as any other direction, and is
+not whole if place and size of its own explain it that much better."""
 
 
 @value_type
-class Fit:
-    """A code with what is known about it.
+class ShapeFit:
+    """The code of a given shape.
 
     Attributes:
-        code: The most probable one.
-        covariance: Of the posterior near it (Laplace's approximation); None from Adam.
-        losses: What was minimised, at the start and after every iteration; from Adam each on the samples of
-            that step, before it.
-        iterations: Done.
-        seconds: Spent.
+        code: Of the shape of the prior that is nearest to it.
+        misfit: Median distance of its surface from that shape's, in radii; of a scan beyond its noise.
     """
 
     code: Float[Tensor, " K"]
-    covariance: Float64[Tensor, "K K"] | None
-    losses: tuple[float, ...]
-    iterations: int
-    seconds: float
+    misfit: float
 
 
-def fit_code(
-    prior: ShapePrior,
-    points: Float[Tensor, "N 3"],
-    distances: Float[Tensor, " N"],
-    method: Literal["second_order", "adam"] = "second_order",
-    regulariser: Regulariser = "codes",
-    iterations: int | None = None,
-    samples: int = 8000,
-    seed: int = 0,
-) -> Fit:
-    """The code whose shape has these signed distances.
+def fit(
+    shape: Scan,
+    prior: ShapePrior | str = "bodies",
+    config: CompleteConfig | None = None,
+    name: str = "the shape",
+) -> ShapeFit:
+    """The code of a shape: the few numbers from which the prior's decoder makes it again.
 
-    With r_j = clamp(f(z, x_j)) - clamp(s_j) it minimises the published mean|r| + 1e-4 mean(z^2), or by default
-
-        n log mean|r| + (z - m)^T C^-1 (z - m) / 2
-
-    the same with errors of unknown scale, n samples within the clamp, and codes of mean m and covariance C as
-    in training. Each second-order step goes 1.9 times as far as the minimum of a weighted least-squares problem
-    that touches the objective from above (`_ClampedL1`).
-
-    Source: Park et al. 2019, section 4.2, equation 10. Differs: second-order steps, the Gaussian of the
-    training codes as prior, and a scale of the errors that is found as well; `method="adam"` with
-    `regulariser="isotropic"` is what was released.
+    A mesh is fitted by its signed distance, as in training, see `fit_mesh`; of a cloud or a depth map the most
+    probable completion is taken.
 
     Args:
-        prior: The family of shapes.
-        points: In the normalised frame of the prior.
-        distances: Signed distances there, negative inside.
-        method: `second_order` is Levenberg-Marquardt on the code, with the Jacobian of all samples at once,
-            reweighted so that it minimises the L1 objective. `adam` is what was released: from
-            N(0, 0.01^2), 800 steps of 8,000 fresh samples, step size 5e-3, a tenth of it after half of them.
-        regulariser: `codes` makes the second-order fit a maximum a posteriori estimate: errors have Laplace's
-            distribution, whose scale is found as well (n log mean|r|), and codes that of the training shapes.
-            `isotropic` minimises the published mean|r| + 1e-4 mean(z^2), as Adam always does.
-        iterations: 15 or 800 by default.
-        samples: In use at a time, half of them inside as far as there are any.
-        seed: Of the choice of samples.
+        shape: A mesh, a cloud or the path of a file, in any frame and unit; or `Observations`.
+        prior: The family of shapes: a prior, or what `open_prior` takes, a name or a path.
+        config: Which axis points up, in how many directions the shape may face, and whether it may be no member
+            of the family; None takes the defaults of `CompleteConfig`.
+        name: What messages call the shape; a file is called by its path.
 
     Raises:
-        InputError: Points and distances do not fit together, are empty, or are not finite.
+        InputError: The file cannot be read, or the shape is no member of the prior's family.
     """
-    check_samples(points, distances)
-    start = time.perf_counter()
-    generator = torch.Generator().manual_seed(seed)
-    device = prior.codes.device
-    points, distances = points.to(device), distances.to(device)
-    if method == "adam":
-        code, losses = _adam(prior, points, distances, iterations or 800, samples, generator)
-        return Fit(code, None, losses, len(losses), time.perf_counter() - start)
-    chosen = balanced(distances, samples, generator)
-    objective = _KnownPose(prior, points[chosen], distances[chosen], regulariser)
-    solution = levenberg_marquardt(
-        objective.linearise,
-        torch.add,
-        objective.errors.codes.mean,
-        iterations or 15,
-        tolerance=TOLERANCE,
-        relaxation=RELAXATION,
-    )
-    return Fit(
-        solution.state.float(),
-        objective.covariance(solution.state),
-        solution.losses,
-        solution.iterations,
-        time.perf_counter() - start,
-    )
+    config, prior = config or CompleteConfig(), as_prior(prior)
+    if isinstance(shape, str | os.PathLike):
+        path = Path(shape)
+        shape, name = load_scan(path) if holds_depth(path) else load_shape(path), str(path)
+    if isinstance(shape, Mesh):
+        return fit_mesh(shape, prior, config, name)
+    return _fit_scan(as_observations(shape, name), prior, config, name)
 
 
-def check_samples(points: Tensor, distances: Tensor) -> None:
-    """Refuse samples that no shape can be fitted to.
+def fit_mesh(
+    mesh: Mesh, prior: ShapePrior, config: CompleteConfig | None = None, name: str = "the mesh"
+) -> ShapeFit:
+    """The code of a mesh, whichever way it faces.
 
-    Raises:
-        InputError: Said in one sentence.
-    """
-    if points.ndim != 2 or points.shape[1] != 3 or distances.shape != points.shape[:1] or len(points) == 0:
-        raise InputError(
-            f"a fit needs points (N, 3) and N distances, got {tuple(points.shape)} and {tuple(distances.shape)}"
-        )
-    bad = int((~torch.isfinite(points)).any(dim=1).sum() + (~torch.isfinite(distances)).sum())
-    if bad:
-        raise InputError(f"{bad} samples have NaN or infinite numbers; drop them before the fit")
-
-
-def balanced(distances: Float[Tensor, " N"], count: int, generator: torch.Generator) -> Int64[Tensor, " M"]:
-    """Positions of `count` samples, half inside and half outside as far as there are, none twice."""
-    inside = (distances < 0).nonzero()[:, 0]
-    outside = (distances >= 0).nonzero()[:, 0]
-    half = min(count // 2, len(inside))
-    rest = min(count - half, len(outside))
-    half = min(count - rest, len(inside))
-    picks = [
-        group[torch.randperm(len(group), generator=generator)[:size].to(group.device)]
-        for group, size in ((inside, half), (outside, rest))
-    ]
-    return torch.cat(picks)
-
-
-def published_loss(
-    prior: ShapePrior, code: Float[Tensor, " K"], points: Float[Tensor, "N 3"], distances: Float[Tensor, " N"]
-) -> Float[Tensor, ""]:
-    """Mean clamped L1 + 1e-4 mean(z^2), as released, with the clamp that the prior was trained with;
-    differentiable with respect to the code.
-
-    Source: Park et al. 2019, equation 10, as released.
-    """
-    found = prior.decoder(code[None], points[None])[0]
-    misfit = clamped_l1(found, distances, prior.clamp).mean()
-    return misfit + PENALTY * code.square().mean()
-
-
-def _adam(
-    prior: ShapePrior,
-    points: Tensor,
-    distances: Tensor,
-    steps: int,
-    samples: int,
-    generator: torch.Generator,
-) -> tuple[Tensor, tuple[float, ...]]:
-    device = points.device
-    code = (0.01 * torch.randn(prior.codes.shape[1], generator=generator)).to(device).requires_grad_()
-    optimizer = torch.optim.Adam([code], lr=5e-3)
-    losses = []
-    for step in counted(range(steps), "fit"):
-        optimizer.param_groups[0]["lr"] = 5e-3 if step < steps // 2 else 5e-4
-        chosen = balanced(distances, samples, generator)
-        loss = published_loss(prior, code, points[chosen], distances[chosen])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    return code.detach(), tuple(losses)
-
-
-class ClampedL1:
-    """Clamped L1 with a Gaussian penalty of the code, as iteratively reweighted least squares.
-
-    |r| lies below r^2 / (2 w) + w / 2 with w = |r'| at the current residual r', and touches it there, so that
-    every quadratic solve lowers the L1 objective. Where residuals vanish, weights are bounded by a share of the
-    median residual. Large shares give longer steps and small ones the exact minimum, so it shrinks.
+    Code and direction are solved for together by the signed distance, as `fit_code` does for the code alone:
+    briefly from several directions around the upright axis, then fully from the best of them. If that does not
+    explain the mesh, all other directions are tried. Three poses compete: turned about the upright axis alone,
+    since leaning forward is also what a code can say; turned in any way; and of any place and size besides, for
+    meshes of which ends are missing or that have something beside them. Open meshes, whose inside is doubtful,
+    are scans.
 
     Args:
+        mesh: The shape, in any frame and unit.
         prior: The family of shapes.
-        distances: What is known, of which those within the clamp count as observations.
-        regulariser: See `fit_code`.
+        config: As of `fit`.
+        name: What messages call it.
+
+    Raises:
+        InputError: The mesh is broken, encloses nothing, or is no member of the prior's family.
     """
+    config = config or CompleteConfig()
+    solid = _Solid(prior, mesh, config.seed)
+    if solid.ambiguity > DOUBTFUL:
+        warn_input(f"{name} is open, so that its inside is doubtful; it is completed as a scan")
+        return _fit_scan(observe_mesh(mesh, name=name), prior, config, name)
+    width = family_width(prior)
+    found = [solid.standing(config)]
+    if solid.misfit(found[0]) > width:
+        found.append(solid.lying())
+    best = min((solid.placed(state, width) for state in found), key=solid.error)
+    require_member(solid.misfit(best), width, config.any_shape, "say which axis points up with --up, ", name)
+    return solid.fitted(best)
 
-    FLOOR, SHRINK, LEAST_FLOOR = 3.0, 0.5, 0.01
 
-    def __init__(
-        self, prior: ShapePrior, distances: Float[Tensor, " N"], regulariser: Regulariser = "codes"
-    ) -> None:
-        self.clamp = prior.clamp
-        self.codes = CodeDistribution.of(prior.codes)
-        self.likelihood = regulariser == "codes"
-        size = len(self.codes.mean)
-        # |z|^2 / (2 std^2) = 1e-4 mean(z^2)
-        std = (size / (2 * PENALTY)) ** 0.5
-        self.penalty = (
-            self.codes if self.likelihood else CodeDistribution.isotropic(size, std, prior.codes.device)
+class _Solid:
+    """A mesh with its signed distance, normalised as it lies, to be fitted in any direction."""
+
+    def __init__(self, prior: ShapePrior, mesh: Mesh, seed: int) -> None:
+        self.prior, self.seed = prior, seed
+        mesh = replace(mesh, offset=NO_OFFSET).to("cpu")
+        generator = torch.Generator().manual_seed(seed)
+        prepared = prepare_shape(mesh, SAMPLES, generator)
+        to_unit, self.ambiguity = prepared.normalisation, prepared.ambiguity
+        vertices = to_unit.apply(mesh.vertices[mesh.used].double())
+        self.corners = vertices[torch.from_numpy(ConvexHull(vertices.numpy()).vertices).long()]
+        device = prior.codes.device
+        self.points, self.distances = (
+            part.to(device) for part in (prepared.samples.points, prepared.samples.distances)
         )
-        self.floor = self.FLOOR
-        self.telling = max(int((distances.abs() < self.clamp).sum()), 1)
+        self.surface = to_unit.apply(sample_surface(mesh, SURFACE, generator)[0].double()).float().to(device)
 
-    def quadratic(
-        self,
-        code: Float64[Tensor, " K"],
-        values: Float[Tensor, " N"],
-        distances: Float[Tensor, " N"],
-        jacobian: Float[Tensor, "N P"],
-    ) -> Quadratic:
-        """The objective near a code, and near whatever else is solved for.
+    def standing(self, config: CompleteConfig) -> State:
+        """Code and pose of the whole mesh if it stands upright, perhaps not quite."""
+        begun = self.begun(turned_starts(config.up, config.turns))
+        leaning = rotation_of(begun.pose) @ torch.tensor(direction(config.up), dtype=torch.float64)
+        upright = rotation_between(leaning.tolist(), direction("y")) @ rotation_of(begun.pose)
+        turned = self.turned(begun.code, rotation_of(begun.pose))
+        straight = self.turned(begun.code, upright, UPRIGHT_AXIS)
+        return straight if self.error(straight) < UPRIGHT_COST * self.error(turned) else turned
 
-        Args:
-            code: The current one.
-            values: Distances that it says.
-            distances: Those that are known.
-            jacobian: Of the difference; the columns of the code come first.
+    def lying(self) -> State:
+        """Code and pose of the whole mesh from any direction: of 208, those that suit the mean shape best."""
+        ups = [way for way in product((-1.0, 0.0, 1.0), repeat=3) if any(way)]
+        turns = [
+            turn @ rotation_between(way, direction("y")) for way in ups for turn in turned_starts("y", 8)
+        ]
+        mean = CodeDistribution.of(self.prior.codes).mean
+        errors = [self.error(State(mean, normalised_pose(self.corners, turn))) for turn in turns]
+        likely = torch.tensor(errors).argsort()[:LIKELY].tolist()
+        begun = self.begun([turns[i] for i in likely])
+        return self.turned(begun.code, rotation_of(begun.pose))
+
+    def begun(self, turns: Sequence[Float64[Tensor, "3 3"]]) -> State:
+        """The best of short fits from some directions."""
+        mean = CodeDistribution.of(self.prior.codes).mean
+        some = self.some(TRIAL_SAMPLES)
+        fits = [
+            TurnedMesh(self.prior, self.corners, *some).solve(mean, turn, TRIAL_ITERATIONS)
+            for turn in counted(turns, "directions")
+        ]
+        return min(fits, key=lambda fit: fit.model.loss).state
+
+    def turned(
+        self, code: Float[Tensor, " K"], turn: Float64[Tensor, "3 3"], axes: Float64[Tensor, "3 A"] = ANY_AXIS
+    ) -> State:
+        """Code and pose of the mesh as a whole, solved for from a direction nearby."""
+        objective = TurnedMesh(self.prior, self.corners, *self.some(SOLVED_SAMPLES), axes)
+        return objective.solve(code, turn, ITERATIONS).state
+
+    def placed(self, whole: State, width: float) -> State:
+        """The state with place and size of its own, if so the mesh is explained better, and as a member.
+
+        Strangers resemble a small part of any shape.
         """
-        residual = values.clamp(-self.clamp, self.clamp) - distances.clamp(-self.clamp, self.clamp)
-        size = residual.abs()
-        free = values.abs() < self.clamp
-        floor = max(self.floor * float(size[free].median()), 1e-7) if bool(free.any()) else 1.0
-        self.floor = max(self.floor * self.SHRINK, self.LEAST_FLOOR)
-        weight = free / size.clamp_min(floor) / len(size)
-        curvature = ((jacobian * weight[:, None]).T @ jacobian).double()
-        gradient = (jacobian.T @ (weight * residual)).double()
-        loss, share = float(size.double().mean()), 1.0
-        if self.likelihood:  # the logarithm, per sample that tells something
-            loss += 1e-7
-            curvature, gradient = curvature / loss, gradient / loss
-            loss, share = math.log(loss), 1 / self.telling
-        offset, penalty = code - self.penalty.mean, share * self.penalty.precision
-        loss += float(offset @ penalty @ offset) / 2
-        gradient[: len(code)] += penalty @ offset
-        curvature[: len(code), : len(code)] += penalty
-        return Quadratic(loss, gradient, curvature)
+        free = self.freed(whole)
+        better = self.error(free) < FREE_GAIN * self.error(whole) and self.misfit(free) <= width
+        return free if better else whole
+
+    def freed(self, state: State) -> State:
+        """Code and pose, with place and size of its own, from what is near the surface."""
+        places, distances = state.pose.apply(self.points), self.distances * state.pose.scale
+        near = (distances.abs() < self.prior.clamp).nonzero()[:FREE_SAMPLES, 0]
+        places, distances = places[near], distances[near]
+        weight = independent(places) / max(len(places), 1)
+        constraints = SdfConstraints(
+            places, distances, torch.full_like(distances, weight), distances != distances
+        )
+        codes, still = CodeDistribution.of(self.prior.codes), Similarity(1.0, torch.zeros(3).double())
+        found = State(state.code, still)
+        for width in counted(FREE_WIDTHS, "place"):
+            objective = Objective(self.prior, codes, constraints, width, solve_pose=True, guess=still)
+            found = objective.solve(found, ITERATIONS).state
+        return State(found.code, compose_poses(found.pose, state.pose))
+
+    def fitted(self, state: State) -> ShapeFit:
+        """The code in the pose found, with all samples."""
+        points, distances = state.pose.apply(self.points), self.distances * state.pose.scale
+        within = points.abs().amax(dim=1) <= 1  # where decoders are trained
+        code = fit_code(self.prior, points[within], distances[within], samples=SAMPLES, seed=self.seed).code
+        return ShapeFit(code, self.misfit(State(code, state.pose)))
+
+    def misfit(self, state: State) -> float:
+        """Median distance of the surface of the mesh from that of the code, in radii of the mesh."""
+        return misfit(self.off(state), 0.0)
+
+    def error(self, state: State) -> float:
+        """Mean distance of the surface of the mesh from that of the code, up to the clamp."""
+        return float(self.off(state).abs().clamp(max=self.prior.clamp).mean())
+
+    def off(self, state: State) -> Float[Tensor, " N"]:
+        """Signed distances of points of the mesh from the surface of the code, in the unit of the mesh."""
+        places = state.pose.apply(self.surface)
+        with torch.no_grad():
+            return self.prior.decoder(state.code.float()[None], places[None])[0] / state.pose.scale
+
+    def some(self, count: int) -> tuple[Float[Tensor, "N 3"], Float[Tensor, " N"]]:
+        """Some of the samples, half of them inside."""
+        chosen = balanced(self.distances, count, torch.Generator().manual_seed(self.seed))
+        return self.points[chosen], self.distances[chosen]
 
 
-class _KnownPose:
-    """The objective of a code alone."""
-
-    def __init__(
-        self, prior: ShapePrior, points: Tensor, distances: Tensor, regulariser: Regulariser
-    ) -> None:
-        self.prior, self.points, self.distances = prior, points, distances
-        self.errors = ClampedL1(prior, distances, regulariser)
-
-    def linearise(self, code: Float64[Tensor, " K"]) -> Quadratic:
-        values, by_code, _ = self.prior.decoder.value_and_jacobian(code.float(), self.points)
-        return self.errors.quadratic(code, values, self.distances, by_code)
-
-    def covariance(self, code: Float64[Tensor, " K"]) -> Float64[Tensor, "K K"]:
-        """Of the posterior: least absolute deviations with the codes of the collection as prior.
-
-        An L1 estimate has the variance (J^T J)^-1 / (4 p^2), p the density of the errors at 0 (Bassett,
-        Koenker 1978, "Asymptotic theory of least absolute error regression"), whatever their distribution.
-        Errors count as independent; those of a network are not, so that it understates them.
-
-        Source: Bassett and Koenker 1978, the covariance of a median.
-        """
-        values, by_code, _ = self.prior.decoder.value_and_jacobian(code.float(), self.points)
-        seen = values.abs() < self.prior.clamp
-        target = self.distances.clamp(-self.prior.clamp, self.prior.clamp)
-        size = (values - target).abs()[seen]
-        by_code = by_code[seen].double()
-        width = max(float(size.median()) / 2, 1e-7) if len(size) else 1.0
-        density = float((size < width).double().mean()) / (2 * width) if len(size) else 0.0
-        return torch.linalg.inv(4 * density**2 * by_code.T @ by_code + self.errors.codes.precision)
+def _fit_scan(observations: Observations, prior: ShapePrior, config: CompleteConfig, name: str) -> ShapeFit:
+    _, solved = solve_scan(observations, prior, config)
+    require_explained(prior, solved, config, name)
+    return ShapeFit(solved.state.code.float(), solved.metrics["misfit"])

@@ -15,7 +15,7 @@ from ..steps import counted
 from ..values import value_type
 from .correction import project
 from .extract import extract_mesh
-from .fit_mesh import fit_file
+from .fit import fit
 from .prior import ENDINGS, CodeDistribution, ShapePrior, load_code
 from .solver import CompleteConfig
 
@@ -118,7 +118,9 @@ def _followed(
     for start, end, true in counted(list(zip(codes[:-1], codes[1:], meshes[1:], strict=True)), "morph"):
         for step in counted(range(1, steps + 1)):
             code = start + (end - start) * (step / steps)
-            mesh = mesh.with_vertices(project(prior.decoder, code, mesh.vertices, iterations=2, reach=0.05))
+            mesh = mesh.with_vertices(
+                project(prior.decoder, code, mesh.vertices, iterations=2, max_step=0.05)
+            )
             relaxed = mesh.vertices + RELAXED * _along(mesh)
             mesh = mesh.with_vertices(project(prior.decoder, code, relaxed, iterations=1))
         there = SurfaceIndex(true).closest(mesh.vertices).distance
@@ -164,7 +166,7 @@ def find_shape(
         raise InputError(f"{word} is neither a file nor a training shape of this prior; names are {known}")
     if path.suffix.lower() in ENDINGS:
         return load_code(path, prior), None
-    found = fit_file(prior, path, config)
+    found = fit(path, prior, config)
     return found.code, found.misfit
 
 

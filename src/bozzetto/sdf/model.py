@@ -122,7 +122,7 @@ class GridDecoder(Decoder):
     ) -> Float[Tensor, "B N"]:
         """Distances at points where these features have been read."""
         first, *others = self.hidden
-        x = torch.cat([found, points, waves(points, self.config.octaves)], dim=-1)
+        x = torch.cat([found, points, positional_encoding(points, self.config.octaves)], dim=-1)
         with torch.autocast(points.device.type, enabled=False):
             x = torch.relu(first(x))
         for layer in others:
@@ -164,7 +164,7 @@ class GridDecoder(Decoder):
         return values.detach()[0], by_code, by_point[0]
 
 
-def waves(points: Float[Tensor, "*batch 3"], octaves: int) -> Float[Tensor, "*batch W"]:
+def positional_encoding(points: Float[Tensor, "*batch 3"], octaves: int) -> Float[Tensor, "*batch W"]:
     """Sines and cosines of 2^k pi x for each coordinate and k < octaves (Mildenhall et al. 2020).
 
     Source: Mildenhall et al. 2020, the positional encoding.

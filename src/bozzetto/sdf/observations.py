@@ -68,6 +68,10 @@ class Observations:
         return Observations(self.points.to(device), self.noise, normals, start, end, self.offset)
 
 
+Scan = Observations | PointCloud | Mesh | str | os.PathLike[str]
+"""What a scan may be given as, see `as_observations`."""
+
+
 def observe_points(
     cloud: PointCloud,
     noise: float | None = None,
@@ -202,7 +206,7 @@ def local_planes(
 
 
 def load_scan(
-    path: str | os.PathLike, noise: float | None = None, viewpoint: Float[Tensor, "3"] | None = None
+    path: str | os.PathLike[str], noise: float | None = None, viewpoint: Float[Tensor, "3"] | None = None
 ) -> Observations:
     """Read a partial scan.
 
@@ -232,12 +236,30 @@ def load_scan(
     return observe_points(shape, noise, viewpoint, str(path))
 
 
+def as_observations(scan: Scan, name: str = "the scan") -> Observations:
+    """A scan in any form as observations.
+
+    Args:
+        scan: Observations, which stay as they are; a cloud, a mesh with holes, or the path of a file, which are
+            read with the defaults of `observe_points`, `observe_mesh` and `load_scan`.
+        name: What messages call it; a file is called by its path.
+
+    Raises:
+        InputError: The scan is empty, damaged, or too small to say anything.
+    """
+    if isinstance(scan, Observations):
+        return scan
+    if isinstance(scan, PointCloud):
+        return observe_points(scan, name=name)
+    return observe_mesh(scan, name=name) if isinstance(scan, Mesh) else load_scan(scan)
+
+
 def _refuse_viewpoint(viewpoint: Tensor | None, reason: str) -> None:
     if viewpoint is not None:
         raise InputError(f"the viewpoint is for point clouds, and {reason}; leave it out")
 
 
-def holds_depth(path: str | os.PathLike) -> bool:
+def holds_depth(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a depth map, and no shape.
 
     Raises:

@@ -15,15 +15,15 @@ RADIUS = 1 / 1.03
 AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
 
-def moved(pose: Similarity, step: Float64[Tensor, " 7"]) -> Similarity:
+def moved_pose(pose: Similarity, step: Float64[Tensor, " 7"]) -> Similarity:
     """The pose followed by a small move: x -> exp(s) exp([w]) x + v with step = (v, w, s)."""
     shift, turn, growth = step[:3].cpu(), step[3:6].cpu(), math.exp(float(step[6]))
-    return compose(Similarity(growth, shift, rotation_by(turn)), pose)
+    return compose_poses(Similarity(growth, shift, rotation_by(turn)), pose)
 
 
-def between(a: Similarity, b: Similarity) -> Float64[Tensor, " 7"]:
-    """The step of `moved` from pose `a` to pose `b`."""
-    change = compose(b, a.inverse())
+def pose_difference(a: Similarity, b: Similarity) -> Float64[Tensor, " 7"]:
+    """The step of `moved_pose` from pose `a` to pose `b`."""
+    change = compose_poses(b, a.inverse())
     rotation = rotation_of(change)
     angle = rotation_angle(Similarity(1.0, change.translation), change)
     skew = (rotation - rotation.T) / 2
@@ -34,13 +34,13 @@ def between(a: Similarity, b: Similarity) -> Float64[Tensor, " 7"]:
 
 
 def by_move(points: Float[Tensor, "N 3"], by_point: Float[Tensor, "N 3"]) -> Float[Tensor, "N 7"]:
-    """Derivatives of values at moved points with respect to the step of `moved`, at step 0."""
+    """Derivatives of values at moved points with respect to the step of `moved_pose`, at step 0."""
     turn = torch.linalg.cross(points, by_point)
     growth = (points * by_point).sum(dim=1, keepdim=True)
     return torch.cat([by_point, turn, growth], dim=1)
 
 
-def compose(outer: Similarity, inner: Similarity) -> Similarity:
+def compose_poses(outer: Similarity, inner: Similarity) -> Similarity:
     """The map x -> outer(inner(x))."""
     rotation = rotation_of(outer) @ rotation_of(inner)
     return Similarity(outer.scale * inner.scale, outer.apply(inner.translation), rotation)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,14 +29,14 @@ from .data import (
     save_normalisation,
     save_sdf_samples,
 )
-from .prepare_shape import PreparedShape, Protocol, prepare_shape, stretched
+from .prepare_shape import PreparedShape, Protocol, prepare_shape, stretched_shape
 from .splits import Split, as_split, check_name, split_names
 
 MESH_ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf")
 
 
 def find_meshes(
-    path: str | os.PathLike, split: str | os.PathLike | Split | None = None
+    path: str | os.PathLike[str], split: str | os.PathLike[str] | Split | None = None
 ) -> list[tuple[str, Path]]:
     """The meshes of a folder, with names under which to prepare them.
 
@@ -104,7 +105,7 @@ double-sided views."""
 
 def prepare_collection(
     meshes: Sequence[tuple[str, Path]],
-    out: str | os.PathLike,
+    out: str | os.PathLike[str],
     count: int = 500_000,
     seed: int = 0,
     protocol: Protocol = "released",
@@ -112,7 +113,7 @@ def prepare_collection(
     overwrite: bool = False,
     quiet: bool = False,
     variants: int = 0,
-) -> dict:
+) -> dict[str, Any]:
     """Prepare every mesh and write the layout of the released code, see `collection`.
 
     Beside it: `split.json` with all shapes, and `report.json`. Shapes that an earlier call has finished stay
@@ -129,8 +130,8 @@ def prepare_collection(
         device: Where distances are computed.
         overwrite: Replace what an earlier call has made there, when all of the new is there.
         quiet: Show no progress.
-        variants: Of every mesh so many smoothly stretched ones are prepared too, see `stretched`; they are
-            called name~1, name~2, ...
+        variants: Of every mesh so many smoothly stretched ones are prepared too, see `stretched_shape`; they
+            are called name~1, name~2, ...
 
     Returns:
         What `report.json` holds: settings, `shapes` with samples, share inside, ambiguity and share of
@@ -211,7 +212,7 @@ def _work(
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
     mesh = load_mesh(path)
     if stretch:
-        mesh = stretched(mesh, generator)
+        mesh = stretched_shape(mesh, generator)
     shape = prepare_shape(mesh.to(device), count, generator, protocol)
     return shape, time.perf_counter() - begin
 
@@ -251,7 +252,9 @@ SETTINGS, RECORDS, REPORT, SPLIT = "preparation.json", "preparation.jsonl", "rep
 UNFINISHED, FINISHED = ".unfinished", ".finished"
 
 
-def open_prepared(out: Path, settings: dict, overwrite: bool) -> tuple[Path, dict[str, dict]]:
+def open_prepared(
+    out: Path, settings: dict[str, Any], overwrite: bool
+) -> tuple[Path, dict[str, dict[str, Any]]]:
     """Where shapes are to be prepared, and the records of those that are finished there.
 
     Raises:
@@ -280,7 +283,7 @@ def open_prepared(out: Path, settings: dict, overwrite: bool) -> tuple[Path, dic
     return place, records
 
 
-def close_prepared(place: Path, report: dict, split: dict) -> None:
+def close_prepared(place: Path, report: dict[str, Any], split: dict[str, Any]) -> None:
     """Write what comes last; what was to replace earlier samples does so."""
     write_text(place / SPLIT, json.dumps(split, indent=2) + "\n")
     write_text(place / REPORT, json.dumps(report, indent=2) + "\n")
@@ -314,7 +317,7 @@ def _delete(out: Path, names: Iterable[str]) -> None:
         normalisation_path(out, name).unlink(missing_ok=True)
 
 
-def keep_shape(out: Path, name: str, shape: PreparedShape, seconds: float) -> dict:
+def keep_shape(out: Path, name: str, shape: PreparedShape, seconds: float) -> dict[str, Any]:
     """Write a shape; its record comes last, so that a shape with a record is whole."""
     save_normalisation(shape.normalisation, normalisation_path(out, name))
     save_sdf_samples(shape.samples, sample_path(out, name))
@@ -338,7 +341,7 @@ def is_fresh(out: Path, name: str, mesh: Path) -> bool:
     return not mesh.exists() or samples.stat().st_mtime >= mesh.stat().st_mtime
 
 
-def settings_of(out: Path) -> dict | None:
+def settings_of(out: Path) -> dict[str, Any] | None:
     """What the shapes in a folder were prepared with; None if there is none."""
     try:
         return json.loads((out / SETTINGS).read_text(encoding="utf-8"))
@@ -346,7 +349,7 @@ def settings_of(out: Path) -> dict | None:
         return None
 
 
-def records_of(out: Path) -> dict[str, dict]:
+def records_of(out: Path) -> dict[str, dict[str, Any]]:
     """Of the shapes in a folder that are finished, by name."""
     path, records = out / RECORDS, {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:

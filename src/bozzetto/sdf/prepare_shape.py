@@ -150,7 +150,7 @@ WAVES = 3
 """Half waves along the upright axis that a stretch is made of."""
 
 
-def stretched(
+def stretched_shape(
     mesh: Mesh, generator: torch.Generator, strength: float = 0.15, upright: int = 1, sideways: float = 0.05
 ) -> Mesh:
     """A variant of a shape: heights moved, and cross sections scaled, both smoothly along the upright axis.

@@ -5,6 +5,7 @@ import os
 from dataclasses import asdict, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ class ShapePrior:
         decoder: In evaluation mode.
         codes: One row per training shape.
         names: Of the training shapes.
-        about: What it was trained on and how: name, licence, command, seed, figures.
+        metadata: What it was trained on and how: name, licence, command, seed, figures.
         clamp: delta of the training (equation 4): distances beyond it are not to be relied on; infinite if none
             was clamped.
         width: Of the family, see `family_width`; None where a file does not have it.
@@ -37,7 +38,7 @@ class ShapePrior:
     decoder: Decoder
     codes: Float[Tensor, "S K"]
     names: tuple[str, ...]
-    about: dict = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     clamp: float = 0.1
     width: float | None = None
 
@@ -69,7 +70,7 @@ def save_prior(prior: ShapePrior, path: str | Path, dtype: torch.dtype = torch.f
         "kind": "sdf prior",
         "decoder": asdict(prior.decoder.config),
         "names": list(prior.names),
-        "about": prior.about,
+        "about": prior.metadata,
         "clamp": prior.clamp if math.isfinite(prior.clamp) else None,
         "width": prior.width,
     }
@@ -170,7 +171,7 @@ class CodeDistribution:
 ENDINGS = (".safetensors", ".npy")
 
 
-def save_code(code: Float[Tensor, " K"], prior: ShapePrior, path: str | os.PathLike) -> None:
+def save_code(code: Float[Tensor, " K"], prior: ShapePrior, path: str | os.PathLike[str]) -> None:
     """Write a code with the fingerprint of its prior, as safetensors.
 
     Raises:
@@ -180,7 +181,7 @@ def save_code(code: Float[Tensor, " K"], prior: ShapePrior, path: str | os.PathL
     write_checkpoint(Path(path), {"code": code}, {"kind": "sdf code", "prior": prior_fingerprint(prior)})
 
 
-def load_code(path: str | os.PathLike, prior: ShapePrior) -> Float[Tensor, " K"]:
+def load_code(path: str | os.PathLike[str], prior: ShapePrior) -> Float[Tensor, " K"]:
     """Read a code from a file of `save_code` or from a NumPy array (.npy), which does not know its prior.
 
     Raises:
@@ -211,6 +212,11 @@ def prior_fingerprint(prior: ShapePrior) -> str:
 
 def _array(path: Path) -> Tensor:
     return torch.from_numpy(read_array(path).astype(np.float32))
+
+
+def as_prior(prior: ShapePrior | str) -> ShapePrior:
+    """The prior itself, or the one that `open_prior` finds under a name."""
+    return open_prior(prior) if isinstance(prior, str) else prior
 
 
 def open_prior(name: str) -> ShapePrior:

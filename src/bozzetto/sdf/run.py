@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from ..geometry import is_one_solid
 from ..images import save_image
 from ..metrics import mesh_report
 from ..points import surface
-from ..rendering import contact_sheet, mesh_sheet, turned
+from ..rendering import contact_sheet, mesh_sheet, turntable_views
 from ..runs import RunFolder, run_training
 from ..shapes import Mesh, Similarity, load_shape, save_mesh, save_morph, save_sequence
 from .complete import Completion, complete
@@ -67,7 +67,7 @@ def _as_mesh(run: RunFolder, path: Path) -> Path:
         return path
     warn_input(f"{path} is a cloud; the closed surface of its points is learned, surface.ply")
     target = run.file("surface.ply")
-    save_mesh(surface(shape, ends="closed", name=str(path)), target)
+    save_mesh(surface(shape, boundary="closed", name=str(path)), target)
     return target
 
 
@@ -77,8 +77,8 @@ def learn_shape_prior(
     config: TrainConfig,
     device: torch.device | str = "cpu",
     quiet: bool = False,
-    about: dict | None = None,
-) -> dict:
+    metadata: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Train a prior in a run folder, continuing from its checkpoint if it has one.
 
     Writes `prior.safetensors`, and `preview.png` with some of the shapes as the prior has learned them.
@@ -89,7 +89,7 @@ def learn_shape_prior(
     table = sample_table(list(collection.samples), collection.names)
     training = Training(table, config, device)
     figures = run_training(run, training, quiet)
-    prior = training.prior(collection.names, {"training": run.config, **(about or {})})
+    prior = training.prior(collection.names, {"training": run.config, **(metadata or {})})
     with run.stage("family"):
         prior = with_width(prior)
     with run.stage("write"):
@@ -104,12 +104,16 @@ def training_preview(prior: ShapePrior, count: int = PREVIEWS) -> Tensor:
     """A sheet of training shapes, spread over the collection, as the prior draws them."""
     chosen = torch.linspace(0, len(prior.codes) - 1, min(count, len(prior.codes))).round().long()
     meshes = [extract_mesh(prior, prior.codes[i], PREVIEW_RESOLUTION) for i in chosen]
-    return contact_sheet([turned(mesh, frames=1, size=240, front=(0.6, 0, 1))[0] for mesh in meshes])
+    return contact_sheet([turntable_views(mesh, frames=1, size=240, front=(0.6, 0, 1))[0] for mesh in meshes])
 
 
 def complete_scan(
-    run: RunFolder, prior: ShapePrior, seen: Observations, config: CompleteConfig, name: str = "the scan"
-) -> dict:
+    run: RunFolder,
+    prior: ShapePrior,
+    observations: Observations,
+    config: CompleteConfig,
+    name: str = "the scan",
+) -> dict[str, Any]:
     """Complete a scan into a run folder.
 
     Writes `mesh.ply` and `mesh.glb` (colours tell observed from invented), `hypothesis-1.ply` and so on,
@@ -119,7 +123,7 @@ def complete_scan(
         Figures: of the solution and of the mesh.
     """
     with run.stage("complete"):
-        result = complete(prior, seen, config, name=name)
+        result = complete(observations, prior, config, name=name)
     with run.stage("write"):
         save_mesh(result.mesh, run.file("mesh.ply"))
         save_mesh(result.mesh, run.file("mesh.glb"))
@@ -130,10 +134,10 @@ def complete_scan(
         up = rotation_of(result.pose).T @ torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
         front = rotation_of(result.pose).T @ torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
         save_image(run.file("preview.png"), completion_preview(result, up, front))
-    return {**result.figures, "mesh": asdict(mesh_report(result.mesh))}
+    return {**result.metrics, "mesh": asdict(mesh_report(result.mesh))}
 
 
-def pose_entry(pose: Similarity) -> dict:
+def pose_entry(pose: Similarity) -> dict[str, Any]:
     """A pose as JSON values: x' = scale * rotation @ x + translation, and matrices of it and its inverse."""
     return {
         "what": "from the scan to the normalised frame of the prior",
@@ -149,7 +153,10 @@ def completion_preview(
     result: Completion, up: Float[Tensor, "3"], front: Float[Tensor, "3"], size: int = 320
 ) -> Float[Tensor, "H W 3"]:
     """Pictures from around: a row per shape, the best one first."""
-    rows = [turned(mesh, 4, size, up.tolist(), front.tolist()) for mesh in (result.mesh, *result.hypotheses)]
+    rows = [
+        turntable_views(mesh, 4, size, up.tolist(), front.tolist())
+        for mesh in (result.mesh, *result.hypotheses)
+    ]
     return contact_sheet([picture for row in rows for picture in row], 4, gap=0)
 
 
@@ -161,7 +168,7 @@ def interpolate_codes(
     count: int = 9,
     path: Literal["straight", "spherical"] = "straight",
     resolution: int = 128,
-) -> dict:
+) -> dict[str, Any]:
     """Write shapes from one code to another into a run folder.
 
     Writes `mesh-1.ply` and so on, `morph.glb` (one mesh that deforms, or meshes that take turns where the
@@ -185,7 +192,9 @@ def interpolate_codes(
 
 def strip(result: Interpolation, size: int = 240) -> Float[Tensor, "H W 3"]:
     """The shapes side by side; all have the size that normalisation gives."""
-    return contact_sheet([turned(mesh, 1, size)[0] for mesh in result.meshes], len(result.meshes), gap=0)
+    return contact_sheet(
+        [turntable_views(mesh, 1, size)[0] for mesh in result.meshes], len(result.meshes), gap=0
+    )
 
 
 def invent_meshes(
@@ -195,7 +204,7 @@ def invent_meshes(
     seed: int = 0,
     truncation: float = 1.0,
     resolution: int = 128,
-) -> dict:
+) -> dict[str, Any]:
     """Write meshes of new shapes into a run folder.
 
     Writes `mesh-1.ply`, `code-1.safetensors` and so on, and `sheet.png`.

@@ -10,15 +10,15 @@ from ..geometry.components import warn_of_broken
 from ..shapes import Mesh
 from ..steps import counted
 from .extract import extract_mesh
-from .prior import CodeDistribution, ShapePrior
+from .prior import CodeDistribution, ShapePrior, as_prior
 
 ATTEMPTS = 16
 """Codes that are drawn for a shape, at most, until one gives a closed surface of one piece."""
 
 
 def sample(
-    prior: ShapePrior,
-    shapes: int,
+    prior: ShapePrior | str = "bodies",
+    shapes: int = 1,
     seed: int = 0,
     truncation: float = 1.0,
     resolution: int = 128,
@@ -29,7 +29,7 @@ def sample(
     piece is drawn again, up to 16 times; if none is, the last one stands, with a warning.
 
     Args:
-        prior: The family of shapes.
+        prior: The family of shapes: a prior, or what `open_prior` takes, a name or a path.
         shapes: How many.
         seed: The same seed gives the same shapes; shape i does not depend on how many there are.
         truncation: In (0, 1]: factor of the distance from the average code; smaller gives more typical shapes
@@ -46,6 +46,7 @@ def sample(
         raise InputError(f"at least one shape must be asked for, got {shapes}")
     if not 0 < truncation <= 1:
         raise InputError(f"the truncation must lie in (0, 1], got {truncation}")
+    prior = as_prior(prior)
     found = [
         _invented(prior, seed * 1_000_003 + i, truncation, resolution)
         for i in counted(range(shapes), "shapes")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Float64
@@ -14,11 +14,11 @@ from ..shapes import Mesh, Similarity, normalisation
 from ..steps import counted
 from ..values import value_type
 from .completed_surface import completed_mesh
-from .evidence import POSE_SPREAD, Evidence, Objective, State
 from .family import misfit
 from .least_squares import Solution
+from .objective import POSE_SPREAD, Objective, SdfConstraints, State
 from .observations import Observations
-from .pose import RADIUS, compose, turned_starts
+from .pose import RADIUS, compose_poses, turned_starts
 from .prior import CodeDistribution, ShapePrior
 
 WIDTHS = (0.1, 0.03)
@@ -68,20 +68,20 @@ class Solved:
     state: State
     curvature: Float64[Tensor, "P P"]
     width: float
-    figures: dict
+    metrics: dict[str, Any]
 
 
-class Solver:
+class CompletionSolver:
     """One scan, moved to about the unit sphere, ready to be explained."""
 
-    def __init__(self, prior: ShapePrior, seen: Observations, config: CompleteConfig) -> None:
-        self.prior, self.seen, self.config = prior, seen, config
+    def __init__(self, prior: ShapePrior, observations: Observations, config: CompleteConfig) -> None:
+        self.prior, self.observations, self.config = prior, observations, config
         self.codes = CodeDistribution.of(prior.codes)
-        self.to_internal = robust_normalisation(seen.points)
-        inside = seen.moved(self.to_internal).to(prior.codes.device)
+        self.to_internal = robust_normalisation(observations.points)
+        inside = observations.moved(self.to_internal).to(prior.codes.device)
         generator = torch.Generator().manual_seed(config.seed)
-        self.coarse = Evidence.of(inside, config.surface // 4, config.space // 4, generator)
-        self.fine = Evidence.of(inside, config.surface, config.space, generator)
+        self.coarse = SdfConstraints.of(inside, config.surface // 4, config.space // 4, generator)
+        self.fine = SdfConstraints.of(inside, config.surface, config.space, generator)
         self.noise = inside.noise
 
     def standing(self) -> list[Similarity]:
@@ -89,11 +89,11 @@ class Solver:
         still = Similarity(1.0, torch.zeros(3, dtype=torch.float64))
         turns = turned_starts(self.config.up, self.config.turns)
         poses = [Similarity(1.0, still.translation, turn) for turn in turns]
-        return [compose(pose, self.to_internal) for pose in poses]
+        return [compose_poses(pose, self.to_internal) for pose in poses]
 
     def objective(
         self,
-        evidence: Evidence,
+        constraints: SdfConstraints,
         width: float,
         guess: Similarity | None = None,
         solve_code: bool = True,
@@ -101,11 +101,11 @@ class Solver:
     ) -> Objective:
         """The posterior at a width of errors."""
         solve_pose = self.config.pose == "solve"
-        return Objective(self.prior, self.codes, evidence, width, solve_pose, solve_code, guess, spread)
+        return Objective(self.prior, self.codes, constraints, width, solve_pose, solve_code, guess, spread)
 
     def solve(self, starts: Sequence[Similarity]) -> Solved:
         """The best explanation from all starts."""
-        guesses = [compose(start, self.to_internal.inverse()) for start in starts]
+        guesses = [compose_poses(start, self.to_internal.inverse()) for start in starts]
         begun = sorted(
             ((*self.screen(guess), guess) for guess in counted(guesses, "poses")), key=lambda found: found[0]
         )
@@ -118,7 +118,7 @@ class Solver:
         final = self.objective(self.fine, width, guess).solve(best.state, self.config.iterations)
         if self.config.pose == "solve":
             final = self.settled(final, width)
-        figures = {
+        metrics = {
             "starts": len(starts),
             "start_losses": [loss for loss, *_ in begun],
             "refined_losses": [solution.model.loss for solution, _ in refined],
@@ -128,7 +128,7 @@ class Solver:
             "code_distance": self.codes.distance(final.state.code),
             "misfit": self.misfit(final.state),
         }
-        return Solved(final.state, final.model.curvature, width, figures)
+        return Solved(final.state, final.model.curvature, width, metrics)
 
     def screen(self, guess: Similarity) -> tuple[float, State]:
         """Loss and state after a short solve: poses of a few known shapes, then everything."""
@@ -156,9 +156,9 @@ class Solver:
                 mesh = self.surface(solution.state, SETTLING_RESOLUTION)
             except InputError:
                 return unsettled
-            placed = compose(solution.state.pose, self.to_internal).apply(mesh.vertices.double())
+            placed = compose_poses(solution.state.pose, self.to_internal).apply(mesh.vertices.double())
             unit = normalisation(placed)
-            pose = compose(unit, solution.state.pose)
+            pose = compose_poses(unit, solution.state.pose)
             if abs(math.log(unit.scale)) < 0.02 and float(unit.translation.norm()) < 0.02:
                 return solution
             objective = self.objective(self.fine, width, pose, spread=SETTLED_SPREAD)
@@ -194,18 +194,18 @@ class Solver:
         error = solved.width * self.fine.weights.clamp_min(1e-9).rsqrt().cpu()
         shift = error * torch.randn(len(error), generator=generator)
         shift[self.fine.empty.cpu()] = 0
-        evidence = replace(self.fine, distances=self.fine.distances + shift.to(device))
+        constraints = replace(self.fine, distances=self.fine.distances + shift.to(device))
         codes = CodeDistribution(centre, self.codes.covariance)
         # The pose is kept: it is shared, and how it varies shows in the code as well.
-        objective = Objective(self.prior, codes, evidence, solved.width, solve_pose=False)
+        objective = Objective(self.prior, codes, constraints, solved.width, solve_pose=False)
         return objective.solve(solved.state, self.config.iterations).state
 
     def surface(self, state: State, resolution: int | None = None) -> Mesh:
         """The mesh in the frame of the scan, corrected if wanted."""
-        pose, code = compose(state.pose, self.to_internal), state.code.float()
-        seen = self.seen.moved(pose).to(code.device)
+        pose, code = compose_poses(state.pose, self.to_internal), state.code.float()
+        observations = self.observations.moved(pose).to(code.device)
         mesh = completed_mesh(
-            self.prior, code, seen, resolution or self.config.resolution, self.config.correct
+            self.prior, code, observations, resolution or self.config.resolution, self.config.correct
         )
         return mesh.with_vertices(pose.inverse().apply(mesh.vertices.double()).float())
 

@@ -16,7 +16,7 @@ from ..shapes import Mesh
 Split = Mapping[str, Mapping[str, Sequence[str]]]
 
 
-def load_split(path: str | os.PathLike) -> dict[str, dict[str, list[str]]]:
+def load_split(path: str | os.PathLike[str]) -> dict[str, dict[str, list[str]]]:
     """Read a split file of the released code.
 
     Raises:
@@ -39,7 +39,7 @@ def _is_split(content: object) -> bool:
     return all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in lists)
 
 
-def split_names(split: str | os.PathLike | Split) -> tuple[str, ...]:
+def split_names(split: str | os.PathLike[str] | Split) -> tuple[str, ...]:
     """The shapes of a split file or its content, as `dataset/class/name`.
 
     Raises:
@@ -87,7 +87,7 @@ def near_copies(meshes: Sequence[Mesh]) -> list[list[int]]:
 
 
 def split_collection(
-    names: Sequence[str], groups: Sequence[Sequence[int]], share: float = 0.8, seed: int = 0
+    names: Sequence[str], groups: Sequence[Sequence[int]], fraction: float = 0.8, seed: int = 0
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Divide shapes into those to learn from and those to test on, near-copies always on one side.
 
@@ -96,7 +96,7 @@ def split_collection(
     Args:
         names: The shapes.
         groups: Positions of shapes that belong together, see `near_copies`.
-        share: Part to learn from.
+        fraction: Part to learn from.
         seed: Of the order.
 
     Returns:
@@ -106,18 +106,18 @@ def split_collection(
         InputError: The share is not between 0 and 1, the groups are no partition of the names, or one side
             would be empty.
     """
-    if not 0 < share < 1:
-        raise InputError(f"the share to learn from must lie between 0 and 1, got {share}")
+    if not 0 < fraction < 1:
+        raise InputError(f"the share to learn from must lie between 0 and 1, got {fraction}")
     if sorted(index for group in groups for index in group) != list(range(len(names))):
         raise InputError(f"every one of {len(names)} shapes must be in exactly one group; group them again")
-    room = round(len(names) * (1 - share))
+    room = round(len(names) * (1 - fraction))
     test: set[int] = set()
     for group in random.Random(seed).sample(list(groups), len(groups)):
         if len(test) + len(group) <= room:
             test.update(group)
     if not test:
         raise InputError(
-            f"{len(names)} shapes in {len(groups)} groups leave nothing to test on at a share of {share}; "
+            f"{len(names)} shapes in {len(groups)} groups leave nothing to test on at a share of {fraction}; "
             "take more shapes or a smaller share"
         )
     return (

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -102,13 +103,13 @@ class Training(EpochTraining[TrainConfig]):
     def after_step(self) -> None:
         """Keep the codes within their ball."""
         codes = self.model.module.codes.weight
-        codes *= (self.config.longest_code / codes.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1.0)
+        codes *= (self.config.max_code_norm / codes.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1.0)
 
-    def prior(self, names: Sequence[str], about: dict | None = None) -> ShapePrior:
+    def prior(self, names: Sequence[str], metadata: dict[str, Any] | None = None) -> ShapePrior:
         """What has been learned so far, on the CPU."""
         model = self.learned(AutoDecoder(self.config, self.shapes))
         codes, clamp = model.codes.weight.detach(), self.config.clamp or math.inf
-        return ShapePrior(model.decoder, codes, tuple(names), about or {}, clamp)
+        return ShapePrior(model.decoder, codes, tuple(names), metadata or {}, clamp)
 
 
 def train_prior(
@@ -137,13 +138,13 @@ def train_prior(
     return training.prior(names)
 
 
-def require_alive(training: Training, figures: dict[str, float]) -> None:
+def require_alive(training: Training, metrics: dict[str, float]) -> None:
     """Stop a training that predicts one sign for everything, which it never leaves again.
 
     Raises:
         InputError: More than 200 steps are done and no sample inside a shape is found to be inside.
     """
-    if training.steps_done > 200 and figures["inside_found"] == 0.0:
+    if training.steps_done > 200 and metrics["inside_found"] == 0.0:
         raise InputError(
             f"the training has collapsed: after {training.steps_done} steps nothing is predicted "
             "inside a shape; take more shapes per step, smaller steps or the default preset"

@@ -5,9 +5,9 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ..shapes import Similarity
-from .evidence import State
-from .fit import RELAXATION, TOLERANCE, ClampedL1
+from .fit_code import RELAXATION, TOLERANCE, ClampedL1
 from .least_squares import Quadratic, Solution, levenberg_marquardt
+from .objective import State
 from .pose import RADIUS, rotation_by, rotation_of
 from .prior import ShapePrior
 

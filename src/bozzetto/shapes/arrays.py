@@ -47,7 +47,7 @@ def note_unread(names: Sequence[str], what: str, notes: list[str]) -> None:
         notes.append(f"of its {what} {join_names(names, 5)} {'was' if len(names) == 1 else 'were'} left out")
 
 
-def joined(parts: Sequence[Arrays]) -> Arrays:
+def joined_arrays(parts: Sequence[Arrays]) -> Arrays:
     """One shape of many. Where only some have colours, the others become white; normals if all have them."""
     if not parts:
         return Arrays(np.zeros((0, 3)))

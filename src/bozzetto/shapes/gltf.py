@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Arrays, Unsupported, joined
+from .arrays import Arrays, Unsupported, joined_arrays
 from .gltf_data import Document
 
 _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6
@@ -50,7 +50,7 @@ class _Scene:
             self._leave("primitives of points")
         for what, count in self.left.items():
             self.notes.append(f"its {what} ({count}) were left out")
-        whole = joined(triangles or parts)
+        whole = joined_arrays(triangles or parts)
         whole.linear = True
         whole.notes = list(dict.fromkeys(self.notes + whole.notes))
         return whole
@@ -82,7 +82,7 @@ class _Scene:
             )
         return [{**self.nodes[index], "index": index} for index in order]
 
-    def _walk(self, roots: list) -> list[int]:
+    def _walk(self, roots: list[Any]) -> list[int]:
         """Indices of nodes from roots down; their matrices go to `self.world`."""
         order: list[int] = []
         seen: set[int] = set()
@@ -135,7 +135,7 @@ class _Scene:
         parts = [np.asarray(values.get(k, np.tile(v, (count, 1))), np.float64) for k, v in default.items()]
         return _composed(*parts)
 
-    def _primitive(self, primitive: dict[str, Any], weights: list | None) -> Arrays | None:
+    def _primitive(self, primitive: dict[str, Any], weights: list[Any] | None) -> Arrays | None:
         mode = primitive.get("mode", _TRIANGLES)
         if mode in _LINES:
             self._leave("primitives of lines")
@@ -190,7 +190,7 @@ class _Scene:
         a, b, c = faces.T
         return faces[(a != b) & (b != c) & (c != a)]  # those without area only join strips
 
-    def _morphed(self, positions: NDArray, primitive: dict[str, Any], weights: list | None) -> NDArray:
+    def _morphed(self, positions: NDArray, primitive: dict[str, Any], weights: list[Any] | None) -> NDArray:
         targets = _list(primitive, "targets")
         for weight, target in zip(weights or [], targets, strict=False):
             if weight and "POSITION" in target:
@@ -269,7 +269,7 @@ class _Scene:
         return Arrays(vertices, part.faces, None, part.colors, linear=True)
 
 
-def _list(entry: dict[str, Any], key: str) -> list:
+def _list(entry: dict[str, Any], key: str) -> list[Any]:
     found = entry.get(key, [])
     if not isinstance(found, list):
         raise ValueError(f"{key} is no list")

@@ -148,7 +148,9 @@ class Document:
             raise ValueError(f"an accessor has the component type {str(component)[:20]}")
         return np.dtype(_COMPONENTS[component])
 
-    def _rows(self, entry: dict, kind: np.dtype, count: int, size: int, strided: bool = False) -> NDArray:
+    def _rows(
+        self, entry: dict[str, Any], kind: np.dtype, count: int, size: int, strided: bool = False
+    ) -> NDArray:
         """Rows of a buffer view, beginning at the entry's own offset."""
         view = self.entry("bufferViews", entry.get("bufferView"))
         data = self._view(view)
@@ -167,7 +169,7 @@ class Document:
         """The bytes of a buffer view."""
         return self._view(self.entry("bufferViews", index))
 
-    def _view(self, view: dict) -> memoryview:
+    def _view(self, view: dict[str, Any]) -> memoryview:
         compressed = [name for name in _MESHOPT if name in self._object(view.get("extensions", {}))]
         buffer = self.entry("buffers", view.get("buffer"))
         if compressed and not ("uri" in buffer or (view.get("buffer") == 0 and self._binary is not None)):
@@ -179,7 +181,7 @@ class Document:
             raise ValueError(f"a buffer view ends at byte {begin + length} of {len(data)}")
         return memoryview(data)[begin : begin + length]
 
-    def _buffer(self, index: int, buffer: dict) -> bytes:
+    def _buffer(self, index: int, buffer: dict[str, Any]) -> bytes:
         if index not in self._buffers:
             length = _natural(buffer.get("byteLength"), "the length of a buffer")
             data = self._source(index, buffer.get("uri"), length)

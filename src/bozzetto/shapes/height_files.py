@@ -14,8 +14,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -33,7 +35,7 @@ KEYS = ("bozzetto_width_mm", "bozzetto_depth_mm", "bozzetto_tiles")
 ENDINGS = (".png", ".exr", ".tif", ".tiff")
 
 
-def save_height(field: HeightField, path: str | os.PathLike) -> None:
+def save_height(field: HeightField, path: str | os.PathLike[str]) -> None:
     """Save a height field; the ending of the name tells the format. Linear values, never sRGB-encoded.
 
     Raises:
@@ -55,7 +57,7 @@ def save_height(field: HeightField, path: str | os.PathLike) -> None:
 
 
 def load_height(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     width_mm: float | None = None,
     depth_mm: float | None = None,
     tiles: bool | None = None,
@@ -93,7 +95,7 @@ def _sizes(field: HeightField) -> dict[str, float]:
     return dict(zip(KEYS, (field.width_mm, field.depth_mm, float(field.tiles)), strict=True))
 
 
-def _save_png(field: HeightField, heights: np.ndarray, path: Path) -> None:
+def _save_png(field: HeightField, heights: npt.NDArray[Any], path: Path) -> None:
     low, high = heights.min(), heights.max()
     if low < -1e-6 or high > 1 + 1e-6:
         raise InputError(
@@ -108,7 +110,7 @@ def _save_png(field: HeightField, heights: np.ndarray, path: Path) -> None:
         Image.fromarray(levels).save(temporary, pnginfo=text)
 
 
-def _save_exr(field: HeightField, heights: np.ndarray, path: Path) -> None:
+def _save_exr(field: HeightField, heights: npt.NDArray[Any], path: Path) -> None:
     import OpenEXR
 
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage, **_sizes(field)}
@@ -142,14 +144,14 @@ def _read_picture(path: Path) -> tuple[StoredPicture, dict[str, float]]:
     return replace(picture, values=values), _stored(picture.text)
 
 
-def _warn_of_transparency(path: Path, alpha: np.ndarray, picture: StoredPicture) -> None:
+def _warn_of_transparency(path: Path, alpha: npt.NDArray[Any], picture: StoredPicture) -> None:
     full = 1.0 if picture.full is None else picture.full
     hidden = int((alpha < full).sum())
     if hidden:
         warn_input(f"{path} has {hidden} transparent pixels; their heights are used as stored")
 
 
-def _refuse_missing(path: Path, values: np.ndarray, nodata: float | None) -> None:
+def _refuse_missing(path: Path, values: npt.NDArray[Any], nodata: float | None) -> None:
     """Refuse numbers that stand for missing heights, as the file says or as elevation models have them."""
     if nodata is None and values.dtype.kind != "u":
         nodata = _lonely(values[np.isfinite(values)])
@@ -162,7 +164,7 @@ def _refuse_missing(path: Path, values: np.ndarray, nodata: float | None) -> Non
         )
 
 
-def _lonely(values: np.ndarray) -> float | None:
+def _lonely(values: npt.NDArray[Any]) -> float | None:
     """The least or largest number if it is one for missing heights and lies far from all others."""
     if values.size == 0:
         return None
@@ -183,7 +185,7 @@ def _is_missing(value: float) -> bool:
     return value in MISSING or abs(value) > 1e15
 
 
-def _stored(info: dict) -> dict[str, float]:
+def _stored(info: dict[str, Any]) -> dict[str, float]:
     sizes = {}
     for key in KEYS:
         try:

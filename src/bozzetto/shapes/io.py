@@ -24,8 +24,10 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -56,8 +58,14 @@ _POINT_WRITERS: dict[str, Callable[[Arrays], bytes]] = {
 _LINEAR = (".glb", ".npz")
 
 
-def load_mesh(path: str | os.PathLike) -> Mesh:
+def load_mesh(path: str | os.PathLike[str]) -> Mesh:
     """Load a triangle mesh; the ending of the name tells the format.
+
+    Args:
+        path: A file of a format in the table above.
+
+    Returns:
+        The mesh in the frame and unit of the file, its vertices in their order.
 
     Raises:
         InputError: The file is missing, of unknown kind, damaged, or holds no usable mesh: no triangles,
@@ -81,7 +89,7 @@ def _mesh(path: Path, arrays: Arrays) -> Mesh:
     return replace(mesh, vertices=torch.from_numpy(vertices), offset=offset)
 
 
-def load_points(path: str | os.PathLike) -> PointCloud:
+def load_points(path: str | os.PathLike[str]) -> PointCloud:
     """Load a point cloud; the ending of the name tells the format. Of a mesh, its vertices are taken.
 
     Raises:
@@ -102,7 +110,7 @@ def _cloud(path: Path, arrays: Arrays) -> PointCloud:
     return replace(cloud, points=torch.from_numpy(points), offset=offset)
 
 
-def load_shape(path: str | os.PathLike) -> Mesh | PointCloud:
+def load_shape(path: str | os.PathLike[str]) -> Mesh | PointCloud:
     """Load a mesh if the file has faces, and otherwise a cloud.
 
     Raises:
@@ -113,8 +121,12 @@ def load_shape(path: str | os.PathLike) -> Mesh | PointCloud:
     return _mesh(path, arrays) if len(arrays.faces) else _cloud(path, arrays)
 
 
-def save_mesh(mesh: Mesh, path: str | os.PathLike) -> None:
+def save_mesh(mesh: Mesh, path: str | os.PathLike[str]) -> None:
     """Save a mesh; the ending of the name tells the format. STL, OFF and 3MF hold no colours.
+
+    Args:
+        mesh: Written in its frame and unit, with its offset.
+        path: Of the file to write; an existing one is replaced.
 
     Raises:
         InputError: The ending is unknown, the mesh is empty or invalid, or the folder cannot be written to.
@@ -127,7 +139,7 @@ def save_mesh(mesh: Mesh, path: str | os.PathLike) -> None:
     write_bytes(path, write(Arrays(vertices, faces, colors=_encoded(mesh.colors, path))))
 
 
-def save_points(cloud: PointCloud, path: str | os.PathLike) -> None:
+def save_points(cloud: PointCloud, path: str | os.PathLike[str]) -> None:
     """Save a point cloud; the ending of the name tells the format.
 
     Raises:
@@ -152,12 +164,12 @@ def _writer(path: Path, known: dict[str, Callable]) -> Callable[[Arrays], bytes]
     return known[ending]
 
 
-def _floats(values: np.ndarray) -> Tensor:
+def _floats(values: npt.NDArray[Any]) -> Tensor:
     with np.errstate(over="ignore"):
         return torch.from_numpy(np.ascontiguousarray(values, np.float32).copy())
 
 
-def _indices(faces: np.ndarray) -> np.ndarray:
+def _indices(faces: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if np.asarray(faces).dtype.kind not in "iu":
         raise ValueError(f"face indices are {np.asarray(faces).dtype}, not integers")
     return np.ascontiguousarray(faces, np.int64).copy()
@@ -201,16 +213,16 @@ def _colors(arrays: Arrays, name: str) -> Tensor | None:
     return colors if arrays.linear else srgb_to_linear(colors)
 
 
-def _positions(points: Tensor, offset: Offset) -> np.ndarray:
+def _positions(points: Tensor, offset: Offset) -> npt.NDArray[Any]:
     """World coordinates: float32 without an offset, otherwise float64."""
     return _array(points) if offset == NO_OFFSET else _array(points).astype(np.float64) + np.asarray(offset)
 
 
-def _array(values: Tensor) -> np.ndarray:
+def _array(values: Tensor) -> npt.NDArray[Any]:
     return values.detach().cpu().float().numpy()
 
 
-def _encoded(colors: Tensor | None, path: Path) -> np.ndarray | None:
+def _encoded(colors: Tensor | None, path: Path) -> npt.NDArray[Any] | None:
     if colors is None:
         return None
     return _array(colors if path.suffix.lower() in _LINEAR else linear_to_srgb(colors))

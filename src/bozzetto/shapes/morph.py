@@ -18,7 +18,7 @@ _STILL = 1.0  # seconds at either end
 
 
 def save_morph(
-    mesh: Mesh, positions: Sequence[Float[Tensor, "V 3"]], path: str | os.PathLike, seconds: float = 4.0
+    mesh: Mesh, positions: Sequence[Float[Tensor, "V 3"]], path: str | os.PathLike[str], seconds: float = 4.0
 ) -> None:
     """Write a mesh that deforms: glTF morph targets and an animation there and back.
 
@@ -60,7 +60,7 @@ def save_morph(
     write_bytes(Path(path), binary.glb(tree))
 
 
-def save_sequence(meshes: Sequence[Mesh], path: str | os.PathLike, seconds: float = 4.0) -> None:
+def save_sequence(meshes: Sequence[Mesh], path: str | os.PathLike[str], seconds: float = 4.0) -> None:
     """Write meshes of any topology that are shown one after the other: an animation of their scales.
 
     Raises:
@@ -85,7 +85,7 @@ def save_sequence(meshes: Sequence[Mesh], path: str | os.PathLike, seconds: floa
     write_bytes(Path(path), binary.glb(tree))
 
 
-def _check(path: str | os.PathLike, count: int) -> None:
+def _check(path: str | os.PathLike[str], count: int) -> None:
     if Path(path).suffix.lower() != ".glb":
         raise InputError(f"{path} cannot hold an animation; choose a name in .glb")
     if count < 2:

@@ -4,6 +4,7 @@ import io
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,10 @@ TEXTURED_ENDINGS = (".glb", ".obj")
 
 
 def save_textured(
-    model: TexturedMesh | Mesh, path: str | os.PathLike, place: Similarity | None = None, unlit: bool = True
+    model: TexturedMesh | Mesh,
+    path: str | os.PathLike[str],
+    place: Similarity | None = None,
+    unlit: bool = True,
 ) -> None:
     """Save a shape for other programs.
 
@@ -165,7 +169,7 @@ def _glb(model: TexturedMesh, unlit: bool) -> bytes:
     indices = binary.add(faces.cpu().numpy().astype("<u4"), "SCALAR", 34963)
     color = {"bufferView": binary.add_file(_encoded(_color(model), "JPEG")), "mimeType": "image/jpeg"}
     images = [color | {"name": "color"}]
-    material: dict = {
+    material: dict[str, Any] = {
         "name": "photographs",
         "pbrMetallicRoughness": {
             "baseColorTexture": {"index": 0},
@@ -180,7 +184,7 @@ def _glb(model: TexturedMesh, unlit: bool) -> bytes:
         }
         images.append(relief | {"name": "normals"})
         material["normalTexture"] = {"index": 1}
-    tree: dict = {
+    tree: dict[str, Any] = {
         "nodes": [node(0, model.mesh.offset)],
         "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}],
         "materials": [material],

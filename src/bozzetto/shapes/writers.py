@@ -9,6 +9,7 @@ import json
 import struct
 import zipfile
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,7 +149,7 @@ def write_glb(shape: Arrays) -> bytes:
     return binary.glb({"nodes": [node(0, offset)], "meshes": [{"primitives": [primitive]}]})
 
 
-def node(mesh: int, offset: Offset) -> dict:
+def node(mesh: int, offset: Offset) -> dict[str, Any]:
     """A node of a glTF scene that puts a mesh to its place in the world."""
     return {"mesh": mesh} if offset == NO_OFFSET else {"mesh": mesh, "translation": list(offset)}
 
@@ -192,7 +193,7 @@ class Binary:
         self._blob += content + bytes(-len(content) % 4)
         return len(self._views) - 1
 
-    def primitive(self, shape: Arrays) -> dict:
+    def primitive(self, shape: Arrays) -> dict[str, Any]:
         """Append a mesh and return its entry."""
         indices = self.add(shape.faces.astype("<u4"), "SCALAR", 34963)
         attributes = {"POSITION": self.add(shape.vertices, "VEC3", 34962, bounds=True)}
@@ -203,7 +204,7 @@ class Binary:
             attributes["COLOR_0"] = self.add(np.clip(shape.colors, 0, 1), "VEC3", 34962)
         return {"attributes": attributes, "indices": indices, "material": 0}
 
-    def glb(self, tree: dict) -> bytes:
+    def glb(self, tree: dict[str, Any]) -> bytes:
         """The whole file, with the nodes, meshes and animations of `tree`, and its materials or a matte one."""
         whole = {
             "asset": {"version": "2.0", "generator": "bozzetto"},

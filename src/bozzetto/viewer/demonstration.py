@@ -1,6 +1,7 @@
 """Everything at work on subjects of our own, on one page."""
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -9,10 +10,10 @@ from torch import Tensor
 from ..cameras import Cameras, orbit_cameras
 from ..datasets.synthetic.materials import make_sample
 from ..geometry.heightfield import normals_from_height, relief_mesh
-from ..heightmap import MapOptions, open_predictor, predict_height
+from ..heightmap import MapOptions, height_map, open_predictor
 from ..heightmap.run import preview
 from ..images import save_image, srgb_to_linear
-from ..metrics import evaluate_surface, height_scores
+from ..metrics import evaluate, height_scores
 from ..rendering import render_depth
 from ..runs import RunFolder
 from ..sdf import CompleteConfig, Completion, complete, extract_mesh, interpolate, load_prior, observe_depth
@@ -25,7 +26,9 @@ from .gallery import Gallery
 from .photo_demonstration import demonstrate_photographs
 
 
-def demo(run: RunFolder, device: torch.device | str = "cpu", seed: int = 0, quiet: bool = False) -> dict:
+def demo(
+    run: RunFolder, device: torch.device | str = "cpu", seed: int = 0, quiet: bool = False
+) -> dict[str, Any]:
     """Reconstruct a bust from phone photos, complete half a scan of a person, read heights from photos.
 
     Writes `index.html` and a folder per engine; see `demonstrate_photographs`, `demonstrate_body` and
@@ -45,7 +48,7 @@ def demo(run: RunFolder, device: torch.device | str = "cpu", seed: int = 0, quie
     figures["completion"] = demonstrate_body(run, page, seed, device)
     figures["surfaces"] = demonstrate_surfaces(run, page, device)
     seconds = {name: f"{value:.1f} s" for name, value in run.stopwatch.seconds.items()}
-    page.text("", heading="Time").figures(seconds, f"Seed and settings: {run.path.name}/config.json")
+    page.text("", heading="Time").table(seconds, f"Seed and settings: {run.path.name}/config.json")
     page.save(run.file("index.html"))
     return figures
 
@@ -76,7 +79,7 @@ def demonstrate_surfaces(
     with run.stage("surfaces"):
         for name, number in SUBJECTS:
             photo, truth = subject(name, number)
-            result = predict_height(photo, predictor, tiles=True)
+            result = height_map(photo, predictor, tiles=True)
             field = MapOptions(depth_mm=40.0).field(result.height, tiles=True)
             save_image(run.file(f"heightmap/{name}/photo.png"), photo)
             save_height(
@@ -96,7 +99,7 @@ def demonstrate_surfaces(
                 "RMS error after an affine fit (share of the range)": scores.rmse_affine,
                 "F1 of edges within 2 pixels": scores.edge_f1_2,
             }
-    page.figures(figures)
+    page.table(figures)
     return figures
 
 
@@ -123,7 +126,7 @@ SIZE, NOISE = 160, 2.0
 
 def demonstrate_body(
     run: RunFolder, page: Gallery, seed: int = 0, device: torch.device | str = "cpu"
-) -> dict:
+) -> dict[str, Any]:
     """Draw a person, scan it from one side in an unknown pose, complete the scan, and add all to a page.
 
     Writes under `sdf/`: the true, the completed and the in-between shapes as pictures or PLY files.
@@ -138,7 +141,7 @@ def demonstrate_body(
         save_mesh(truth, run.file("sdf/person.ply"))
     with run.stage("complete"):
         result = complete(
-            prior, observe_depth(depth, camera), CompleteConfig(resolution=RESOLUTION, seed=seed)
+            observe_depth(depth, camera), prior, CompleteConfig(resolution=RESOLUTION, seed=seed)
         )
         save_mesh(result.mesh, run.file("sdf/completed.ply"))
     with run.stage("interpolate"):
@@ -177,9 +180,9 @@ def scan(mesh: Mesh, seed: int) -> tuple[Float[Tensor, "H W"], Cameras]:
     return torch.where(torch.isfinite(depth), depth + noise, depth), camera
 
 
-def _measure(result: Completion, truth: Mesh) -> dict:
-    scores = evaluate_surface(result.mesh, truth, samples=30_000)
-    share = result.figures["observed_share"]
+def _measure(result: Completion, truth: Mesh) -> dict[str, Any]:
+    scores = evaluate(result.mesh, truth, samples=30_000)
+    share = result.metrics["observed_share"]
     return {
         "mean distance to the truth, both ways (mm)": scores.chamfer_mean,
         "share of the surface that was seen": share,
@@ -188,7 +191,12 @@ def _measure(result: Completion, truth: Mesh) -> dict:
 
 
 def _show(
-    page: Gallery, truth: Mesh, depth: Tensor, result: Completion, walk: Float[Tensor, "H W 3"], figures: dict
+    page: Gallery,
+    truth: Mesh,
+    depth: Tensor,
+    result: Completion,
+    walk: Float[Tensor, "H W 3"],
+    figures: dict[str, Any],
 ) -> None:
     page.text(
         "A person is drawn from the prior over bodies, and a depth camera sees one side of it, from a place "
@@ -199,7 +207,7 @@ def _show(
     )
     page.picture(_picture(depth), "What the camera saw")
     page.mesh(truth, "The true person", link="person").mesh(result.mesh, "Completed", link="person")
-    page.figures(figures)
+    page.table(figures)
     page.text("", heading="Between two people").picture(walk, "Codes along a line", wide=True)
 
 

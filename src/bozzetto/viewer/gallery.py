@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -64,7 +65,7 @@ class Gallery:
 
     def picture(
         self,
-        picture: str | os.PathLike | Float[Tensor, "H W C"] | np.ndarray,
+        picture: str | os.PathLike[str] | Float[Tensor, "H W C"] | npt.NDArray[Any],
         caption: str = "",
         wide: bool = False,
     ) -> "Gallery":
@@ -110,7 +111,7 @@ class Gallery:
         front = front or ((0, 0, 1) if abs(up[2]) < max(abs(up[0]), abs(up[1])) else (0, -1, 0))
         if np.linalg.norm(np.cross(up, front)) < 1e-6:
             raise InputError(f"a mesh cannot face its own up direction, got {up} and {front}")
-        packed = pack(mesh)
+        packed = packed_mesh(mesh)
         data = packed.pop("data")
         about = html.escape(json.dumps({**packed, "up": list(up), "front": list(front), "link": link}))
         label = html.escape(caption)
@@ -121,21 +122,21 @@ class Gallery:
         self._figure(view, f"{caption} ({len(mesh.faces):,} faces)".strip(), wide)
         return self
 
-    def figures(self, figures: dict[str, Any], caption: str = "") -> "Gallery":
-        """Add a table of figures.
+    def table(self, rows: dict[str, Any], caption: str = "") -> "Gallery":
+        """Add a table.
 
         Args:
-            figures: Name and value per line; a dictionary of equal keys per line gives several columns.
+            rows: Name and value per line; a dictionary of equal keys per line gives several columns.
                 Floats are shown with four significant digits.
             caption: Text below it.
         """
         self._end_row()
-        columns = next((list(v) for v in figures.values() if isinstance(v, dict)), None)
+        columns = next((list(v) for v in rows.values() if isinstance(v, dict)), None)
         head = (
             "" if columns is None else f"<tr><th></th>{''.join(f'<th>{_cell(c)}</th>' for c in columns)}</tr>"
         )
         lines = []
-        for name, value in figures.items():
+        for name, value in rows.items():
             cells = [value.get(c) for c in columns or []] if isinstance(value, dict) else [value]
             lines.append(f"<tr><th>{_cell(name)}</th>{''.join(f'<td>{_cell(c)}</td>' for c in cells)}</tr>")
         note = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
@@ -154,7 +155,7 @@ class Gallery:
         }
         return re.sub(r"{{(\w+)}}", lambda slot: parts[slot[1]], _asset("page.html"))
 
-    def save(self, path: str | os.PathLike) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to a file, or to `index.html` in a folder, and return its path.
 
         Raises:
@@ -194,7 +195,7 @@ def _cell(value: object) -> str:
     return "–" if value is None else html.escape(str(value))
 
 
-def _picture_bytes(picture: str | os.PathLike | Tensor | np.ndarray) -> tuple[str, bytes]:
+def _picture_bytes(picture: str | os.PathLike[str] | Tensor | npt.NDArray[Any]) -> tuple[str, bytes]:
     if isinstance(picture, str | os.PathLike):
         path = Path(picture)
         if path.suffix.lower() not in _TYPES:
@@ -215,7 +216,7 @@ def _picture_bytes(picture: str | os.PathLike | Tensor | np.ndarray) -> tuple[st
 _STEPS = 65535
 
 
-def pack(mesh: Mesh) -> dict[str, Any]:
+def packed_mesh(mesh: Mesh) -> dict[str, Any]:
     """A mesh as JSON values, about 8 bytes a vertex and face together; `viewer.js` reads the same layout.
 
     Vertices are rounded to 16 bits per axis (1/65535 of the longest side of the bounds), colours to 8-bit
@@ -249,8 +250,8 @@ def pack(mesh: Mesh) -> dict[str, Any]:
     }
 
 
-def unpack(packed: dict[str, Any]) -> Mesh:
-    """The mesh that `pack` was given, up to its rounding.
+def unpacked_mesh(packed: dict[str, Any]) -> Mesh:
+    """The mesh that `packed_mesh` was given, up to its rounding.
 
     Raises:
         InputError: The data are damaged.
@@ -272,11 +273,11 @@ def unpack(packed: dict[str, Any]) -> Mesh:
     return Mesh(torch.from_numpy(xyz).float(), faces, colors)
 
 
-def _differences(column: np.ndarray) -> bytes:
+def _differences(column: npt.NDArray[Any]) -> bytes:
     steps = np.diff(column, prepend=column.dtype.type(0))  # unsigned, so it wraps and stays reversible
     return steps.view("u1").reshape(-1, column.itemsize).T.tobytes()
 
 
-def _sums(planes: bytes, width: int) -> np.ndarray:
+def _sums(planes: bytes, width: int) -> npt.NDArray[Any]:
     steps = np.frombuffer(planes, "u1").reshape(width, -1).T.copy().view(f"<u{width}").ravel()
     return np.cumsum(steps, dtype=steps.dtype)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,14 +17,14 @@ from ..cameras.formats import PosedViews
 from ..cameras.loading import load_views
 from ..cameras.poses import estimate_cameras
 from ..datasets.synthetic import PhonePhotos, furnished_room, phone_photos
-from ..datasets.synthetic.phone_truth import SurfaceErrors, seen_faces, surface_errors
+from ..datasets.synthetic.phone_truth import SurfaceErrors, photographed_faces, surface_errors
 from ..errors import InputError, collected_warnings
 from ..geometry import SurfaceIndex
 from ..images import linear_to_srgb, load_image, save_image
+from ..inverse.coarse_to_fine import Reconstruction, reconstruct_capture
 from ..inverse.config import ReconstructConfig
 from ..inverse.optimize import Optimization
 from ..inverse.photo_source import masked_capture
-from ..inverse.reconstruct import Reconstruction, reconstruct
 from ..metrics import CameraErrors, camera_errors, mesh_report, psnr, silhouette_iou
 from ..rendering import comparison_sheet, contact_sheet, render, turntable
 from ..runs import Progress, RunFolder
@@ -41,7 +42,7 @@ _RED = (0.75, 0.10, 0.06)
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundCameras:
     """Cameras of the photographs, as the reconstruction uses them.
 
     Attributes:
@@ -55,7 +56,7 @@ class Found:
 
 def demonstrate_photographs(
     run: RunFolder, page: Gallery, seed: int = 0, device: torch.device | str = "cpu", quiet: bool = False
-) -> dict:
+) -> dict[str, Any]:
     """Photograph the bust with a phone in a room, reconstruct it, measure all steps, and add it to a page.
 
     Without the extra `poses` the true cameras are used, and the page says so. Writes under `inverse/`: the
@@ -78,7 +79,7 @@ def demonstrate_photographs(
 
 def _demonstrate(
     run: RunFolder, page: Gallery, folder: Path, seed: int, device: torch.device | str, quiet: bool
-) -> dict:
+) -> dict[str, Any]:
     with run.stage("room"):
         room = furnished_room(seed, detail=DETAIL, rays=RAYS)
         save_mesh(room.subject, run.file("inverse/subject.ply"))
@@ -103,7 +104,7 @@ def _demonstrate(
         save_mesh(result.mesh, run.file("inverse/mesh.glb"))
     with run.stage("measure"):
         cameras = _camera_errors(found.posed, photos)
-        seen = seen_faces(photos)
+        seen = photographed_faces(photos)
         start = cameras.to_truth
         hull, mesh = (surface_errors(m, photos, seen, start, SAMPLES) for m in (result.start, result.mesh))
         figures = {
@@ -122,19 +123,19 @@ def _demonstrate(
         _show_meshes(page, photos.subject, final, on_the_way, figures)
         _show_new_views(page, run, new, result, figures)
         spin = turntable(final, run.file("inverse/turntable.webp"), frames=FRAMES, up=(0.0, 1.0, 0.0))
-        page.picture(spin, "The result under studio light").figures(figures["mesh"])
+        page.picture(spin, "The result under studio light").table(figures["mesh"])
     return figures
 
 
-def find_cameras(photos: PhonePhotos, folder: Path, seed: int) -> Found:
+def find_cameras(photos: PhonePhotos, folder: Path, seed: int) -> FoundCameras:
     """Cameras from the photographs alone if that is possible here, else the true ones."""
     true = PosedViews(tuple(replace(view, mask=None) for view in photos.views), photos.posed.source)
     if find_spec("pycolmap") is None:
-        return Found(true, "the extra `poses` is not installed (pip install 'bozzetto[poses]')")
+        return FoundCameras(true, "the extra `poses` is not installed (pip install 'bozzetto[poses]')")
     try:
-        return Found(estimate_cameras(photos.photos, None, folder, seed))
+        return FoundCameras(estimate_cameras(photos.photos, None, folder, seed))
     except InputError as error:
-        return Found(true, f"no cameras were found: {error}")
+        return FoundCameras(true, f"no cameras were found: {error}")
 
 
 def with_cameras(mesh: Mesh, posed: PosedViews, to_world: Similarity, length: float = 0.08) -> Mesh:
@@ -176,7 +177,7 @@ def _reconstruct(
             if sum(steps[:stage]) + optimization.steps_done in moments:
                 kept.append(optimization.mesh.to("cpu"))
 
-        result = reconstruct(capture, config, device, on_step)
+        result = reconstruct_capture(capture, config, device, on_step)
     back = normalisation(result.start.vertices[result.start.used]).inverse()
     return result, [mesh.with_vertices(back.apply(mesh.vertices)) for mesh in kept]
 
@@ -187,7 +188,7 @@ def _camera_errors(posed: PosedViews, photos: PhonePhotos) -> CameraErrors:
     return camera_errors(poses, torch.stack([known[view.name] for view in posed.views]))
 
 
-def _camera_figures(errors: CameraErrors, found: Found, photos: PhonePhotos) -> dict:
+def _camera_figures(errors: CameraErrors, found: FoundCameras, photos: PhonePhotos) -> dict[str, Any]:
     return {
         "estimated from the photographs": not found.why_true,
         "photographs with a camera": len(found.posed.views),
@@ -209,7 +210,7 @@ def _with_true_masks(posed: PosedViews, photos: PhonePhotos) -> PosedViews:
     return replace(posed, views=tuple(replace(view, mask=files[view.name]) for view in posed.views))
 
 
-def _mask_figures(capture: Capture, posed: PosedViews, photos: PhonePhotos) -> dict:
+def _mask_figures(capture: Capture, posed: PosedViews, photos: PhonePhotos) -> dict[str, Any]:
     """Masks against the true ones, both without the distortion that was estimated."""
     same = _some(_with_true_masks(posed, photos), lambda name: name in capture.names)
     with collected_warnings():
@@ -226,7 +227,7 @@ def _distances(errors: SurfaceErrors) -> dict[str, float]:
     }
 
 
-def _mesh_figures(mesh: Mesh) -> dict:
+def _mesh_figures(mesh: Mesh) -> dict[str, Any]:
     quality = mesh_report(mesh)
     return {
         "faces": quality.faces,
@@ -244,7 +245,7 @@ def _rendered(result: Reconstruction, capture: Capture) -> Float[Tensor, "N H W 
     return torch.cat([colors, pictures[..., 3:]], dim=-1)
 
 
-def _new_view_figures(result: Reconstruction, capture: Capture) -> dict:
+def _new_view_figures(result: Reconstruction, capture: Capture) -> dict[str, Any]:
     pictures, masks = _rendered(result, capture), capture.require_masks()
     overlap = silhouette_iou(pictures[..., 3], masks, capture.known)
     seen, made = (linear_to_srgb(p.clamp(0, 1)) for p in (capture.foreground(), pictures[..., :3]))
@@ -257,7 +258,7 @@ def _new_view_figures(result: Reconstruction, capture: Capture) -> dict:
 
 
 def _show_photographs(
-    page: Gallery, run: RunFolder, photos: PhonePhotos, found: Found, figures: dict
+    page: Gallery, run: RunFolder, photos: PhonePhotos, found: FoundCameras, figures: dict[str, Any]
 ) -> None:
     pictures = [_in_frame(load_image(photo), 300) for photo in photos.photos]
     sheet = contact_sheet(torch.stack(pictures), columns=8, gap=2)
@@ -272,8 +273,8 @@ def _show_photographs(
     page.picture(run.file("inverse/photos.jpg"), f"All {len(photos.photos)} photographs", wide=True)
     if found.why_true:
         page.text(f"The true cameras are used here, not estimated ones: {found.why_true}.")
-    page.figures(figures["cameras"], "Cameras against the truth.")
-    page.figures(figures["masks"], "Masks against the truth.")
+    page.table(figures["cameras"], "Cameras against the truth.")
+    page.table(figures["masks"], "Masks against the truth.")
 
 
 def _in_frame(picture: Float[Tensor, "H W 3"], side: int) -> Float[Tensor, "s s 3"]:
@@ -289,12 +290,14 @@ def _in_frame(picture: Float[Tensor, "H W 3"], side: int) -> Float[Tensor, "s s 
     return frame
 
 
-def _show_meshes(page: Gallery, truth: Mesh, result: Mesh, on_the_way: Sequence[Mesh], figures: dict) -> None:
+def _show_meshes(
+    page: Gallery, truth: Mesh, result: Mesh, on_the_way: Sequence[Mesh], figures: dict[str, Any]
+) -> None:
     page.text("", heading="The mesh and the truth")
     page.mesh(truth, "The true bust", link="pair").mesh(result, "Reconstructed", link="pair")
     page.mesh(_distance_map(result, truth), "Distance to the true surface: white 0, red 2 mm", link="pair")
     height = 1000 * float(truth.bounds[1, 1] - truth.bounds[0, 1])
-    page.figures(
+    page.table(
         figures["distances"],
         f"Both ways over {SAMPLES:,} points each, where two photographs or more show the bust, after the "
         f"similarity that fits best: photographs tell no scale. The bust is {height:.0f} mm tall.",
@@ -305,7 +308,7 @@ def _show_meshes(page: Gallery, truth: Mesh, result: Mesh, on_the_way: Sequence[
 
 
 def _show_new_views(
-    page: Gallery, run: RunFolder, new: Capture, result: Reconstruction, figures: dict
+    page: Gallery, run: RunFolder, new: Capture, result: Reconstruction, figures: dict[str, Any]
 ) -> None:
     comparison_sheet(
         new.foreground(), _rendered(result, new)[..., :3], run.file("inverse/comparison.png"), new.names
@@ -317,7 +320,7 @@ def _show_new_views(
         heading="Photographs that it did not learn from",
     )
     page.picture(run.file("inverse/comparison.png"), "Kept-aside photographs and their prediction")
-    page.figures(figures["new views"])
+    page.table(figures["new views"])
 
 
 def _distance_map(mesh: Mesh, truth: Mesh) -> Mesh:

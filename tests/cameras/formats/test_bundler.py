@@ -34,7 +34,7 @@ def test_points_land_where_bundler_puts_them(tmp_path, scene, agrees):
     posed = read_cameras(write(tmp_path, made, bundle(made)), photos=tmp_path / "images")
     agrees(posed, made)
     assert posed.points.positions.tolist() == [[1, 2, 3]]
-    assert posed.points.seen.tolist() == [[True, False, True]]
+    assert posed.points.visible.tolist() == [[True, False, True]]
 
 
 def test_cameras_that_were_not_placed_are_named(tmp_path, scene, agrees):

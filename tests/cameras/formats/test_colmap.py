@@ -77,7 +77,7 @@ def test_points_land_where_they_are_computed_by_hand(project):
 def test_points_and_who_saw_them(project):
     points = read_cameras(project).points
     assert torch.allclose(points.positions, torch.tensor([POINTS[0][0], POINTS[1][0]], dtype=torch.float64))
-    assert bool(points.seen.all())  # the third, which one image saw, is no measurement
+    assert bool(points.visible.all())  # the third, which one image saw, is no measurement
     assert len(load_capture(project, masks="none").points) == 2
 
 

@@ -52,7 +52,7 @@ def test_points_of_transforms_json_are_seen_where_they_lie_in_the_frame(tmp_path
         0,
         0,
     ]  # the third lies behind the first camera and beside others
-    assert bool(points.seen.all())
+    assert bool(points.visible.all())
 
 
 def test_points_that_cannot_be_read_are_left_out(tmp_path, scene):

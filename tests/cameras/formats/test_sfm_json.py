@@ -122,7 +122,7 @@ def test_points_land_where_openmvg_puts_them(tmp_path, scene, agrees, lens):
     posed = read_cameras(write(tmp_path, made, openmvg(made, written), "sfm_data.json"))
     agrees(posed, made)
     assert posed.points.positions.tolist() == [[1, 2, 3]]
-    assert posed.points.seen.tolist() == [[True, False, True]]
+    assert posed.points.visible.tolist() == [[True, False, True]]
 
 
 def test_views_without_pose_are_named(tmp_path, scene):
@@ -147,7 +147,7 @@ def test_points_land_where_meshroom_puts_them(tmp_path, scene, agrees, version, 
     made = scene(f=f, **KINDS[kind])
     posed = read_cameras(write(tmp_path, made, alicevision(made, version, kind), "cameras.sfm"))
     agrees(posed, made)
-    assert posed.points.seen.tolist() == [[False, True, True]]
+    assert posed.points.visible.tolist() == [[False, True, True]]
 
 
 def test_the_fov_model_of_meshroom(tmp_path, scene):

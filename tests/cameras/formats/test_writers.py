@@ -95,7 +95,7 @@ def test_points_keep_who_saw_them(tmp_path, scene):
     made = posed(scene(), tmp_path, LENSES["radial"], points=ScenePoints(positions, seen))
     save_colmap(made, tmp_path / "sparse" / "0")
     points = read_cameras(tmp_path).points
-    assert torch.equal(points.positions, positions) and torch.equal(points.seen, seen)
+    assert torch.equal(points.positions, positions) and torch.equal(points.visible, seen)
     save_transforms(made, tmp_path / "transforms.json")
     assert (read_cameras(tmp_path).points.positions - positions).abs().max() < 1e-7
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bozzetto.cameras.poses.colmap_program.matching import best_pairs, blocks
-from bozzetto.cameras.poses.model import Model, turned
+from bozzetto.cameras.poses.model import Model, turned_model
 
 
 def project(model: Model, row: int, point: np.ndarray) -> np.ndarray:
@@ -25,7 +25,7 @@ def test_a_turned_camera_sees_what_the_turned_picture_shows(turns):
     x, y = project(model, 0, point)
     picture = np.zeros((480, 640))
     picture[int(y), int(x)] = 1
-    upright = turned(model, {"a": turns})
+    upright = turned_model(model, {"a": turns})
     row, column = np.argwhere(np.rot90(picture, turns))[0]
     found = project(upright, 0, point)
     assert np.abs(found - [column + 0.5, row + 0.5]).max() <= 0.5

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bozzetto.cameras.poses import find_photos
+from bozzetto.cameras.poses import find_photographs
 from bozzetto.cameras.poses.photo_files import unique_names
 from bozzetto.errors import InputError, collected_warnings
 
@@ -14,7 +14,7 @@ def made(folder, *names):
 
 
 def names(folder):
-    return [path.relative_to(folder).as_posix() for path in find_photos(folder)]
+    return [path.relative_to(folder).as_posix() for path in find_photographs(folder)]
 
 
 def test_numbers_count_as_numbers(tmp_path):
@@ -41,7 +41,7 @@ def test_photos_in_a_folder_inside_are_found(tmp_path):
     assert names(tmp_path) == ["images/1.jpg"]
     made(tmp_path / "two", "left/1.jpg", "right/1.jpg")
     with pytest.raises(InputError, match="2 of its folders do: left, right"):
-        find_photos(tmp_path / "two")
+        find_photographs(tmp_path / "two")
 
 
 def test_folders_without_photos_are_refused(tmp_path):
@@ -53,9 +53,9 @@ def test_folders_without_photos_are_refused(tmp_path):
     ):
         made(tmp_path / name, name)
         with pytest.raises(InputError, match=f"holds no photos.*{words}"):
-            find_photos(tmp_path / name)
+            find_photographs(tmp_path / name)
     with pytest.raises(InputError, match="there is no folder"):
-        find_photos(tmp_path / "none")
+        find_photographs(tmp_path / "none")
 
 
 def test_names_are_told_apart_by_their_folders(tmp_path):

@@ -65,7 +65,7 @@ def test_a_held_model_with_nearly_all_photos_is_enough(tried, tmp_path, monkeypa
     lens, size = np.array([[500.0, 320, 240, 0, 0]]), np.array([[640, 480]])
     model = Model(names, np.zeros(5, int), poses, lens, size, np.zeros((1, 3)), np.ones((1, 5), bool))
     nothing = Matches(np.zeros(5, int), np.zeros((0, 5), int), np.zeros((0, 4), int))
-    found = search.Found(model, tmp_path, 0.5, nothing, ())
+    found = search.FoundModel(model, tmp_path, 0.5, nothing, ())
     monkeypatch.setattr(search.Search, "_map", lambda *arguments: found)
     monkeypatch.setattr(search.Search, "_fault", lambda self, model: None)
     assert search.Search(photos(500.0), tmp_path, 0).best() is found

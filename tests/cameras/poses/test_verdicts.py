@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bozzetto.cameras.poses.model import Model, placed
+from bozzetto.cameras.poses.model import Model, placed_model
 from bozzetto.cameras.poses.model_verdicts import (
     geometry_fault,
     lens_fault,
@@ -42,7 +42,7 @@ def ring(count=COUNT, distance=3.0, focal=500.0, height=1.0):
         lenses=np.array([[focal, 320.0, 240.0, 0.0, 0.0]]),
         sizes=np.array([[640, 480]]),
         points=points,
-        seen=np.ones((200, count), bool),
+        visible=np.ones((200, count), bool),
     )
 
 
@@ -196,7 +196,7 @@ def test_the_world_is_what_the_cameras_look_at():
     moved[:, :3, :3] = model.poses[:, :3, :3] @ turn.T
     moved[:, :3, 3] = 7 * model.poses[:, :3, 3] - moved[:, :3, :3] @ [100.0, 0, 50]
     points = 7 * model.points @ turn.T + [100.0, 0, 50]
-    result = placed(replace(model, poses=moved, points=points))
+    result = placed_model(replace(model, poses=moved, points=points))
     assert np.allclose(np.linalg.norm(result.centers, axis=1), 1)
     assert np.allclose(result.centers[:, 2], 1 / np.sqrt(10)) and np.allclose(
         result.poses[:, 0, 2], 0, atol=1e-9

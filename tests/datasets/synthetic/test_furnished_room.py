@@ -17,8 +17,8 @@ from bozzetto.datasets.synthetic.furnished_room import (
 from bozzetto.datasets.synthetic.room import furniture, materials, prints
 from bozzetto.datasets.synthetic.room.finishes import Finishes
 from bozzetto.datasets.synthetic.room.light import Lamp, illuminated
-from bozzetto.datasets.synthetic.room.panels import Finish, Pieces
-from bozzetto.datasets.synthetic.room.scene import joined
+from bozzetto.datasets.synthetic.room.panels import Finish, PartCollector
+from bozzetto.datasets.synthetic.room.scene import joined_scene
 from bozzetto.shapes import icosphere
 
 WHITE = Finish(lambda *_: np.ones((2, 2, 3)), 1.0, spacing=0.1)
@@ -51,9 +51,9 @@ def test_one_can_walk_around_the_table(room):
 def test_same_seed_same_shelf():
     shelves = []
     for seed in (4, 4, 5):
-        pieces = Pieces()
+        pieces = PartCollector()
         furniture.add_bookshelf(pieces, Finishes(seed, 0.05), 0.4)
-        shelves.append(joined(pieces.all))
+        shelves.append(joined_scene(pieces.all))
     same, again, other = shelves
     assert torch.equal(same.texels, again.texels) and torch.equal(same.vertices, again.vertices)
     assert other.texels.shape != same.texels.shape or not torch.equal(other.texels, same.texels)
@@ -65,10 +65,10 @@ def test_detail_out_of_range_is_refused():
 
 
 def test_light_of_a_small_lamp_follows_the_inverse_square_and_is_shadowed():
-    pieces = Pieces()
+    pieces = PartCollector()
     pieces.panel((-1, 0, 1), (2, 0, 0), (0, 0, -2), WHITE)
     pieces.panel((0.25, 0.5, 0.3), (0.25, 0, 0), (0, 0, -0.6), WHITE)
-    scene = joined(pieces.all)
+    scene = joined_scene(pieces.all)
     lamp = Lamp((-0.01, 1, -0.01), (0.02, 0, 0), (0, 0, 0.02), (3.0, 2.0, 1.0))
     lit = illuminated(scene, [lamp], rays=4, places=1, bounces=0)
     points = scene.vertices[:441]
@@ -85,12 +85,12 @@ def test_light_of_a_small_lamp_follows_the_inverse_square_and_is_shadowed():
 
 def test_light_in_a_closed_box_is_the_geometric_series_of_its_reflections():
     grey = Finish(lambda *_: np.full((2, 2, 3), 0.735357), 1.0, spacing=0.5)  # linear 0.5
-    pieces = Pieces()
+    pieces = PartCollector()
     for turn in range(4):
         pieces.at(0, 0, 0, turn * math.pi / 2).panel((1, -1, 1), (-2, 0, 0), (0, 2, 0), grey)
     pieces.panel((-1, -1, 1), (2, 0, 0), (0, 0, -2), grey)
     pieces.panel((-1, 1, -1), (2, 0, 0), (0, 0, 2), grey)
-    scene = joined(pieces.all)
+    scene = joined_scene(pieces.all)
     lamp = Lamp((-0.5, 0.9, -0.5), (1, 0, 0), (0, 0, 1), (1.0, 1.0, 1.0))
     one, many = (illuminated(scene, [lamp], rays=64, places=16, bounces=n).light.mean() for n in (0, 12))
     assert 1.7 < float(many / one) < 2.3  # 1 / (1 - albedo) = 2 where all walls are lit alike

@@ -4,7 +4,14 @@ import pytest
 import torch
 from scipy.spatial import KDTree
 
-from bozzetto.datasets.synthetic.machined_parts import Polygon, extruded, machined_part, moved, turned, united
+from bozzetto.datasets.synthetic.machined_parts import (
+    Polygon,
+    extruded,
+    lathe,
+    machined_part,
+    moved_solid,
+    united,
+)
 from bozzetto.datasets.synthetic.solids import union_distance
 
 SQUARE = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
@@ -47,7 +54,7 @@ def test_a_hole_is_outside():
 
 
 def test_a_turned_line_is_a_cylinder():
-    cylinder = turned(torch.tensor([[0.5, -1.0], [0.5, 1.0]]))
+    cylinder = lathe(torch.tensor([[0.5, -1.0], [0.5, 1.0]]))
     assert cylinder.area == pytest.approx(math.pi * (2 * 0.25 + 2 * 0.5 * 2), rel=1e-5)
     points = 2 * torch.rand(400, 3, generator=draw()) - 1
     radial, axial = points[:, :2].norm(dim=1) - 0.5, points[:, 2].abs() - 1
@@ -63,8 +70,8 @@ def test_a_turned_line_is_a_cylinder():
 
 
 def test_unions_hide_what_is_inside():
-    ball = turned(torch.tensor([[0.5, -0.5], [0.5, 0.5]]))
-    other = moved(ball, torch.eye(3)[[1, 2, 0]], torch.tensor([0.3, 0.0, 0.0]))
+    ball = lathe(torch.tensor([[0.5, -0.5], [0.5, 0.5]]))
+    other = moved_solid(ball, torch.eye(3)[[1, 2, 0]], torch.tensor([0.3, 0.0, 0.0]))
     both = united([ball, other])
     points = both.points(3000, draw())
     assert len(points) == 3000

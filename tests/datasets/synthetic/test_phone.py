@@ -10,9 +10,9 @@ from bozzetto.cameras import Cameras, look_at, visual_hull
 from bozzetto.cameras.loading import load_views
 from bozzetto.datasets.synthetic import phone
 from bozzetto.datasets.synthetic.furnished_room import TABLE, FurnishedRoom
-from bozzetto.datasets.synthetic.phone_truth import mask_overlap, seen_faces, surface_errors
-from bozzetto.datasets.synthetic.room.panels import Finish, Pieces
-from bozzetto.datasets.synthetic.room.scene import joined
+from bozzetto.datasets.synthetic.phone_truth import mask_overlap, photographed_faces, surface_errors
+from bozzetto.datasets.synthetic.room.panels import Finish, PartCollector
+from bozzetto.datasets.synthetic.room.scene import joined_scene
 from bozzetto.datasets.synthetic.room.views import ideal_pixels, lens_picture
 from bozzetto.shapes import Mesh, icosphere
 
@@ -22,12 +22,12 @@ SIZE = (96, 72)
 @pytest.fixture(scope="module")
 def room() -> FurnishedRoom:
     """A bright blob on a dark floor, evenly lit."""
-    pieces = Pieces()
+    pieces = PartCollector()
     ball = icosphere(3, 0.2)
     blob = Mesh(ball.vertices * torch.tensor([0.6, 1.2, 0.8]) + torch.tensor([0.05, 0.24, 0.0]), ball.faces)
     pieces.at(0, TABLE, 0).mesh(blob, Finish(grain=0.0))
     pieces.panel((-4, 0, 4), (8, 0, 0), (0, 0, -8), Finish(lambda *_: np.full((2, 2, 3), 0.3), 1.0))
-    scene = joined(pieces.all)
+    scene = joined_scene(pieces.all)
     light = torch.ones_like(scene.vertices)
     return FurnishedRoom(scene.lit(light), blob.with_vertices(pieces.all[0].vertices))
 
@@ -95,7 +95,7 @@ def test_the_truth_is_read_back_as_it_was(photos):
 def test_the_truth_is_a_capture_in_which_all_fits(photos):
     capture = load_views(photos.posed)
     hull = visual_hull(capture.cameras, capture.require_masks(), capture.known, resolution=48)
-    seen = seen_faces(photos)
+    seen = photographed_faces(photos)
     assert 0.5 < float(seen.float().mean()) < 1
     errors = surface_errors(hull, photos, seen, samples=5000)
     assert errors.mean < 0.012  # of 0.48 m, in pixels of 10 mm

@@ -14,7 +14,7 @@ from bozzetto.geometry.heightfield import (
     normals_from_height,
 )
 from bozzetto.geometry.heightfield.differences import differences, divergence, steps
-from bozzetto.geometry.heightfield.weighted_integration import Grid, _edge_weights, _System
+from bozzetto.geometry.heightfield.weighted_integration import WeightedGrid, _edge_weights, _System
 
 BOUNDARIES = ["free", "periodic"]
 
@@ -145,7 +145,7 @@ def test_the_number_of_iterations_does_not_grow_with_a_masked_picture():
         y, x = torch.meshgrid(*[torch.linspace(-1, 1, side)] * 2, indexing="ij")
         disc = ((x**2 + y**2 < 0.9) & ~(x**2 + (y - 0.3) ** 2 < 0.1)).double()
         edges = [_edge_weights(disc, d, False) for d in (-1, -2)]
-        system = _System(*edges, disc, Grid(side, side, False, 0.0, 1e-6))
+        system = _System(*edges, disc, WeightedGrid(side, side, False, 0.0, 1e-6))
         system.solve(-divergence(*(w * random(*w.shape) for w in edges)))
         iterations.append(system.iterations)
     assert iterations[1] <= iterations[0] + 10 and iterations[1] < 40

@@ -10,7 +10,12 @@ from bozzetto.geometry import SurfaceIndex, vertex_normals
 from bozzetto.inverse import bake_texture, color_vertices
 from bozzetto.inverse.texturing.atlas import fill_gutter
 from bozzetto.inverse.texturing.bake import spread_colors
-from bozzetto.inverse.texturing.observation import Observation, Samples, solve_exposures, usual_colors
+from bozzetto.inverse.texturing.observation import (
+    Observation,
+    PointObservations,
+    solve_exposures,
+    usual_colors,
+)
 from bozzetto.rendering import interpolate, rasterize, sample_texture
 from bozzetto.shapes import box, icosphere, join
 
@@ -161,18 +166,18 @@ def test_exposures_are_found_from_overlaps_and_outliers_do_not_matter():
     gloss = torch.rand(points, views, generator=generator) < 0.05
     colors[gloss] = 0.97
     seen = torch.rand(points, views, generator=generator) < 0.4
-    samples = Samples(colors * seen[..., None], seen.float())
+    samples = PointObservations(colors * seen[..., None], seen.float())
     found = solve_exposures(samples)
     assert torch.allclose(found.log().mean(dim=0), torch.zeros(3), atol=1e-5)
     assert float((found / factors).log().abs().max()) < 0.03
-    usual, agreement = usual_colors(Samples(colors * seen[..., None] / factors, seen.float()))
+    usual, agreement = usual_colors(PointObservations(colors * seen[..., None] / factors, seen.float()))
     often = seen.sum(dim=1) >= 4
     assert float((usual - color[:, 0])[often].abs().median()) < 0.005
     assert float(agreement[gloss & seen].median()) < 0.2 < 0.9 < float(agreement[seen & ~gloss].median())
 
 
 def test_views_without_overlap_keep_their_exposure():
-    samples = Samples(torch.rand(10, 2, 3) * 0.5 + 0.1, torch.eye(2).repeat(5, 1))
+    samples = PointObservations(torch.rand(10, 2, 3) * 0.5 + 0.1, torch.eye(2).repeat(5, 1))
     assert torch.allclose(solve_exposures(samples), torch.ones(2, 3), atol=1e-6)
 
 

@@ -7,7 +7,7 @@ from ...errors import InputError, warn_input
 from .camera_files import PosedViews, View
 from .colmap_binary import count_images_bin, read_cameras_bin, read_images_bin, read_points_bin
 from .colmap_text import count_images_txt, read_cameras_txt, read_images_txt, read_points_txt
-from .picture_paths import MOST_VIEWS, PICTURE_FOLDERS, PictureFinder, unique_names
+from .picture_paths import MOST_VIEWS, PICTURE_FOLDERS, PictureFinder, unique_picture_names
 from .scene_points import gathered_points
 
 MODEL_FOLDERS = ("", "sparse", "colmap/sparse", "colmap", "dense/sparse", "dense", "dense/0/sparse")
@@ -122,7 +122,7 @@ def read_colmap(folder: Path, photos: Path | None = None) -> PosedViews:
     finder = PictureFinder(folder, [photos] if photos else _picture_folders(folder), photos or project)
     paths = finder.locate([image.name for image in images])
     views = []
-    for name, path, image in zip(unique_names(paths, project / "images"), paths, images, strict=True):
+    for name, path, image in zip(unique_picture_names(paths, project / "images"), paths, images, strict=True):
         camera = cameras[image.camera]
         K, lens = camera.intrinsics()
         size = (camera.width, camera.height)

@@ -4,6 +4,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ...errors import InputError
 from .colmap_model import CAMERA_MODELS, ColmapCamera, ColmapImage, ColmapPoint
@@ -26,7 +27,7 @@ class _Records:
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    def take(self, layout: str) -> tuple:
+    def take(self, layout: str) -> tuple[Any, ...]:
         """The next numbers."""
         data = self._bytes(struct.calcsize("<" + layout))
         return struct.unpack("<" + layout, data)

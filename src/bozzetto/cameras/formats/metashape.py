@@ -2,6 +2,7 @@
 
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -172,7 +173,7 @@ class _Bounded(ET.TreeBuilder):
     count = 0
     depth = 0
 
-    def start(self, tag: str, attrs: dict) -> ET.Element:  # type: ignore[override]
+    def start(self, tag: str, attrs: dict[str, Any]) -> ET.Element:  # type: ignore[override]
         self.count += 1
         self.depth += 1
         if self.count > MOST_ELEMENTS or self.depth > DEEPEST:

@@ -19,7 +19,7 @@ from .camera_files import (
     shorten,
     warn_of_rounding,
 )
-from .picture_paths import PictureFinder, unique_names
+from .picture_paths import PictureFinder, unique_picture_names
 
 
 def read_middlebury(path: Path, photos: Path | None = None) -> PosedViews:
@@ -46,7 +46,7 @@ def read_middlebury(path: Path, photos: Path | None = None) -> PosedViews:
     if len(lines) == 1:
         raise InputError(f"{path} lists no images, so there are no cameras; export it again")
     images = PictureFinder(path, [photos] if photos else []).locate([fields[0] for fields in lines[1:]])
-    names = unique_names(images, path)
+    names = unique_picture_names(images, path)
     views, errors = zip(
         *[_view(path, *row) for row in zip(names, images, lines[1:], strict=True)], strict=True
     )
@@ -76,7 +76,7 @@ def _view(path: Path, name: str, image: Path, fields: list[str]) -> tuple[View, 
     return View(name, image, T_cam_world, K / K[2, 2] if K[2, 2] != 1 else K), error
 
 
-def save_middlebury(cameras: Cameras, path: str | os.PathLike, names: Sequence[str]) -> None:
+def save_middlebury(cameras: Cameras, path: str | os.PathLike[str], names: Sequence[str]) -> None:
     """Write perspective cameras as a Middlebury `*_par.txt` file.
 
     Args:

@@ -9,7 +9,7 @@ from ...errors import InputError
 from ...images.io import SUFFIXES
 from ...shapes.numpy_files import arrays_of, numbers_of
 from .camera_files import LARGEST_FILE, PosedViews, View, camera_at, picture_size, reason, warn_of_rounding
-from .picture_paths import PICTURE_FOLDERS, unique_names
+from .picture_paths import PICTURE_FOLDERS, unique_picture_names
 from .projection_matrices import PIXEL_OFFSET, decompose
 
 
@@ -33,7 +33,7 @@ def read_idr(path: Path, photos: Path | None = None) -> PosedViews:
     if not numbers:
         raise InputError(f"{path} has no world_mat_0 and so on; is it a camera file of IDR or NeuS?")
     images = _pictures(path, photos, len(numbers), ("image", "images", "rgb", "."))
-    names = unique_names(images, path)
+    names = unique_picture_names(images, path)
     views, errors = [], []
     for name, image, number in zip(names, images, numbers, strict=True):
         matrix = arrays[f"world_mat_{number}"]
@@ -70,7 +70,7 @@ def read_llff(path: Path, photos: Path | None = None) -> PosedViews:
     if not bool(torch.isfinite(rows[:, :15]).all()):
         raise InputError(f"{path} holds NaN or infinite numbers; calibrate again")
     images = _pictures(path, photos, len(rows), (*PICTURE_FOLDERS, "."))
-    names = unique_names(images, path)
+    names = unique_picture_names(images, path)
     views, errors = [], []
     for name, image, row in zip(names, images, rows, strict=True):
         matrix = row[:15].reshape(3, 5)

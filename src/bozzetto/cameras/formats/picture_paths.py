@@ -17,7 +17,7 @@ MOST_FILES = 200_000
 """Files below a capture's folder among which a picture is looked for by its name."""
 
 
-def unique_names(paths: Sequence[Path], source: Path) -> list[str]:
+def unique_picture_names(paths: Sequence[Path], source: Path) -> list[str]:
     """File names of pictures, with as much of their folder as it takes to tell them apart.
 
     Raises:
@@ -52,7 +52,7 @@ def find_pictures(
     home = source.parent
     folders = [home, *(home / name for name in PICTURE_FOLDERS if (home / name).is_dir())]
     images = PictureFinder(source, [photos] if photos else folders).locate(names)
-    return images, unique_names(images, source)
+    return images, unique_picture_names(images, source)
 
 
 class PictureFinder:

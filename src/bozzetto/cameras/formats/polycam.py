@@ -1,6 +1,7 @@
 """Polycam's raw data: a JSON file per picture in keyframes/corrected_cameras or keyframes/cameras."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from .camera_files import (
     real_number,
     warn_of_rounding,
 )
-from .picture_paths import MOST_VIEWS, PictureFinder, unique_names
+from .picture_paths import MOST_VIEWS, PictureFinder, unique_picture_names
 
 CAMERAS = {"corrected_cameras": "corrected_images", "cameras": "images"}
 """Folders of cameras, best first, and where their pictures lie (polyform's README)."""
@@ -46,12 +47,12 @@ def read_polycam(folder: Path, photos: Path | None = None) -> PosedViews:
     places = [photos] if photos else [folder.parent / CAMERAS[folder.name], folder.parent / "images"]
     images = PictureFinder(files[0], places, photos or folder.parent).locate([file.stem for file in files])
     views, errors = [], []
-    for name, image, file in zip(unique_names(images, folder), images, files, strict=True):
+    for name, image, file in zip(unique_picture_names(images, folder), images, files, strict=True):
         camera = read_json(file)
         if not isinstance(camera, dict):
             raise InputError(f"{file} is no camera of Polycam; export the raw data again")
 
-        def number(key: str, camera: dict = camera, file: Path = file) -> float:
+        def number(key: str, camera: dict[str, Any] = camera, file: Path = file) -> float:
             return real_number(camera.get(key), f"{file}: {key}")
 
         rows = [[number(f"t_{i}{j}") for j in range(4)] for i in range(3)]

@@ -20,7 +20,7 @@ from .camera_files import (
     shorten,
     warn_of_rounding,
 )
-from .picture_paths import MOST_VIEWS, PICTURE_FOLDERS, PictureFinder, unique_names
+from .picture_paths import MOST_VIEWS, PICTURE_FOLDERS, PictureFinder, unique_picture_names
 
 PIXEL_OFFSET = 0.5
 """Added to the principal point of projection matrices, of which integers are taken to be centres of pixels."""
@@ -99,7 +99,7 @@ def read_matrices(path: Path, photos: Path | None = None) -> PosedViews:
     places = [home, *(p / name for p in (home, home.parent) for name in _SIBLINGS), home.parent]
     finder = PictureFinder(files[0], [photos] if photos else places, photos or home.parent)
     images = finder.locate([re.sub(r"[_.]$", "", file.name[: -len(ending)]) for file in files])
-    names = unique_names(images, files[0])
+    names = unique_picture_names(images, files[0])
     rows = [read(file, name, image) for file, name, image in zip(files, names, images, strict=True)]
     warn_of_rounding([error for _, error in rows], home)
     return PosedViews(tuple(view for view, _ in rows), home)

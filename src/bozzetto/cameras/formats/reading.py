@@ -50,7 +50,7 @@ OTHERS: tuple[tuple[str, Reader], ...] = (
 """Names that count after it."""
 
 
-def read_cameras(path: str | os.PathLike, photos: str | os.PathLike | None = None) -> PosedViews:
+def read_cameras(path: str | os.PathLike[str], photos: str | os.PathLike[str] | None = None) -> PosedViews:
     """The cameras of photographs from a file of any format that is known. Pictures are not decoded.
 
     Args:

@@ -19,7 +19,7 @@ from .completed import WholeView, whole_views
 
 
 def save_colmap(
-    views: Capture | Cameras | PosedViews, folder: str | os.PathLike, names: Sequence[str] | None = None
+    views: Capture | Cameras | PosedViews, folder: str | os.PathLike[str], names: Sequence[str] | None = None
 ) -> None:
     """Write perspective cameras as a COLMAP model: cameras.txt, images.txt and points3D.txt.
 
@@ -109,7 +109,7 @@ def _tracks(points: ScenePoints | None, whole: Sequence[WholeView]) -> tuple[lis
         return [], places
     elements: list[list[str]] = [[] for _ in range(len(points))]
     for i, view in enumerate(whole):
-        rows = torch.nonzero(points.seen[:, i].cpu())[:, 0]
+        rows = torch.nonzero(points.visible[:, i].cpu())[:, 0]
         pixels = _project(view, points.positions[rows].cpu())
         for row, pixel in zip(rows.tolist(), pixels, strict=True):
             elements[row].append(f"{i + 1} {len(places[i])}")

@@ -17,7 +17,7 @@ from .camera_files import (
     shorten,
     warn_of_rounding,
 )
-from .picture_paths import PICTURE_FOLDERS, PictureFinder, unique_names
+from .picture_paths import PICTURE_FOLDERS, PictureFinder, unique_picture_names
 from .scene_points import gathered_points
 
 LARGEST = 128 * 2**20
@@ -60,7 +60,7 @@ def read_openmvg(path: Path, photos: Path | None = None) -> PosedViews:
     return PosedViews(tuple(views), path, points)
 
 
-def _openmvg_camera(camera: dict, what: str) -> tuple:
+def _openmvg_camera(camera: dict[str, Any], what: str) -> tuple[Any, ...]:
     if "focal_length" not in camera:
         raise InputError(f"{what} has no focal length, as panoramas; only pinholes and fisheyes can be read")
     focal = real_number(camera["focal_length"], f"{what}, focal_length")
@@ -82,7 +82,7 @@ def _openmvg_camera(camera: dict, what: str) -> tuple:
     return K, size, lens or None
 
 
-def _openmvg_points(document: dict):
+def _openmvg_points(document: dict[str, Any]):
     for row in _list(document.get("structure")):
         value = _flat(row.get("value")) if isinstance(row, dict) else {}
         seen = [str(o.get("key")) for o in _list(value.get("observations")) if isinstance(o, dict)]
@@ -126,7 +126,7 @@ def read_alicevision(path: Path, photos: Path | None = None) -> PosedViews:
     return PosedViews(tuple(views), path, points)
 
 
-def _alicevision_camera(camera: dict, version: list[int], what: str) -> tuple:
+def _alicevision_camera(camera: dict[str, Any], version: list[int], what: str) -> tuple[Any, ...]:
     size = width, height = picture_size((camera.get("width"), camera.get("height")), what)
 
     def number(key: str, default: float) -> float:
@@ -173,7 +173,7 @@ def _alicevision_camera(camera: dict, version: list[int], what: str) -> tuple:
     return intrinsics(fx, fy, cx, cy, what), size, lens or None
 
 
-def _alicevision_points(document: dict):
+def _alicevision_points(document: dict[str, Any]):
     for row in _list(document.get("structure")):
         if isinstance(row, dict):
             seen = _list(row.get("observations"))
@@ -192,7 +192,7 @@ def _tables(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     return {"document": document, **{name: document[name] for name in names}}
 
 
-def _require_placed(path: Path, rows: list, placed: list) -> None:
+def _require_placed(path: Path, rows: list[Any], placed: list[Any]) -> None:
     if not placed:
         raise InputError(f"{path}: none of {len(rows)} views has a pose; give the finished reconstruction")
     if len(placed) < len(rows):
@@ -208,16 +208,16 @@ def _pictures(path: Path, written: list[str], photos: Path | None, root: Any) ->
     folders = [home / root] if isinstance(root, str) else []
     folders += [home, *(p / name for p in (home, home.parent) for name in PICTURE_FOLDERS)]
     images = PictureFinder(path, [photos] if photos else folders, photos or home).locate(written)
-    return images, unique_names(images, path)
+    return images, unique_picture_names(images, path)
 
 
-def _mapping(path: Path, value: Any) -> dict:
+def _mapping(path: Path, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path} has {shorten(value)} where an object belongs; export it again")
     return value
 
 
-def _list(value: Any) -> list:
+def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
@@ -227,9 +227,9 @@ def _text(path: Path, folder: Any, name: Any) -> str:
     return str(PurePosixPath(folder.replace("\\", "/").strip("/"), name.replace("\\", "/")))
 
 
-def _flat(value: Any) -> dict:
+def _flat(value: Any) -> dict[str, Any]:
     """An object with what objects within it hold; versions of OpenMVG nest differently."""
-    flat: dict = {}
+    flat: dict[str, Any] = {}
     waiting = [value]
     while waiting:
         current = waiting.pop()

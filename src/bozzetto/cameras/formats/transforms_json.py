@@ -28,7 +28,7 @@ from .camera_files import (
     warn_of_rounding,
 )
 from .completed import WholeView, whole_views
-from .picture_paths import PictureFinder, unique_names
+from .picture_paths import PictureFinder, unique_picture_names
 from .scene_points import points_of_cloud
 
 # Camera axes of the file (OpenGL: +Y up, looking along -Z) against ours (OpenCV).
@@ -63,7 +63,7 @@ def read_transforms(path: Path, photos: Path | None = None) -> PosedViews:
         raise InputError(f"{path} has no list of frames, so there are no cameras; export it again")
     finder = PictureFinder(path, [photos] if photos else [])
     images = finder.locate([_file_path(path, frame, i) for i, frame in enumerate(frames)])
-    names = unique_names(images, path)
+    names = unique_picture_names(images, path)
     written = {
         name: _mask_path(path, name, frame)
         for name, frame in zip(names, frames, strict=True)
@@ -96,14 +96,16 @@ def _file_path(path: Path, frame: Any, number: int) -> str:
     return frame["file_path"]
 
 
-def _mask_path(path: Path, name: str, frame: dict) -> str:
+def _mask_path(path: Path, name: str, frame: dict[str, Any]) -> str:
     if not isinstance(frame["mask_path"], str):
         shown = shorten(frame["mask_path"])
         raise InputError(f"{path}: mask_path of {name} is {shown}, expected the path of a picture")
     return frame["mask_path"]
 
 
-def _view(path: Path, name: str, image: Path, values: dict, mask: Path | None) -> tuple[View, float]:
+def _view(
+    path: Path, name: str, image: Path, values: dict[str, Any], mask: Path | None
+) -> tuple[View, float]:
     """The view, and how far the rotation in the file is from being one."""
     _check_model(path, name, values)
     values = {key: value for key, value in values.items() if value is not None}
@@ -135,7 +137,7 @@ def _view(path: Path, name: str, image: Path, values: dict, mask: Path | None) -
     return view, error
 
 
-def _check_model(path: Path, name: str, values: dict) -> None:
+def _check_model(path: Path, name: str, values: dict[str, Any]) -> None:
     model = _model(values)
     if model not in MODELS:
         raise InputError(
@@ -144,11 +146,11 @@ def _check_model(path: Path, name: str, values: dict) -> None:
         )
 
 
-def _model(values: dict) -> str:
+def _model(values: dict[str, Any]) -> str:
     return str(values.get("camera_model") or "OPENCV").upper()
 
 
-def _is_fisheye(values: dict) -> bool:
+def _is_fisheye(values: dict[str, Any]) -> bool:
     return _model(values) in FISHEYES or bool(values.get("is_fisheye"))
 
 
@@ -209,7 +211,7 @@ def _fov(path: Path, name: str, numbers: dict[str, float]) -> tuple[float, float
 
 
 def save_transforms(
-    views: Capture | Cameras | PosedViews, path: str | os.PathLike, names: Sequence[str] | None = None
+    views: Capture | Cameras | PosedViews, path: str | os.PathLike[str], names: Sequence[str] | None = None
 ) -> None:
     """Write perspective cameras as `transforms.json` with intrinsics per frame (instant-ngp, nerfstudio).
 
@@ -240,7 +242,7 @@ def save_transforms(
     write_text(path, json.dumps({**shared, "frames": frames}, indent=1) + "\n")
 
 
-def _frame(view: WholeView) -> dict:
+def _frame(view: WholeView) -> dict[str, Any]:
     rotation = view.T_cam_world[:3, :3]
     T_world_cam = torch.eye(4, dtype=torch.float64)
     T_world_cam[:3, :3] = rotation.T

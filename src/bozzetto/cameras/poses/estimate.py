@@ -14,7 +14,7 @@ from .prepare import LONGEST, prepare_photos
 from .process import require_pycolmap
 from .report import PoseReport
 from .search import Search
-from .stored import EstimatedViews, read_stored, remove_intermediate, store
+from .stored import EstimatedViews, read_stored_poses, remove_intermediate, store
 
 VERSION = 2
 """Of the method; results of others are not read back."""
@@ -66,12 +66,12 @@ def estimate_cameras(
     folder = make_folder(folder)
     settings = ["poses", VERSION, seed, longest, [p.name for p in paths], [c is not None for c in covers]]
     key = fingerprint(*settings, *paths, *(c for c in covers if c is not None))
-    views = read_stored(folder, key, paths, covers)
+    views = read_stored_poses(folder, key, paths, covers)
     if views is None:
         require_pycolmap()
         with stage("cameras"):
             _find(paths, covers, folder, key, seed, longest)
-        views = read_stored(folder, key, paths, covers)
+        views = read_stored_poses(folder, key, paths, covers)
     assert views is not None and views.report is not None
     for note in views.report.notes:
         warn_input(note)

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...values import value_type
 from ..formats.colmap_text import read_cameras_txt, read_images_txt, read_points_txt
@@ -21,24 +23,24 @@ class Model:
         lenses: f, cx, cy, k1, k2 per camera, (C, 5), in pixels of the small pictures.
         sizes: Their width and height, (C, 2).
         points: Positions, (P, 3).
-        seen: Which pictures each point was matched in, (P, N).
+        visible: Which pictures each point was matched in, (P, N).
     """
 
     names: tuple[str, ...]
-    camera: np.ndarray
-    poses: np.ndarray
-    lenses: np.ndarray
-    sizes: np.ndarray
-    points: np.ndarray
-    seen: np.ndarray
+    camera: npt.NDArray[Any]
+    poses: npt.NDArray[Any]
+    lenses: npt.NDArray[Any]
+    sizes: npt.NDArray[Any]
+    points: npt.NDArray[Any]
+    visible: npt.NDArray[Any]
 
     @property
-    def centers(self) -> np.ndarray:
+    def centers(self) -> npt.NDArray[Any]:
         """Camera positions, (N, 3)."""
         return -np.einsum("nji,nj->ni", self.poses[:, :3, :3], self.poses[:, :3, 3])
 
     @property
-    def forward(self) -> np.ndarray:
+    def forward(self) -> npt.NDArray[Any]:
         """Viewing directions, (N, 3)."""
         return self.poses[:, 2, :3]
 
@@ -60,9 +62,9 @@ def read_model(folder: Path) -> Model:
         lenses.append([float(K[0, 0]), float(K[0, 2]), float(K[1, 2]), k1, k2])
         sizes.append([camera.width, camera.height])
     place = {image.key: row for row, image in enumerate(images)}
-    seen = np.zeros((len(points), len(images)), bool)
+    visible = np.zeros((len(points), len(images)), bool)
     for row, point in enumerate(points):
-        seen[row, [place[key] for key in point.images]] = True
+        visible[row, [place[key] for key in point.images]] = True
     return Model(
         names=tuple(image.name for image in images),
         camera=np.array([rows[image.camera] for image in images], int),
@@ -70,11 +72,11 @@ def read_model(folder: Path) -> Model:
         lenses=np.array(lenses),
         sizes=np.array(sizes),
         points=np.array([point.position for point in points]).reshape(-1, 3),
-        seen=seen,
+        visible=visible,
     )
 
 
-def turned(model: Model, turns: Mapping[str, int]) -> Model:
+def turned_model(model: Model, turns: Mapping[str, int]) -> Model:
     """The model of upright pictures, each with a lens of its own.
 
     Args:
@@ -98,7 +100,7 @@ def turned(model: Model, turns: Mapping[str, int]) -> Model:
     )
 
 
-def placed(model: Model) -> Model:
+def placed_model(model: Model) -> Model:
     """The model in a frame that means something, as far as photographs can say.
 
     They tell neither scale nor orientation. The origin is the point nearest to all optical axes, or, if these
@@ -115,7 +117,7 @@ def placed(model: Model) -> Model:
     return replace(model, poses=poses, points=scale * (model.points - center) @ turn.T)
 
 
-def _middle(model: Model) -> np.ndarray:
+def _middle(model: Model) -> npt.NDArray[Any]:
     """The point nearest to all optical axes in front of most cameras, else the median of the points."""
     forward = model.forward
     across = np.eye(3) - forward[:, :, None] * forward[:, None, :]
@@ -128,7 +130,7 @@ def _middle(model: Model) -> np.ndarray:
     return np.median(model.points, axis=0)
 
 
-def _upright(model: Model) -> np.ndarray:
+def _upright(model: Model) -> npt.NDArray[Any]:
     """A rotation after which +Z is up in most photographs."""
     ups = -model.poses[:, 1, :3]
     up = ups.mean(axis=0)

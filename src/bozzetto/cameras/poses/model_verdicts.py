@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 
@@ -29,18 +31,18 @@ LEAST_ANGLE = 1.5
 """Degrees between the rays of a point, median, below which the camera has only turned, not moved."""
 
 
-def triangulation_angles(model: Model) -> np.ndarray:
+def triangulation_angles(model: Model) -> npt.NDArray[Any]:
     """Largest angle between the rays of points, in degrees; of many points some are looked at."""
     step = 1 + len(model.points) // MOST_POINTS
     angles = []
-    for point, seen in zip(model.points[::step], model.seen[::step], strict=True):
-        rays = point - model.centers[seen]
+    for point, visible in zip(model.points[::step], model.visible[::step], strict=True):
+        rays = point - model.centers[visible]
         rays /= np.maximum(np.linalg.norm(rays, axis=1, keepdims=True), 1e-12)
         angles.append(math.degrees(math.acos(float(np.clip((rays @ rays.T).min(), -1, 1)))))
     return np.array(angles)
 
 
-def thickness(points: np.ndarray) -> float:
+def thickness(points: npt.NDArray[Any]) -> float:
     """Distance from a plane within which 98 % of the points are, over their extent."""
     chosen, distances = points, np.zeros(len(points))
     for _ in range(6):  # the plane of those that fit it best
@@ -146,12 +148,12 @@ def _outlines(model: Model, rows: Sequence[int], names: Sequence[str], folder: P
         K = torch.tensor([[focal, 0, cx], [0, focal, cy], [0, 0, 1]], dtype=torch.float64)
         K[:2] *= torch.tensor([[new[0] / width], [new[1] / height]], dtype=torch.float64)
         small = area_resize(mask[None], new[0], new[1])[0]
-        seen = torch.ones(small.shape[:2], dtype=torch.bool)
+        visible = torch.ones(small.shape[:2], dtype=torch.bool)
         if k1 or k2:
-            small, seen = undistort(small, K, Lens(radial=(k1, k2)))
+            small, visible = undistort(small, K, Lens(radial=(k1, k2)))
         room = (0, SIZE - new[0], 0, SIZE - new[1])
         masks.append(torch.nn.functional.pad(small[..., 0], room))
-        known.append(torch.nn.functional.pad(seen, room))
+        known.append(torch.nn.functional.pad(visible, room))
         intrinsics.append(K)
     poses = torch.from_numpy(model.poses[list(rows)].copy())
     cameras = Cameras(poses, torch.stack(intrinsics), SIZE, SIZE)

@@ -35,7 +35,7 @@ _WORDS = re.compile(r"[^\W\d_]+")
 _NUMBERS = re.compile(r"(\d+)")
 
 
-def find_photos(folder: Path) -> list[Path]:
+def find_photographs(folder: Path) -> list[Path]:
     """The photographs in a folder, in natural order (2 before 10).
 
     Left out are hidden files, masks, depth and normal maps, thumbnails (told by words in their names and in
@@ -78,7 +78,7 @@ def _instead(folder: Path) -> str:
     return "; give a folder with JPEG, PNG, HEIC or TIFF pictures"
 
 
-def natural_key(path: Path) -> list[tuple[int, int | str]]:
+def numbered_key(path: Path) -> list[tuple[int, int | str]]:
     """Sorts names so that numbers in them count as numbers."""
     parts = _NUMBERS.split(str(path).lower())
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
@@ -101,7 +101,7 @@ def _photos_in(folder: Path) -> list[Path]:
         raise InputError(f"{folder} holds {len(names)} files, up to {MOST} are looked at; leave some out")
     pictures = [n for n in names if Path(n).suffix.lower() in SUFFIXES and not n.startswith(".")]
     photos = [folder / name for name in pictures if not _is_other(Path(name).stem)]
-    return sorted(photos, key=natural_key)
+    return sorted(photos, key=numbered_key)
 
 
 def _is_other(stem: str) -> bool:
@@ -113,7 +113,7 @@ def _is_other(stem: str) -> bool:
 def _without_copies(photos: list[Path]) -> list[Path]:
     """One file of each name; of several formats the first of `SUFFIXES` stays."""
     kept: dict[str, Path] = {}
-    for photo in sorted(photos, key=lambda p: (SUFFIXES.index(p.suffix.lower()), natural_key(p))):
+    for photo in sorted(photos, key=lambda p: (SUFFIXES.index(p.suffix.lower()), numbered_key(p))):
         kept.setdefault(str(photo.with_suffix("")), photo)
     left = [photo for photo in photos if photo not in kept.values()]
     if left:

@@ -1,8 +1,10 @@
 """Judgements on photographs and their matches: which cannot be placed, why, and what to do."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import join_names
 from ...values import value_type
@@ -52,11 +54,11 @@ class Matches:
         motions: Rows of first picture, second picture, matches that fit one motion, those that fit several.
     """
 
-    features: np.ndarray
-    pairs: np.ndarray
-    motions: np.ndarray
+    features: npt.NDArray[Any]
+    pairs: npt.NDArray[Any]
+    motions: npt.NDArray[Any]
 
-    def links(self) -> np.ndarray:
+    def links(self) -> npt.NDArray[Any]:
         """(N, N): inliers between pictures."""
         count = len(self.features)
         links = np.zeros((count, count), int)
@@ -107,7 +109,7 @@ def is_plain(photo: Photo) -> bool:
     return photo.detail < PLAIN
 
 
-def components(links: np.ndarray) -> list[list[int]]:
+def components(links: npt.NDArray[Any]) -> list[list[int]]:
     """Groups of pictures that are linked with each other, the largest first."""
     rest, groups = set(range(len(links))), []
     while rest:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from ...errors import InputError
@@ -62,7 +63,7 @@ class Photo:
     device: str
     detail: float
     sharpness: float
-    thumb: np.ndarray
+    thumb: npt.NDArray[Any]
 
 
 def prepare_photos(
@@ -128,7 +129,7 @@ def prepare_photos(
 
 def _read_small(
     path: Path, longest: int
-) -> tuple[np.ndarray, tuple[int, int], dict[int, Any], np.ndarray | None]:
+) -> tuple[npt.NDArray[Any], tuple[int, int], dict[int, Any], npt.NDArray[Any] | None]:
     """The upright photograph as small grey levels, its full size, its EXIF tags, and alpha if it has some."""
     heif = is_heif(check_file(path, "photo"))
     tags, small = ({}, None) if heif else _small_jpeg(path, longest)
@@ -146,7 +147,9 @@ def _read_small(
     return _shrunk(Image.fromarray(grey), size, longest), size, tags, alpha
 
 
-def _small_jpeg(path: Path, longest: int) -> tuple[dict[int, Any], tuple[np.ndarray, tuple[int, int]] | None]:
+def _small_jpeg(
+    path: Path, longest: int
+) -> tuple[dict[int, Any], tuple[npt.NDArray[Any], tuple[int, int]] | None]:
     """EXIF tags; and of a large JPEG the rest, decoded at a fraction of its size, which takes little time."""
     try:
         with open_picture(path) as image:
@@ -165,7 +168,7 @@ def _small_jpeg(path: Path, longest: int) -> tuple[dict[int, Any], tuple[np.ndar
     return tags, (_shrunk(grey, size, longest), size)
 
 
-def _shrunk(grey: Image.Image, size: tuple[int, int], longest: int) -> np.ndarray:
+def _shrunk(grey: Image.Image, size: tuple[int, int], longest: int) -> npt.NDArray[Any]:
     """Grey levels of 8 bits of a picture that shows a photograph of this size, the longer side at most so long.
 
     The scale is the same in both directions; what is left of a pixel at the right or bottom is cut off.
@@ -178,7 +181,7 @@ def _shrunk(grey: Image.Image, size: tuple[int, int], longest: int) -> np.ndarra
     return np.asarray(np.clip(np.asarray(small) * 255 + 0.5, 0, 255), np.uint8)
 
 
-def _read_mask(path: Path, photo: Path, size: tuple[int, int], orientation: int) -> np.ndarray:
+def _read_mask(path: Path, photo: Path, size: tuple[int, int], orientation: int) -> npt.NDArray[Any]:
     """Coverage of the upright photograph. Masks are taken for upright unless their size says otherwise.
 
     Raises:
@@ -196,19 +199,19 @@ def _read_mask(path: Path, photo: Path, size: tuple[int, int], orientation: int)
     return coverage
 
 
-def _small_mask(coverage: np.ndarray, size: tuple[int, int]) -> Image.Image:
+def _small_mask(coverage: npt.NDArray[Any], size: tuple[int, int]) -> Image.Image:
     """A mask of 0 and 255 in the size of the small picture; what is partly covered counts."""
     small = np.asarray(Image.fromarray(np.ascontiguousarray(coverage)).resize(size, Image.Resampling.BOX))
     return Image.fromarray(np.where(small > 0.25, 255, 0).astype(np.uint8))
 
 
-def detail_of(grey: np.ndarray) -> float:
+def detail_of(grey: npt.NDArray[Any]) -> float:
     """How much the strongest tenth of places changes over 12 pixels, in grey levels; noise is averaged out."""
     coarse = np.asarray(Image.fromarray(grey).reduce(4), np.float32)
     return max(_change(coarse, 3), _change(coarse.T, 3))
 
 
-def sharpness_of(grey: np.ndarray) -> float:
+def sharpness_of(grey: npt.NDArray[Any]) -> float:
     """Change over 1 pixel as a share of that over 12, at the strongest tenth of places.
 
     About .2 for a sharp photograph, .12 for one blurred by a Gaussian of 2 pixels, .09 by one of 5 or by a
@@ -218,7 +221,7 @@ def sharpness_of(grey: np.ndarray) -> float:
     return min(_change(v, 1) / max(_change(v, 12), 1e-6) for v in (values, values.T))
 
 
-def _change(values: np.ndarray, step: int) -> float:
+def _change(values: npt.NDArray[Any], step: int) -> float:
     size = np.abs(values[step:] - values[:-step]).reshape(-1)
     few = max(1, size.size // 10)
     return float(np.partition(size, size.size - few)[size.size - few :].mean())

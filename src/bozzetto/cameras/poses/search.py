@@ -52,7 +52,7 @@ def group_cameras(photos: Sequence[Photo]) -> list[SharedCamera]:
     but for those that were turned upright since. Nothing is lost by more cameras than necessary if each has
     several photographs.
     """
-    groups: dict[tuple, list[int]] = {}
+    groups: dict[tuple[Any, ...], list[int]] = {}
     for i, photo in enumerate(photos):
         focal = None if photo.focal is None else photo.focal / max(photo.size)
         for (size, device, other), members in groups.items():
@@ -109,7 +109,7 @@ NEARLY_ALL = 0.95
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundModel:
     """A model that stands.
 
     Attributes:
@@ -132,11 +132,11 @@ class Search:
 
     def __init__(self, photos: Sequence[Photo], folder: Path, seed: int) -> None:
         self.photos, self.folder, self.seed = photos, folder, seed
-        self._matched: tuple | None = None
+        self._matched: tuple[Any, ...] | None = None
         self._matches = Matches(np.zeros(len(photos), int), np.zeros((0, 5), int), np.zeros((0, 4), int))
         self._still = False
 
-    def best(self) -> Found:
+    def best(self) -> FoundModel:
         """The best model.
 
         Raises:
@@ -150,7 +150,7 @@ class Search:
         if masked:
             attempts += [(False, FEATURES, MAPPING, False)]
         attempts += [(False, FINE_FEATURES, LOOSE_MAPPING, False)]
-        best: Found | None = None
+        best: FoundModel | None = None
         faults: list[str] = []
         for number, (inside, features, mapping, hold) in enumerate(attempts):
             if features is FINE_FEATURES and np.median(self._matches.features) > RICH:
@@ -192,14 +192,14 @@ class Search:
             self._matches = _as_matches(result)
         self._matched = (masked, features)
 
-    def _map(self, mapping: dict[str, Any], hold: bool, target: Path) -> Found | None:
+    def _map(self, mapping: dict[str, Any], hold: bool, target: Path) -> FoundModel | None:
         shutil.rmtree(target, ignore_errors=True)
         job = self._job("map", mapping=mapping, hold=hold, models=str(target))
         found = largest(run_job(job, self.folder)["models"])
         if found is None:
             return None
         folder = Path(found["folder"])
-        return Found(read_model(folder), folder, found["error"], self._matches, self._notes())
+        return FoundModel(read_model(folder), folder, found["error"], self._matches, self._notes())
 
     def _fault(self, model: Model | None) -> str | None:
         where = [] if model is None else [i for i, p in enumerate(self.photos) if p.work in model.names]

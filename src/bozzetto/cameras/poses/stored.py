@@ -14,7 +14,7 @@ from ...files import write_text
 from ..capture import ScenePoints
 from ..distortion import Lens
 from ..formats.camera_files import PosedViews, View
-from .model import Model, placed, read_model, turned
+from .model import Model, placed_model, read_model, turned_model
 from .prepare import Photo
 from .report import PoseReport
 
@@ -82,7 +82,7 @@ def remove_intermediate(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def read_stored(
+def read_stored_poses(
     folder: Path, key: str, paths: Sequence[Path], masks: Sequence[Path | None]
 ) -> EstimatedViews | None:
     """The result of an earlier call for the same input; None if there is none.
@@ -103,7 +103,7 @@ def read_stored(
         rows = content["pictures"].items()
         sources = {work: Source(**{**row, "size": tuple(row["size"])}) for work, row in rows}
         turns = {work: source.turn for work, source in sources.items()}
-        model = placed(turned(read_model(folder / MODEL), turns))
+        model = placed_model(turned_model(read_model(folder / MODEL), turns))
         return _views(model, sources, report, folder, paths, masks)
     except (OSError, ValueError, KeyError, TypeError, IndexError, InputError):
         return None
@@ -135,5 +135,5 @@ def _views(
                 upright=True,
             )
         )
-    points = ScenePoints(torch.from_numpy(model.points), torch.from_numpy(model.seen))
+    points = ScenePoints(torch.from_numpy(model.points), torch.from_numpy(model.visible))
     return EstimatedViews(tuple(views), folder / MODEL, points, report)

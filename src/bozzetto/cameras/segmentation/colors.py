@@ -28,7 +28,7 @@ def color_bins(encoded: Float[Tensor, "N H W 3"]) -> Int[Tensor, "N H W"]:
     return (levels[0] * BINS + levels[1]) * BINS + levels[2]
 
 
-def color_evidence(
+def color_log_odds(
     bins: Int[Tensor, "N H W"],
     inside: Float[Tensor, "N H W"],
     outside: Float[Tensor, "N H W"],

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
@@ -10,7 +11,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from torch import Tensor
 
-from .space import Samples
+from .space import RegionSamples
 
 UNIT = 200
 """Capacities are integers: so many to a nat."""
@@ -21,7 +22,7 @@ FLOOR = 0.05
 
 
 def minimum_cut(
-    evidence: Float[np.ndarray, "H W"],
+    log_odds: Float[np.ndarray, "H W"],
     colors: Float[np.ndarray, "H W 3"],
     smoothness: float,
     contrast: float,
@@ -37,7 +38,7 @@ def minimum_cut(
     Source: Boykov and Jolly 2001, the cut.
 
     Args:
-        evidence: Log-odds of object against background, nats.
+        log_odds: Log-odds of object against background, nats.
         colors: The picture.
         smoothness: Cost of an outline between equal colours, nats per pixel.
         contrast: Difference of colours that counts as an edge.
@@ -49,7 +50,7 @@ def minimum_cut(
         return fixed.copy()
     nodes = np.full(free.shape, -1, dtype=np.int32)
     nodes[free] = np.arange(count)
-    odds = evidence.astype(np.float64).copy()
+    odds = log_odds.astype(np.float64).copy()
     source, sink = count, count + 1
     starts, ends, capacities = [], [], []
     for down, right, weight in NEIGHBOURS:
@@ -90,11 +91,11 @@ def minimum_cut(
     return mask
 
 
-def _whole(nats: np.ndarray) -> np.ndarray:
+def _whole(nats: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.round(UNIT * nats).astype(np.int32)
 
 
-def _pair(values: np.ndarray, down: int, right: int) -> tuple[np.ndarray, np.ndarray]:
+def _pair(values: npt.NDArray[Any], down: int, right: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Views of all pixels that have such a neighbour, and of these neighbours."""
     height, width = values.shape[:2]
     left, stop = max(0, -right), width - max(0, right)
@@ -106,7 +107,7 @@ CONTRADICTED = 8
 
 
 def without_false_holes(
-    masks: Bool[Tensor, "N H W"], space: Samples, share: float, least: int
+    masks: Bool[Tensor, "N H W"], space: RegionSamples, fraction: float, least: int
 ) -> Bool[Tensor, "N H W"]:
     """Masks, with the holes filled that the other views contradict: a face may be as pale as the wall.
 
@@ -119,16 +120,16 @@ def without_false_holes(
     Args:
         masks: Of all views.
         space: Samples of the region of the object.
-        share: Share of the views that a sample of the object has on its side, at least.
+        fraction: Share of the views that a sample of the object has on its side, at least.
         least: Views that show a sample of the object, at least.
     """
     whole = torch.from_numpy(
         np.stack([np.asarray(ndimage.binary_fill_holes(mask)) for mask in masks.numpy()])
     )
-    solid = space.agreed(whole.float(), share, least)
-    pixels, seen = space.pixels[:, solid], space.seen[:, solid]
+    solid = space.agreed(whole.float(), fraction, least)
+    pixels, visible = space.pixels[:, solid], space.visible[:, solid]
     samples = torch.stack(
-        [torch.bincount(p[s], minlength=masks[0].numel()) for p, s in zip(pixels, seen, strict=True)]
+        [torch.bincount(p[s], minlength=masks[0].numel()) for p, s in zip(pixels, visible, strict=True)]
     )
     filled = masks.clone()
     for view in range(len(masks)):
@@ -136,9 +137,9 @@ def without_false_holes(
         labels = torch.from_numpy(parts[0])
         for number in range(1, parts[1] + 1):
             hole = labels == number
-            tunnel = hole.flatten()[pixels[view]] & seen[view]
+            tunnel = hole.flatten()[pixels[view]] & visible[view]
             others = [i for i in range(len(masks)) if i != view]
-            shown = [_through(pixels[i][tunnel & seen[i]], samples[i]) for i in others]
+            shown = [_through(pixels[i][tunnel & visible[i]], samples[i]) for i in others]
             against = sum(int(masks[i].flatten()[p].sum()) for i, p in zip(others, shown, strict=True))
             enclosed = sum(int(whole[i].flatten()[p].sum()) for i, p in zip(others, shown, strict=True))
             if against > CONTRADICTED * (enclosed - against):

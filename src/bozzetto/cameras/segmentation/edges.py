@@ -83,7 +83,7 @@ def _refined(
         distance = ((encoded - mean) ** 2).sum(axis=-1)
         odds.append(-distance / (2 * variance) - 1.5 * np.log(variance))
         near.append(there)
-    evidence = np.where(near[0] & near[1], (odds[0] - odds[1]).clip(-MOST, MOST), 0)
+    log_odds = np.where(near[0] & near[1], (odds[0] - odds[1]).clip(-MOST, MOST), 0)
     changes = [np.abs(np.diff(encoded, axis=axis)).sum(axis=-1) for axis in (0, 1)]
     contrast = 0.02 + math.sqrt(np.mean([float((c**2).mean()) for c in changes]))
-    return minimum_cut(evidence, encoded, SMOOTHNESS, contrast, free, inside)
+    return minimum_cut(log_odds, encoded, SMOOTHNESS, contrast, free, inside)

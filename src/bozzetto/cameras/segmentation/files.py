@@ -16,7 +16,7 @@ from ..distortion import Lens
 from ..exif_orientation import as_stored, upright
 from ..formats.camera_files import PosedViews, View
 from ..formats.completed import complete_intrinsics
-from ..linear_pictures import load_light
+from ..linear_pictures import load_linear
 from ..picture_headers import SIDEWAYS, read_header
 
 STEP = 8
@@ -25,7 +25,7 @@ TRIAL = 64
 """Longer side of the pictures from which it is seen whether a photograph was turned upright."""
 
 
-def save_masks(capture: Capture, posed: PosedViews, folder: str | os.PathLike) -> list[Path]:
+def save_masks(capture: Capture, posed: PosedViews, folder: str | os.PathLike[str]) -> list[Path]:
     """Write the masks of a capture as 8-bit PNG files that fit the photographs as given.
 
     They have the full size of the photographs, with their lens distortion, and the orientation in which the
@@ -96,7 +96,7 @@ def _of_photograph(
 
 def _was_turned(path: Path, orientation: int, image: Float[Tensor, "H W 3"]) -> bool:
     """Whether a picture shows the photograph upright and not as it is stored."""
-    light = load_light(path, TRIAL).light[..., :3]
+    light = load_linear(path, TRIAL).light[..., :3]
     misfits = []
     for candidate in (light, upright(light, orientation)):
         height, width = candidate.shape[:2]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,7 +22,7 @@ SIZE = 512
 """Height and width of the input of networks that leave it open."""
 
 
-def network_masks(capture: Capture, path: str | os.PathLike) -> Capture:
+def network_masks(capture: Capture, path: str | os.PathLike[str]) -> Capture:
     """The capture with masks by a network, each view for itself, and edges as of `with_edges`.
 
     Any network for salient objects or for foreground against background will do that takes one picture
@@ -76,14 +77,14 @@ def _input_size(session: Any, path: Path) -> tuple[int, int]:
     return height, width
 
 
-def _run(session: Any, picture: np.ndarray, path: Path) -> np.ndarray:
+def _run(session: Any, picture: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
     try:
         return np.asarray(session.run(None, {session.get_inputs()[0].name: picture})[0])
     except Exception as error:  # its errors have no common type
         raise InputError(f"the network {path} fails on a picture: {_line(error)}; export it again") from None
 
 
-def _probabilities(answer: np.ndarray, path: Path) -> Float[Tensor, "h w"]:
+def _probabilities(answer: npt.NDArray[Any], path: Path) -> Float[Tensor, "h w"]:
     """The map in an answer; numbers outside [0, 1] are logits."""
     shape = answer.shape
     if answer.ndim == 4 and shape[0] == 1:

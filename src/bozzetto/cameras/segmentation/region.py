@@ -96,7 +96,7 @@ def _densest(
     cameras: Cameras, frames: Float[Tensor, "N 4"], points: ScenePoints, start: Float[Tensor, "3"]
 ) -> Float[Tensor, "3"]:
     """The middle of the points that most views see, by mean shift from a start."""
-    weights = points.seen.double().sum(dim=1).cpu()
+    weights = points.visible.double().sum(dim=1).cpu()
     positions = points.positions.double().cpu()
     fits = fitting_radii(cameras, frames, start)
     if not bool((fits > 0).any()):
@@ -120,9 +120,9 @@ def _on_ray(
     """The place on a pixel's ray where the nearest points of the scene are, or else nearest to a point."""
     origins, directions = cameras[[int(view)]].rays_through(pixel[None, None])
     origin, direction = origins[0, 0], directions[0, 0]
-    if points is not None and bool(points.seen[:, int(view)].any()):
-        there = points.positions[points.seen[:, int(view)]].double().cpu()
-        seen = cameras[[int(view)]].project(there)[0]
-        away = (seen[:, :2] - pixel).norm(dim=1)
+    if points is not None and bool(points.visible[:, int(view)].any()):
+        there = points.positions[points.visible[:, int(view)]].double().cpu()
+        visible = cameras[[int(view)]].project(there)[0]
+        away = (visible[:, :2] - pixel).norm(dim=1)
         center = there[away.argsort()[:5]].median(dim=0).values
     return origin + direction * float((center - origin) @ direction)

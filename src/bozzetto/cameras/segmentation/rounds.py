@@ -10,10 +10,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from ...values import value_type
-from .colors import color_evidence
+from .colors import color_log_odds
 from .cut import minimum_cut, without_false_holes
 from .small_views import SmallViews
-from .space import Region, sampled
+from .space import Region, region_samples
 from .stereo import Stereo
 
 MOST = 4.0
@@ -43,7 +43,7 @@ REFUSAL = 6.0
 SUPPORT = 1.0
 """Nats for pixels deep inside what the other views agree on."""
 STEREO = 10.0
-"""Nats for a difference of correlations of 1 (`Stereo.evidence`)."""
+"""Nats for a difference of correlations of 1 (`Stereo.log_odds`)."""
 PLACES = 3.0
 """Places in space count for at most so many nats."""
 GROUNDLESS = 0.5
@@ -61,7 +61,7 @@ class Masks:
         fitted: A region around what they agree on; None if nothing.
         inside: The object.
         agreeing: `Samples.agreeing` of these masks.
-        evidence: Log-odds of object by colour, in the last turn.
+        log_odds: Log-odds of object by colour, in the last turn.
         places: Log-odds by places in space.
     """
 
@@ -69,13 +69,13 @@ class Masks:
     fitted: Region | None
     inside: Bool[Tensor, "N H W"]
     agreeing: Float[Tensor, "N H W"]
-    evidence: Float[Tensor, "N H W"]
+    log_odds: Float[Tensor, "N H W"]
     places: Float[Tensor, "N H W"]
 
 
 def first_masks(views: SmallViews, stereo: Stereo, region: Region, across: int) -> Masks:
     """Masks of what differs from what is outside a region; the middle of the region counts most."""
-    places = place_evidence(views, stereo, region)
+    places = stereo_log_odds(views, stereo, region)
     examples = region.depth(views.cameras) ** FIRST * (2 * torch.sigmoid(places)).clamp(max=1)
     examples = torch.maximum(examples, 2 * torch.sigmoid(places) - 1)
     return _turn(views, region, examples, places, torch.zeros_like(places), across, 0.0)
@@ -84,21 +84,21 @@ def first_masks(views: SmallViews, stereo: Stereo, region: Region, across: int) 
 def next_masks(views: SmallViews, stereo: Stereo, masks: Masks, region: Region, across: int) -> Masks:
     """Masks by the colours of earlier ones of the same views, and by what the views agree on."""
     examples = torch.maximum(masks.inside.float(), OTHERS * (masks.agreeing >= AGREED).float())
-    places = place_evidence(views, stereo, region)
+    places = stereo_log_odds(views, stereo, region)
     return _turn(views, region, examples, places, _prior(masks.inside, masks.agreeing), across, LOCAL)
 
 
 def carried_over(masks: Masks, views: SmallViews) -> Masks:
     """Masks of whole views as parts of these views show them."""
     inside, *rest = (
-        views.from_whole(p.float()) for p in (masks.inside, masks.agreeing, masks.evidence, masks.places)
+        views.from_whole(p.float()) for p in (masks.inside, masks.agreeing, masks.log_odds, masks.places)
     )
     return Masks(masks.region, masks.fitted, inside > 0.5, *rest)
 
 
-def place_evidence(views: SmallViews, stereo: Stereo, region: Region) -> Float[Tensor, "N H W"]:
+def stereo_log_odds(views: SmallViews, stereo: Stereo, region: Region) -> Float[Tensor, "N H W"]:
     """Log-odds of object by where pixels are in space; none near the outlines, which squares of pixels blur."""
-    odds = (STEREO * stereo.evidence(region)).clamp(-PLACES, PLACES)
+    odds = (STEREO * stereo.preference(region)).clamp(-PLACES, PLACES)
     least = -torch.nn.functional.max_pool2d(-odds[:, None], 2 * FAT + 1, stride=1, padding=FAT)[:, 0]
     most = torch.nn.functional.max_pool2d(odds[:, None], 2 * FAT + 1, stride=1, padding=FAT)[:, 0]
     speaks = torch.where(odds > 0, odds * (least > -1), odds * (most < 1))
@@ -117,19 +117,19 @@ def _turn(
     local: float,
 ) -> Masks:
     known = views.known.float()
-    evidence = color_evidence(views.bins, inside * known, (1 - inside) * known, local).clamp(-MOST, MOST)
-    total = torch.where(views.known, evidence + places + prior, prior.clamp(max=0))
+    log_odds = color_log_odds(views.bins, inside * known, (1 - inside) * known, local).clamp(-MOST, MOST)
+    total = torch.where(views.known, log_odds + places + prior, prior.clamp(max=0))
     free = (region.depth(views.cameras) > 0).numpy()
     rows = zip(total.numpy(), views.colors, views.contrast, free, strict=True)
     cuts = [minimum_cut(e, c, SMOOTHNESS, edge, f, np.zeros_like(f)) for e, c, edge, f in rows]
-    space = sampled(region, views.cameras, views.known, across)
+    space = region_samples(region, views.cameras, views.known, across)
     half, more = (max(2, math.ceil(share * len(views.cameras))) for share in (SHOWN, IN_FRAME))
     masks = torch.from_numpy(np.stack(cuts))
     masks = without_false_holes(masks, space, AGREED, half)
-    unclear = UNCLEAR * (evidence + places > DOUBT).float()
+    unclear = UNCLEAR * (log_odds + places > DOUBT).float()
     possible = torch.where(masks | ~views.known, 1.0, unclear)
     agreeing = space.agreeing(possible, half)
-    return Masks(region, space.fitted(possible, more, AGREED), masks, agreeing, evidence, places)
+    return Masks(region, space.fitted(possible, more, AGREED), masks, agreeing, log_odds, places)
 
 
 def grown(region: Region, fitted: Region | None) -> Region:

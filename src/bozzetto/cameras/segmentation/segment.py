@@ -176,7 +176,7 @@ def quality(views: SmallViews, masks: Masks) -> float:
             views.known.numpy(),
             masks.inside.numpy(),
             ((masks.region.depth(views.cameras) > 0) & ~masks.inside & views.known).numpy(),
-            masks.evidence.numpy(),
+            masks.log_odds.numpy(),
             strict=True,
         )
     ]
@@ -190,7 +190,7 @@ def _of_view(
     known: Bool[np.ndarray, "H W"],
     inside: Bool[np.ndarray, "H W"],
     beside: Bool[np.ndarray, "H W"],
-    evidence: Float[np.ndarray, "H W"],
+    log_odds: Float[np.ndarray, "H W"],
 ) -> tuple[float, float, float]:
     edges = []
     for axis in (0, 1):
@@ -203,6 +203,6 @@ def _of_view(
     rim[2:-2, 2:-2] = False
     return (
         float(along.mean()) if along.size else 0.0,
-        float((evidence[beside] < 0).mean()) if beside.any() else 0.0,
+        float((log_odds[beside] < 0).mean()) if beside.any() else 0.0,
         float(inside[rim].mean()),
     )

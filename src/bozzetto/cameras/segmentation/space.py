@@ -70,20 +70,20 @@ class Region:
 
 
 @value_type
-class Samples:
+class RegionSamples:
     """Samples of a region on a regular grid, and the pixels of the views in which they lie.
 
     Attributes:
         points: World coordinates, float64.
         pixels: Index of the pixel (row * width + column); 0 where a view does not show the sample.
-        seen: Whether a view shows it, in a known pixel.
+        visible: Whether a view shows it, in a known pixel.
         spread: Pixels from the middle of a sample to its edge, one per view.
         size: Height and width of the pictures.
     """
 
     points: Float[Tensor, "P 3"]
     pixels: Int[Tensor, "N P"]
-    seen: Bool[Tensor, "N P"]
+    visible: Bool[Tensor, "N P"]
     spread: tuple[int, ...]
     size: tuple[int, int]
 
@@ -95,28 +95,28 @@ class Samples:
             least: Samples that fewer views show count for nothing.
         """
         against = self._against(support)
-        total, shown = against.sum(dim=0), self.seen.sum(dim=0)
+        total, shown = against.sum(dim=0), self.visible.sum(dim=0)
         pictures = torch.zeros(len(support), self.size[0] * self.size[1])
         for view in range(len(support)):
-            others = (shown - self.seen[view].int()).clamp(min=1)
-            share = 1 - (total - against[view]) / others
-            share = torch.where(shown >= least, share, 0) * self.seen[view]
-            pictures[view].scatter_reduce_(0, self.pixels[view], share, "amax")
+            others = (shown - self.visible[view].int()).clamp(min=1)
+            fraction = 1 - (total - against[view]) / others
+            fraction = torch.where(shown >= least, fraction, 0) * self.visible[view]
+            pictures[view].scatter_reduce_(0, self.pixels[view], fraction, "amax")
         pictures = pictures.reshape(support.shape)
         return torch.stack([_grown(p[None], s)[0] for p, s in zip(pictures, self.spread, strict=True)])
 
-    def agreed(self, support: Float[Tensor, "N H W"], share: float, least: int) -> Bool[Tensor, "P"]:
+    def agreed(self, support: Float[Tensor, "N H W"], fraction: float, least: int) -> Bool[Tensor, "P"]:
         """The samples that so many views show and this share of them has on its side."""
-        against, shown = self._against(support).sum(dim=0), self.seen.sum(dim=0)
-        return (shown >= least) & (against <= (1 - share) * shown)
+        against, shown = self._against(support).sum(dim=0), self.visible.sum(dim=0)
+        return (shown >= least) & (against <= (1 - fraction) * shown)
 
     def _against(self, support: Float[Tensor, "N H W"]) -> Float[Tensor, "N P"]:
         """How much each view speaks against a sample; what is less than a pixel beside the object does not."""
-        return self.seen * (1 - _grown(support, 1).flatten(1).gather(1, self.pixels))
+        return self.visible * (1 - _grown(support, 1).flatten(1).gather(1, self.pixels))
 
-    def fitted(self, support: Float[Tensor, "N H W"], least: int, share: float) -> Region | None:
+    def fitted(self, support: Float[Tensor, "N H W"], least: int, fraction: float) -> Region | None:
         """A region, with room, around samples that this share of the views agrees on; None if there are few."""
-        chosen = self.points[self.agreed(support, share, least)]
+        chosen = self.points[self.agreed(support, fraction, least)]
         if len(chosen) < 8:
             return None
         low, high = (chosen.quantile(q, dim=0) for q in (0.01, 0.99))
@@ -124,7 +124,9 @@ class Samples:
         return Region(center, ROOM * float((chosen - center).norm(dim=1).quantile(0.99)))
 
 
-def sampled(region: Region, cameras: Cameras, known: Bool[Tensor, "N H W"], across: int) -> Samples:
+def region_samples(
+    region: Region, cameras: Cameras, known: Bool[Tensor, "N H W"], across: int
+) -> RegionSamples:
     """Samples of a region, so many along the diameter of its ball."""
     axis = torch.linspace(-1, 1, across, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
@@ -143,7 +145,7 @@ def sampled(region: Region, cameras: Cameras, known: Bool[Tensor, "N H W"], acro
         shown.append(inside & known[view].flatten()[pixel])
     cell = 2 * region.radius / (across - 1) * pixels_per_unit(cameras, region.center)
     spread = tuple(min(8, math.ceil(c / 2 - 0.5)) for c in cell.tolist())
-    return Samples(points, torch.stack(indices), torch.stack(shown), spread, (height, width))
+    return RegionSamples(points, torch.stack(indices), torch.stack(shown), spread, (height, width))
 
 
 def pixels_per_unit(cameras: Cameras, place: Float[Tensor, "3"]) -> Float[Tensor, "N"]:

@@ -40,7 +40,7 @@ SCALE = 100.0
 
 
 @value_type
-class Places:
+class RaySamples:
     """Places on rays: before a region evenly in 1/distance, evenly in it, behind it alike, and on the ground.
 
     Attributes:
@@ -56,7 +56,7 @@ class Places:
     @classmethod
     def on(
         cls, region: Region, origins: Float[Tensor, "h w 3"], directions: Float[Tensor, "h w 3"]
-    ) -> "Places":
+    ) -> "RaySamples":
         """Places on the rays of pixels."""
         enter, leave = replace(region, ground=None).chord(origins, directions)
         middle = ((region.center - origins) * directions).sum(dim=-1)
@@ -91,7 +91,7 @@ class Sweep:
     """
 
     part: tuple[slice, slice]
-    places: Places
+    places: RaySamples
     scores: Int8[Tensor, "S h w"]
     weight: Float[Tensor, "h w"]
 
@@ -108,7 +108,7 @@ class Stereo:
     cameras: Cameras
     sweeps: tuple[Sweep, ...]
 
-    def evidence(self, region: Region) -> Float[Tensor, "N H W"]:
+    def preference(self, region: Region) -> Float[Tensor, "N H W"]:
         """How much better places in a region fit than all others, times the weight; 0 where no ray meets it.
 
         Object and background compete as in Kowdle et al. 2012.
@@ -174,7 +174,7 @@ def plane_sweep(
         variance = (_box(mine[None] ** 2) - mean**2).clamp(min=0)
         lines = [_lines(cameras, o, origins, directions) for o in others]
         pictures = [torch.stack([grey[o], known[o].float()]) for o in others]
-        places = Places.on(region, origins, directions)
+        places = RaySamples.on(region, origins, directions)
         batches = places.distances.split(BATCH)
         found = [_scores(mine, mean, variance, batch, lines, pictures) for batch in batches]
         scores = torch.cat([(SCALE * f).round().to(torch.int8) for f in found])

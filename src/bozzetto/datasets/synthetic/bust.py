@@ -20,7 +20,7 @@ from ...geometry.implicit import (
     capsule,
     displace,
     ellipsoid,
-    evaluate,
+    field_values,
     mirror,
     plane,
     revolution,
@@ -31,10 +31,10 @@ from ...geometry.implicit import (
     smooth_intersection,
     smooth_union,
     sphere,
-    surface,
     torus,
     translate,
     union,
+    zero_set,
 )
 from ...shapes import Mesh
 
@@ -318,7 +318,7 @@ def bust(detail: float = 1.0) -> Mesh:
     """
     check_detail(detail)
     parts = bust_parts()
-    mesh = largest_component(surface(bust_field(parts), LOW, HIGH, 0.032 / detail))
+    mesh = largest_component(zero_set(bust_field(parts), LOW, HIGH, 0.032 / detail))
     colors = _tinted(parts, mesh.vertices)
     base = mesh.vertices.new_tensor([0.0, float(mesh.vertices[:, 1].min()), 0.0])
     return Mesh((mesh.vertices - base) * _METRES, mesh.faces, colors)
@@ -326,7 +326,7 @@ def bust(detail: float = 1.0) -> Mesh:
 
 def _tinted(parts: dict[str, Field], points: Float[Tensor, "V 3"]) -> Float[Tensor, "V 3"]:
     """Albedo of points on the bust: that of the nearest part, with soft borders and a faint marbling."""
-    distance = torch.stack([evaluate(parts[name], points) for name in _TINTS], dim=-1)
+    distance = torch.stack([field_values(parts[name], points) for name in _TINTS], dim=-1)
     weights = torch.softmax(-distance / 0.008, dim=-1)
     colors = weights @ torch.tensor(list(_TINTS.values())).to(points)
     x, y, z = (points * 3).unbind(dim=-1)

@@ -2,8 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 
 from ...errors import InputError
 from ...shapes import Mesh
@@ -13,8 +14,8 @@ from .room import furniture, materials
 from .room.drawing import Color
 from .room.finishes import PINE, WHITE, Finishes
 from .room.light import Lamp, illuminated
-from .room.panels import Finish, Pieces
-from .room.scene import Scene, joined
+from .room.panels import Finish, PartCollector
+from .room.scene import Scene, joined_scene
 
 WIDTH, DEPTH, HEIGHT = 5.0, 4.6, 2.6
 """Of the room in metres, along x, z and y. The floor is y = 0, its middle the origin."""
@@ -61,7 +62,7 @@ def furnished_room(
     if not 0.05 <= detail <= 4:
         raise InputError(f"the detail of a room must be between 0.05 and 4, got {detail:g}; 1 is the default")
     subject = bust() if subject is None else subject
-    pieces, make = Pieces(), Finishes(seed, detail)
+    pieces, make = PartCollector(), Finishes(seed, detail)
     pieces.at(0, TABLE, 0, 0.5).mesh(subject, Finish(grain=0.22, grain_size=0.024, gloss=0.06))
     placed = subject.with_vertices(pieces.all[0].vertices)
     _shell(pieces, make)
@@ -70,18 +71,18 @@ def furnished_room(
         Lamp((WINDOW[0], 0.95, 0.75), (0, 0, -1.5), (0, 1.25, 0), (9.0, 10.0, 11.0)),
         Lamp((-0.2, HEIGHT - 0.25, 0.5), (0.4, 0, 0), (0, 0, 0.4), (13.0, 10.5, 7.5)),
     ]
-    return FurnishedRoom(illuminated(joined(pieces.all), lamps, rays), placed)
+    return FurnishedRoom(illuminated(joined_scene(pieces.all), lamps, rays), placed)
 
 
-def _shell(pieces: Pieces, make: Finishes) -> None:
+def _shell(pieces: PartCollector, make: Finishes) -> None:
     """Floor, walls, ceiling, rug, lamp."""
     inks: list[Color] = [(0.36, 0.45, 0.36), (0.58, 0.33, 0.28), (0.33, 0.38, 0.48), (0.62, 0.5, 0.3)]
 
-    def papered(rng: Rng, shape: tuple[int, int], density: float) -> np.ndarray:
+    def papered(rng: Rng, shape: tuple[int, int], density: float) -> npt.NDArray[Any]:
         return materials.wallpaper(rng, shape, density, (0.78, 0.77, 0.68), inks)
 
     def plastered(color: Color) -> Finish:
-        def paint(rng: Rng, shape: tuple[int, int], density: float) -> np.ndarray:
+        def paint(rng: Rng, shape: tuple[int, int], density: float) -> npt.NDArray[Any]:
             return materials.plaster(rng, shape, density, color)
 
         return make.painted(paint, 300, spacing=0.08)
@@ -108,14 +109,14 @@ def _shell(pieces: Pieces, make: Finishes) -> None:
     pieces.box((0, HEIGHT - 0.06, 0.7), (0.02, 0.06, 0.02), make.plain(WHITE), 0, "frlb")
 
 
-def _wall(pieces: Pieces, k: int) -> Pieces:
+def _wall(pieces: PartCollector, k: int) -> PartCollector:
     """The local frame in the middle of the foot of a wall, +z into the room: that at -z, -x, +z, +x."""
     turn = 0.5 * math.pi * k
     far = 0.5 * (WIDTH if k % 2 else DEPTH)
     return pieces.at(-far * math.sin(turn), 0, -far * math.cos(turn), turn)
 
 
-def _furnish(pieces: Pieces, make: Finishes) -> None:
+def _furnish(pieces: PartCollector, make: Finishes) -> None:
     furniture.add_table(pieces, make, TABLE)
     furniture.add_window(_wall(pieces, 1), make, 0.8, 0.9, 2.25)
     furniture.add_bookshelf(_wall(pieces, 3).at(-0.65, 0, 0), make)

@@ -90,7 +90,7 @@ def extruded(outline: Polygon, thickness: float) -> Solid:
     return Solid(distance, points, 2 * cap + thickness * float(outline.length.sum()))
 
 
-def turned(profile: Float[Tensor, "M 2"]) -> Solid:
+def lathe(profile: Float[Tensor, "M 2"]) -> Solid:
     """A turned piece: a line of (radius, z) corners, positive radii, around the z-axis.
 
     Its ends are joined to the axis by flat faces.
@@ -117,7 +117,7 @@ def turned(profile: Float[Tensor, "M 2"]) -> Solid:
     return Solid(distance, points, float(areas.sum()))
 
 
-def moved(solid: Solid, rotation: Float[Tensor, "3 3"], by: Float[Tensor, "3"]) -> Solid:
+def moved_solid(solid: Solid, rotation: Float[Tensor, "3 3"], by: Float[Tensor, "3"]) -> Solid:
     """A solid turned, then shifted."""
     return Solid(
         lambda x: solid.distance((x - by) @ rotation),
@@ -158,7 +158,7 @@ def machined_part(seed: int) -> Solid:
         if _between(draw, 0, 1) < 0.5:  # along the axes, as most are
             rotation = torch.eye(3)[torch.randperm(3, generator=draw)]
         shift = torch.tensor([_between(draw, -0.5, 0.5) for _ in range(3)])
-        pieces.append(moved(piece, rotation, shift))
+        pieces.append(moved_solid(piece, rotation, shift))
     return united(pieces)
 
 
@@ -209,7 +209,7 @@ def _turned_piece(draw: torch.Generator) -> Solid:
     heights = (heights - heights.mean()).repeat_interleave(2)[1:-1]
     radii = torch.tensor([0.04 * 15 ** _between(draw, 0, 1) for _ in range(steps)]).repeat_interleave(2)
     slope = torch.tensor([1 + (_between(draw, -0.2, 0.2) if i % 2 else 0) for i in range(2 * steps)])
-    return turned(torch.stack([radii * slope, heights], dim=1))
+    return lathe(torch.stack([radii * slope, heights], dim=1))
 
 
 def _norm(x: Float[Tensor, "P D"]) -> Float[Tensor, " P"]:

@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -202,7 +204,7 @@ def _upright_view(photo: Path, mask: Path, camera: Cameras, quarter: int) -> Vie
     )
 
 
-def _developed(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
+def _developed(rng: np.random.Generator, light: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """What the phone makes of linear light (H, W, 3): sRGB bytes."""
     height, width = light.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -220,7 +222,7 @@ def _developed(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
     return (encoded.numpy() * 255 + 0.5).astype(np.uint8)
 
 
-def _blurred(rng: np.random.Generator, light: np.ndarray, scale: float) -> np.ndarray:
+def _blurred(rng: np.random.Generator, light: npt.NDArray[Any], scale: float) -> npt.NDArray[Any]:
     """Out of focus by a little, and shaken while the shutter was open."""
     light = ndimage.gaussian_filter(light, (*[scale * rng.uniform(0.35, 0.7)] * 2, 0), truncate=3.0)
     length, angle = scale * rng.exponential(0.5), rng.uniform(0, math.pi)
@@ -229,7 +231,7 @@ def _blurred(rng: np.random.Generator, light: np.ndarray, scale: float) -> np.nd
     return (light + ends[0] + ends[1]) / 3
 
 
-def _save_jpeg(path: Path, pixels: np.ndarray, orientation: int) -> None:
+def _save_jpeg(path: Path, pixels: npt.NDArray[Any], orientation: int) -> None:
     exif = Image.Exif()
     exif[0x010F], exif[0x0110], exif[0x0112] = "Bozzetto", "Hand-held phone", orientation
     camera = exif.get_ifd(0x8769)

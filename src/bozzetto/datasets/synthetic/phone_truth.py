@@ -24,7 +24,7 @@ HALF = 0.42
 """Half the side of the table, which hides the subject's underside."""
 
 
-def seen_faces(photos: PhonePhotos) -> Bool[Tensor, " F"]:
+def photographed_faces(photos: PhonePhotos) -> Bool[Tensor, " F"]:
     """Faces of the subject whose middle two photos or more show; itself and the table may hide it."""
     subject = photos.subject
     corners = torch.tensor(
@@ -71,7 +71,7 @@ class SurfaceErrors:
 def surface_errors(
     mesh: Mesh,
     photos: PhonePhotos,
-    seen: Bool[Tensor, " F"],
+    photographed: Bool[Tensor, " F"],
     start: Similarity | None = None,
     samples: int = 100_000,
 ) -> SurfaceErrors:
@@ -80,18 +80,18 @@ def surface_errors(
     Args:
         mesh: In any world.
         photos: With the truth.
-        seen: As of `seen_faces`.
+        photographed: As of `photographed_faces`.
         start: About the similarity from that world to the true one; None if they are the same.
         samples: Points on each surface.
     """
-    part = Mesh(photos.subject.vertices, photos.subject.faces[seen])
+    part = Mesh(photos.subject.vertices, photos.subject.faces[photographed])
     points = sample_surface(part, samples, torch.Generator().manual_seed(0))[0]
     place = align_surface(mesh, points[:: max(1, samples // 20_000)], start)
     aligned = mesh.with_vertices(place.apply(mesh.vertices.double()).float())
     made = sample_surface(aligned, samples, torch.Generator().manual_seed(1))[0]
     nearest = SurfaceIndex(photos.subject).closest(made)
     to_result = SurfaceIndex(aligned).closest(points).distance
-    return SurfaceErrors(to_result, nearest.distance[seen[nearest.face]], place)
+    return SurfaceErrors(to_result, nearest.distance[photographed[nearest.face]], place)
 
 
 def mask_overlap(folder: Path, photos: PhonePhotos) -> dict[str, float]:

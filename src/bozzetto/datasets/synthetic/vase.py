@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ...geometry import largest_component
-from ...geometry.implicit import Field, displace, revolution, smooth_difference, surface
+from ...geometry.implicit import Field, displace, revolution, smooth_difference, zero_set
 from ...shapes import Mesh
 from .bust import check_detail
 
@@ -39,5 +39,5 @@ def vase(detail: float = 1.0) -> Mesh:
     field: Field = smooth_difference(
         displace(revolution(torch.cat((outline, ends))), flutes), inside, radius=0.03
     )
-    mesh = largest_component(surface(field, (-0.42, -0.05, -0.42), (0.42, 1.05, 0.42), 0.0095 / detail))
+    mesh = largest_component(zero_set(field, (-0.42, -0.05, -0.42), (0.42, 1.05, 0.42), 0.0095 / detail))
     return mesh.with_vertices(mesh.vertices * 0.3)

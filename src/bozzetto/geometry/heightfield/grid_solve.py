@@ -128,7 +128,7 @@ class _FilterCosines(torch.autograd.Function):
         return _idct2(total)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         waves = _dct2(gradients[0])
         wanted = zip(ctx.needs_input_grad[1:], ctx.responses, strict=False)
         grads = [_idct2(waves * response) if needed else None for needed, response in wanted]

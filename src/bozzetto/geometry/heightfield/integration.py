@@ -17,7 +17,7 @@ from ...errors import InputError
 from .differences import divergence, steps
 from .gradients import check_boundary, gradients_from_normals, spectral_derivatives
 from .grid_solve import filter_cosines
-from .weighted_integration import Grid, solve_weighted
+from .weighted_integration import WeightedGrid, solve_weighted
 
 
 def integrate_gradients(
@@ -67,7 +67,7 @@ def integrate_gradients(
         trust = trust if mask is None else torch.where(mask, trust, 0)
         # What lies outside may be anything, also infinite.
         gradients = torch.where(trust[..., None] > 0, gradients, 0)
-        grid = Grid(height, width, periodic, float(guide_weight), tolerance)
+        grid = WeightedGrid(height, width, periodic, float(guide_weight), tolerance)
         return solve_weighted(gradients, trust, guide, grid)
     solver = _periodic if periodic else _free
     return solver(gradients, guide, guide_weight)

@@ -14,7 +14,7 @@ from .gradients import check_convention
 
 
 def save_normal_map(
-    normals: Float[Tensor, "H W 3"], path: str | os.PathLike, convention: str = "gl", bits: int = 8
+    normals: Float[Tensor, "H W 3"], path: str | os.PathLike[str], convention: str = "gl", bits: int = 8
 ) -> None:
     """Write unit normals as a picture.
 
@@ -30,7 +30,7 @@ def save_normal_map(
     save_image(path, (check_convention(normals, convention) + 1) / 2, bits)
 
 
-def load_normal_map(path: str | os.PathLike, convention: str = "gl") -> Float[Tensor, "H W 3"]:
+def load_normal_map(path: str | os.PathLike[str], convention: str = "gl") -> Float[Tensor, "H W 3"]:
     """Unit normals, y up, of a picture with 8 or 16 bits per channel.
 
     Levels are taken to run from -1 to 1; the middle level of an odd range, as which some programs store zero,

@@ -4,8 +4,10 @@ import io
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import trimesh
 from jaxtyping import Float
@@ -88,7 +90,10 @@ def relief_mesh(
 
 
 def save_relief(
-    relief: Relief, path: str | os.PathLike, photo: Float[Tensor, "H W C"] | None = None, quality: int = 92
+    relief: Relief,
+    path: str | os.PathLike[str],
+    photo: Float[Tensor, "H W C"] | None = None,
+    quality: int = 92,
 ) -> None:
     """Write a GLB with the photo as its texture, in metres, as glTF demands (one thousandth of the mesh).
 
@@ -121,7 +126,7 @@ def save_relief(
     write_bytes(path, data)
 
 
-def _jpeg(pixels: np.ndarray, quality: int) -> Image.Image:
+def _jpeg(pixels: npt.NDArray[Any], quality: int) -> Image.Image:
     """A picture that the exporter writes as JPEG and not as PNG, which would be many times as large."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=0)
@@ -149,7 +154,7 @@ def _at_corners(maps: Tensor, grid: tuple[int, int], tiles: bool) -> Tensor:
     return torch.nn.functional.grid_sample(padded, where[None], align_corners=False)[0]
 
 
-def _wrapped(heights: np.ndarray, size_mm: tuple[float, float], wrap: str) -> np.ndarray:
+def _wrapped(heights: npt.NDArray[Any], size_mm: tuple[float, float], wrap: str) -> npt.NDArray[Any]:
     rows, columns = (np.linspace(0.5, -0.5, heights.shape[0]), np.linspace(-0.5, 0.5, heights.shape[1]))
     y = np.broadcast_to(rows[:, None] * size_mm[1], heights.shape)
     if wrap == "plane":

@@ -15,7 +15,7 @@ from .grid_solve import GridSpectrum
 MAX_ITERATIONS = 2000
 
 
-class Grid(NamedTuple):
+class WeightedGrid(NamedTuple):
     """What a weighted solve needs to know besides its tensors."""
 
     height: int
@@ -25,7 +25,7 @@ class Grid(NamedTuple):
     tolerance: float
 
 
-def solve_weighted(gradients: Tensor, weights: Tensor, guide: Tensor | None, grid: Grid) -> Tensor:
+def solve_weighted(gradients: Tensor, weights: Tensor, guide: Tensor | None, grid: WeightedGrid) -> Tensor:
     """Minimise sum w_e (step of h - step of g)^2 + a sum w (h - guide)^2, in float64.
 
     The weight of a step is the harmonic mean of its two pixels: what the mean of two measurements with
@@ -65,14 +65,16 @@ class _Solve(torch.autograd.Function):
     """x of A(w) x = b with mean zero on every connected part; A is symmetric, so is its inverse."""
 
     @staticmethod
-    def forward(ctx: Any, rhs: Tensor, right: Tensor, down: Tensor, weights: Tensor, grid: Grid) -> Tensor:
+    def forward(
+        ctx: Any, rhs: Tensor, right: Tensor, down: Tensor, weights: Tensor, grid: WeightedGrid
+    ) -> Tensor:
         ctx.system = _System(right, down, weights, grid)
         x = ctx.system.solve(rhs)
         ctx.save_for_backward(x)
         return x
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         (x,), system = ctx.saved_tensors, ctx.system
         adjoint = system.solve(gradients[0])
         periodic = system.grid.periodic
@@ -81,7 +83,7 @@ class _Solve(torch.autograd.Function):
 
 
 class _System:
-    def __init__(self, right: Tensor, down: Tensor, weights: Tensor, grid: Grid) -> None:
+    def __init__(self, right: Tensor, down: Tensor, weights: Tensor, grid: WeightedGrid) -> None:
         self.right, self.down, self.weights, self.grid = right, down, weights, grid
         self.inside = weights > 0
         self.iterations = 0
@@ -139,7 +141,7 @@ class _System:
         )
 
 
-def _parts(right: Tensor, down: Tensor, inside: Tensor, grid: Grid) -> Tensor:
+def _parts(right: Tensor, down: Tensor, inside: Tensor, grid: WeightedGrid) -> Tensor:
     """A number per connected part; pixels outside have that of part 0."""
     mask = inside.cpu().numpy()
     labels = np.zeros(mask.shape, np.int64)

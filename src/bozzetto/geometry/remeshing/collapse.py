@@ -11,7 +11,7 @@ from .surface import (
     Floats,
     Ints,
     Stars,
-    Surface,
+    WorkingMesh,
     following,
     lengths,
     lowest,
@@ -36,8 +36,8 @@ class _Collapses:
 
 
 def collapse_short_edges(
-    surface: Surface, shortest: float, longest: float, curves: Curves, generator: np.random.Generator
-) -> Surface:
+    surface: WorkingMesh, shortest: float, longest: float, curves: Curves, generator: np.random.Generator
+) -> WorkingMesh:
     """Collapse edges shorter than `shortest` times the wanted length, as far as that is safe.
 
     A collapse needs the link condition (so that a manifold keeps its genus and boundaries), makes no edge
@@ -69,7 +69,7 @@ def collapse_short_edges(
     return surface.compact()
 
 
-def _independent(surface: Surface, ends: Ints, order: Ints) -> Flags:
+def _independent(surface: WorkingMesh, ends: Ints, order: Ints) -> Flags:
     """Edges that come first among all those with an end in one of the faces around them.
 
     The faces around two such edges are disjoint, so neither changes what the other was checked against.
@@ -83,7 +83,7 @@ def _independent(surface: Surface, ends: Ints, order: Ints) -> Flags:
     return (around[ends[:, 0]] == order) & (around[ends[:, 1]] == order)
 
 
-def _place(surface: Surface, chosen: Ints, curves: Curves) -> _Collapses:
+def _place(surface: WorkingMesh, chosen: Ints, curves: Curves) -> _Collapses:
     """The midpoint; the vertex on a kept line if there is one; of two, the one that matters more."""
     kept, gone = surface.edges.ends[chosen].T
     on_kept, on_gone = surface.kept[kept], surface.kept[gone]
@@ -96,7 +96,7 @@ def _place(surface: Surface, chosen: Ints, curves: Curves) -> _Collapses:
     return _Collapses(chosen, kept, gone, place)
 
 
-def _bend(surface: Surface, vertices: Ints, curves: Curves) -> Floats:
+def _bend(surface: WorkingMesh, vertices: Ints, curves: Curves) -> Floats:
     """How far kept lines lie from the straight edge that would replace a vertex on them; infinite if none can.
 
     Measured at the vertex and where the line has its middle between the neighbours of the vertex on it.
@@ -120,7 +120,7 @@ def _bend(surface: Surface, vertices: Ints, curves: Curves) -> Floats:
     return np.where(fixed | np.isin(joined, keys), np.inf, away)
 
 
-def _safe(surface: Surface, collapses: _Collapses, longest: float, curves: Curves) -> Flags:
+def _safe(surface: WorkingMesh, collapses: _Collapses, longest: float, curves: Curves) -> Flags:
     """Whether each collapse may happen."""
     stars = Stars.of(surface.faces, len(surface.vertices))
     safe = _link_condition(surface, stars, collapses)
@@ -145,7 +145,7 @@ def _safe(surface: Surface, collapses: _Collapses, longest: float, curves: Curve
     return safe
 
 
-def _link_condition(surface: Surface, stars: Stars, collapses: _Collapses) -> Flags:
+def _link_condition(surface: WorkingMesh, stars: Stars, collapses: _Collapses) -> Flags:
     """Whether the ends have no common neighbours but the corners opposite to the edge, which keep a fan.
 
     Dey, Edelsbrunner, Guha & Nekhayev 1999, "Topology preserving edge contraction".
@@ -167,7 +167,7 @@ def _link_condition(surface: Surface, stars: Stars, collapses: _Collapses) -> Fl
     return fan & (shared == exists.sum(axis=1))
 
 
-def _apply(surface: Surface, collapses: _Collapses, safe: Flags) -> Surface:
+def _apply(surface: WorkingMesh, collapses: _Collapses, safe: Flags) -> WorkingMesh:
     kept, gone = collapses.kept[safe], collapses.gone[safe]
     vertices, target = surface.vertices.copy(), surface.target.copy()
     vertices[kept] = collapses.place[safe]
@@ -177,10 +177,12 @@ def _apply(surface: Surface, collapses: _Collapses, safe: Flags) -> Surface:
     faces = index[surface.faces]
     a, b, c = faces.T
     alive = (a != b) & (b != c) & (c != a)
-    return Surface(vertices, faces[alive], target, _joined(surface, collapses.edge[safe], kept, gone, index))
+    return WorkingMesh(
+        vertices, faces[alive], target, _joined(surface, collapses.edge[safe], kept, gone, index)
+    )
 
 
-def _joined(surface: Surface, edge: Ints, kept: Ints, gone: Ints, index: Ints) -> Features:
+def _joined(surface: WorkingMesh, edge: Ints, kept: Ints, gone: Ints, index: Ints) -> Features:
     """The kept lines after collapses; `index` maps vertices to those that replace them."""
     lines = surface.features
     row = surface.feature_of_edge[edge]

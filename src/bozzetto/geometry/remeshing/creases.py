@@ -1,11 +1,13 @@
 """Which edges and vertices of a mesh are creases and corners."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .curves import paths
-from .surface import DEGENERATE, Flags, Floats, Stars, Surface, area_vectors, dots, lengths, slimness
+from .surface import DEGENERATE, Flags, Floats, Stars, WorkingMesh, area_vectors, dots, lengths, slimness
 
 FRAGMENT = 3  # edges: lines that end within the surface and have fewer, and are short, are no creases
 LONG = 10.0  # over the wanted length: shorter lines of a rough surface are no creases
@@ -14,11 +16,11 @@ LAYERS = 5  # of slivers beside slivers that get a normal
 WEIGHT = 2.0  # times the area of the smaller face at an edge: how much a face around it counts at most
 
 
-def bends(surface: Surface) -> Floats:
+def dihedral_angles(surface: WorkingMesh) -> Floats:
     """(E,) radians between the normals of the two faces at each edge, negative in valleys; 0 at boundaries."""
     edges = surface.edges
     inner = ~edges.is_boundary
-    normals = face_normals(surface)
+    normals = triangle_normals(surface)
     first, second = edges.halves[inner].T
     left, right = normals[first // 3], normals[second // 3]
     corners = surface.faces.ravel()
@@ -30,7 +32,7 @@ def bends(surface: Surface) -> Floats:
     return result
 
 
-def face_normals(surface: Surface) -> Floats:
+def triangle_normals(surface: WorkingMesh) -> Floats:
     """(F, 3) unit normals; of a sliver, whose own means little, that of the face beyond its longest edge."""
     corners = surface.vertices[surface.faces]
     vectors = area_vectors(corners)
@@ -48,7 +50,7 @@ def face_normals(surface: Surface) -> Floats:
     return normals
 
 
-def find_creases(surface: Surface, bend: Floats, angle: float) -> Flags:
+def find_creases(surface: WorkingMesh, bend: Floats, angle: float) -> Flags:
     """(E,) whether the surface bends at an edge by at least an angle, as part of a line.
 
     Noise bends single edges as sharply: at a crease the faces around either end of the edge, on both sides,
@@ -58,7 +60,7 @@ def find_creases(surface: Surface, bend: Floats, angle: float) -> Flags:
     return _pruned(surface, crease, lambda count, length, ends: count < FRAGMENT and length < 1 and ends)
 
 
-def rough_creases(surface: Surface, crease: Flags, angle: float) -> Flags:
+def rough_creases(surface: WorkingMesh, crease: Flags, angle: float) -> Flags:
     """(E,) those creases that stand out of a rough surface, whose bumps make many short lines.
 
     The faces around bend by the whole angle, and the lines are much longer than the wanted edges.
@@ -66,12 +68,12 @@ def rough_creases(surface: Surface, crease: Flags, angle: float) -> Flags:
     return _pruned(surface, _sharp(surface, crease, angle), lambda count, length, ends: length < LONG)
 
 
-def find_tips(surface: Surface, lines: Flags, angle: float) -> Flags:
+def find_tips(surface: WorkingMesh, lines: Flags, angle: float) -> Flags:
     """(V,) whether a vertex off the lines is a tip, as of a cone.
 
     All faces around it are inclined to its normal by at least half the angle.
     """
-    normals = face_normals(surface)
+    normals = triangle_normals(surface)
     middle = surface.normals / np.maximum(lengths(surface.normals), 1e-300)[:, None]
     inclined = np.stack([dots(normals, middle[corner]) for corner in surface.faces.T], axis=1)
     flattest = np.full(len(surface.vertices), -1.0)
@@ -81,7 +83,7 @@ def find_tips(surface: Surface, lines: Flags, angle: float) -> Flags:
     return tips
 
 
-def _sharp(surface: Surface, chosen: Flags, angle: float) -> Flags:
+def _sharp(surface: WorkingMesh, chosen: Flags, angle: float) -> Flags:
     """(E,) the chosen edges where the faces around bend together by at least an angle."""
     index = np.flatnonzero(chosen)
     result = np.zeros(len(chosen), bool)
@@ -89,7 +91,7 @@ def _sharp(surface: Surface, chosen: Flags, angle: float) -> Flags:
     return result
 
 
-def _bends_around(surface: Surface, chosen: np.ndarray) -> Floats:
+def _bends_around(surface: WorkingMesh, chosen: npt.NDArray[Any]) -> Floats:
     """(N,) radians between the mean normals of the faces left and right of each chosen edge.
 
     The faces around both its ends, each counted up to twice the smaller of the two at the edge: large faces do
@@ -99,7 +101,7 @@ def _bends_around(surface: Surface, chosen: np.ndarray) -> Floats:
     double = np.maximum(lengths(vectors), 1e-300)
     ends, pair = surface.edges.ends[chosen], surface.edges.halves[chosen] // 3
     a, b = surface.vertices[ends].transpose(1, 0, 2)
-    unit = face_normals(surface)
+    unit = triangle_normals(surface)
     sideways = np.cross(b - a, unit[pair[:, 0]] + unit[pair[:, 1]])
     owner, corner = Stars.of(surface.faces, len(surface.vertices)).around(ends.T.ravel())
     owner, face = owner % max(len(chosen), 1), corner // 3
@@ -113,7 +115,7 @@ def _bends_around(surface: Surface, chosen: np.ndarray) -> Floats:
     return np.arctan2(lengths(np.cross(left, right)), dots(left, right))
 
 
-def _pruned(surface: Surface, crease: Flags, falls: Callable[[int, float, bool], bool]) -> Flags:
+def _pruned(surface: WorkingMesh, crease: Flags, falls: Callable[[int, float, bool], bool]) -> Flags:
     """The creases without lines that fall, one after the other, as neighbours join when one has gone.
 
     A line runs from one place where other than two lines meet to the next. Whether it falls is decided by the

@@ -10,7 +10,7 @@ from .surface import (
     Flags,
     Floats,
     Ints,
-    Surface,
+    WorkingMesh,
     area_vectors,
     corner_angles,
     dots,
@@ -18,7 +18,7 @@ from .surface import (
     preceding,
     ranks,
     slimness,
-    turned,
+    turned_over,
 )
 
 ROUNDS = 40  # of flips at the same time; every flip lowers the valence error, so it ends anyway
@@ -29,7 +29,7 @@ MENDING = 8  # gain, more than any of valence, of mending a sliver at a kept lin
 BEFORE, AFTER = [[0, 1, 2], [1, 0, 3]], [[3, 1, 2], [2, 0, 3]]  # the two faces of a quad
 
 
-def flip_edges(surface: Surface, generator: np.random.Generator) -> Surface:
+def flip_edges(surface: WorkingMesh, generator: np.random.Generator) -> WorkingMesh:
     """Flip edges while that brings valences closer to 6, or 4 on the boundary.
 
     A flip lowers the sum of absolute deviations over its four vertices, joins two vertices that no edge joins
@@ -69,7 +69,7 @@ def flip_edges(surface: Surface, generator: np.random.Generator) -> Surface:
     return surface
 
 
-def _ideal(surface: Surface) -> Ints:
+def _ideal(surface: WorkingMesh) -> Ints:
     """(V,) valence for angles of 60 degrees: 6 within the surface, 4 on the boundary, others at corners."""
     fixed = surface.features.fixed
     angles = surface.sums_of_corners(corner_angles(surface.vertices[surface.faces]))
@@ -92,10 +92,10 @@ def _keeps_shape(corners: Floats, kept: Flags) -> Flags:
     old, new = _normals(corners, BEFORE), _normals(corners, AFTER)
     both = old[0] + old[1]
     before, after = _slimmest(corners, BEFORE), _slimmest(corners, AFTER)
-    fine = ~turned(old[0], old[1], CREASE) | (before < DEGENERATE)
+    fine = ~turned_over(old[0], old[1], CREASE) | (before < DEGENERATE)
     fine &= ~kept | (after >= np.minimum(SLIM, before))
     for normal in new:
-        fine &= ~turned(both, normal, TURN) & (dots(both, normal) > 0)
+        fine &= ~turned_over(both, normal, TURN) & (dots(both, normal) > 0)
     return fine
 
 
@@ -115,7 +115,7 @@ def _slimmest(corners: Floats, faces: list[list[int]]) -> Floats:
     return np.minimum(one, two)
 
 
-def _apply(surface: Surface, quad: Ints, halves: Ints) -> Surface:
+def _apply(surface: WorkingMesh, quad: Ints, halves: Ints) -> WorkingMesh:
     a, b, c, d = quad.T
     faces = surface.faces.copy()
     faces[halves[:, 0] // 3] = np.stack([d, b, c], axis=1)

@@ -6,7 +6,7 @@ import torch
 from ...shapes import Mesh
 from ..closest import SurfaceIndex
 from .curves import Curves
-from .surface import Floats, Ints, Surface, area_vectors, dots, lengths
+from .surface import Floats, Ints, WorkingMesh, area_vectors, dots, lengths
 
 GRADING = 0.4  # how fast the wanted length may grow over a distance
 SWEEPS = 10  # of the grading over neighbours
@@ -36,7 +36,7 @@ class Original:
         """Whether the wanted length depends on curvature."""
         return self._planned is not None
 
-    def project(self, surface: Surface, places: Floats, normals: Floats) -> Floats:
+    def project(self, surface: WorkingMesh, places: Floats, normals: Floats) -> Floats:
         """(V, 3) nearest points of the original surface.
 
         A vertex stays where the surface has it if the nearest face looks the other way: the far side of a
@@ -46,7 +46,7 @@ class Original:
         behind = dots(self._normals[found.face.numpy()], normals) < 0
         return np.where(behind[:, None], surface.vertices, found.point.numpy())
 
-    def target_at(self, surface: Surface) -> Floats:
+    def target_at(self, surface: WorkingMesh) -> Floats:
         """(V,) the wanted length at the vertices: as at the nearest points of the original, and graded."""
         target = self._length_at(surface.vertices)
         if self._planned is None:
@@ -63,7 +63,7 @@ class Original:
                 break
         return target
 
-    def between(self, surface: Surface, ends: Ints, places: Floats) -> Floats:
+    def between(self, surface: WorkingMesh, ends: Ints, places: Floats) -> Floats:
         """(N,) the wanted length at places in the middle of edges with these ends (N, 2)."""
         target = surface.target[ends]
         if self._planned is None:

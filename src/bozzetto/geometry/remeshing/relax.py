@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 
 from .original import Original
-from .surface import Floats, Surface, area_vectors, dots, lengths
+from .surface import Floats, WorkingMesh, area_vectors, dots, lengths
 
 ROUNDS = 10  # of taking back moves that turn faces over
 SLIDE = 2 / 3  # of the way to the middle between neighbours; all the way, vertices on a line would swap gaps
 
 
-def relax(surface: Surface, original: Original, project: bool = True) -> Surface:
+def relax(surface: WorkingMesh, original: Original, project: bool = True) -> WorkingMesh:
     """Move vertices within the surface towards even edge lengths, then onto the original.
 
     Every vertex goes to the mean of its neighbours, weighted by the area around them over the square of the
@@ -22,7 +22,7 @@ def relax(surface: Surface, original: Original, project: bool = True) -> Surface
     Source: Botsch and Kobbelt 2004, section 4. Differs: wanted lengths make it adaptive, and vertices on kept
     lines slide along them.
     """
-    normals = vertex_normals(surface)
+    normals = working_vertex_normals(surface)
     moved = surface.vertices + _tangential(_centroids(surface) - surface.vertices, normals)
     if project:
         moved = original.project(surface, moved, normals)
@@ -37,7 +37,7 @@ def relax(surface: Surface, original: Original, project: bool = True) -> Surface
     return replace(relaxed, features=replace(lines, at=slid))
 
 
-def _slid(surface: Surface) -> Floats:
+def _slid(surface: WorkingMesh) -> Floats:
     """(V,) new places on the lines of vertices that may slide; NaN elsewhere."""
     lines, count = surface.features, len(surface.vertices)
     weight = 1 / surface.target[lines.ends].mean(axis=1) ** 2
@@ -50,7 +50,7 @@ def _slid(surface: Surface) -> Floats:
     return own + SLIDE * (np.bincount(ends, weights * other, count) / total - own)
 
 
-def vertex_normals(surface: Surface) -> Floats:
+def working_vertex_normals(surface: WorkingMesh) -> Floats:
     """(V, 3) unit normals weighted by area; 0 where the faces cancel out."""
     return surface.normals / np.maximum(lengths(surface.normals), 1e-300)[:, None]
 
@@ -59,7 +59,7 @@ def _tangential(offset: Floats, normals: Floats) -> Floats:
     return offset - dots(offset, normals)[:, None] * normals
 
 
-def _centroids(surface: Surface) -> Floats:
+def _centroids(surface: WorkingMesh) -> Floats:
     """(V, 3) weighted mean of the neighbours of every vertex; its own place where it has none."""
     area = lengths(area_vectors(surface.vertices[surface.faces]))
     weight = surface.sums(area[:, None])[:, 0] / surface.target**2
@@ -75,7 +75,7 @@ def _centroids(surface: Surface) -> Floats:
     return np.where(total > 0, mean, surface.vertices)
 
 
-def _without_turns(surface: Surface, moved: Floats) -> Surface:
+def _without_turns(surface: WorkingMesh, moved: Floats) -> WorkingMesh:
     """Move the vertices, except those whose faces would turn over; none if that does not end."""
     every = np.arange(len(surface.faces))
     for _ in range(ROUNDS):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .surface import Flags, Floats, Surface, area_vectors, dots, lengths
+from .surface import Flags, Floats, WorkingMesh, area_vectors, dots, lengths
 
 ROUGH = 0.2  # share of squared bends against their surroundings: to 0.07 on smooth shapes, from 0.23 on scans
 EXCESS = (
@@ -12,7 +12,7 @@ ROWS, COLUMNS = [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]  # of the different entri
 TIMES = np.array([1, 2, 2, 1, 2, 1])  # how often each of them is in the matrix
 
 
-def is_rough(surface: Surface, bend: Floats, lines: Flags, tolerance: float) -> bool:
+def is_rough(surface: WorkingMesh, bend: Floats, lines: Flags, tolerance: float) -> bool:
     """Whether noise, rather than shape, bends the edges, and costs as much area as a tolerance allows.
 
     Shape bends an edge the way the surface around it is curved, be it smooth or made of facets; noise bends at
@@ -34,7 +34,7 @@ def is_rough(surface: Surface, bend: Floats, lines: Flags, tolerance: float) -> 
     return bool(square[against].sum() > ROUGH * square.sum() and excess > tolerance)
 
 
-def bends_against(surface: Surface, bend: Floats) -> Flags:
+def bends_against(surface: WorkingMesh, bend: Floats) -> Flags:
     """(E,) whether an edge bends the other way than its surroundings, two rings of edges without itself.
 
     Their curvature along a direction across the edge is that of the tensor of Cohen-Steiner & Morvan 2003,
@@ -53,7 +53,7 @@ def bends_against(surface: Surface, bend: Floats) -> Flags:
     return dots(around, squares * TIMES) * bend < 0
 
 
-def _scattered(surface: Surface, at_first: Floats, at_second: Floats) -> Floats:
+def _scattered(surface: WorkingMesh, at_first: Floats, at_second: Floats) -> Floats:
     """(V, C) sums of values (E, C) for the first and for the second end of every edge."""
     a, b = surface.edges.ends.T
     count = len(surface.vertices)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from .surface import Flags, Floats, Surface, area_vectors, dots, lengths
+from .surface import Flags, Floats, WorkingMesh, area_vectors, dots, lengths
 
 SHARE = 0.6  # of the tolerance that is planned with
 SMOOTHING = 3  # steps of averaging curvature over neighbouring faces: bumps and dents of noise cancel
@@ -42,7 +42,7 @@ class Facets:
         return self.height > STOUT * self.longest
 
     @classmethod
-    def of(cls, surface: Surface, bend: Floats, lines: Flags) -> "Facets":
+    def of(cls, surface: WorkingMesh, bend: Floats, lines: Flags) -> "Facets":
         """Join faces over edges that hardly bend."""
         corners = surface.vertices[surface.faces]
         area = lengths(area_vectors(corners)) / 2
@@ -58,7 +58,7 @@ class Facets:
         return cls(area, sides.max(axis=1), height[part], np.bincount(part)[part] == 1)
 
 
-def curvature_lengths(surface: Surface, bend: Floats, lines: Flags, tolerance: float) -> Floats:
+def curvature_lengths(surface: WorkingMesh, bend: Floats, lines: Flags, tolerance: float) -> Floats:
     """(F,) the longest edges, up to the wanted length, that keep volume and area within a tolerance.
 
     Between a surface and triangles with edges of length L whose corners lie on it is, on average, a gap of
@@ -103,7 +103,9 @@ def curvature_lengths(surface: Surface, bend: Floats, lines: Flags, tolerance: f
     return planned(2.0**low)
 
 
-def find_details(surface: Surface, bend: Floats, lines: Flags, planned: Floats, tolerance: float) -> Flags:
+def find_details(
+    surface: WorkingMesh, bend: Floats, lines: Flags, planned: Floats, tolerance: float
+) -> Flags:
     """(E,) edges to keep beside the creases, so that cutting across all others costs no more area than allowed.
 
     Where facets meet at an angle t, edges of length L that cut across lose t^2 L / 12 of area per unit length.
@@ -136,7 +138,7 @@ def find_details(surface: Surface, bend: Floats, lines: Flags, planned: Floats, 
 
 
 def within_narrow_facets(
-    surface: Surface, bend: Floats, lines: Flags, details: Flags, planned: Floats
+    surface: WorkingMesh, bend: Floats, lines: Flags, details: Flags, planned: Floats
 ) -> Floats:
     """(F,) planned lengths, shorter in narrow facets between kept lines, which are filled by good triangles.
 
@@ -153,7 +155,7 @@ def within_narrow_facets(
     return np.where(np.where(facets.single, fine, beside), np.minimum(planned, most), planned)
 
 
-def _mean_curvature(surface: Surface, bend: Floats, lines: Flags, area: Floats) -> Floats:
+def _mean_curvature(surface: WorkingMesh, bend: Floats, lines: Flags, area: Floats) -> Floats:
     """(F,) mean curvature, positive where convex, averaged over neighbouring faces up to the kept lines.
 
     Its integral over a neighbourhood of an edge is half the bend times the length (Steiner's formula).
@@ -174,7 +176,7 @@ def _mean_curvature(surface: Surface, bend: Floats, lines: Flags, area: Floats) 
     return integral / np.maximum(total, 1e-300)
 
 
-def keeps_size(before: Surface, after: Surface, tolerance: float) -> bool:
+def keeps_size(before: WorkingMesh, after: WorkingMesh, tolerance: float) -> bool:
     """Whether area, and volume where the surfaces are closed, differ by no more than a tolerance."""
     one, two = (lengths(area_vectors(x.vertices[x.faces])).sum() / 2 for x in (before, after))
     change = abs(two - one) / max(one, 1e-300)
@@ -184,7 +186,7 @@ def keeps_size(before: Surface, after: Surface, tolerance: float) -> bool:
     return bool(change <= tolerance)
 
 
-def _volume(surface: Surface, area: float) -> float:
+def _volume(surface: WorkingMesh, area: float) -> float:
     """The volume inside a closed surface; of an open one, that of the ball with as much area."""
     ball = float(area * np.sqrt(area / np.pi) / 6)
     if surface.boundary.any():

@@ -3,12 +3,12 @@
 import numpy as np
 
 from .original import Original
-from .surface import Features, Flags, Floats, Ints, Surface, lengths
+from .surface import Features, Flags, Floats, Ints, WorkingMesh, lengths
 
 ROUNDS = 40  # each halves the longest edge, so this is never reached
 
 
-def split_long_edges(surface: Surface, longest: float, original: Original) -> Surface:
+def split_long_edges(surface: WorkingMesh, longest: float, original: Original) -> WorkingMesh:
     """Halve edges longer than `longest` times the wanted length until there are none.
 
     All long edges are split at the same time: a face with one, two or three of them becomes two, three or
@@ -25,7 +25,7 @@ def split_long_edges(surface: Surface, longest: float, original: Original) -> Su
     return surface
 
 
-def _longest_sides(surface: Surface, long: Flags) -> Flags:
+def _longest_sides(surface: WorkingMesh, long: Flags) -> Flags:
     """(E,) the longest edge of every face with a long one, so that halving makes no needles.
 
     Rivara 1984, "Algorithms for refining triangular grids suitable for adaptive and multigrid techniques".
@@ -42,7 +42,7 @@ def _longest_sides(surface: Surface, long: Flags) -> Flags:
     return result
 
 
-def _split(surface: Surface, chosen: Ints, original: Original) -> Surface:
+def _split(surface: WorkingMesh, chosen: Ints, original: Original) -> WorkingMesh:
     ends = surface.edges.ends[chosen]
     middles = surface.vertices[ends].mean(axis=1)
     rows, at = surface.feature_of_edge[chosen], surface.features.at
@@ -54,10 +54,10 @@ def _split(surface: Surface, chosen: Ints, original: Original) -> Surface:
     middle_of_edge = np.full(len(surface.edges.keys), -1)
     middle_of_edge[chosen] = len(surface.vertices) + np.arange(len(chosen))
     middle = middle_of_edge[surface.edges.of_half].reshape(-1, 3)
-    return Surface(vertices, _subdivide(vertices, surface.faces, middle), target, features)
+    return WorkingMesh(vertices, _subdivide(vertices, surface.faces, middle), target, features)
 
 
-def _halved(surface: Surface, rows: Ints, middle: Ints, count: int) -> Features:
+def _halved(surface: WorkingMesh, rows: Ints, middle: Ints, count: int) -> Features:
     """The kept lines after splitting some of their edges at new vertices."""
     lines = surface.features
     stays = np.ones(len(lines.ends), bool)

@@ -16,7 +16,7 @@ SLIM = 0.05  # height over longest edge: slimmer faces are slivers, which no ste
 
 
 @dataclass(frozen=True)
-class Surface:
+class WorkingMesh:
     """A consistently wound manifold triangle mesh and the edge length wanted at every vertex.
 
     Attributes:
@@ -90,7 +90,7 @@ class Surface:
         slim = slimness(places, after)
         worse = (slim < SLIM) & (slim < slimness(self.vertices[corners], before))
         worse &= self.kept[corners].any(axis=1)
-        return (turned(before, after, TURN) & turned(around, after, TURN)) | worse | (slim == 0)
+        return (turned_over(before, after, TURN) & turned_over(around, after, TURN)) | worse | (slim == 0)
 
     def relative_length(self) -> Floats:
         """(E,) edge length over the smaller of the lengths wanted at its ends.
@@ -102,14 +102,14 @@ class Surface:
         a, b = self.edges.ends.T
         return lengths(self.vertices[a] - self.vertices[b]) / np.minimum(self.target[a], self.target[b])
 
-    def compact(self) -> "Surface":
+    def compact(self) -> "WorkingMesh":
         """The surface without the vertices that no face uses."""
         used = np.zeros(len(self.vertices), bool)
         used[self.faces] = True
         index = np.cumsum(used) - 1
         lines = self.features
         features = Features(index[lines.ends], lines.at, lines.fixed[used])
-        return Surface(self.vertices[used], index[self.faces], self.target[used], features)
+        return WorkingMesh(self.vertices[used], index[self.faces], self.target[used], features)
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def lengths(vectors: Floats) -> Floats:
     return np.sqrt(dots(vectors, vectors))
 
 
-def turned(old: Floats, new: Floats, cosine: float) -> Flags:
+def turned_over(old: Floats, new: Floats, cosine: float) -> Flags:
     """Whether normals turned by more than an angle; from or to a triangle without area counts as no turn."""
     return dots(old, new) < cosine * np.sqrt(dots(old, old) * dots(new, new))
 

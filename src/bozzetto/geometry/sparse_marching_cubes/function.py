@@ -41,7 +41,7 @@ class SampledFunction:
         last: Indices of the last node.
         grid: The values; +-inf where only the sign is known, NaN where nothing is.
         evaluations: How many values were computed, by purpose.
-        seen: Smallest and largest of them.
+        value_range: Smallest and largest of them.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class SampledFunction:
         self.step = (high.to(device) - self.low) / self.last
         self.grid = SparseGrid(counts, device)
         self.evaluations: dict[str, int] = {}
-        self.seen = (torch.inf, -torch.inf)
+        self.value_range = (torch.inf, -torch.inf)
 
     @property
     def total(self) -> int:
@@ -86,7 +86,7 @@ class SampledFunction:
             low, high = (float(v) for v in values.aminmax())
             if not -torch.inf < low <= high < torch.inf:
                 raise InputError("the function has NaN or infinite values in the box; check it or its input")
-            self.seen = min(self.seen[0], low), max(self.seen[1], high)
+            self.value_range = min(self.value_range[0], low), max(self.value_range[1], high)
         return values
 
     def at(self, nodes: Int64[Tensor, "P 3"], purpose: str) -> Float[Tensor, " P"]:

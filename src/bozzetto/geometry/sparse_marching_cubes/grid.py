@@ -8,7 +8,7 @@ import warp as wp
 from jaxtyping import Bool, Float, Int, Int64, Shaped
 from torch import Tensor
 
-from ..launch import launch, pack
+from ..launch import fill_struct, launch
 from .kernels import BITS, RESERVED, Layout, mixed_eighths, prove, reserve, want
 
 _WITHIN = (1 << BITS) - 1
@@ -74,7 +74,9 @@ class SparseGrid:
 
     def layout(self) -> Any:
         """What kernels need to find nodes."""
-        return pack(Layout, slots=self.slots, blocks=wp.vec3i(*self._blocks), last=wp.vec3i(*self.last))
+        return fill_struct(
+            Layout, slots=self.slots, blocks=wp.vec3i(*self._blocks), last=wp.vec3i(*self.last)
+        )
 
 
 class Cells:

@@ -126,8 +126,9 @@ def _extract(
         attempts -= 1
     if len(cells) == 0:
         raise NoSurfaceError(
-            f"no surface at level 0: the {samples.total} values looked at run from {samples.seen[0]:g} to "
-            f"{samples.seen[1]:g}; choose a larger box or check the function"
+            f"no surface at level 0: the {samples.total} values looked at run from "
+            f"{samples.value_range[0]:g} to {samples.value_range[1]:g}; "
+            "choose a larger box or check the function"
         )
     low, step = samples.low.cpu(), samples.step.cpu()
     margin = grid_margin(low, low + samples.last.cpu() * step, step)

@@ -14,7 +14,7 @@ from ...shapes import Mesh, TexturedMesh
 from ...steps import counted, stage
 from ...values import value_type
 from .atlas import Texels, fill_gutter, unwrap
-from .observation import Observation, Samples, solve_exposures, usual_colors
+from .observation import Observation, PointObservations, solve_exposures, usual_colors
 from .relief import relief_map, tangents_of
 
 _BROAD_POWER, _FINE_POWER = 2.0, 3.0  # of the quality of a view, in its weight for the two bands
@@ -129,7 +129,7 @@ def _look(mesh: Mesh, normals: Tensor, capture: Capture, exposures: Tensor | Non
     samples = _sampled(mesh, normals, capture)
     if factors is None:
         step = max(1, len(mesh.vertices) // _ENOUGH)
-        factors = solve_exposures(Samples(samples.colors[::step], samples.weights[::step]))
+        factors = solve_exposures(PointObservations(samples.colors[::step], samples.weights[::step]))
     usual, agreement = usual_colors(replace(samples, colors=samples.colors / factors))
     best = samples.weights.amax(dim=1)
     confidence = (best / best.max().clamp_min(1e-30)).sqrt()
@@ -147,7 +147,7 @@ def _checked(exposures: Tensor, count: int) -> Float[Tensor, "N 3"]:
     return factors
 
 
-def _sampled(mesh: Mesh, normals: Tensor, capture: Capture) -> Samples:
+def _sampled(mesh: Mesh, normals: Tensor, capture: Capture) -> PointObservations:
     """The colours of all vertices in all photographs, weighted by pixels per area."""
     colors, weights = [], []
     for view in counted(range(len(capture)), "colours of the photographs"):
@@ -157,7 +157,7 @@ def _sampled(mesh: Mesh, normals: Tensor, capture: Capture) -> Samples:
         weight = trust * sight.quality
         colors.append(bands[:, :3] * (weight > 0)[:, None])
         weights.append(weight)
-    return Samples(torch.stack(colors, dim=1), torch.stack(weights, dim=1))
+    return PointObservations(torch.stack(colors, dim=1), torch.stack(weights, dim=1))
 
 
 def _texture_size(mesh: Mesh, best: Float[Tensor, " V"]) -> int:

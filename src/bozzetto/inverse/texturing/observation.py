@@ -156,7 +156,7 @@ _ROUNDS = 6
 
 
 @value_type
-class Samples:
+class PointObservations:
     """What N photographs show of P points.
 
     Attributes:
@@ -168,7 +168,7 @@ class Samples:
     weights: Float[Tensor, "P N"]
 
 
-def solve_exposures(samples: Samples) -> Float[Tensor, "N 3"]:
+def solve_exposures(samples: PointObservations) -> Float[Tensor, "N 3"]:
     """Factors, per view and channel, such that colours divided by them agree where views overlap.
 
     Least squares in logarithms, min sum w (log I - g_view - x_point)^2 with the colours x eliminated,
@@ -198,7 +198,7 @@ def solve_exposures(samples: Samples) -> Float[Tensor, "N 3"]:
     return gains.exp().float()
 
 
-def usual_colors(samples: Samples) -> tuple[Float[Tensor, "P 3"], Float[Tensor, "P N"]]:
+def usual_colors(samples: PointObservations) -> tuple[Float[Tensor, "P 3"], Float[Tensor, "P N"]]:
     """The colour of every point that most views agree on, and how well each view agrees with it, 0 to 1.
 
     A weighted median per channel, then differences to it in roughly even steps of brightness (square roots).

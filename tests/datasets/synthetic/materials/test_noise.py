@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from bozzetto.datasets.synthetic.materials.noise import blurred, displaced, fractal, normal, ramp, unit
+from bozzetto.datasets.synthetic.materials.noise import (
+    displaced,
+    fractal,
+    normal,
+    periodic_blur,
+    ramp,
+    to_unit_range,
+)
 
 
 def test_noise_is_normal_and_falls_with_the_slope():
@@ -31,7 +38,7 @@ def test_maps_fit_their_copies():
     """The step across the joined borders is like those inside, also after bending and blurring."""
     values = fractal(np.random.default_rng(3), 96, 2.0)
     bent = displaced(values, 0.05 * fractal(np.random.default_rng(4), 96), 0 * values)
-    for each in (values, bent, blurred(values, 2.0)):
+    for each in (values, bent, periodic_blur(values, 2.0)):
         seam = np.abs(each[:, 0] - each[:, -1]).mean()
         assert seam < 1.5 * np.abs(np.diff(each, axis=1)).mean()
 
@@ -44,6 +51,6 @@ def test_a_displacement_by_whole_pixels_rolls():
 
 def test_ranges():
     values = np.array([[1.0, 2.0], [3.0, 5.0]])
-    assert unit(values).min() == 0 and unit(values).max() == 1
-    assert (unit(np.ones((2, 2))) == 0).all() and (normal(np.ones((2, 2))) == 0).all()
+    assert to_unit_range(values).min() == 0 and to_unit_range(values).max() == 1
+    assert (to_unit_range(np.ones((2, 2))) == 0).all() and (normal(np.ones((2, 2))) == 0).all()
     assert ramp(np.array([-1.0, 0.5, 2.0]), 0, 1).tolist() == [0.0, 0.5, 1.0]

@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .mapping import place
 from .matching import match, verify
@@ -38,14 +39,14 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _redirect(log: Path) -> Callable[[dict], None]:
+def _redirect(log: Path) -> Callable[[dict[str, Any]], None]:
     """Send what anybody prints to a file; what the returned function is given goes to the old stdout."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with log.open("ab") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
 
-    def say(message: dict) -> None:
+    def say(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 

@@ -7,7 +7,7 @@ from typing import Any
 from .lens import refine_lens
 
 
-def place(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
+def place(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Place the pictures; every model is written as text into a folder of its own.
 
     If the job says `hold`, lenses whose focal length is known stay as they are until all pictures have a place,
@@ -56,7 +56,7 @@ def place(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
     return {"models": found}
 
 
-def _options(pycolmap: Any, job: dict) -> Any:
+def _options(pycolmap: Any, job: dict[str, Any]) -> Any:
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = job["seed"]
     options.extract_colors = False
@@ -70,7 +70,7 @@ def _options(pycolmap: Any, job: dict) -> Any:
     return options
 
 
-def _known_cameras(pycolmap: Any, job: dict) -> set[int]:
+def _known_cameras(pycolmap: Any, job: dict[str, Any]) -> set[int]:
     """Cameras whose focal length is known."""
     database = pycolmap.Database.open(job["database"])
     known = {camera.camera_id for camera in database.read_all_cameras() if camera.has_prior_focal_length}
@@ -78,7 +78,7 @@ def _known_cameras(pycolmap: Any, job: dict) -> set[int]:
     return known
 
 
-def _released(pycolmap: Any, job: dict, model: Any) -> Any:
+def _released(pycolmap: Any, job: dict[str, Any], model: Any) -> Any:
     """A model with held lenses after they were set free, with the points and pictures that fit then."""
     adjustment = pycolmap.BundleAdjustmentOptions()
     adjustment.print_summary = False

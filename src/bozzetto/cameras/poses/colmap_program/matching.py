@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from .summary import STILL, summary
+from .summary import STILL, model_summary
 
 MANY_PAIRS = 600
 """Of more pairs those worth it are chosen, by few features of each picture."""
@@ -24,8 +25,8 @@ CERTAIN = 250
 """Pairs with so many matches that fit do not need more."""
 
 
-def match(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
-    """Find features in all pictures and match them; returns features per picture and what `summary` tells."""
+def match(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Find and match features in all pictures; returns features per picture and what `model_summary` tells."""
     remove_database(Path(job["database"]))
     find_features(pycolmap, job, say)
     pairs = [tuple(pair) for pair in job["pairs"]]
@@ -33,10 +34,10 @@ def match(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
         pairs = _promising(pycolmap, job, say)
     _match_pairs(pycolmap, job, pairs, say)
     _match_more(pycolmap, job, pairs, say)
-    return summary(pycolmap, job)
+    return model_summary(pycolmap, job)
 
 
-def verify(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
+def verify(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Judge the matches again, by other options; returns as `match`."""
     say({"stage": "matching", "share": 0.0})
     database = pycolmap.Database.open(job["database"])
@@ -46,10 +47,12 @@ def verify(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> dict:
     _write_pairs(listed, job, [tuple(pair) for pair in job["pairs"]])
     pycolmap.verify_matches(job["database"], str(listed), _verification(pycolmap, job))
     listed.unlink(missing_ok=True)
-    return summary(pycolmap, job)
+    return model_summary(pycolmap, job)
 
 
-def _promising(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> list[tuple[int, int]]:
+def _promising(
+    pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], None]
+) -> list[tuple[int, int]]:
     """Of the pairs of a job those with most in common by the largest features of each picture."""
     say({"stage": "matching", "share": 0.0})
     pairs = [(int(a), int(b)) for a, b in job["pairs"]]
@@ -63,7 +66,9 @@ def _promising(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> list[tu
     return best_pairs(pairs, counts, PARTNERS)
 
 
-def _match_pairs(pycolmap: Any, job: dict, pairs: list, say: Callable[[dict], None]) -> None:
+def _match_pairs(
+    pycolmap: Any, job: dict[str, Any], pairs: list[Any], say: Callable[[dict[str, Any]], None]
+) -> None:
     """Match features of pairs and find which matches fit one motion."""
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu = False
@@ -81,7 +86,9 @@ def _match_pairs(pycolmap: Any, job: dict, pairs: list, say: Callable[[dict], No
     listed.unlink(missing_ok=True)
 
 
-def _match_more(pycolmap: Any, job: dict, pairs: list, say: Callable[[dict], None]) -> None:
+def _match_more(
+    pycolmap: Any, job: dict[str, Any], pairs: list[Any], say: Callable[[dict[str, Any]], None]
+) -> None:
     """Match again near epipolar lines, in pairs that have a geometry but not plenty of matches."""
     database = pycolmap.Database.open(job["database"])
     known = [database.read_image_with_name(picture["name"]) for picture in job["pictures"]]
@@ -94,7 +101,7 @@ def _match_more(pycolmap: Any, job: dict, pairs: list, say: Callable[[dict], Non
                 geometries[a, b] = found
     features = _features(pycolmap, job)
 
-    def again(pair: tuple[int, int]) -> np.ndarray | None:
+    def again(pair: tuple[int, int]) -> npt.NDArray[Any] | None:
         (places, descriptors), (others, other_descriptors) = (features[i] for i in pair)
         found = geometries[pair]
         if int(found.config) in ONE_PLANE:
@@ -113,7 +120,7 @@ def _match_more(pycolmap: Any, job: dict, pairs: list, say: Callable[[dict], Non
     database.close()
 
 
-def _features(pycolmap: Any, job: dict) -> list[tuple[np.ndarray, np.ndarray]]:
+def _features(pycolmap: Any, job: dict[str, Any]) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
     """Places and descriptors of length 1 of each picture."""
     database = pycolmap.Database.open(job["database"])
     rows = []
@@ -128,7 +135,7 @@ def _features(pycolmap: Any, job: dict) -> list[tuple[np.ndarray, np.ndarray]]:
     return rows
 
 
-def _verification(pycolmap: Any, job: dict) -> Any:
+def _verification(pycolmap: Any, job: dict[str, Any]) -> Any:
     options = pycolmap.TwoViewGeometryOptions()
     options.ransac.random_seed = job["seed"]
     options.filter_stationary_matches = job["without_still"]
@@ -136,7 +143,7 @@ def _verification(pycolmap: Any, job: dict) -> Any:
     return options
 
 
-def _write_pairs(listed: Path, job: dict, pairs: list) -> None:
+def _write_pairs(listed: Path, job: dict[str, Any], pairs: list[Any]) -> None:
     names = [picture["name"] for picture in job["pictures"]]
     listed.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in pairs), encoding="utf-8")
 
@@ -147,13 +154,13 @@ ERROR = 4.0
 """Pixels from the epipolar line (Sampson) within which a match is looked for."""
 
 
-def unit_rows(descriptors: np.ndarray) -> np.ndarray:
+def unit_rows(descriptors: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Descriptors of length 1."""
     values = descriptors.astype(np.float32)
     return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
 
 
-def near_line(first: np.ndarray, second: np.ndarray, F: np.ndarray) -> np.ndarray:
+def near_line(first: npt.NDArray[Any], second: npt.NDArray[Any], F: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """(M, N): whether two points are within `ERROR` of their epipolar lines.
 
     Args:
@@ -174,7 +181,7 @@ def near_line(first: np.ndarray, second: np.ndarray, F: np.ndarray) -> np.ndarra
     return products < (limit * (back[:, :2] ** 2).sum(axis=1)).astype(np.float32)
 
 
-def near_place(first: np.ndarray, second: np.ndarray, H: np.ndarray) -> np.ndarray:
+def near_place(first: npt.NDArray[Any], second: npt.NDArray[Any], H: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """(M, N): whether points of the second picture are within `ERROR` of where a homography takes the first."""
     moved = np.concatenate([first, np.ones((len(first), 1))], axis=1) @ H.T
     moved = moved[:, :2] / np.where(np.abs(moved[:, 2:]) < 1e-12, 1e-12, moved[:, 2:])
@@ -183,7 +190,9 @@ def near_place(first: np.ndarray, second: np.ndarray, H: np.ndarray) -> np.ndarr
     return near & (np.abs(moved[:, None, 1] - second[None, :, 1]) < ERROR)
 
 
-def match_near(first: np.ndarray, second: np.ndarray, near: np.ndarray | np.bool_) -> np.ndarray:
+def match_near(
+    first: npt.NDArray[Any], second: npt.NDArray[Any], near: npt.NDArray[Any] | np.bool_
+) -> npt.NDArray[Any]:
     """Rows of the two sets that are each other's nearest among those that are `near`, (K, 2).
 
     Args:
@@ -239,7 +248,7 @@ SAMPLE = 8
 """In so many pictures it is looked how rich the whole set is."""
 
 
-def find_features(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> None:
+def find_features(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
     """Find features in all pictures; where there are plenty, only those with more contrast."""
     sift = dict(job["features"])
     rich = job.get("rich")
@@ -248,7 +257,7 @@ def find_features(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> None
     extract(pycolmap, {**job, "features": sift}, say)
 
 
-def _plain_count(pycolmap: Any, job: dict) -> float:
+def _plain_count(pycolmap: Any, job: dict[str, Any]) -> float:
     """Features of the median picture when the finest are not looked for, which is fast."""
     database = Path(job["database"]).with_name("sample.db")
     remove_database(database)
@@ -271,7 +280,7 @@ def remove_database(database: Path) -> None:
         old.unlink()
 
 
-def extract(pycolmap: Any, job: dict, say: Callable[[dict], None]) -> None:
+def extract(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
     """Find features in all pictures by the options of a job, into a new database."""
     database = pycolmap.Database.open(job["database"])
     identifiers = []

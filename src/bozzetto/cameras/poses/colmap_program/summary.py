@@ -4,6 +4,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 MOTION_PAIRS, MOTION_MATCHES = 150, 40
 """In so many pairs, with so many matches that fit, it is looked for a second motion."""
@@ -11,7 +12,7 @@ STILL = 1.5
 """Pixels by which the two ends of a match may differ that did not move."""
 
 
-def summary(pycolmap: Any, job: dict) -> dict:
+def model_summary(pycolmap: Any, job: dict[str, Any]) -> dict[str, Any]:
     """Features per picture; of pairs with matches: all, those that stayed in place, those that fit; motions."""
     database = pycolmap.Database.open(job["database"])
     images = [database.read_image_with_name(picture["name"]) for picture in job["pictures"]]
@@ -48,7 +49,12 @@ def summary(pycolmap: Any, job: dict) -> dict:
 
 
 def _fitting(
-    pycolmap: Any, job: dict, cameras: list, first: np.ndarray, second: np.ndarray, matches: np.ndarray
+    pycolmap: Any,
+    job: dict[str, Any],
+    cameras: list[Any],
+    first: npt.NDArray[Any],
+    second: npt.NDArray[Any],
+    matches: npt.NDArray[Any],
 ) -> list[int]:
     """How many matches fit one motion, and how many fit several."""
     counts = []

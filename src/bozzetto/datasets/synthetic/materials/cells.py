@@ -1,6 +1,9 @@
 """Surfaces of separate pieces: random and regular cells, courses of bricks and planks, grids of shapes."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial import KDTree
 
 from ....values import value_type
@@ -8,7 +11,7 @@ from .noise import Map, Rng
 
 
 @value_type
-class Pieces:
+class CellMap:
     """Which piece a pixel belongs to and where in it, lengths in tiles.
 
     Attributes:
@@ -23,7 +26,7 @@ class Pieces:
     centre: Map
     right: Map
     down: Map
-    index: np.ndarray
+    index: npt.NDArray[Any]
     count: int
 
     def per_piece(self, rng: Rng, spread: float = 1.0) -> Map:
@@ -31,7 +34,7 @@ class Pieces:
         return (spread * rng.standard_normal(self.count)).astype(np.float32)[self.index]
 
 
-def scattered(rng: Rng, count: int, jitter: float = 1.0) -> np.ndarray:
+def scattered(rng: Rng, count: int, jitter: float = 1.0) -> npt.NDArray[Any]:
     """About so many points (P, 2): a square grid that is disturbed by shares of its step."""
     side = max(1, round(np.sqrt(count)))
     rows, columns = np.mgrid[:side, :side]
@@ -39,7 +42,7 @@ def scattered(rng: Rng, count: int, jitter: float = 1.0) -> np.ndarray:
     return (grid + jitter * rng.uniform(-0.5, 0.5, grid.shape)) / side % 1
 
 
-def honeycomb(rows: int) -> np.ndarray:
+def honeycomb(rows: int) -> npt.NDArray[Any]:
     """Centres (P, 2) of hexagons, an even number of rows so that they repeat."""
     rows += rows % 2
     columns = max(1, round(rows * np.sqrt(3) / 2))
@@ -47,7 +50,7 @@ def honeycomb(rows: int) -> np.ndarray:
     return np.stack([(i + 0.5 * (j % 2)) / columns, (j + 0.5) / rows], axis=-1).reshape(-1, 2) % 1
 
 
-def cells(x: Map, y: Map, centres: np.ndarray, stretch: tuple[float, float] = (1.0, 1.0)) -> Pieces:
+def cells(x: Map, y: Map, centres: npt.NDArray[Any], stretch: tuple[float, float] = (1.0, 1.0)) -> CellMap:
     """Pixels go to their nearest centre (Worley 1996, A cellular texture basis function).
 
     Args:
@@ -65,12 +68,12 @@ def cells(x: Map, y: Map, centres: np.ndarray, stretch: tuple[float, float] = (1
     border = ((distance[:, 1:] ** 2 - distance[:, :1] ** 2) / (2 * np.maximum(apart, 1e-9))).min(axis=1)
     parts = (border, distance[:, 0], offset[:, 0, 0], offset[:, 0, 1])
     border, centre, right, down = (part.reshape(x.shape).astype(np.float32) for part in parts)
-    return Pieces(border, centre, right, down, index[:, 0].reshape(x.shape), len(centres))
+    return CellMap(border, centre, right, down, index[:, 0].reshape(x.shape), len(centres))
 
 
 def courses(
     rng: Rng, x: Map, y: Map, rows: int, columns: int, shift: float = 0.5, uneven: float = 0.0
-) -> Pieces:
+) -> CellMap:
     """Rows of rectangles: bricks, planks, slabs.
 
     Args:
@@ -94,10 +97,10 @@ def courses(
     border, centre, along, down = (
         part.astype(np.float32) for part in (border, np.hypot(along, down), along, down)
     )
-    return Pieces(border, centre, along, down, row * columns + column, rows * columns)
+    return CellMap(border, centre, along, down, row * columns + column, rows * columns)
 
 
-def _cuts(rng: Rng, count: int, uneven: float) -> np.ndarray:
+def _cuts(rng: Rng, count: int, uneven: float) -> npt.NDArray[Any]:
     sizes = 1 + uneven * rng.uniform(-0.8, 0.8, count)
     return np.concatenate([[0.0], np.cumsum(sizes) / sizes.sum()])
 

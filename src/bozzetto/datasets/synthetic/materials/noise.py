@@ -25,7 +25,7 @@ def fractal(
     rng: Rng,
     side: int,
     slope: float = 2.0,
-    waves: tuple[float, float] = (1.0, 1e9),
+    cycles: tuple[float, float] = (1.0, 1e9),
     stretch: float = 1.0,
     angle: float = 0.0,
 ) -> Map:
@@ -35,7 +35,7 @@ def fractal(
         rng: Source of randomness.
         side: Pixels along a side.
         slope: Power of the frequency by which the spectrum of amplitudes falls: 0 white, 1 pink, 2 smooth.
-        waves: Fewest and most waves per tile.
+        cycles: Fewest and most waves per tile.
         stretch: How much longer features are along the angle than across it.
         angle: In radians, from x towards y.
     """
@@ -45,7 +45,7 @@ def fractal(
     across = (v * np.cos(angle) - u * np.sin(angle)) / np.sqrt(stretch)
     frequency = np.hypot(along, across)
     amplitude = np.maximum(frequency, 0.5) ** -slope
-    amplitude *= np.exp(-((frequency / waves[1]) ** 4)) * (1 - np.exp(-((frequency / waves[0]) ** 4)))
+    amplitude *= np.exp(-((frequency / cycles[1]) ** 4)) * (1 - np.exp(-((frequency / cycles[0]) ** 4)))
     amplitude[0, 0] = 0
     noise = np.fft.rfft2(rng.standard_normal((side, side), np.float32))
     return normal(np.fft.irfft2(noise * amplitude, s=(side, side)))
@@ -57,7 +57,7 @@ def normal(values: NDArray) -> Map:
     return (centred / max(float(centred.std()), 1e-9)).astype(np.float32)
 
 
-def unit(values: NDArray) -> Map:
+def to_unit_range(values: NDArray) -> Map:
     """From 0 to 1; zeros for a constant."""
     low = values.min()
     return ((values - low) / max(float(values.max() - low), 1e-9)).astype(np.float32)
@@ -69,7 +69,7 @@ def ramp(values: NDArray, start: float, end: float) -> Map:
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
-def blurred(values: NDArray, sigma: float) -> Map:
+def periodic_blur(values: NDArray, sigma: float) -> Map:
     """Gaussian blur with a standard deviation in pixels, across the borders."""
     return np.asarray(ndimage.gaussian_filter(values, sigma, mode="wrap", truncate=3.0), np.float32)
 
@@ -82,11 +82,13 @@ def displaced(values: NDArray, right: NDArray, down: NDArray) -> Map:
     return np.asarray(ndimage.map_coordinates(values, where, order=1, mode="grid-wrap"), np.float32)
 
 
-def bends(rng: Rng, side: int, amount: float, waves: float = 4.0, slope: float = 2.0) -> tuple[Map, Map]:
+def random_displacements(
+    rng: Rng, side: int, amount: float, cycles: float = 4.0, slope: float = 2.0
+) -> tuple[Map, Map]:
     """Random displacements in tiles, for positions before a pattern is drawn or for a finished map."""
     return (
-        amount * fractal(rng, side, slope, (1.0, 8 * waves)),
-        amount * fractal(rng, side, slope, (1.0, 8 * waves)),
+        amount * fractal(rng, side, slope, (1.0, 8 * cycles)),
+        amount * fractal(rng, side, slope, (1.0, 8 * cycles)),
     )
 
 

@@ -5,12 +5,23 @@ from collections.abc import Callable
 import numpy as np
 
 from .cells import cells, courses, honeycomb, scattered, shape_distance
-from .noise import Map, Rng, bends, displaced, fractal, log_uniform, normal, positions, ramp, unit
+from .noise import (
+    Map,
+    Rng,
+    displaced,
+    fractal,
+    log_uniform,
+    normal,
+    positions,
+    ramp,
+    random_displacements,
+    to_unit_range,
+)
 from .scatter import SHAPES, scatter
-from .surface import Surface, bent_positions, chamfered, tint_of, turned, uneven_pieces
+from .surface import MaterialSurface, bent_positions, chamfered, tint_of, transposed_or_not, uneven_pieces
 
 
-def bricks(rng: Rng, side: int) -> Surface:
+def bricks(rng: Rng, side: int) -> MaterialSurface:
     """Bricks and blocks in courses."""
     rows = 2 * int(rng.integers(2, 10))
     columns = max(1, round(rows / log_uniform(rng, 1.2, 3.5)))
@@ -20,10 +31,10 @@ def bricks(rng: Rng, side: int) -> Surface:
     joint = rng.uniform(0.01, 0.12) / rows
     body = chamfered(rng, pieces, joint, log_uniform(rng, 0.01, 0.3) / rows)
     height = body * (1 + uneven_pieces(rng, pieces, log_uniform(rng, 0.01, 0.25)))
-    return Surface(unit(height), np.where(body > 0.2, 0.3 + 0.7 * tint_of(rng, pieces), 0))
+    return MaterialSurface(to_unit_range(height), np.where(body > 0.2, 0.3 + 0.7 * tint_of(rng, pieces), 0))
 
 
-def planks(rng: Rng, side: int) -> Surface:
+def planks(rng: Rng, side: int) -> MaterialSurface:
     """Boards with grain along them, some with gaps."""
     rows = int(rng.integers(3, 13))
     x, y = positions(side)
@@ -33,11 +44,11 @@ def planks(rng: Rng, side: int) -> Surface:
     grain = displaced(grain, 0 * x, tint_of(rng, pieces))
     amount = log_uniform(rng, 0.01, 0.2)
     height = body * (1 + uneven_pieces(rng, pieces, log_uniform(rng, 0.01, 0.15))) + amount * grain * body
-    tint = unit(tint_of(rng, pieces) + rng.uniform(0, 0.4) * grain) * (body > 0.1)
-    return turned(rng, Surface(unit(height), tint))
+    tint = to_unit_range(tint_of(rng, pieces) + rng.uniform(0, 0.4) * grain) * (body > 0.1)
+    return transposed_or_not(rng, MaterialSurface(to_unit_range(height), tint))
 
 
-def slabs(rng: Rng, side: int) -> Surface:
+def slabs(rng: Rng, side: int) -> MaterialSurface:
     """Square, oblong or hexagonal tiles and mosaics."""
     x, y = positions(side)
     count = int(log_uniform(rng, 2, 28))
@@ -49,10 +60,10 @@ def slabs(rng: Rng, side: int) -> Surface:
     joint = rng.uniform(0.01, 0.1) / count
     body = chamfered(rng, pieces, joint, log_uniform(rng, 0.01, 0.25) / count)
     height = body * (1 + uneven_pieces(rng, pieces, log_uniform(rng, 0.003, 0.15)))
-    return Surface(unit(height), np.where(body > 0.3, 0.2 + 0.8 * tint_of(rng, pieces), 0))
+    return MaterialSurface(to_unit_range(height), np.where(body > 0.3, 0.2 + 0.8 * tint_of(rng, pieces), 0))
 
 
-def cobbles(rng: Rng, side: int) -> Surface:
+def cobbles(rng: Rng, side: int) -> MaterialSurface:
     """Round stones set side by side, of random or ordered places."""
     count = int(log_uniform(rng, 12, 400))
     step = 1 / np.sqrt(count)
@@ -62,10 +73,12 @@ def cobbles(rng: Rng, side: int) -> Surface:
     joint = rng.uniform(0, 0.12) * step
     body = chamfered(rng, pieces, joint, rng.uniform(0.1, 0.5) * step)
     height = body * (1 + uneven_pieces(rng, pieces, log_uniform(rng, 0.02, 0.3)))
-    return Surface(unit(height), np.where(body > 0.15, 0.25 + 0.75 * tint_of(rng, pieces), 0))
+    return MaterialSurface(
+        to_unit_range(height), np.where(body > 0.15, 0.25 + 0.75 * tint_of(rng, pieces), 0)
+    )
 
 
-def weave(rng: Rng, side: int) -> Surface:
+def weave(rng: Rng, side: int) -> MaterialSurface:
     """Cloth and wicker: threads that pass over and under each other, plain, basket or twill."""
     x, y = bent_positions(rng, side, 0.01)
     threads = 2 * int(log_uniform(rng, 4, 32))
@@ -88,10 +101,12 @@ def weave(rng: Rng, side: int) -> Surface:
     height = np.maximum(warp, weft)
     fibre = fractal(rng, side, 0.3, (threads, 1e9))
     height = height + log_uniform(rng, 0.02, 0.2) * fibre
-    return Surface(unit(height), np.where(warp > weft, 1.0, rng.uniform(0, 1)) * unit(0.3 * fibre + 2))
+    return MaterialSurface(
+        to_unit_range(height), np.where(warp > weft, 1.0, rng.uniform(0, 1)) * to_unit_range(0.3 * fibre + 2)
+    )
 
 
-def scales(rng: Rng, side: int) -> Surface:
+def scales(rng: Rng, side: int) -> MaterialSurface:
     """Shingles, roof tiles, scales and feathers: every row overlaps the next one."""
     rows = 2 * int(rng.integers(2, 9))
     columns = max(1, round(rows * log_uniform(rng, 0.6, 2)))
@@ -117,10 +132,10 @@ def scales(rng: Rng, side: int) -> Surface:
             continue
         better = inside & ((own > height) | (tint == 0))
         height, tint = np.where(better, own, height), np.where(better, 0.1 + 0.9 * tints[r, column], tint)
-    return turned(rng, Surface(unit(height), tint))
+    return transposed_or_not(rng, MaterialSurface(to_unit_range(height), tint))
 
 
-def panels(rng: Rng, side: int) -> Surface:
+def panels(rng: Rng, side: int) -> MaterialSurface:
     """Metal plates, grates, treads and studs: grids of shapes, raised or sunk, on panels with seams."""
     x, y = positions(side)
     height = np.zeros((side, side), np.float32)
@@ -140,10 +155,10 @@ def panels(rng: Rng, side: int) -> Surface:
         tint = np.where((distance < 0) & present, rng.random(), tint)
     if rng.random() < 0.5:
         height += rng.uniform(0.02, 0.1) * fractal(rng, side, 1.8)
-    return Surface(unit(height), tint.astype(np.float32))
+    return MaterialSurface(to_unit_range(height), tint.astype(np.float32))
 
 
-def mail(rng: Rng, side: int) -> Surface:
+def mail(rng: Rng, side: int) -> MaterialSurface:
     """Rings, knots and knitting: a small raised thing per place of a grid, leaning alternately."""
     rows = 2 * int(log_uniform(rng, 3, 16))
     x, y = bent_positions(rng, side, 0.05 / rows)
@@ -161,10 +176,10 @@ def mail(rng: Rng, side: int) -> Surface:
         own = np.sqrt(np.maximum(inner, 0).clip(0, 1)) * (0.7 + lean * grid.right / size)
         tint = np.where(own > height, 0.5 + 0.5 * k, tint)
         height = np.maximum(height, own)
-    return Surface(unit(height), tint.astype(np.float32))
+    return MaterialSurface(to_unit_range(height), tint.astype(np.float32))
 
 
-def cracks(rng: Rng, side: int) -> Surface:
+def cracks(rng: Rng, side: int) -> MaterialSurface:
     """Dried mud, old paint, asphalt: plates between cracks of changing width."""
     x, y = bent_positions(rng, side, 0.02)
     pieces = cells(x, y, scattered(rng, int(log_uniform(rng, 6, 120))))
@@ -174,10 +189,10 @@ def cracks(rng: Rng, side: int) -> Surface:
     curl = rng.uniform(-0.5, 0.5) * pieces.centre / max(float(pieces.centre.max()), 1e-6)
     rough = log_uniform(rng, 0.02, 0.4) * fractal(rng, side, rng.uniform(0.5, 1.8))
     height = plates + curl + rough - rng.uniform(0.5, 1.5) * crack
-    return Surface(unit(height), (1 - crack) * (0.3 + 0.7 * unit(rough)))
+    return MaterialSurface(to_unit_range(height), (1 - crack) * (0.3 + 0.7 * to_unit_range(rough)))
 
 
-def facets(rng: Rng, side: int) -> Surface:
+def facets(rng: Rng, side: int) -> MaterialSurface:
     """Broken rock: tilted planes that meet in steps and edges, over several scales."""
     x, y = bent_positions(rng, side, 0.04)
     angle, stretch = rng.uniform(0, np.pi), log_uniform(rng, 1, 3)
@@ -191,23 +206,25 @@ def facets(rng: Rng, side: int) -> Surface:
         tint = tint_of(rng, pieces) if octave == 0 else tint
         count, weight = 4 * count, weight * rng.uniform(0.2, 0.5)
     height = normal(height) + rng.uniform(0, 0.3) * fractal(rng, side, rng.uniform(0.8, 1.6))
-    return Surface(unit(height), unit(tint + 0.5 * fractal(rng, side, 1.2)))
+    return MaterialSurface(to_unit_range(height), to_unit_range(tint + 0.5 * fractal(rng, side, 1.2)))
 
 
-def strata(rng: Rng, side: int) -> Surface:
+def strata(rng: Rng, side: int) -> MaterialSurface:
     """Layers that come to light one below another."""
     angle = rng.uniform(0, np.pi)
     base = fractal(rng, side, rng.uniform(1.4, 2.2), (1.0, 1e9), log_uniform(rng, 1, 8), angle)
-    base = unit(base) * rng.uniform(3, 12)
+    base = to_unit_range(base) * rng.uniform(3, 12)
     base = base + 0.3 * fractal(rng, side, 1.2, (3.0, 1e9))
     steep = rng.uniform(0.05, 0.6)
     level = np.floor(base)
     height = level + ramp(base - level, 1 - steep, 1.0) + rng.uniform(0, 0.6) * (base - level)
     offsets = rng.uniform(0, 1, 64)
-    return Surface(unit(height), unit(offsets[level.astype(int) % 64] + 0.2 * fractal(rng, side, 1.0)))
+    return MaterialSurface(
+        to_unit_range(height), to_unit_range(offsets[level.astype(int) % 64] + 0.2 * fractal(rng, side, 1.0))
+    )
 
 
-def fractals(rng: Rng, side: int) -> Surface:
+def fractals(rng: Rng, side: int) -> MaterialSurface:
     """Ground, plaster, concrete, rust: noise of one spectrum or several, smooth, billowy or ridged."""
     stretch = log_uniform(rng, 1, 20) if rng.random() < 0.35 else 1.0
     angle = rng.uniform(0, np.pi)
@@ -218,13 +235,13 @@ def fractals(rng: Rng, side: int) -> Surface:
     elif kind < 0.45:
         base = ramp(base, rng.uniform(-1.5, 0), rng.uniform(0.1, 1.5))
     if rng.random() < 0.5:
-        base = displaced(base, *bends(rng, side, log_uniform(rng, 0.003, 0.05)))
+        base = displaced(base, *random_displacements(rng, side, log_uniform(rng, 0.003, 0.05)))
     fine = fractal(rng, side, rng.uniform(0.3, 1.2), (log_uniform(rng, 6, 40), 1e9), stretch, angle)
     height = normal(base) + log_uniform(rng, 0.05, 0.7) * fine
-    return Surface(unit(height), unit(fractal(rng, side, rng.uniform(0.8, 2))))
+    return MaterialSurface(to_unit_range(height), to_unit_range(fractal(rng, side, rng.uniform(0.8, 2))))
 
 
-def ripples(rng: Rng, side: int) -> Surface:
+def ripples(rng: Rng, side: int) -> MaterialSurface:
     """Sand ripples, corrugation, brushed and ploughed surfaces."""
     x, y = bent_positions(rng, side, log_uniform(rng, 0.002, 0.06))
     waves = int(log_uniform(rng, 3, 40))
@@ -234,24 +251,28 @@ def ripples(rng: Rng, side: int) -> Surface:
     crest = (0.5 + 0.5 * np.sin(phase + lean * np.sin(phase))) ** log_uniform(rng, 0.5, 3)
     strength = ramp(fractal(rng, side, 2.2), -1.5, 1.0) if rng.random() < 0.6 else 1.0
     height = crest * strength + log_uniform(rng, 0.02, 0.3) * fractal(rng, side, rng.uniform(0.8, 1.8))
-    return turned(rng, Surface(unit(height), unit(fractal(rng, side, 1.0, (1.0, 1e9), 6.0))))
+    return transposed_or_not(
+        rng, MaterialSurface(to_unit_range(height), to_unit_range(fractal(rng, side, 1.0, (1.0, 1e9), 6.0)))
+    )
 
 
-def bark(rng: Rng, side: int) -> Surface:
+def bark(rng: Rng, side: int) -> MaterialSurface:
     """Furrows and plates along one direction."""
     stretch = log_uniform(rng, 2.5, 12)
     along = rng.choice([0.0, np.pi / 2])
     base = fractal(rng, side, rng.uniform(0.9, 1.5), (log_uniform(rng, 2, 8), 1e9), stretch, along)
-    base = displaced(base, *bends(rng, side, log_uniform(rng, 0.005, 0.03)))
+    base = displaced(base, *random_displacements(rng, side, log_uniform(rng, 0.005, 0.03)))
     ridged = -(np.abs(base) ** rng.uniform(0.5, 1.2)) if rng.random() < 0.6 else base
     fine = fractal(rng, side, 0.8, (10.0, 1e9), stretch / 2, along)
     height = normal(ridged) + rng.uniform(0.05, 0.4) * fine
-    return Surface(unit(height), unit(fractal(rng, side, 1.0, (2.0, 1e9), stretch, along)))
+    return MaterialSurface(
+        to_unit_range(height), to_unit_range(fractal(rng, side, 1.0, (2.0, 1e9), stretch, along))
+    )
 
 
-def debris(rng: Rng, side: int) -> Surface:
+def debris(rng: Rng, side: int) -> MaterialSurface:
     """Stones, leaves, twigs, grass or chips on the ground."""
-    ground = rng.uniform(0.1, 0.5) * unit(fractal(rng, side, rng.uniform(1.2, 2.2)))
+    ground = rng.uniform(0.1, 0.5) * to_unit_range(fractal(rng, side, rng.uniform(1.2, 2.2)))
     ground = ground + rng.uniform(0, 0.05) * fractal(rng, side, 0.5)
     height, tint = ground.astype(np.float32), np.zeros_like(ground)
     for _ in range(int(rng.integers(1, 3))):
@@ -267,10 +288,10 @@ def debris(rng: Rng, side: int) -> Surface:
             rng, height, SHAPES[name], count, (smallest, largest), slender, thickness, angles
         )
         tint = np.where(own > 0, own, tint)
-    return Surface(unit(height), tint)
+    return MaterialSurface(to_unit_range(height), tint)
 
 
-def pits(rng: Rng, side: int) -> Surface:
+def pits(rng: Rng, side: int) -> MaterialSurface:
     """Pores, holes, dents or bumps in an even surface."""
     flat = log_uniform(rng, 0.01, 0.2) * fractal(rng, side, rng.uniform(1, 2))
     largest = log_uniform(rng, 0.01, 0.1)
@@ -279,10 +300,13 @@ def pits(rng: Rng, side: int) -> Surface:
         rng, 0 * flat, SHAPES["dome"], count, (largest / 4, largest), rng.uniform(1, 1.5), 1.0
     )
     height = flat + bumps * (1 if rng.random() < 0.25 else -1)
-    return Surface(unit(height), np.where(label > 0, rng.uniform(0, 0.3), unit(fractal(rng, side, 1.5))))
+    return MaterialSurface(
+        to_unit_range(height),
+        np.where(label > 0, rng.uniform(0, 0.3), to_unit_range(fractal(rng, side, 1.5))),
+    )
 
 
-RECIPES: dict[str, Callable[[Rng, int], Surface]] = {
+RECIPES: dict[str, Callable[[Rng, int], MaterialSurface]] = {
     f.__name__: f
     for f in (
         *(bricks, planks, slabs, cobbles, cracks, facets, strata, fractals, ripples),
@@ -292,18 +316,18 @@ RECIPES: dict[str, Callable[[Rng, int], Surface]] = {
 """All of them by name, in the order that samples are drawn from."""
 
 
-def make_surface(rng: Rng, side: int, recipe: str | None = None) -> Surface:
+def make_surface(rng: Rng, side: int, recipe: str | None = None) -> MaterialSurface:
     """A surface of some recipe, or of two of them mixed, of `side` x `side` pixels."""
     if recipe is not None:
         return RECIPES[recipe](rng, side)
     names = list(RECIPES)
     base = RECIPES[names[rng.integers(len(names))]](rng, side)
     if rng.random() < 0.3:
-        base = mixed(rng, base, RECIPES[names[rng.integers(len(names))]](rng, side))
+        base = layered(rng, base, RECIPES[names[rng.integers(len(names))]](rng, side))
     return detailed(rng, base)
 
 
-def mixed(rng: Rng, base: Surface, other: Surface) -> Surface:
+def layered(rng: Rng, base: MaterialSurface, other: MaterialSurface) -> MaterialSurface:
     """One material over another: filled into its hollows, in patches, or as fine relief upon it."""
     side = len(base.height)
     kind = rng.random()
@@ -311,21 +335,23 @@ def mixed(rng: Rng, base: Surface, other: Surface) -> Surface:
         level = rng.uniform(0.2, 0.6) + rng.uniform(0, 0.15) * fractal(rng, side, 2.0)
         fill = level + rng.uniform(0.05, 0.25) * (other.height - 0.5)
         over = fill > base.height
-        return Surface(
-            unit(np.maximum(base.height, fill)), np.where(over, 0.3 * other.tint, 0.4 + 0.6 * base.tint)
+        return MaterialSurface(
+            to_unit_range(np.maximum(base.height, fill)),
+            np.where(over, 0.3 * other.tint, 0.4 + 0.6 * base.tint),
         )
     if kind < 0.75:  # in patches
         share = ramp(fractal(rng, side, 1.8) + rng.uniform(-0.8, 0.8), -0.1, rng.uniform(0.0, 0.5))
         step = rng.uniform(-0.3, 0.3)
         height = base.height * (1 - share) + (rng.uniform(0.3, 1) * other.height + step) * share
-        return Surface(unit(height), base.tint * (1 - share) + other.tint * share)
+        return MaterialSurface(to_unit_range(height), base.tint * (1 - share) + other.tint * share)
     amount = rng.uniform(0.1, 0.4)
-    return Surface(
-        unit(base.height + amount * other.height), np.where(rng.random() < 0.5, base.tint, other.tint)
+    return MaterialSurface(
+        to_unit_range(base.height + amount * other.height),
+        np.where(rng.random() < 0.5, base.tint, other.tint),
     )
 
 
-def detailed(rng: Rng, surface: Surface) -> Surface:
+def detailed(rng: Rng, surface: MaterialSurface) -> MaterialSurface:
     """With roughness, unevenness and another distribution of heights."""
     side, height = len(surface.height), surface.height
     if rng.random() < 0.7:
@@ -334,7 +360,7 @@ def detailed(rng: Rng, surface: Surface) -> Surface:
         height = height + log_uniform(rng, 0.005, 0.08) * rough * spread
     if rng.random() < 0.5:
         height = height + log_uniform(rng, 0.02, 0.2) * fractal(rng, side, 2.2, (1.0, 6.0))
-    height = unit(height)
+    height = to_unit_range(height)
     if rng.random() < 0.4:
         height = height ** log_uniform(rng, 0.5, 1.8)
-    return Surface(height.astype(np.float32), surface.tint.astype(np.float32))
+    return MaterialSurface(height.astype(np.float32), surface.tint.astype(np.float32))

@@ -2,19 +2,21 @@
 
 import io
 from collections.abc import Generator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from ....runs.workers import map_in_processes
 from ....values import value_type
-from .noise import Map, Rng, blurred, fractal, log_uniform, normal, ramp, unit
+from .noise import Map, Rng, fractal, log_uniform, normal, periodic_blur, ramp, to_unit_range
 from .recipes import make_surface
-from .surface import Surface
+from .surface import MaterialSurface
 
 
 @value_type
-class Sample:
+class MaterialSample:
     """A picture of a surface and its height; both repeat.
 
     Attributes:
@@ -22,20 +24,20 @@ class Sample:
         height: (S, S) uint16, 65535 is high.
     """
 
-    color: np.ndarray
-    height: np.ndarray
+    color: npt.NDArray[Any]
+    height: npt.NDArray[Any]
 
 
-def make_sample(seed: int, number: int, side: int = 256, recipe: str | None = None) -> Sample:
+def make_sample(seed: int, number: int, side: int = 256, recipe: str | None = None) -> MaterialSample:
     """Sample `number` of a seed, of some recipe or of the given one."""
     rng = np.random.default_rng([seed, number])
     surface = make_surface(rng, side, recipe)
-    return Sample(photograph(rng, surface), (surface.height * 65535 + 0.5).astype(np.uint16))
+    return MaterialSample(photograph(rng, surface), (surface.height * 65535 + 0.5).astype(np.uint16))
 
 
 def make_samples(
     seed: int, numbers: Sequence[int], side: int = 256, workers: int | None = 1
-) -> Generator[Sample, None, None]:
+) -> Generator[MaterialSample, None, None]:
     """Samples in the order of their numbers.
 
     Args:
@@ -50,7 +52,7 @@ def make_samples(
     yield from map_in_processes(make_sample, [(seed, number, side) for number in numbers], workers)
 
 
-def photograph(rng: Rng, surface: Surface) -> np.ndarray:
+def photograph(rng: Rng, surface: MaterialSurface) -> npt.NDArray[Any]:
     """An sRGB picture (S, S, 3) uint8 of a surface, seen from above; it repeats as the surface does.
 
     The share of pictures without visible light follows texture libraries, whose colour maps have most of it
@@ -72,7 +74,7 @@ def photograph(rng: Rng, surface: Surface) -> np.ndarray:
     return _camera(rng, linear, side)
 
 
-def _albedo(rng: Rng, surface: Surface, height: Map) -> np.ndarray:
+def _albedo(rng: Rng, surface: MaterialSurface, height: Map) -> npt.NDArray[Any]:
     side = len(height)
     fields = [
         (rng.exponential(1.0), normal(surface.tint)),
@@ -81,20 +83,20 @@ def _albedo(rng: Rng, surface: Surface, height: Map) -> np.ndarray:
         (rng.exponential(0.5) * rng.choice([-1, 1], p=[0.35, 0.65]), normal(height)),
         (
             rng.exponential(0.4) * rng.choice([-1, 1], p=[0.35, 0.65]),
-            normal(height - blurred(height, side / 40)),
+            normal(height - periodic_blur(height, side / 40)),
         ),
     ]
     total = sum(weight for weight, _ in fields)
     mix = sum(((weight / abs(total)) * field for weight, field in fields), np.zeros_like(height))
     colors = _palette(rng, 4)
-    t = unit(np.tanh(normal(mix) * 0.8))[..., None]
+    t = to_unit_range(np.tanh(normal(mix) * 0.8))[..., None]
     albedo = colors[0] * (1 - t) + colors[1] * t
     if rng.random() < 0.5:  # stains that know nothing of the surface
         stain = ramp(fractal(rng, side, rng.uniform(1, 2.2)), rng.uniform(-0.5, 1.5), 1.6)[..., None]
         albedo = albedo + rng.uniform(0.2, 0.9) * stain * (colors[2] - albedo)
     if rng.random() < 0.6:  # dirt, moss or dust that gathers in hollows, or wear on what stands out
         sigma = log_uniform(rng, 1.0, side / 16)
-        relative = normal(height - blurred(height, sigma)) + 0.5 * fractal(rng, side, 1.5)
+        relative = normal(height - periodic_blur(height, sigma)) + 0.5 * fractal(rng, side, 1.5)
         sign = 1 if rng.random() < 0.3 else -1
         share = ramp(sign * relative, rng.uniform(0, 0.8), rng.uniform(1.0, 2.5))[..., None]
         target = colors[3] if rng.random() < 0.6 else colors[0] * (0.3 if sign < 0 else 1.6)
@@ -102,7 +104,7 @@ def _albedo(rng: Rng, surface: Surface, height: Map) -> np.ndarray:
     return albedo.clip(0.01, 1).astype(np.float32)
 
 
-def _palette(rng: Rng, count: int) -> np.ndarray:
+def _palette(rng: Rng, count: int) -> npt.NDArray[Any]:
     """Linear colours (count, 3) that go together: one hue with neighbours, now and then a stranger."""
     hue, saturation = rng.choice([rng.uniform(0.02, 0.14), rng.uniform(0, 1)]), rng.beta(1.0, 4.0)
     center = rng.uniform(0.15, 0.85)
@@ -120,11 +122,11 @@ def _hollows(height: Map) -> Map:
     """How far a pixel lies below its surroundings over several scales, in slopes: about 0 to 3."""
     total = np.zeros_like(height)
     for sigma in (1.0, 2.5, 6.0, 15.0):
-        total += np.maximum(blurred(height, sigma) - height, 0) / sigma
+        total += np.maximum(periodic_blur(height, sigma) - height, 0) / sigma
     return total
 
 
-def _light(rng: Rng, height: Map, occlusion: Map) -> tuple[np.ndarray, np.ndarray]:
+def _light(rng: Rng, height: Map, occlusion: Map) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Diffuse light and highlights (S, S, 3) under a sun and a sky, with or without cast shadows."""
     azimuth, elevation = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.35)
     flat = np.cos(elevation)
@@ -154,7 +156,7 @@ def _highlight(rng: Rng, cos_half: Map, view: float) -> Map:
     return (fresnel * lobe / 4).clip(0, 2).astype(np.float32)
 
 
-def _shadow(height: Map, sun: np.ndarray, softness: float) -> Map:
+def _shadow(height: Map, sun: npt.NDArray[Any], softness: float) -> Map:
     """1 in the sun and 0 in shadow: does anything towards the sun rise above the ray?"""
     flat = float(np.hypot(sun[0], sun[1]))
     slope = sun[2] / flat
@@ -168,11 +170,11 @@ def _shadow(height: Map, sun: np.ndarray, softness: float) -> Map:
     return 1 - ramp(above, 0, softness)
 
 
-def _camera(rng: Rng, linear: np.ndarray, side: int) -> np.ndarray:
+def _camera(rng: Rng, linear: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     """Blur, noise, tone, sRGB, JPEG."""
     if rng.random() < 0.35:
         sigma = rng.uniform(0.3, 1.0)
-        linear = np.stack([blurred(linear[..., c], sigma) for c in range(3)], axis=-1)
+        linear = np.stack([periodic_blur(linear[..., c], sigma) for c in range(3)], axis=-1)
     srgb = linear.clip(0, 1) ** (1 / 2.2)
     if rng.random() < 0.5:
         middle = srgb.mean()

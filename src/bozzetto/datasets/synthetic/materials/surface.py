@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .cells import Pieces
-from .noise import Map, Rng, bends, log_uniform, positions
+from .cells import CellMap
+from .noise import Map, Rng, log_uniform, positions, random_displacements
 
 
 @dataclass(frozen=True)
-class Surface:
+class MaterialSurface:
     """A material that repeats.
 
     Attributes:
@@ -21,20 +21,20 @@ class Surface:
     tint: Map
 
 
-def chamfered(rng: Rng, pieces: Pieces, joint: float, edge: float) -> Map:
+def chamfered(rng: Rng, pieces: CellMap, joint: float, edge: float) -> Map:
     """0 in joints and 1 on pieces, with edges that are straight, round or pillow-like."""
     t = ((pieces.border - joint) / max(edge, 1e-4)).clip(0, 1)
     return (1 - (1 - t) ** rng.uniform(1, 3)).astype(np.float32)
 
 
-def uneven_pieces(rng: Rng, pieces: Pieces, amount: float) -> Map:
+def uneven_pieces(rng: Rng, pieces: CellMap, amount: float) -> Map:
     """Every piece higher or lower, and tilted."""
     size = max(float(np.abs(pieces.right).max()), 1e-6)
     tilt = pieces.right * pieces.per_piece(rng) + pieces.down * pieces.per_piece(rng)
     return amount * (pieces.per_piece(rng) + rng.uniform(0, 1) * tilt / size)
 
 
-def tint_of(rng: Rng, pieces: Pieces) -> Map:
+def tint_of(rng: Rng, pieces: CellMap) -> Map:
     """A tint of its own for every piece."""
     return rng.random(pieces.count).astype(np.float32)[pieces.index]
 
@@ -44,14 +44,14 @@ def bent_positions(rng: Rng, side: int, most: float) -> tuple[Map, Map]:
     x, y = positions(side)
     if rng.random() < 0.3:
         return x, y
-    right, down = bends(
+    right, down = random_displacements(
         rng, side, log_uniform(rng, most / 20, most), rng.uniform(2, 8), rng.uniform(1.2, 2.2)
     )
     return x + right, y + down
 
 
-def turned(rng: Rng, surface: Surface) -> Surface:
+def transposed_or_not(rng: Rng, surface: MaterialSurface) -> MaterialSurface:
     """As it is, or rows for columns."""
     if rng.random() < 0.5:
         return surface
-    return Surface(surface.height.T.copy(), surface.tint.T.copy())
+    return MaterialSurface(surface.height.T.copy(), surface.tint.T.copy())

@@ -36,8 +36,8 @@ def field(
         return whole[y : y + shape[0], x : x + shape[1]]
     side = min(64 * math.ceil(longest / 64), DRAWN)
     whole = fractal(rng, side, slope, (1.0, finest), stretch)
-    share = side / longest if longest > side else 1.0
-    cut = whole[: math.ceil(shape[0] * share), : math.ceil(shape[1] * share)]
+    fraction = side / longest if longest > side else 1.0
+    cut = whole[: math.ceil(shape[0] * fraction), : math.ceil(shape[1] * fraction)]
     if cut.shape == shape:
         return cut
     return np.asarray(Image.fromarray(cut).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
@@ -48,9 +48,9 @@ def _noise(seed: int, slope: float, stretch: float) -> Map:
     return fractal(np.random.default_rng(seed), 2 * CUT, slope, (1.0, 1e9), stretch)
 
 
-def mixed(share: Map, first: Color, second: Color) -> Picture:
+def blended(fraction: Map, first: Color, second: Color) -> Picture:
     """From the first colour (0) to the second (1)."""
-    t = share.clip(0, 1)[..., None]
+    t = fraction.clip(0, 1)[..., None]
     return ((1 - t) * np.array(first, np.float32) + t * np.array(second, np.float32)).astype(np.float32)
 
 

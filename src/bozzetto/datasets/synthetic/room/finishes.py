@@ -1,8 +1,10 @@
 """Finishes for the parts of a room, each drawn for its place."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..materials.noise import Rng
 from . import materials
@@ -50,7 +52,7 @@ class Finishes:
         """Cut out of a large board, the grain along the longer side."""
         rng, veneer = self.rng(), self._veneers[tones]
 
-        def cut(shape: tuple[int, int], density: float) -> np.ndarray:
+        def cut(shape: tuple[int, int], density: float) -> npt.NDArray[Any]:
             size = [min(n, m) for n, m in zip(sorted(shape), veneer.shape[:2], strict=True)]
             y, x = (rng.integers(0, m - n + 1) for n, m in zip(size, veneer.shape[:2], strict=True))
             board = veneer[y : y + size[0], x : x + size[1]] * rng.uniform(0.85, 1.12)

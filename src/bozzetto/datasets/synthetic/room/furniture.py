@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ....shapes import Mesh
@@ -12,17 +14,17 @@ from ..vase import vase
 from . import materials, prints
 from .drawing import PIGMENTS, Color
 from .finishes import OAK, PINE, WALNUT, Finishes, Painter
-from .panels import Finish, Pieces, Vector
+from .panels import Finish, PartCollector, Vector
 
 Printer = Callable[[Rng, tuple[int, int]], np.ndarray]
 ALL = "frlbtu"
 """The sides of a box that is seen from everywhere."""
 
 
-def add_table(pieces: Pieces, make: Finishes, height: float, size: float = 0.84) -> None:
+def add_table(pieces: PartCollector, make: Finishes, height: float, size: float = 0.84) -> None:
     """A square table with a newspaper and cards on it, its middle at the origin."""
 
-    def board(rng: Rng, shape: tuple[int, int], density: float) -> np.ndarray:
+    def board(rng: Rng, shape: tuple[int, int], density: float) -> npt.NDArray[Any]:
         picture = materials.wood(rng, shape, density, (0.50, 0.33, 0.2), (0.27, 0.16, 0.09))
         return picture * materials.worn(rng, shape, density, 3.0)[..., None]
 
@@ -46,7 +48,7 @@ def add_table(pieces: Pieces, make: Finishes, height: float, size: float = 0.84)
         _paper(pieces.at(x, height, z, turn), make, (width, length), prints.painting)
 
 
-def _paper(pieces: Pieces, make: Finishes, size: tuple[float, float], paint: Printer) -> None:
+def _paper(pieces: PartCollector, make: Finishes, size: tuple[float, float], paint: Printer) -> None:
     """A printed sheet that lies flat."""
     w, d, thick = *size, 0.0015
     print_ = make.painted(lambda rng, shape, _: paint(rng, shape), 1500, spacing=0.0075)
@@ -54,7 +56,7 @@ def _paper(pieces: Pieces, make: Finishes, size: tuple[float, float], paint: Pri
     pieces.box((0, 0, 0), (w, thick, d), make.plain((0.85, 0.83, 0.78)), 0, "frlb")
 
 
-def add_bookshelf(pieces: Pieces, make: Finishes, long: float = 2.2, high: float = 2.05) -> None:
+def add_bookshelf(pieces: PartCollector, make: Finishes, long: float = 2.2, high: float = 2.05) -> None:
     """Two bays of shelves full of books, no two alike; its back is at z = 0."""
     deep, thick = 0.29, 0.024
     pieces.panel((-0.5 * long, 0, 0.01), (long, 0, 0), (0, high, 0), make.wood(OAK))
@@ -70,7 +72,7 @@ def add_bookshelf(pieces: Pieces, make: Finishes, long: float = 2.2, high: float
             _add_books(row, make, rng, 0.5 * long - 1.5 * thick, above - shelf - thick)
 
 
-def _add_books(pieces: Pieces, make: Finishes, rng: Rng, long: float, room: float) -> None:
+def _add_books(pieces: PartCollector, make: Finishes, rng: Rng, long: float, room: float) -> None:
     """A row of books along x, with a gap here and there."""
     x = rng.uniform(0, 0.02)
     while True:
@@ -91,7 +93,7 @@ def _cover(make: Finishes, rng: Rng) -> Finish:
 
 
 def _spine(make: Finishes, lying: bool = False) -> Finish:
-    def paint(rng: Rng, shape: tuple[int, int], density: float) -> np.ndarray:
+    def paint(rng: Rng, shape: tuple[int, int], density: float) -> npt.NDArray[Any]:
         if lying:
             return np.rot90(prints.spine(rng, (shape[1], shape[0])))
         return prints.spine(rng, shape)
@@ -99,7 +101,7 @@ def _spine(make: Finishes, lying: bool = False) -> Finish:
     return make.painted(paint, 1000, grain=0.08, gloss=0.02)
 
 
-def add_sideboard(pieces: Pieces, make: Finishes) -> None:
+def add_sideboard(pieces: PartCollector, make: Finishes) -> None:
     """Six drawers; books, a plant and a vase on top; its back is at z = 0."""
     w, h, d = 1.7, 0.78, 0.42
     pieces.box((0, 0.08, 0.5 * d), (w, h - 0.08, d), make.wood(WALNUT), 0, "frlt")
@@ -126,7 +128,7 @@ def add_sideboard(pieces: Pieces, make: Finishes) -> None:
     add_plant(pieces.at(-0.05, h + 0.16, 0.2), make, 0.38, 60, 0.19)
 
 
-def add_plant(pieces: Pieces, make: Finishes, size: float, leaves: int, wall: float) -> None:
+def add_plant(pieces: PartCollector, make: Finishes, size: float, leaves: int, wall: float) -> None:
     """Leaves on all sides, bent by their weight and by the wall at z = -`wall`."""
     rng = make.rng()
     s, t = torch.meshgrid(torch.linspace(-1, 1, 5), torch.linspace(0, 1, 9), indexing="ij")
@@ -143,7 +145,7 @@ def add_plant(pieces: Pieces, make: Finishes, size: float, leaves: int, wall: fl
         pieces.sheet(torch.stack([x, up, z], dim=-1), (0.1, 0.1), green)
 
 
-def add_armchair(pieces: Pieces, make: Finishes) -> None:
+def add_armchair(pieces: PartCollector, make: Finishes) -> None:
     """Upholstered in striped cloth, with a cushion."""
     cover = _fabric((0.30, 0.38, 0.36), (0.5, 0.52, 0.44))
     for base, size in (
@@ -157,7 +159,7 @@ def add_armchair(pieces: Pieces, make: Finishes) -> None:
     pieces.box((0, 0.43, -0.16), (0.4, 0.32, 0.12), cushion)
 
 
-def add_chair(pieces: Pieces, make: Finishes) -> None:
+def add_chair(pieces: PartCollector, make: Finishes) -> None:
     """A wooden chair with a pad on its seat."""
     for x in (-0.19, 0.19):
         pieces.box((x, 0, 0.19), (0.035, 0.44, 0.035), make.wood(PINE))
@@ -170,23 +172,23 @@ def add_chair(pieces: Pieces, make: Finishes) -> None:
 
 
 def _fabric(color: Color, stripe: Color) -> Painter:
-    def paint(rng: Rng, shape: tuple[int, int], density: float) -> np.ndarray:
+    def paint(rng: Rng, shape: tuple[int, int], density: float) -> npt.NDArray[Any]:
         return materials.cloth(rng, shape, density, color, stripe)
 
     return paint
 
 
-def add_cartons(pieces: Pieces, make: Finishes) -> None:
+def add_cartons(pieces: PartCollector, make: Finishes) -> None:
     """Two cardboard boxes, one on the other."""
 
-    def card(rng: Rng, shape: tuple[int, int], density: float) -> np.ndarray:
+    def card(rng: Rng, shape: tuple[int, int], density: float) -> npt.NDArray[Any]:
         return materials.plaster(rng, shape, density, (0.58, 0.44, 0.3))
 
     pieces.box((0, 0, 0), (0.4, 0.28, 0.3), make.painted(card, 400))
     pieces.box((0.02, 0.28, 0), (0.3, 0.2, 0.24), make.painted(card, 400), 0.2)
 
 
-def add_door(pieces: Pieces, make: Finishes) -> None:
+def add_door(pieces: PartCollector, make: Finishes) -> None:
     """With six panels; its back is at z = 0."""
     paint = make.plain((0.80, 0.78, 0.72), gloss=0.04)
     pieces.box((0, 0, 0.02), (0.95, 2.08, 0.04), paint, 0, "frlt")
@@ -196,7 +198,7 @@ def add_door(pieces: Pieces, make: Finishes) -> None:
     pieces.box((0.4, 1.02, 0.07), (0.12, 0.02, 0.02), make.plain((0.55, 0.5, 0.4), gloss=0.2), 0, ALL)
 
 
-def add_picture(pieces: Pieces, make: Finishes, size: tuple[float, float]) -> None:
+def add_picture(pieces: PartCollector, make: Finishes, size: tuple[float, float]) -> None:
     """A framed painting; its middle is the origin, its back at z = 0."""
     w, h = size
     frame = make.wood((OAK, WALNUT, PINE)[make.rng().integers(3)])
@@ -205,7 +207,7 @@ def add_picture(pieces: Pieces, make: Finishes, size: tuple[float, float]) -> No
     pieces.panel((-0.5 * w, -0.5 * h, 0.022), (w, 0, 0), (0, h, 0), art)
 
 
-def add_window(pieces: Pieces, make: Finishes, half: float, low: float, high: float) -> None:
+def add_window(pieces: PartCollector, make: Finishes, half: float, low: float, high: float) -> None:
     """A window with curtains and a plant on its sill; the wall is z = 0, the middle of the window x = 0."""
     view = make.painted(lambda rng, shape, _: materials.outdoors(rng, shape), 120, glow=5.0, grain=0.0)
     pieces.panel((-half, low, 0.02), (2 * half, 0, 0), (0, high - low, 0), view)
@@ -226,6 +228,6 @@ def add_window(pieces: Pieces, make: Finishes, half: float, low: float, high: fl
     add_plant(pieces.at(-0.45, low + 0.08, 0.12), make, 0.22, 40, 0.08)
 
 
-def add_skirting(pieces: Pieces, make: Finishes, long: float, base: Vector = (0, 0, 0.01)) -> None:
+def add_skirting(pieces: PartCollector, make: Finishes, long: float, base: Vector = (0, 0, 0.01)) -> None:
     """A board along the foot of a wall."""
     pieces.box(base, (long, 0.09, 0.02), make.plain((0.86, 0.85, 0.82)), 0, "ft")

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from ..materials.cells import courses
-from ..materials.noise import Map, Rng, ramp, unit
-from .drawing import PIGMENTS, Color, Picture, canvas, field, ink_of, mixed, pixels
+from ..materials.noise import Map, Rng, ramp, to_unit_range
+from .drawing import PIGMENTS, Color, Picture, blended, canvas, field, ink_of, pixels
 from .prints import sprig
 
 
@@ -33,7 +33,7 @@ def wood(rng: Rng, shape: tuple[int, int], per_metre: float, light: Color, dark:
     fibres = field(rng, shape, 0.6, stretch=40.0)
     pores = ramp(field(rng, shape, 0.3, stretch=14.0), 1.6, 2.6)
     tone = 0.45 * rings**2 + 0.13 * fibres + 0.16 * field(rng, shape, 2.0, 12) + 0.25
-    picture = mixed(tone, light, dark)
+    picture = blended(tone, light, dark)
     picture *= (1 - 0.35 * pores - 0.75 * knots)[..., None]
     return picture.clip(0.01, 1)
 
@@ -142,7 +142,7 @@ def cloth(rng: Rng, shape: tuple[int, int], per_metre: float, color: Color, stri
         place, width = rng.uniform(0, shape[1] / per_metre), rng.uniform(0.004, 0.03)
         stripe_here = ramp(-np.abs(columns - place), -width, 0.002 - width)
         stripes = np.maximum(stripes, rng.uniform(0.3, 1) * stripe_here)
-    picture = mixed(stripes.repeat(shape[0], axis=0), color, stripe)
+    picture = blended(stripes.repeat(shape[0], axis=0), color, stripe)
     thread = 1 + 0.05 * field(rng, shape, 0.2, stretch=12.0) + 0.05 * field(rng, shape, 0.2, stretch=1 / 12)
     return (picture * (thread + 0.04 * field(rng, shape, 1.8))[..., None]).clip(0.01, 1)
 
@@ -150,8 +150,8 @@ def cloth(rng: Rng, shape: tuple[int, int], per_metre: float, color: Color, stri
 def outdoors(rng: Rng, shape: tuple[int, int]) -> Picture:
     """What stands outside a window: a bright sky, blurred trees and a roof."""
     rows = np.mgrid[: shape[0], : shape[1]][0].astype(np.float32) / shape[0]
-    sky = mixed(rows * 1.2, (0.80, 0.90, 1.0), (1.0, 1.0, 1.0))
+    sky = blended(rows * 1.2, (0.80, 0.90, 1.0), (1.0, 1.0, 1.0))
     crowns = ramp(field(rng, shape, 2.2) * 0.18 + rows - 0.62, 0, 0.08)[..., None]
-    leaves = mixed(unit(field(rng, shape, 1.3)), (0.28, 0.38, 0.18), (0.62, 0.70, 0.40))
+    leaves = blended(to_unit_range(field(rng, shape, 1.3)), (0.28, 0.38, 0.18), (0.62, 0.70, 0.40))
     picture = sky * (1 - crowns) + leaves * crowns
     return ndimage.gaussian_filter(picture, (3, 3, 0)).clip(0.02, 1)

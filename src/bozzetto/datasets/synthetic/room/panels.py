@@ -3,8 +3,10 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -49,7 +51,7 @@ class Finish:
     glow: float = 0.0
     gloss: float = 0.0
 
-    def picture(self, width: float, height: float) -> np.ndarray:
+    def picture(self, width: float, height: float) -> npt.NDArray[Any]:
         """The picture of a part of so many metres."""
         shape = (max(2, round(height * self.per_metre)), max(2, round(width * self.per_metre)))
         return np.ones((2, 2, 3)) if self.paint is None else np.asarray(self.paint(shape, self.per_metre))
@@ -64,12 +66,12 @@ class Piece:
     normals: Float[Tensor, "V 3"]
     uv: Float[Tensor, "V 2"]
     tint: Float[Tensor, "V 3"]
-    picture: np.ndarray
+    picture: npt.NDArray[Any]
     finish: Finish
 
 
 @dataclass(frozen=True)
-class Pieces:
+class PartCollector:
     """Collects parts, placed relative to an origin and turned around the vertical.
 
     Attributes:
@@ -82,10 +84,10 @@ class Pieces:
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     turn: float = 0.0
 
-    def at(self, x: float, y: float, z: float, turn: float = 0.0) -> "Pieces":
+    def at(self, x: float, y: float, z: float, turn: float = 0.0) -> "PartCollector":
         """The same collection with another local frame, given in this one."""
         place = self._world(torch.tensor([[x, y, z]], dtype=torch.float64))[0].tolist()
-        return Pieces(self.all, (place[0], place[1], place[2]), self.turn + turn)
+        return PartCollector(self.all, (place[0], place[1], place[2]), self.turn + turn)
 
     def panel(self, corner: Vector, right: Vector, up: Vector, finish: Finish) -> None:
         """Add a rectangle, seen from where `right` x `up` points to.
@@ -165,7 +167,7 @@ class Pieces:
         faces: Int64[Tensor, "F 3"],
         uv: Float[Tensor, "V 2"],
         tint: Float[Tensor, "V 3"] | None,
-        picture: np.ndarray,
+        picture: npt.NDArray[Any],
         finish: Finish,
         normals: Float[Tensor, "V 3"] | None = None,
     ) -> None:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..materials.noise import Rng, ramp, unit
-from .drawing import Color, Picture, canvas, field, ink_of, mixed, pigment, pixels
+from ..materials.noise import Rng, ramp, to_unit_range
+from .drawing import Color, Picture, blended, canvas, field, ink_of, pigment, pixels
 
 _SYLLABLES = "ba ro lin ter mo sa vi no del ka ri um pe to gra fi lo es an cor du me nis qua"
 
@@ -21,9 +21,9 @@ def painting(rng: Rng, shape: tuple[int, int]) -> Picture:
 
 def _landscape(rng: Rng, shape: tuple[int, int]) -> Picture:
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32) / np.float32(shape[0])
-    clouds = unit(field(rng, shape, 1.8, stretch=2.5))
+    clouds = to_unit_range(field(rng, shape, 1.8, stretch=2.5))
     dusk = float(rng.uniform(0, 1))
-    picture = mixed(rows * 1.4, (0.35, 0.5, 0.75), (0.95, 0.75 + 0.1 * dusk, 0.55 + 0.3 * dusk))
+    picture = blended(rows * 1.4, (0.35, 0.5, 0.75), (0.95, 0.75 + 0.1 * dusk, 0.55 + 0.3 * dusk))
     picture += 0.35 * ramp(clouds, 0.5, 0.85)[..., None]
     for i in range(int(rng.integers(3, 6))):
         ridge = 0.35 + 0.13 * i + 0.10 * field(rng, (1, shape[1]), 1.6)
@@ -143,14 +143,18 @@ def sprig(rng: Rng, draw: ImageDraw.ImageDraw, x: float, y: float, size: float, 
         heading += bend / 8
         if i % 2 and rng.random() < 0.85:
             side = heading + rng.choice([-1, 1]) * rng.uniform(0.5, 1.1)
-            leaf(draw, x, y, side, size * rng.uniform(0.2, 0.4), ink)
+            printed_leaf(draw, x, y, side, size * rng.uniform(0.2, 0.4), ink)
     if rng.random() < 0.7:
         petals, bloom = int(rng.integers(4, 8)), ink_of(inks[rng.integers(len(inks))])
         for k in range(petals):
-            leaf(draw, x, y, 2 * math.pi * k / petals + heading, size * rng.uniform(0.15, 0.22), bloom)
+            printed_leaf(
+                draw, x, y, 2 * math.pi * k / petals + heading, size * rng.uniform(0.15, 0.22), bloom
+            )
 
 
-def leaf(draw: ImageDraw.ImageDraw, x: float, y: float, heading: float, length: float, ink: str) -> None:
+def printed_leaf(
+    draw: ImageDraw.ImageDraw, x: float, y: float, heading: float, length: float, ink: str
+) -> None:
     t = np.linspace(0, 1, 9)
     half = 0.22 * length * np.sin(np.pi * t) ** 0.8
     along, across = np.concatenate([t, t[::-1]]) * length, np.concatenate([half, -half[::-1]])

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int32, Int64, UInt8
 from torch import Tensor
@@ -53,7 +55,7 @@ class Scene:
         return (last**2)[self.part.long()] * self.tint[self.faces].mean(dim=1)
 
 
-def joined(pieces: Sequence[Piece]) -> Scene:
+def joined_scene(pieces: Sequence[Piece]) -> Scene:
     """One scene of all parts, numbered in their order, in the dark."""
     first = np.cumsum([0, *(len(p.vertices) for p in pieces)])
     texels, layout, start = [], [], 0
@@ -89,7 +91,7 @@ def joined(pieces: Sequence[Piece]) -> Scene:
     )
 
 
-def _levels(picture: np.ndarray) -> list[UInt8[Tensor, "_h _w 3"]]:
+def _levels(picture: npt.NDArray[Any]) -> list[UInt8[Tensor, "_h _w 3"]]:
     """The picture at up to `LEVELS` sizes, averaged in linear light."""
     image = srgb_to_linear(torch.from_numpy(np.ascontiguousarray(picture, np.float32)))
     levels = []

@@ -11,14 +11,14 @@ from ..values import value_type
 from .least_squares import Quadratic, Solution, levenberg_marquardt
 from .model import Decoder
 from .observations import Observations
-from .pose import RADIUS, between, by_move, moved
+from .pose import RADIUS, by_move, moved_pose, pose_difference
 from .prior import CodeDistribution, ShapePrior
 
 NEAR = 0.06
 """Largest distance that is taken at its word: decoders are trained on distances clamped not far above."""
 
 
-class Gauge:
+class NormalisationResidual:
     """How far the shape of a code is from the middle and the size that normalisation gives.
 
     Without it, a shape that a prior knows badly is explained by a smaller one beside the middle, at another
@@ -41,7 +41,7 @@ class Gauge:
         axis = torch.linspace(-1, 1, side, device=device)
         grid = torch.cartesian_prod(axis, axis, axis)
         self.grid = grid[grid.norm(dim=1) < 1 + 1 / side]
-        self.reach = torch.cat([self.grid, -self.grid, self.grid.norm(dim=1, keepdim=True)], dim=1)
+        self.extent = torch.cat([self.grid, -self.grid, self.grid.norm(dim=1, keepdim=True)], dim=1)
 
     def __call__(self, code: Float[Tensor, " K"]) -> tuple[Float64[Tensor, " 4"], Float64[Tensor, "4 K"]]:
         """Middle (x, y, z) and radius less what they should be, in standard deviations; by the code.
@@ -54,10 +54,10 @@ class Gauge:
         near = (values.abs() < NEAR).nonzero()[:, 0]
         if len(near) == 0:
             return code.new_zeros(4).double(), code.new_zeros(4, len(code)).double()
-        reach, at = (self.reach[near] - values[near, None]).max(dim=0)
+        extent, at = (self.extent[near] - values[near, None]).max(dim=0)
         _, by_code, _ = self.decoder.value_and_jacobian(code, self.grid[near[at]])
-        middle, middle_by = (reach[:3] - reach[3:6]) / 2, (by_code[3:6] - by_code[:3]) / 2
-        offset = torch.cat([middle, reach[6:] - RADIUS]).double()
+        middle, middle_by = (extent[:3] - extent[3:6]) / 2, (by_code[3:6] - by_code[:3]) / 2
+        offset = torch.cat([middle, extent[6:] - RADIUS]).double()
         return offset / self.spread, torch.cat([middle_by, -by_code[6:]]).double() / self.spread
 
 
@@ -79,7 +79,7 @@ class State(NamedTuple):
 
 
 @value_type
-class Evidence:
+class SdfConstraints:
     """Observations as samples of the signed distance, in a frame where the scan has about radius 1.
 
     Attributes:
@@ -95,23 +95,27 @@ class Evidence:
     empty: Bool[Tensor, " M"]
 
     @classmethod
-    def of(cls, seen: Observations, surface: int, space: int, generator: torch.Generator) -> "Evidence":
+    def of(
+        cls, observations: Observations, surface: int, space: int, generator: torch.Generator
+    ) -> "SdfConstraints":
         """Samples of observations: points on the surface, beside it along their normals, and in empty space.
 
         Args:
-            seen: In the frame named above.
+            observations: In the frame named above.
             surface: Points to take, at most; with normals each gives two more, at +- eta (DeepSDF, 6.3).
             space: Samples of empty space to take, at most.
             generator: Chooses them.
         """
-        chosen = torch.randperm(len(seen.points), generator=generator)[:surface].to(seen.points.device)
-        points, eta = seen.points[chosen], max(0.01, 2 * seen.noise)
+        chosen = torch.randperm(len(observations.points), generator=generator)[:surface].to(
+            observations.points.device
+        )
+        points, eta = observations.points[chosen], max(0.01, 2 * observations.noise)
         places, distances = [points], [torch.zeros_like(points[:, 0])]
-        if seen.normals is not None:
+        if observations.normals is not None:
             for offset in (eta, -eta):
-                places.append(points + offset * seen.normals[chosen])
+                places.append(points + offset * observations.normals[chosen])
                 distances.append(torch.full_like(points[:, 0], offset))
-        free = empty_space(seen, space, generator)
+        free = empty_space(observations, space, generator)
         share = independent(points) / max(len(points), 1) / len(places)
         weights = [torch.full_like(d, share) for d in distances]
         count = sum(len(d) for d in distances)
@@ -129,20 +133,20 @@ def independent(points: Float[Tensor, "N 3"]) -> int:
     return len(torch.unique((points / CELL).floor().long(), dim=0)) if len(points) else 0
 
 
-def empty_space(seen: Observations, count: int, generator: torch.Generator) -> Float[Tensor, "M 3"]:
+def empty_space(observations: Observations, count: int, generator: torch.Generator) -> Float[Tensor, "M 3"]:
     """Random positions on the segments known to be empty, within `REACH` and not quite up to the surface."""
-    if seen.empty_from is None or seen.empty_to is None or count == 0:
-        return seen.points[:0]
-    start, end = seen.empty_from, seen.empty_to
+    if observations.empty_from is None or observations.empty_to is None or count == 0:
+        return observations.points[:0]
+    start, end = observations.empty_from, observations.empty_to
     length = (end - start).norm(dim=1, keepdim=True).clamp_min(1e-12)
     ray = (end - start) / length
     middle = -(start * ray).sum(dim=1)
     half = (REACH**2 - (start.square().sum(dim=1) - middle.square())).clamp_min(0).sqrt()
     first = (middle - half).clamp_min(0)
-    last = torch.minimum(middle + half, length[:, 0] - max(0.03, 3 * seen.noise))
+    last = torch.minimum(middle + half, length[:, 0] - max(0.03, 3 * observations.noise))
     usable = (last > first).nonzero()[:, 0]
     if len(usable) == 0:
-        return seen.points[:0]
+        return observations.points[:0]
     random = torch.rand(2, count, generator=generator).to(start)
     pick = usable[(random[0] * len(usable)).long().clamp(max=len(usable) - 1)]
     # Half of the samples crowd towards the surface, where empty space says most about it.
@@ -162,9 +166,9 @@ class Objective:
     Args:
         prior: The family of shapes.
         codes: Distribution of codes.
-        evidence: What was observed.
+        constraints: What was observed.
         width: Of the Cauchy distribution.
-        solve_pose: Whether the pose is unknown. Then `Gauge` holds the shape in place.
+        solve_pose: Whether the pose is unknown. Then `NormalisationResidual` holds the shape in place.
         solve_code: Whether the code is.
         guess: The pose that is most probable beforehand, if it is unknown; how far from it poses are likely
             says `POSE_SPREAD`.
@@ -175,17 +179,21 @@ class Objective:
         self,
         prior: ShapePrior,
         codes: CodeDistribution,
-        evidence: Evidence,
+        constraints: SdfConstraints,
         width: float,
         solve_pose: bool,
         solve_code: bool = True,
         guess: Similarity | None = None,
         spread: tuple[float, ...] = POSE_SPREAD,
     ) -> None:
-        self.prior, self.codes, self.evidence, self.width = prior, codes, evidence, width
+        self.prior, self.codes, self.constraints, self.width = prior, codes, constraints, width
         self.solve_pose, self.solve_code = solve_pose, solve_code
         self.guess, self.spread = guess if solve_pose else None, spread
-        self.gauge = Gauge(prior.decoder, device=prior.codes.device) if solve_pose and solve_code else None
+        self.normalisation = (
+            NormalisationResidual(prior.decoder, device=prior.codes.device)
+            if solve_pose and solve_code
+            else None
+        )
 
     def solve(self, state: State, iterations: int) -> Solution[State]:
         """Levenberg-Marquardt from a state."""
@@ -195,11 +203,11 @@ class Objective:
         """The state after a step: code first, then the seven numbers of the pose, as far as solved for."""
         size = len(state.code) * self.solve_code
         code = state.code + step[:size] if size else state.code
-        return State(code, moved(state.pose, step[size:]) if self.solve_pose else state.pose)
+        return State(code, moved_pose(state.pose, step[size:]) if self.solve_pose else state.pose)
 
     def residuals(self, state: State) -> tuple[Tensor, Tensor]:
         """Residuals in the unit of the evidence and their derivatives, a column per solved number."""
-        places = state.pose.apply(self.evidence.places)
+        places = state.pose.apply(self.constraints.places)
         inside = places.clamp(-1, 1)
         beyond = places - inside
         away = beyond.norm(dim=1)
@@ -211,30 +219,30 @@ class Objective:
             change = by_move(places, by_point)
             change[:, 6] -= values
             columns.append(change)
-        residual = values / state.pose.scale - self.evidence.distances
-        counts = ~self.evidence.empty | (residual < 0)
+        residual = values / state.pose.scale - self.constraints.distances
+        counts = ~self.constraints.empty | (residual < 0)
         return residual * counts, torch.cat(columns, dim=1) * (counts / state.pose.scale)[:, None]
 
     def linearise(self, state: State) -> Quadratic:
         """The objective and its majorising quadratic."""
         residual, jacobian = self.residuals(state)
         ratio = (residual / self.width).square()
-        weight = self.evidence.weights / (1 + ratio) / self.width**2
+        weight = self.constraints.weights / (1 + ratio) / self.width**2
         gradient = (jacobian.T @ (weight * residual)).double()
         curvature = ((jacobian * weight[:, None]).T @ jacobian).double()
-        loss = float((self.evidence.weights.double() * ratio.double().log1p()).sum()) / 2
+        loss = float((self.constraints.weights.double() * ratio.double().log1p()).sum()) / 2
         loss += self.codes.distance(state.code) / 2
         size = len(state.code)
         if self.solve_code:
             gradient[:size] += self.codes.precision @ (state.code - self.codes.mean)
             curvature[:size, :size] += self.codes.precision
-        if self.gauge is not None:
-            offset, by_code = self.gauge(state.code)
+        if self.normalisation is not None:
+            offset, by_code = self.normalisation(state.code)
             loss += float(offset.square().sum()) / 2
             gradient[:size] += by_code.T @ offset
             curvature[:size, :size] += by_code.T @ by_code
         if self.guess is not None:
-            offset = between(self.guess, state.pose).to(gradient.device)
+            offset = pose_difference(self.guess, state.pose).to(gradient.device)
             pull = 1 / torch.tensor(self.spread, dtype=torch.float64, device=gradient.device).square()
             loss += float((offset.square() * pull).sum()) / 2
             gradient[-7:] += pull * offset
@@ -243,15 +251,15 @@ class Objective:
 
     def loss_of(self, codes: Float[Tensor, "S K"], pose: Similarity) -> Float[Tensor, " S"]:
         """The objective for many codes at once, at one pose."""
-        places = pose.apply(self.evidence.places)
+        places = pose.apply(self.constraints.places)
         inside = places.clamp(-1, 1)
         away = (places - inside).norm(dim=1)
         losses = []
         with torch.no_grad():
             for code in codes:
                 values = self.prior.decoder(code[None], inside[None])[0] + away
-                residual = values / pose.scale - self.evidence.distances
-                residual = torch.where(self.evidence.empty, residual.clamp(max=0), residual)
-                terms = self.evidence.weights * (residual / self.width).square().log1p()
+                residual = values / pose.scale - self.constraints.distances
+                residual = torch.where(self.constraints.empty, residual.clamp(max=0), residual)
+                terms = self.constraints.weights * (residual / self.width).square().log1p()
                 losses.append(float(terms.sum()) / 2 + self.codes.distance(code) / 2)
         return torch.tensor(losses, dtype=codes.dtype)

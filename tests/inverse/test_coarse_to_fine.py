@@ -8,9 +8,15 @@ import torch
 from bozzetto import InputError
 from bozzetto.cameras import Capture, fibonacci_cameras
 from bozzetto.errors import InputWarning
-from bozzetto.inverse import Light, ReconstructConfig, Stage, ambient_light, reconstruct, studio_light
-from bozzetto.inverse.data import mean_albedo
-from bozzetto.inverse.reconstruct import (
+from bozzetto.inverse import (
+    Light,
+    ReconstructConfig,
+    Stage,
+    ambient_light,
+    capture_light,
+    reconstruct_capture,
+)
+from bozzetto.inverse.coarse_to_fine import (
     SilhouetteFit,
     at_level,
     initial_surface,
@@ -18,6 +24,7 @@ from bozzetto.inverse.reconstruct import (
     pixel_size,
     silhouette_fit,
 )
+from bozzetto.inverse.data import mean_albedo
 from bozzetto.rendering import render
 from bozzetto.shapes import Mesh, icosphere, save_mesh, torus
 
@@ -35,7 +42,7 @@ def painted(mesh: Mesh, albedo: float) -> Mesh:
 
 
 def test_the_fit_of_a_smaller_disc_is_the_ratio_of_areas():
-    capture = photographed(icosphere(4, 0.8), studio_light(), size=128)
+    capture = photographed(icosphere(4, 0.8), capture_light(), size=128)
     same, smaller = (silhouette_fit(icosphere(4, radius), capture) for radius in (0.8, 0.4))
     assert same.mean > 0.99 and same.worst > 0.99
     # Seen from distance 4, a ball of radius r covers a disc of radius proportional to r / sqrt(16 - r^2).
@@ -44,7 +51,7 @@ def test_the_fit_of_a_smaller_disc_is_the_ratio_of_areas():
 
 
 def test_unknown_pixels_do_not_count():
-    capture = photographed(icosphere(4, 0.8), studio_light())
+    capture = photographed(icosphere(4, 0.8), capture_light())
     known = capture.masks > 0.5
     assert silhouette_fit(icosphere(4, 1.2), replace(capture, known=known)).mean == 1
 
@@ -57,14 +64,14 @@ def test_worse_is_a_quarter_pixel_on_average_or_two_in_a_view():
 
 
 def test_a_pixel_costs_the_length_of_the_outline_by_the_area():
-    capture = photographed(icosphere(4, 0.8), studio_light(), size=128)
+    capture = photographed(icosphere(4, 0.8), capture_light(), size=128)
     area = float((capture.masks > 0.5).sum(dim=(1, 2)).float().mean())
     around = 2 * (torch.pi * area) ** 0.5
     assert silhouette_fit(icosphere(4, 0.8), capture).pixel == pytest.approx(around / area, rel=0.2)
 
 
 def test_masks_are_needed():
-    capture = replace(photographed(icosphere(2), studio_light()), masks=None)
+    capture = replace(photographed(icosphere(2), capture_light()), masks=None)
     with pytest.raises(InputError, match="no masks"):
         silhouette_fit(icosphere(2), capture)
 
@@ -72,14 +79,16 @@ def test_masks_are_needed():
 @pytest.mark.parametrize("albedo", [0.05, 0.4])
 def test_the_first_albedo_is_that_of_an_even_object(albedo):
     ball = painted(icosphere(3, 0.8), albedo)
-    found = mean_albedo(photographed(ball, studio_light()), ball, Light(studio_light(), 6))
+    found = mean_albedo(photographed(ball, capture_light()), ball, Light(capture_light(), 6))
     assert torch.allclose(found, torch.full((3,), albedo), rtol=0.02)
 
 
 def test_a_dark_object_does_not_shrink():
     capture = photographed(painted(icosphere(4, 0.8), 0.03), ambient_light())
     stage = Stage(scale=1.0, edge_pixels=4.0, steps=20, resurface=False)
-    result = reconstruct(capture, ReconstructConfig(hull_resolution=32, stages=(stage,), views_per_step=3))
+    result = reconstruct_capture(
+        capture, ReconstructConfig(hull_resolution=32, stages=(stage,), views_per_step=3)
+    )
     before, after = (silhouette_fit(mesh, capture).mean for mesh in (result.start, result.mesh))
     assert after > before - 0.01
 
@@ -90,7 +99,7 @@ def test_a_result_that_is_worse_is_not_delivered():
     stage = Stage(scale=1.0, edge_pixels=4.0, steps=15, smoothness=0.0, resurface=False)
     wild = ReconstructConfig(hull_resolution=32, stages=(stage, stage), step_size=10.0)
     with pytest.warns(InputWarning, match="made the surface worse"):
-        result = reconstruct(capture, wild)
+        result = reconstruct_capture(capture, wild)
     start, delivered = (silhouette_fit(mesh, capture) for mesh in (result.start, result.mesh))
     assert not delivered.worse_than(start)
     assert float((result.mesh.colors - 0.3).abs().median()) < 0.1
@@ -108,9 +117,9 @@ def test_a_worse_result_is_replaced_in_a_resumed_run_alike():
             states.append((stage, optimization.state()))
 
     with pytest.warns(InputWarning, match="made the surface worse"):
-        whole = reconstruct(capture, config, on_step=keep)
+        whole = reconstruct_capture(capture, config, on_step=keep)
     with pytest.warns(InputWarning, match="made the surface worse"):
-        resumed = reconstruct(capture, config, resume_from=states[0])
+        resumed = reconstruct_capture(capture, config, resume_from=states[0])
     assert torch.equal(whole.mesh.vertices, resumed.mesh.vertices)
     assert torch.equal(whole.mesh.colors, resumed.mesh.colors)
 
@@ -152,7 +161,9 @@ def test_far_captures_begin_with_the_same_surfaces(tmp_path):
 def test_a_far_capture_is_reconstructed_where_it_is(tmp_path):
     save_mesh(ring(FAR), tmp_path / "ring.ply")
     stage = Stage(scale=1.0, steps=2, edge_pixels=1.5, step_factor=0.1, resurface=False)
-    result = reconstruct(captured(FAR), ReconstructConfig(init=str(tmp_path / "ring.ply"), stages=(stage,)))
+    result = reconstruct_capture(
+        captured(FAR), ReconstructConfig(init=str(tmp_path / "ring.ply"), stages=(stage,))
+    )
     low, high = result.mesh.bounds.double() + torch.tensor(result.mesh.offset, dtype=torch.float64)
     middle, half = (low + high) / 2, (high - low) / 2
     assert float((middle - torch.tensor(FAR, dtype=torch.float64)).abs().max()) < 0.5

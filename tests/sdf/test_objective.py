@@ -2,7 +2,14 @@ import pytest
 import torch
 
 from bozzetto.sdf import CodeDistribution, Observations
-from bozzetto.sdf.evidence import Evidence, Gauge, Objective, State, empty_space, independent
+from bozzetto.sdf.objective import (
+    NormalisationResidual,
+    Objective,
+    SdfConstraints,
+    State,
+    empty_space,
+    independent,
+)
 from bozzetto.sdf.pose import RADIUS, rotation_about
 from bozzetto.shapes import Similarity
 
@@ -10,7 +17,7 @@ from bozzetto.shapes import Similarity
 @pytest.mark.parametrize("code", [[0.0, 0.0, 0.0, RADIUS], [0.2, 0.0, -0.1, 0.6], [0.0, 0.3, 0.0, 0.4]])
 def test_middle_and_reach_of_a_ball(balls, code):
     code = torch.tensor(code)
-    offset, by_code = Gauge(balls.decoder, spread=1.0, side=48)(code)
+    offset, by_code = NormalisationResidual(balls.decoder, spread=1.0, side=48)(code)
     assert torch.allclose(offset[:3].float(), code[:3], atol=0.01)
     reach = float(code[:3].norm() + code[3])
     assert float(offset[3]) == pytest.approx(reach - RADIUS, abs=0.02)
@@ -19,22 +26,22 @@ def test_middle_and_reach_of_a_ball(balls, code):
 
 
 def test_shapes_of_a_prior_are_where_normalisation_puts_them(figures):
-    offsets = torch.stack([Gauge(figures.decoder, 1.0)(code)[0] for code in figures.codes])
+    offsets = torch.stack([NormalisationResidual(figures.decoder, 1.0)(code)[0] for code in figures.codes])
     assert float(offsets.abs().mean()) < 0.02
 
 
 def test_the_derivative_is_that_of_differences(figures):
-    gauge, code = Gauge(figures.decoder, spread=0.1), figures.codes[0]
-    _, by_code = gauge(code)
+    normalisation, code = NormalisationResidual(figures.decoder, spread=0.1), figures.codes[0]
+    _, by_code = normalisation(code)
     for axis in range(4):
         step = torch.zeros(4)
         step[axis] = 1e-3
-        difference = (gauge(code + step)[0] - gauge(code - step)[0]) / 2e-3
+        difference = (normalisation(code + step)[0] - normalisation(code - step)[0]) / 2e-3
         assert torch.allclose(by_code[:, axis], difference, atol=0.1 * float(by_code.abs().max()))
 
 
 def test_a_code_without_a_surface_says_nothing(balls):
-    offset, by_code = Gauge(balls.decoder)(torch.tensor([0.0, 0.0, 0.0, -3.0]))
+    offset, by_code = NormalisationResidual(balls.decoder)(torch.tensor([0.0, 0.0, 0.0, -3.0]))
     assert not offset.any() and not by_code.any()
 
 
@@ -49,10 +56,12 @@ def seen_from_above(points: torch.Tensor, normals: torch.Tensor) -> Observations
 @pytest.mark.parametrize(("solve_pose", "solve_code"), [(True, True), (True, False), (False, True)])
 def test_the_gradient_is_that_of_differences(balls, half_of, solve_pose, solve_code):
     points, normals = half_of(balls, torch.tensor([0.05, 0.0, 0.1, 0.8]), 200)
-    evidence = Evidence.of(seen_from_above(points, normals), 200, 200, torch.Generator().manual_seed(0))
+    constraints = SdfConstraints.of(
+        seen_from_above(points, normals), 200, 200, torch.Generator().manual_seed(0)
+    )
     codes = CodeDistribution.of(balls.codes)
-    objective = Objective(balls, codes, evidence, 0.05, solve_pose, solve_code)
-    objective.gauge = None  # tested on its own; a maximum over a grid has kinks
+    objective = Objective(balls, codes, constraints, 0.05, solve_pose, solve_code)
+    objective.normalisation = None  # tested on its own; a maximum over a grid has kinks
     state = State(torch.tensor([0.0, 0.05, 0.0, 0.75]).double(), POSE)
     gradient = objective.linearise(state).gradient
     for axis in range(len(gradient)):
@@ -64,8 +73,10 @@ def test_the_gradient_is_that_of_differences(balls, half_of, solve_pose, solve_c
 
 def test_losses_of_many_codes_are_those_of_each(balls, half_of):
     points, normals = half_of(balls, balls.codes[0], 200)
-    evidence = Evidence.of(seen_from_above(points, normals), 200, 200, torch.Generator().manual_seed(0))
-    objective = Objective(balls, CodeDistribution.of(balls.codes), evidence, 0.05, solve_pose=False)
+    constraints = SdfConstraints.of(
+        seen_from_above(points, normals), 200, 200, torch.Generator().manual_seed(0)
+    )
+    objective = Objective(balls, CodeDistribution.of(balls.codes), constraints, 0.05, solve_pose=False)
     losses = objective.loss_of(balls.codes[:3], POSE)
     for code, loss in zip(balls.codes[:3], losses, strict=True):
         assert objective.linearise(State(code.double(), POSE)).loss == pytest.approx(float(loss), rel=1e-4)
@@ -91,8 +102,8 @@ def test_empty_space_is_on_the_rays_and_before_the_surface():
 
 def test_empty_space_counts_only_inside_the_shape(balls):
     places = torch.tensor([[0.0, 0.0, 0.0], [0.9, 0.0, 0.0]])
-    evidence = Evidence(places, torch.zeros(2), torch.ones(2), torch.tensor([True, True]))
-    objective = Objective(balls, CodeDistribution.of(balls.codes), evidence, 0.05, solve_pose=False)
+    constraints = SdfConstraints(places, torch.zeros(2), torch.ones(2), torch.tensor([True, True]))
+    objective = Objective(balls, CodeDistribution.of(balls.codes), constraints, 0.05, solve_pose=False)
     still = Similarity(1.0, torch.zeros(3).double())
     residual, jacobian = objective.residuals(State(torch.tensor([0.0, 0, 0, 0.5]).double(), still))
     assert torch.allclose(residual, torch.tensor([-0.5, 0.0])) and not jacobian[1].any()
