@@ -1,6 +1,7 @@
 """Surfaces of functions sampled on a grid."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ def isosurface(
     return Mesh((first + places * step).float(), faces).to(values.device)
 
 
-def _check(grid: NDArray, low: Float64[Tensor, "3"], high: Float64[Tensor, "3"], level: float) -> None:
+def _check(grid: NDArray[Any], low: Float64[Tensor, "3"], high: Float64[Tensor, "3"], level: float) -> None:
     if min(grid.shape) < 2:
         raise InputError(f"a grid needs two samples along each axis, got {grid.shape}")
     if not np.isfinite(grid).all() or not np.isfinite(level):
@@ -94,7 +95,7 @@ def _crossed(outside: NDArray[np.bool_]) -> Int64[Tensor, "C 3"]:
     return torch.from_numpy(np.stack(np.unravel_index(crossed, number.shape), axis=1))
 
 
-def _corners(grid: NDArray, cells: Int64[Tensor, "C 3"], level: float) -> Float64[Tensor, "C 2 2 2"]:
+def _corners(grid: NDArray[Any], cells: Int64[Tensor, "C 3"], level: float) -> Float64[Tensor, "C 2 2 2"]:
     """Values above the level at the corners of cells; beyond the border the largest size of all of them."""
     nodes = cells.numpy()[:, :, None] + np.arange(2)  # (C, axis, side)
     x, y, z = (nodes[:, axis].clip(0, n - 1) for axis, n in enumerate(grid.shape))

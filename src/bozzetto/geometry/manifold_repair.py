@@ -1,5 +1,7 @@
 """Make a surface a manifold again where sheets of it share edges or vertices."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -40,7 +42,7 @@ def separate(mesh: Mesh) -> Mesh:
     )
 
 
-def _without_flat_walls(faces: NDArray) -> NDArray:
+def _without_flat_walls(faces: NDArray[Any]) -> NDArray[Any]:
     """Faces with three different corners; of those over the same corners, what one side has more of."""
     faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]
     first = faces.argmin(axis=1)
@@ -56,7 +58,7 @@ def _without_flat_walls(faces: NDArray) -> NDArray:
     return faces[(np.sign(total) == side) & (rank < np.abs(total))]
 
 
-def _split_vertices(values: NDArray, faces: NDArray) -> tuple[NDArray, NDArray]:
+def _split_vertices(values: NDArray[Any], faces: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """A vertex for every fan of faces that belong together, in the old order."""
     single, several = _sheets(values, faces)
     one, two = np.concatenate([single, *several]).T
@@ -76,7 +78,7 @@ def _split_vertices(values: NDArray, faces: NDArray) -> tuple[NDArray, NDArray]:
     return values[faces.ravel()[first]], index.reshape(-1, 3).astype(np.int64)
 
 
-def _cut_double_edges(values: NDArray, faces: NDArray) -> tuple[NDArray, NDArray, int]:
+def _cut_double_edges(values: NDArray[Any], faces: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], int]:
     """Halve the edge of all sheets but one where several have the same two ends; and how many were halved."""
     faces, added, points, touched = faces.copy(), [], [], set()
     for pairs in _sheets(values, faces)[1]:
@@ -96,19 +98,19 @@ def _cut_double_edges(values: NDArray, faces: NDArray) -> tuple[NDArray, NDArray
     return np.concatenate([values, points]), np.concatenate([faces, added]), len(points)
 
 
-def _starts(faces: NDArray) -> NDArray:
+def _starts(faces: NDArray[Any]) -> NDArray[Any]:
     return faces.ravel()
 
 
-def _ends(faces: NDArray) -> NDArray:
+def _ends(faces: NDArray[Any]) -> NDArray[Any]:
     return np.roll(faces, -1, axis=1).ravel()
 
 
-def _following(half_edges: NDArray) -> NDArray:
+def _following(half_edges: NDArray[Any]) -> NDArray[Any]:
     return np.where(half_edges % 3 == 2, half_edges - 2, half_edges + 1)
 
 
-def _sheets(values: NDArray, faces: NDArray) -> tuple[NDArray, list[NDArray]]:
+def _sheets(values: NDArray[Any], faces: NDArray[Any]) -> tuple[NDArray[Any], list[NDArray[Any]]]:
     """Pairs of half-edges 3 f + k whose faces continue each other.
 
     Returns:
@@ -125,7 +127,7 @@ def _sheets(values: NDArray, faces: NDArray) -> tuple[NDArray, list[NDArray]]:
     return single, [_around(values[:, :3], faces, group) for group in groups]
 
 
-def _around(vertices: NDArray, faces: NDArray, halves: NDArray) -> NDArray:
+def _around(vertices: NDArray[Any], faces: NDArray[Any], halves: NDArray[Any]) -> NDArray[Any]:
     """Pairs among the half-edges of one edge: the faces on both sides of a wedge of the inside.
 
     Seen along the edge, a face whose half-edge runs along it has the inside on the side of smaller angles, one

@@ -1,5 +1,7 @@
 """The sRGB transfer function (IEC 61966-2-1): files hold sRGB, the library computes in linear light."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -24,7 +26,7 @@ def linear_to_srgb(linear: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.where(linear <= 0.0031308, linear * 12.92, curve)
 
 
-def clipped_colors(colors: NDArray, name: str) -> NDArray[np.float64]:
+def clipped_colors(colors: NDArray[Any], name: str) -> NDArray[np.float64]:
     """Colours within [0, 1]: others are clipped, NaN becomes white, and a warning says so.
 
     Args:

@@ -1,5 +1,7 @@
 """Edge maps for comparing heights: Canny's detector twice, as two communities know it."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -27,7 +29,7 @@ def canny_8bit(image: NDArray[np.uint8], low: float = 100, high: float = 200) ->
     padded = np.pad(size, 1)
     height, width = size.shape
 
-    def at(row: int, column: int) -> NDArray:
+    def at(row: int, column: int) -> NDArray[Any]:
         return padded[1 + row : 1 + row + height, 1 + column : 1 + column + width]
 
     across = np.abs(gy) < np.abs(gx) * TAN_22
@@ -46,7 +48,9 @@ def canny_8bit(image: NDArray[np.uint8], low: float = 100, high: float = 200) ->
     return np.isin(labels, kept[kept > 0])
 
 
-def canny_like(image: NDArray, truth: NDArray, sigma: float = 1.0) -> tuple[NDArray, NDArray]:
+def canny_like(
+    image: NDArray[Any], truth: NDArray[Any], sigma: float = 1.0
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Edges of two maps under the same thresholds, which come from the second.
 
     The upper threshold is the 90th percentile of the gradient of `truth` (Sobel after a Gaussian), the lower

@@ -7,6 +7,7 @@ scores a GLCM cosine of 0.98, and a perfect map of half the contrast loses half 
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -148,7 +149,7 @@ class GlcmReference:
         features = np.stack([glcm_features(to_unit_interval(_array(m)), 32) for m in maps])
         self._mean, self._spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-12)
 
-    def cosine(self, prediction: NDArray, truth: NDArray) -> float:
+    def cosine(self, prediction: NDArray[Any], truth: NDArray[Any]) -> float:
         """Cosine of the z-scored features of two maps: 1 for the same, about 0 for unrelated ones."""
         a, b = (
             (glcm_features(to_unit_interval(m), 32) - self._mean) / self._spread for m in (prediction, truth)
@@ -179,12 +180,12 @@ def at_protocol_size(
     return pooled.reshape(*image.shape[:-2], side, side)
 
 
-def is_flat(heights: NDArray) -> bool:
+def is_flat(heights: NDArray[Any]) -> bool:
     """Whether heights differ by no more than what rounding to float32 leaves of one number."""
     return float(np.ptp(heights)) <= 1e-6 * max(float(np.abs(heights).max()), 1e-30)
 
 
-def affine_fit(prediction: NDArray, truth: NDArray) -> tuple[float, NDArray]:
+def affine_fit(prediction: NDArray[Any], truth: NDArray[Any]) -> tuple[float, NDArray[Any]]:
     """The a of the best a h + b in least squares, and the map; a is 0 for a constant."""
     centred = prediction - prediction.mean()
     square = float((centred**2).sum())
@@ -194,13 +195,13 @@ def affine_fit(prediction: NDArray, truth: NDArray) -> tuple[float, NDArray]:
     return slope, slope * centred + truth.mean()
 
 
-def to_unit_interval(values: NDArray) -> NDArray:
+def to_unit_interval(values: NDArray[Any]) -> NDArray[Any]:
     """From 0 to 1; zeros for a constant."""
     low, high = values.min(), values.max()
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
-def glcm_features(height: NDArray, levels: int) -> NDArray:
+def glcm_features(height: NDArray[Any], levels: int) -> NDArray[Any]:
     """Six co-occurrence features at four angles, 24 numbers of a map in [0, 1] (Haralick et al. 1973).
 
     Source: Height study 2025, its co-occurrence measure. Differs: levels and distances were not published.
@@ -211,7 +212,7 @@ def glcm_features(height: NDArray, levels: int) -> NDArray:
     return np.concatenate([graycoprops(matrix, name).ravel() for name in GLCM_FEATURES])
 
 
-def _checked(prediction: Tensor, truth: Tensor) -> tuple[NDArray, NDArray]:
+def _checked(prediction: Tensor, truth: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
     if prediction.shape != truth.shape or min(truth.shape) < 16:
         raise InputError(
             f"height maps of {tuple(prediction.shape)} and {tuple(truth.shape)} cannot be compared; "
@@ -223,38 +224,38 @@ def _checked(prediction: Tensor, truth: Tensor) -> tuple[NDArray, NDArray]:
     return p, t
 
 
-def _array(values: Tensor) -> NDArray:
+def _array(values: Tensor) -> NDArray[Any]:
     return values.detach().cpu().double().numpy()
 
 
-def _levels(values: NDArray, count: int) -> NDArray[np.uint8]:
+def _levels(values: NDArray[Any], count: int) -> NDArray[np.uint8]:
     return np.round(values * (count - 1)).astype(np.uint8)
 
 
-def _percentiles(values: NDArray) -> NDArray:
+def _percentiles(values: NDArray[Any]) -> NDArray[Any]:
     low, high = np.percentile(values, [1, 99])
     return ((values - low) / (high - low)).clip(0, 1) if high > low else to_unit_interval(values)
 
 
-def _ssim(a: NDArray, b: NDArray) -> float:
+def _ssim(a: NDArray[Any], b: NDArray[Any]) -> float:
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
     return float(np.mean(structural_similarity(a, b, **options)))
 
 
-def _slopes(values: NDArray) -> NDArray:
+def _slopes(values: NDArray[Any]) -> NDArray[Any]:
     return np.stack([np.gradient(values, axis=axis) for axis in (0, 1)])
 
 
-def _rms(values: NDArray) -> float:
+def _rms(values: NDArray[Any]) -> float:
     return float(np.sqrt((values**2).mean()))
 
 
-def _pearson(a: NDArray, b: NDArray) -> float:
+def _pearson(a: NDArray[Any], b: NDArray[Any]) -> float:
     a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt((a**2).sum() * (b**2).sum()))
     return float((a * b).sum()) / size if size > 0 else 0.0
 
 
-def _cosine(a: NDArray, b: NDArray) -> float:
+def _cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
     size = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / size if size > 0 else 0.0

@@ -5,6 +5,7 @@ changed.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,13 +125,15 @@ def clean_points(points: Float[Tensor, "N D"], name: str = "the cloud") -> Float
     return points[torch.from_numpy(first).to(points.device)]
 
 
-def _drop(outliers: NDArray[np.bool_], first: NDArray, row: NDArray) -> tuple[NDArray, NDArray]:
+def _drop(
+    outliers: NDArray[np.bool_], first: NDArray[Any], row: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Positions of the points that are used, and rows, without outliers."""
     kept = np.where(outliers, -1, np.cumsum(~outliers) - 1)
     return first[~outliers], np.where(row < 0, -1, kept[row])
 
 
-def _outliers(points: NDArray, total: int, name: str) -> NDArray[np.bool_]:
+def _outliers(points: NDArray[Any], total: int, name: str) -> NDArray[np.bool_]:
     """Which places lie beyond a gap as wide as all the others are large; the cloud has `total` points."""
     some = points[:: max(len(points) // SAMPLE, 1)]
     low, high = np.quantile(some, [TRIM, 1 - TRIM], axis=0)
@@ -149,7 +152,7 @@ def _outliers(points: NDArray, total: int, name: str) -> NDArray[np.bool_]:
     return outliers
 
 
-def _isolated(points: NDArray, total: int, name: str) -> NDArray[np.bool_]:
+def _isolated(points: NDArray[Any], total: int, name: str) -> NDArray[np.bool_]:
     """Which points have others around them much farther away than these have theirs, if they are not many."""
     if len(points) <= CLOSE + 1:
         return np.zeros(len(points), dtype=bool)
@@ -168,7 +171,7 @@ def _isolated(points: NDArray, total: int, name: str) -> NDArray[np.bool_]:
     return alone
 
 
-def _unique(points: NDArray, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _unique(points: NDArray[Any], name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions of points without repetitions, and for every point its row among these."""
     numbers = np.ascontiguousarray(points + 0.0).view(np.uint64)  # + 0.0 makes -0 to 0
     key = np.zeros(len(points), np.uint64)
@@ -210,7 +213,7 @@ def is_line(cloud: PointCloud) -> bool:
     return not float(spread[1]) > 1e-6 * float(spread[0])
 
 
-def _clean_normals(points: NDArray, normals: Tensor, name: str, outward: bool) -> Tensor | None:
+def _clean_normals(points: NDArray[Any], normals: Tensor, name: str, outward: bool) -> Tensor | None:
     given = normals.detach().double().cpu().numpy()
     length = np.linalg.norm(given, axis=1)
     missing = ~(length > 1e-12 * length.max())
@@ -264,7 +267,7 @@ class _Planes:
     crowd: float
 
 
-def _planes(points: NDArray) -> _Planes | None:
+def _planes(points: NDArray[Any]) -> _Planes | None:
     """Planes of the smallest neighbourhoods that show some; None if noise hides them or points are few."""
     some = np.arange(0, len(points), max(len(points) // SAMPLE, 1))
     places = points[some]
@@ -283,7 +286,7 @@ def _planes(points: NDArray) -> _Planes | None:
     return None
 
 
-def _doubt(planes: _Planes, points: NDArray, unit: NDArray) -> str | None:
+def _doubt(planes: _Planes, points: NDArray[Any], unit: NDArray[Any]) -> str | None:
     """Why unit normals are not those of the surface that planes show, if they are not."""
     own = unit[planes.probe]
     cosine = np.abs((planes.across * own).sum(axis=1))
@@ -302,7 +305,7 @@ def _doubt(planes: _Planes, points: NDArray, unit: NDArray) -> str | None:
     return None
 
 
-def _inward(points: NDArray, unit: NDArray, most: int) -> float:
+def _inward(points: NDArray[Any], unit: NDArray[Any], most: int) -> float:
     """Share of normals that point away from the space outside, of those that can be judged; 0 if they are few.
 
     At most so many points are looked at: noise must be much smaller than the way from one to the next.
@@ -313,7 +316,7 @@ def _inward(points: NDArray, unit: NDArray, most: int) -> float:
     return float((votes < 0).sum()) / judged if judged > max(FEW, SEEN * len(votes)) else 0.0
 
 
-def _thinned(points: NDArray, most: int) -> NDArray[np.int64]:
+def _thinned(points: NDArray[Any], most: int) -> NDArray[np.int64]:
     """Positions of so many points, about, that lie equally dense: one for each cell of a grid."""
     low = points.min(axis=0)
     size = float((points.max(axis=0) - low).max())

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,10 @@ class Arrays:
             follow the name of the file and a colon.
     """
 
-    vertices: NDArray
-    faces: NDArray = field(default_factory=lambda: np.zeros((0, 3), np.int64))
-    normals: NDArray | None = None
-    colors: NDArray | None = None
+    vertices: NDArray[Any]
+    faces: NDArray[Any] = field(default_factory=lambda: np.zeros((0, 3), np.int64))
+    normals: NDArray[Any] | None = None
+    colors: NDArray[Any] | None = None
     linear: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -69,7 +70,7 @@ def joined_arrays(parts: Sequence[Arrays]) -> Arrays:
     )
 
 
-def unit_colors(values: NDArray, notes: list[str], usual: int = 1) -> NDArray:
+def unit_colors(values: NDArray[Any], notes: list[str], usual: int = 1) -> NDArray[Any]:
     """The first three columns as colours in [0, 1].
 
     8-bit integers end at 255, 16-bit ones at 65535. For all else the values decide the range: up to 1 as they

@@ -41,7 +41,7 @@ class _Scene:
         self.nodes = document.entries("nodes")
         self.count = 0
         self.left: dict[str, int] = {}
-        self.world: dict[int, NDArray] = {}
+        self.world: dict[int, NDArray[Any]] = {}
 
     def read(self) -> Arrays:
         parts = [part for node in self._visible() for part in self._placed(node)]
@@ -122,7 +122,7 @@ class _Scene:
             else:
                 yield from (_moved(part, matrix) for matrix in matrices)
 
-    def _instances(self, attributes: dict[str, int]) -> NDArray:
+    def _instances(self, attributes: dict[str, int]) -> NDArray[Any]:
         """Matrices (I, 4, 4) of EXT_mesh_gpu_instancing."""
         values = {name: self.document.accessor(index) for name, index in attributes.items()}
         counts = {len(rows) for rows in values.values()}
@@ -172,10 +172,10 @@ class _Scene:
             linear=True,
         )
 
-    def _attribute(self, attributes: dict[str, int], name: str) -> NDArray | None:
+    def _attribute(self, attributes: dict[str, int], name: str) -> NDArray[Any] | None:
         return self.document.accessor(attributes[name]) if name in attributes else None
 
-    def _faces(self, indices: NDArray | None, count: int, mode: int) -> NDArray:
+    def _faces(self, indices: NDArray[Any] | None, count: int, mode: int) -> NDArray[Any]:
         corners = np.arange(count) if indices is None else indices
         if mode == _TRIANGLES:
             if len(corners) % 3:
@@ -190,7 +190,9 @@ class _Scene:
         a, b, c = faces.T
         return faces[(a != b) & (b != c) & (c != a)]  # those without area only join strips
 
-    def _morphed(self, positions: NDArray, primitive: dict[str, Any], weights: list[Any] | None) -> NDArray:
+    def _morphed(
+        self, positions: NDArray[Any], primitive: dict[str, Any], weights: list[Any] | None
+    ) -> NDArray[Any]:
         targets = _list(primitive, "targets")
         for weight, target in zip(weights or [], targets, strict=False):
             if weight and "POSITION" in target:
@@ -200,7 +202,7 @@ class _Scene:
                 positions = positions + float(weight) * change
         return positions
 
-    def _colors(self, own: NDArray | None, primitive: dict[str, Any], count: int) -> NDArray | None:
+    def _colors(self, own: NDArray[Any] | None, primitive: dict[str, Any], count: int) -> NDArray[Any] | None:
         """Linear colours: those of the vertices times that of the material."""
         material = self.document.entry("materials", primitive["material"]) if "material" in primitive else {}
         surface = material.get("pbrMetallicRoughness", {})
@@ -220,7 +222,7 @@ class _Scene:
             own = np.tile(factor, (count, 1))
         return own
 
-    def _unpacked(self, primitive: dict[str, Any]) -> dict[str, NDArray] | None:
+    def _unpacked(self, primitive: dict[str, Any]) -> dict[str, NDArray[Any]] | None:
         """Attributes and indices of a primitive that Draco compressed; None if it has a plain form to read."""
         packed = primitive.get("extensions", {}).get(_DRACO)
         if packed is None:
@@ -276,7 +278,7 @@ def _list(entry: dict[str, Any], key: str) -> list[Any]:
     return found
 
 
-def _local(node: dict[str, Any]) -> NDArray:
+def _local(node: dict[str, Any]) -> NDArray[Any]:
     """The matrix of a node: its own, or that of its translation, rotation and scale."""
     if "matrix" in node:
         return np.array(node["matrix"], np.float64).reshape(4, 4).T
@@ -285,7 +287,7 @@ def _local(node: dict[str, Any]) -> NDArray:
     return _composed(*parts)[0]
 
 
-def _composed(translation: NDArray, rotation: NDArray, scale: NDArray) -> NDArray:
+def _composed(translation: NDArray[Any], rotation: NDArray[Any], scale: NDArray[Any]) -> NDArray[Any]:
     """Matrices (N, 4, 4) of translations (N, 3), quaternions x y z w (N, 4) and scales (N, 3)."""
     if translation.shape[1:] != (3,) or rotation.shape[1:] != (4,) or scale.shape[1:] != (3,):
         raise ValueError("a translation, rotation or scale has the wrong number of values")
@@ -300,7 +302,7 @@ def _composed(translation: NDArray, rotation: NDArray, scale: NDArray) -> NDArra
     return matrices
 
 
-def _moved(part: Arrays, matrix: NDArray) -> Arrays:
+def _moved(part: Arrays, matrix: NDArray[Any]) -> Arrays:
     """A part under a matrix; a mirrored surface is turned round, so that it faces outwards again."""
     if np.array_equal(matrix, np.eye(4)):
         return part

@@ -113,7 +113,7 @@ class Document:
             raise ValueError(f"there is no entry {str(index)[:20]} in {kind}")
         return self._object(found[index])
 
-    def accessor(self, index: int) -> NDArray:
+    def accessor(self, index: int) -> NDArray[Any]:
         """Numbers (count, components) of an accessor; normalised integers become floats up to 1."""
         entry = self.entry("accessors", index)
         kind, size = self._kind(entry.get("componentType")), _SIZES.get(str(entry.get("type")), 0)
@@ -150,7 +150,7 @@ class Document:
 
     def _rows(
         self, entry: dict[str, Any], kind: np.dtype, count: int, size: int, strided: bool = False
-    ) -> NDArray:
+    ) -> NDArray[Any]:
         """Rows of a buffer view, beginning at the entry's own offset."""
         view = self.entry("bufferViews", entry.get("bufferView"))
         data = self._view(view)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -26,7 +27,7 @@ def read_npy(data: bytes) -> Arrays:
     return Arrays(points, notes=notes)
 
 
-def arrays_of(data: bytes, names: Iterable[str] | None = None) -> dict[str, NDArray]:
+def arrays_of(data: bytes, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
     """Those of the named arrays (all, if None) that an .npz file has, of numbers or text.
 
     Raises:
@@ -47,7 +48,7 @@ def _members(archive: Zip) -> dict[str, str]:
     return {name.removesuffix(".npy"): name for name in archive.names}
 
 
-def numbers_of(data: bytes) -> NDArray:
+def numbers_of(data: bytes) -> NDArray[Any]:
     """The array at the beginning of an .npy file, if its header announces no more than there is.
 
     Raises:
@@ -56,7 +57,7 @@ def numbers_of(data: bytes) -> NDArray:
     return _checked(data, "fiub")
 
 
-def _checked(data: bytes, kinds: str) -> NDArray:
+def _checked(data: bytes, kinds: str) -> NDArray[Any]:
     start, size = _extent(data, kinds)
     if start + size > len(data):
         raise ValueError(f"{size} bytes announced, {len(data) - start} bytes found")

@@ -4,6 +4,7 @@ Read here and not by trimesh, which splits vertices at texture seams.
 """
 
 import re
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +117,7 @@ class _Body:
         if "call" in self.other or "csh" in self.other:
             notes.append("its calls of other files or programs were ignored")
 
-    def positions(self, notes: list[str]) -> tuple[NDArray, NDArray | None]:
+    def positions(self, notes: list[str]) -> tuple[NDArray[Any], NDArray[Any] | None]:
         if not self.widths:
             return np.zeros((0, 3)), None
         widths = np.array(self.widths)

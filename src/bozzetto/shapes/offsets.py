@@ -55,7 +55,7 @@ def in_world(points: Float[Tensor, "P 3"], offset: Offset) -> Float[Tensor, "P 3
     return points.double() + torch.tensor(offset, dtype=torch.float64, device=points.device)
 
 
-def points_tensor(points: NDArray, name: str) -> Tensor:
+def points_tensor(points: NDArray[Any], name: str) -> Tensor:
     """World coordinates (..., 2 or 3) as a tensor: float32 where that loses nothing to speak of, or float64.
 
     Arrays of other shapes hold no points and become float32.
@@ -69,7 +69,7 @@ def points_tensor(points: NDArray, name: str) -> Tensor:
 
 
 def split_offset(
-    points: NDArray, used: NDArray[np.bool_] | None = None, name: str = "the shape"
+    points: NDArray[Any], used: NDArray[np.bool_] | None = None, name: str = "the shape"
 ) -> tuple[NDArray[np.float32], Offset]:
     """Positions as float32, and the offset that was subtracted from them.
 
@@ -126,14 +126,14 @@ def in_one_frame(first: Any, *others: Any) -> tuple[Any, ...]:
     return tuple(shape.with_offset(offset) for shape in (first, *others))
 
 
-def is_far(points: NDArray) -> bool:
+def is_far(points: NDArray[Any]) -> bool:
     """Whether steps of float32 there are a larger share of the size than what rounding may lose."""
     return len(points) > 1 and float(np.abs(points).max()) * _HALF_STEP > LOST * float(
         np.ptp(points, axis=0).max()
     )
 
 
-def _bulk(points: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+def _bulk(points: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The points without single ones far away, and the corners of their bounding box."""
     some = points[:: max(len(points) // _SAMPLE, 1)]
     first, last = np.quantile(some, [0.01, 0.99], axis=0)
@@ -145,14 +145,14 @@ def _bulk(points: NDArray) -> tuple[NDArray, NDArray, NDArray]:
     return points, low, high
 
 
-def _rounded(middle: NDArray, size: float) -> Offset:
+def _rounded(middle: NDArray[Any], size: float) -> Offset:
     """A short decimal number near a middle in two (then the third is 0) or three dimensions."""
     digits = -int(np.floor(np.log10(size)))
     x, y, z = (*(round(float(number), digits) for number in middle), 0.0)[:3]
     return x, y, z
 
 
-def _use_last_bit(points: NDArray, size: float) -> bool:
+def _use_last_bit(points: NDArray[Any], size: float) -> bool:
     """Whether coordinates need the last bit of coarse float32, as rounded ones do; whole metres do not."""
     steps = np.spacing(np.abs(points).astype(np.float32)).astype(np.float64)
     coarse = steps > COARSE * size / 2
@@ -172,7 +172,7 @@ def _require_fine_steps(step: float, size: float, reach: float, name: str) -> No
     warn_input(f"{about}; finer details are lost, write it in double precision")
 
 
-def _require_detail(points: NDArray, low: NDArray, size: float, name: str) -> None:
+def _require_detail(points: NDArray[Any], low: NDArray[Any], size: float, name: str) -> None:
     """Refuse shapes whose parts are so small and far apart that float32 cannot hold both."""
     some = points[:: max(len(points) // _SAMPLE, 1)]
     strides = [1 << 10 * axis for axis in range(points.shape[1])]

@@ -1,5 +1,7 @@
 """Reading PCD files, the clouds of the Point Cloud Library, in all three forms of version 0.7."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -102,7 +104,7 @@ def _fields(header: dict[str, list[str]]) -> list[tuple[str, str, int]]:
     return fields
 
 
-def _text(body: bytes, fields: list[tuple[str, str, int]], count: int) -> dict[str, NDArray]:
+def _text(body: bytes, fields: list[tuple[str, str, int]], count: int) -> dict[str, NDArray[Any]]:
     width = sum(many for _, _, many in fields)
     words = body.split()
     if len(words) != width * count:
@@ -119,7 +121,7 @@ def _text(body: bytes, fields: list[tuple[str, str, int]], count: int) -> dict[s
 
 def _binary(
     body: bytes, fields: list[tuple[str, str, int]], count: int, notes: list[str]
-) -> dict[str, NDArray]:
+) -> dict[str, NDArray[Any]]:
     row = np.dtype([(name, kind, (many,)) for name, kind, many in fields])
     if count * row.itemsize > len(body):
         raise ValueError(f"{count} points announced, {len(body) // row.itemsize} found")
@@ -129,7 +131,7 @@ def _binary(
     return {name: table[name][:, 0] for name, _, many in fields if many}
 
 
-def _compressed(body: bytes, fields: list[tuple[str, str, int]], count: int) -> dict[str, NDArray]:
+def _compressed(body: bytes, fields: list[tuple[str, str, int]], count: int) -> dict[str, NDArray[Any]]:
     packed, size = (int.from_bytes(body[at : at + 4], "little") for at in (0, 4))
     wanted = count * sum(np.dtype(kind).itemsize * many for _, kind, many in fields)
     if size != wanted:
@@ -180,7 +182,7 @@ def _lzf(data: bytes, size: int) -> bytearray:
     return out
 
 
-def _unpacked(packed: NDArray) -> NDArray:
+def _unpacked(packed: NDArray[Any]) -> NDArray[Any]:
     """8-bit colours of numbers, or of floats with the same bits, that hold 0xRRGGBB."""
     bits = np.ascontiguousarray(packed)
     bits = bits.view("<u4") if bits.dtype.kind == "f" and bits.dtype.itemsize == 4 else bits.astype(np.int64)

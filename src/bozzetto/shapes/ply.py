@@ -6,6 +6,7 @@ triangles and quads have, and does not notice missing rows.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +59,8 @@ _HARMLESS = {"camera", "material", "range_grid", "multi_texture_vertex", "multi_
 class Lists:
     """A list per row: the values of all rows one after the other, and how many each row has."""
 
-    values: NDArray
-    lengths: NDArray
+    values: NDArray[Any]
+    lengths: NDArray[Any]
 
 
 @dataclass
@@ -76,7 +77,7 @@ class Element:
     name: str
     count: int
     properties: list[tuple[str, str, str | None]] = field(default_factory=list)
-    columns: dict[str, NDArray | Lists] = field(default_factory=dict)
+    columns: dict[str, NDArray[Any] | Lists] = field(default_factory=dict)
 
     def chosen(self, choices: tuple[str, ...]) -> list[str]:
         """The first choice of which all names are there, in capitals or not, as the file writes them."""
@@ -86,7 +87,7 @@ class Element:
                 return [single[name] for name in names.split()]
         return []
 
-    def group(self, choices: tuple[str, ...]) -> NDArray | None:
+    def group(self, choices: tuple[str, ...]) -> NDArray[Any] | None:
         """The columns (rows, n) of the first choice of which all names are there."""
         names = self.chosen(choices)
         return np.stack([self.columns[name] for name in names], axis=1) if names else None  # type: ignore[arg-type]
@@ -144,7 +145,7 @@ def _polygons(element: Element) -> Polygons:
     return Polygons(lists[name].values.astype(np.int64), lists[name].lengths.astype(np.int64))
 
 
-def _strips(element: Element) -> NDArray:
+def _strips(element: Element) -> NDArray[Any]:
     """Triangles of strips, which -1 ends and every second of which is turned round.
 
     Triangles without area join strips and were never meant to be seen; they are left out.
@@ -308,13 +309,13 @@ def _read_table(element: Element, rows: Sequence[bytes]) -> None:
         raise ValueError(f"row {row} of {element.name} has {widths[row]} numbers, expected {places[row]}")
 
 
-def _check_room(places: NDArray, widths: NDArray, element: Element) -> None:
+def _check_room(places: NDArray[Any], widths: NDArray[Any], element: Element) -> None:
     if (places >= widths).any():
         row = int((places >= widths).argmax())
         raise ValueError(f"row {row} of {element.name} has too few numbers, {widths[row]}")
 
 
-def _ranges(starts: NDArray, lengths: NDArray) -> NDArray:
+def _ranges(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
     """start, start + 1 ... for every start and length, one after the other."""
     if len(lengths) and (lengths == 1).all():
         return starts
@@ -341,7 +342,7 @@ def _read_words(words: list[bytes], elements: list[Element]) -> bool:
     return at == len(words)
 
 
-def _whole(values: NDArray, kind: str, name: str) -> NDArray:
+def _whole(values: NDArray[Any], kind: str, name: str) -> NDArray[Any]:
     """Numbers of text as the integers that they are announced to be."""
     limits = np.iinfo(kind)
     fits = (values == np.floor(values)) & (values >= limits.min) & (values <= limits.max)

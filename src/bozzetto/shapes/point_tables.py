@@ -5,6 +5,7 @@ Columns without names are identified by their number and values. A guess is note
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +114,7 @@ def _splitter(lines: Sequence[str]) -> Callable[[str], list[str]]:
     return lambda line: line.strip(", ").split(",")
 
 
-def _values(lines: list[str], split: Callable[[str], list[str]]) -> NDArray:
+def _values(lines: list[str], split: Callable[[str], list[str]]) -> NDArray[Any]:
     width = len(split(lines[0]))
     numbers: list[float] = []
     for line in lines:
@@ -145,7 +146,7 @@ def _columns(line: str, count: int) -> dict[str, int] | None:
     return None
 
 
-def _named(values: NDArray, columns: dict[str, int], notes: list[str]) -> Arrays:
+def _named(values: NDArray[Any], columns: dict[str, int], notes: list[str]) -> Arrays:
     groups, unread = [], dict(columns)
     for names in (("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue")):
         complete = all(name in columns for name in names)
@@ -156,7 +157,7 @@ def _named(values: NDArray, columns: dict[str, int], notes: list[str]) -> Arrays
     return Arrays(vertices, normals=normals, colors=colors)
 
 
-def _unnamed(values: NDArray, is_pts: bool, notes: list[str]) -> Arrays:
+def _unnamed(values: NDArray[Any], is_pts: bool, notes: list[str]) -> Arrays:
     """Identify columns by their number and values.
 
     Args:
@@ -204,12 +205,12 @@ def _unnamed(values: NDArray, is_pts: bool, notes: list[str]) -> Arrays:
     return Arrays(values[:, :3], normals=normals, colors=colors)
 
 
-def _fits(values: NDArray, starts: tuple[int, ...]) -> bool:
+def _fits(values: NDArray[Any], starts: tuple[int, ...]) -> bool:
     kinds = [_kind(values[:, start : start + 3]) for start in starts]
     return None not in kinds and len(set(kinds)) == len(kinds)
 
 
-def _kind(columns: NDArray) -> str | None:
+def _kind(columns: NDArray[Any]) -> str | None:
     """Whether three columns are normals or colours; None if neither."""
     if not np.isfinite(columns).all():
         return None

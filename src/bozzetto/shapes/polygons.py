@@ -9,6 +9,7 @@ ears (Meisters 1975).
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,18 +33,18 @@ class Polygons:
         lengths: Number of corners of each.
     """
 
-    corners: NDArray
-    lengths: NDArray
+    corners: NDArray[Any]
+    lengths: NDArray[Any]
 
     @staticmethod
-    def of(polygons: Sequence[Sequence[int]] | NDArray) -> "Polygons":
+    def of(polygons: Sequence[Sequence[int]] | NDArray[Any]) -> "Polygons":
         """From a list with a list of vertex indices per polygon, or an array with a row for each."""
         lengths = np.array([len(polygon) for polygon in polygons], np.int64)
         flat = [np.asarray(polygon, np.int64) for polygon in polygons]
         return Polygons(np.concatenate(flat) if flat else np.zeros(0, np.int64), lengths)
 
 
-def triangulated(vertices: NDArray, polygons: Polygons, notes: list[str]) -> NDArray:
+def triangulated(vertices: NDArray[Any], polygons: Polygons, notes: list[str]) -> NDArray[Any]:
     """Triangles (F, 3) of polygons, in their order.
 
     Args:
@@ -102,7 +103,9 @@ def _faces(count: int) -> str:
     return f"{count} face{'s' if count > 1 else ''}"
 
 
-def _triangles(vertices: NDArray, polygons: NDArray, allowance: _Budget) -> tuple[NDArray, int]:
+def _triangles(
+    vertices: NDArray[Any], polygons: NDArray[Any], allowance: _Budget
+) -> tuple[NDArray[Any], int]:
     """Triangles (P, n - 2, 3) of P polygons of n corners, and how many of them cross themselves."""
     length = polygons.shape[1]
     triangles = _fans(polygons, 0)
@@ -127,13 +130,13 @@ def _triangles(vertices: NDArray, polygons: NDArray, allowance: _Budget) -> tupl
     return triangles, crossed
 
 
-def _fans(polygons: NDArray, start: int) -> NDArray:
+def _fans(polygons: NDArray[Any], start: int) -> NDArray[Any]:
     n = polygons.shape[1]
     order = (np.arange(n) + start) % n
     return polygons[:, np.stack([np.full(n - 2, start), order[1:-1], order[2:]], axis=1)]
 
 
-def _fan_tiles(corners: NDArray, start: int) -> NDArray:
+def _fan_tiles(corners: NDArray[Any], start: int) -> NDArray[Any]:
     """Whether the fan from a corner tiles its polygon: no triangle of it points against the whole."""
     arms = np.roll(corners, -start, axis=1)
     arms = arms[:, 1:] - arms[:, :1]
@@ -148,7 +151,7 @@ def _fan_tiles(corners: NDArray, start: int) -> NDArray:
         return tiled | ~(parts > 0)  # without area or not finite: any triangles are as good
 
 
-def _flat(outline: NDArray) -> list[tuple[float, float]]:
+def _flat(outline: NDArray[Any]) -> list[tuple[float, float]]:
     """The corners seen along the polygon's normal, counter-clockwise on the whole."""
     arms = outline - outline[0]
     normal = np.cross(arms[1:-1], arms[2:]).sum(axis=0)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,7 +176,7 @@ def _beside(path: Path, name: str) -> Path:
     return beside
 
 
-def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray]:
+def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
     """Those of the named arrays (all, if None) that an .npz file has.
 
     Raises:
@@ -188,7 +189,7 @@ def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, NDA
         raise InputError(f"cannot read {path} ({error}); give an archive saved by NumPy") from None
 
 
-def read_array(path: Path) -> NDArray:
+def read_array(path: Path) -> NDArray[Any]:
     """The numbers of an .npy file.
 
     Raises:

@@ -5,6 +5,7 @@ ASCII solids that do not end.
 """
 
 import re
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +109,7 @@ def _ascii(text: str) -> Arrays:
     return _facets(corners.reshape(-1, 3, 3), stated, notes)
 
 
-def _regular(text: str) -> tuple[NDArray, NDArray] | None:
+def _regular(text: str) -> tuple[NDArray[Any], NDArray[Any]] | None:
     """Corners (F, 3, 3) and stated normals (F, 3) of facets that are all written as the format says."""
     words = text.lower().split()
     if len(words) % len(_PATTERN) or not all(
@@ -127,7 +128,7 @@ def _regular(text: str) -> tuple[NDArray, NDArray] | None:
     return numbers[:, 3:].reshape(-1, 3, 3), numbers[:, :3]
 
 
-def _facets(corners: NDArray, stated: NDArray, notes: list[str]) -> Arrays:
+def _facets(corners: NDArray[Any], stated: NDArray[Any], notes: list[str]) -> Arrays:
     """The arrays of facets, whose orientation is that of their corners; normals are only compared."""
     count = len(corners)
     if len(stated) == count and count:

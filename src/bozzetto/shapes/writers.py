@@ -41,7 +41,7 @@ def write_ply(shape: Arrays) -> bytes:
     return "\n".join([*header, "end_header", ""]).encode() + body
 
 
-def _bytes(colors: NDArray) -> NDArray:
+def _bytes(colors: NDArray[Any]) -> NDArray[Any]:
     return np.rint(np.clip(colors, 0, 1) * 255).astype(np.uint8)
 
 
@@ -85,12 +85,12 @@ def write_xyz(shape: Arrays) -> bytes:
     return text_rows("", np.hstack([values, _bytes(shape.colors)]), formats + ["%d"] * 3).encode()
 
 
-def digits_of(positions: NDArray) -> str:
+def digits_of(positions: NDArray[Any]) -> str:
     """Nine digits tell float32 numbers apart; where the shape is small in relation, all of them are needed."""
     return "%.17g" if positions.dtype == np.float64 or is_far(positions) else "%.9g"
 
 
-def text_rows(prefix: str, rows: NDArray, form: str | list[str]) -> str:
+def text_rows(prefix: str, rows: NDArray[Any], form: str | list[str]) -> str:
     forms = [form] * rows.shape[1] if isinstance(form, str) else form
     line = prefix + " ".join(forms) + "\n"
     return "".join([line % tuple(row) for row in rows.tolist()])
@@ -160,7 +160,7 @@ class Binary:
     def __init__(self) -> None:
         self._blob, self._views, self._accessors = b"", [], []
 
-    def add(self, values: NDArray, kind: str, target: int | None = None, bounds: bool = False) -> int:
+    def add(self, values: NDArray[Any], kind: str, target: int | None = None, bounds: bool = False) -> int:
         """Append numbers, integers as uint32 and all else as float32, and return their accessor.
 
         Args:

@@ -8,11 +8,13 @@ and no cracks appear. All triangles of a level are handled at once.
 Grid points are of two kinds per step s (1, 2, 4, ...): on edges of squares of side 2 s, and at their centres.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 
-def split_errors(points: NDArray, side: int, joined: bool = False) -> NDArray:
+def split_errors(points: NDArray[Any], side: int, joined: bool = False) -> NDArray[Any]:
     """How far off the surface is where a grid point is left out, at least.
 
     Args:
@@ -42,7 +44,7 @@ def split_errors(points: NDArray, side: int, joined: bool = False) -> NDArray:
     return errors
 
 
-def tolerance_for(errors: NDArray, max_faces: int, blocks: int) -> float:
+def tolerance_for(errors: NDArray[Any], max_faces: int, blocks: int) -> float:
     """The smallest tolerance that leaves at most so many triangles (but two per block)."""
     added = np.full(errors.shape, 2)
     added[[0, -1]] = added[:, [0, -1]] = 1
@@ -53,7 +55,7 @@ def tolerance_for(errors: NDArray, max_faces: int, blocks: int) -> float:
     return float(flat[order[allowed]]) if allowed < flat.size else 0.0
 
 
-def triangles(errors: NDArray, side: int, tolerance: float) -> NDArray[np.int64]:
+def triangles(errors: NDArray[Any], side: int, tolerance: float) -> NDArray[np.int64]:
     """Corners (F, 3) as flat grid indices, counter-clockwise with rows running downwards.
 
     Args:
@@ -86,7 +88,7 @@ def _first_triangles(shape: tuple[int, ...], side: int) -> NDArray[np.int64]:
     return np.concatenate([first.reshape(3, -1).T, second.reshape(3, -1).T]).astype(np.int64)
 
 
-def _edge_errors(level: NDArray, centres: NDArray | None) -> NDArray:
+def _edge_errors(level: NDArray[Any], centres: NDArray[Any] | None) -> NDArray[Any]:
     """Of points in the middle of horizontal edges of length 2, and of the finer centres around them."""
     rows = level[::2]
     own = np.linalg.norm(rows[:, 1::2] - (rows[:, :-1:2] + rows[:, 2::2]) / 2, axis=-1)
@@ -97,7 +99,7 @@ def _edge_errors(level: NDArray, centres: NDArray | None) -> NDArray:
     return np.maximum(own, np.maximum(around[::2], around[1::2]))
 
 
-def _centre_errors(level: NDArray) -> NDArray:
+def _centre_errors(level: NDArray[Any]) -> NDArray[Any]:
     """Of the centres of squares of side 2, from their diagonal, which alternates like a chequerboard."""
     middle, corners = level[1::2, 1::2], level[::2, ::2]
     falling = (corners[:-1, :-1] + corners[1:, 1:]) / 2

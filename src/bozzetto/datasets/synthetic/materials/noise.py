@@ -4,7 +4,7 @@ Maps are square float32 arrays, row 0 on top. Positions are in tiles: x to the r
 0 to 1.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,30 +51,30 @@ def fractal(
     return normal(np.fft.irfft2(noise * amplitude, s=(side, side)))
 
 
-def normal(values: NDArray) -> Map:
+def normal(values: NDArray[Any]) -> Map:
     """Of mean 0 and standard deviation 1; zeros for a constant."""
     centred = values - values.mean()
     return (centred / max(float(centred.std()), 1e-9)).astype(np.float32)
 
 
-def to_unit_range(values: NDArray) -> Map:
+def to_unit_range(values: NDArray[Any]) -> Map:
     """From 0 to 1; zeros for a constant."""
     low = values.min()
     return ((values - low) / max(float(values.max() - low), 1e-9)).astype(np.float32)
 
 
-def ramp(values: NDArray, start: float, end: float) -> Map:
+def ramp(values: NDArray[Any], start: float, end: float) -> Map:
     """0 before the start, 1 after the end, smooth in between."""
     t = ((values - start) / (end - start)).clip(0, 1)
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
-def periodic_blur(values: NDArray, sigma: float) -> Map:
+def periodic_blur(values: NDArray[Any], sigma: float) -> Map:
     """Gaussian blur with a standard deviation in pixels, across the borders."""
     return np.asarray(ndimage.gaussian_filter(values, sigma, mode="wrap", truncate=3.0), np.float32)
 
 
-def displaced(values: NDArray, right: NDArray, down: NDArray) -> Map:
+def displaced(values: NDArray[Any], right: NDArray[Any], down: NDArray[Any]) -> Map:
     """Every pixel takes the value from so many tiles away: a bent map."""
     side = len(values)
     rows, columns = np.mgrid[:side, :side].astype(np.float32)
