@@ -1,3 +1,5 @@
+from .callbacks import Callback as Callback
+from .callbacks import TensorBoard as TensorBoard
 from .checkpoint import read_checkpoint as read_checkpoint
 from .checkpoint import tensor_file as tensor_file
 from .checkpoint import write_checkpoint as write_checkpoint
@@ -7,11 +9,12 @@ from .environment import resolve_device as resolve_device
 from .environment import seed_everything as seed_everything
 from .fingerprint import fingerprint as fingerprint
 from .folder import RunFolder as RunFolder
+from .folder import renamed as renamed
 from .interruptions import Interruption as Interruption
 from .interruptions import deferred_interruptions as deferred_interruptions
 from .processes import is_distributed as is_distributed
-from .processes import local_processes as local_processes
-from .processes import nodes as nodes
+from .processes import rank as rank
+from .processes import world_size as world_size
 from .processes import writing_folder as writing_folder
 from .progress import Progress as Progress
 from .resources import Stopwatch as Stopwatch
@@ -21,6 +24,7 @@ from .resources import release_freed_memory as release_freed_memory
 from .training import EpochTraining as EpochTraining
 from .training import Training as Training
 from .training import cosine as cosine
+from .training import learn as learn
 from .training import run_training as run_training
 from .training_config import EpochConfig as EpochConfig
 from .training_config import TrainingConfig as TrainingConfig

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..runs import read_checkpoint, write_checkpoint
+from ..runs import read_checkpoint, renamed, write_checkpoint
 from ..shapes.frames import Frame
 from ..values import value_type
 from ..weights import find
@@ -124,7 +124,7 @@ def load_cloud_prior(path: str | Path) -> CloudPrior:
     _load(model, "model.", tensors)
     latent = None
     if meta["latent"] is not None:
-        latent = build_latent(model.config.code_size, LatentConfig(**meta["latent"]))
+        latent = build_latent(model.config.code_size, LatentConfig(**renamed(meta["latent"])))
         _load(latent, "latent.", tensors)
     frame = None
     if meta.get("frame") is not None:

@@ -4,11 +4,13 @@ from .complete import find_code as find_code
 from .config import DecoderConfig as DecoderConfig
 from .config import TrainConfig as TrainConfig
 from .data import Collection as Collection
+from .data import SampleTable as SampleTable
 from .data import SdfSamples as SdfSamples
 from .data import is_prepared as is_prepared
 from .data import load_collection as load_collection
 from .data import load_normalisation as load_normalisation
 from .data import load_sdf_samples as load_sdf_samples
+from .data import sample_table as sample_table
 from .data import save_normalisation as save_normalisation
 from .data import save_sdf_samples as save_sdf_samples
 from .extract import Evaluator as Evaluator
