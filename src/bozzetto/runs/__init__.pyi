@@ -1,5 +1,4 @@
-from .callbacks import Callback as Callback
-from .callbacks import TensorBoard as TensorBoard
+from .checkpoint import load_weights as load_weights
 from .checkpoint import read_checkpoint as read_checkpoint
 from .checkpoint import tensor_file as tensor_file
 from .checkpoint import write_checkpoint as write_checkpoint
@@ -21,7 +20,9 @@ from .resources import Stopwatch as Stopwatch
 from .resources import available_memory as available_memory
 from .resources import peak_memory as peak_memory
 from .resources import release_freed_memory as release_freed_memory
+from .training import Callback as Callback
 from .training import EpochTraining as EpochTraining
+from .training import TensorBoard as TensorBoard
 from .training import Training as Training
 from .training import cosine as cosine
 from .training import learn as learn

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from jaxtyping import Int
@@ -17,7 +17,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..errors import InputError, Interrupted
 from ..images import save_image
-from .callbacks import Callback
 from .environment import fast_bfloat16
 from .folder import RunFolder
 from .interruptions import deferred_interruptions
@@ -25,11 +24,68 @@ from .processes import broadcast, is_distributed, join, mean_of_processes, rank,
 from .progress import Progress
 from .training_config import EpochConfig, TrainingConfig
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 Config = TypeVar("Config", bound=TrainingConfig)
 Module = TypeVar("Module", bound=nn.Module)
 
 VALIDATIONS = 20
 """Validations in a training, at equal distances."""
+
+
+class Callback:
+    """Called at points of a training; a subclass overrides the methods that it needs.
+
+    Metrics are a dictionary of numbers, `loss` among them. A callback ends the training by setting
+    `training.should_stop`.
+    """
+
+    def on_start(self, training: "Training") -> None:
+        """Before the first step, also when a training continues."""
+
+    def on_step(self, training: "Training", metrics: dict[str, float]) -> None:
+        """After every step."""
+
+    def on_validation(self, training: "Training", metrics: dict[str, float]) -> None:
+        """After a validation, whose `validation_loss` is in the metrics, and before `on_step`."""
+
+    def on_end(self, training: "Training", metrics: dict[str, float]) -> None:
+        """After the last step or an interruption."""
+
+
+class TensorBoard(Callback):
+    """Writes metrics and learning rate of every step to `tensorboard` in a run folder.
+
+    Raises:
+        ModuleNotFoundError: The package tensorboard is not installed.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        import tensorboard  # noqa: F401  # before any work, and by its own name
+
+        self.run = run
+        self.writer: SummaryWriter | None = None
+
+    def on_start(self, training: "Training") -> None:
+        """Open a file of events; events of an interrupted run beyond its checkpoint are dropped."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder = self.run.file("tensorboard/events").parent
+        self.writer = SummaryWriter(folder, purge_step=training.steps_done or None)
+        for path in folder.iterdir():
+            self.run.file(f"tensorboard/{path.name}")
+
+    def on_step(self, training: "Training", metrics: dict[str, float]) -> None:
+        """Write them."""
+        assert self.writer is not None
+        for name, value in {**metrics, "lr": training.scheduler.get_last_lr()[0]}.items():
+            self.writer.add_scalar(name, value, training.steps_done)
+
+    def on_end(self, training: "Training", metrics: dict[str, float]) -> None:
+        """Close the file."""
+        if self.writer is not None:
+            self.writer.close()
 
 
 class Training(ABC, Generic[Config]):

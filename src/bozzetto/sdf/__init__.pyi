@@ -40,9 +40,11 @@ from .prior import CodeDistribution as CodeDistribution
 from .prior import ShapePrior as ShapePrior
 from .prior import load_code as load_code
 from .prior import load_prior as load_prior
-from .prior import open_prior as open_prior
 from .prior import save_code as save_code
 from .prior import save_prior as save_prior
+from .released import load_deepsdf as load_deepsdf
+from .released import open_prior as open_prior
+from .released import save_deepsdf as save_deepsdf
 from .run import complete_scan as complete_scan
 from .run import interpolate_codes as interpolate_codes
 from .run import invent_meshes as invent_meshes
