@@ -35,7 +35,7 @@ def examine(parts: list[SdfSamples], config: TrainConfig) -> dict:
     """Figures of one training."""
     names = [str(i) for i in range(len(parts))]
     try:
-        prior = train_prior(sample_table(parts, names), names, config)
+        prior = train_prior(sample_table(parts, names), config)
     except InputError as stopped:
         return {"collapsed": True, "why": str(stopped)}
     found, own, other = [], [], []

@@ -62,7 +62,7 @@ def trained(config: TrainConfig, shapes: int) -> ShapePrior:
     generator = torch.Generator().manual_seed(0)
     samples = [prepare_shape(load_mesh(path), 50_000, generator).samples for path in paths]
     names = [f"{path.parent.name}/{path.stem}" for path in paths]
-    return train_prior(sample_table(samples, names), names, config)
+    return train_prior(sample_table(samples, names), config)
 
 
 def grid_nodes(resolution: int) -> torch.Tensor:
@@ -216,8 +216,8 @@ def main() -> None:
             decoder=REFERENCE_DECODER,
             shapes_per_step=2,
             samples_per_shape=1024,
-            step_size=5e-4,
-            code_step_size=1e-3,
+            lr=5e-4,
+            code_lr=1e-3,
             seconds=2 * options.seconds,
         ),
     }

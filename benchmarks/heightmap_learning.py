@@ -34,11 +34,12 @@ def learned(scanned: list[PairFiles], rest: list[PairFiles], options: argparse.N
     pairs = [load_pair(files, config.side) for files in [*scanned, *rest]]
     samples = procedural_pairs(options.samples, options.seed + 1, config.side, None, options.work)
     crops = Crops(pairs, samples, config.shares, config.side, config.relight, config.recolor, options.seed)
-    training = Training(crops, config, clock=time.process_time)
+    training = Training(crops, config)
+    training.clock = time.process_time
     for _ in training.steps():
         pass
     print(f"{len(scanned)} scanned materials: {training.steps_done} steps", flush=True)
-    return training.predictor({"steps": training.steps_done})
+    return training.result({"steps": training.steps_done})
 
 
 def wanted_count(errors: dict[int, float], wanted: float) -> float:

@@ -123,7 +123,6 @@ def import_everything() -> None:
     from bozzetto.sdf import run as shapes
 
     for name in (
-        "lightning_fabric",
         "torch",
         "warp",
         "scipy.spatial",

@@ -22,7 +22,7 @@ from scipy.spatial.transform import Rotation
 
 from bozzetto.geometry import closest_points, largest_component
 from bozzetto.metrics import mesh_report
-from bozzetto.sdf import SdfSamples, train_prior
+from bozzetto.sdf import SdfSamples, Training
 from bozzetto.sdf.config import PRESETS
 from bozzetto.sdf.data import sample_table
 from bozzetto.sdf.extract import extract_mesh
@@ -122,10 +122,9 @@ def main() -> None:
         views, [np.delete(v.points, np.s_[::10], 0) for v in views], options.samples, 0
     )
     config = replace(PRESETS["single"], seconds=60 * options.minutes, epochs=10**9)
-    last: dict = {}
-    prior = train_prior(
-        sample_table([samples], ["armadillo"]), ["armadillo"], config, on_step=lambda t, f: last.update(f)
-    )
+    training = Training(sample_table([samples], ["armadillo"]), config)
+    *_, last = training.steps()
+    prior = training.result()
     mesh = largest_component(extract_mesh(prior, prior.codes[0], options.resolution))
     mesh = mesh.with_vertices(frame.inverse().apply(mesh.vertices))
     options.out.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from common import data_folder
 from bozzetto.metrics import solve_assignments
 from bozzetto.metrics.earth_mover import distances as distance_tables
 from bozzetto.runs import RunFolder
-from bozzetto.score import CloudPrior, cloud_table, learn_clouds, load_clouds, points_of
+from bozzetto.score import CloudPrior, Training, cloud_table, learn_clouds, load_clouds, points_of
 from bozzetto.score.config import FLAT_MODEL, PRESETS, TrainConfig
 from bozzetto.score.data import CloudTable
 
@@ -84,9 +84,11 @@ def train(options: argparse.Namespace, preset: str) -> None:
     torch.set_num_threads(1)
     table = load(options.data, "train", KEPT.get(options.data, 4096), options.shapes)
     config = settings(options, preset, table.points.shape[2])
-    clock = time.process_time if options.clock == "processor" else time.monotonic
+    training = Training(table, config)
+    if options.clock == "processor":
+        training.clock = time.process_time
     run = RunFolder.create(model_path(options, preset).parent, {"settings": config}, resume=True)
-    learn_clouds(run, table, config, quiet=preset != "default", clock=clock)
+    learn_clouds(run, training, quiet=preset != "default")
 
 
 def training_of(options: argparse.Namespace, preset: str) -> dict:

@@ -34,6 +34,7 @@ from bozzetto.sdf import (
     Collection,
     ShapePrior,
     TrainConfig,
+    Training,
     find_meshes,
     fit_code,
     load_collection,
@@ -41,7 +42,6 @@ from bozzetto.sdf import (
     prepare_collection,
     save_prior,
     split_collection,
-    train_prior,
 )
 from bozzetto.sdf.config import PRESETS
 from bozzetto.sdf.data import sample_table
@@ -137,15 +137,9 @@ def normalised(part: Collection, shape: int, meshes: dict) -> Mesh:
 def learn_for(minutes: float, learn: Collection, config: TrainConfig) -> tuple[ShapePrior, dict]:
     """A prior after so many minutes of steps."""
     table = sample_table(list(learn.samples), learn.names)
-    last: dict = {}
-
-    def remember(training, figures):
-        last.update(steps=training.steps_done, epoch=training.epoch, **figures)
-
-    prior = train_prior(
-        table, learn.names, replace(config, seconds=60 * minutes, epochs=10**9), on_step=remember
-    )
-    return prior, last
+    training = Training(table, replace(config, seconds=60 * minutes, epochs=10**9))
+    *_, metrics = training.steps()
+    return training.result(), {"steps": training.steps_done, "epoch": training.epoch, **metrics}
 
 
 def run(name: str, preset: str, minutes: float, work: Path, count: int) -> dict:

@@ -103,7 +103,7 @@ def choose_prior(options: argparse.Namespace, family: Family) -> ShapePrior:
         samples_per_shape=1024,
         shapes_per_step=8,
     )
-    prior = train_prior(sample_table(samples, keys), keys, config)
+    prior = train_prior(sample_table(samples, keys), config)
     if options.keep is not None:
         save_prior(prior, options.keep)
     return prior

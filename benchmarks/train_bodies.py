@@ -21,6 +21,7 @@ from common import data_folder
 from bozzetto import Mesh
 from bozzetto.runs import Progress, RunFolder
 from bozzetto.sdf import (
+    Training,
     learn_shape_prior,
     load_collection,
     prepare_shape,
@@ -28,7 +29,7 @@ from bozzetto.sdf import (
     save_sdf_samples,
 )
 from bozzetto.sdf.config import PRESETS
-from bozzetto.sdf.data import normalisation_path, sample_path
+from bozzetto.sdf.data import normalisation_path, sample_path, sample_table
 from bozzetto.sdf.splits import as_split
 
 SAMPLES = 60_000
@@ -98,7 +99,9 @@ def main() -> None:
     run = RunFolder.create(options.out, {"settings": config, "samples": SAMPLES}, resume=options.resume)
     command = f"python benchmarks/train_bodies.py --minutes {options.minutes:g} --seed {options.seed}"
     about = {**ABOUT, "held_out": held_out, "command": command}
-    figures = learn_shape_prior(run, load_collection(options.work, as_split(learn)), config, metadata=about)
+    collection = load_collection(options.work, as_split(learn))
+    training = Training(sample_table(list(collection.samples), collection.names), config)
+    figures = learn_shape_prior(run, training, metadata=about)
     run.report(figures, seed=options.seed)
 
 

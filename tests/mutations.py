@@ -76,8 +76,8 @@ MUTATIONS = (
     Mutation(
         "step size of the reference",
         "sdf/config.py",
-        "    step_size=5e-4,",
-        "    step_size=5e-3,",
+        "    lr=5e-4,",
+        "    lr=5e-3,",
         "sdf/test_train.py",
     ),
     Mutation(
@@ -146,14 +146,14 @@ MUTATIONS = (
     Mutation(
         "mean of the weights off",
         "runs/training.py",
-        "keep = min(self.config.average,",
-        "keep = min(0.0,",
+        "now = min(decay,",
+        "now = min(0.0,",
         "runs/test_training.py",
     ),
     Mutation(
         "gradients never cut",
         "runs/training.py",
-        "if math.isfinite(self.longest_gradient):",
+        "if math.isfinite(self.max_grad_norm):",
         "if False:",
         "runs/test_training.py",
     ),

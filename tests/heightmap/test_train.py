@@ -33,39 +33,39 @@ def test_a_continued_training_ends_the_same(crops, config):
     second = Training(crops, config)
     second.restore(*first.state())
     assert losses + run(second, 3) == pytest.approx(expected, rel=1e-6)
-    for name, value in whole.average.items():
-        assert torch.allclose(value, second.average[name], atol=1e-7), name
+    for name, value in whole.ema.module.state_dict().items():
+        assert torch.allclose(value, second.ema.module.state_dict()[name], atol=1e-7), name
 
 
 def test_it_learns(crops, config, monkeypatch):
     batch = crops.draw(0, 2)
     monkeypatch.setattr(crops, "draw", lambda *arguments: batch)
-    training = Training(crops, replace(config, steps=30, quarters=0.0, step_size=5e-3))
+    training = Training(crops, replace(config, steps=30, quarters=0.0, lr=5e-3))
     losses = run(training, 30)
     assert losses[-1] < 0.8 * losses[0]
-    predictor = training.predictor({"a": 1})
+    predictor = training.result({"a": 1})
     assert predictor.metadata == {"a": 1} and not predictor.network.training
 
 
-def test_step_sizes_rise_and_fall(crops, config):
+def test_learning_rates_rise_and_fall(crops, config):
     sizes = {}
     for schedule in ("cosine", "flat"):
         training = Training(crops, replace(config, schedule=schedule, steps=1000))
         found = []
         for done in (0, 100, 990):
             training.steps_done = done
-            found.append(config.step_size * training.schedule())
+            found.append(config.lr * training.lr_factor())
         sizes[schedule] = found
     assert sizes["cosine"][0] < 0.1 * sizes["cosine"][1] and sizes["cosine"][2] < 0.05 * sizes["cosine"][1]
-    assert sizes["flat"][2] == config.step_size
+    assert sizes["flat"][2] == config.lr
 
 
 def test_it_starts_from_another(crops, config):
     first = Training(crops, config)
     run(first, 2)
-    second = Training(crops, config, start=first.predictor())
-    for name, value in first.average.items():
-        assert torch.equal(second.model.module.state_dict()[name], value)
+    second = Training(crops, config, start=first.result())
+    for name, value in first.ema.module.state_dict().items():
+        assert torch.equal(second.model.state_dict()[name], value)
 
 
 def test_the_reference_trains_with_its_own_loss(crops):

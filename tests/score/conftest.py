@@ -12,10 +12,10 @@ TINY = TrainConfig(
     points=128,
     levels=4,
     inputs=(64, 256),
-    step_size=5e-3,
-    average=0.95,
+    lr=5e-3,
+    ema_decay=0.95,
     precision="float32",
-    latent=LatentConfig(hidden=32, blocks=1, batch=16, step_size=3e-3),
+    latent=LatentConfig(hidden=32, blocks=1, batch=16, lr=3e-3),
 )
 
 

@@ -66,7 +66,7 @@ def test_guidance_leans_to_what_the_hint_says(flow):
 def test_the_gan_moves_towards_the_codes():
     generator = torch.Generator().manual_seed(0)
     codes = two_clusters(256, generator) + 3
-    config = LatentConfig(kind="gan", hidden=32, batch=64, step_size=2e-3, epochs=60)
+    config = LatentConfig(kind="gan", hidden=32, batch=64, lr=2e-3, epochs=60)
     made = fit_latent_gan(codes, config).sample(torch.randn(300, 128, generator=generator))
     assert made.shape == (300, 4)
     assert float((made.mean(dim=0) - 3).abs().max()) < 1.5  # it began around 0

@@ -10,7 +10,6 @@ from bozzetto.score import (
     load_cloud_prior,
     points_of,
     save_cloud_prior,
-    train_clouds,
 )
 from bozzetto.score.config import REFERENCE
 
@@ -64,8 +63,9 @@ def test_the_reference_learns_and_samples_as_published(rings):
     model = replace(REFERENCE.model, dimensions=2, code_size=8, hidden=32, blocks=2, low=0.05)
     config = replace(REFERENCE, model=model, epochs=160, shapes_per_step=8, points=64, inputs=(128, 128))
     config = replace(config, precision="float32")
-    losses = []
-    prior = train_clouds(rings, config, on_step=lambda _, figures: losses.append(figures["loss"]))
+    training = Training(rings, config)
+    losses = [metrics["loss"] for metrics in training.steps()]
+    prior = training.result()
     assert sum(losses[-40:]) < 0.7 * sum(losses[:40])
     start = torch.rand(8, 200, 2, generator=torch.Generator().manual_seed(0)) * 3 - 1.5
     made = annealed_langevin(prior.model, prior.codes, start, torch.Generator().manual_seed(1))
@@ -79,6 +79,6 @@ def test_the_reference_learns_and_samples_as_published(rings):
 def test_divergence_is_reported(rings):
     training = Training(rings, TINY)
     with torch.no_grad():
-        next(training.learner.model.parameters()).fill_(torch.nan)
+        next(training.model.model.parameters()).fill_(torch.nan)
     with pytest.raises(InputError, match="diverged"):
         training.step()

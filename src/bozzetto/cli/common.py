@@ -30,6 +30,7 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "pillow_heif": "heic",
     "pycolmap": "poses",
+    "tensorboard": "tensorboard",
     "xatlas": "texture",
 }
 # Parts of messages of PyTorch, CUDA and Warp, whose memory errors have no type of their own.

@@ -13,7 +13,7 @@ from .common import Options
 if TYPE_CHECKING:
     from ..heightmap.config import TrainConfig as HeightConfig
     from ..heightmap.pairs import PairFiles
-    from ..runs import RunFolder, TrainingConfig
+    from ..runs import Callback, RunFolder, TrainingConfig
     from ..score.config import TrainConfig as CloudConfig
     from ..sdf.config import TrainConfig as ShapeConfig
 
@@ -24,7 +24,7 @@ CLOUD_POINTS = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training(Options):
+class TrainOptions(Options):
     """Options of every training."""
 
     out: Path = Path("bozzetto-out/train")
@@ -33,6 +33,10 @@ class Training(Options):
     """Minutes to train; the learning-rate schedule adapts. Without it, the length of the preset."""
     resume: bool = False
     """Continue an interrupted training in the same folder."""
+    validation: Annotated[float, tyro.conf.arg(metavar="FRACTION"), Within(0, 0.9)] = 0.0
+    """Fraction held out; its loss goes to metrics.jsonl, and the best model to best.safetensors."""
+    tensorboard: bool = False
+    """Write metrics for TensorBoard too (pip install 'bozzetto[tensorboard]')."""
 
     def limited(self, config: "Config", field: str, count: int | None) -> "Config":
         """The settings with the seed, and with the length that was asked for.
@@ -47,9 +51,19 @@ class Training(Options):
             config = replace(config, seconds=60 * self.minutes, **{field: count or 10**9})
         return config if count is None else replace(config, **{field: count})
 
+    def held_out_setting(self) -> dict:
+        """What the settings of a run say of validation, if there is any."""
+        return {"validation": self.validation} if self.validation else {}
+
+    def callbacks(self, run: "RunFolder") -> "list[Callback]":
+        """What is called while the model is trained."""
+        from ..runs import TensorBoard
+
+        return [TensorBoard(run)] if self.tensorboard else []
+
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSdf(Training):
+class TrainSdf(TrainOptions):
     """Train a prior over shapes (DeepSDF) on a folder of meshes.
 
     Writes prior.safetensors, for `complete`, `interpolate` and `sample`, and preview.png. Meshes are
@@ -70,7 +84,7 @@ class TrainSdf(Training):
     def run(self) -> dict[str, Any]:
         """Train."""
         from ..runs import is_distributed
-        from ..sdf import is_prepared, learn_shape_prior, prepared_collection
+        from ..sdf import Training, is_prepared, learn_shape_prior, prepared_collection, sample_table
 
         config, device = self.settings(), self.begin()
         if not self.data.exists():
@@ -85,12 +99,16 @@ class TrainSdf(Training):
             "split": None if self.split is None else str(self.split.resolve()),
             "samples": self.samples,
             "settings": config,
+            **self.held_out_setting(),
         }
 
         def work(run: "RunFolder") -> dict[str, Any]:
-            quiet = self.is_quiet(run)
+            quiet, callbacks = self.is_quiet(run), self.callbacks(run)
             collection = prepared_collection(run, self.data, self.samples, self.split, self.seed, quiet)
-            return learn_shape_prior(run, collection, config, device, quiet)
+            table = sample_table(list(collection.samples), collection.names)
+            training = Training(table, config, device, validation=self.validation)
+            training.callbacks += callbacks
+            return learn_shape_prior(run, training, quiet)
 
         told = f"Prior: {self.out / 'prior.safetensors'}; some of its shapes: {self.out / 'preview.png'}"
         return self.in_folder(settings, work, told, [self.data], device)
@@ -103,7 +121,7 @@ class TrainSdf(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainScore(Training):
+class TrainScore(TrainOptions):
     """Train a model of point clouds (ShapeGF) on a collection of clouds or meshes.
 
     Writes model.safetensors, for `sample`, `autoencode`, `interpolate` and `surface`, and preview.png.
@@ -121,7 +139,7 @@ class TrainScore(Training):
     def run(self) -> dict[str, Any]:
         """Train."""
         from ..runs import fingerprint
-        from ..score import cloud_table, learn_clouds, load_clouds
+        from ..score import Training, cloud_table, learn_clouds, load_clouds
         from ..score.config import model_for
 
         config, device = self.settings(), self.begin()
@@ -133,10 +151,17 @@ class TrainScore(Training):
         size = min(CLOUD_POINTS, max(len(cloud) for cloud in clouds.points))
         table = cloud_table(clouds.points, clouds.names, size, config.model.frame)
         settings = {"verb": "train score", "data": str(self.data), "settings": config}
+        settings |= self.held_out_setting()
         settings["input"] = fingerprint(table.points, list(table.names))
+
+        def work(run: "RunFolder") -> dict:
+            training = Training(table, config, device, validation=self.validation)
+            training.callbacks += self.callbacks(run)
+            return learn_clouds(run, training, self.is_quiet(run))
+
         return self.in_folder(
             settings,
-            lambda run: learn_clouds(run, table, config, device, self.is_quiet(run)),
+            work,
             f"Model: {self.out / 'model.safetensors'}; what it makes: {self.out / 'preview.png'}",
             [self.data],
             device,
@@ -150,7 +175,7 @@ class TrainScore(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainHeightmap(Training):
+class TrainHeightmap(TrainOptions):
     """Train the network that predicts heights from photos.
 
     Writes heights.safetensors, for `heightmap --weights`, and preview.png.
@@ -190,6 +215,7 @@ class TrainHeightmap(Training):
         from ..heightmap.pairs import find_pairs
         from ..heightmap.predictor import load_predictor
         from ..heightmap.run import learn_heights, training_material
+        from ..heightmap.train import Training
         from ..runs import fingerprint
 
         config, device = self.settings(), self.begin()
@@ -208,14 +234,17 @@ class TrainHeightmap(Training):
             "synthetic": self.procedural_samples,
             "init": None if self.init is None else fingerprint(self.init),
             "settings": config,
+            **self.held_out_setting(),
         }
 
         def work(run: "RunFolder") -> dict[str, Any]:
-            quiet = self.is_quiet(run)
+            quiet, callbacks = self.is_quiet(run), self.callbacks(run)
             samples, only, cache = self.procedural_samples, self.redistributable_only, self.cache_dir
             chosen, crops = training_material(run, files, config, samples, away, only, cache, quiet)
             about = {"held_out": away, "materials": [pair.name for pair in chosen]}
-            figures = learn_heights(run, crops, config, device, quiet, about, start)
+            training = Training(crops, config, device, start, validation=self.validation)
+            training.callbacks += callbacks
+            figures = learn_heights(run, training, quiet, about)
             return {**figures, "materials": len(chosen), "held_out": away}
 
         reads = [self.data, *([] if self.init is None else [self.init])]

@@ -1,5 +1,6 @@
 from .config import NetworkConfig as NetworkConfig
 from .config import TrainConfig as TrainConfig
+from .data import Crops as Crops
 from .pairs import find_pairs as find_pairs
 from .pairs import held_out as held_out
 from .pairs import tactile_pairs as tactile_pairs
@@ -15,3 +16,4 @@ from .run import learn_heights as learn_heights
 from .run import map_photo as map_photo
 from .run import stereo_photos as stereo_photos
 from .run import training_material as training_material
+from .train import Training as Training

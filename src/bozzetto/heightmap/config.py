@@ -44,15 +44,15 @@ class TrainConfig(TrainingConfig):
     """Steps at most."""
     shares: tuple[float, float, float] = (0.45, 0.2, 0.35)
     """Of scanned pairs (class A), painted pairs (class B) and procedural samples in a step."""
-    step_size: float = 2e-3
-    """Largest step size (AdamW)."""
+    lr: float = 2e-3
+    """Largest learning rate (AdamW)."""
     warm_up: float = 0.02
-    """Share of the training over which the step size grows."""
+    """Share of the training over which the learning rate grows."""
     schedule: Literal["cosine", "flat"] = "cosine"
     """Whether it then falls along a cosine or stays: what others will continue from has no end yet."""
     weight_decay: float = 0.02
     """Of AdamW."""
-    average: float = 0.998
+    ema_decay: float = 0.998
     loss: Literal["structure", "perceptual"] = "structure"
     """`structure`: correlation, gradients, normals and more; `perceptual`: L1 and LPIPS-like, as published."""
     relight: float = 0.1
@@ -64,8 +64,8 @@ class TrainConfig(TrainingConfig):
 REFERENCE = TrainConfig(
     network=NetworkConfig(architecture="unet"),
     crops_per_step=8,
-    step_size=1e-3,
-    average=0.99,
+    lr=1e-3,
+    ema_decay=0.99,
     quarters=0.0,
     loss="perceptual",
     relight=0.0,

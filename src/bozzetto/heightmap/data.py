@@ -71,6 +71,22 @@ class Crops:
         self._shares = weights / weights.sum()
         self.side, self.relight, self.recolor, self.seed = side, relight, recolor, seed
 
+    def split(self, fraction: float) -> tuple["Crops", "Crops"]:
+        """Crops of all materials but a random fraction of each kind, and of these.
+
+        Raises:
+            InputError: There are too few materials to hold out any.
+        """
+        rng, kept, held = np.random.default_rng(self.seed), [], []
+        for group in self._groups:
+            order, count = rng.permutation(len(group)), round(fraction * len(group))
+            held += [group[index] for index in order[:count]]
+            kept += [group[index] for index in order[count:]]
+        if not held or not kept:
+            raise InputError("there are too few materials to hold some out; give more or no validation")
+        changes = (self.side, self.relight, self.recolor, self.seed)
+        return Crops(kept, [], self._shares, *changes), Crops(held, [], self._shares, *changes)
+
     def draw(self, step: int, count: int, quarters: bool = False, tiles_fraction: float = 0.15) -> Batch:
         """The batch of a step.
 

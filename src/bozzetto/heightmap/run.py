@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,14 @@ from ..images import linear_to_srgb, save_image, srgb_to_linear
 from ..images.stored_picture import check_file
 from ..metrics import seam_ratio
 from ..photometric.photometric_stereo import photometric_stereo
-from ..runs import RunFolder, run_training
+from ..runs import RunFolder, learn
 from ..shapes import HeightField, save_height
 from .config import TrainConfig
 from .data import Crops, procedural_pairs
 from .pairs import PairFiles, load_pairs, resized
 from .photos import check_photo, load_photo
 from .predict import height_map
-from .predictor import Predictor, save_predictor
+from .predictor import Predictor
 from .train import Training
 
 PREVIEW_SIDE = 512
@@ -280,35 +281,24 @@ def training_material(
 
 
 def learn_heights(
-    run: RunFolder,
-    crops: Crops,
-    config: TrainConfig,
-    device: torch.device | str = "cpu",
-    quiet: bool = False,
-    metadata: dict[str, Any] | None = None,
-    start: Predictor | None = None,
+    run: RunFolder, training: Training, quiet: bool = False, metadata: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Train a network in a run folder, continuing from its checkpoint if it has one.
 
     Writes `heights.safetensors`, and `preview.png` with some crops, their true and their predicted heights.
 
     Returns:
-        Figures: losses, steps, parameters, notes.
+        Metrics: losses, steps, parameters, notes.
     """
-    training = Training(crops, config, device, start)
-    figures = run_training(run, training, quiet)
-    predictor = training.predictor({"training": run.config, **(metadata or {})})
-    with run.stage("write"):
-        save_predictor(predictor, run.file("heights.safetensors"))
-        save_image(run.file("preview.png"), training_preview(training))
+    preview = partial(training_preview, crops=training.crops)
+    predictor, metrics = learn(run, training, "heights.safetensors", preview, quiet, metadata)
     count = sum(p.numel() for p in predictor.network.parameters())
-    return {**figures, "steps": training.steps_done, "parameters": count, "notes": training.notes}
+    return {**metrics, "parameters": count, "notes": training.notes}
 
 
-def training_preview(training: Training, count: int = PREVIEWS) -> Tensor:
+def training_preview(predictor: Predictor, crops: Crops, count: int = PREVIEWS) -> Tensor:
     """Rows of photo, true and predicted height."""
-    batch = training.crops.draw(2**31, count)
-    predictor = training.predictor()
+    batch = crops.draw(2**31, count)
     with torch.inference_mode():
         height = predictor.network(batch.photos).height
     rows = []

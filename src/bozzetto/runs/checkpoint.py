@@ -1,6 +1,7 @@
 """Checkpoints: a safetensors file that was either written completely or not at all."""
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,26 @@ def read_checkpoint(
     if info.get("checksum") != _checksum(tensors, info["bozzetto"]):
         raise InputError(f"{path} was changed after it was written; {advice}")
     return tensors, json.loads(info["bozzetto"])
+
+
+def load_weights(path: Path) -> dict:
+    """The dictionary in a file of `torch.save`, on the CPU; objects that are not data are never unpickled.
+
+    Raises:
+        InputError: The file is missing, damaged, or holds something else.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; give a checkpoint of the released code")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().split("\n")[0][:80]
+        raise InputError(
+            f"{path} is no file of tensors of PyTorch, or damaged ({reason}); get it anew"
+        ) from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no dictionary of tensors; give a checkpoint of the released code")
+    return content
 
 
 def tensor_file(tensors: dict[str, torch.Tensor], meta: dict[str, str]) -> bytes:

@@ -114,7 +114,7 @@ class RunFolder:
                     raise InputError(
                         f"{path} cannot be resumed: its {CONFIG} is damaged; start again with --overwrite"
                     )
-                _require_same(path, before, plain)
+                _require_same(path, renamed(before), renamed(plain))
             if earlier and overwrite:
                 _refuse_to_delete(path, reads)
         except OSError as error:
@@ -290,6 +290,16 @@ def as_json(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
+
+
+FORMER_NAMES = {"average": "ema_decay", "step_size": "lr", "code_step_size": "code_lr"}
+
+
+def renamed(settings: Any) -> Any:
+    """Settings as JSON values, where some had other names when they were stored."""
+    if isinstance(settings, dict):
+        return {FORMER_NAMES.get(name, name): renamed(value) for name, value in settings.items()}
+    return [renamed(value) for value in settings] if isinstance(settings, list) else settings
 
 
 def _check_place(path: Path) -> None:

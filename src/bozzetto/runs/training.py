@@ -1,97 +1,182 @@
-"""What the trainings of all engines share: processes, steps and their sizes, time, means of weights, states."""
+"""What the trainings of all engines have in common: the loop, processes, time, weights, states, validation."""
 
-import logging
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from jaxtyping import Int
-from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..errors import InputError, Interrupted
+from ..images import save_image
 from .environment import fast_bfloat16
 from .folder import RunFolder
 from .interruptions import deferred_interruptions
-from .processes import is_distributed, local_processes, nodes
+from .processes import broadcast, is_distributed, join, mean_of_processes, rank, world_size
 from .progress import Progress
 from .training_config import EpochConfig, TrainingConfig
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 Config = TypeVar("Config", bound=TrainingConfig)
 Module = TypeVar("Module", bound=nn.Module)
+
+VALIDATIONS = 20
+"""Validations in a training, at equal distances."""
+
+
+class Callback:
+    """Called at points of a training; a subclass overrides the methods that it needs.
+
+    Metrics are a dictionary of numbers, `loss` among them. A callback ends the training by setting
+    `training.should_stop`.
+    """
+
+    def on_start(self, training: "Training") -> None:
+        """Before the first step, also when a training continues."""
+
+    def on_step(self, training: "Training", metrics: dict[str, float]) -> None:
+        """After every step."""
+
+    def on_validation(self, training: "Training", metrics: dict[str, float]) -> None:
+        """After a validation, whose `validation_loss` is in the metrics, and before `on_step`."""
+
+    def on_end(self, training: "Training", metrics: dict[str, float]) -> None:
+        """After the last step or an interruption."""
+
+
+class TensorBoard(Callback):
+    """Writes metrics and learning rate of every step to `tensorboard` in a run folder.
+
+    Raises:
+        ModuleNotFoundError: The package tensorboard is not installed.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        import tensorboard  # noqa: F401  # before any work, and by its own name
+
+        self.run = run
+        self.writer: SummaryWriter | None = None
+
+    def on_start(self, training: "Training") -> None:
+        """Open a file of events; events of an interrupted run beyond its checkpoint are dropped."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder = self.run.file("tensorboard/events").parent
+        self.writer = SummaryWriter(folder, purge_step=training.steps_done or None)
+        for path in folder.iterdir():
+            self.run.file(f"tensorboard/{path.name}")
+
+    def on_step(self, training: "Training", metrics: dict[str, float]) -> None:
+        """Write them."""
+        assert self.writer is not None
+        for name, value in {**metrics, "lr": training.scheduler.get_last_lr()[0]}.items():
+            self.writer.add_scalar(name, value, training.steps_done)
+
+    def on_end(self, training: "Training", metrics: dict[str, float]) -> None:
+        """Close the file."""
+        if self.writer is not None:
+            self.writer.close()
 
 
 class Training(ABC, Generic[Config]):
     """A training, a step at a time.
 
-    A subclass gives `set_up` its model and optimizer when it is made, and says what a step minimises (`loss`),
-    how far it is by count (`fraction_done`) and how step sizes go (`schedule`).
+    A subclass makes a model and an optimizer and gives them to `set_up`. It says what a step minimises
+    (`loss`), how far it is by count (`fraction_done`) and what the learning rates are (`lr_factor`). The loop
+    is in `steps` and `step`; from top to bottom it does this::
 
-    Under `torchrun` every process draws its own batches, and gradients are averaged.
+        for callback in callbacks: callback.on_start(training)
+        while progress < 1:                                    # by count or by time
+            loss, metrics = self.loss()                        # draws a batch
+            optimizer.zero_grad()
+            loss.backward()
+            clip_grad_norm_(weights, max_grad_norm)
+            optimizer.step()
+            self.after_step()                                  # for instance keeps codes in a ball
+            ema.update_parameters(model)
+            scheduler.step()                                   # lr = base lr * lr_factor()
+            if a twentieth of the way is done:
+                metrics["validation_loss"] = self.validation_loss()
+                for callback in callbacks: callback.on_validation(training, metrics)
+            for callback in callbacks: callback.on_step(training, metrics)
+        for callback in callbacks: callback.on_end(training, metrics)
+
+    `run_training` runs this loop in a run folder, with log, checkpoints and progress. Under `torchrun` every
+    process draws its own batches, and `DistributedDataParallel` averages the gradients.
 
     Args:
         config: How to learn.
-        device: Where; ignored under `torchrun`, where every process has its own.
-        clock: Seconds that count against `config.seconds`; `time.process_time` makes comparisons fair where
-            other programs run.
+        device: Where; under `torchrun` only its kind counts, and every process has its own.
 
     Attributes:
-        model: What learns, as Fabric wraps it; `model.module` is what was given to `set_up`.
-        average: Running mean of its state.
+        model: What learns.
+        parallel: What `loss` calls: the model, under `torchrun` wrapped by `DistributedDataParallel`.
+        ema: Exponential moving average of the model; `ema.module` is what is kept in the end.
         generator: What a process draws its batches with.
         steps_done: Steps so far. elapsed: Seconds that they took, the mean over all processes.
-        smoothing: Share of the earlier figures in those that are shown and logged.
-        longest_gradient: Gradients of all weights together are cut to this length.
+        callbacks: Called in this order, see `Callback`.
+        should_stop: Set by a callback to end the training after the step.
+        clock: Seconds that count against `config.seconds`; `time.process_time` makes comparisons fair where
+            other programs run.
+        smoothing: Weight of earlier metrics in those that are shown and logged.
+        max_grad_norm: The gradient of all weights together is clipped to this length.
     """
 
+    clock: Callable[[], float] = staticmethod(time.monotonic)
     smoothing = 0.0
-    longest_gradient = math.inf
+    max_grad_norm = math.inf
 
-    def __init__(
-        self,
-        config: Config,
-        device: torch.device | str = "cpu",
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.config, self.clock = config, clock
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces its precision
-        self.fabric = Fabric(
-            accelerator=torch.device(device).type,
-            strategy="ddp" if is_distributed() else "auto",
-            devices=local_processes(),
-            num_nodes=nodes(),
-        )
-        self.fabric.launch()
+    def __init__(self, config: Config, device: torch.device | str = "cpu") -> None:
+        self.config, self.device = config, join(device)
         torch.manual_seed(config.seed)
-        self.generator = torch.Generator().manual_seed(config.seed + 1000 * self.fabric.global_rank)
+        self.generator = torch.Generator().manual_seed(config.seed + 1000 * rank())
         wanted = config.precision
-        self.mixed = fast_bfloat16(self.fabric.device) if wanted == "auto" else wanted == "bfloat16"
-        self.steps_done, self.elapsed = 0, 0.0
+        self.mixed = fast_bfloat16(self.device) if wanted == "auto" else wanted == "bfloat16"
+        self.steps_done, self.elapsed, self.should_stop = 0, 0.0, False
+        self.callbacks: list[Callback] = []
 
     def set_up(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Take the model that learns, and its optimizer, whose step sizes are those of `schedule` 1."""
-        self.step_sizes = [group["lr"] for group in optimizer.param_groups]
-        self.model, self.optimizer = self.fabric.setup(model, optimizer)
-        self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        """Take the model that learns and its optimizer, whose learning rates `lr_factor` multiplies."""
+        self.model: Any = model.to(self.device)
+        self.optimizer = optimizer
+        self.parallel = DistributedDataParallel(self.model) if is_distributed() else self.model
+        self.ema = AveragedModel(self.model, multi_avg_fn=_ema(self.config.ema_decay), use_buffers=True)
+        self.ema.update_parameters(self.model)  # the average begins with the first weights
+        self._schedule()
+
+    def _schedule(self) -> None:
+        last = self.steps_done - 1
+        self.scheduler = LambdaLR(self.optimizer, lambda _: self.lr_factor(), last)
 
     @abstractmethod
     def loss(self) -> tuple[Tensor, dict[str, float]]:
-        """Draw a batch; what the step minimises, and its figures, `loss` among them."""
+        """Draw a batch; what the step minimises, and its metrics, `loss` among them."""
 
     @abstractmethod
-    def schedule(self) -> float:
-        """Factor of all step sizes now."""
+    def lr_factor(self) -> float:
+        """Factor of all learning rates now."""
 
     @property
     @abstractmethod
     def fraction_done(self) -> float:
         """How much of the training is done by count, whatever time it took; 1 is all."""
 
+    def validation_loss(self) -> float | None:
+        """Loss of the averaged model on what is held out; None if nothing is."""
+        return None
+
     def after_step(self) -> None:
-        """What else happens to the weights in a step, before their mean is taken."""
+        """What else happens to the weights in a step, before they are averaged."""
 
     def position(self) -> dict[str, float]:
         """Where the training is, for the log."""
@@ -103,100 +188,133 @@ class Training(ABC, Generic[Config]):
         return min(1.0, max(self.fraction_done, self.elapsed / self.config.seconds))
 
     def autocast(self) -> torch.autocast:
-        """The context in which the model computes.
-
-        Fabric's mixed precision is not used: it also rounds what goes in, which would move points by up to
-        0.004. Models take care that their first layer sees coordinates as they are.
-        """
-        return torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.mixed)
+        """The context in which the model computes; models see to it that coordinates are not rounded."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed)
 
     def steps(self) -> Iterator[dict[str, float]]:
-        """Take steps until the training is done; yields their figures."""
-        while self.progress < 1:
-            yield self.step()
+        """Take steps until the training is done; yields their metrics."""
+        metrics: dict[str, float] = {}
+        for callback in self.callbacks:
+            callback.on_start(self)
+        try:
+            while self.progress < 1 and not self.should_stop:
+                part = int(self.progress * VALIDATIONS)
+                metrics = self.step()
+                if int(self.progress * VALIDATIONS) > part and (found := self._validate()) is not None:
+                    metrics["validation_loss"] = found
+                    for callback in self.callbacks:
+                        callback.on_validation(self, metrics)
+                for callback in self.callbacks:
+                    callback.on_step(self, metrics)
+                yield metrics
+        finally:
+            for callback in self.callbacks:
+                callback.on_end(self, metrics)
 
     def step(self) -> dict[str, float]:
-        """Take one step and return its figures.
+        """Take one step and return its metrics.
 
         Raises:
             InputError: The loss is not finite any more.
         """
         began = self.clock()
-        factor = self.schedule()
-        for group, size in zip(self.optimizer.param_groups, self.step_sizes, strict=True):
-            group["lr"] = size * factor
         self.model.train()
-        loss, figures = self.loss()
+        loss, metrics = self.loss()
         if not math.isfinite(float(loss.detach())):
             raise InputError(
                 f"the training has diverged: after {self.steps_done} steps the loss is not finite; "
-                "take smaller steps or the default preset"
+                "take a lower learning rate or the default preset"
             )
         self.optimizer.zero_grad()
-        self.fabric.backward(loss)
-        if math.isfinite(self.longest_gradient):
-            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.longest_gradient)
+        loss.backward()
+        if math.isfinite(self.max_grad_norm):
+            weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+            nn.utils.clip_grad_norm_(weights, self.max_grad_norm)
         self.optimizer.step()
         self.steps_done += 1
         with torch.no_grad():
             self.after_step()
-            self._take_mean()
-        self.elapsed = self._shared(self.elapsed + self.clock() - began)
-        return figures
+            self.ema.update_parameters(self.model)
+        self.elapsed = mean_of_processes(self.elapsed + self.clock() - began, self.device)
+        self.scheduler.step()
+        return metrics
 
-    def _take_mean(self) -> None:
-        # The mean begins where little is learned yet; a growing memory forgets that soon.
-        keep = min(self.config.average, self.steps_done / (self.steps_done + 10))
-        for name, value in self.model.module.state_dict().items():
-            mean = keep > 0 and value.is_floating_point()
-            self.average[name] = self.average[name].lerp_(value, 1 - keep) if mean else value
+    @torch.no_grad()
+    def _validate(self) -> float | None:
+        self.ema.eval()
+        with self.fork_rng():
+            return self.validation_loss()
 
-    def _shared(self, value: float) -> float:
-        """The mean over all processes."""
-        if self.fabric.world_size == 1:
-            return value
-        shared = self.fabric.all_reduce(torch.tensor(value, dtype=torch.float64), reduce_op="mean")
-        return float(cast(Tensor, shared))
+    def fork_rng(self) -> AbstractContextManager[None]:
+        """A context that leaves the global generators as they were, so that validation changes no training."""
+        return torch.random.fork_rng([self.device] if self.device.type == "cuda" else [])
 
     def any_process(self, condition: bool) -> bool:
         """Whether a condition holds in one of the processes, so that they agree on what to do."""
-        return self._shared(float(condition)) > 0
+        return mean_of_processes(float(condition), self.device) > 0
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that continues the training to the same result: tensors, and what JSON can hold."""
-        tensors = {f"model.{n}": v for n, v in self.model.module.state_dict().items()}
-        tensors |= {f"average.{n}": v for n, v in self.average.items()}
+        tensors = {f"model.{n}": v for n, v in self.model.state_dict().items()}
+        tensors |= {f"average.{n}": v for n, v in self.ema.module.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{n}": torch.as_tensor(v) for n, v in state.items()}
         tensors |= {"generator": self.generator.get_state(), "torch_generator": torch.get_rng_state()}
-        if self.fabric.device.type == "cuda":
-            tensors["cuda_generator"] = torch.cuda.get_rng_state(self.fabric.device)
+        if self.device.type == "cuda":
+            tensors["cuda_generator"] = torch.cuda.get_rng_state(self.device)
         meta = {"steps_done": self.steps_done, "elapsed": self.elapsed, "mixed": self.mixed}
         return tensors, meta
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Continue from a `state`; processes but the first draw other batches than it, as before."""
-        self.model.module.load_state_dict(_under("model.", tensors))
-        device = self.fabric.device
-        self.average = {n: v.to(device, copy=True) for n, v in _under("average.", tensors).items()}
+        self.model.load_state_dict(_under("model.", tensors))
+        self.ema.module.load_state_dict(_under("average.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _under("optimizer.", tensors).items():
             index, key = name.split(".")
             state.setdefault(int(index), {})[key] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.steps_done, self.elapsed = int(meta["steps_done"]), float(meta["elapsed"])
+        self.ema.n_averaged.fill_(self.steps_done + 1)
+        self._schedule()
         self.mixed = bool(meta.get("mixed", self.mixed))  # found by timing, so it need not be found again
         self.generator.set_state(tensors["generator"])
-        if self.fabric.global_rank:
-            self.generator.manual_seed(self.config.seed + 1000 * self.fabric.global_rank + self.steps_done)
+        if rank():
+            self.generator.manual_seed(self.config.seed + 1000 * rank() + self.steps_done)
         torch.set_rng_state(tensors["torch_generator"])
-        if device.type == "cuda" and "cuda_generator" in tensors:
-            torch.cuda.set_rng_state(tensors["cuda_generator"], device)
+        if self.device.type == "cuda" and "cuda_generator" in tensors:
+            torch.cuda.set_rng_state(tensors["cuda_generator"], self.device)
 
     def learned(self, model: Module) -> Module:
-        """Give a model of the same kind, on the CPU, the mean weights; it will not learn any more."""
-        model.load_state_dict({name: value.cpu() for name, value in self.average.items()})
+        """Give a model of the same kind, on the CPU, the averaged weights; it will not learn any more."""
+        model.load_state_dict(self.ema.module.state_dict())
         return model.eval().requires_grad_(False)
+
+    @abstractmethod
+    def result(self, metadata: dict[str, Any] | None = None) -> Any:
+        """What has been learned so far, on the CPU: the object that the tasks of the engine take.
+
+        Args:
+            metadata: What is stored with it: data, settings, licence.
+        """
+
+    @abstractmethod
+    def save(self, result: Any, path: Path) -> None:
+        """Write a `result` as safetensors."""
+
+
+def _ema(decay: float) -> Callable[[Any, Any, Any], None]:
+    """The average of all weights so far, whose decay grows to `decay`: it soon forgets the first steps."""
+
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor) -> None:
+        if averaged[0].is_floating_point():
+            now = min(decay, float(count) / (float(count) + 10))
+            get_ema_multi_avg_fn(now)(averaged, current, count)  # type: ignore[arg-type]
+        else:  # counts, such as those of batch normalisation
+            for ours, theirs in zip(averaged, current, strict=True):
+                ours.copy_(theirs)
+
+    return update
 
 
 def cosine(progress: float, least: float = 0.01) -> float:
@@ -214,21 +332,15 @@ Epochs = TypeVar("Epochs", bound=EpochConfig)
 class EpochTraining(Training[Epochs]):
     """A training whose steps take some of so many shapes in random order; the rest is as in `Training`."""
 
-    def __init__(
-        self,
-        shapes: int,
-        config: Epochs,
-        device: torch.device | str = "cpu",
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(config, device, clock)
+    def __init__(self, shapes: int, config: Epochs, device: torch.device | str = "cpu") -> None:
+        super().__init__(config, device)
         self.shapes = shapes
         self.order: Tensor = torch.empty(0, dtype=torch.int64)
 
     @property
     def epoch(self) -> float:
         """Passes over the shapes so far."""
-        return self.steps_done * self.shapes_per_step * self.fabric.world_size / self.shapes
+        return self.steps_done * self.shapes_per_step * world_size() / self.shapes
 
     @property
     def shapes_per_step(self) -> int:
@@ -237,7 +349,7 @@ class EpochTraining(Training[Epochs]):
 
     @property
     def fraction_done(self) -> float:
-        """Share of the epochs."""
+        """Fraction of the epochs."""
         return self.epoch / self.config.epochs
 
     def position(self) -> dict[str, float]:
@@ -265,33 +377,46 @@ class EpochTraining(Training[Epochs]):
 
 CHECKPOINT_SECONDS = 60.0
 LOG_EVERY = 20  # steps
+BEST = "best.safetensors"
 
 
-def run_training(run: RunFolder, training: Training, quiet: bool = False) -> dict[str, float]:
+def run_training(
+    run: RunFolder, training: Training, quiet: bool = False, metadata: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Train to the end, from the checkpoint of the folder if it has one.
 
-    Logs figures and writes checkpoints by the first process only, and shows progress unless it is to be quiet.
-    Under `torchrun` the others continue from the checkpoint of the first.
+    Logs metrics and writes checkpoints by the first process only, and shows progress unless it is to be quiet.
+    Under `torchrun` the others continue from the checkpoint of the first. Where something is held out, the
+    result with the least validation loss is kept as `best.safetensors`.
 
     A Ctrl-C or SIGTERM waits for the end of the step, and for a checkpoint of it; a second one does not.
 
+    Args:
+        run: The folder.
+        training: What to train.
+        quiet: Show no progress.
+        metadata: What is stored with the best result.
+
     Returns:
-        Figures of the end.
+        Metrics of the end; with validation also `best`: file, step and validation loss.
 
     Raises:
         Interrupted: With the step that the checkpoint was written after.
     """
-    saved = training.fabric.broadcast(run.load_checkpoint())
-    first, share, written = training.fabric.is_global_zero, training.smoothing, time.monotonic()
-    figures: dict[str, float] = {}
+    saved = broadcast(run.load_checkpoint())
+    first, keep, written = rank() == 0, training.smoothing, time.monotonic()
+    metrics: dict[str, float] = {}
+    best: dict[str, Any] = {}
     if saved is not None:
         training.restore(saved[1], saved[2])
-        figures = {n: v for n, v in saved[2].get("figures", {}).items() if v is not None}
+        metrics = {n: v for n, v in saved[2].get("figures", {}).items() if v is not None}
+        best = saved[2].get("best", {})
 
     def save() -> None:
         tensors, meta = training.state()
         if first:
-            run.save_checkpoint(training.steps_done, tensors, {**meta, "figures": figures})
+            more = {"figures": metrics} | ({"best": best} if best else {})
+            run.save_checkpoint(training.steps_done, tensors, {**meta, **more})
 
     with (
         deferred_interruptions() as interruption,
@@ -299,11 +424,20 @@ def run_training(run: RunFolder, training: Training, quiet: bool = False) -> dic
         Progress(1.0, "train", quiet, done=training.progress) as progress,
     ):
         for found in training.steps():
-            figures = {n: share * figures.get(n, v) + (1 - share) * v for n, v in found.items()}
-            shown = {name: value for name, value in figures.items() if name.endswith("loss")}
+            validation = (
+                {"validation_loss": v} if (v := found.pop("validation_loss", None)) is not None else {}
+            )
+            metrics = {n: keep * metrics.get(n, v) + (1 - keep) * v for n, v in found.items()}
+            shown = {name: value for name, value in metrics.items() if name.endswith("loss")}
             progress.advance(training.progress - progress.done, **shown)
-            if first and training.steps_done % LOG_EVERY == 0:
-                run.log(training.steps_done, **training.position(), elapsed=training.elapsed, **figures)
+            if first and (validation or training.steps_done % LOG_EVERY == 0):
+                position = {**training.position(), "elapsed": training.elapsed}
+                run.log(training.steps_done, **position, **metrics, **validation)
+            if validation and validation["validation_loss"] < best.get("validation_loss", math.inf):
+                best = {"file": BEST, "step": training.steps_done, **validation}
+                if first:
+                    with training.fork_rng():
+                        training.save(training.result(metadata), run.file(BEST))
             if training.any_process(bool(interruption)):
                 break
             if time.monotonic() - written > CHECKPOINT_SECONDS:
@@ -315,4 +449,36 @@ def run_training(run: RunFolder, training: Training, quiet: bool = False) -> dic
                 f"stopped after step {training.steps_done}, a checkpoint is written",
                 exit_code=interruption.exit_code,
             )
-    return figures
+    return {**metrics, "best": best} if best else {**metrics}
+
+
+def learn(
+    run: RunFolder,
+    training: Training,
+    file: str,
+    preview: Callable[[Any], Tensor],
+    quiet: bool = False,
+    metadata: dict[str, Any] | None = None,
+    complete: Callable[[Any], Any] = lambda result: result,
+) -> tuple[Any, dict[str, Any]]:
+    """Train in a run folder and write what was learned, and `preview.png`.
+
+    Args:
+        run: The folder.
+        training: What to train.
+        file: Name for the result.
+        preview: A picture of the result, (H, W, 3).
+        quiet: Show no progress.
+        metadata: What is stored with the result, beside the settings of the run.
+        complete: Adds to the result what is known only when the training is over.
+
+    Returns:
+        The result, and metrics: those of the end, and steps.
+    """
+    metadata = {"training": run.config, **(metadata or {})}
+    metrics = run_training(run, training, quiet, metadata)
+    result = complete(training.result(metadata))
+    with run.stage("write"):
+        training.save(result, run.file(file))
+        save_image(run.file("preview.png"), preview(result))
+    return result, {**metrics, "steps": training.steps_done}

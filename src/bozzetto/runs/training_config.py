@@ -10,8 +10,8 @@ class TrainingConfig:
 
     seconds: float = float("inf")
     """Time to spend; schedules follow whichever of time and count is further."""
-    average: float = 0.99
-    """Decay of the running mean of the weights that is kept in place of the last ones; 0 keeps the last."""
+    ema_decay: float = 0.99
+    """Decay of the exponential moving average of the weights, which is kept; 0 keeps the last weights."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the networks in training; auto takes bfloat16 where the processor multiplies it fast."""
     seed: int = 0

@@ -72,15 +72,15 @@ class LatentConfig:
     """Width; of the critic, twice as much."""
     blocks: int = 3
     """Residual blocks; `flow` only."""
-    step_size: float = 1e-3
-    """Step size (Adam)."""
+    lr: float = 1e-3
+    """Learning rate (Adam)."""
     batch: int = 256
     """Codes in a step, drawn from the latest codes of all shapes."""
     epochs: int = 10_000
     """Passes over the codes; `gan` only."""
 
 
-REFERENCE_LATENT = LatentConfig(kind="gan", hidden=256, step_size=1e-4, batch=256)
+REFERENCE_LATENT = LatentConfig(kind="gan", hidden=256, lr=1e-4, batch=256)
 """The latent GAN as released."""
 
 
@@ -104,11 +104,11 @@ class TrainConfig(EpochConfig):
     """Least and most points that the encoder sees."""
     cropped: float = 0.3
     """Share of the shapes of which the encoder sees a part only."""
-    step_size: float = 2e-3
-    """Step size (Adam)."""
+    lr: float = 2e-3
+    """Learning rate (Adam)."""
     schedule: Literal["cosine", "late linear"] = "cosine"
-    """How the step size falls; `late linear` as published: constant for the first half, then to 1 %."""
-    average: float = 0.998
+    """How the learning rate falls; `late linear` as published: constant for the first half, then to 1 %."""
+    ema_decay: float = 0.998
     latent: LatentConfig | None = field(default_factory=LatentConfig)
     """The prior over codes that is learned in the same loop; None leaves it out."""
 
@@ -122,9 +122,9 @@ REFERENCE = TrainConfig(
     target="sample",
     inputs=(2048, 2048),
     cropped=0.0,
-    step_size=1e-3,
+    lr=1e-3,
     schedule="late linear",
-    average=0.0,
+    ema_decay=0.0,
     latent=REFERENCE_LATENT,
 )
 """As released: 32 shapes of 2,048 points, one of 10 noise levels each, 2,000 epochs."""

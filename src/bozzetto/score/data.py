@@ -47,6 +47,22 @@ class CloudTable:
             index = (start + strides[chosen] * torch.arange(count)) % size
         return self.points[shapes[:, None], index]
 
+    def split(self, fraction: float, seed: int = 0) -> tuple["CloudTable", "CloudTable"]:
+        """All shapes but a random fraction of them, and these.
+
+        Raises:
+            InputError: There is one shape only.
+        """
+        if len(self) < 2:
+            raise InputError("a single shape cannot be held out; give more shapes or no validation")
+        count = min(max(1, round(fraction * len(self))), len(self) - 1)
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).tolist()
+        held, kept = (
+            CloudTable(self.points[rows], tuple(self.names[row] for row in rows), self.frame)
+            for rows in (sorted(order[:count]), sorted(order[count:]))
+        )
+        return kept, held
+
 
 @lru_cache
 def _strides(size: int) -> Tensor:

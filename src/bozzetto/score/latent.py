@@ -179,8 +179,7 @@ def fit_latent_gan(
     generator = LatentGenerator(codes.shape[1], config).to(codes.device)
     judge = critic(codes.shape[1], 2 * config.hidden).to(codes.device)
     optimizers = [
-        torch.optim.Adam(module.parameters(), lr=config.step_size, betas=(0.5, 0.9))
-        for module in (generator, judge)
+        torch.optim.Adam(module.parameters(), lr=config.lr, betas=(0.5, 0.9)) for module in (generator, judge)
     ]
     steps = max(config.epochs * len(codes) // config.batch, 1)
     began = clock()

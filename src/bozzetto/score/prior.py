@@ -9,10 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..runs import read_checkpoint, write_checkpoint
+from ..runs import read_checkpoint, renamed, write_checkpoint
 from ..shapes.frames import Frame
 from ..values import value_type
-from ..weights import find
 from .config import LatentConfig, ModelConfig
 from .latent import LatentFlow, LatentGenerator
 from .model import ScoreModel, build_latent, build_model
@@ -125,7 +124,7 @@ def load_cloud_prior(path: str | Path) -> CloudPrior:
     _load(model, "model.", tensors)
     latent = None
     if meta["latent"] is not None:
-        latent = build_latent(model.config.code_size, LatentConfig(**meta["latent"]))
+        latent = build_latent(model.config.code_size, LatentConfig(**renamed(meta["latent"])))
         _load(latent, "latent.", tensors)
     frame = None
     if meta.get("frame") is not None:
@@ -134,30 +133,6 @@ def load_cloud_prior(path: str | Path) -> CloudPrior:
     limits = None if meta.get("limits") is None else tuple(meta["limits"])
     codes, names = tensors["codes"].float(), tuple(meta["names"])
     return CloudPrior(model, latent, codes, names, meta["about"], frame, limits)
-
-
-def open_cloud_prior(name: str) -> CloudPrior:
-    """A model from a file, or one that comes with the package, by its name.
-
-    Raises:
-        InputError: There is none of this name, or the file holds something else.
-    """
-    return load_cloud_prior(_place(name))
-
-
-def is_cloud_prior(name: str) -> bool:
-    """Whether a file, or what comes with the package under a name, is a model of point clouds.
-
-    Raises:
-        InputError: There is none of this name, or the file is damaged.
-    """
-    path = _place(name)
-    return path.is_file() and read_checkpoint(path)[1].get("kind") == KIND
-
-
-def _place(name: str) -> Path:
-    path = Path(name)
-    return path if path.suffix or path.is_file() else find(name)
 
 
 def _load(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:

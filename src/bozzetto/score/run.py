@@ -1,9 +1,9 @@
 """The score engine in run folders: training a model of clouds, and what it makes."""
 
 import io
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,13 @@ from ..files import write_bytes
 from ..geometry import is_one_solid
 from ..images import save_image
 from ..rendering import cloud_pictures, contact_sheet, mesh_sheet
-from ..runs import RunFolder, run_training
+from ..runs import RunFolder, learn
 from ..shapes import PointCloud, box_frame, save_mesh, save_points
 from ..shapes.offsets import NO_OFFSET, split_offset
-from .config import TrainConfig
 from .data import CloudTable
 from .family import fit_limits
 from .latent import fit_latent_gan
-from .prior import CloudPrior, save_cloud_prior
+from .prior import CloudPrior
 from .sample import points_of, sample_meshes
 from .train import Training
 
@@ -31,13 +30,7 @@ SHOWN = 64  # clouds on a sheet
 
 
 def learn_clouds(
-    run: RunFolder,
-    table: CloudTable,
-    config: TrainConfig,
-    device: torch.device | str = "cpu",
-    quiet: bool = False,
-    metadata: dict[str, Any] | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    run: RunFolder, training: Training, quiet: bool = False, metadata: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Train a model of point clouds in a run folder, continuing from its checkpoint if it has one.
 
@@ -47,23 +40,25 @@ def learn_clouds(
     A latent GAN, where the settings ask for one, is trained afterwards, for a quarter of the time at most.
 
     Returns:
-        Figures: losses at the end, steps, parameters.
+        Metrics: losses at the end, steps, parameters.
     """
-    training = Training(table, config, device, clock)
-    figures = run_training(run, training, quiet)
-    prior = training.prior({"training": run.config, **(metadata or {})})
-    if config.latent is not None and config.latent.kind == "gan":
-        with run.stage("latent gan"):
-            latent = fit_latent_gan(prior.codes, config.latent, config.seed, config.seconds / 4, clock)
-            prior = replace(prior, latent=latent)
-    with run.stage("family"):
-        if (limits := fit_limits(prior)) is not None:
-            prior = replace(prior, limits=(limits.whole, limits.part))
-    with run.stage("write"):
-        save_cloud_prior(prior, run.file("model.safetensors"))
-        save_image(run.file("preview.png"), model_preview(prior, table))
+    config, table = training.config, training.table
+
+    def complete(prior: CloudPrior) -> CloudPrior:
+        if config.latent is not None and config.latent.kind == "gan":
+            with run.stage("latent gan"):
+                seconds, clock = config.seconds / 4, training.clock
+                latent = fit_latent_gan(prior.codes, config.latent, config.seed, seconds, clock)
+                prior = replace(prior, latent=latent)
+        with run.stage("family"):
+            if (limits := fit_limits(prior)) is not None:
+                prior = replace(prior, limits=(limits.whole, limits.part))
+        return prior
+
+    drawn = partial(model_preview, table=table)
+    prior, metrics = learn(run, training, "model.safetensors", drawn, quiet, metadata, complete)
     count = sum(p.numel() for p in prior.model.parameters())
-    return {**figures, "steps": training.steps_done, "parameters": count, "shapes": len(table)}
+    return {**metrics, "parameters": count, "shapes": len(table)}
 
 
 def model_preview(prior: CloudPrior, table: CloudTable, points: int = 2048) -> Tensor:

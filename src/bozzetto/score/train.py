@@ -1,23 +1,24 @@
 """Learning encoder, field and latent prior in one loop: denoising score matching at all noise levels."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..runs import EpochTraining, cosine
+from ..runs import Callback, EpochTraining, cosine
 from .config import TrainConfig
 from .data import Batch, CloudTable, draw_batch
 from .latent import LatentFlow
 from .losses import denoising_score_matching
 from .model import build_model
-from .prior import CloudPrior
+from .prior import CloudPrior, save_cloud_prior
 
+LossFunction = Callable[..., Tensor]
 WARM_UP = 50
-"""Steps over which the step size grows, so that Adam has seen gradients before it takes large steps."""
+"""Steps over which the learning rate grows, so that Adam has seen gradients before it takes large steps."""
 LONG_CODES = 512
 """Least points of an uncropped cloud whose code counts as the code of its shape; codes of crops are hints."""
 RECENT = 4096
@@ -39,6 +40,7 @@ class Learner(nn.Module):
         batch: Batch,
         known: tuple[Float[Tensor, "R K"], Float[Tensor, "R K"]] | None,
         generator: torch.Generator,
+        loss_fn: LossFunction,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, "B K"]]:
         """Error of the field, error of the flow on known codes with hints, and the codes of what was seen.
 
@@ -48,7 +50,7 @@ class Learner(nn.Module):
         codes = self.model.encode(batch.encoder_input)
         tau = self.config.model.code_noise
         used = codes + tau * torch.randn_like(codes) if tau else codes
-        field = denoising_score_matching(self.model, used, batch.noisy, batch.sigma, batch.clean)
+        field = loss_fn(self.model, used, batch.noisy, batch.sigma, batch.clean)
         if self.flow is None:
             return field, torch.zeros_like(field), codes
         with torch.autocast(field.device.type, enabled=False):  # it is small, and codes are not to be rounded
@@ -58,13 +60,14 @@ class Learner(nn.Module):
 
 
 class Training(EpochTraining[TrainConfig]):
-    """A training of a model of clouds, a step at a time.
+    """A training of a model of clouds, a step at a time; see `runs.Training`.
 
     Args:
         table: What to learn from.
         config: How.
-        device: See `runs.Training`.
-        clock: See `runs.Training`.
+        device: Where to compute.
+        loss_fn: Instead of `denoising_score_matching`, with the same arguments.
+        validation: Fraction of the shapes that is held out.
     """
 
     def __init__(
@@ -72,38 +75,51 @@ class Training(EpochTraining[TrainConfig]):
         table: CloudTable,
         config: TrainConfig,
         device: torch.device | str = "cpu",
-        clock: Callable[[], float] = time.monotonic,
+        loss_fn: LossFunction = denoising_score_matching,
+        validation: float = 0.0,
     ) -> None:
-        super().__init__(len(table), config, device, clock)
-        self.table = table
+        table, self.held_out = table.split(validation, config.seed) if validation else (table, None)
+        super().__init__(len(table), config, device)
+        self.table, self.loss_fn = table, loss_fn
         learner = Learner(config)
-        groups = [{"params": list(learner.model.parameters()), "lr": config.step_size}]
+        groups = [{"params": list(learner.model.parameters()), "lr": config.lr}]
         if learner.flow is not None:
-            groups += [{"params": list(learner.flow.parameters()), "lr": learner.flow.config.step_size}]
+            groups += [{"params": list(learner.flow.parameters()), "lr": learner.flow.config.lr}]
         self.set_up(learner, torch.optim.Adam(groups, fused=True))
         self.codes = torch.zeros(len(table), config.model.code_size)
         self.known = torch.zeros(len(table), dtype=torch.bool)
         self.hints = torch.zeros(RECENT, config.model.code_size)
         self.hinted = torch.full((RECENT,), -1)  # of which shape
 
-    @property
-    def learner(self) -> Learner:
-        """The networks."""
-        return cast(Learner, self.model.module)
-
     def loss(self) -> tuple[Tensor, dict[str, float]]:
         """Errors of the field, and of the flow if one is learned; the codes that were met are remembered."""
         shapes = self.next_shapes()
-        batch = draw_batch(self.table, shapes, self.config, self.generator).to(self.fabric.device)
+        batch = draw_batch(self.table, shapes, self.config, self.generator).to(self.device)
         with self.autocast():
-            field, flow, codes = self.model(batch, self._known_codes(), self.generator)
+            field, flow, codes = self.parallel(batch, self._known_codes(), self.generator, self.loss_fn)
         self._remember(shapes, batch, codes.detach())
-        figures = {"loss": float(field.detach())}
-        if self.learner.flow is not None:
-            figures["latent_loss"] = float(flow.detach())
-        return field + flow, figures
+        metrics = {"loss": float(field.detach())}
+        if self.model.flow is not None:
+            metrics["latent_loss"] = float(flow.detach())
+        return field + flow, metrics
 
-    def schedule(self) -> float:
+    def validation_loss(self) -> float | None:
+        """The error of the field on the held-out shapes, always for the same points and noise."""
+        if self.held_out is None:
+            return None
+        model, errors = cast(Learner, self.ema.module).model, []
+        generator = torch.Generator().manual_seed(self.config.seed)
+        shapes = torch.arange(len(self.held_out))
+        for some in shapes.split(self.config.shapes_per_step):
+            batch = draw_batch(self.held_out, some, self.config, generator).to(self.device)
+            with self.autocast():
+                error = self.loss_fn(
+                    model, model.encode(batch.encoder_input), batch.noisy, batch.sigma, batch.clean
+                )
+            errors.append(float(error) * len(some))
+        return sum(errors) / len(shapes)
+
+    def lr_factor(self) -> float:
         """Along a cosine, or constant for the first half and then to 1 % as published; rising at first."""
         warm = min(1.0, (self.steps_done + 1) / WARM_UP)
         if self.config.schedule == "cosine":
@@ -115,7 +131,7 @@ class Training(EpochTraining[TrainConfig]):
 
         None while no code is known or when none are needed.
         """
-        flow = self.learner.flow
+        flow = self.model.flow
         if flow is None or not bool(self.known.any()):
             return None
         shapes = self._some(self.known.nonzero()[:, 0], flow.config.batch)
@@ -124,7 +140,7 @@ class Training(EpochTraining[TrainConfig]):
         if len(usable):
             rows = self._some(usable, flow.config.batch)
             shapes, hints = torch.cat([shapes, self.hinted[rows]]), torch.cat([hints, self.hints[rows]])
-        return self.codes[shapes].to(self.fabric.device), hints.to(self.fabric.device)
+        return self.codes[shapes].to(self.device), hints.to(self.device)
 
     def _some(self, rows: Int[Tensor, " R"], count: int) -> Int[Tensor, " {count}"]:
         return rows[torch.randint(len(rows), (count,), generator=self.generator)]
@@ -150,7 +166,7 @@ class Training(EpochTraining[TrainConfig]):
         self.hints, self.hinted = tensors["hints"], tensors["hinted"]
 
     @torch.no_grad()
-    def prior(self, metadata: dict[str, Any] | None = None) -> CloudPrior:
+    def result(self, metadata: dict[str, Any] | None = None) -> CloudPrior:
         """What has been learned so far, on the CPU, with the codes of all shapes."""
         learner = self.learned(Learner(self.config))
         count = min(self.table.points.shape[1], self.config.inputs[1])
@@ -159,28 +175,24 @@ class Training(EpochTraining[TrainConfig]):
             learner.model, learner.flow, torch.cat(codes), self.table.names, metadata or {}, self.table.frame
         )
 
+    def save(self, result: CloudPrior, path: Path) -> None:
+        """Write a model."""
+        save_cloud_prior(result, path)
+
 
 def train_clouds(
     table: CloudTable,
     config: TrainConfig | None = None,
     device: torch.device | str = "cpu",
-    on_step: Callable[[Training, dict[str, float]], None] | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    callbacks: Sequence[Callback] = (),
 ) -> CloudPrior:
-    """Learn a model from clouds.
-
-    Args:
-        table: The clouds.
-        config: How to learn; the default preset if None.
-        device: Where to compute.
-        on_step: Called after every step with the training and its figures: progress, checkpoints.
-        clock: See `Training`.
+    """Learn a model from clouds; see `learn_clouds` for trainings in a folder.
 
     Raises:
-        InputError: The loss is not finite any more.
+        InputError: The training has diverged.
     """
-    training = Training(table, config or TrainConfig(), device, clock)
-    for figures in training.steps():
-        if on_step is not None:
-            on_step(training, figures)
-    return training.prior()
+    training = Training(table, config or TrainConfig(), device)
+    training.callbacks += callbacks
+    for _ in training.steps():
+        pass
+    return training.result()

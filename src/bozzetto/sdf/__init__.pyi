@@ -4,11 +4,13 @@ from .complete import find_code as find_code
 from .config import DecoderConfig as DecoderConfig
 from .config import TrainConfig as TrainConfig
 from .data import Collection as Collection
+from .data import SampleTable as SampleTable
 from .data import SdfSamples as SdfSamples
 from .data import is_prepared as is_prepared
 from .data import load_collection as load_collection
 from .data import load_normalisation as load_normalisation
 from .data import load_sdf_samples as load_sdf_samples
+from .data import sample_table as sample_table
 from .data import save_normalisation as save_normalisation
 from .data import save_sdf_samples as save_sdf_samples
 from .extract import Evaluator as Evaluator
@@ -38,9 +40,11 @@ from .prior import CodeDistribution as CodeDistribution
 from .prior import ShapePrior as ShapePrior
 from .prior import load_code as load_code
 from .prior import load_prior as load_prior
-from .prior import open_prior as open_prior
 from .prior import save_code as save_code
 from .prior import save_prior as save_prior
+from .released import load_deepsdf as load_deepsdf
+from .released import open_prior as open_prior
+from .released import save_deepsdf as save_deepsdf
 from .run import complete_scan as complete_scan
 from .run import interpolate_codes as interpolate_codes
 from .run import invent_meshes as invent_meshes

@@ -47,12 +47,12 @@ class TrainConfig(EpochConfig):
     """The network."""
     samples_per_shape: int = 1024
     """Samples of each of them, half outside and half inside where there are enough."""
-    step_size: float = 4e-3
-    """Step size of the network (Adam)."""
-    code_step_size: float = 1e-2
-    """Step size of the codes (Adam)."""
+    lr: float = 4e-3
+    """Learning rate of the network (Adam)."""
+    code_lr: float = 1e-2
+    """Learning rate of the codes (Adam)."""
     schedule: Literal["halving", "cosine"] = "cosine"
-    """How step sizes fall: cut in half every quarter of the way, as published, or along a cosine."""
+    """How learning rates fall: cut in half every quarter of the way, as published, or along a cosine."""
     clamp: float = 0.1
     """delta: distances beyond count as this one (equation 4); 0 never clamps."""
     far_weight: float = 0.05
@@ -70,15 +70,15 @@ REFERENCE = TrainConfig(
     epochs=2001,
     shapes_per_step=64,
     samples_per_shape=16384,
-    step_size=5e-4,
-    code_step_size=1e-3,
+    lr=5e-4,
+    code_lr=1e-3,
     schedule="halving",
     far_weight=0.0,
     code_std=0.0625,
     max_code_norm=1.0,
-    average=0.0,
+    ema_decay=0.0,
 )
-"""As released: 64 shapes of 16,384 samples in a step, both step sizes halved every 500 of 2,001 epochs."""
+"""As released: 64 shapes of 16,384 samples in a step, both learning rates halved every 500 of 2,001 epochs."""
 
 SINGLE = TrainConfig(
     decoder=DecoderConfig(code_size=1, grid=24, features=8, octaves=5),

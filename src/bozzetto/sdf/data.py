@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import InputError
 from ..files import write_bytes
@@ -151,10 +151,12 @@ class SampleTable:
         rows: x, y, z and signed distance, in the shapes' normalised frames.
         starts: Per shape, where its outside samples start and where its inside samples start; last row:
             the end of the table, twice.
+        names: Of the shapes.
     """
 
     rows: Float[Tensor, "P 4"]
     starts: Int[Tensor, "S1 2"]
+    names: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -171,6 +173,23 @@ class SampleTable:
         inside = middle[:, None] + (random[:, half:] * (end - middle)[:, None]).long()
         rows = self.rows[torch.cat([outside, inside], dim=1)]
         return rows[..., :3], rows[..., 3]
+
+    def split(self, fraction: float, seed: int = 0) -> tuple["SampleTable", "SampleTable"]:
+        """The same shapes without a random fraction of their samples, and with only these.
+
+        Raises:
+            InputError: A shape has a single sample inside or outside.
+        """
+        held = torch.zeros(len(self.rows), dtype=torch.bool)
+        generator, bounds = torch.Generator().manual_seed(seed), self.starts.flatten()[:-1]
+        for start, size in zip(bounds[:-1], bounds.diff().tolist(), strict=True):
+            if size < 2:
+                raise InputError("a shape has one sample inside or outside: too few to hold some out")
+            count = min(max(1, round(fraction * size)), size - 1)
+            held[start + torch.randperm(size, generator=generator)[:count]] = True
+        moved = nn.functional.pad(held.cumsum(0), (1, 0))[self.starts]
+        kept = SampleTable(self.rows[~held], self.starts - moved, self.names)
+        return kept, SampleTable(self.rows[held], moved, self.names)
 
 
 def sample_table(samples: Sequence[SdfSamples], names: Sequence[str]) -> SampleTable:
@@ -191,7 +210,7 @@ def sample_table(samples: Sequence[SdfSamples], names: Sequence[str]) -> SampleT
         starts.append((total, total + int((~inside).sum())))
         parts += [rows[~inside], rows[inside]]
         total += len(rows)
-    return SampleTable(torch.cat(parts), torch.tensor([*starts, (total, total)]))
+    return SampleTable(torch.cat(parts), torch.tensor([*starts, (total, total)]), tuple(names))
 
 
 SAMPLES, NORMALISATIONS = "SdfSamples", "NormalizationParameters"

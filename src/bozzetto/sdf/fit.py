@@ -24,7 +24,8 @@ from .observations import Observations, Scan, as_observations, holds_depth, load
 from .pose import compose_poses, direction, rotation_between, rotation_of, turned_starts
 from .prepare import DOUBTFUL
 from .prepare_shape import prepare_shape
-from .prior import CodeDistribution, ShapePrior, as_prior
+from .prior import CodeDistribution, ShapePrior
+from .released import as_prior
 from .solver import CompleteConfig
 from .turned_mesh import ANY_AXIS, UPRIGHT_AXIS, TurnedMesh, normalised_pose
 

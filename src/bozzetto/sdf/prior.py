@@ -16,7 +16,6 @@ from ..errors import InputError
 from ..runs import fingerprint, read_checkpoint, write_checkpoint
 from ..shapes.readers import read_array
 from ..values import value_type
-from ..weights import find
 from .config import DecoderConfig
 from .model import Decoder, build_decoder
 
@@ -212,18 +211,3 @@ def prior_fingerprint(prior: ShapePrior) -> str:
 
 def _array(path: Path) -> Tensor:
     return torch.from_numpy(read_array(path).astype(np.float32))
-
-
-def as_prior(prior: ShapePrior | str) -> ShapePrior:
-    """The prior itself, or the one that `open_prior` finds under a name."""
-    return open_prior(prior) if isinstance(prior, str) else prior
-
-
-def open_prior(name: str) -> ShapePrior:
-    """A prior from a file, or one that comes with the package, by its name.
-
-    Raises:
-        InputError: There is none of this name, or the file holds something else.
-    """
-    path = Path(name)
-    return load_prior(path if path.suffix or path.is_file() else find(name))

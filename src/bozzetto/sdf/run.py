@@ -16,18 +16,17 @@ from ..images import save_image
 from ..metrics import mesh_report
 from ..points import surface
 from ..rendering import contact_sheet, mesh_sheet, turntable_views
-from ..runs import RunFolder, run_training
+from ..runs import RunFolder, learn
 from ..shapes import Mesh, Similarity, load_shape, save_mesh, save_morph, save_sequence
 from .complete import Completion, complete
-from .config import TrainConfig
-from .data import Collection, is_prepared, load_collection, sample_table
+from .data import Collection, is_prepared, load_collection
 from .extract import extract_mesh
 from .family import with_width
 from .interpolate import Interpolation, interpolate
 from .observations import Observations
 from .pose import rotation_of
 from .prepare import find_meshes, prepare_collection, settings_of
-from .prior import ShapePrior, save_code, save_prior
+from .prior import ShapePrior, save_code
 from .sample import sample
 from .solver import CompleteConfig
 from .train import Training
@@ -72,32 +71,23 @@ def _as_mesh(run: RunFolder, path: Path) -> Path:
 
 
 def learn_shape_prior(
-    run: RunFolder,
-    collection: Collection,
-    config: TrainConfig,
-    device: torch.device | str = "cpu",
-    quiet: bool = False,
-    metadata: dict[str, Any] | None = None,
+    run: RunFolder, training: Training, quiet: bool = False, metadata: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Train a prior in a run folder, continuing from its checkpoint if it has one.
 
     Writes `prior.safetensors`, and `preview.png` with some of the shapes as the prior has learned them.
 
     Returns:
-        Figures: loss and share of inside samples found at the end, steps, parameters.
+        Metrics: loss and share of inside samples found at the end, steps, parameters.
     """
-    table = sample_table(list(collection.samples), collection.names)
-    training = Training(table, config, device)
-    figures = run_training(run, training, quiet)
-    prior = training.prior(collection.names, {"training": run.config, **(metadata or {})})
-    with run.stage("family"):
-        prior = with_width(prior)
-    with run.stage("write"):
-        save_prior(prior, run.file("prior.safetensors"))
-        save_image(run.file("preview.png"), training_preview(prior))
+
+    def complete(prior: ShapePrior) -> ShapePrior:
+        with run.stage("family"):
+            return with_width(prior)
+
+    prior, metrics = learn(run, training, "prior.safetensors", training_preview, quiet, metadata, complete)
     count = sum(p.numel() for p in prior.decoder.parameters())
-    figures = {**figures, "family_width": prior.width, "steps": training.steps_done, "parameters": count}
-    return {**figures, "shapes": len(collection)}
+    return {**metrics, "family_width": prior.width, "parameters": count, "shapes": len(prior.codes)}
 
 
 def training_preview(prior: ShapePrior, count: int = PREVIEWS) -> Tensor:

@@ -10,7 +10,8 @@ from ..geometry.components import warn_of_broken
 from ..shapes import Mesh
 from ..steps import counted
 from .extract import extract_mesh
-from .prior import CodeDistribution, ShapePrior, as_prior
+from .prior import CodeDistribution, ShapePrior
+from .released import as_prior
 
 ATTEMPTS = 16
 """Codes that are drawn for a shape, at most, until one gives a closed surface of one piece."""

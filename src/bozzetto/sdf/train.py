@@ -1,8 +1,9 @@
 """Learning a prior: the decoder and the codes of all shapes together (DeepSDF, equation 9)."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,12 +11,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..runs import EpochTraining, cosine
+from ..runs import Callback, EpochTraining, cosine
 from .config import TrainConfig
 from .data import SampleTable
 from .losses import clamped_l1, code_penalty
 from .model import build_decoder
-from .prior import ShapePrior
+from .prior import ShapePrior, save_prior
 
 WARM_UP_EPOCHS = 100
 """Over so many epochs the penalty of the codes grows to its full weight, as released."""
@@ -43,13 +44,15 @@ class AutoDecoder(nn.Module):
 
 
 class Training(EpochTraining[TrainConfig]):
-    """A training of a prior, a step at a time.
+    """A training of a prior, a step at a time; see `runs.Training`.
 
     Args:
         table: What to learn from.
         config: How.
-        device: See `runs.Training`.
-        clock: See `runs.Training`.
+        device: Where to compute.
+        loss_fn: Error of predicted distances (B, N) against true ones, per sample; equation 4 if None.
+        validation: Fraction of the samples of every shape that is held out. Codes are free, so that only known
+            shapes have one; what is measured is the field between the samples.
     """
 
     def __init__(
@@ -57,44 +60,64 @@ class Training(EpochTraining[TrainConfig]):
         table: SampleTable,
         config: TrainConfig,
         device: torch.device | str = "cpu",
-        clock: Callable[[], float] = time.monotonic,
+        loss_fn: Callable[[Tensor, Tensor], Tensor] | None = None,
+        validation: float = 0.0,
     ) -> None:
-        super().__init__(len(table), config, device, clock)
-        self.table = table
+        super().__init__(len(table), config, device)
+        self.table, self.held_out = table.split(validation, config.seed) if validation else (table, None)
+        self.loss_fn = loss_fn or partial(clamped_l1, clamp=config.clamp, far_weight=config.far_weight)
         model = AutoDecoder(config, len(table))
         groups = [
-            {"params": list(model.decoder.parameters()), "lr": config.step_size},
-            {"params": list(model.codes.parameters()), "lr": config.code_step_size},
+            {"params": list(model.decoder.parameters()), "lr": config.lr},
+            {"params": list(model.codes.parameters()), "lr": config.code_lr},
         ]
         self.set_up(model, torch.optim.Adam(groups))
 
     def step(self) -> dict[str, float]:
-        """One step; returns the loss and the share of inside samples that are predicted to be inside.
+        """One step; returns the loss and the fraction of inside samples that are predicted to be inside.
 
         Raises:
-            InputError: The training has diverged or collapsed.
+            InputError: The training has diverged, or collapsed: more than 200 steps are done, and it predicts
+                everything to be outside, which it never leaves again.
         """
-        figures = super().step()
-        require_alive(self, figures)
-        return figures
+        metrics = super().step()
+        if self.steps_done > 200 and metrics["inside_found"] == 0.0:
+            raise InputError(
+                f"the training has collapsed: after {self.steps_done} steps nothing is predicted "
+                "inside a shape; take more shapes per step, a lower learning rate or the default preset"
+            )
+        return metrics
 
     def loss(self) -> tuple[Tensor, dict[str, float]]:
         """Equation 9, with the penalty growing at first.
 
         Source: Park et al. 2019, equation 9, as released: the penalty grows over the first 100 epochs.
         """
-        device, shapes = self.fabric.device, self.next_shapes()
+        shapes = self.next_shapes()
         drawn = self.table.draw(shapes, self.config.samples_per_shape, self.generator)
-        points, distances = (part.to(device) for part in drawn)
+        points, distances = (part.to(self.device) for part in drawn)
         with self.autocast():
-            predicted, codes = self.model(shapes.to(device), points)
-        error = clamped_l1(predicted, distances, self.config.clamp, self.config.far_weight).mean()
+            predicted, codes = self.parallel(shapes.to(self.device), points)
+        error = self.loss_fn(predicted, distances).mean()
         weight = self.config.prior_weight * min(1.0, self.epoch / WARM_UP_EPOCHS)
         found = (predicted.detach()[distances < 0] < 0).float().mean()
-        figures = {"loss": float(error.detach()), "inside_found": float(found)}
-        return error + weight * code_penalty(codes), figures
+        metrics = {"loss": float(error.detach()), "inside_found": float(found)}
+        return error + weight * code_penalty(codes), metrics
 
-    def schedule(self) -> float:
+    def validation_loss(self) -> float | None:
+        """The loss on held-out samples of all shapes, always the same ones."""
+        if self.held_out is None:
+            return None
+        generator, errors = torch.Generator().manual_seed(self.config.seed), []
+        for shapes in torch.arange(self.shapes).split(self.shapes_per_step):
+            drawn = self.held_out.draw(shapes, self.config.samples_per_shape, generator)
+            points, distances = (part.to(self.device) for part in drawn)
+            with self.autocast():
+                predicted, _ = self.ema.module(shapes.to(self.device), points)
+            errors.append(self.loss_fn(predicted, distances).mean(dim=1))
+        return float(torch.cat(errors).mean())
+
+    def lr_factor(self) -> float:
         """Halved four times as published, or along a cosine."""
         if self.config.schedule == "halving":
             return 0.5 ** math.floor(4 * self.progress)
@@ -102,50 +125,33 @@ class Training(EpochTraining[TrainConfig]):
 
     def after_step(self) -> None:
         """Keep the codes within their ball."""
-        codes = self.model.module.codes.weight
+        codes = self.model.codes.weight
         codes *= (self.config.max_code_norm / codes.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1.0)
 
-    def prior(self, names: Sequence[str], metadata: dict[str, Any] | None = None) -> ShapePrior:
+    def result(self, metadata: dict[str, Any] | None = None) -> ShapePrior:
         """What has been learned so far, on the CPU."""
         model = self.learned(AutoDecoder(self.config, self.shapes))
         codes, clamp = model.codes.weight.detach(), self.config.clamp or math.inf
-        return ShapePrior(model.decoder, codes, tuple(names), metadata or {}, clamp)
+        return ShapePrior(model.decoder, codes, self.table.names, metadata or {}, clamp)
+
+    def save(self, result: ShapePrior, path: Path) -> None:
+        """Write a prior."""
+        save_prior(result, path)
 
 
 def train_prior(
     table: SampleTable,
-    names: Sequence[str],
     config: TrainConfig | None = None,
     device: torch.device | str = "cpu",
-    on_step: Callable[[Training, dict[str, float]], None] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> ShapePrior:
-    """Learn a prior from a collection.
-
-    Args:
-        table: Samples of the shapes.
-        names: Of the shapes.
-        config: How to learn; the default preset if None.
-        device: Where to compute.
-        on_step: Called after every step with the training and its figures: progress, checkpoints.
+    """Learn a prior from the samples of a collection; see `learn_shape_prior` for trainings in a folder.
 
     Raises:
         InputError: The training has diverged, or collapsed: everything is predicted to be outside.
     """
     training = Training(table, config or TrainConfig(), device)
-    for figures in training.steps():
-        if on_step is not None:
-            on_step(training, figures)
-    return training.prior(names)
-
-
-def require_alive(training: Training, metrics: dict[str, float]) -> None:
-    """Stop a training that predicts one sign for everything, which it never leaves again.
-
-    Raises:
-        InputError: More than 200 steps are done and no sample inside a shape is found to be inside.
-    """
-    if training.steps_done > 200 and metrics["inside_found"] == 0.0:
-        raise InputError(
-            f"the training has collapsed: after {training.steps_done} steps nothing is predicted "
-            "inside a shape; take more shapes per step, smaller steps or the default preset"
-        )
+    training.callbacks += callbacks
+    for _ in training.steps():
+        pass
+    return training.result()
