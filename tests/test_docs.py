@@ -55,6 +55,14 @@ def test_the_loop_of_a_loss_of_ones_own_runs():
     assert names["u"].grad.abs().max() > 0
 
 
+def test_the_training_of_ones_own_runs():
+    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    (loop,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "Patience" in block)
+    names: dict = {}
+    exec(loop, names)
+    assert names["Patience"].losses and names["prior"].names == ("ball",)
+
+
 def test_code_of_a_page_is_checked():
     assert len(BLOCKS) > 5
     assert FILE.findall("`sdf/fit_code.py`, `a/b/c.pyi` and `README.md`") == ["sdf/fit_code.py", "a/b/c.pyi"]

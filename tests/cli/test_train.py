@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from functools import partial
 
 import pytest
@@ -112,3 +113,17 @@ def test_two_processes_train_one_prior(folder, torchrun, tmp_path):
     shapes = len(load_prior(tmp_path / "out" / "prior.safetensors").codes)
     # Both processes take all shapes in a step, so that four passes are two steps.
     assert shapes == 3 and report["figures"]["steps"] == 2
+
+
+def test_validation_names_the_best_prior_and_missing_tensorboard_is_said_before_any_work(
+    folder, tmp_path, capsys, monkeypatch
+):
+    out = tmp_path / "run"
+    assert train(folder, out, "--epochs", "40", "--validation", "0.1", "--json") == 0
+    best = json.loads(capsys.readouterr().out)["figures"]["best"]
+    assert best["file"] == "best.safetensors" and len(load_prior(out / best["file"]).codes) == 3
+    assert any("validation_loss" in line for line in (out / "metrics.jsonl").read_text().splitlines())
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    assert train(folder, tmp_path / "other", "--epochs", "1", "--tensorboard") == 2
+    assert "pip install 'bozzetto[tensorboard]'" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bozzetto import InputError
 from bozzetto.heightmap import NetworkConfig, TrainConfig
 from bozzetto.heightmap.data import Crops, procedural_pairs
 from bozzetto.heightmap.train import Training
@@ -74,3 +75,17 @@ def test_the_reference_trains_with_its_own_loss(crops):
     training = Training(crops, config)
     assert set(training.step()) == {"loss", "difference", "perceptual"}
     assert any("LPIPS" in note for note in training.notes)
+
+
+def test_materials_are_held_out_and_a_loss_of_ones_own_is_minimised(crops, config):
+    def squared(estimate, truth):
+        error = (estimate.height - truth).square().mean()
+        return error, {"squared": float(error.detach())}
+
+    training = Training(crops, replace(config, steps=2), loss_fn=squared, validation=0.34)
+    sizes = [sum(map(len, part._groups)) for part in (training.crops, training.held_out)]
+    assert sizes == [4, 2]
+    *_, metrics = training.steps()
+    assert metrics["squared"] == metrics["loss"] and metrics["validation_loss"] == training.validate()
+    with pytest.raises(InputError, match="too few materials"):
+        crops.split(0.01)

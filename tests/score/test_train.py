@@ -82,3 +82,17 @@ def test_divergence_is_reported(rings):
         next(training.model.model.parameters()).fill_(torch.nan)
     with pytest.raises(InputError, match="diverged"):
         training.step()
+
+
+def test_shapes_are_held_out_and_a_loss_of_ones_own_is_minimised(rings):
+    def loss_fn(model, codes, noisy, sigma, clean):
+        return (model.denoise(model.prepare(codes), noisy, sigma) - clean).abs().mean()
+
+    training = Training(rings, replace(TINY, epochs=60, ema_decay=0.0), loss_fn=loss_fn, validation=0.25)
+    assert len(training.held_out) == 2 and len(training.table) == 6
+    assert set(training.held_out.names) | set(training.table.names) == set(rings.names)
+    before = training.validate()
+    assert before == training.validate()  # the same points every time
+    found = [metrics["validation_loss"] for metrics in training.steps() if "validation_loss" in metrics]
+    assert len(found) == 20 and found[-1] < 0.95 * before
+    assert training.result().names == training.table.names

@@ -190,3 +190,22 @@ def test_damaged_and_foreign_priors_are_refused(spheres, tmp_path):
         prior.check_code(torch.zeros(5))
     with pytest.raises(InputError, match="NaN"):
         prior.check_code(torch.full((4,), torch.nan))
+
+
+def test_samples_are_held_out_of_every_shape_and_side(spheres):
+    kept, held = spheres.split(0.1, seed=3)
+    assert len(kept) == len(held) == 3 and held.names == spheres.names
+    rows = {tuple(row) for row in kept.rows.tolist()}, {tuple(row) for row in held.rows.tolist()}
+    assert not rows[0] & rows[1] and rows[0] | rows[1] == {tuple(row) for row in spheres.rows.tolist()}
+    generator = torch.Generator().manual_seed(0)
+    for part in (kept, held):
+        points, distances = part.draw(torch.arange(3), 64, generator)
+        assert (distances[:, 32:] < 0).all() and (distances[:, :32] >= 0).all()
+        torch.testing.assert_close(distances, points.norm(dim=2) - torch.tensor([[0.4], [0.55], [0.7]]))
+
+
+def test_a_loss_of_ones_own_and_its_validation(spheres):
+    training = Training(spheres, TINY, loss_fn=lambda a, b: (a - b).square(), validation=0.1)
+    before = training.validate()
+    *_, metrics = training.steps()
+    assert metrics["validation_loss"] < 0.1 * before

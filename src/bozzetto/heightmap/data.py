@@ -84,8 +84,8 @@ class Crops:
             kept += [group[index] for index in order[count:]]
         if not held or not kept:
             raise InputError("there are too few materials to hold some out; give more or no validation")
-        changes = (self.side, self.relight, self.recolor, self.seed)
-        return Crops(kept, [], self._shares, *changes), Crops(held, [], self._shares, *changes)
+        shares, changes = self._shares.tolist(), (self.side, self.relight, self.recolor, self.seed)
+        return Crops(kept, [], shares, *changes), Crops(held, [], shares, *changes)
 
     def draw(self, step: int, count: int, quarters: bool = False, tiles_fraction: float = 0.15) -> Batch:
         """The batch of a step.

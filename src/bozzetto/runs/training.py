@@ -200,7 +200,7 @@ class Training(ABC, Generic[Config]):
             while self.progress < 1 and not self.should_stop:
                 part = int(self.progress * VALIDATIONS)
                 metrics = self.step()
-                if int(self.progress * VALIDATIONS) > part and (found := self._validate()) is not None:
+                if int(self.progress * VALIDATIONS) > part and (found := self.validate()) is not None:
                     metrics["validation_loss"] = found
                     for callback in self.callbacks:
                         callback.on_validation(self, metrics)
@@ -240,7 +240,8 @@ class Training(ABC, Generic[Config]):
         return metrics
 
     @torch.no_grad()
-    def _validate(self) -> float | None:
+    def validate(self) -> float | None:
+        """`validation_loss`, without gradients and without a trace in the training."""
         self.ema.eval()
         with self.fork_rng():
             return self.validation_loss()
