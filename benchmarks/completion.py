@@ -28,8 +28,8 @@ from bozzetto.geometry import SurfaceIndex, largest_component, screened_poisson
 from bozzetto.metrics import evaluate
 from bozzetto.rendering import render_depth
 from bozzetto.sdf import CompleteConfig, Observations, complete, find_code, observe_depth
-from bozzetto.sdf.pose import compose_poses, rotation_about, rotation_angle, rotation_of
 from bozzetto.shapes import Similarity
+from bozzetto.shapes.similarity import compose_poses, rotation_about, rotation_angle, rotation_of
 
 ROUND = ("vases", "lamps", "candles")
 MEASURES = ("chamfer_sum", "deepsdf_chamfer", "completeness", "f_score", "normal_consistency")

@@ -27,8 +27,8 @@ from scipy.spatial import KDTree
 from bozzetto import load_mesh
 from bozzetto.geometry.closest import SurfaceIndex
 from bozzetto.points import denoise
+from bozzetto.points.fit_training import Distance, training_shape
 from bozzetto.points.local_fits import local_fits, neighbours, support_of
-from bozzetto.points.training_clouds import Distance, training_shape
 from bozzetto.shapes import PointCloud, normalisation, sample_surface
 
 LEVELS = (0.0, 0.0025, 0.01, 0.02, 0.03)

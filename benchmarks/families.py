@@ -38,9 +38,9 @@ from bozzetto.sdf import (
     prepare_shape,
 )
 from bozzetto.sdf.complete import solve_scan
-from bozzetto.sdf.pose import rotation_about
 from bozzetto.sdf.sample import sample
 from bozzetto.shapes import PointCloud, Similarity, box, sample_surface
+from bozzetto.shapes.similarity import rotation_about
 from bozzetto.weights import find
 
 KINDS = ("part", "noisy", "whole", "part", "depth")

@@ -21,8 +21,7 @@ from room import compared, measured, reconstruct, spread
 
 from bozzetto.cameras import read_cameras
 from bozzetto.datasets.synthetic import furnished_room, phone_photos
-from bozzetto.datasets.synthetic.phone import TRUTH, load_phone_photos
-from bozzetto.datasets.synthetic.phone_truth import mask_overlap, photographed_faces
+from bozzetto.datasets.synthetic.phone import TRUTH, load_phone_photos, mask_overlap, photographed_faces
 
 SMALL, ENLARGED = (1344, 1008), 3
 

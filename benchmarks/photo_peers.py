@@ -53,8 +53,7 @@ from bozzetto.cameras.formats import PosedViews, read_cameras
 from bozzetto.cameras.poses.model import read_model
 from bozzetto.datasets.synthetic import PhonePhotos
 from bozzetto.datasets.synthetic.furnished_room import TABLE
-from bozzetto.datasets.synthetic.phone import TRUTH, load_phone_photos
-from bozzetto.datasets.synthetic.phone_truth import photographed_faces, surface_errors
+from bozzetto.datasets.synthetic.phone import TRUTH, load_phone_photos, photographed_faces, surface_errors
 from bozzetto.errors import collected_warnings
 from bozzetto.geometry import boundary_edges, drop_unused_vertices, is_watertight
 from bozzetto.metrics import camera_errors, silhouette_iou, similarity_between

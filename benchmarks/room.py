@@ -25,8 +25,13 @@ from common import RESULTS, save_results
 from bozzetto import load_mesh
 from bozzetto.cameras.formats import PosedViews, read_cameras
 from bozzetto.datasets.synthetic import PhonePhotos, furnished_room, phone_photos
-from bozzetto.datasets.synthetic.phone import TRUTH, load_phone_photos
-from bozzetto.datasets.synthetic.phone_truth import mask_overlap, photographed_faces, surface_errors
+from bozzetto.datasets.synthetic.phone import (
+    TRUTH,
+    load_phone_photos,
+    mask_overlap,
+    photographed_faces,
+    surface_errors,
+)
 from bozzetto.metrics import CameraErrors, camera_errors
 from bozzetto.shapes import Similarity
 

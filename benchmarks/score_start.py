@@ -15,7 +15,7 @@ from common import data_folder, save_results
 from score_common import distances
 
 from bozzetto.score import ModelConfig, ScoreModel, contour_points, denoised, draw_points
-from bozzetto.score.ode import noise_levels, solve_ode, start_noise
+from bozzetto.score.solvers import noise_levels, solve_ode, start_noise
 
 DIGITS, POINTS, LOW = 12, 800, 0.01
 

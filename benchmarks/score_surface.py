@@ -29,8 +29,8 @@ from bozzetto.geometry import (
 )
 from bozzetto.metrics import evaluate
 from bozzetto.points import surface
+from bozzetto.points.fit_training import training_shape
 from bozzetto.points.orient import outward_normals
-from bozzetto.points.training_clouds import training_shape
 from bozzetto.score import CloudField, cast_rays
 from bozzetto.shapes import Mesh, PointCloud
 

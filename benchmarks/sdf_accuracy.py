@@ -44,10 +44,9 @@ from bozzetto.sdf import (
     split_collection,
 )
 from bozzetto.sdf.config import PRESETS
-from bozzetto.sdf.data import sample_table
+from bozzetto.sdf.data import as_split, sample_table
 from bozzetto.sdf.extract import extract_mesh
 from bozzetto.sdf.prepare import variant_name
-from bozzetto.sdf.splits import as_split
 from bozzetto.shapes import sample_surface
 
 TRAININGS = {

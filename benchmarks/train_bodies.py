@@ -29,8 +29,7 @@ from bozzetto.sdf import (
     save_sdf_samples,
 )
 from bozzetto.sdf.config import PRESETS
-from bozzetto.sdf.data import normalisation_path, sample_path, sample_table
-from bozzetto.sdf.splits import as_split
+from bozzetto.sdf.data import as_split, normalisation_path, sample_path, sample_table
 
 SAMPLES = 60_000
 CODE_SIZE = 64

@@ -33,14 +33,14 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         "Langevin noise without sqrt 2",
-        "score/langevin.py",
+        "score/solvers.py",
         "math.sqrt(2) * sigma * noise",
         "sigma * noise",
         "score/test_ode.py",
     ),
     Mutation(
         "Langevin noise from small to large",
-        "score/langevin.py",
+        "score/solvers.py",
         "high * (low / high)",
         "low * (high / low)",
         "score/test_ode.py",
@@ -124,7 +124,7 @@ MUTATIONS = (
     ),
     Mutation(
         "damping that never shrinks",
-        "sdf/least_squares.py",
+        "sdf/objective.py",
         "damping * max(1 / 3, 1 - (2 * ratio - 1) ** 3), 2.0",
         "damping, 2.0",
         "sdf/test_least_squares.py",
@@ -180,21 +180,21 @@ MUTATIONS = (
     ),
     Mutation(
         "solver stops early",
-        "geometry/conjugate_gradients.py",
+        "geometry/solve.py",
         "goal = self.tolerance * rhs",
         "goal = 1000 * self.tolerance * rhs",
         "geometry/test_solve.py",
     ),
     Mutation(
         "remeshing that takes noise for shape",
-        "geometry/remeshing/roughness.py",
+        "geometry/remeshing/sizing.py",
         "ROUGH = 0.2",
         "ROUGH = 2.0",
         "geometry/test_remesh_rough.py",
     ),
     Mutation(
         "remeshing that knows an edge among its surroundings",
-        "geometry/remeshing/roughness.py",
+        "geometry/remeshing/sizing.py",
         "- 4 * own",
         "+ 4 * own",
         "geometry/test_remesh_rough.py",

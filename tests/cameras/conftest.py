@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bozzetto.cameras import Cameras, Capture, fibonacci_cameras, intrinsics_from_fov, orbit_cameras
-from bozzetto.cameras.silhouettes import prepare_silhouettes
+from bozzetto.cameras.carving import prepare_silhouettes
 
 
 def sphere_coverage(cameras, center=(0.0, 0.0, 0.0), radius=1.0):

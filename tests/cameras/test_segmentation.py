@@ -19,13 +19,11 @@ from bozzetto.cameras.loading import masks_from_pictures
 from bozzetto.cameras.masks import plain_background
 from bozzetto.cameras.rigs import intrinsics_from_fov
 from bozzetto.cameras.segmentation import network_masks, save_masks, segment
-from bozzetto.cameras.segmentation.colors import color_bins, color_log_odds
-from bozzetto.cameras.segmentation.cut import minimum_cut, without_false_holes
+from bozzetto.cameras.segmentation.edges import minimum_cut, without_false_holes
 from bozzetto.cameras.segmentation.files import undistorted
-from bozzetto.cameras.segmentation.ground import find_ground, standing_on
-from bozzetto.cameras.segmentation.region import nearest_to_rays, starting_region
+from bozzetto.cameras.segmentation.region import find_ground, nearest_to_rays, standing_on, starting_region
 from bozzetto.cameras.segmentation.segment import _with_object
-from bozzetto.cameras.segmentation.small_views import close_views, small_views
+from bozzetto.cameras.segmentation.small_views import close_views, color_bins, color_log_odds, small_views
 from bozzetto.cameras.segmentation.space import Ground, Region, region_samples
 from bozzetto.cameras.segmentation.stereo import partners, plane_sweep
 from bozzetto.images import linear_to_srgb, load_image, save_image

@@ -6,7 +6,7 @@ import torch
 from bozzetto.cameras import ScenePoints, load_capture, orbit_cameras, save_colmap
 from bozzetto.cameras.distortion import Lens
 from bozzetto.cameras.formats import PosedViews, View, read_cameras
-from bozzetto.cameras.rig_sheet import looked_at, rig_sheet
+from bozzetto.cameras.sheets import looked_at, rig_sheet
 from bozzetto.cli import main
 from bozzetto.images import load_image, save_image
 

@@ -8,7 +8,7 @@ import torch
 
 from bozzetto.geometry import closest_points, remesh
 from bozzetto.geometry.remeshing.creases import dihedral_angles, find_creases
-from bozzetto.geometry.remeshing.roughness import bends_against, is_rough
+from bozzetto.geometry.remeshing.sizing import bends_against, is_rough
 from bozzetto.geometry.remeshing.surface import Features, WorkingMesh
 from bozzetto.shapes import box, icosphere, torus
 

@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 from bozzetto import InputError, Mesh
 from bozzetto.errors import InputWarning
 from bozzetto.geometry import distance_and_winding, signed_distance, solid_distance
-from bozzetto.geometry.orientation import turn
+from bozzetto.geometry.signed_distance import turn
 from bozzetto.shapes import box, grid, icosphere, join, torus
 
 

@@ -10,7 +10,7 @@ from bozzetto.geometry import (
     is_watertight,
     simplify,
 )
-from bozzetto.geometry.manifold_repair import separate
+from bozzetto.geometry.simplify import separate
 from bozzetto.metrics import surface_distance
 from bozzetto.shapes import box, grid, icosphere, join, torus
 

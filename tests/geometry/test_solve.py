@@ -5,7 +5,7 @@ import torch
 
 from bozzetto import InputError
 from bozzetto.geometry import cotangent_laplacian, factorise, grid_laplacian, laplacian, solve
-from bozzetto.geometry.conjugate_gradients import ConjugateGradients
+from bozzetto.geometry.solve import ConjugateGradients
 from bozzetto.shapes import icosphere
 
 

@@ -13,6 +13,7 @@ from bozzetto.inverse import ReconstructConfig, Stage, capture_light, reconstruc
 from bozzetto.inverse.camera_motion import Motion, rotations
 from bozzetto.inverse.camera_steps import (
     CameraPictures,
+    Outline,
     _cost,
     _normal_equations,
     _Prior,
@@ -22,7 +23,6 @@ from bozzetto.inverse.camera_steps import (
     refine_cameras,
 )
 from bozzetto.inverse.coarse_to_fine import silhouette_fit
-from bozzetto.inverse.outlines import Outline
 from bozzetto.inverse.reconstruct import require_sound
 from bozzetto.inverse.refinement import register_views
 from bozzetto.inverse.silhouette_alignment import align_silhouettes

@@ -8,8 +8,13 @@ from bozzetto import InputError
 from bozzetto.metrics import evaluate_generation, evaluate_points, occupancy_divergence, solve_assignments
 from bozzetto.metrics.earth_mover import distances
 from bozzetto.metrics.generation import bootstrap, normalise
-from bozzetto.metrics.nearest_clouds import EarthMoverSearch, neighbours_from_distances
-from bozzetto.metrics.transport_bounds import Transport, first_bounds, nearest_means
+from bozzetto.metrics.nearest_clouds import (
+    EarthMoverSearch,
+    Transport,
+    first_bounds,
+    nearest_means,
+    neighbours_from_distances,
+)
 
 DEVICES = [
     "cpu",

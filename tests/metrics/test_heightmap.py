@@ -14,8 +14,7 @@ from bozzetto.metrics import (
     mean_scores,
     seam_ratio,
 )
-from bozzetto.metrics.canny import canny_8bit, edge_scores
-from bozzetto.metrics.heightmap import at_protocol_size, is_flat
+from bozzetto.metrics.heightmap import at_protocol_size, canny_8bit, edge_scores, is_flat
 
 
 def relief(seed=0, side=96, blur=2.0):

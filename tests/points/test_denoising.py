@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bozzetto.errors import InputError
 from bozzetto.points import denoise, estimate_noise, orient_normals, upsample
-from bozzetto.points.training_clouds import training_shape
+from bozzetto.points.fit_training import training_shape
 from bozzetto.shapes import PointCloud, sample_surface, torus
 
 from .conftest import BAD_CLOUDS

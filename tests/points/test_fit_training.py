@@ -8,12 +8,25 @@ import pytest
 import torch
 
 from bozzetto.errors import InputError
-from bozzetto.points.denoiser import DenoiserRecipe, load_denoiser, recipe_of, save_denoiser, shipped_denoiser
+from bozzetto.points.denoiser import (
+    DenoiserRecipe,
+    FitChoice,
+    load_denoiser,
+    recipe_of,
+    save_denoiser,
+    shipped_denoiser,
+)
 from bozzetto.points.denoising import one_pass
-from bozzetto.points.fit_choice import FitChoice
-from bozzetto.points.fit_training import distance_loss, quantile_loss, train_denoiser
-from bozzetto.points.noise_level import estimated_level
-from bozzetto.points.training_clouds import FAMILIES, Distance, noisy_cloud, training_shape
+from bozzetto.points.fit_training import (
+    FAMILIES,
+    Distance,
+    distance_loss,
+    noisy_cloud,
+    quantile_loss,
+    train_denoiser,
+    training_shape,
+)
+from bozzetto.points.local_fits import estimated_level
 
 LOG = Path(__file__).parents[2] / "benchmarks" / "results" / "train_denoiser.jsonl"
 SMALL = DenoiserRecipe(

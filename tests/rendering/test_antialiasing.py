@@ -6,7 +6,7 @@ import torch
 from bozzetto import InputError, Mesh
 from bozzetto.geometry import vertex_normals
 from bozzetto.rendering import antialias, compose, interpolate, rasterize, reference, shade
-from bozzetto.rendering.crossings import find_crossings
+from bozzetto.rendering.antialiasing import find_crossings
 from bozzetto.shapes import grid, icosphere, join, torus
 
 from .scenes import DEVICES, agreement, bumpy, cameras, crossing_boxes, facing_camera, smooth_moves, turned

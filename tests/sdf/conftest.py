@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bozzetto.sdf import Decoder, DecoderConfig, ShapePrior, build_decoder
-from bozzetto.sdf.correction import project, value_and_gradient
+from bozzetto.sdf.completed_surface import project, value_and_gradient
 
 RADIUS = 1 / 1.03
 SHAPES = 32

@@ -7,9 +7,9 @@ from bozzetto.errors import InputError
 from bozzetto.sdf import CompleteConfig, Observations, complete, find_code
 from bozzetto.sdf.complete import require_normalised
 from bozzetto.sdf.completed_surface import residual_field, support
-from bozzetto.sdf.pose import compose_poses, rotation_about, rotation_angle
 from bozzetto.sdf.solver import robust_normalisation
 from bozzetto.shapes import Similarity, box
+from bozzetto.shapes.similarity import compose_poses, rotation_about, rotation_angle
 
 TRUE = Similarity(0.002, torch.tensor([0.3, -0.1, 0.2]).double(), rotation_about((0, 1, 0), 0.5))
 QUICK = CompleteConfig(resolution=48, surface=600, space=600)

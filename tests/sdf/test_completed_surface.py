@@ -1,9 +1,12 @@
+"""Tests of sdf.completed_surface."""
+
 import pytest
 import torch
 
 from bozzetto.cameras import orbit_cameras
 from bozzetto.sdf import Observations, observe_depth
-from bozzetto.sdf.completed_surface import RayBundle, cut, ray_bundles, unknown_parts
+from bozzetto.sdf.completed_surface import RayBundle, ResidualField, cut, project, ray_bundles, unknown_parts
+from bozzetto.shapes import icosphere
 
 RADIUS = 0.5
 
@@ -81,3 +84,31 @@ def test_strays_that_lie_together_are_a_part():
     found = unknown_parts(torch.cat([body, handle, alone]), stray)
     assert not found[:900].any() and found[900:960].double().mean() > 0.9 and not found[960:].any()
     assert not unknown_parts(body, torch.zeros(900, dtype=torch.bool)).any()
+
+
+POINTS = icosphere(3, 0.8).vertices
+
+
+def test_a_field_passes_through_its_data_and_fades():
+    top = POINTS[POINTS[:, 2] > 0.2]
+    wrong = 0.02 * torch.sin(5 * top[:, 0])
+    field = ResidualField(top, wrong, noise=1e-4)
+    assert float((field(top) - wrong).abs().max()) < 2e-3
+    assert not field(torch.tensor([[0.0, 0.0, -0.5]])).any()
+    between = torch.nn.functional.normalize(top + 0.02, dim=1) * 0.8
+    between = between[between[:, 2] > 0.4]
+    assert float((field(between) - 0.02 * torch.sin(5 * between[:, 0])).abs().max()) < 4e-3
+
+
+def test_noise_is_not_followed():
+    noise = 0.01 * torch.randn(len(POINTS), generator=torch.Generator().manual_seed(0))
+    field = ResidualField(POINTS, noise, noise=0.01)
+    assert float(field(POINTS).square().mean().sqrt()) < 0.006
+
+
+def test_projection_reaches_the_corrected_surface(balls):
+    code = torch.tensor([0.0, 0.0, 0.0, 0.78])
+    field = ResidualField(POINTS, torch.full((len(POINTS),), 0.02), noise=1e-4)
+    found = project(balls.decoder, code, icosphere(2, 0.77).vertices, field)
+    assert float((found.norm(dim=1) - 0.8).abs().max()) < 2e-3
+    assert float((project(balls.decoder, code, found).norm(dim=1) - 0.78).abs().max()) < 1e-5

@@ -5,8 +5,8 @@ import torch
 
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.sdf import CompleteConfig, extract_mesh, fit, fit_mesh
-from bozzetto.sdf.pose import rotation_about
 from bozzetto.shapes import Mesh, Similarity, box, icosphere, save_mesh
+from bozzetto.shapes.similarity import rotation_about
 
 CODE = torch.tensor([0.25, 0.1, -0.2, 0.2])
 

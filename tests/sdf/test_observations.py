@@ -8,8 +8,8 @@ from bozzetto.cameras import Cameras, intrinsics_from_fov, look_at
 from bozzetto.errors import InputError
 from bozzetto.sdf import load_scan, observe_depth, observe_mesh, observe_points
 from bozzetto.sdf.observations import local_planes
-from bozzetto.sdf.pose import rotation_about
 from bozzetto.shapes import Mesh, PointCloud, Similarity, icosphere, save_mesh, save_points
+from bozzetto.shapes.similarity import rotation_about
 
 BALL = icosphere(4)
 

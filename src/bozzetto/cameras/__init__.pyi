@@ -6,9 +6,9 @@ from .consistency import mask_consistency as mask_consistency
 from .examination import Examination as Examination
 from .examination import Finding as Finding
 from .examination import examine as examine
-from .formats.middlebury import save_middlebury as save_middlebury
+from .formats.colmap import save_colmap as save_colmap
+from .formats.projection_matrices import save_middlebury as save_middlebury
 from .formats.reading import read_cameras as read_cameras
-from .formats.save_colmap import save_colmap as save_colmap
 from .formats.transforms_json import save_transforms as save_transforms
 from .hull import object_bounds as object_bounds
 from .hull import visual_hull as visual_hull

@@ -13,9 +13,8 @@ from ..steps import counted
 from ..values import value_type
 from .camera import Cameras
 from .capture import Capture, area_resize
-from .carved_grid import carve_grid, fewest_carving, grid_silhouettes
+from .carving import carve_grid, depths, fewest_carving, grid_silhouettes, prepare_silhouettes
 from .hull import bounds_of, min_views_or_half
-from .silhouettes import depths, prepare_silhouettes
 
 SIZE = 96
 """Silhouettes are looked at in pictures with a longer side of at most this many pixels."""

@@ -13,9 +13,16 @@ from torch import Tensor
 from ..values import value_type
 from .camera import Cameras
 from .capture import Capture
-from .carved_grid import CarvedGrid, carve_grid, fewest_carving, grid_silhouettes
+from .carving import (
+    CarvedGrid,
+    Silhouettes,
+    carve_grid,
+    depths,
+    fewest_carving,
+    grid_silhouettes,
+    prepare_silhouettes,
+)
 from .hull import bounds_of, min_views_or_half
-from .silhouettes import Silhouettes, depths, prepare_silhouettes
 
 TRACE_SIZE = 320
 """Hulls are looked at in pictures with a longer side of at most this many pixels."""

@@ -13,7 +13,7 @@ from ..images.stored_picture import turned_upright
 from .agreement import agreement, outlines
 from .capture import Capture
 from .formats.camera_files import View
-from .picture_headers import SIDEWAYS, read_header
+from .picture_files import SIDEWAYS, read_header
 
 CLEARLY = 0.6
 """One way up is taken for right if its misfit is less than this share of the other's."""

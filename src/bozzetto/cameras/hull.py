@@ -14,7 +14,7 @@ from ..shapes import Mesh
 from ..shapes.offsets import offset_of
 from ..steps import counted
 from .camera import Cameras
-from .silhouettes import Silhouettes, carve, classify, depths, prepare_silhouettes
+from .carving import Silhouettes, carve, classify, depths, prepare_silhouettes
 
 BLOCK = 8
 """Samples along the side of a block of the hull's grid that is carved, filled or refined as one."""

@@ -17,14 +17,12 @@ from .camera import Cameras
 from .capture import Capture, area_resize
 from .distortion import undistort
 from .exif_orientation import Turn, proportional, settle, turn_by_size
-from .formats.camera_files import PosedViews, View
-from .formats.completed import complete_intrinsics
+from .formats.camera_files import PosedViews, View, complete_intrinsics
 from .formats.picture_paths import require_pictures
 from .formats.reading import read_cameras
-from .linear_pictures import load_linear
-from .mask_files import find_masks
-from .mask_values import load_mask
+from .mask_files import find_masks, load_mask
 from .masks import auto_masks, plain_background
+from .picture_files import load_linear
 from .segmentation.network import network_masks
 from .segmentation.segment import segment
 

@@ -41,8 +41,8 @@ class CamerasVerb(Options):
     def run(self) -> dict[str, Any]:
         """Read, write and draw."""
         from ..cameras import read_cameras
-        from ..cameras.formats.completed import whole_views
-        from ..cameras.rig_sheet import as_batch, rig_sheet, rig_summary
+        from ..cameras.formats.camera_files import whole_views
+        from ..cameras.sheets import as_batch, rig_sheet, rig_summary
         from ..images import save_image
 
         posed = read_cameras(self.cameras, self.photos)

@@ -66,7 +66,7 @@ class Doctor(Options):
 
     def _examine_photos(self, source: "PhotoSource") -> dict[str, Any]:
         """Photographs without cameras: whether these can be estimated."""
-        from ..inverse.photo_survey import survey_photos
+        from ..inverse.photo_source import survey_photos
 
         found = survey_photos(source, self.masks)
         self.say(f"\n{source.path}: {found.sentence}")

@@ -219,7 +219,7 @@ def load_known_light(path: Path) -> "Tensor":
     import torch
 
     from ..images.stored_picture import check_file
-    from ..shapes.numpy_files import numbers_of
+    from ..shapes.packed import numbers_of
 
     check_file(path, "light")
     try:

@@ -1,3 +1,3 @@
-from .catalogue import Sample as Sample
-from .catalogue import catalogue as catalogue
+from .fetch import Sample as Sample
+from .fetch import catalogue as catalogue
 from .fetch import fetch as fetch

@@ -1,6 +1,10 @@
-"""Fetching a sample set: from its home or from a local copy, checked either way, resumable and atomic."""
+"""Fetching a sample set: from its home or from a local copy, checked either way, resumable and atomic.
+
+Nothing of the sets is contained in this package but their checksums.
+"""
 
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -9,14 +13,67 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
+from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from ..errors import InputError
 from ..files import make_folder, write_bytes, write_text, writing
 from ..locks import acquire_lock
-from .catalogue import Sample
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A public data set.
+
+    Attributes:
+        name: How it is called here.
+        title: What it is, in one line.
+        home: Page of its authors.
+        url: Archive at its official home.
+        terms: Licence or terms of use as stated there.
+        credit: Whom to name.
+        files: Size in bytes and SHA-256 of every file, by name. Each file is checked on its own, so that a
+            repacked archive or a folder of the same files is as good as the original archive.
+    """
+
+    name: str
+    title: str
+    home: str
+    url: str
+    terms: str
+    credit: str
+    files: dict[str, tuple[int, str]]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together, unpacked."""
+        return sum(size for size, _ in self.files.values())
+
+
+def catalogue() -> dict[str, Sample]:
+    """All known sample sets by name."""
+    entries = json.loads((files("bozzetto.datasets") / "catalogue.json").read_text(encoding="utf-8"))
+    samples = {}
+    for name, entry in entries.items():
+        listed = {file: (info["bytes"], info["sha256"]) for file, info in entry.pop("files").items()}
+        samples[name] = Sample(name=name, files=listed, **entry)
+    return samples
+
+
+def find_sample(name: str) -> Sample:
+    """The sample set of that name.
+
+    Raises:
+        InputError: There is none.
+    """
+    samples = catalogue()
+    if name not in samples:
+        raise InputError(f"there is no sample set {name!r}; known are {', '.join(samples)}")
+    return samples[name]
+
 
 SOURCE = "SOURCE.txt"
 CHUNK = 1 << 16

@@ -10,8 +10,8 @@ from torch import Tensor
 from ..errors import InputError
 from ..shapes import Mesh
 from ..values import value_type
-from .closest_kernels import closest
 from .launch import in_parts, launch, stream
+from .mesh_query_kernels import closest
 
 
 @value_type

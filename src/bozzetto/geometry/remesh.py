@@ -12,15 +12,10 @@ from ..errors import InputError
 from ..shapes import Mesh
 from .closest import SurfaceIndex
 from .measures import face_areas
-from .remeshing.collapse import collapse_short_edges
-from .remeshing.creases import dihedral_angles, find_creases, find_tips, rough_creases
-from .remeshing.curves import trace
-from .remeshing.flip import flip_edges
-from .remeshing.original import Original
-from .remeshing.relax import relax
-from .remeshing.roughness import is_rough
-from .remeshing.sizing import curvature_lengths, find_details, keeps_size, within_narrow_facets
-from .remeshing.split import split_long_edges
+from .remeshing.creases import dihedral_angles, find_creases, find_tips, rough_creases, trace
+from .remeshing.edge_operations import collapse_short_edges, flip_edges, split_long_edges
+from .remeshing.relax import Original, relax
+from .remeshing.sizing import curvature_lengths, find_details, is_rough, keeps_size, within_narrow_facets
 from .remeshing.surface import Features, Flags, Floats, WorkingMesh, area_vectors
 from .topology import is_consistently_wound, is_manifold
 

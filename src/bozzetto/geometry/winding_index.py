@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..shapes import Mesh
-from . import winding_kernels as kernels
+from . import mesh_query_kernels as kernels
 from .closest import unit_box
 from .launch import in_parts, launch, stream
 

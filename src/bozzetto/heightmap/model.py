@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..geometry.heightfield import crossover, integrate_gradients
-from ..geometry.heightfield.differences import bordered
+from ..geometry.heightfield.gradients import bordered
 from .config import NetworkConfig
 from .mobile_encoder import STAGES, Convolution, MobileEncoder, imagenet_encoder
 

@@ -19,7 +19,7 @@ from ..images import load_image
 from ..images.io import SUFFIXES
 from ..metrics import seam_ratio
 from ..photometric import TactileCalibration, find_markers, read_frames, tactile_height
-from ..photometric.tactile_video import filled
+from ..photometric.tactile import filled
 from ..shapes import load_height
 from ..shapes.height_field import same_proportions
 from ..values import value_type

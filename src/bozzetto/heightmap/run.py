@@ -15,8 +15,7 @@ from torch import Tensor
 from ..errors import InputError, warn_input
 from ..files import remove_leftovers
 from ..geometry.heightfield import integrate_normals, normals_from_height
-from ..geometry.heightfield.maps import ambient_occlusion, curvature
-from ..geometry.heightfield.normal_maps import save_normal_map
+from ..geometry.heightfield.maps import ambient_occlusion, curvature, save_normal_map
 from ..geometry.heightfield.relief import relief_mesh, save_relief
 from ..images import linear_to_srgb, save_image, srgb_to_linear
 from ..images.stored_picture import check_file

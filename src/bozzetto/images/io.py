@@ -17,7 +17,7 @@ from ..errors import InputError, warn_input
 from ..files import atomic_path, write_bytes
 from . import linear_to_srgb as linear_to_srgb
 from . import srgb_to_linear as srgb_to_linear
-from .color_profiles import to_srgb
+from .color import to_srgb
 from .exr import color_channels, read_exr
 from .readers import is_exr, read_picture
 from .stored_picture import MAX_PIXELS, StoredPicture, too_large

@@ -6,7 +6,7 @@ from .refine import refine_height as refine_height
 from .tactile import TactileCalibration as TactileCalibration
 from .tactile import calibrate_tactile as calibrate_tactile
 from .tactile import even_light as even_light
+from .tactile import find_markers as find_markers
+from .tactile import read_frames as read_frames
 from .tactile import tactile_gradients as tactile_gradients
 from .tactile import tactile_height as tactile_height
-from .tactile_video import find_markers as find_markers
-from .tactile_video import read_frames as read_frames

@@ -17,8 +17,7 @@ from torch.nn.functional import conv2d
 from ..errors import InputError
 from ..geometry import solve
 from ..geometry.heightfield import normals_from_height
-from ..geometry.heightfield.differences import bordered
-from ..geometry.heightfield.gradients import check_boundary
+from ..geometry.heightfield.gradients import bordered, check_boundary
 from ..geometry.heightfield.grid_solve import GridSolver
 from ..rendering import spherical_harmonics
 from ..values import value_type

@@ -5,12 +5,12 @@ from .denoising import Denoised as Denoised
 from .denoising import denoise as denoise
 from .denoising import estimate_noise as estimate_noise
 from .fit_training import train_denoiser as train_denoiser
-from .loading import load_scans as load_scans
-from .loading import load_solid_cloud as load_solid_cloud
 from .orient import orient_normals as orient_normals
 from .range_scans import is_range_scan as is_range_scan
 from .range_scans import load_posed_scans as load_posed_scans
 from .range_scans import load_range_scan as load_range_scan
+from .range_scans import load_scans as load_scans
+from .range_scans import load_solid_cloud as load_solid_cloud
 from .run import denoise_cloud as denoise_cloud
 from .run import surface_cloud as surface_cloud
 from .surface_mesh import surface as surface

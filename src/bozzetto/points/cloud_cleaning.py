@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import InputError, warn_input
 from ..shapes import PointCloud
 from ..values import value_type
-from .outside import outside_votes
+from .neighbourhoods import outside_votes
 
 TRIM, GAP = 0.02, 1.0
 """Share of the points that may be outliers on either side of every axis; gap before them, in sizes of all."""

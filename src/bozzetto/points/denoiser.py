@@ -1,4 +1,4 @@
-"""The trained networks of denoising, as a file."""
+"""The trained networks of denoising, as a file, and the one that chooses between local fits."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -6,12 +6,38 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from ..runs import read_checkpoint, write_checkpoint
 from ..weights import find
-from .fit_choice import FitChoice
-from .noise_level import NoiseLevel
+from .local_fits import CANDIDATES, FEATURES, NoiseLevel
+
+HIDDEN = 96
+
+
+class FitChoice(nn.Module):
+    """Shares of the local fits of a point, and of staying where it is.
+
+    The result is a convex combination of moves that were measured, so that nothing is invented: a network
+    that knows little can only choose a poor scale.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(FEATURES, HIDDEN),
+            nn.SiLU(),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.SiLU(),
+            nn.Linear(HIDDEN, CANDIDATES + 1),
+        )
+
+    def forward(self, moves: Float[Tensor, "N C 3"], features: Float[Tensor, "N F"]) -> Float[Tensor, "N 3"]:
+        """The move of each point."""
+        shares = self.layers(features).softmax(dim=1)[:, :-1]
+        return torch.einsum("nc,ncd->nd", shares, moves)
+
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -18,8 +18,7 @@ from ..shapes.frames import box_frame
 from ..steps import counted
 from .cloud_cleaning import clean_cloud
 from .denoiser import shipped_denoiser
-from .local_fits import BATCH, SCALES, local_fits, neighbours, support_of
-from .noise_level import FEW, estimated_level
+from .local_fits import BATCH, FEW, SCALES, estimated_level, local_fits, neighbours, support_of
 
 LEAST_POINTS = 8
 """Points; fewer have no neighbourhoods."""

@@ -1,4 +1,4 @@
-"""Range scans, alone or several with their poses, as one cloud whose normals face the scanner."""
+"""Reading clouds for a surface: a cloud, or range scans with their poses, whose normals face the scanner."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from ..errors import InputError, warn_input
-from ..shapes import PointCloud, load_points
+from ..shapes import PointCloud, box_frame, load_points
 from ..shapes.offsets import split_offset
 from . import LEAST_POINTS, normals_of
 from .cloud_cleaning import clean_cloud
@@ -94,3 +94,38 @@ def _pose(words: list[str], where: str) -> tuple[Tensor, Tensor]:
         raise InputError(f"{where} must read 'bmesh FILE tx ty tz qx qy qz qw', got '{' '.join(words)}'")
     # The file means the inverse rotation; rows are multiplied from the left, so its matrix serves as it is.
     return torch.from_numpy(Rotation.from_quat(numbers[3:]).as_matrix()), torch.from_numpy(numbers[:3])
+
+
+def load_solid_cloud(path: Path) -> PointCloud:
+    """A cloud in three dimensions, with its normals where it has them; of a mesh, its vertices.
+
+    Raises:
+        InputError: It cannot be read, is flat, or is too small or broken to describe a surface.
+    """
+    cloud = load_points(path)
+    box_frame(cloud.points, str(path))
+    if len(cloud) < LEAST_POINTS:
+        raise InputError(
+            f"{path} has {len(cloud)} points; {LEAST_POINTS} or more are needed to find a surface"
+        )
+    return cloud
+
+
+def load_scans(path: Path, poses: Path | None = None) -> PointCloud:
+    """A cloud, a range scan, or several range scans with poses, as one cloud.
+
+    Args:
+        path: A file that `load_points` reads, a PLY with range_grid, poses (.conf) beside their scans, or, with
+            `poses`, the folder of the scans.
+        poses: Poses of the scans (.conf).
+
+    Raises:
+        InputError: It cannot be read, or is too small or broken to describe a surface.
+    """
+    if poses is not None:
+        if not path.is_dir():
+            raise InputError(f"with poses, the cloud must be the folder of the scans, got {path}")
+        return load_posed_scans(poses, path)
+    if path.suffix.lower() == ".conf":
+        return load_posed_scans(path)
+    return load_range_scan(path) if is_range_scan(path) else load_solid_cloud(path)

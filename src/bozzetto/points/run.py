@@ -14,7 +14,7 @@ from ..runs import RunFolder
 from ..shapes import PointCloud, box_frame, save_mesh, save_points
 from . import denoise, estimate_noise, orient_normals, surface, upsample
 from .cloud_cleaning import clean_cloud, is_line
-from .noise_level import FEW
+from .local_fits import FEW
 from .surface_mesh import Boundary
 
 PREVIEW = 480

@@ -22,12 +22,11 @@ from ..geometry.poisson import FINE as FINE_CELLS
 from ..shapes import Mesh, PointCloud
 from ..shapes.frames import box_frame
 from ..values import value_type
+from .agreed_normals import crumbly_points, handles, with_vertices, without_unsupported_pieces
 from .cloud_cleaning import clean_cloud, require_width
-from .crumbs import crumbly_points, handles, with_vertices, without_unsupported_pieces
 from .denoising import LEAST_POINTS, cleaned, estimate_noise
-from .local_fits import neighbours, support_of
+from .local_fits import FEW, neighbours, support_of
 from .neighbourhoods import Spacing, spacing_of
-from .noise_level import FEW
 from .orient import outward_normals
 
 Boundary = Literal["auto", "closed", "open"]

@@ -1,10 +1,11 @@
 from .antialiasing import antialias as antialias
 from .antialiasing import compose as compose
-from .cloud_pictures import cloud_picture as cloud_picture
-from .cloud_pictures import cloud_pictures as cloud_pictures
 from .fragments import Fragments as Fragments
 from .fragments import Picture as Picture
 from .interpolation import interpolate as interpolate
+from .interpolation import mip_level as mip_level
+from .interpolation import pixel_derivatives as pixel_derivatives
+from .interpolation import sample_texture as sample_texture
 from .lighting import environment_coefficients as environment_coefficients
 from .lighting import irradiance as irradiance
 from .lighting import shade as shade
@@ -12,6 +13,8 @@ from .lighting import spherical_harmonics as spherical_harmonics
 from .lighting import studio_light as studio_light
 from .losses import ImageLoss as ImageLoss
 from .losses import l1_loss as l1_loss
+from .pictures import cloud_picture as cloud_picture
+from .pictures import cloud_pictures as cloud_pictures
 from .pictures import render as render
 from .pictures import render_depth as render_depth
 from .pictures import render_normals as render_normals
@@ -23,6 +26,3 @@ from .sheets import contact_sheet as contact_sheet
 from .sheets import mesh_sheet as mesh_sheet
 from .sheets import turntable as turntable
 from .sheets import turntable_views as turntable_views
-from .textures import mip_level as mip_level
-from .textures import pixel_derivatives as pixel_derivatives
-from .textures import sample_texture as sample_texture

@@ -1,6 +1,6 @@
-"""Attributes of vertices or corners at the covered pixels."""
+"""Attributes of vertices or corners at the covered pixels, and texture lookups, bilinear and mip-mapped."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -83,3 +83,117 @@ def _size(attribute: Tensor) -> int:
 def _values(rows: Tensor) -> Tensor:
     """The same memory as values of `_size` channels."""
     return rows.unflatten(-1, (-1, 3)) if _size(rows) == 3 else rows
+
+
+def sample_texture(
+    texture: Float[Tensor, "Ht Wt C"],
+    uv: Float[Tensor, "P 2"],
+    level: Float[Tensor, " P"] | None = None,
+    wrap: Literal["repeat", "clamp"] = "repeat",
+) -> Float[Tensor, "P C"]:
+    """Look up a texture, differentiably with respect to the texels and the places.
+
+    Args:
+        texture: Texels; row 0 is the top of the image.
+        uv: Places; (0, 0) is the outer corner of the first texel and (1, 1) that of the last one, as in glTF.
+            Turn v over for OBJ files, which count it from the bottom.
+        level: Mip-map level of every place, 0 for full resolution, see `mip_level`; None does without
+            mip-mapping. Levels between two are interpolated (trilinear). No gradient flows into it.
+        wrap: What is outside of [0, 1]: the texture again, or its border.
+
+    Raises:
+        InputError: The texture is empty, or `wrap` is unknown.
+    """
+    if texture.ndim != 3 or texture.numel() == 0:
+        raise InputError(
+            f"a texture has shape (height, width, C), none of them 0, got {tuple(texture.shape)}"
+        )
+    if wrap not in ("repeat", "clamp"):
+        raise InputError(f"wrap is {wrap!r}, expected 'repeat' or 'clamp'")
+    pyramid = [texture] if level is None else mip_levels(texture)
+    sizes, first = [], 0
+    for image in pyramid:
+        sizes.append([first, image.shape[1], image.shape[0]])
+        first += image.shape[0] * image.shape[1]
+    texels = torch.cat([image.reshape(-1, texture.shape[2]) for image in pyramid])
+    layout = torch.tensor(sizes, dtype=torch.int32, device=texture.device)
+    if level is None:
+        level = uv.new_zeros(0)
+    level = level.detach().to(torch.float32).nan_to_num(0.0).clamp(0, len(pyramid) - 1).contiguous()
+    return _Sample.apply(texels, uv, layout, level, wrap == "repeat")
+
+
+def mip_levels(texture: Float[Tensor, "Ht Wt C"]) -> list[Float[Tensor, "_h _w C"]]:
+    """The texture, and its averages over cells of twice the size down to a single texel."""
+    levels = [texture]
+    while max(levels[-1].shape[:2]) > 1:
+        height, width = (max(1, size // 2) for size in levels[-1].shape[:2])
+        image = levels[-1].permute(2, 0, 1)[None]
+        coarser = torch.nn.functional.interpolate(image, size=(height, width), mode="area")
+        levels.append(coarser[0].permute(1, 2, 0))
+    return levels
+
+
+def mip_level(derivatives: Float[Tensor, "P 2 2"], texture: Float[Tensor, "Ht Wt C"]) -> Float[Tensor, " P"]:
+    """Level at which a texel is as large as a pixel: log2 of the longer side of its footprint, in texels.
+
+    Args:
+        derivatives: Of (u, v) by the pixel coordinates (x, y), see `pixel_derivatives`.
+        texture: Only its size matters.
+    """
+    height, width = texture.shape[:2]
+    footprint = derivatives * derivatives.new_tensor([width, height])[:, None]
+    return footprint.norm(dim=1).amax(dim=1).clamp(min=1e-12).log2()
+
+
+@torch.no_grad()
+def pixel_derivatives(
+    fragments: Fragments, attribute: Float[Tensor, "V C"] | Float[Tensor, "F 3 C"]
+) -> Float[Tensor, "P C 2"]:
+    """How an interpolated attribute changes from pixel to pixel, by x and by y (not differentiable).
+
+    With b_i = E_i / S, E_i = cross(p_j, p_k) of the homogeneous corners seen from the pixel centre, moving the
+    centre by dx moves every p_i by -w_i dx.
+    """
+    corners = fragments.faces[fragments.face].long()
+    values = attribute[fragments.face] if attribute.ndim == 3 else attribute[corners]
+    points = torch.nn.functional.pad(fragments.vertices.to(torch.float32)[corners], (0, 1), value=1.0)
+    X, Y, W, _ = torch.einsum("pij,pkj->ipk", fragments.matrices[fragments.view], points)
+    x, y = fragments.centers[:, :1], fragments.centers[:, 1:]
+    X, Y = X - x * W, Y - y * W
+    (Xj, Yj, Wj), (Xk, Yk, Wk) = ([a.roll(-i, dims=1) for a in (X, Y, W)] for i in (1, 2))
+    total = (Xj * Yk - Yj * Xk).sum(dim=1, keepdim=True)
+    by_x, by_y = Yj * Wk - Wj * Yk, Wj * Xk - Xj * Wk
+    b = fragments.barycentric
+    slopes = [(e - b * e.sum(dim=1, keepdim=True)) / total for e in (by_x, by_y)]
+    return torch.stack([torch.einsum("pk,pkc->pc", slope, values) for slope in slopes], dim=2)
+
+
+class _Sample(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, texels: Tensor, uv: Tensor, layout: Tensor, level: Tensor, repeat: bool) -> Tensor:
+        texels, uv = texels.to(torch.float32).contiguous(), uv.to(torch.float32).contiguous()
+        out = texels.new_zeros(len(uv), texels.shape[1])
+
+        def run(part: int, start: int, stop: int) -> None:
+            inputs = [texels, layout, uv, level, repeat, start, out]
+            launch(kernels.sample, stop - start, inputs, texels.device)
+
+        in_parts(run, len(uv), texels.device)
+        ctx.save_for_backward(texels, uv, layout, level)
+        ctx.repeat = repeat
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        texels, uv, layout, level = ctx.saved_tensors
+        grad_out, device = gradients[0].contiguous(), texels.device
+        grad_texels = texels.new_zeros(part_count(len(uv), device), *texels.shape)
+        grad_uv = torch.empty_like(uv)
+
+        def run(part: int, start: int, stop: int) -> None:
+            inputs = [texels, layout, uv, level, ctx.repeat, grad_out, start, part]
+            launch(kernels.sample_adjoint, stop - start, [*inputs, grad_texels, grad_uv], device)
+
+        in_parts(run, len(uv), device)
+        return grad_texels.sum(dim=0), grad_uv, None, None, None

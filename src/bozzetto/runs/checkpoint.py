@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 from ..errors import InputError
 from ..files import write_bytes
-from .fingerprint import fingerprint
+from .environment import fingerprint
 
 
 def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None:

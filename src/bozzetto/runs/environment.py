@@ -1,10 +1,17 @@
-"""Where a computation runs: device, seed, versions."""
+"""Where a computation runs (device, seed, versions), on what input, and the seconds and bytes that it took."""
 
+import ctypes
+import hashlib
+import json
 import os
 import platform
 import random
+import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -91,3 +98,140 @@ def environment(device: torch.device | str = "cpu") -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "versions": versions,
     }
+
+
+class Stopwatch:
+    """Wall-clock seconds per named stage, in the order in which the stages first began.
+
+    Entering a stage again adds to it. Stages may be nested; each then counts its own whole time.
+    """
+
+    def __init__(self, earlier: Mapping[str, float] | None = None) -> None:
+        """Begin at zero, or with the seconds of an interrupted run."""
+        self._seconds = dict(earlier or {})
+        self._running: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time of a block, also when it raises."""
+        self._seconds.setdefault(name, 0.0)
+        self._running[name] = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] += time.perf_counter() - self._running.pop(name)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds until now, stages that still run included."""
+        now = time.perf_counter()
+        return {
+            name: value + (now - self._running[name] if name in self._running else 0.0)
+            for name, value in self._seconds.items()
+        }
+
+
+def peak_memory() -> dict[str, int]:
+    """Most bytes held at one time since the process began.
+
+    Returns:
+        `host`: resident memory of the process (0 where the system does not tell); `device`: memory that
+        torch allocated on the current CUDA device, if CUDA was used.
+    """
+    peak = {"host": _host_peak()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        peak["device"] = torch.cuda.max_memory_allocated()
+    return peak
+
+
+def release_freed_memory() -> None:
+    """Give memory that is free back to the system, where the C library would keep it (glibc).
+
+    Many tensors of some megabytes leave gaps in the heap that later, larger ones do not fit into.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)
+
+
+def _host_peak() -> int:
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux; getrusage() would also count what the parent process held before exec
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def available_memory() -> int:
+    """Bytes that programs can still get without others being swapped out; 4 GiB where the system does not tell.
+
+    On Linux also what a container may use: the limit of its control group less what it uses.
+    """
+    free = [_linux_available(), _group_available(), _other_available()]
+    return min([value for value in free if value], default=4 * 2**30)
+
+
+def _linux_available() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
+
+
+def _group_available() -> int:
+    """What the control group (version 2 or 1) of a container leaves; 0 without a limit."""
+    root = Path("/sys/fs/cgroup")
+    for folder, limit, used in (
+        (root, "memory.max", "memory.current"),
+        (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        try:
+            most, now = int((folder / limit).read_text()), int((folder / used).read_text())
+            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            cached = int(statistics.get("inactive_file", 0))  # of files, given back when it is needed
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+        return max(1, most - now + cached) if most < 2**60 else 0
+    return 0
+
+
+def _other_available() -> int:
+    """Half of the machine's memory where there is no /proc, such as on macOS; what Windows calls available."""
+    if sys.platform == "win32":
+        import ctypes
+
+        status = (ctypes.c_ulonglong * 8)()  # MEMORYSTATUSEX: two 32-bit numbers, then seven of 64 bits
+        ctypes.cast(status, ctypes.POINTER(ctypes.c_ulong))[0] = ctypes.sizeof(status)
+        return int(status[2]) if ctypes.windll.kernel32.GlobalMemoryStatusEx(status) else 0
+    if Path("/proc/meminfo").exists() or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return 0
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def fingerprint(*values: object) -> str:
+    """A hash of tensors, files (paths), strings, numbers and anything else that JSON can hold.
+
+    Equal content gives equal fingerprints on every machine; file names and dates do not matter.
+    """
+    digest = hashlib.sha256()
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            array = value.detach().cpu().contiguous()
+            digest.update(f"{array.dtype} {tuple(array.shape)} ".encode())
+            digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
+        elif isinstance(value, Path):
+            with value.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        else:
+            digest.update(json.dumps(value, sort_keys=True).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:32]

@@ -19,8 +19,7 @@ from ..files import CannotWrite, NoSpace, is_leftover, make_folder, write_error,
 from ..locks import Lock
 from . import results
 from .checkpoint import read_checkpoint, write_checkpoint
-from .environment import environment
-from .resources import Stopwatch, peak_memory
+from .environment import Stopwatch, environment, peak_memory
 from .results import CHECKPOINT, CONFIG, FILES, FINISHED, LOCK, METRICS, REPORT, UNFINISHED
 
 

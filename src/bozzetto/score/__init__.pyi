@@ -1,6 +1,3 @@
-from .analytic import denoised as denoised
-from .analytic import log_density as log_density
-from .analytic import score as score
 from .autoencode import Encoding as Encoding
 from .autoencode import autoencode as autoencode
 from .autoencode import encode as encode
@@ -14,13 +11,15 @@ from .config import ModelConfig as ModelConfig
 from .config import TrainConfig as TrainConfig
 from .data import CloudTable as CloudTable
 from .data import cloud_table as cloud_table
+from .data import denoised as denoised
+from .data import log_density as log_density
+from .data import score as score
 from .family import FitLimits as FitLimits
 from .family import fit_limits as fit_limits
 from .family import fit_of as fit_of
 from .interpolate import find_shape as find_shape
 from .interpolate import great_circle as great_circle
 from .interpolate import interpolate as interpolate
-from .langevin import annealed_langevin as annealed_langevin
 from .latent import LatentFlow as LatentFlow
 from .latent import LatentGenerator as LatentGenerator
 from .latent import fit_latent_gan as fit_latent_gan
@@ -28,7 +27,6 @@ from .losses import denoising_score_matching as denoising_score_matching
 from .model import ScoreModel as ScoreModel
 from .model import build_latent as build_latent
 from .model import build_model as build_model
-from .ode import draw_points as draw_points
 from .prior import CloudPrior as CloudPrior
 from .prior import load_cloud_prior as load_cloud_prior
 from .prior import save_cloud_prior as save_cloud_prior
@@ -48,6 +46,8 @@ from .sample import invented_codes as invented_codes
 from .sample import points_of as points_of
 from .sample import sample as sample
 from .sample import sample_meshes as sample_meshes
+from .solvers import annealed_langevin as annealed_langevin
+from .solvers import draw_points as draw_points
 from .sources import contour_points as contour_points
 from .sources import load_cloud as load_cloud
 from .sources import load_clouds as load_clouds

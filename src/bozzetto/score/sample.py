@@ -9,14 +9,13 @@ from torch import Tensor
 
 from ..errors import InputError, warn_input
 from ..geometry import is_one_solid, without_specks
-from ..geometry.components import warn_of_broken
+from ..geometry.measures import warn_of_broken
 from ..points.surface_mesh import surface
 from ..shapes import Mesh, PointCloud
 from ..steps import counted
-from .langevin import annealed_langevin
 from .model import ScoreModel
-from .ode import draw_points
 from .prior import CloudPrior
+from .solvers import annealed_langevin, draw_points
 
 Start = Literal["gaussian", "uniform", "point"]
 AT_ONCE = 1 << 17

@@ -10,15 +10,14 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..shapes import Mesh, Similarity
+from ..shapes.similarity import compose_poses
 from ..steps import counted
 from ..values import value_type
 from .completed_surface import scan_misfit, support
-from .family import family_width, require_member
 from .observations import Observations, Scan, as_observations, require_extent
-from .pose import compose_poses
 from .prior import ShapePrior
 from .released import as_prior
-from .solver import CompleteConfig, CompletionSolver, Solved
+from .solver import CompleteConfig, CompletionSolver, Solved, family_width, require_member
 
 OBSERVED, INVENTED = (0.80, 0.58, 0.42), (0.34, 0.46, 0.66)
 

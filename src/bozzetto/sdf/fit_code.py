@@ -11,8 +11,8 @@ from torch import Tensor
 from ..errors import InputError
 from ..steps import counted
 from ..values import value_type
-from .least_squares import Quadratic, levenberg_marquardt
 from .losses import clamped_l1
+from .objective import Quadratic, levenberg_marquardt
 from .prior import CodeDistribution, ShapePrior
 
 Regulariser = Literal["codes", "isotropic"]

@@ -13,7 +13,7 @@ from ..geometry import SurfaceIndex, laplacian, unique_edges, vertex_normals
 from ..shapes import Mesh
 from ..steps import counted
 from ..values import value_type
-from .correction import project
+from .completed_surface import project
 from .extract import extract_mesh
 from .fit import fit
 from .prior import ENDINGS, CodeDistribution, ShapePrior, load_code

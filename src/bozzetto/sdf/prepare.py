@@ -23,14 +23,17 @@ from ..shapes.readers import ending_of
 from .data import (
     NORMALISATIONS,
     SAMPLES,
+    Split,
+    as_split,
+    check_name,
     is_prepared,
     normalisation_path,
     sample_path,
     save_normalisation,
     save_sdf_samples,
+    split_names,
 )
 from .prepare_shape import PreparedShape, Protocol, prepare_shape, stretched_shape
-from .splits import Split, as_split, check_name, split_names
 
 MESH_ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf")
 

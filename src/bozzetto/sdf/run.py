@@ -18,17 +18,16 @@ from ..points import surface
 from ..rendering import contact_sheet, mesh_sheet, turntable_views
 from ..runs import RunFolder, learn
 from ..shapes import Mesh, Similarity, load_shape, save_mesh, save_morph, save_sequence
+from ..shapes.similarity import rotation_of
 from .complete import Completion, complete
 from .data import Collection, is_prepared, load_collection
 from .extract import extract_mesh
-from .family import with_width
 from .interpolate import Interpolation, interpolate
 from .observations import Observations
-from .pose import rotation_of
 from .prepare import find_meshes, prepare_collection, settings_of
 from .prior import ShapePrior, save_code
 from .sample import sample
-from .solver import CompleteConfig
+from .solver import CompleteConfig, with_width
 from .train import Training
 
 PREVIEWS = 8

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import is_one_solid, without_specks
-from ..geometry.components import warn_of_broken
+from ..geometry.measures import warn_of_broken
 from ..shapes import Mesh
 from ..steps import counted
 from .extract import extract_mesh

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Arrays, Unsupported, note_unread, unit_colors
-from .text import decoded
+from .text_meshes import decoded
 
 _COMMENTS = ("#", "//")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")

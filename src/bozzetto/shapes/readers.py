@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 from ..errors import InputError, warn_input
 from .arrays import Arrays, Unsupported
 from .gltf import read_gltf
-from .las import read_las
-from .numpy_files import arrays_of, numbers_of, read_npy, read_npz
-from .obj import read_obj
-from .off import read_off
-from .packed import Zip, gunzipped, read_bytes
-from .pcd import read_pcd
+from .packed import Zip, arrays_of, gunzipped, numbers_of, read_bytes, read_npy, read_npz
+from .pcd import read_las, read_pcd
 from .ply import read_ply
 from .point_tables import read_points
 from .stl import read_stl
+from .text_meshes import read_obj, read_off
 
 READERS: dict[str, Callable[[bytes], Arrays]] = {
     ".ply": read_ply,

@@ -1,5 +1,7 @@
-"""Similarity transforms, and the one that brings points to a standard place and size."""
+"""Similarities: scale, rotation and translation; how they are composed, and rotations by axis and angle."""
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -73,3 +75,96 @@ def normalisation(points: Float[Tensor, "P 3"], to: Literal["sphere", "box"] = "
             f"cannot normalise points of extent {extent}; at least two distinct finite points are needed"
         )
     return Similarity(1 / extent, -center / extent)
+
+
+RADIUS = 1 / 1.03
+"""Largest radius of a shape in the normalised frame."""
+
+AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
+
+
+def moved_pose(pose: Similarity, step: Float64[Tensor, " 7"]) -> Similarity:
+    """The pose followed by a small move: x -> exp(s) exp([w]) x + v with step = (v, w, s)."""
+    shift, turn, growth = step[:3].cpu(), step[3:6].cpu(), math.exp(float(step[6]))
+    return compose_poses(Similarity(growth, shift, rotation_by(turn)), pose)
+
+
+def pose_difference(a: Similarity, b: Similarity) -> Float64[Tensor, " 7"]:
+    """The step of `moved_pose` from pose `a` to pose `b`."""
+    change = compose_poses(b, a.inverse())
+    rotation = rotation_of(change)
+    angle = rotation_angle(Similarity(1.0, change.translation), change)
+    skew = (rotation - rotation.T) / 2
+    axis = torch.stack([skew[2, 1], skew[0, 2], skew[1, 0]])
+    turn = axis * (angle / max(float(axis.norm()), 1e-12)) if angle > 1e-9 else 0 * axis
+    growth = torch.tensor([math.log(change.scale)], dtype=torch.float64)
+    return torch.cat([change.translation.cpu(), turn, growth])
+
+
+def by_move(points: Float[Tensor, "N 3"], by_point: Float[Tensor, "N 3"]) -> Float[Tensor, "N 7"]:
+    """Derivatives of values at moved points with respect to the step of `moved_pose`, at step 0."""
+    turn = torch.linalg.cross(points, by_point)
+    growth = (points * by_point).sum(dim=1, keepdim=True)
+    return torch.cat([by_point, turn, growth], dim=1)
+
+
+def compose_poses(outer: Similarity, inner: Similarity) -> Similarity:
+    """The map x -> outer(inner(x))."""
+    rotation = rotation_of(outer) @ rotation_of(inner)
+    return Similarity(outer.scale * inner.scale, outer.apply(inner.translation), rotation)
+
+
+def rotation_of(pose: Similarity) -> Float64[Tensor, "3 3"]:
+    """The rotation matrix, also where it is left out because it is the identity."""
+    return torch.eye(3, dtype=torch.float64) if pose.rotation is None else pose.rotation
+
+
+def rotation_about(axis: Sequence[float] | Float[Tensor, "3"], angle: float) -> Float64[Tensor, "3 3"]:
+    """Rotation by an angle (radians) about an axis through the origin, counter-clockwise seen against it."""
+    direction = torch.as_tensor(axis, dtype=torch.float64)
+    return rotation_by(angle * direction / direction.norm())
+
+
+def rotation_by(vector: Float64[Tensor, "3"]) -> Float64[Tensor, "3 3"]:
+    """Rotation about a vector by its length (radians)."""
+    return torch.linalg.matrix_exp(_cross_matrix(vector))
+
+
+def rotation_between(a: Sequence[float], b: Sequence[float]) -> Float64[Tensor, "3 3"]:
+    """The smallest rotation that takes direction `a` to direction `b`."""
+    start, end = (torch.as_tensor(v, dtype=torch.float64) / math.dist(v, (0, 0, 0)) for v in (a, b))
+    axis = torch.linalg.cross(start, end)
+    angle = math.atan2(float(axis.norm()), float(start @ end))
+    if float(axis.norm()) < 1e-12:  # opposite directions, or equal ones: any axis across
+        axis = torch.linalg.cross(start, torch.eye(3, dtype=torch.float64)[int(start.abs().argmin())])
+    return rotation_about(axis, angle)
+
+
+def rotation_angle(a: Similarity, b: Similarity) -> float:
+    """Angle (radians) between the rotations of two poses."""
+    cosine = (float((rotation_of(a).T @ rotation_of(b)).trace()) - 1) / 2
+    return math.acos(max(-1.0, min(1.0, cosine)))
+
+
+def turned_starts(up: str, turns: int, prior_up: str = "y") -> list[Float64[Tensor, "3 3"]]:
+    """Rotations that stand a scan upright in the frame of the prior, turned around by equal angles.
+
+    Args:
+        up: Axis of the scan that points upwards: x, y or z, perhaps with a minus in front.
+        turns: How many.
+        prior_up: The same of the prior.
+    """
+    stand = rotation_between(direction(up), direction(prior_up))
+    return [rotation_about(direction(prior_up), 2 * math.pi * i / turns) @ stand for i in range(turns)]
+
+
+def direction(axis: str) -> tuple[float, float, float]:
+    """The unit vector of an axis such as y or -z."""
+    sign = -1.0 if axis.startswith("-") else 1.0
+    x, y, z = AXES[axis.lstrip("+-")]
+    return sign * x, sign * y, sign * z
+
+
+def _cross_matrix(vector: Tensor) -> Float64[Tensor, "3 3"]:
+    x, y, z = vector.double().tolist()
+    return torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64)

@@ -18,9 +18,9 @@ from ..files import write_bytes
 from ..images.color import linear_to_srgb
 from ..values import value_type
 from .arrays import Arrays
+from .frames import for_printing
 from .io import save_mesh
 from .mesh import Mesh
-from .placement import for_printing
 from .similarity import Similarity
 from .writers import Binary, digits_of, node, text_rows, write_glb
 

@@ -17,10 +17,10 @@ from ..metrics import evaluate, height_scores
 from ..rendering import render_depth
 from ..runs import RunFolder
 from ..sdf import CompleteConfig, Completion, complete, extract_mesh, interpolate, load_prior, observe_depth
-from ..sdf.pose import rotation_about
 from ..sdf.prior import CodeDistribution, ShapePrior
 from ..sdf.run import strip
 from ..shapes import HeightField, Mesh, Similarity, save_height, save_mesh
+from ..shapes.similarity import rotation_about
 from ..weights import find
 from .gallery import Gallery
 from .photo_demonstration import demonstrate_photographs

@@ -17,7 +17,7 @@ from ..cameras.formats import PosedViews
 from ..cameras.loading import load_views
 from ..cameras.poses import estimate_cameras
 from ..datasets.synthetic import PhonePhotos, furnished_room, phone_photos
-from ..datasets.synthetic.phone_truth import SurfaceErrors, photographed_faces, surface_errors
+from ..datasets.synthetic.phone import SurfaceErrors, photographed_faces, surface_errors
 from ..errors import InputError, collected_warnings
 from ..geometry import SurfaceIndex
 from ..images import linear_to_srgb, load_image, save_image

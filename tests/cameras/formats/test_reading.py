@@ -4,7 +4,7 @@ import pytest
 
 from bozzetto import InputError
 from bozzetto.cameras.formats import read_cameras
-from bozzetto.cameras.formats.foreign import ENDINGS, NAMES
+from bozzetto.cameras.formats.reading import FOREIGN_ENDINGS, FOREIGN_NAMES
 from bozzetto.errors import InputWarning
 
 
@@ -87,7 +87,7 @@ def test_mirrored_poses_are_refused(tmp_path, scene):
         read_cameras(write(tmp_path, made, data))
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", FOREIGN_ENDINGS)
 def test_files_of_other_programs_are_named(tmp_path, ending):
     path = tmp_path / f"scene{ending}"
     path.write_bytes(b"something")
@@ -95,7 +95,7 @@ def test_files_of_other_programs_are_named(tmp_path, ending):
         read_cameras(path)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "scene.psx", "scene.mvs", "recording.r3d"])
+@pytest.mark.parametrize("name", [*FOREIGN_NAMES, "scene.psx", "scene.mvs", "recording.r3d"])
 def test_folders_of_other_programs_are_named(tmp_path, name):
     (tmp_path / name).write_bytes(b"something")
     with pytest.raises(InputError, match="which is not read|of a COLMAP model"):

@@ -10,8 +10,8 @@ from bozzetto import InputError
 from bozzetto.cameras import Cameras, ScenePoints, load_capture, orbit_cameras
 from bozzetto.cameras.distortion import Lens
 from bozzetto.cameras.formats import PosedViews, View, read_cameras, save_colmap, save_transforms
+from bozzetto.cameras.formats.colmap import quaternion
 from bozzetto.cameras.formats.colmap_model import rotation_from_quaternion
-from bozzetto.cameras.formats.save_colmap import quaternion
 
 LENSES = {
     "pinhole": None,

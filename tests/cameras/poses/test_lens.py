@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bozzetto.cameras.poses.colmap_program.lens import is_plausible
+from bozzetto.cameras.poses.colmap_program.mapping import is_plausible
 
 
 def model(focal, x=500.0, y=375.0):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter, uniform_filter1d
 
-from bozzetto.cameras.poses.photo_verdicts import equal_photos, is_blurred, is_plain, photo_faults
+from bozzetto.cameras.poses.estimate import choose_pairs, group_cameras
 from bozzetto.cameras.poses.prepare import (
     FOCAL,
     FOCAL_35MM,
@@ -17,7 +17,7 @@ from bozzetto.cameras.poses.prepare import (
     focal_pixels,
     prepare_photos,
 )
-from bozzetto.cameras.poses.search import choose_pairs, group_cameras
+from bozzetto.cameras.poses.verdicts import equal_photos, is_blurred, is_plain, photo_faults
 from bozzetto.errors import InputError
 
 

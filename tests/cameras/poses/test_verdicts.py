@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bozzetto.cameras.poses.estimate import largest
 from bozzetto.cameras.poses.model import Model, placed_model
-from bozzetto.cameras.poses.model_verdicts import (
+from bozzetto.cameras.poses.prepare import Photo
+from bozzetto.cameras.poses.verdicts import (
+    Matches,
+    components,
     geometry_fault,
     lens_fault,
+    placement_fault,
+    reasons_of,
     silhouette_fault,
     thickness,
     triangulation_angles,
 )
-from bozzetto.cameras.poses.photo_verdicts import Matches, components, placement_fault, reasons_of
-from bozzetto.cameras.poses.prepare import Photo
-from bozzetto.cameras.poses.search import largest
 
 COUNT = 10
 

@@ -15,10 +15,9 @@ from bozzetto.datasets.synthetic.furnished_room import (
     furnished_room,
 )
 from bozzetto.datasets.synthetic.room import furniture, materials, prints
-from bozzetto.datasets.synthetic.room.finishes import Finishes
-from bozzetto.datasets.synthetic.room.light import Lamp, illuminated
+from bozzetto.datasets.synthetic.room.materials import Finishes
 from bozzetto.datasets.synthetic.room.panels import Finish, PartCollector
-from bozzetto.datasets.synthetic.room.scene import joined_scene
+from bozzetto.datasets.synthetic.room.scene import Lamp, illuminated, joined_scene
 from bozzetto.shapes import icosphere
 
 WHITE = Finish(lambda *_: np.ones((2, 2, 3)), 1.0, spacing=0.1)

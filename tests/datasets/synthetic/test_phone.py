@@ -10,10 +10,9 @@ from bozzetto.cameras import Cameras, look_at, visual_hull
 from bozzetto.cameras.loading import load_views
 from bozzetto.datasets.synthetic import phone
 from bozzetto.datasets.synthetic.furnished_room import TABLE, FurnishedRoom
-from bozzetto.datasets.synthetic.phone_truth import mask_overlap, photographed_faces, surface_errors
+from bozzetto.datasets.synthetic.phone import mask_overlap, photographed_faces, surface_errors
 from bozzetto.datasets.synthetic.room.panels import Finish, PartCollector
-from bozzetto.datasets.synthetic.room.scene import joined_scene
-from bozzetto.datasets.synthetic.room.views import ideal_pixels, lens_picture
+from bozzetto.datasets.synthetic.room.scene import ideal_pixels, joined_scene, lens_picture
 from bozzetto.shapes import Mesh, icosphere
 
 SIZE = (96, 72)
@@ -142,7 +141,7 @@ def test_ideal_pixels_undo_distortion():
 
 
 def test_pictures_do_not_depend_on_tiles(room, monkeypatch):
-    from bozzetto.datasets.synthetic.room import views
+    from bozzetto.datasets.synthetic.room import scene as views
 
     K = torch.tensor([[[80.0, 0, 48], [0, 80, 36], [0, 0, 1]]], dtype=torch.float64)
     camera = Cameras(look_at((0.7, 1.2, 0.6), (0, 0.9, 0), (0, 1, 0)), K, *SIZE)

@@ -13,8 +13,8 @@ from bozzetto.geometry.heightfield import (
     normals_from_gradients,
     normals_from_height,
 )
-from bozzetto.geometry.heightfield.differences import differences, divergence, steps
-from bozzetto.geometry.heightfield.weighted_integration import WeightedGrid, _edge_weights, _System
+from bozzetto.geometry.heightfield.gradients import differences, divergence, steps
+from bozzetto.geometry.heightfield.integration import WeightedGrid, _edge_weights, _System
 
 BOUNDARIES = ["free", "periodic"]
 

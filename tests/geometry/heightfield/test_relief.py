@@ -6,7 +6,7 @@ import trimesh
 from bozzetto import InputError
 from bozzetto.geometry import boundary_edges, closest_points, face_normals, is_watertight, vertex_normals
 from bozzetto.geometry.heightfield import relief_mesh, save_relief
-from bozzetto.geometry.heightfield.adaptive_triangles import split_errors, tolerance_for, triangles
+from bozzetto.geometry.heightfield.relief import split_errors, tolerance_for, triangles
 from bozzetto.shapes import HeightField
 
 

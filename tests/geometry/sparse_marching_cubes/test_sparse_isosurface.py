@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from bozzetto import InputError
 from bozzetto.geometry import connected_components, implicit, is_watertight, isosurface
 from bozzetto.geometry.sparse_marching_cubes import sparse_isosurface
-from bozzetto.geometry.sparse_marching_cubes.function import SampledFunction
+from bozzetto.geometry.sparse_marching_cubes.grid import SampledFunction
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
 LOW, HIGH = (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)

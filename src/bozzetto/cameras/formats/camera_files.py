@@ -1,8 +1,12 @@
-"""What a camera file says about one view, before any picture is opened, and how its numbers are read."""
+"""What a camera file says: its views, before any picture is opened, and the points of the scene.
+
+Intrinsics are completed once the sizes of the pictures are known.
+"""
 
 import json
 import math
-from collections.abc import Iterable
+import os
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +16,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import InputError, warn_input
+from ...shapes import load_points
 from ...values import value_type
-from ..capture import ScenePoints
+from ..camera import Cameras
+from ..capture import Capture, ScenePoints
 from ..distortion import Lens
+from ..picture_files import SIDEWAYS, read_header, stored_size
+from ..rigs import intrinsics_from_fov
 
 LARGEST_FILE = 32 * 2**20
 """Bytes of a camera file; twenty thousand photographs fill less."""
@@ -214,3 +222,157 @@ def warn_of_rounding(errors: Iterable[float], source: Path) -> None:
             f"{source}: {len(rounded)} poses are rounded, R R^T is up to {max(rounded):.2g} away from the "
             "identity; the nearest rotations are used"
         )
+
+
+@value_type
+class WholeView:
+    """A camera with all that a file can say.
+
+    Attributes:
+        name: What the file calls the picture.
+        T_cam_world: Pose, OpenCV camera axes.
+        K: Intrinsics in pixels of a picture of this size.
+        size: Width and height.
+        lens: How it departs from a pinhole, or None.
+    """
+
+    name: str
+    T_cam_world: Float[Tensor, "4 4"]
+    K: Float[Tensor, "3 3"]
+    size: tuple[int, int]
+    lens: Lens | None = None
+
+
+def complete_intrinsics(view: View, width: int, height: int) -> Float[Tensor, "3 3"]:
+    """Intrinsics of a view for its picture of this size.
+
+    Raises:
+        InputError: They are singular.
+    """
+    if view.K is not None:
+        middle = torch.tensor([[0, 0, width / 2], [0, 0, height / 2], [0, 0, 0]], dtype=torch.float64)
+        size = view.size or (width, height)
+        scale = torch.tensor([[width / size[0]], [height / size[1]], [1.0]], dtype=torch.float64)
+        K = torch.where(torch.isnan(view.K) & (middle > 0), middle, view.K * scale)
+    else:
+        assert view.fov is not None
+        K = intrinsics_from_fov(view.fov[0], width, height)
+        if view.fov[1] is not None:
+            K[1, 1] = intrinsics_from_fov(view.fov[1], height, width)[0, 0]
+    Cameras(torch.eye(4).double()[None], K[None], width, height).check([view.name])
+    return K
+
+
+def whole_views(
+    views: Capture | Cameras | PosedViews, names: Sequence[str] | None, folder: Path
+) -> list[WholeView]:
+    """What a writer writes.
+
+    Args:
+        views: Cameras alone, those of a capture, or what a camera file says.
+        names: What the file calls the pictures; by default `images/0000.png` and so on, the names of the
+            capture, or the paths of the pictures as seen from the folder.
+        folder: Where the file is written.
+
+    Raises:
+        InputError: The cameras are orthographic, or the size of a picture is nowhere to be found.
+    """
+    if isinstance(views, PosedViews):
+        names = [_seen_from(folder, view.image) for view in views.views] if names is None else names
+        return [_whole(view, name) for view, name in zip(views.views, names, strict=True)]
+    cameras = views.cameras if isinstance(views, Capture) else views
+    if cameras.orthographic:
+        raise InputError("camera files have no orthographic cameras; keep them in Python")
+    if names is None:
+        many = [f"images/{i:04}.png" for i in range(len(cameras))]
+        names = views.names if isinstance(views, Capture) else many
+    size = (cameras.width, cameras.height)
+    return [
+        WholeView(name, T, K, size)
+        for name, T, K in zip(names, cameras.T_cam_world.cpu(), cameras.K.cpu(), strict=True)
+    ]
+
+
+def _whole(view: View, name: str) -> WholeView:
+    size = view.size
+    if size is None:
+        size = stored_size(view.image)
+        if view.upright and read_header(view.image)[0] in SIDEWAYS:
+            size = (size[1], size[0])
+    return WholeView(name, view.T_cam_world, complete_intrinsics(view, *size), size, view.lens)
+
+
+def _seen_from(folder: Path, image: Path) -> str:
+    """The path of a picture relative to a folder, or as it is on another drive."""
+    try:
+        return Path(os.path.relpath(image, folder)).as_posix()
+    except ValueError:
+        return image.absolute().as_posix()
+
+
+MOST_MARKS = 2**28
+"""Points times views of which it is kept who saw whom; of more points every so-manieth is kept."""
+
+
+def gathered_points(
+    points: Iterable[tuple[Any, Iterable[Hashable]]], index: Mapping[Any, int], views: int
+) -> ScenePoints | None:
+    """Points that at least two of the views saw; what has no three finite coordinates is left out.
+
+    Args:
+        points: Position and numbers of the views that saw it.
+        index: The place of a view by its number in the file.
+        views: How many views there are.
+    """
+    positions: list[tuple[float, float, float]] = []
+    tracks: list[set[int]] = []
+    for written, keys in points:
+        track = {index[key] for key in keys if key in index}
+        position = _position(written)
+        if len(track) >= 2 and position is not None:
+            positions.append(position)
+            tracks.append(track)
+    step = max(1, -(-len(positions) * views // MOST_MARKS))
+    positions, tracks = positions[::step], tracks[::step]
+    seen = torch.zeros(len(tracks), views, dtype=torch.bool)
+    for row, track in zip(seen, tracks, strict=True):
+        row[list(track)] = True
+    return ScenePoints(torch.tensor(positions, dtype=torch.float64), seen) if positions else None
+
+
+def _position(written: Any) -> tuple[float, float, float] | None:
+    try:
+        x, y, z = (float(number) for number in written)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return (x, y, z) if math.isfinite(x + y + z) else None
+
+
+def points_of_cloud(path: Path, views: Sequence[View]) -> ScenePoints | None:
+    """Points from a file that does not say who saw them: every view that they lie in the frame of.
+
+    None, with a warning, if the file cannot be used.
+    """
+    try:
+        positions = load_points(path).world_points.double()
+    except InputError as error:
+        warn_input(f"the points of {path.name} are not used: {error}")
+        return None
+    step = max(1, -(-len(positions) * len(views) // MOST_MARKS))
+    positions = positions[::step]
+    seen = torch.stack([_in_frame(positions, view) for view in views], dim=1)
+    kept = seen.sum(dim=1) >= 2
+    return ScenePoints(positions[kept], seen[kept]) if bool(kept.any()) else None
+
+
+def _in_frame(points: Float[Tensor, "P 3"], view: View) -> Tensor:
+    """Points in front of a camera, within its picture as far as its size and intrinsics are in the file."""
+    local = points @ view.T_cam_world[:3, :3].T + view.T_cam_world[:3, 3]
+    ahead = local[:, 2] > 1e-9
+    if view.size is None or view.K is None:
+        return ahead
+    size = torch.tensor(view.size, dtype=torch.float64)
+    K = view.K.clone()
+    K[:2, 2] = torch.where(torch.isnan(K[:2, 2]), size / 2, K[:2, 2])
+    pixels = (local[:, :2] / local[:, 2:].clamp(min=1e-9)) @ K[:2, :2].T + K[:2, 2]
+    return ahead & (pixels >= 0).all(dim=1) & (pixels <= size).all(dim=1)

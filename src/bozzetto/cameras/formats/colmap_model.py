@@ -1,8 +1,12 @@
-"""What the files of a COLMAP model hold, whether binary or text."""
+"""What the files of a COLMAP model hold, binary (cameras.bin, ...) or text (cameras.txt, ...)."""
 
-from collections.abc import Sequence
+import os
+import re
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -10,6 +14,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ..distortion import Lens
+from .camera_files import shorten
 
 CAMERA_MODELS: dict[str, tuple[int, tuple[str, ...]]] = {
     "SIMPLE_PINHOLE": (0, ("f", "cx", "cy")),
@@ -140,3 +145,249 @@ def rotation_from_quaternion(quaternion: Sequence[float]) -> Float[Tensor, "3 3"
         ],
         dtype=torch.float64,
     )
+
+
+LONGEST_NAME = 4096
+"""Bytes of an image name."""
+
+
+class _Records:
+    """A file of little-endian numbers without padding, read from the front."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = path.open("rb")
+        self.left = os.fstat(self.file.fileno()).st_size
+
+    def __enter__(self) -> "_Records":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def take(self, layout: str) -> tuple[Any, ...]:
+        """The next numbers."""
+        data = self._bytes(struct.calcsize("<" + layout))
+        return struct.unpack("<" + layout, data)
+
+    def count(self, least: int) -> int:
+        """The next number of records, each of which fills at least so many bytes."""
+        (count,) = self.take("Q")
+        if count * least > self.left:
+            raise InputError(
+                f"{self.path} is damaged or no file of COLMAP: it announces {count} records and holds "
+                f"{self.left} more bytes; copy or export it again"
+            )
+        return count
+
+    def text(self) -> str:
+        """The next text, which a zero byte ends."""
+        data = bytearray()
+        while (byte := self._bytes(1)) != b"\0":
+            data += byte
+            if len(data) > LONGEST_NAME:
+                raise InputError(f"{self.path} is damaged: a name has no end; copy or export it again")
+        return data.decode("utf-8", errors="surrogateescape")
+
+    def skip(self, size: int) -> None:
+        """Leave out so many bytes."""
+        self._reserve(size)
+        self.file.seek(size, os.SEEK_CUR)
+
+    def finish(self) -> None:
+        """Refuse a file that holds more than it announces."""
+        if self.left:
+            raise InputError(
+                f"{self.path} is damaged or no file of COLMAP: {self.left} bytes are left over; copy or "
+                "export it again"
+            )
+
+    def _bytes(self, size: int) -> bytes:
+        self._reserve(size)
+        return self.file.read(size)
+
+    def _reserve(self, size: int) -> None:
+        if size > self.left:
+            raise InputError(f"{self.path} ends in the middle of its data; copy or export it again")
+        self.left -= size
+
+
+def read_cameras_bin(path: Path) -> dict[int, ColmapCamera]:
+    """Cameras by their number.
+
+    Raises:
+        InputError: The file is damaged, or a camera model is not known.
+    """
+    names = {number: name for name, (number, _) in CAMERA_MODELS.items()}
+    cameras = {}
+    with _Records(path) as records:
+        for _ in range(records.count(24)):
+            key, model, width, height = records.take("IiQQ")
+            if model not in names:
+                raise InputError(
+                    f"{path}: camera {key} has the unknown model number {model}; convert the model with "
+                    "COLMAP's image_undistorter"
+                )
+            parameters = records.take(f"{len(CAMERA_MODELS[names[model]][1])}d")
+            cameras[key] = ColmapCamera(names[model], width, height, parameters)
+        records.finish()
+    return cameras
+
+
+def read_images_bin(path: Path) -> list[ColmapImage]:
+    """Poses, without the image points.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    images = []
+    with _Records(path) as records:
+        for _ in range(records.count(73)):
+            key, *pose, camera = records.take("I7dI")
+            name = records.text()
+            records.skip(24 * records.count(24))
+            images.append(ColmapImage(key, tuple(pose[:4]), tuple(pose[4:]), camera, name))
+        records.finish()
+    return images
+
+
+def count_images_bin(path: Path) -> int:
+    """How many images the file announces."""
+    with _Records(path) as records:
+        return records.count(73)
+
+
+def read_points_bin(path: Path) -> Iterator[ColmapPoint]:
+    """Points one after the other.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    with _Records(path) as records:
+        for _ in range(records.count(51)):
+            _, *position = records.take("Q3d")
+            records.skip(11)  # colour and error
+            length = records.count(8)
+            track = records.take(f"{2 * length}I")
+            yield ColmapPoint(tuple(position), track[::2])
+        records.finish()
+
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_WHOLE = re.compile(r"\d{1,18}")
+
+
+def read_cameras_txt(path: Path) -> dict[int, ColmapCamera]:
+    """Cameras by their number: `CAMERA_ID MODEL WIDTH HEIGHT PARAMS...` per line.
+
+    Raises:
+        InputError: A line is not as expected.
+    """
+    cameras = {}
+    for line, text in _lines(path):
+        fields = text.split()
+        if not fields:
+            continue
+        where = f"{path}, line {line}"
+        if len(fields) < 5:
+            raise InputError(
+                f"{where} has {len(fields)} fields, expected CAMERA_ID MODEL WIDTH HEIGHT PARAMS; is it a file "
+                "of COLMAP?"
+            )
+        if fields[1] not in CAMERA_MODELS:
+            raise InputError(
+                f"{where} has the unknown camera model {shorten(fields[1])}; convert the model with COLMAP's "
+                "image_undistorter"
+            )
+        count = len(CAMERA_MODELS[fields[1]][1])
+        if len(fields) != 4 + count:
+            raise InputError(
+                f"{where} has {len(fields) - 4} parameters, {fields[1]} has {count}; export it again"
+            )
+        parameters = tuple(_real(field, where) for field in fields[4:])
+        size = (_whole(fields[2], where), _whole(fields[3], where))
+        cameras[_whole(fields[0], where)] = ColmapCamera(fields[1], *size, parameters)
+    return cameras
+
+
+def read_images_txt(path: Path) -> list[ColmapImage]:
+    """Poses: `IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME`, and a line of image points after each.
+
+    Raises:
+        InputError: A line is not as expected.
+    """
+    images: list[ColmapImage] = []
+    points_follow = False
+    for line, text in _lines(path):
+        if points_follow and _image_points(text):
+            points_follow = False
+            continue
+        if not text.strip():
+            continue
+        fields = text.split(maxsplit=9)
+        where = f"{path}, line {line}"
+        if len(fields) != 10:
+            raise InputError(
+                f"{where} has {len(fields)} fields, expected IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME; "
+                "is it a file of COLMAP?"
+            )
+        q, t = (tuple(_real(f, where) for f in part) for part in (fields[1:5], fields[5:8]))
+        name = fields[9].rstrip("\r\n")
+        images.append(ColmapImage(_whole(fields[0], where), q, t, _whole(fields[8], where), name))
+        points_follow = True
+    return images
+
+
+def _image_points(text: str) -> bool:
+    """Whether a line is a list of X Y POINT3D_ID, perhaps an empty one, and no image; its ends tell."""
+    fields = text.split()
+    return len(fields) % 3 == 0 and all(_NUMBER.fullmatch(f) or f == "nan" for f in fields[:6] + fields[-3:])
+
+
+def count_images_txt(path: Path) -> int:
+    """How many images the file holds."""
+    return len(read_images_txt(path))
+
+
+def read_points_txt(path: Path) -> Iterator[ColmapPoint]:
+    """Points one after the other: `POINT3D_ID X Y Z R G B ERROR (IMAGE_ID POINT2D_IDX)...`.
+
+    Raises:
+        InputError: A line is not as expected.
+    """
+    for line, text in _lines(path):
+        fields = text.split()
+        if not fields:
+            continue
+        where = f"{path}, line {line}"
+        if len(fields) < 8 or len(fields) % 2:
+            raise InputError(
+                f"{where} has {len(fields)} fields, expected POINT3D_ID X Y Z R G B ERROR and pairs of "
+                "IMAGE_ID POINT2D_IDX; export it again"
+            )
+        position = tuple(_real(field, where) for field in fields[1:4])
+        yield ColmapPoint(position, tuple(_whole(field, where) for field in fields[8::2]))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines that are no comments."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            for number, text in enumerate(file, 1):
+                if not text.startswith("#"):
+                    yield number, text
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error}; check the path") from None
+
+
+def _real(field: str, where: str) -> float:
+    try:
+        return float(field)
+    except ValueError:
+        raise InputError(f"{where} has {shorten(field)} where a number belongs; export it again") from None
+
+
+def _whole(field: str, where: str) -> int:
+    if not _WHOLE.fullmatch(field):
+        raise InputError(f"{where} has {shorten(field)} where a whole number belongs; export it again")
+    return int(field)

@@ -1,7 +1,12 @@
-"""A text file of numbers per picture: 3 x 4 projection matrices, Strecha's `.camera`, MVSNet's `_cam.txt`."""
+"""Camera files of plain matrices: text files per picture, NumPy files, and the Middlebury sets.
 
+Text files hold 3 x 4 projection matrices, Strecha's `.camera` or MVSNet's `_cam.txt`. NumPy files are
+`cameras*.npz` of IDR, NeuS and VolSDF and `poses_bounds.npy` of LLFF. Middlebury writes `*_par.txt`.
+"""
+
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -9,14 +14,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import InputError
+from ...files import write_text
+from ...images.io import SUFFIXES
+from ...shapes.packed import arrays_of, numbers_of
+from ..camera import Cameras
 from ..distortion import Lens
 from .camera_files import (
+    LARGEST_FILE,
     PosedViews,
     View,
     camera_at,
     nearest_rotation,
     picture_size,
     read_text,
+    real_number,
+    reason,
     shorten,
     warn_of_rounding,
 )
@@ -157,3 +169,188 @@ def _numbers(file: Path, count: int, words: tuple[str, ...], more: bool = False)
     if not bool(torch.isfinite(found).all()):
         raise InputError(f"{file} holds NaN or infinite numbers; calibrate again")
     return found
+
+
+def read_idr(path: Path, photos: Path | None = None) -> PosedViews:
+    """Views of a `cameras.npz` or `cameras_sphere.npz` (IDR's DATA_CONVENTION.md).
+
+    `world_mat_i` projects the world to pixels of the i-th picture of the folder `image`; integers are the
+    centres of pixels, as the programs that read these files take them. `scale_mat_i`, which takes a sphere
+    around the object to the world, is not needed: the world is that of `world_mat_i`.
+
+    Raises:
+        InputError: The file is damaged, a matrix is missing or no projection, or pictures and matrices are not
+            as many.
+    """
+    data = _bytes(path)
+    try:
+        arrays = arrays_of(data)
+    except Exception as error:  # NumPy raises errors of many kinds
+        raise InputError(f"{path} cannot be read: {reason(error)}; export it again") from None
+    numbers = sorted(int(m[1]) for m in (re.fullmatch(r"world_mat_(\d{1,9})", name) for name in arrays) if m)
+    if not numbers:
+        raise InputError(f"{path} has no world_mat_0 and so on; is it a camera file of IDR or NeuS?")
+    images = _pictures(path, photos, len(numbers), ("image", "images", "rgb", "."))
+    names = unique_picture_names(images, path)
+    views, errors = [], []
+    for name, image, number in zip(names, images, numbers, strict=True):
+        matrix = arrays[f"world_mat_{number}"]
+        what = f"{path}: world_mat_{number}"
+        if matrix.shape not in ((3, 4), (4, 4)):
+            raise InputError(f"{what} has the shape {matrix.shape}, expected (4, 4); export it again")
+        K, T, error = decompose(torch.from_numpy(matrix[:3].astype("float64")), what)
+        K[:2, 2] += PIXEL_OFFSET
+        errors.append(error)
+        views.append(View(name, image, T, K))
+    warn_of_rounding(errors, path)
+    return PosedViews(tuple(views), path)
+
+
+def read_llff(path: Path, photos: Path | None = None) -> PosedViews:
+    """Views of a `poses_bounds.npy`, in the order of the sorted pictures (LLFF's README).
+
+    Each row holds a matrix of 3 rows and 5 columns and two depths. The first four columns take the camera to
+    the world; its axes are down, right, backwards. The fifth is height, width and focal length in pixels; the
+    principal point is the middle. Depths are not needed.
+
+    Raises:
+        InputError: The file is damaged, has another shape, or pictures and poses are not as many.
+    """
+    data = _bytes(path)
+    try:
+        rows = torch.from_numpy(numbers_of(data).astype("float64"))
+    except Exception as error:  # NumPy raises errors of many kinds
+        raise InputError(f"{path} cannot be read: {reason(error)}; export it again") from None
+    if rows.ndim != 2 or rows.shape[1] != 17 or len(rows) == 0:
+        raise InputError(
+            f"{path} has the shape {tuple(rows.shape)}, expected (photographs, 17); export it again"
+        )
+    if not bool(torch.isfinite(rows[:, :15]).all()):
+        raise InputError(f"{path} holds NaN or infinite numbers; calibrate again")
+    images = _pictures(path, photos, len(rows), (*PICTURE_FOLDERS, "."))
+    names = unique_picture_names(images, path)
+    views, errors = [], []
+    for name, image, row in zip(names, images, rows, strict=True):
+        matrix = row[:15].reshape(3, 5)
+        down, right, back, center, (height, width, focal) = matrix.T
+        T, error = camera_at(torch.stack([right, down, -back], dim=1), center)
+        size = picture_size((float(width), float(height)), f"{path}: {name}")
+        K = torch.tensor([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]], dtype=torch.float64)
+        if not focal > 0:
+            raise InputError(f"{path}: the focal length of {name} is {focal:g}, expected positive pixels")
+        errors.append(error)
+        views.append(View(name, image, T, K, size=size))
+    warn_of_rounding(errors, path)
+    return PosedViews(tuple(views), path)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputError(f"{path} has more than {LARGEST_FILE // 2**20} MiB; is it a camera file?")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the camera file {path}: {reason(error)}; check the path") from None
+
+
+def _pictures(path: Path, photos: Path | None, count: int, folders: tuple[str, ...]) -> list[Path]:
+    """The pictures that the format pairs with its rows by their order alone.
+
+    Of several folders the first with as many pictures as there are cameras is taken.
+    """
+    places = [photos] if photos else [path.parent / name for name in folders]
+    found = [(place, _sorted_pictures(place)) for place in places if place.is_dir()]
+    found = [(place, pictures) for place, pictures in found if pictures]
+    matching = next((pictures for _, pictures in found if len(pictures) == count), None)
+    if matching is not None:
+        return matching
+    if not found:
+        raise InputError(
+            f"{path} has {count} cameras but there are no pictures beside it; put them into images/"
+        )
+    place, pictures = found[0]
+    raise InputError(
+        f"{path} has {count} cameras and {place} has {len(pictures)} pictures, which the format pairs by their "
+        "order; remove those that have no camera"
+    )
+
+
+def _sorted_pictures(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+
+
+def read_middlebury(path: Path, photos: Path | None = None) -> PosedViews:
+    """Views of a `*_par.txt` file.
+
+    The first line is the number of images; each other line holds the image's name, K and R row by row, and
+    t: world to camera, OpenCV axes, the pixel is K (R X + t). The format does not say whether (0, 0) is the
+    centre or the corner of the first pixel. The photographs do: the silhouettes of dino and temple (some of
+    them upside down) agree better with the hulls of the other views if it is the centre, mean IoU 0.9889
+    against 0.9870 and 0.9750 against 0.9731. So half a pixel is added to cx and cy.
+
+    Raises:
+        InputError: The number of lines, the fields or the numbers are not as expected.
+    """
+    lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
+    if not lines or len(lines[0]) != 1 or not re.fullmatch("[0-9]{1,9}", lines[0][0]):
+        raise InputError(
+            f"{path} does not begin with the number of images; is it a Middlebury _par.txt file?"
+        )
+    if int(lines[0][0]) != len(lines) - 1:
+        raise InputError(
+            f"{path} announces {lines[0][0]} images but lists cameras for {len(lines) - 1}; correct the file"
+        )
+    if len(lines) == 1:
+        raise InputError(f"{path} lists no images, so there are no cameras; export it again")
+    images = PictureFinder(path, [photos] if photos else []).locate([fields[0] for fields in lines[1:]])
+    names = unique_picture_names(images, path)
+    views, errors = zip(
+        *[_view(path, *row) for row in zip(names, images, lines[1:], strict=True)], strict=True
+    )
+    warn_of_rounding(errors, path)
+    return PosedViews(views, path)
+
+
+MIDDLEBURY_OFFSET = 0.5
+"""Added to cx and cy on reading: the pixel coordinates of these files are taken to be centres of pixels."""
+
+
+def _view(path: Path, name: str, image: Path, fields: list[str]) -> tuple[View, float]:
+    """The view, and how far R R^T in the file is from the identity."""
+    if len(fields) != 22:
+        raise InputError(f"{path}: the line of {name} has {len(fields) - 1} numbers, expected 21 (K, R, t)")
+    numbers = torch.tensor(
+        [real_number(field, f"{path}: a number in the line of {name}") for field in fields[1:]],
+        dtype=torch.float64,
+    )
+    K = numbers[:9].reshape(3, 3).clone()
+    if not bool((K[2] == K[2].new_tensor([0, 0, float(K[2, 2])])).all()) or float(K[2, 2]) == 0:
+        raise InputError(f"{path}: K of {name} has the last row {shorten(K[2].tolist())}, expected 0 0 1")
+    K[:2, 2] += MIDDLEBURY_OFFSET * K[2, 2]
+    T_cam_world = torch.eye(4, dtype=torch.float64)
+    T_cam_world[:3, :3], error = nearest_rotation(numbers[9:18].reshape(3, 3))
+    T_cam_world[:3, 3] = numbers[18:]
+    return View(name, image, T_cam_world, K / K[2, 2] if K[2, 2] != 1 else K), error
+
+
+def save_middlebury(cameras: Cameras, path: str | os.PathLike[str], names: Sequence[str]) -> None:
+    """Write perspective cameras as a Middlebury `*_par.txt` file.
+
+    Args:
+        cameras: The cameras.
+        path: Where to; the name should end in `_par.txt` for `load_capture` to find it in its folder.
+        names: Image file names, relative to the folder of `path` and without blanks.
+
+    Raises:
+        InputError: The cameras are orthographic, or a name has blanks.
+    """
+    if cameras.orthographic:
+        raise InputError("the Middlebury format has no orthographic cameras; keep them in Python")
+    lines = [str(len(cameras))]
+    for name, K, T in zip(names, cameras.K.cpu().clone(), cameras.T_cam_world.cpu(), strict=True):
+        if name.split() != [name]:
+            raise InputError(f"the Middlebury format has no blanks in names, got {name!r}; rename the image")
+        K[:2, 2] -= MIDDLEBURY_OFFSET
+        numbers = torch.cat([K.flatten(), T[:3, :3].flatten(), T[:3, 3]]).tolist()
+        lines.append(" ".join([name, *(repr(n) for n in numbers)]))
+    write_text(path, "\n".join(lines) + "\n")

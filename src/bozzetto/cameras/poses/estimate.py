@@ -1,20 +1,356 @@
-"""Cameras from photographs by structure from motion (COLMAP, Schoenberger and Frahm 2016)."""
+"""Cameras from photographs by structure from motion (COLMAP, Schoenberger and Frahm 2016).
 
+Settings are tried in order until the result stands. COLMAP runs in `colmap_program`, a child process that
+ends with this one and reports its progress.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import combinations
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ...errors import InputError, warn_input
-from ...files import make_folder
+from ...files import make_folder, write_text
 from ...images.stored_picture import check_file
-from ...runs.fingerprint import fingerprint
-from ...steps import stage
+from ...runs.environment import fingerprint
+from ...steps import report_progress, stage
+from .model import (
+    EstimatedViews,
+    Model,
+    PoseReport,
+    read_model,
+    read_stored_poses,
+    remove_intermediate,
+    store,
+)
 from .photo_files import unique_names
-from .photo_verdicts import FEWEST, equal_photos, photo_faults, reasons_of
-from .prepare import LONGEST, prepare_photos
-from .process import require_pycolmap
-from .report import PoseReport
-from .search import Search
-from .stored import EstimatedViews, read_stored_poses, remove_intermediate, store
+from .prepare import LONGEST, Photo, prepare_photos
+from .verdicts import (
+    FEWEST,
+    Matches,
+    equal_photos,
+    geometry_fault,
+    lens_fault,
+    photo_faults,
+    placement_fault,
+    reasons_of,
+    silhouette_fault,
+)
+
+PROGRAM = (
+    f"import runpy, sys; sys.path.append({str(Path(__file__).parent)!r}); "
+    "runpy.run_module('colmap_program', run_name='__main__', alter_sys=True)"
+)
+"""It is found without this package, which would load libraries that must not meet those of pycolmap."""
+_LAST = 2000  # characters of its messages that are shown when it fails
+
+
+def require_pycolmap() -> None:
+    """Refuse to begin without the optional package; it is looked for, not imported.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    if find_spec("pycolmap") is None:
+        raise InputError(
+            "photos without cameras need pycolmap to find them, which is not installed; run: "
+            "pip install 'bozzetto[poses]'"
+        )
+
+
+def run_job(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Do one job of `colmap_program`; its messages go to `folder/log.txt`, its progress to `steps`.
+
+    The child holds the other end of a pipe and ends when it is closed: when this process ends, in whatever way.
+    Ctrl-C does not reach it; it is killed when an exception leaves this function.
+
+    Raises:
+        InputError: It was ended by the system.
+    """
+    log, described = folder / "log.txt", folder / "job.json"
+    write_text(described, json.dumps({**job, "log": str(log)}))
+    alone: dict[str, Any] = {"process_group": 0}
+    if sys.platform == "win32":
+        alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", PROGRAM, str(described)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONWARNINGS": "ignore", "OPENBLAS_NUM_THREADS": "1"},
+        **alone,
+    )
+    assert process.stdout is not None and process.stdin is not None
+    result = None
+    try:
+        for line in process.stdout:
+            message = json.loads(line)
+            result = message.get("result", result)
+            if "share" in message:
+                report_progress(message["stage"], message["share"])
+    finally:
+        if result is None:
+            process.kill()
+        process.stdin.close()
+        process.wait()
+        process.stdout.close()
+    if result is None:
+        raise _failure(process.returncode, log)
+    return result
+
+
+def _failure(code: int, log: Path) -> Exception:
+    text = log.read_text(encoding="utf-8", errors="replace")[-_LAST:] if log.is_file() else ""
+    if code < 0 or code > 0x4000_0000:  # a signal, or what Windows has instead
+        return InputError(
+            f"pycolmap was ended by the system (code {code}), perhaps because memory or disk space ran out; "
+            f"close other programs or give fewer photos (its messages: {log})"
+        )
+    return RuntimeError(f"pycolmap failed with exit code {code}; the end of its messages:\n{text}")
+
+
+USUAL_FOCAL = 1.0
+"""Focal length without EXIF data, to begin with, as a share of the longer side; phones have .7 to .9."""
+ALIKE = 0.01
+"""Focal lengths that differ by less than this share are the same."""
+EXHAUSTIVE = 100
+"""Up to so many photographs each is compared with each."""
+NEIGHBOURS = 12
+"""Of more photographs each is compared with so many before and after it, and with some far away."""
+LOOP_STEP = 6
+"""Every so many photographs are compared with each other, to close loops."""
+
+
+@dataclass(frozen=True)
+class SharedCamera:
+    """Photographs that were taken with the same lens at the same zoom.
+
+    Attributes:
+        size: Width and height of the small pictures.
+        focal: Focal length to begin with, in pixels of the small pictures.
+        known: Whether it is from EXIF data.
+        photos: Positions of the photographs.
+    """
+
+    size: tuple[int, int]
+    focal: float
+    known: bool
+    photos: tuple[int, ...]
+
+
+def group_cameras(photos: Sequence[Photo]) -> list[SharedCamera]:
+    """Photographs of the same size, focal length and device share a camera.
+
+    The small pictures are as the sensor took them, so that portraits and landscapes of one phone share one,
+    but for those that were turned upright since. Nothing is lost by more cameras than necessary if each has
+    several photographs.
+    """
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i, photo in enumerate(photos):
+        focal = None if photo.focal is None else photo.focal / max(photo.size)
+        for (size, device, other), members in groups.items():
+            alike = focal is other or (
+                focal is not None and other is not None and abs(focal / other - 1) < ALIKE
+            )
+            if size == photo.work_size and device == photo.device and alike:
+                members.append(i)
+                break
+        else:
+            groups[photo.work_size, photo.device, focal] = [i]
+    return [
+        SharedCamera(size, (focal or USUAL_FOCAL) * max(size), focal is not None, tuple(members))
+        for (size, _, focal), members in groups.items()
+    ]
+
+
+def choose_pairs(count: int) -> list[tuple[int, int]]:
+    """Pairs to compare: all of them, or of many photographs neighbours in their order, and some far apart."""
+    if count <= EXHAUSTIVE:
+        return list(combinations(range(count), 2))
+    pairs = {(i, j) for i in range(count) for j in range(i + 1, min(count, i + 1 + NEIGHBOURS))}
+    pairs |= {(i, i + (1 << k)) for k in range(4, 8) for i in range(count - (1 << k))}
+    pairs |= set(combinations(range(0, count, LOOP_STEP), 2))
+    return sorted(pairs)
+
+
+FEATURES = {"estimate_affine_shape": True, "domain_size_pooling": True, "peak_threshold": 0.004}
+FINE_FEATURES = {**FEATURES, "peak_threshold": 0.0015, "edge_threshold": 16.0}
+MAPPING = {
+    "mapper.init_min_num_inliers": 50,
+    "mapper.abs_pose_min_num_inliers": 15,
+    "mapper.init_min_tri_angle": 8.0,
+}
+LOOSE_MAPPING = {
+    "min_num_matches": 10,
+    "mapper.init_min_num_inliers": 25,
+    "mapper.abs_pose_min_num_inliers": 10,
+    "mapper.abs_pose_min_inlier_ratio": 0.15,
+    "mapper.init_min_tri_angle": 4.0,
+    "mapper.filter_max_reproj_error": 6.0,
+}
+PLENTY = {"count": 1500, "peak_threshold": 0.01}
+"""With so many features in the median picture, not counting the finest, only those with more contrast are used:
+what is left out is mostly noise, and matching takes time with the square of the features."""
+RICH = 2000
+"""Features of a picture with which more would not help."""
+MOVES = (
+    "parts of the photos move against each other, as when the object turns while the room rests; give masks of "
+    "the object with --masks, or walk around it while it rests"
+)
+NEARLY_ALL = 0.95
+"""With this share of the photographs placed, no other settings are tried."""
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model that stands.
+
+    Attributes:
+        model: Its pictures and points.
+        folder: Its files.
+        error: Mean reprojection error in pixels of the small pictures.
+        matches: What it was made from.
+        notes: Sentences about what is unusual.
+    """
+
+    model: Model
+    folder: Path
+    error: float
+    matches: Matches
+    notes: tuple[str, ...]
+
+
+class Search:
+    """Tries settings until nearly all photographs are placed, and keeps the best that stands."""
+
+    def __init__(self, photos: Sequence[Photo], folder: Path, seed: int) -> None:
+        self.photos, self.folder, self.seed = photos, folder, seed
+        self._matched: tuple[Any, ...] | None = None
+        self._matches = Matches(np.zeros(len(photos), int), np.zeros((0, 5), int), np.zeros((0, 4), int))
+        self._still = False
+
+    def best(self) -> FoundModel:
+        """The best model.
+
+        Raises:
+            InputError: None stands.
+        """
+        masked = any(photo.masked for photo in self.photos)
+        held = any(photo.focal is not None for photo in self.photos)
+        attempts = [(masked, FEATURES, MAPPING, True)] if held else []
+        attempts += [(masked, FEATURES, MAPPING, False), (masked, FEATURES, LOOSE_MAPPING, False)]
+        usual = len(attempts)
+        if masked:
+            attempts += [(False, FEATURES, MAPPING, False)]
+        attempts += [(False, FINE_FEATURES, LOOSE_MAPPING, False)]
+        best: FoundModel | None = None
+        faults: list[str] = []
+        for number, (inside, features, mapping, hold) in enumerate(attempts):
+            if features is FINE_FEATURES and np.median(self._matches.features) > RICH:
+                break  # it is not for lack of features
+            self._match(inside, features)
+            if self._matches.two_motions:
+                faults.append(MOVES)
+                if inside:
+                    continue
+                break  # no other settings make one scene of two
+            found = self._map(mapping, hold, self.folder / "models" / str(number))
+            model = None if found is None else found.model
+            fault = self._fault(model)
+            if fault is not None:
+                faults.append(fault)
+            elif found is not None and (best is None or len(found.model.names) > len(best.model.names)):
+                best = found
+            if best is not None and len(best.model.names) >= NEARLY_ALL * len(self.photos):
+                break
+            if best is not None and number >= usual - 1:
+                break  # the rest is for when nothing stands
+        if best is None:
+            raise InputError(faults[0])
+        return best
+
+    def _notes(self) -> tuple[str, ...]:
+        if self._still:
+            return ("the camera stood still while the object turned; what rests in the photos was left out",)
+        return ()
+
+    def _match(self, masked: bool, features: dict[str, Any]) -> None:
+        if self._matched == (masked, features):
+            return
+        result = run_job(self._job("match", masked=masked, features=features, rich=PLENTY), self.folder)
+        self._matches = _as_matches(result)
+        self._still = self._matches.camera_stood_still
+        if self._still:
+            result = run_job(self._job("verify", masked=masked, without_still=True), self.folder)
+            self._matches = _as_matches(result)
+        self._matched = (masked, features)
+
+    def _map(self, mapping: dict[str, Any], hold: bool, target: Path) -> FoundModel | None:
+        shutil.rmtree(target, ignore_errors=True)
+        job = self._job("map", mapping=mapping, hold=hold, models=str(target))
+        found = largest(run_job(job, self.folder)["models"])
+        if found is None:
+            return None
+        folder = Path(found["folder"])
+        return FoundModel(read_model(folder), folder, found["error"], self._matches, self._notes())
+
+    def _fault(self, model: Model | None) -> str | None:
+        where = [] if model is None else [i for i, p in enumerate(self.photos) if p.work in model.names]
+        fault = placement_fault(self.photos, self._matches, where)
+        if fault is not None or model is None:
+            return fault
+        return (
+            lens_fault(model, self.photos)
+            or geometry_fault(model)
+            or silhouette_fault(model, self.photos, self.folder / "masks")
+        )
+
+    def _job(
+        self, task: str, masked: bool = False, without_still: bool = False, **more: Any
+    ) -> dict[str, Any]:
+        cameras = group_cameras(self.photos)
+        camera = {i: number for number, shared in enumerate(cameras) for i in shared.photos}
+        return {
+            "task": task,
+            "seed": self.seed,
+            "database": str(self.folder / "matches.db"),
+            "folder": str(self.folder / "pictures"),
+            "masks": str(self.folder / "masks") if masked else "",
+            "pictures": [{"name": p.work, "camera": camera[i]} for i, p in enumerate(self.photos)],
+            "cameras": [_described(shared) for shared in cameras],
+            "pairs": choose_pairs(len(self.photos)),
+            "without_still": without_still,
+            **more,
+        }
+
+
+def _described(shared: SharedCamera) -> dict[str, Any]:
+    width, height = shared.size
+    return {"width": width, "height": height, "focal": shared.focal, "prior": shared.known}
+
+
+def _as_matches(result: dict[str, Any]) -> Matches:
+    return Matches(
+        features=np.array(result["features"], int),
+        pairs=np.array(result["pairs"], int).reshape(-1, 5),
+        motions=np.array(result["motions"], int).reshape(-1, 4),
+    )
+
+
+def largest(models: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Of several models the one with most pictures, and of those the one with most points."""
+    return max(models, key=lambda m: (len(m["pictures"]), m["points"]), default=None)
+
 
 VERSION = 2
 """Of the method; results of others are not read back."""

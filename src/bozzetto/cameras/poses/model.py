@@ -1,15 +1,27 @@
-"""What structure from motion found, and a frame for it."""
+"""What structure from motion found, a frame for it, and how it is stored.
 
-from collections.abc import Mapping
-from dataclasses import replace
+A folder holds the text model that pycolmap writes and a report on each photograph as JSON.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from ...errors import InputError, join_names
+from ...files import write_text
 from ...values import value_type
-from ..formats.colmap_text import read_cameras_txt, read_images_txt, read_points_txt
+from ..capture import ScenePoints
+from ..distortion import Lens
+from ..formats.camera_files import PosedViews, View
+from ..formats.colmap_model import read_cameras_txt, read_images_txt, read_points_txt
+from .prepare import Photo
 
 
 @value_type
@@ -142,3 +154,159 @@ def _upright(model: Model) -> npt.NDArray[Any]:
     side = np.cross(up, np.eye(3)[np.argmin(np.abs(up))])
     side /= np.linalg.norm(side)
     return np.stack([side, np.cross(up, side), up])
+
+
+@dataclass(frozen=True)
+class PoseReport:
+    """How cameras were found.
+
+    Attributes:
+        photos: Names of all photographs that were given.
+        placed: Names of those that have a camera now.
+        reasons: For each of the others, why it has none.
+        points: Points of the scene that were placed with the cameras.
+        error: Mean distance between where points were seen and where they project, in pixels of the pictures
+            that were looked at (`work_size`).
+        work_size: Longer side of these pictures, in pixels.
+        focal: Focal length of each camera, as a share of the longer side of its photographs.
+        notes: Sentences about what is unusual.
+    """
+
+    photos: tuple[str, ...]
+    placed: tuple[str, ...]
+    reasons: dict[str, str]
+    points: int
+    error: float
+    work_size: int
+    focal: tuple[float, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """How many photographs were placed, and why others were not."""
+        text = f"{len(self.placed)} of {len(self.photos)} photos were placed, with {self.points} points"
+        kinds: dict[str, list[str]] = {}
+        for name, reason in self.reasons.items():
+            kinds.setdefault(reason, []).append(name)
+        return "; ".join([text, *(f"{join_names(names)}: {reason}" for reason, names in kinds.items())])
+
+
+MODEL, REPORT = "sparse", "report.json"
+_INTERMEDIATE = (
+    *("pictures", "masks", "models", "job.json"),
+    *(f"{name}.db{journal}" for name in ("matches", "sample") for journal in ("", "-shm", "-wal")),
+)
+
+
+@dataclass(frozen=True)
+class EstimatedViews(PosedViews):
+    """Cameras that were found, and how.
+
+    Attributes:
+        report: What became of each photograph.
+    """
+
+    report: PoseReport | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a small picture comes from.
+
+    Attributes:
+        number: Position of its photograph among those that were given.
+        size: Width and height of the upright photograph.
+        scale: Its pixels along one of the small picture.
+        turn: Anticlockwise quarter turns that set the small picture upright.
+    """
+
+    number: int
+    size: tuple[int, int]
+    scale: float
+    turn: int
+
+
+def store(folder: Path, key: str, report: PoseReport, photos: Sequence[Photo], found: Path) -> None:
+    """Keep the text model and the report, delete what is not needed any more.
+
+    Args:
+        folder: Where to.
+        key: Fingerprint of the input.
+        report: What became of each photograph.
+        photos: The small pictures.
+        found: Folder of the text model.
+    """
+    shutil.rmtree(folder / MODEL, ignore_errors=True)
+    shutil.copytree(found, folder / MODEL)
+    numbers = {name: number for number, name in enumerate(report.photos)}
+    sources = {p.work: asdict(Source(numbers[p.name], p.size, p.scale, p.turn)) for p in photos}
+    content = {"input": key, "report": asdict(report), "pictures": sources}
+    write_text(folder / REPORT, json.dumps(content, indent=1))
+    remove_intermediate(folder)
+
+
+def remove_intermediate(folder: Path) -> None:
+    """Delete what is needed only while cameras are looked for."""
+    for name in _INTERMEDIATE:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def read_stored_poses(
+    folder: Path, key: str, paths: Sequence[Path], masks: Sequence[Path | None]
+) -> EstimatedViews | None:
+    """The result of an earlier call for the same input; None if there is none.
+
+    Args:
+        folder: Where it is.
+        key: Fingerprint of the input.
+        paths: The photographs.
+        masks: Their masks.
+    """
+    try:
+        content = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        if content["input"] != key:
+            return None
+        said: dict[str, Any] = content["report"]
+        said |= {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
+        report = PoseReport(**said)
+        rows = content["pictures"].items()
+        sources = {work: Source(**{**row, "size": tuple(row["size"])}) for work, row in rows}
+        turns = {work: source.turn for work, source in sources.items()}
+        model = placed_model(turned_model(read_model(folder / MODEL), turns))
+        return _views(model, sources, report, folder, paths, masks)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, InputError):
+        return None
+
+
+def _views(
+    model: Model,
+    sources: dict[str, Source],
+    report: PoseReport,
+    folder: Path,
+    paths: Sequence[Path],
+    masks: Sequence[Path | None],
+) -> EstimatedViews:
+    """Cameras for the upright photographs in full size."""
+    views = []
+    for work, camera, pose in zip(model.names, model.camera, model.poses, strict=True):
+        source = sources[work]
+        focal, cx, cy, k1, k2 = model.lenses[camera].tolist()
+        K = torch.tensor([[focal, 0, cx], [0, focal, cy], [0, 0, 1 / source.scale]], dtype=torch.float64)
+        views.append(
+            View(
+                name=report.photos[source.number],
+                image=paths[source.number],
+                T_cam_world=torch.from_numpy(pose.copy()),
+                K=K * source.scale,
+                size=source.size,
+                lens=Lens(radial=(k1, k2)) or None,
+                mask=masks[source.number],
+                upright=True,
+            )
+        )
+    points = ScenePoints(torch.from_numpy(model.points), torch.from_numpy(model.visible))
+    return EstimatedViews(tuple(views), folder / MODEL, points, report)

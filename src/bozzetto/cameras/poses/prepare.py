@@ -11,13 +11,13 @@ from PIL import Image
 
 from ...errors import InputError
 from ...files import make_folder, writing
-from ...images.heif import heif_tags, is_heif
 from ...images.io import load_image
+from ...images.readers import heif_tags, is_heif
 from ...images.stored_picture import check_file, open_picture, turned_upright
 from ...steps import counted
 from ...values import value_type
 from ..exif_orientation import SIDEWAYS, proportional
-from ..mask_values import load_mask
+from ..mask_files import load_mask
 
 LONGEST = 1000
 """Longer side of the pictures that are looked at. Larger ones give hardly more accuracy for much more time."""

@@ -14,10 +14,8 @@ from ...steps import counted
 from ..capture import Capture, area_resize
 from ..distortion import Lens
 from ..exif_orientation import as_stored, upright
-from ..formats.camera_files import PosedViews, View
-from ..formats.completed import complete_intrinsics
-from ..linear_pictures import load_linear
-from ..picture_headers import SIDEWAYS, read_header
+from ..formats.camera_files import PosedViews, View, complete_intrinsics
+from ..picture_files import SIDEWAYS, load_linear, read_header
 
 STEP = 8
 """Pixels between the places at which a lens is inverted; between them the change is linear to 1/100 pixel."""

@@ -9,13 +9,12 @@ import numpy.typing as npt
 from ...errors import InputError
 from ...shapes import Mesh
 from .bust import bust
-from .materials.noise import Rng
+from .materials.patterns import Rng
 from .room import furniture, materials
-from .room.drawing import Color
-from .room.finishes import PINE, WHITE, Finishes
-from .room.light import Lamp, illuminated
+from .room.materials import PINE, WHITE, Finishes
 from .room.panels import Finish, PartCollector
-from .room.scene import Scene, joined_scene
+from .room.prints import Color
+from .room.scene import Lamp, Scene, illuminated, joined_scene
 
 WIDTH, DEPTH, HEIGHT = 5.0, 4.6, 2.6
 """Of the room in metres, along x, z and y. The floor is y = 0, its middle the origin."""

@@ -1,12 +1,19 @@
-"""Chairs whose law is known: any number of independent shapes, exact points and exact distances.
+"""Chairs and machined parts whose distribution is known: any number of independent shapes.
 
-Two sets drawn from it are equally distributed, so that the right 1-NNA is one half; of no collection of
-files is that known.
+Points and distances are exact. Two sets of chairs are equally distributed, so that the right 1-NNA is one
+half; of no collection of files is that known. Machined parts are plates with holes, turned pieces and unions
+of them; walls are thick or thin and edges are sharp, as in mechanical engineering and unlike in `implicit`,
+whose combinations only bound the distance.
 """
+
+import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from ...values import value_type
 
 MARGIN = 0.01
 """Parts overlap by so much, so that where they meet is inside of one of them."""
@@ -118,3 +125,211 @@ def chairs(count: int, points: int, seed: int = 0, first: int = 0) -> Float[Tens
         cloud = union_points(boxes, points, generator)
         clouds.append((cloud - (low + high) / 2) * 2 / (high - low).max())
     return torch.stack(clouds)
+
+
+CORNERS = 32
+"""Of a round hole."""
+KINDS = ("bar", "angle", "channel", "tee", "cross", "wheel")
+
+
+@value_type
+class Solid:
+    """A body.
+
+    Attributes:
+        distance: Of points (P, 3) to its surface, (P,), negative inside. Exact; inside of a union a bound.
+        points: So many random points of its surface, uniform over the area, with a generator.
+        area: Of the surface; of a union a bound from above.
+    """
+
+    distance: Callable[[Tensor], Tensor]
+    points: Callable[[int, torch.Generator], Tensor]
+    area: float
+
+
+class Polygon:
+    """A region of the plane within rings of corners; holes are rings, too.
+
+    Args:
+        rings: Corners (M, 2) of each ring, in either direction, without crossings.
+    """
+
+    def __init__(self, rings: list[Float[Tensor, "_ 2"]]) -> None:
+        self.start = torch.cat(rings)
+        self.edge = torch.cat([ring.roll(-1, dims=0) for ring in rings]) - self.start
+        self.length = self.edge.norm(dim=1)
+
+    def distance(self, points: Float[Tensor, "P 2"]) -> Float[Tensor, " P"]:
+        """Signed distance to the outline, negative inside."""
+        offset = points[:, None] - self.start
+        t = ((offset * self.edge).sum(dim=2) / self.length.square()).clamp(0, 1)
+        nearest = (offset - t[..., None] * self.edge).square().sum(dim=2).amin(dim=1)
+        # A ray to the right crosses the outline an odd number of times, if it begins inside.
+        low, high = self.start[:, 1], (self.start + self.edge)[:, 1]
+        y = points[:, 1:]
+        side = self.edge[:, 0] * offset[..., 1] - self.edge[:, 1] * offset[..., 0]
+        crosses = ((low <= y) != (high <= y)) & ((side > 0) == (self.edge[:, 1] > 0))
+        return torch.where(crosses.sum(dim=1) % 2 == 1, -1.0, 1.0) * (nearest + 1e-24).sqrt()
+
+    def area(self) -> float:
+        """Of the region, for outer rings counter-clockwise and holes clockwise."""
+        end = self.start + self.edge
+        return float((self.start[:, 0] * end[:, 1] - end[:, 0] * self.start[:, 1]).sum() / 2)
+
+
+def extruded(outline: Polygon, thickness: float) -> Solid:
+    """A plate: a region of the xy-plane, from z = -thickness / 2 to thickness / 2."""
+    half, cap = thickness / 2, outline.area()
+    low = outline.start.amin(dim=0)
+    size = outline.start.amax(dim=0) - low
+
+    def distance(x: Tensor) -> Tensor:
+        q = torch.stack([outline.distance(x[:, :2]), x[:, 2].abs() - half], dim=1)
+        return _norm(q.clamp(min=0)) + q.amax(dim=1).clamp(max=0)
+
+    def points(count: int, draw: torch.Generator) -> Tensor:
+        wall = thickness * float(outline.length.sum())
+        on_wall = int((torch.rand(count, generator=draw) < wall / (wall + 2 * cap)).sum())
+        edge = torch.multinomial(outline.length, max(on_wall, 1), replacement=True, generator=draw)[:on_wall]
+        flat = outline.start[edge] + torch.rand(on_wall, 1, generator=draw) * outline.edge[edge]
+        height = (torch.rand(on_wall, 1, generator=draw) - 0.5) * thickness
+        found = [torch.cat([flat, height], dim=1)]
+        while sum(map(len, found)) < count:
+            flat = low + torch.rand(2 * count, 2, generator=draw) * size
+            flat = flat[outline.distance(flat) < 0]
+            side = (torch.rand(len(flat), 1, generator=draw) < 0.5) * thickness - half
+            found.append(torch.cat([flat, side], dim=1))
+        return torch.cat(found)[:count]
+
+    return Solid(distance, points, 2 * cap + thickness * float(outline.length.sum()))
+
+
+def lathe(profile: Float[Tensor, "M 2"]) -> Solid:
+    """A turned piece: a line of (radius, z) corners, positive radii, around the z-axis.
+
+    Its ends are joined to the axis by flat faces.
+    """
+    ends = profile[[0, -1]] * torch.tensor([0.0, 1.0])
+    line = torch.cat([ends[:1], profile, ends[1:]])
+    whole = Polygon([torch.cat([profile, profile.flip(0) * torch.tensor([-1.0, 1.0])])])
+    step = line.diff(dim=0)
+    areas = math.pi * (line[1:, 0] + line[:-1, 0]) * step.norm(dim=1)
+
+    def distance(x: Tensor) -> Tensor:
+        return whole.distance(torch.stack([_norm(x[:, :2]), x[:, 2]], dim=1))
+
+    def points(count: int, draw: torch.Generator) -> Tensor:
+        part = torch.multinomial(areas, count, replacement=True, generator=draw)
+        a, b = line[part, 0], line[part + 1, 0]
+        u = torch.rand(count, generator=draw)
+        radius = (a**2 + u * (b**2 - a**2)).sqrt()  # as many as the circumference is long
+        t = torch.where((b - a).abs() > 1e-6, (radius - a) / (b - a), u)
+        angle = 2 * math.pi * torch.rand(count, generator=draw)
+        z = line[part, 1] + t * step[part, 1]
+        return torch.stack([radius * angle.cos(), radius * angle.sin(), z], dim=1)
+
+    return Solid(distance, points, float(areas.sum()))
+
+
+def moved_solid(solid: Solid, rotation: Float[Tensor, "3 3"], by: Float[Tensor, "3"]) -> Solid:
+    """A solid turned, then shifted."""
+    return Solid(
+        lambda x: solid.distance((x - by) @ rotation),
+        lambda count, draw: solid.points(count, draw) @ rotation.T + by,
+        solid.area,
+    )
+
+
+def united(solids: list[Solid]) -> Solid:
+    """The union. Faces must not coincide."""
+    areas = torch.tensor([solid.area for solid in solids])
+
+    def points(count: int, draw: torch.Generator) -> Tensor:
+        found: list[Tensor] = []
+        while sum(map(len, found)) < count:
+            owner = torch.multinomial(areas, 2 * count, replacement=True, generator=draw)
+            batch = []
+            for i, solid in enumerate(solids):
+                some = solid.points(int((owner == i).sum()), draw)
+                others = [other.distance(some) > 0 for j, other in enumerate(solids) if j != i]
+                batch.append(some[torch.stack(others).all(dim=0)] if others else some)
+            mixed = torch.cat(batch)
+            found.append(mixed[torch.randperm(len(mixed), generator=draw)])
+        return torch.cat(found)[:count]
+
+    return Solid(
+        lambda x: torch.stack([solid.distance(x) for solid in solids]).amin(dim=0), points, float(areas.sum())
+    )
+
+
+def machined_part(seed: int) -> Solid:
+    """One to three plates and turned pieces, about 2 long, whose walls are 0.04 to 0.4 thick."""
+    draw = torch.Generator().manual_seed(seed)
+    pieces = []
+    for _ in range(1 + int(_between(draw, 0, 2.999))):
+        piece = _plate(draw) if _between(draw, 0, 1) < 0.7 else _turned_piece(draw)
+        rotation = torch.linalg.qr(torch.randn(3, 3, generator=draw))[0]
+        if _between(draw, 0, 1) < 0.5:  # along the axes, as most are
+            rotation = torch.eye(3)[torch.randperm(3, generator=draw)]
+        shift = torch.tensor([_between(draw, -0.5, 0.5) for _ in range(3)])
+        pieces.append(moved_solid(piece, rotation, shift))
+    return united(pieces)
+
+
+def _plate(draw: torch.Generator) -> Solid:
+    wall = 0.05 * 8 ** _between(draw, 0, 1)
+    width, height = _between(draw, max(0.5, 2.5 * wall), 1.8), _between(draw, max(0.5, 2.5 * wall), 1.8)
+    kind = KINDS[int(_between(draw, 0, len(KINDS) - 0.001))]
+    outer = _outline(kind, width, height, wall, draw)
+    region, rings = Polygon([outer]), [outer]
+    low, size = outer.amin(dim=0), outer.amax(dim=0) - outer.amin(dim=0)
+    for _ in range(int(_between(draw, 0, 5))):
+        centre = (low + torch.rand(2, generator=draw) * size)[None]
+        room = -float(Polygon(rings).distance(centre))
+        if room > 0.06 and float(region.distance(centre)) < 0:
+            angle = -2 * math.pi * torch.arange(CORNERS) / CORNERS
+            circle = torch.stack([angle.cos(), angle.sin()], dim=1)
+            rings.append(centre + _between(draw, 0.4, 0.8) * room * circle)
+    thickness = 0.04 * 30 ** _between(draw, 0, 1)
+    return extruded(Polygon(rings), thickness)
+
+
+def _outline(kind: str, w: float, h: float, t: float, draw: torch.Generator) -> Tensor:
+    """Corners of a profile of width w, height h and walls of t, counter-clockwise, centred."""
+    if kind == "wheel":
+        teeth = 6 + int(_between(draw, 0, 14.999))
+        depth, radius = _between(draw, 0, 0.25), w / 2
+        angle = 2 * math.pi * torch.arange(4 * teeth) / (4 * teeth)
+        r = torch.tensor([radius, radius, radius * (1 - depth), radius * (1 - depth)]).repeat(teeth)
+        return torch.stack([r * angle.cos(), r * angle.sin()], dim=1)
+    left, right = (w - t) / 2, (w + t) / 2  # sides of a wall in the middle
+    low, high = (h - t) / 2, (h + t) / 2
+    corners = {
+        "bar": [(0, 0), (w, 0), (w, h), (0, h)],
+        "angle": [(0, 0), (w, 0), (w, t), (t, t), (t, h), (0, h)],
+        "channel": [(0, 0), (w, 0), (w, h), (w - t, h), (w - t, t), (t, t), (t, h), (0, h)],
+        "tee": [(0, 0), (w, 0), (w, t), (right, t), (right, h), (left, h), (left, t), (0, t)],
+        "cross": [
+            *[(left, 0), (right, 0), (right, low), (w, low), (w, high), (right, high)],
+            *[(right, h), (left, h), (left, high), (0, high), (0, low), (left, low)],
+        ],
+    }[kind]
+    return torch.tensor(corners) - torch.tensor([w / 2, h / 2])
+
+
+def _turned_piece(draw: torch.Generator) -> Solid:
+    steps = 1 + int(_between(draw, 0, 3.999))
+    heights = torch.cumsum(torch.tensor([0.0] + [_between(draw, 0.08, 0.7) for _ in range(steps)]), dim=0)
+    heights = (heights - heights.mean()).repeat_interleave(2)[1:-1]
+    radii = torch.tensor([0.04 * 15 ** _between(draw, 0, 1) for _ in range(steps)]).repeat_interleave(2)
+    slope = torch.tensor([1 + (_between(draw, -0.2, 0.2) if i % 2 else 0) for i in range(2 * steps)])
+    return lathe(torch.stack([radii * slope, heights], dim=1))
+
+
+def _norm(x: Float[Tensor, "P D"]) -> Float[Tensor, " P"]:
+    """Length, with a gradient at zero."""
+    return (x.square().sum(dim=1) + 1e-24).sqrt()
+
+
+def _between(draw: torch.Generator, low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand(1, generator=draw))

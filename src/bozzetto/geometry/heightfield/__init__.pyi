@@ -9,8 +9,8 @@ from .integration import integrate_gradients as integrate_gradients
 from .integration import integrate_normals as integrate_normals
 from .maps import ambient_occlusion as ambient_occlusion
 from .maps import curvature as curvature
-from .normal_maps import load_normal_map as load_normal_map
-from .normal_maps import save_normal_map as save_normal_map
+from .maps import load_normal_map as load_normal_map
+from .maps import save_normal_map as save_normal_map
 from .relief import Relief as Relief
 from .relief import relief_mesh as relief_mesh
 from .relief import save_relief as save_relief

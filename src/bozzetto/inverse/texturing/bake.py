@@ -13,9 +13,8 @@ from ...geometry import face_areas, factorise, laplacian, vertex_normals
 from ...shapes import Mesh, TexturedMesh
 from ...steps import counted, stage
 from ...values import value_type
-from .atlas import Texels, fill_gutter, unwrap
+from .atlas import Texels, fill_gutter, relief_map, tangents_of, unwrap
 from .observation import Observation, PointObservations, solve_exposures, usual_colors
-from .relief import relief_map, tangents_of
 
 _BROAD_POWER, _FINE_POWER = 2.0, 3.0  # of the quality of a view, in its weight for the two bands
 _SURE = 0.1  # trust in the most trusted view from which on nothing is filled in

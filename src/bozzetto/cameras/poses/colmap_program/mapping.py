@@ -1,10 +1,131 @@
-"""Places the pictures of a database of matches."""
+"""Places the pictures of a database of matches, and adjusts their lens as exactly as the pictures tell it."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .lens import refine_lens
+import numpy as np
+
+FEWEST_PICTURES, FEWEST_SEEN = 10, 2000
+"""Pictures with a camera, and points seen in them, from which its principal point and a second coefficient of
+distortion can be told."""
+CLOSE = 2.0
+"""Pixels from where a point projects beyond which it was seen there by mistake, at the end."""
+CERTAIN = 0.001
+"""Standard deviation of the principal point, as a share of the longer side, up to which it is believed."""
+OFF_AXIS = 0.02
+"""Distance of the principal point from the middle, as a share of the longer side; phones stay well below."""
+SAME_FOCAL = 0.05
+"""Share by which the focal length changes at most while the principal point is set free."""
+LEFT = 0.5
+"""Share of the points that has to be left; where pictures are too poor for that, the model stays as it was."""
+ROUNDS = 2
+
+
+def refine_lens(pycolmap: Any, model: Any) -> Any:
+    """The model after a last adjustment; the lens gets more freedom where enough is seen to tell it.
+
+    Cameras of many pictures get a second coefficient of radial distortion and their own principal point. What
+    this gives is kept if it is plausible and certain.
+    """
+    rich = [key for key in model.cameras if _seen(model, key)[0] >= FEWEST_PICTURES]
+    rich = [key for key in rich if _seen(model, key)[1] >= FEWEST_SEEN]
+    plain = pycolmap.Reconstruction(model)
+    _adjust(pycolmap, plain, ())
+    if plain.num_points3D() < LEFT * model.num_points3D():
+        return model
+    if not rich:
+        return plain
+    bent = pycolmap.Reconstruction(plain)
+    for key in rich:
+        camera = bent.camera(key)
+        if camera.model.name == "SIMPLE_RADIAL":
+            values = [*camera.params, 0.0]
+            camera.model = pycolmap.CameraModelId.RADIAL
+            camera.params = values
+    _adjust(pycolmap, bent, ())
+    shifted = pycolmap.Reconstruction(bent)
+    if _free_centers(pycolmap, shifted, rich):
+        return shifted
+    return bent if all(is_plausible(plain, bent, key) for key in rich) else plain
+
+
+def _free_centers(pycolmap: Any, model: Any, rich: list[int]) -> bool:
+    """Set the principal points of these cameras free; returns whether what comes out can be believed."""
+    before = pycolmap.Reconstruction(model)
+    deviations = _adjust(pycolmap, model, rich)
+    for key in rich:
+        camera = model.camera(key)
+        longer = max(camera.width, camera.height)
+        if deviations.get(key, np.inf) > CERTAIN * longer or not is_plausible(before, model, key):
+            return False
+    _adjust(pycolmap, model, ())
+    return True
+
+
+def _seen(model: Any, key: int) -> tuple[int, int]:
+    """Pictures with a camera, and points seen in them."""
+    images = [model.image(i) for i in model.reg_image_ids() if model.image(i).camera_id == key]
+    return len(images), sum(image.num_points3D for image in images)
+
+
+def is_plausible(before: Any, after: Any, key: int) -> bool:
+    """Whether the focal length stayed much the same and the principal point near the middle."""
+    old, new = before.camera(key), after.camera(key)
+    middle = np.array([new.width / 2, new.height / 2])
+    far = np.abs(np.array([new.principal_point_x, new.principal_point_y]) - middle).max()
+    changed = abs(new.focal_length / old.focal_length - 1)
+    return bool(far < OFF_AXIS * max(new.width, new.height) and changed < SAME_FOCAL)
+
+
+def _adjust(pycolmap: Any, model: Any, centers: Any) -> dict[int, float]:
+    """Adjust everything, and leave out what fits badly.
+
+    Args:
+        pycolmap: The library.
+        model: Changed in place.
+        centers: Cameras whose principal points are free; the lenses of the others rest meanwhile. Without
+            any, all lenses are free but for their principal points.
+
+    Returns:
+        Standard deviations of the free principal points, in pixels.
+    """
+    options = pycolmap.BundleAdjustmentOptions()
+    options.print_summary = False
+    options.refine_principal_point = bool(centers)
+    deviations: dict[int, float] = {}
+    for _ in range(ROUNDS):
+        config = pycolmap.BundleAdjustmentConfig()
+        for identifier in model.reg_image_ids():
+            config.add_image(identifier)
+        config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+        for key in model.cameras:
+            if centers and key not in centers:
+                config.set_constant_cam_intrinsics(key)
+        adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
+        adjuster.solve()
+        if centers:
+            deviations = _deviations(pycolmap, model, adjuster, centers)
+        pycolmap.ObservationManager(model).filter_all_points3D(CLOSE, 1.5)
+    return deviations
+
+
+def _deviations(pycolmap: Any, model: Any, adjuster: Any, centers: Any) -> dict[int, float]:
+    options = pycolmap.BACovarianceOptions()
+    options.params = pycolmap.BACovarianceOptionsParams.ALL
+    found = pycolmap.estimate_ba_covariance(options, model, adjuster)
+    if found is None:
+        return {}
+    model.update_point_3d_errors()
+    noise = model.compute_mean_reprojection_error() ** 2
+    result = {}
+    for key in centers:
+        camera = model.camera(key)
+        covariance = found.get_other_params_cov(camera.params)
+        if covariance is not None:
+            place = list(camera.principal_point_idxs())
+            result[key] = float(np.sqrt(noise * np.diag(covariance)[place].max()))
+    return result
 
 
 def place(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:

@@ -4,21 +4,31 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .cells import cells, courses, honeycomb, scattered, shape_distance
-from .noise import (
+from .patterns import (
+    SHAPES,
     Map,
+    MaterialSurface,
     Rng,
+    bent_positions,
+    cells,
+    chamfered,
+    courses,
     displaced,
     fractal,
+    honeycomb,
     log_uniform,
     normal,
     positions,
     ramp,
     random_displacements,
+    scatter,
+    scattered,
+    shape_distance,
+    tint_of,
     to_unit_range,
+    transposed_or_not,
+    uneven_pieces,
 )
-from .scatter import SHAPES, scatter
-from .surface import MaterialSurface, bent_positions, chamfered, tint_of, transposed_or_not, uneven_pieces
 
 
 def bricks(rng: Rng, side: int) -> MaterialSurface:

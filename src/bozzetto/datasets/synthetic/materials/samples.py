@@ -10,9 +10,18 @@ from PIL import Image
 
 from ....runs.workers import map_in_processes
 from ....values import value_type
-from .noise import Map, Rng, fractal, log_uniform, normal, periodic_blur, ramp, to_unit_range
+from .patterns import (
+    Map,
+    MaterialSurface,
+    Rng,
+    fractal,
+    log_uniform,
+    normal,
+    periodic_blur,
+    ramp,
+    to_unit_range,
+)
 from .recipes import make_surface
-from .surface import MaterialSurface
 
 
 @value_type

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import torch
 
 from ....shapes import Mesh
-from ..materials.noise import Rng
-from ..vase import vase
+from ..bust import vase
+from ..materials.patterns import Rng
 from . import materials, prints
-from .drawing import PIGMENTS, Color
-from .finishes import OAK, PINE, WALNUT, Finishes, Painter
+from .materials import OAK, PINE, WALNUT, Finishes, Painter
 from .panels import Finish, PartCollector, Vector
+from .prints import PIGMENTS, Color
 
 Printer = Callable[[Rng, tuple[int, int]], np.ndarray]
 ALL = "frlbtu"
