@@ -431,3 +431,15 @@ def test_any_names_are_listed(names):
         with (Path(folder) / ".files").open("a") as listing:
             listing.write("cut by a cra")
         assert results.listed_files(Path(folder)) == [*sorted([*names, "config.json"]), "\udce9\n"]
+
+
+def test_a_run_that_holds_former_names_of_settings_is_resumed(tmp_path):
+    run = RunFolder.create(tmp_path / "a", {"settings": {"ends": "auto", "stages": [{"longest_code": 1.0}]}})
+    run.log(1, loss=1.0)
+    del run
+    today = {"settings": {"boundary": "auto", "stages": [{"max_code_norm": 1.0}]}}
+    RunFolder.create(tmp_path / "a", today, resume=True)
+    release_all_locks()
+    other = {"settings": {"boundary": "open", "stages": [{"max_code_norm": 1.0}]}}
+    with pytest.raises(InputError, match="settings.boundary"):
+        RunFolder.create(tmp_path / "a", other, resume=True)
