@@ -27,8 +27,9 @@ from torch import Tensor
 
 from bozzetto.geometry.heightfield import integrate_normals, load_normal_map
 from bozzetto.heightmap import Predictor, height_map, held_out, load_predictor
-from bozzetto.heightmap.pairs import PairFiles, find_pairs, resized
+from bozzetto.heightmap.pairs import PairFiles, find_pairs
 from bozzetto.images import load_image, save_image
+from bozzetto.images.resizing import resized
 from bozzetto.metrics import GlcmReference, at_protocol_size, height_scores, lpips_missing, mean_scores
 from bozzetto.shapes import load_height
 

@@ -23,10 +23,10 @@ import torch
 from common import RESULTS, data_folder, save_results
 
 from bozzetto.cameras import Capture, capture_sheet, fibonacci_cameras, load_capture, object_bounds
-from bozzetto.cameras.capture import area_resize
 from bozzetto.cameras.segmentation import segment
 from bozzetto.errors import InputError, collected_warnings
 from bozzetto.images import load_image, save_image, srgb_to_linear
+from bozzetto.images.resizing import area_resize
 from bozzetto.inverse.photo_source import mended_by_surface
 
 SETS = ("dino", "temple", "cat", "lego", "bust")

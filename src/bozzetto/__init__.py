@@ -19,5 +19,6 @@ import lazy_loader
 
 __version__ = "0.1.0"
 
-# Sub-packages and names load at first use, so that `import bozzetto` does not import torch.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+# Sub-packages and names load at first use, so that `import bozzetto` does not import torch. There is no
+# `__all__`: with it, `help(bozzetto)` would print every class below this docstring.
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.cameras.capture import area_resize
+from bozzetto.images.resizing import area_resize
 
 
 def test_subset_keeps_views_together(sphere_capture):

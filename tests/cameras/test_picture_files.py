@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from bozzetto.cameras import picture_files as linear_pictures
-from bozzetto.cameras.capture import area_resize, area_resize_rows
 from bozzetto.cameras.picture_files import load_linear
 from bozzetto.images import load_image, srgb_to_linear
+from bozzetto.images.resizing import area_resize, area_resize_rows
 
 
 def dense_shares(old, new):

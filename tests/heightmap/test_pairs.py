@@ -8,16 +8,9 @@ from PIL import Image
 
 from bozzetto.datasets.synthetic.materials import make_sample
 from bozzetto.errors import InputError, InputWarning
-from bozzetto.heightmap.pairs import (
-    PAINTED,
-    SCANNED,
-    find_pairs,
-    held_out,
-    load_pair,
-    load_pairs,
-    looks_tileable,
-    resized,
-)
+from bozzetto.heightmap.pairs import PAINTED, SCANNED, find_pairs, held_out, load_pair, load_pairs
+from bozzetto.heightmap.predict import looks_tileable
+from bozzetto.images.resizing import resized
 
 
 def test_pairs_are_found_with_what_the_manifest_says(pairs_folder):

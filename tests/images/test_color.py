@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from bozzetto.cameras import picture_files as linear_pictures
-from bozzetto.cameras.capture import area_resize
 from bozzetto.cameras.picture_files import load_linear
 from bozzetto.errors import InputWarning
 from bozzetto.images import linear_to_srgb, load_image, srgb_to_linear
 from bozzetto.images.color import clipped_colors
+from bozzetto.images.resizing import area_resize
 
 
 def test_round_trip_and_fixed_points():

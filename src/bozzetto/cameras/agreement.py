@@ -9,10 +9,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import InputError
+from ..images.resizing import area_resize
 from ..steps import counted
 from ..values import value_type
 from .camera import Cameras
-from .capture import Capture, area_resize
+from .capture import Capture
 from .carving import carve_grid, depths, fewest_carving, grid_silhouettes, prepare_silhouettes
 from .hull import bounds_of, min_views_or_half
 

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import InputError, join_names
+from ..images.resizing import area_resize
 from ..values import value_type
 from .camera import Cameras
 
@@ -225,55 +226,3 @@ class Capture:
             background=None if self.background is None else self.background.to(device),
             uncorrected=None if self.uncorrected is None else self.uncorrected.to(device),
         )
-
-
-def area_resize(
-    images: Float[Tensor, "N H W C"], width: int, height: int, box: tuple[int, int, int, int] | None = None
-) -> Float[Tensor, "N h w C"]:
-    """Every new pixel is the mean of what lies under it, whatever the ratio of the sizes.
-
-    Args:
-        images: Pictures.
-        width: New number of columns.
-        height: New number of rows.
-        box: Left, top, width and height of the only part of the new pictures that is wanted.
-    """
-    left, top, columns, rows = box or (0, 0, width, height)
-    for axis, size, start, count in ((1, height, top, rows), (2, width, left, columns)):
-        if images.shape[axis] != size:
-            images = _averages(images, axis, images.shape[axis] / size, 0, range(start, start + count))
-        else:
-            images = images.narrow(axis, start, count)
-    return images
-
-
-def area_resize_rows(
-    rows: Float[Tensor, "N r W C"], ratio: float, first: int, top: int, bottom: int
-) -> Float[Tensor, "N t W C"]:
-    """Some new rows of `area_resize`, from the old rows under them.
-
-    Args:
-        rows: Old rows from number `first` on.
-        ratio: Old rows per new one.
-        first: Number of the first of the old rows.
-        top: Number of the first new row.
-        bottom: Number of the one after the last.
-    """
-    return _averages(rows, 1, ratio, first, range(top, bottom))
-
-
-def _averages(images: Tensor, axis: int, ratio: float, first: int, new: range) -> Tensor:
-    """Means over intervals of one axis, of which the cells from number `first` on are there."""
-    edges = torch.arange(new.start, new.stop + 1, dtype=torch.float64) * ratio
-    start = (edges[:-1] + 1e-9).floor().long()
-    count = max(1, int(((edges[1:] - 1e-9).ceil().long() - start).max()))
-    total: Tensor | None = None
-    for k in range(count):
-        cell = start + k
-        share = (torch.minimum(edges[1:], cell + 1) - torch.maximum(edges[:-1], cell)).clamp(min=0) / ratio
-        index = (cell - first).clamp(0, images.shape[axis] - 1).to(images.device)
-        weight = share.to(images).reshape([-1] + [1] * (images.ndim - 1 - axis))
-        part = images.index_select(axis, index) * weight
-        total = part if total is None else total.add_(part)
-    assert total is not None
-    return total

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from ..errors import InputError, collected_warnings, join_names, warn_input
 from ..images.io import SUFFIXES
+from ..images.resizing import area_resize
 from ..steps import counted
 from .agreement import agreement, explanation, outlines
 from .camera import Cameras
-from .capture import Capture, area_resize
+from .capture import Capture
 from .distortion import undistort
 from .exif_orientation import Turn, proportional, settle, turn_by_size
 from .formats.camera_files import PosedViews, View, complete_intrinsics

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ..images.color import linear_conversion
 from ..images.io import encoded_colors, load_image, read_stored, srgb_to_linear
+from ..images.resizing import area_resize, area_resize_rows
 from ..images.stored_picture import StoredPicture
 from ..values import value_type
-from .capture import area_resize, area_resize_rows
 
 ORIENTATION = 274  # EXIF tag
 SIDEWAYS = (5, 6, 7, 8)

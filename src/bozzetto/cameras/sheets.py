@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..images.io import linear_to_srgb
+from ..images.resizing import area_resize
 from .camera import Cameras
-from .capture import Capture, ScenePoints, area_resize
+from .capture import Capture, ScenePoints
 from .formats.camera_files import WholeView
 
 MASK, HULL, UNKNOWN, BOX = (255, 60, 40), (255, 220, 0), (40, 200, 80), (90, 170, 255)

@@ -14,10 +14,11 @@ from torch import Tensor
 from ..datasets.synthetic.materials import MaterialSample, make_samples
 from ..errors import InputError, Interrupted, warn_input
 from ..files import atomic_path
+from ..images.resizing import resized
 from ..runs import Progress
 from ..shapes.readers import read_arrays
 from ..values import value_type
-from .pairs import PROCEDURAL, Pair, resized
+from .pairs import PROCEDURAL, Pair
 
 FLATTEST = 0.02
 """Crops whose heights spread less than this share of the material's range teach nothing but rounding."""

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from ..errors import InputError, join_names, require_most_usable, warn_input
 from ..images import load_image
+from ..images.color import as_rgb
 from ..images.io import SUFFIXES
-from ..metrics import seam_ratio
+from ..images.resizing import resized
 from ..photometric import TactileCalibration, find_markers, read_frames, tactile_height
 from ..photometric.tactile import filled
 from ..shapes import load_height
@@ -26,7 +25,6 @@ from ..values import value_type
 
 SCANNED, PAINTED, PROCEDURAL = 0, 1, 2
 KINDS = {"A": SCANNED, "B": PAINTED}
-TILES_BELOW = 1.5
 SMALLEST = 16
 
 
@@ -200,11 +198,6 @@ def load_pair(files: PairFiles, side: int = 256) -> Pair:
     return _pair(photo, height, files.kind, files.tiles, side)
 
 
-def as_rgb(photo: Float[Tensor, "H W C"]) -> Float[Tensor, "H W 3"]:
-    """Three channels; grey is repeated and alpha is left out."""
-    return photo[..., :1].expand(-1, -1, 3) if photo.shape[-1] < 3 else photo[..., :3]
-
-
 def _pair(photo: Tensor, height: Tensor, kind: int, tiles: bool, side: int) -> Pair:
     half = None
     if min(height.shape) >= 2 * side:
@@ -216,28 +209,11 @@ def _pair(photo: Tensor, height: Tensor, kind: int, tiles: bool, side: int) -> P
     return Pair(color, levels, kind, tiles, half)
 
 
-def resized(maps: Float[Tensor, "C H W"], size: Sequence[int]) -> Float[Tensor, "C h w"]:
-    """Averaged over areas where it gets smaller, bilinear where it gets larger."""
-    shape = tuple(maps.shape[-2:])
-    if shape == tuple(size):
-        return maps
-    smaller = (min(shape[0], size[0]), min(shape[1], size[1]))
-    maps = adaptive_avg_pool2d(maps, smaller)
-    if smaller == tuple(size):
-        return maps
-    return torch.nn.functional.interpolate(maps[None], size=tuple(size), mode="bilinear")[0]
-
-
 def held_out(names: Sequence[str], count: int, seed: int = 0) -> list[str]:
     """Names to keep away from a training: drawn from the sorted names, the same for everybody."""
     order = np.random.default_rng(seed).permutation(len(names))
     ordered = sorted(names)
     return sorted(ordered[k] for k in order[:count])
-
-
-def looks_tileable(photo: Float[Tensor, "C H W"]) -> bool:
-    """Whether steps across the joined borders of a photo are like those inside."""
-    return max(seam_ratio(photo.mean(dim=0))) <= TILES_BELOW
 
 
 def tactile_pairs(

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ..errors import InputError, join_names, warn_input
 from ..images import load_image
+from ..images.color import as_rgb
 from ..images.io import SUFFIXES
 from ..images.stored_picture import check_file
-from .pairs import as_rgb
 
 MAX_PIXELS = 64_000_000
 WIDE_BORDER, BORDER_STEP = 0.15, 6 / 255

@@ -17,10 +17,12 @@ from torch.nn import functional as F
 
 from ..errors import InputError, warn_input
 from ..geometry.heightfield import gradients_from_height
+from ..images.color import as_rgb
+from ..images.resizing import resized
+from ..metrics.heightmap import seam_ratio
 from ..steps import counted
 from ..values import value_type
 from .model import STRIDE, Estimate, FusionNetwork, fuse_gradients
-from .pairs import as_rgb, looks_tileable, resized
 from .photos import load_photo
 from .predictor import Predictor, open_predictor
 
@@ -35,6 +37,8 @@ DARK = 1 / 8
 """Photos nowhere brighter than this have been stored with fewer bits than their file has, or are too dark."""
 CLUELESS = 0.8
 """Mean absolute difference between a standard deviation's worth of heights and a flat guess."""
+
+TILES_BELOW = 1.5
 
 
 @value_type
@@ -283,3 +287,8 @@ def _interpolated(maps: Tensor, size: tuple[int, ...], tiles: bool) -> Tensor:
         dim=-1,
     )
     return F.grid_sample(around, grid[None], mode="bicubic", align_corners=False)[0, 0]
+
+
+def looks_tileable(photo: Float[Tensor, "C H W"]) -> bool:
+    """Whether steps across the joined borders of a photo are like those inside."""
+    return max(seam_ratio(photo.mean(dim=0))) <= TILES_BELOW

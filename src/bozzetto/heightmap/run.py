@@ -18,6 +18,7 @@ from ..geometry.heightfield import integrate_normals, normals_from_height
 from ..geometry.heightfield.maps import ambient_occlusion, curvature, save_normal_map
 from ..geometry.heightfield.relief import relief_mesh, save_relief
 from ..images import linear_to_srgb, save_image, srgb_to_linear
+from ..images.resizing import resized
 from ..images.stored_picture import check_file
 from ..metrics import seam_ratio
 from ..photometric.photometric_stereo import photometric_stereo
@@ -25,7 +26,7 @@ from ..runs import RunFolder, learn
 from ..shapes import HeightField, save_height
 from .config import TrainConfig
 from .data import Crops, procedural_pairs
-from .pairs import PairFiles, load_pairs, resized
+from .pairs import PairFiles, load_pairs
 from .photos import check_photo, load_photo
 from .predict import height_map
 from .predictor import Predictor

@@ -199,3 +199,8 @@ def _name(profile: bytes) -> str:
         return tag[12 : 12 + size].decode("latin-1").strip("\0 ")[:60]
     except (KeyError, ValueError, struct.error):
         return "a profile without name"
+
+
+def as_rgb(photo: Float[Tensor, "H W C"]) -> Float[Tensor, "H W 3"]:
+    """Three channels; grey is repeated and alpha is left out."""
+    return photo[..., :1].expand(-1, -1, 3) if photo.shape[-1] < 3 else photo[..., :3]

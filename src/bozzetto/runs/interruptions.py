@@ -37,7 +37,7 @@ def world_size() -> int:
     return int(os.environ["WORLD_SIZE"]) if is_distributed() else 1
 
 
-def join(device: torch.device | str) -> torch.device:
+def join_processes(device: torch.device | str) -> torch.device:
     """Join the other processes, if there are any; returns the device of this one."""
     device = torch.device(device)
     if not is_distributed():

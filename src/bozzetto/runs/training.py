@@ -23,7 +23,7 @@ from .interruptions import (
     broadcast,
     deferred_interruptions,
     is_distributed,
-    join,
+    join_processes,
     mean_of_processes,
     rank,
     world_size,
@@ -144,7 +144,7 @@ class Training(ABC, Generic[Config]):
     max_grad_norm = math.inf
 
     def __init__(self, config: Config, device: torch.device | str = "cpu") -> None:
-        self.config, self.device = config, join(device)
+        self.config, self.device = config, join_processes(device)
         torch.manual_seed(config.seed)
         self.generator = torch.Generator().manual_seed(config.seed + 1000 * rank())
         wanted = config.precision

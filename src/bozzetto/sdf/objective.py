@@ -16,7 +16,7 @@ from .model import Decoder
 from .observations import Observations
 from .prior import CodeDistribution, ShapePrior
 
-S = TypeVar("State")
+S = TypeVar("S")
 
 
 @value_type

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from ...errors import join_names
+from ...images.resizing import area_resize
 from ...values import value_type
 from ..agreement import SIZE, Outlines, agreement
 from ..camera import Cameras
-from ..capture import area_resize
 from ..distortion import Lens, undistort
 from .model import Model
 from .prepare import Photo

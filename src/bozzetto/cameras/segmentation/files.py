@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...images.io import save_image
+from ...images.resizing import area_resize
 from ...steps import counted
-from ..capture import Capture, area_resize
+from ..capture import Capture
 from ..distortion import Lens
 from ..exif_orientation import as_stored, upright
 from ..formats.camera_files import PosedViews, View, complete_intrinsics

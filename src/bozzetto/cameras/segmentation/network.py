@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...images.io import linear_to_srgb
+from ...images.resizing import area_resize
 from ...steps import counted
-from ..capture import Capture, area_resize
+from ..capture import Capture
 from .edges import with_edges
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...images.io import linear_to_srgb
+from ...images.resizing import area_resize
 from ...values import value_type
 from ..camera import Cameras
-from ..capture import Capture, area_resize
+from ..capture import Capture
 from .space import Region, pixels_per_unit
 
 BINS = 20

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate, max_pool2d, normalize
 
 from ...cameras import Cameras, Capture
-from ...cameras.capture import area_resize
+from ...images.resizing import area_resize
 from ...rendering import rasterize
 from ...shapes import Mesh
 from ...values import value_type
