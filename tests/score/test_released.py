@@ -115,7 +115,7 @@ def test_the_loaded_model_agrees_with_the_published_networks(networks, tmp_path,
     assert (expected - cloud).std() > 0.01
     prior = open_cloud_prior(str(path))
     assert is_cloud_prior(str(path)) and not is_cloud_prior(str(tmp_path))
-    assert (prior.model.config.high, prior.model.config.low) == (0.5, 0.005) and prior.about["epoch"] == 7
+    assert (prior.model.config.high, prior.model.config.low) == (0.5, 0.005) and prior.metadata["epoch"] == 7
     save_cloud_prior(prior, tmp_path / "model.safetensors")
     save_shapegf(prior, tmp_path / "again.pt")
     for model in (

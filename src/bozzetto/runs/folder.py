@@ -291,14 +291,27 @@ def as_json(value: Any) -> Any:
     return str(value)
 
 
-FORMER_NAMES = {"average": "ema_decay", "step_size": "lr", "code_step_size": "code_lr"}
+FORMER_NAMES = {
+    "average": "ema_decay",
+    "code_step_size": "code_lr",
+    "ends": "boundary",
+    "longest_code": "max_code_norm",
+    "step_size": "lr",
+}
+"""Settings that runs and models of earlier versions hold under other names."""
 
 
 def renamed(settings: Any) -> Any:
-    """Settings as JSON values, where some had other names when they were stored."""
-    if isinstance(settings, dict):
-        return {FORMER_NAMES.get(name, name): renamed(value) for name, value in settings.items()}
-    return [renamed(value) for value in settings] if isinstance(settings, list) else settings
+    """Settings as JSON values, under their names of today; a new name that is there already stays."""
+    if isinstance(settings, list):
+        return [renamed(value) for value in settings]
+    if not isinstance(settings, dict):
+        return settings
+    names = {name: FORMER_NAMES.get(name, name) for name in settings}
+    return {
+        name if new != name and new in settings else new: renamed(settings[name])
+        for name, new in names.items()
+    }
 
 
 def _check_place(path: Path) -> None:
@@ -344,23 +357,7 @@ def _earlier_config(path: Path) -> dict[str, Any] | None:
         config = content["config"] if "bozzetto" in content else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return _with_new_names(config) if isinstance(config, dict) else None
-
-
-FORMER_NAMES = {"ends": "boundary", "longest_code": "max_code_norm"}
-"""Settings that runs of earlier versions hold under other names."""
-
-
-def _with_new_names(value: Any) -> Any:
-    """Settings as they are called today; a new name that is there already stays."""
-    if isinstance(value, list):
-        return [_with_new_names(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    renamed = {
-        name if (new := FORMER_NAMES.get(name, name)) in value else new: one for name, one in value.items()
-    }
-    return {name: _with_new_names(one) for name, one in renamed.items()}
+    return config if isinstance(config, dict) else None
 
 
 def _require_same(path: Path, earlier: Any, now: Any, key: str = "") -> None:

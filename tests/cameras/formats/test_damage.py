@@ -11,14 +11,13 @@ from bozzetto import InputError
 from bozzetto.cameras.formats import read_cameras
 from bozzetto.errors import InputWarning
 
-from . import test_bundler as bundler
 from . import test_colmap as colmap
-from . import test_metashape as metashape
-from . import test_npz_cameras as npz
+from . import test_photogrammetry_metashape as metashape
+from . import test_photogrammetry_reality_capture as reality_capture
 from . import test_projection_matrices as matrices
 from . import test_reading as reading
-from . import test_reality_capture as reality_capture
-from . import test_sfm_json as sfm
+from . import test_structure_from_motion_bundler as bundler
+from . import test_structure_from_motion_sfm_json as sfm
 
 MUTATIONS = 25
 """Per kind of file; a run of 40,000 found nothing more."""
@@ -28,14 +27,14 @@ def npz_files(folder, scene):
     scene.pictures(folder / "image")
     arrays = {
         f"world_mat_{i}": np.concatenate([P, [[0, 0, 0, 1]]])
-        for i, P in enumerate(npz.projections(scene, 0.5))
+        for i, P in enumerate(matrices.projections(scene, 0.5))
     }
     np.savez(folder / "cameras_sphere.npz", **arrays)
 
 
 def npy_file(folder, scene):
     scene.pictures(folder / "images")
-    np.save(folder / "poses_bounds.npy", npz.poses_bounds(scene))
+    np.save(folder / "poses_bounds.npy", matrices.poses_bounds(scene))
 
 
 def matrix_files(folder, scene):
