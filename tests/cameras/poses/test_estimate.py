@@ -225,7 +225,7 @@ def test_the_child_ends_when_this_process_is_killed(stand_in):
     folder = stand_in("time.sleep(60)")
     script = (
         "from pathlib import Path\n"
-        "from bozzetto.cameras.poses.process import run_job\n"
+        "from bozzetto.cameras.poses.estimate import run_job\n"
         f"run_job({JOB!r}, Path({str(folder)!r}))"
     )
     parent = subprocess.Popen([sys.executable, "-c", script])
