@@ -36,14 +36,14 @@ MUTATIONS = (
         "score/solvers.py",
         "math.sqrt(2) * sigma * noise",
         "sigma * noise",
-        "score/test_ode.py",
+        "score/test_solvers.py",
     ),
     Mutation(
         "Langevin noise from small to large",
         "score/solvers.py",
         "high * (low / high)",
         "low * (high / low)",
-        "score/test_ode.py",
+        "score/test_solvers.py",
     ),
     Mutation(
         "weight of noise levels",
@@ -127,7 +127,7 @@ MUTATIONS = (
         "sdf/objective.py",
         "damping * max(1 / 3, 1 - (2 * ratio - 1) ** 3), 2.0",
         "damping, 2.0",
-        "sdf/test_least_squares.py",
+        "sdf/test_objective.py",
     ),
     Mutation(
         "published loss without its perceptual half",
