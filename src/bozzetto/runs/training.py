@@ -45,7 +45,7 @@ class Callback:
     """Called at points of a training; a subclass overrides the methods that it needs.
 
     Metrics are a dictionary of numbers, `loss` among them. A callback ends the training by setting
-    `training.should_stop`.
+    `training.should_stop`; under `torchrun` one process that sets it ends all of them.
     """
 
     def on_start(self, training: "Training") -> None:
@@ -204,7 +204,7 @@ class Training(ABC, Generic[Config]):
         for callback in self.callbacks:
             callback.on_start(self)
         try:
-            while self.progress < 1 and not self.should_stop:
+            while self.progress < 1 and not self.any_process(self.should_stop):
                 part = int(self.progress * VALIDATIONS)
                 metrics = self.step()
                 if int(self.progress * VALIDATIONS) > part and (found := self.validate()) is not None:
