@@ -8,7 +8,7 @@ import torch
 import warp as wp
 
 from bozzetto.geometry.launch import in_parts, launch
-from bozzetto.rendering.fragments import camera_matrices
+from bozzetto.rendering.rasterization import camera_matrices
 
 wp.set_module_options({"enable_backward": False})
 

@@ -25,7 +25,7 @@ from common import RESULTS, data_folder, save_results
 from scipy.spatial import KDTree
 
 from bozzetto import load_mesh
-from bozzetto.geometry.closest import SurfaceIndex
+from bozzetto.geometry.mesh_queries import SurfaceIndex
 from bozzetto.points import denoise
 from bozzetto.points.fit_training import Distance, training_shape
 from bozzetto.points.local_fits import local_fits, neighbours, support_of

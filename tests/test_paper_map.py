@@ -22,9 +22,9 @@ LARGE_STEPS, ANTIALIASING = "Nicolet et al. 2021", "Laine et al. 2020"
 DEEPSDF, SHAPEGF, HEIGHTS = "Park et al. 2019", "Cai et al. 2020", "Height study 2025"
 EDM = "Karras et al. 2022"
 REQUIRED = [
-    (LARGE_STEPS, "equations 8 and 9", "inverse/precondition.py: Preconditioner"),
-    (LARGE_STEPS, "equation 9", "inverse/precondition.py: Preconditioner.from_latent"),
-    (LARGE_STEPS, "as released: the matrix", "inverse/precondition.py: smoothness_from_alpha"),
+    (LARGE_STEPS, "equations 8 and 9", "inverse/model.py: Preconditioner"),
+    (LARGE_STEPS, "equation 9", "inverse/model.py: Preconditioner.from_latent"),
+    (LARGE_STEPS, "as released: the matrix", "inverse/model.py: smoothness_from_alpha"),
     (LARGE_STEPS, "section 4.3", "inverse/optimizers.py: AdamUniform"),
     (LARGE_STEPS, "section 4", "inverse/optimize.py: Optimization"),
     (LARGE_STEPS, "figures 1, 3 and 5", "inverse/optimize.py: Optimization._remesh"),

@@ -4,9 +4,9 @@ import torch
 
 from bozzetto.geometry import implicit
 from bozzetto.points import surface
-from bozzetto.points.agreed_normals import angle_defects, crumbly_points, without_unsupported_pieces
 from bozzetto.points.neighbourhoods import spacing_of
 from bozzetto.points.orient import outward_normals, thin_walls
+from bozzetto.points.unsupported_surface import angle_defects, crumbly_points, without_unsupported_pieces
 from bozzetto.shapes import Mesh, PointCloud, icosphere, sample_surface, torus
 
 

@@ -242,6 +242,12 @@ def test_a_callback_can_end_the_training(tmp_path):
     assert read_checkpoint(tmp_path / "run" / "checkpoint.safetensors")[1]["step"] == 7
 
 
+def test_a_stop_in_another_process_ends_this_one(monkeypatch):
+    training = Line()
+    monkeypatch.setattr(training, "any_process", lambda condition: condition or training.steps_done == 3)
+    assert len(list(training.steps())) == 3
+
+
 def test_validation_keeps_the_best_and_changes_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setattr(training_run, "CHECKPOINT_SECONDS", -1.0)
     _, plain = run_in(tmp_path / "plain", Line())

@@ -1,11 +1,14 @@
 """Checkpoints of the released code, against a restatement of its networks."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from bozzetto import InputError
+from bozzetto.errors import InputWarning
 from bozzetto.score import (
     is_cloud_prior,
     load_cloud_prior,
@@ -121,7 +124,7 @@ def test_the_loaded_model_agrees_with_the_published_networks(networks, tmp_path,
     for model in (
         prior,
         load_cloud_prior(tmp_path / "model.safetensors"),
-        load_shapegf(tmp_path / "again.pt"),
+        load_shapegf(tmp_path / "again.pt", tmp_path / "config.yaml"),
     ):
         torch.testing.assert_close(model.model.encode(cloud), codes, rtol=0, atol=1e-5)
         clean = model.model.denoise(model.model.prepare(codes), cloud[:, None], sigma[:, None])[:, 0]
@@ -134,7 +137,9 @@ def test_the_loaded_model_agrees_with_the_published_networks(networks, tmp_path,
 def test_other_files_are_refused(networks, tmp_path, tiny):
     encoder, decoder = networks
     path = write(tmp_path / "latest.pt", encoder, decoder)
-    with pytest.raises(InputError, match="lacks sigma_begin"):
+    levels = tmp_path / "levels.yaml"
+    levels.write_text("sigma_begin: 1\nsigma_end: 0.01\n")
+    with pytest.raises(InputError, match="lacks one sigma_begin"):
         load_shapegf(path, tmp_path / "nothing.yaml")
     (tmp_path / "wrong.yaml").write_text("sigma_begin: 0.1\nsigma_end: 1\n")
     with pytest.raises(InputError, match="must fall"):
@@ -142,10 +147,29 @@ def test_other_files_are_refused(networks, tmp_path, tiny):
     with pytest.raises(InputError, match="has no encoder"):
         torch.save({"gen": {}}, tmp_path / "gan.pt")
         load_shapegf(tmp_path / "gan.pt")
+    (tmp_path / "two.yaml").write_text(
+        "sigma_begin: 1\nsigma_end: 0.01\nx:\n  sigma_begin: 2\n  sigma_end: 0.1\n"
+    )
+    with pytest.raises(InputError, match="lacks one sigma_begin"):
+        load_shapegf(path, tmp_path / "two.yaml")
+    more = copy.deepcopy(decoder)
+    more.attention = nn.Linear(2, 2)
+    with pytest.raises(InputError, match="such as attention"):
+        load_shapegf(write(tmp_path / "more.pt", encoder, more), levels)
     with pytest.raises(InputError, match="deterministic"):
         load_shapegf(write(tmp_path / "other.pt", nn.Linear(2, 2), decoder))
     with pytest.raises(InputError, match="lacks dec"):
         del decoder.blocks[1].fc_1
-        load_shapegf(write(tmp_path / "part.pt", encoder, decoder))
+        load_shapegf(write(tmp_path / "part.pt", encoder, decoder), levels)
     with pytest.raises(InputError, match="published networks"):
         save_shapegf(tiny, tmp_path / "tiny.pt")
+
+
+def test_without_its_configuration_the_levels_are_said(networks, tmp_path):
+    path = write(tmp_path / "latest.pt", *networks)
+    with pytest.warns(InputWarning, match="go from 1 to 0.01, as published"):
+        open_cloud_prior(str(path))
+    for name in ("a.yaml", "b.yml"):
+        (tmp_path / name).write_text("sigma_begin: 0.5\nsigma_end: 0.1\n")
+    with pytest.warns(InputWarning, match="and no other"):
+        assert open_cloud_prior(str(path)).model.config.high == 1

@@ -131,6 +131,8 @@ def test_other_files_are_refused(network, tmp_path, capsys):
         specs = {**SPECS, "NetworkSpecs": {**SPECS["NetworkSpecs"], key: value}}
         with pytest.raises(InputError, match="cannot be loaded"):
             load_deepsdf(write(tmp_path / "other", network, codes, specs))
+    with pytest.raises(InputError, match="must be a deep_sdf_decoder"):
+        load_deepsdf(write(tmp_path / "else", network, codes, {**SPECS, "NetworkArch": "deep_implicit"}))
     with pytest.raises(InputError, match="does not hold the network"):
         load_deepsdf(write(tmp_path / "wide", Published(width=40), codes))
     with pytest.raises(InputError, match="does not hold codes of 6 numbers"):

@@ -1,7 +1,4 @@
 from . import implicit as implicit
-from .closest import ClosestPoints as ClosestPoints
-from .closest import SurfaceIndex as SurfaceIndex
-from .closest import closest_points as closest_points
 from .isosurface import isosurface as isosurface
 from .laplacian import cotangent_laplacian as cotangent_laplacian
 from .laplacian import grid_laplacian as grid_laplacian
@@ -11,6 +8,9 @@ from .measures import face_areas as face_areas
 from .measures import is_one_solid as is_one_solid
 from .measures import largest_component as largest_component
 from .measures import without_specks as without_specks
+from .mesh_queries import ClosestPoints as ClosestPoints
+from .mesh_queries import SurfaceIndex as SurfaceIndex
+from .mesh_queries import closest_points as closest_points
 from .normals import face_normals as face_normals
 from .normals import vertex_normals as vertex_normals
 from .poisson import screened_poisson as screened_poisson

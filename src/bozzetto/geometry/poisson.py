@@ -44,10 +44,12 @@ class OrientedSamples:
 
 
 def key_of(nodes: Int64[np.ndarray, "*batch 3"]) -> Int64[np.ndarray, " *batch"]:
+    """Nodes of a grid as one integer each, ordered as the nodes are."""
     return (nodes[..., 0] << 2 * _BITS) + (nodes[..., 1] << _BITS) + nodes[..., 2]
 
 
 def node_of(keys: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, "N 3"]:
+    """The nodes of keys: the inverse of `key_of`."""
     low = (1 << _BITS) - 1
     return np.stack([keys >> 2 * _BITS, keys >> _BITS & low, keys & low], axis=1)
 
@@ -59,6 +61,7 @@ def found(keys: Int64[np.ndarray, " N"], wanted: Int64[np.ndarray, " M"]) -> Boo
 
 
 def cube(side: int) -> Int64[np.ndarray, " N"]:
+    """Keys of all nodes of a cube of `side` nodes along each axis, ascending."""
     axis = np.arange(side)
     return ((axis[:, None, None] << 2 * _BITS) + (axis[:, None] << _BITS) + axis).ravel()
 

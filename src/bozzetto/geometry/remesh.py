@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..shapes import Mesh
-from .closest import SurfaceIndex
 from .measures import face_areas
+from .mesh_queries import SurfaceIndex
 from .remeshing.creases import dihedral_angles, find_creases, find_tips, rough_creases, trace
 from .remeshing.edge_operations import collapse_short_edges, flip_edges, split_long_edges
 from .remeshing.relax import Original, relax

@@ -12,8 +12,8 @@ from torch import Tensor
 from ..shapes import Mesh
 from ..steps import counted
 from ..values import value_type
-from .closest import SurfaceIndex
 from .measures import face_areas
+from .mesh_queries import INSIDE, SurfaceIndex, WindingIndex
 from .topology import (
     component_labels,
     connected_components,
@@ -22,7 +22,6 @@ from .topology import (
     has_no_boundary,
     merge_vertices,
 )
-from .winding_index import INSIDE, WindingIndex
 
 _ON = 1e-9  # distance from a plane that counts as none, in a frame where the mesh has about the size 1
 _FLAT = 1e-18  # area that counts as none, there

@@ -9,16 +9,15 @@ from torch import Tensor
 from ..errors import InputError, warn_input
 from ..shapes import Mesh, sample_surface
 from ..values import value_type
-from .closest import unit_box, warp_mesh
 from .isosurface import isosurface
 from .launch import in_parts, launch
 from .measures import face_areas, largest_component
+from .mesh_queries import INSIDE, WindingIndex, unit_box, warp_mesh
 from .mesh_query_kernels import open_sides
 from .normals import face_normals
 from .self_intersections import intersecting_faces
 from .shells import Shells, outer_distance, shells_of
 from .topology import component_labels, face_neighbours, is_double_sided, merge_vertices, orientation_parity
-from .winding_index import INSIDE, WindingIndex
 
 DIRECTIONS, PLACES, LEAST = 40, 4_000, 4
 """Directions that are looked into, places in all, and on every patch if it has so many faces."""

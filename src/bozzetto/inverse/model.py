@@ -1,12 +1,179 @@
-"""What is optimised: vertex attributes in the preconditioned space, light and exposure."""
+"""What is optimised: vertex attributes in the preconditioned space u = (I + lambda L) x, light and exposure.
+
+The parameterisation is that of Large Steps (Nicolet et al. 2021, equations 8 and 9). Descending in u instead
+of x smooths every step, x <- x - eta (I + lambda L)^-2 dE/dx, and never the solution: x may be as rough as
+the data asks for. It serves whatever lives on a mesh or on a grid of texels: positions, colours,
+displacements, textures.
+
+Two scales are in use, never to be confused: `smoothness` here is always lambda (0 changes nothing, the
+paper's figures use 19 to 99); alpha in [0, 1) belongs to the form (1 - alpha) I + alpha L, with lambda =
+alpha / (1 - alpha).
+"""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from .precondition import Preconditioner
+from ..errors import InputError
+from ..geometry import Solver, cotangent_laplacian, factorise, laplacian, solve
+from ..geometry.heightfield import GridSolver
+
+
+def smoothness_from_alpha(alpha: float) -> float:
+    """lambda = alpha / (1 - alpha): .95, .98 and .99 give 19, 49 and 99.
+
+    Step sizes change with it. (1 - alpha) I + alpha L is (1 - alpha) (I + lambda L), so a u of that form is
+    u / (1 + lambda) here. To move x as far, a step size that was given with alpha is multiplied by 1 + lambda
+    for AdamUniform (50 for alpha = .98), and by its square for plain gradient descent.
+
+    Source: Nicolet et al. 2021, as released: the matrix in its form with alpha.
+    """
+    if not 0 <= alpha < 1:
+        raise InputError(f"alpha must lie in [0, 1), got {alpha}; if you mean lambda, give it as smoothness")
+    return alpha / (1 - alpha)
+
+
+def alpha_from_smoothness(smoothness: float) -> float:
+    """alpha = lambda / (1 + lambda), the inverse of `smoothness_from_alpha`."""
+    return _checked(smoothness) / (1 + smoothness)
+
+
+class Preconditioner:
+    """The change of variables between an attribute x and its latent u = (I + lambda L) x.
+
+    Make it with `from_mesh`, `from_matrix` or `from_grid`, once per connectivity: the factorisation is
+    inside. Both directions are differentiable.
+
+    Source: Nicolet et al. 2021, equations 8 and 9.
+
+    Attributes:
+        smoothness: lambda.
+    """
+
+    def __init__(
+        self,
+        apply_laplacian: Callable[[Tensor], Tensor],
+        solver: Solver,
+        smoothness: float,
+        shape: tuple[Any, ...],
+    ) -> None:
+        self._laplacian, self._solver, self._shape = apply_laplacian, solver, shape
+        self.smoothness = smoothness
+
+    @classmethod
+    def from_mesh(
+        cls,
+        faces: Int64[Tensor, "F 3"],
+        vertex_count: int,
+        smoothness: float,
+        cotangent_of: Float[Tensor, "V 3"] | None = None,
+        method: str = "auto",
+    ) -> "Preconditioner":
+        """For attributes of shape (V, C) on the vertices of a mesh.
+
+        Args:
+            faces: Triangles, any: open, in several pieces, non-manifold.
+            vertex_count: V.
+            smoothness: lambda, at least 0; `smoothness_from_alpha` converts.
+            cotangent_of: Positions for cotangent weights; None takes the combinatorial Laplacian, as all
+                published figures do.
+            method: How to solve, see `bozzetto.geometry.factorise`.
+        """
+        if cotangent_of is None:
+            return cls.from_matrix(laplacian(faces, vertex_count), smoothness, method)
+        return cls.from_matrix(cotangent_laplacian(cotangent_of, faces), smoothness, method)
+
+    @classmethod
+    def from_matrix(
+        cls, matrix: Float[Tensor, "V V"], smoothness: float, method: str = "auto"
+    ) -> "Preconditioner":
+        """For attributes of shape (V, C) on the nodes of any graph.
+
+        Args:
+            matrix: A Laplacian L: sparse, symmetric, positive semi-definite.
+            smoothness: lambda, at least 0.
+            method: How to solve, see `bozzetto.geometry.factorise`.
+        """
+        count, smoothness = len(matrix), _checked(smoothness)
+        diagonal = torch.arange(count, device=matrix.device)
+        ones = torch.ones(count, device=matrix.device, dtype=matrix.dtype)
+        matrix = matrix.coalesce()
+        system = torch.sparse_coo_tensor(
+            torch.cat([matrix.indices(), torch.stack([diagonal, diagonal])], dim=1),
+            torch.cat([smoothness * matrix.values(), ones]),
+            (count, count),
+            check_invariants=False,
+        )
+        return cls(lambda x: matrix @ x, factorise(system, method), smoothness, (count,))
+
+    @classmethod
+    def from_grid(
+        cls,
+        height: int,
+        width: int,
+        smoothness: float,
+        periodic: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> "Preconditioner":
+        """For images of shape (H, W, C), solved exactly by cosine or Fourier transforms.
+
+        Source: Nicolet et al. 2021, its Laplacian on a grid of texels. Differs: the system is solved exactly
+        by a cosine or Fourier transform.
+
+        Args:
+            height: Rows.
+            width: Columns.
+            smoothness: lambda, at least 0, of the Laplacian that joins each texel to the 4 beside it.
+            periodic: Join opposite borders: for textures that tile.
+            device: Where the images live.
+        """
+        solver = GridSolver(height, width, _checked(smoothness), periodic, device)
+        apply = _periodic_laplacian if periodic else _bounded_laplacian
+        return cls(apply, solver, smoothness, (height, width))
+
+    def to_latent(self, x: Float[Tensor, "*nodes C"]) -> Float[Tensor, "*nodes C"]:
+        """u = (I + lambda L) x."""
+        self._check(x)
+        return x + self.smoothness * self._laplacian(x)
+
+    def from_latent(self, u: Float[Tensor, "*nodes C"]) -> Float[Tensor, "*nodes C"]:
+        """x = (I + lambda L)^-1 u; its gradient is one more solve with the same factorisation.
+
+        Source: Nicolet et al. 2021, equation 9. Differs: one factorisation serves all columns at once and the
+        gradient; iterative on CUDA and for very large meshes.
+        """
+        self._check(u)
+        return solve(self._solver, u.reshape(-1, u.shape[-1])).reshape(u.shape)
+
+    def _check(self, x: Tensor) -> None:
+        if x.shape[:-1] != self._shape:
+            expected = ", ".join(map(str, self._shape))
+            raise InputError(
+                f"this preconditioner is for attributes of shape ({expected}, C), got {tuple(x.shape)}"
+            )
+
+
+def _checked(smoothness: float) -> float:
+    if not 0 <= smoothness < float("inf"):
+        raise InputError(f"smoothness (lambda) must be at least 0 and finite, got {smoothness}")
+    return smoothness
+
+
+def _bounded_laplacian(image: Tensor) -> Tensor:
+    result = torch.zeros_like(image)
+    for side in (0, 1):
+        steps = image.diff(dim=side)
+        border = torch.zeros_like(image.narrow(side, 0, 1))
+        result = result - torch.cat([steps, border], dim=side) + torch.cat([border, steps], dim=side)
+    return result
+
+
+def _periodic_laplacian(image: Tensor) -> Tensor:
+    return 4 * image - sum(image.roll(shift, dims=side) for shift in (1, -1) for side in (0, 1))
 
 
 class VertexField(nn.Module):

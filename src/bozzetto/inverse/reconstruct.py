@@ -22,7 +22,7 @@ def reconstruct(
     preset: str | ReconstructConfig = "default",
     masks: str = "auto",
     device: torch.device | str = "cpu",
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Reconstruction:
     """Turn photographs of an object into a mesh, watertight unless it was seen from one side only.
 
@@ -33,11 +33,11 @@ def reconstruct(
     Args:
         photos: Folder of photographs, a camera file of any format that `read_cameras` knows, or a `Capture`
             with masks, whose cameras stay as they are.
-        preset: `fast`, `default` or `fine`; or settings of your own.
-        masks: As of `load_views`: `auto`, `alpha`, `background`, `object`, a folder or an ONNX file. Not used
-            for a `Capture`, which has its own.
+        preset: `fast`, `default` or `fine`; or settings of your own, with pictures as large as for `default`.
+        masks: As of `load_views`: `auto`, `alpha`, `background`, `object`, a folder or an ONNX file. A
+            `Capture` has its own, so only `auto` goes with it.
         device: Where to compute.
-        seed: Of everything random.
+        seed: Of everything random; None takes that of the settings, 0 in the presets.
 
     Returns:
         The mesh with linear albedo as colours, the cameras that it fits and the light on it, in the frame and
@@ -45,16 +45,20 @@ def reconstruct(
 
     Raises:
         InputError: The preset is unknown, a picture, mask or camera cannot be used, cameras cannot be
-            estimated, or they contradict the masks so much that a reconstruction would be wrong.
+            estimated, they contradict the masks so much that a reconstruction would be wrong, or masks are
+            given for a `Capture`.
     """
     config = preset_config(preset) if isinstance(preset, str) else preset
-    config = replace(config, seed=seed)
+    config = config if seed is None else replace(config, seed=seed)
     if isinstance(photos, Capture):
-        return reconstruct_capture(photos, config, device)
+        if masks != "auto":
+            raise InputError(f"a Capture has masks of its own; leave out masks={masks!r}")
+        require_sound(photos, "the capture")
+        return reconstruct_capture(replace(photos, uncorrected=None), config, device)
     source, level = find_source(Path(photos)), preset if isinstance(preset, str) else "default"
     with tempfile.TemporaryDirectory(prefix="bozzetto-") as folder:
         run = RunFolder.create(Path(folder) / "run", {"verb": "reconstruct"})
-        prepared = prepare_capture(source, CaptureSettings(masks, preset=level, seed=seed), run)
+        prepared = prepare_capture(source, CaptureSettings(masks, preset=level, seed=config.seed), run)
         del run  # its lock goes before its folder
     consistency = require_sound(prepared.capture, str(photos)).consistency
     if prepared.inexact(consistency):

@@ -25,14 +25,8 @@ from ..geometry.measures import mesh_faults
 from ..shapes import Mesh, PointCloud
 from ..shapes.height_field import same_proportions
 from ..steps import counted, report_progress
-from .generation import (
-    EARTH_MOVER_POINTS,
-    CloudScores,
-    GenerationScores,
-    check_cloud,
-    evaluate_generation,
-    evaluate_points,
-)
+from .cloud_scores import EARTH_MOVER_POINTS, CloudScores, check_cloud, evaluate_points
+from .generation import GenerationScores, evaluate_generation
 from .heightmap import PROTOCOL_SIDE, GlcmReference, at_protocol_size, height_scores, is_flat, seam_ratio
 from .image import lpips_distance, lpips_missing
 from .surface import evaluate, summarise

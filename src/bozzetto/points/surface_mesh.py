@@ -22,12 +22,12 @@ from ..geometry.poisson import FINE as FINE_CELLS
 from ..shapes import Mesh, PointCloud
 from ..shapes.frames import box_frame
 from ..values import value_type
-from .agreed_normals import crumbly_points, handles, with_vertices, without_unsupported_pieces
 from .cloud_cleaning import clean_cloud, require_width
 from .denoising import LEAST_POINTS, cleaned, estimate_noise
 from .local_fits import FEW, neighbours, support_of
 from .neighbourhoods import Spacing, spacing_of
 from .orient import outward_normals
+from .unsupported_surface import crumbly_points, handles, with_vertices, without_unsupported_pieces
 
 Boundary = Literal["auto", "closed", "open"]
 HOLE = 2.2  # spacings from the nearest point, from where there is a hole

@@ -1,7 +1,5 @@
 from .antialiasing import antialias as antialias
 from .antialiasing import compose as compose
-from .fragments import Fragments as Fragments
-from .fragments import Picture as Picture
 from .interpolation import interpolate as interpolate
 from .interpolation import mip_level as mip_level
 from .interpolation import pixel_derivatives as pixel_derivatives
@@ -19,6 +17,8 @@ from .pictures import render as render
 from .pictures import render_depth as render_depth
 from .pictures import render_normals as render_normals
 from .pictures import view_of as view_of
+from .rasterization import Fragments as Fragments
+from .rasterization import Picture as Picture
 from .rasterization import rasterize as rasterize
 from .rasterization import visible_triangles as visible_triangles
 from .sheets import comparison_sheet as comparison_sheet

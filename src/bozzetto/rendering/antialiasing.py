@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..geometry.launch import fill_struct, in_parts, launch, part_count
 from ..values import value_type
 from . import antialiasing_kernels as kernels
-from .fragments import Fragments, Picture
+from .rasterization import Fragments, Picture
 
 
 @value_type

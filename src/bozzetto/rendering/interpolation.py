@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..geometry.launch import in_parts, launch, part_count
 from . import interpolation_kernels as kernels
-from .fragments import Fragments
+from .rasterization import Fragments
 
 
 def interpolate(

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..geometry.launch import in_parts, launch, part_count
 from . import losses_kernels as kernels
-from .fragments import Picture
+from .rasterization import Picture
 
 _KINDS = {"l1": 0, "l2": 1, "huber": 2}
 

@@ -1,3 +1,4 @@
+from .checkpoint import fingerprint as fingerprint
 from .checkpoint import load_weights as load_weights
 from .checkpoint import read_checkpoint as read_checkpoint
 from .checkpoint import tensor_file as tensor_file
@@ -6,7 +7,6 @@ from .environment import Stopwatch as Stopwatch
 from .environment import available_memory as available_memory
 from .environment import environment as environment
 from .environment import fast_bfloat16 as fast_bfloat16
-from .environment import fingerprint as fingerprint
 from .environment import peak_memory as peak_memory
 from .environment import release_freed_memory as release_freed_memory
 from .environment import resolve_device as resolve_device
@@ -15,10 +15,10 @@ from .folder import RunFolder as RunFolder
 from .folder import renamed as renamed
 from .interruptions import Interruption as Interruption
 from .interruptions import deferred_interruptions as deferred_interruptions
-from .interruptions import is_distributed as is_distributed
-from .interruptions import rank as rank
-from .interruptions import world_size as world_size
-from .interruptions import writing_folder as writing_folder
+from .processes import is_distributed as is_distributed
+from .processes import rank as rank
+from .processes import world_size as world_size
+from .processes import writing_folder as writing_folder
 from .progress import Progress as Progress
 from .training import Callback as Callback
 from .training import EpochTraining as EpochTraining

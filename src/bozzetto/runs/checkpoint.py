@@ -1,5 +1,6 @@
-"""Checkpoints: a safetensors file that was either written completely or not at all."""
+"""Checkpoints and weights as safetensors, and short names for the content of inputs."""
 
+import hashlib
 import json
 import pickle
 from pathlib import Path
@@ -11,7 +12,6 @@ from safetensors.torch import save
 
 from ..errors import InputError
 from ..files import write_bytes
-from .environment import fingerprint
 
 
 def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None:
@@ -89,3 +89,24 @@ def tensor_file(tensors: dict[str, torch.Tensor], meta: dict[str, str]) -> bytes
 def _checksum(tensors: dict[str, torch.Tensor], text: str) -> str:
     parts = [part for name in sorted(tensors) for part in (name, tensors[name])]
     return fingerprint(text, *parts)
+
+
+def fingerprint(*values: object) -> str:
+    """A hash of tensors, files (paths), strings, numbers and anything else that JSON can hold.
+
+    Equal content gives equal fingerprints on every machine; file names and dates do not matter.
+    """
+    digest = hashlib.sha256()
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            array = value.detach().cpu().contiguous()
+            digest.update(f"{array.dtype} {tuple(array.shape)} ".encode())
+            digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
+        elif isinstance(value, Path):
+            with value.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        else:
+            digest.update(json.dumps(value, sort_keys=True).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:32]

@@ -1,8 +1,6 @@
-"""Where a computation runs (device, seed, versions), on what input, and the seconds and bytes that it took."""
+"""Where a computation runs (device, seed, versions), and the seconds and bytes that it took."""
 
 import ctypes
-import hashlib
-import json
 import os
 import platform
 import random
@@ -214,24 +212,3 @@ def _other_available() -> int:
     if Path("/proc/meminfo").exists() or "SC_PHYS_PAGES" not in os.sysconf_names:
         return 0
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-
-
-def fingerprint(*values: object) -> str:
-    """A hash of tensors, files (paths), strings, numbers and anything else that JSON can hold.
-
-    Equal content gives equal fingerprints on every machine; file names and dates do not matter.
-    """
-    digest = hashlib.sha256()
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            array = value.detach().cpu().contiguous()
-            digest.update(f"{array.dtype} {tuple(array.shape)} ".encode())
-            digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
-        elif isinstance(value, Path):
-            with value.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    digest.update(chunk)
-        else:
-            digest.update(json.dumps(value, sort_keys=True).encode())
-        digest.update(b"\0")
-    return digest.hexdigest()[:32]

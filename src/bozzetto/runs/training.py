@@ -19,15 +19,8 @@ from ..errors import InputError, Interrupted
 from ..images import save_image
 from .environment import fast_bfloat16
 from .folder import RunFolder
-from .interruptions import (
-    broadcast,
-    deferred_interruptions,
-    is_distributed,
-    join_processes,
-    mean_of_processes,
-    rank,
-    world_size,
-)
+from .interruptions import deferred_interruptions
+from .processes import broadcast, is_distributed, join_processes, mean_of_processes, rank, world_size
 from .progress import Progress
 from .training_config import EpochConfig, TrainingConfig
 

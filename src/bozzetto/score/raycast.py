@@ -31,7 +31,7 @@ class PointField(Protocol):
 
 
 class CloudField:
-    """The analytic field of a cloud, from the nearest points only: O(N) where `analytic.denoised` is O(N^2)."""
+    """The analytic field of a cloud, from the nearest points only: O(N) where `data.denoised` is O(N^2)."""
 
     def __init__(self, points: Float[Tensor, "N 3"], sigma: float) -> None:
         self.sigma = sigma

@@ -5,11 +5,12 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, warn_input
 from ..files import write_bytes
 from ..runs import load_weights, read_checkpoint
 from ..weights import find
@@ -27,14 +28,14 @@ _BLOCK = {"norm1": "bn_0", "norm2": "bn_1", "layer1": "fc_0", "layer2": "fc_1", 
 _CONDITIONAL = {"norm": "bn", "scale": "conv_gamma", "shift": "conv_beta"}
 
 
-def load_shapegf(path: str | os.PathLike, config: str | os.PathLike | None = None) -> CloudPrior:
+def load_shapegf(path: str | os.PathLike[str], config: str | os.PathLike[str] | None = None) -> CloudPrior:
     """The auto-encoder of a checkpoint of the released code, as `trainers/ae_trainer.py` writes it.
 
     Args:
         path: `latest.pt` or `epoch_*.pt`, with encoder (`enc`) and decoder (`dec`, `resnet_add` or
             `resnet_cbn`). The sizes of the networks are those of the tensors.
         config: The YAML file of the training, of which `sigma_begin` and `sigma_end` are read; noise levels
-            go from 1 to 0.01 if None.
+            go from 1 to 0.01, with a warning, if None.
 
     Returns:
         The prior, without a distribution of codes and without codes of training shapes: it encodes and
@@ -72,19 +73,23 @@ def load_shapegf(path: str | os.PathLike, config: str | os.PathLike | None = Non
     state = {}
     for ours, value in model.state_dict().items():
         part, name = _released(ours)
-        found = (encoder if part == "enc" else decoder).get(name)
+        found = (encoder if part == "enc" else decoder).pop(name, None)
         if not isinstance(found, Tensor) or found.shape != value.shape:
             raise InputError(
                 f"{path} lacks {part}.{name} of shape {tuple(value.shape)}; give an unchanged checkpoint"
             )
         state[ours] = found
+    if rest := [*encoder, *decoder]:
+        raise InputError(
+            f"{path} holds layers that our network has not, such as {rest[0]}; it cannot be loaded"
+        )
     model.load_state_dict(state)
     about = {"name": path.stem, "source": "a checkpoint of RuojinCai/ShapeGF", "epoch": stored.get("epoch")}
     codes = torch.zeros(0, model.config.code_size)
     return CloudPrior(model.eval().requires_grad_(False), None, codes, (), about)
 
 
-def save_shapegf(prior: CloudPrior, path: str | os.PathLike) -> None:
+def save_shapegf(prior: CloudPrior, path: str | os.PathLike[str]) -> None:
     """Write encoder and decoder of a prior as a checkpoint that the released code reads.
 
     Raises:
@@ -94,7 +99,7 @@ def save_shapegf(prior: CloudPrior, path: str | os.PathLike) -> None:
         raise InputError(
             "only models with the published networks fit into this layout; train --preset reference"
         )
-    content: dict = {"enc": {}, "dec": {}, "epoch": 0, "step": 0}
+    content: dict[str, Any] = {"enc": {}, "dec": {}, "epoch": 0, "step": 0}
     for ours, value in prior.model.state_dict().items():
         part, name = _released(ours)
         content[part][name] = value.cpu()
@@ -106,7 +111,8 @@ def save_shapegf(prior: CloudPrior, path: str | os.PathLike) -> None:
 def open_cloud_prior(name: str) -> CloudPrior:
     """A model from a file, also of the released code (.pt), or one that comes with the package, by its name.
 
-    The YAML file beside a checkpoint of the released code is its configuration, if there is exactly one.
+    The YAML file beside a checkpoint of the released code is its configuration, if there is exactly one;
+    without, noise levels are the published ones, with a warning.
 
     Raises:
         InputError: There is none of this name, or the file holds something else.
@@ -149,24 +155,30 @@ def _released(name: str) -> tuple[str, str]:
     return "dec", ".".join([*found, *(_CONDITIONAL[word] for word in words[1:]), tensor])
 
 
-def _plain(network: dict) -> dict[str, Tensor]:
+def _plain(network: dict[str, Any]) -> dict[str, Tensor]:
     """Tensors by their names, without what `DataParallel` puts before them."""
     return {n.removeprefix("module."): v for n, v in network.items() if isinstance(v, Tensor)}
 
 
-def _levels(config: str | os.PathLike | None) -> tuple[float, float]:
+def _levels(config: str | os.PathLike[str] | None) -> tuple[float, float]:
     """Largest and least noise level of a training of the released code."""
     if config is None:
-        return REFERENCE_MODEL.high, REFERENCE_MODEL.low
+        high, low = REFERENCE_MODEL.high, REFERENCE_MODEL.low
+        warn_input(
+            f"noise levels of the checkpoint are taken to go from {high:g} to {low:g}, as published; put the "
+            "YAML file of its training beside it, and no other"
+        )
+        return high, low
     try:
         text = Path(config).read_text(encoding="utf-8")
         begin, end = (
             re.findall(rf"^\s*{name}:\s*([-+.\deE]+)", text, re.M) for name in ("sigma_begin", "sigma_end")
         )
-        high, low = float(begin[0]), float(end[0])
+        ((high, low),) = {(float(b), float(e)) for b, e in zip(begin, end, strict=True)}
     except (OSError, ValueError, IndexError):
         raise InputError(
-            f"{config} cannot be read, or lacks sigma_begin and sigma_end; give the YAML file of the training"
+            f"{config} cannot be read, or lacks one sigma_begin and one sigma_end; "
+            "give the YAML file of the training"
         ) from None
     if not 0 < low < high < 1e6:
         raise InputError(f"{config} has noise levels from {high:g} to {low:g}; they must fall and be above 0")

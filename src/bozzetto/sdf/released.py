@@ -25,7 +25,7 @@ _PARTS = {
 }
 
 
-def load_deepsdf(folder: str | os.PathLike) -> ShapePrior:
+def load_deepsdf(folder: str | os.PathLike[str]) -> ShapePrior:
     """The prior of an experiment of the released code.
 
     Args:
@@ -37,7 +37,8 @@ def load_deepsdf(folder: str | os.PathLike) -> ShapePrior:
 
     Raises:
         InputError: A file is missing, damaged or holds something else, or the network has layers that ours
-            has not: `xyz_in_all`, `use_tanh`, several `latent_in`, layers without weight normalisation.
+            has not: `xyz_in_all`, `use_tanh`, several `latent_in`, layers without weight normalisation, or
+            another `NetworkArch` than `deep_sdf_decoder`.
     """
     folder = Path(folder)
     specs = _specs(folder / SPECS)
@@ -69,7 +70,7 @@ def load_deepsdf(folder: str | os.PathLike) -> ShapePrior:
     return ShapePrior(decoder.eval().requires_grad_(False), codes, names, about, clamp)
 
 
-def save_deepsdf(prior: ShapePrior, folder: str | os.PathLike) -> None:
+def save_deepsdf(prior: ShapePrior, folder: str | os.PathLike[str]) -> None:
     """Write a prior as an experiment that the released code reads.
 
     Raises:
@@ -140,12 +141,13 @@ def _specs(path: Path) -> dict[str, Any]:
     return specs
 
 
-def _decoder_config(specs: dict, path: Path) -> DecoderConfig:
+def _decoder_config(specs: dict[str, Any], path: Path) -> DecoderConfig:
     network = specs["NetworkSpecs"]
     dims, skips = network["dims"], network.get("latent_in") or []
     layers = set(range(len(dims)))
     if (
-        len(set(dims)) != 1
+        specs.get("NetworkArch", "deep_sdf_decoder") != "deep_sdf_decoder"
+        or len(set(dims)) != 1
         or len(skips) > 1
         or network.get("xyz_in_all")
         or network.get("use_tanh")
@@ -153,8 +155,8 @@ def _decoder_config(specs: dict, path: Path) -> DecoderConfig:
         or set(network.get("norm_layers") or []) != layers
     ):
         raise InputError(
-            f"{path} describes a network that cannot be loaded; layers must be equally wide and "
-            "weight-normalised, with at most one latent_in, no xyz_in_all and no use_tanh"
+            f"{path} describes a network that cannot be loaded; it must be a deep_sdf_decoder whose layers are "
+            "equally wide and weight-normalised, with at most one latent_in, no xyz_in_all and no use_tanh"
         )
     dropout = float(network.get("dropout_prob") or 0.0) if network.get("dropout") else 0.0
     skip = skips[0] if skips else None

@@ -42,7 +42,7 @@ def matched_shapes(pred: Path, ref: Path, arrays: bool = False) -> list[tuple[st
 
 
 def matched_heights(pred: Path, ref: Path) -> dict[str, tuple[Path, Path]]:
-    """Prediction and reference of every height map, by name, see `height_files`.
+    """Prediction and reference of every height map, by name, see `height_field`.
 
     Predictions without a reference are left out with a warning.
 

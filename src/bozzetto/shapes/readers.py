@@ -12,9 +12,9 @@ from ..errors import InputError, warn_input
 from .arrays import Arrays, Unsupported
 from .gltf import read_gltf
 from .packed import Zip, arrays_of, gunzipped, numbers_of, read_bytes, read_npy, read_npz
-from .pcd import read_las, read_pcd
 from .ply import read_ply
 from .point_tables import read_points
+from .scanner_formats import read_las, read_pcd
 from .stl import read_stl
 from .text_meshes import read_obj, read_off
 

@@ -100,6 +100,7 @@ def digits_of(positions: NDArray[Any]) -> str:
 
 
 def text_rows(prefix: str, rows: NDArray[Any], form: str | list[str]) -> str:
+    """A line per row: the prefix, then its numbers, in one printf form or one per column."""
     forms = [form] * rows.shape[1] if isinstance(form, str) else form
     line = prefix + " ".join(forms) + "\n"
     return "".join([line % tuple(row) for row in rows.tolist()])

@@ -21,7 +21,7 @@ import numpy as np
 from ...errors import InputError, warn_input
 from ...files import make_folder, write_text
 from ...images.stored_picture import check_file
-from ...runs.environment import fingerprint
+from ...runs.checkpoint import fingerprint
 from ...steps import report_progress, stage
 from .model import (
     EstimatedViews,

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ...shapes import Mesh
-from ..closest import SurfaceIndex
+from ..mesh_queries import SurfaceIndex
 from .creases import Curves
 from .surface import Floats, Ints, WorkingMesh, area_vectors, dots, lengths
 

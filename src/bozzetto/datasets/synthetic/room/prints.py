@@ -223,6 +223,7 @@ def sprig(rng: Rng, draw: ImageDraw.ImageDraw, x: float, y: float, size: float, 
 def printed_leaf(
     draw: ImageDraw.ImageDraw, x: float, y: float, heading: float, length: float, ink: str
 ) -> None:
+    """Draw a pointed leaf that starts at (x, y) and extends along `heading` (radians), all in pixels."""
     t = np.linspace(0, 1, 9)
     half = 0.22 * length * np.sin(np.pi * t) ** 0.8
     along, across = np.concatenate([t, t[::-1]]) * length, np.concatenate([half, -half[::-1]])

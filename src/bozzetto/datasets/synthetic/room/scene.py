@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ....cameras import Cameras
 from ....cameras.distortion import Lens
-from ....geometry.closest import warp_mesh
 from ....geometry.launch import in_parts, launch
+from ....geometry.mesh_queries import warp_mesh
 from ....images import srgb_to_linear
 from ....rendering import rasterize
 from ....values import value_type
