@@ -1,7 +1,7 @@
 """Completion of held-out shapes from one depth view, with the pose unknown.
 
-    python benchmarks/completion.py --family bodies [--prior FILE]
-    python benchmarks/completion.py --family vases [--prior FILE]
+    python -m benchmarks.completion --family bodies [--prior FILE]
+    python -m benchmarks.completion --family vases [--prior FILE]
 
 Compared with the nearest training shape (best of all, placed by its true orientation and then by similarity
 ICP on the observed part) and with screened Poisson reconstruction. Lengths are in the
@@ -19,9 +19,9 @@ import statistics
 import time
 
 import torch
-from common import RESULTS, save_results
-from shape_families import Family, Path, add_options, choose_prior, normalisation_of
 
+from benchmarks.helpers.common import RESULTS, save_results
+from benchmarks.helpers.shape_families import Family, Path, add_options, choose_prior, normalisation_of
 from bozzetto import Mesh
 from bozzetto.cameras import orbit_cameras
 from bozzetto.geometry import SurfaceIndex, largest_component, screened_poisson

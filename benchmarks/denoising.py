@@ -1,6 +1,6 @@
 """Denoising: told how strong the noise is, left to estimate it, a bilateral filter, and what was given.
 
-    BOZZETTO_DATA=... python benchmarks/denoising.py [--missing]
+    BOZZETTO_DATA=... python -m benchmarks.denoising [--missing]
 
 Clean clouds in the unit sphere get normal noise of 0, 0.25, 1, 2 and 3 % of its radius, with a seed per level:
 the 10 clouds of points/noisy and 4 solids (chairs of boxes, unions of round parts), 5,000 points each; machined
@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from common import RESULTS, data_folder, save_results
 from scipy.spatial import KDTree
 
+from benchmarks.helpers.common import RESULTS, data_folder, save_results
 from bozzetto import load_mesh
 from bozzetto.geometry.mesh_queries import SurfaceIndex
 from bozzetto.points import denoise

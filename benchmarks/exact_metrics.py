@@ -1,7 +1,7 @@
 """Exact 1-NNA, COV and MMD by Chamfer and earth mover's distance: time and assignments solved.
 
-    python benchmarks/exact_metrics.py                       # 300 against 300 clouds of 1024 points
-    python benchmarks/exact_metrics.py --clouds 60 --points 512 --check 200
+    python -m benchmarks.exact_metrics                       # 300 against 300 clouds of 1024 points
+    python -m benchmarks.exact_metrics --clouds 60 --points 512 --check 200
 
 Clouds are drawn on the surfaces of a procedural family of chairs (seat, back and four legs of random sizes),
 or with `--chairs` from the voxel chairs in BOZZETTO_DATA, scaled to [-1, 1] each. Both sets come from the same
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import RESULTS, data_folder, save_results
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks.helpers.common import RESULTS, data_folder, save_results
 from bozzetto.metrics import evaluate_generation, solve_assignments
 from bozzetto.metrics.earth_mover import distances
 from bozzetto.runs.folder import as_json

@@ -1,7 +1,7 @@
 """Sparse extraction against the dense grid: evaluations, missed cells, time and memory.
 
-    python benchmarks/extraction.py            # minutes
-    python benchmarks/extraction.py --full     # also every node of the published network at 256^3
+    python -m benchmarks.extraction            # minutes
+    python -m benchmarks.extraction --full     # also every node of the published network at 256^3
 
 Networks are trained here for a short time on a few shapes of the benchmark collections: the default decoder,
 and the published 8x512 network (`--priors` adds files). For the default decoder the dense grid of 256^3 is
@@ -22,8 +22,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from common import RESULTS, data_folder, save_results
 
+from benchmarks.helpers.common import RESULTS, data_folder, save_results
 from bozzetto import load_mesh
 from bozzetto.geometry import implicit, isosurface
 from bozzetto.geometry.sparse_marching_cubes import sparse_isosurface
@@ -151,7 +151,15 @@ def measure_function(name: str, resolution: int) -> dict:
 
 def peak_memory(path: Path, shape: int, resolution: int) -> dict:
     """Peak memory of a process that extracts one shape."""
-    command = [sys.executable, __file__, "--child", str(path), str(shape), str(resolution)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.extraction",
+        "--child",
+        str(path),
+        str(shape),
+        str(resolution),
+    ]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 

@@ -1,6 +1,6 @@
 """Whether priors know their family: members and strangers, ends of interpolations, inventions.
 
-    python benchmarks/families.py --members 20 --meshes 8
+    python -m benchmarks.families --members 20 --meshes 8
 
 Held-out bodies, turned, scaled and moved, as whole clouds, random parts, noisy clouds and depth views, and
 other shapes are given to the shipped prior over bodies; whole clouds and parts to the shipped model of clouds.
@@ -16,10 +16,10 @@ import statistics
 
 import numpy as np
 import torch
-from common import benchmark_mesh, save_part
-from completion import depth_view
-from shape_families import Family
 
+from benchmarks.completion import depth_view
+from benchmarks.helpers.common import benchmark_mesh, save_part
+from benchmarks.helpers.shape_families import Family
 from bozzetto import Mesh
 from bozzetto.datasets.synthetic.solids import chairs
 from bozzetto.geometry import is_one_solid

@@ -1,6 +1,6 @@
 """Figure 1 of Large Steps: Nefertiti from 25 views and a sphere, several ways of descent in equal time.
 
-    python benchmarks/figure1.py
+    python -m benchmarks.figure1
 
 Ours (u-space, AdamUniform), once on the first sphere's connectivity (lambda 49) and once remeshed (lambda 8),
 against Adam on the vertices without regularisation and with a bi-Laplacian penalty: the paper's weight and
@@ -13,9 +13,16 @@ spent the same seconds, so that a busy machine treats them alike.
 import argparse
 from pathlib import Path
 
-from common import RESULTS, benchmark_mesh, save_results
-from fitting import begin, mesh_strip, pixel, quality, settings, start_sphere, targets_around
-
+from benchmarks.helpers.common import RESULTS, benchmark_mesh, save_results
+from benchmarks.helpers.fitting import (
+    begin,
+    mesh_strip,
+    pixel,
+    quality,
+    settings,
+    start_sphere,
+    targets_around,
+)
 from bozzetto import Mesh
 from bozzetto.inverse import Optimization, OptimizeConfig, Targets
 

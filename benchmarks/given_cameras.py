@@ -1,6 +1,6 @@
 """Photographs whose cameras are given: cat, statue and fox as they are; dino and bust with cameras disturbed.
 
-    BOZZETTO_DATA=... python benchmarks/given_cameras.py [--only cat cat-fast cat-turns statue fox dino bust]
+    BOZZETTO_DATA=... python -m benchmarks.given_cameras [--only cat cat-fast cat-turns statue fox dino bust]
 
 * `cat`, `cat-fast`: IoU of the mesh with all 24 masks, through the cameras as they were used, beside that of
   the visual hull that the run began with. `cat-turns`: a quarter of the photographs is held out, four times.
@@ -20,9 +20,9 @@ import sys
 from pathlib import Path
 
 import torch
-from common import RESULTS, data_folder, save_part
-from texturing import photograph_bust
 
+from benchmarks.helpers.common import RESULTS, data_folder, save_part
+from benchmarks.texturing import photograph_bust
 from bozzetto import Mesh, load_capture, load_mesh
 from bozzetto.cameras import Cameras, Capture, load_views, object_bounds, read_cameras, save_transforms
 from bozzetto.images import linear_to_srgb, save_image

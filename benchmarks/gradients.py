@@ -1,6 +1,6 @@
 """Gradients of the rasteriser against central differences, of its own pictures and of supersampled ones.
 
-    python benchmarks/gradients.py
+    python -m benchmarks.gradients
 
 A random smooth weighting of the picture is differentiated along shifts and smooth random waves of the whole
 surface, by gradient and by central differences of a quarter of a pixel. "Supersampled" pictures average 8 x 8
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from common import RESULTS, benchmark_mesh, save_results
 from torch.nn.functional import interpolate as resize
 from torch.nn.functional import max_pool2d
 
+from benchmarks.helpers.common import RESULTS, benchmark_mesh, save_results
 from bozzetto import Cameras, Mesh
 from bozzetto.cameras import fibonacci_cameras
 from bozzetto.geometry import vertex_normals

@@ -9,7 +9,7 @@ that none of the networks has seen, since they may be used for tests only, are a
         --out runs-out/default
     bozzetto train heightmap $BOZZETTO_DATA/textures --held-out 12 --redistributable-only --minutes 60 \\
         --preset reference --out runs-out/reference
-    python benchmarks/heightmap_materials.py default=runs-out/default/heights.safetensors \\
+    python -m benchmarks.heightmap_materials default=runs-out/default/heights.safetensors \\
         reference=runs-out/reference/heights.safetensors
 
 Files named NAME@MINUTES are snapshots: they make the learning curve.
@@ -22,9 +22,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from common import data_folder, save_results
 from torch import Tensor
 
+from benchmarks.helpers.common import data_folder, save_results
 from bozzetto.geometry.heightfield import integrate_normals, load_normal_map
 from bozzetto.heightmap import Predictor, height_map, held_out, load_predictor
 from bozzetto.heightmap.pairs import PairFiles, find_pairs

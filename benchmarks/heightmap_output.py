@@ -2,7 +2,7 @@
 
 With the shipped weights, or others given by --weights. Photos are procedural, so no data is needed.
 
-    python benchmarks/heightmap_output.py
+    python -m benchmarks.heightmap_output
 """
 
 import argparse
@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 import torch
-from common import save_results
 from PIL import Image
 
+from benchmarks.helpers.common import save_results
 from bozzetto.datasets.synthetic.materials import make_sample
 from bozzetto.geometry.heightfield import normals_from_height
 from bozzetto.heightmap import height_map, open_predictor

@@ -1,6 +1,6 @@
 """Sixty photographs of 12 megapixels: minutes and memory of `bozzetto reconstruct` and of `bozzetto doctor`.
 
-    python benchmarks/large_photos.py [--count 60] [--work DIR]
+    python -m benchmarks.large_photos [--count 60] [--work DIR]
 
 The phone of the room takes photographs of 1344 x 1008 pixels; they are enlarged three times to 4032 x 3024, as
 large as those of a phone, but not as sharp: rendering them would take hours. Time and memory depend on their
@@ -15,10 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-from common import RESULTS, save_results
 from PIL import Image
-from room import compared, measured, reconstruct, spread
 
+from benchmarks.helpers.common import RESULTS, save_results
+from benchmarks.room import compared, measured, reconstruct, spread
 from bozzetto.cameras import read_cameras
 from bozzetto.datasets.synthetic import furnished_room, phone_photos
 from bozzetto.datasets.synthetic.phone import TRUTH, load_phone_photos, mask_overlap, photographed_faces

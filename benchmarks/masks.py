@@ -1,6 +1,6 @@
 """Masks without a plain background: cut-out captures are set before rooms, and masks are found again.
 
-    BOZZETTO_DATA=... python benchmarks/masks.py [--sets dino cat] [--rooms photographs room] [--size 640]
+    BOZZETTO_DATA=... python -m benchmarks.masks [--sets dino cat] [--rooms photographs room] [--size 640]
 
 Objects: dino and temple (truth: masks from their plain background), cat and lego (truth: alpha) and the bust
 (rendered, exact). What is behind them:
@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from common import RESULTS, data_folder, save_results
 
+from benchmarks.helpers.common import RESULTS, data_folder, save_results
 from bozzetto.cameras import Capture, capture_sheet, fibonacci_cameras, load_capture, object_bounds
 from bozzetto.cameras.segmentation import segment
 from bozzetto.errors import InputError, collected_warnings

@@ -1,6 +1,6 @@
 """A step per view against Mitsuba 3, what else a user could differentiate pictures with on a CPU.
 
-    python benchmarks/mitsuba_cost.py [--mitsuba-python PATH]
+    python -m benchmarks.mitsuba_cost [--mitsuba-python PATH]
 
 Same mesh, views and size, one process after the other. Ours: a full optimisation step over 16 views (solve,
 normals, rasterise, interpolate, shade, antialias, loss, backward, update), divided by 16. Mitsuba's: see
@@ -22,9 +22,9 @@ import time
 from pathlib import Path
 
 import torch
-from common import RESULTS, benchmark_mesh, save_results
-from fitting import DISTANCE, FOV, begin, targets_around
 
+from benchmarks.helpers.common import RESULTS, benchmark_mesh, save_results
+from benchmarks.helpers.fitting import DISTANCE, FOV, begin, targets_around
 from bozzetto import Mesh, save_mesh
 from bozzetto.inverse import OptimizeConfig
 
@@ -62,7 +62,7 @@ def mitsuba_seconds(
             ],
         }
         (Path(folder) / "request.json").write_text(json.dumps(request))
-        script = Path(__file__).with_name("mitsuba_step.py")
+        script = Path(__file__).parent / "helpers" / "mitsuba_step.py"
         command = [python, str(script), str(Path(folder) / "request.json")]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -1,6 +1,6 @@
 """One default for every shape: does tuning lambda and the step size for each shape alone pay?
 
-    python benchmarks/one_default.py
+    python -m benchmarks.one_default
 
 Six shapes from a sphere, on one schedule (16 views, remeshing as the shape grows), each with every pair of a
 grid of lambdas and step sizes around the defaults. The error is the symmetric mean distance to the true
@@ -14,9 +14,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from common import RESULTS, benchmark_mesh, save_results
-from fitting import fit, pixel, quality, settings, start_sphere, targets_around
-
+from benchmarks.helpers.common import RESULTS, benchmark_mesh, save_results
+from benchmarks.helpers.fitting import fit, pixel, quality, settings, start_sphere, targets_around
 from bozzetto import Mesh
 from bozzetto.inverse import OptimizeConfig
 

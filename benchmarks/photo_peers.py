@@ -1,8 +1,8 @@
 """A mesh from photos alone, beside what other tools make of the same cameras on a machine without a GPU.
 
-    python benchmarks/room.py                                  # first: the photos and our own run
+    python -m benchmarks.room                                  # first: the photos and our own run
     pip install open3d-cpu pycolmap                            # Debian: apt-get install libusb-1.0-0, too
-    python benchmarks/photo_peers.py --work bozzetto-out/room/30-1024x768-0
+    python -m benchmarks.photo_peers --work bozzetto-out/room/30-1024x768-0
 
 Reads the folder of a take of `room.py`: photos, truth, and the run on the photos alone. Compares:
 
@@ -44,9 +44,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import RESULTS, save_results
 from scipy.spatial import cKDTree
 
+from benchmarks.helpers.common import RESULTS, save_results
 from bozzetto import Mesh, load_mesh, save_mesh
 from bozzetto.cameras import Capture, load_views, visual_hull
 from bozzetto.cameras.formats import PosedViews, read_cameras

@@ -1,6 +1,6 @@
 """From photographs alone to a mesh, on real captures: temple and plush.
 
-    BOZZETTO_DATA=... python benchmarks/photos_only.py [--sets temple plush] [--work DIR]
+    BOZZETTO_DATA=... python -m benchmarks.photos_only [--sets temple plush] [--work DIR]
 
 Runs `bozzetto reconstruct` on a folder of nothing but photographs and reads its report: how many photographs
 were placed, figures on held-out photographs (temple), minutes and memory. For plush, silhouettes of the mesh
@@ -18,15 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from common import RESULTS, data_folder, save_part
 from PIL import Image, ImageDraw
 
+from benchmarks.helpers.common import RESULTS, data_folder, save_part
 from bozzetto import load_mesh
 from bozzetto.cameras import load_views, read_cameras
 from bozzetto.rendering import rasterize
 
 HELD_OUT = {"temple": "templeSR0009.png,templeSR0013.png", "plush": ""}
-POLYGONS = Path(__file__).with_name("plush_polygons.json")
+POLYGONS = Path(__file__).parent / "helpers" / "plush_polygons.json"
 
 
 def photos_of(name: str, folder: Path) -> Path:

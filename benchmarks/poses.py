@@ -1,6 +1,6 @@
 """Cameras from photographs: how many are placed, and how far from the official cameras.
 
-    BOZZETTO_DATA=... python benchmarks/poses.py [--only temple plush]
+    BOZZETTO_DATA=... python -m benchmarks.poses [--only temple plush]
 
 `temple` has calibrated cameras: rotation and centre after the similarity that fits the centres best, these as a
 share of their mean distance from their middle. `plush` are phone photographs without cameras: how many are
@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 import torch
-from common import RESULTS, data_folder, save_results
 
+from benchmarks.helpers.common import RESULTS, data_folder, save_results
 from bozzetto.cameras.formats import PosedViews, read_cameras
 from bozzetto.cameras.poses import estimate_cameras, find_photographs
 from bozzetto.metrics import camera_errors

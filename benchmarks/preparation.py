@@ -1,6 +1,6 @@
 """Preparing whole collections: time, doubtful signs, and the released render-and-vote rule in comparison.
 
-    python benchmarks/preparation.py
+    python -m benchmarks.preparation
 
 All meshes of the benchmark collections at 100,000 samples each, with the threads that torch has. The rule of
 the released sampler is then applied to some shapes of every class and some samples of each, because it takes
@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from common import RESULTS, data_folder, save_results
-from render_and_vote import SIZE, VIEWS, VOTES, compare, render_and_vote
 from scipy.spatial import KDTree
 
+from benchmarks.helpers.common import RESULTS, data_folder, save_results
+from benchmarks.helpers.render_and_vote import SIZE, VIEWS, VOTES, compare, render_and_vote
 from bozzetto import load_mesh, load_points
 from bozzetto.sdf import (
     Collection,

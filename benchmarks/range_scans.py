@@ -1,6 +1,6 @@
 """A real object from its range scans: one network fitted to twelve views, with empty space as evidence.
 
-    python benchmarks/range_scans.py [--minutes 3]
+    python -m benchmarks.range_scans [--minutes 3]
 
 The Stanford armadillo, twelve range views with estimated poses. Every tenth point is kept aside. A place is
 outside if a view sees past it, inside if at least three views have it behind what they see and none sees past
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import RESULTS, data_folder, save_results
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from benchmarks.helpers.common import RESULTS, data_folder, save_results
 from bozzetto.geometry import closest_points, largest_component
 from bozzetto.metrics import mesh_report
 from bozzetto.sdf import SdfSamples, Training

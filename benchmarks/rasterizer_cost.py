@@ -1,6 +1,6 @@
 """What a step costs: 16 views of 512x512 of a 100k-face mesh, against a minimal bounding-box loop.
 
-    python benchmarks/rasterizer_cost.py
+    python -m benchmarks.rasterizer_cost
 
 The baseline (bounding_box_loop.py) only writes the index of the visible triangle, without gradients. Measured
 beside it, in turns, medians of several rounds: our index image and fragments, and one full optimisation step:
@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from bounding_box_loop import index_images
-from common import RESULTS, benchmark_mesh, save_results
-from fitting import targets_around
 
+from benchmarks.helpers.bounding_box_loop import index_images
+from benchmarks.helpers.common import RESULTS, benchmark_mesh, save_results
+from benchmarks.helpers.fitting import targets_around
 from bozzetto import Mesh
 from bozzetto.geometry import vertex_normals
 from bozzetto.inverse import Light, Optimization, OptimizeConfig, Targets, capture_light

@@ -1,7 +1,7 @@
 """The tables of figures in the README and in docs/figures.md, made from the stored results.
 
-    python benchmarks/readme_table.py             # writes the tables
-    python benchmarks/readme_table.py --older     # which results are older than the code that they measure
+    python -m benchmarks.readme_table             # writes the tables
+    python -m benchmarks.readme_table --older     # which results are older than the code that they measure
 
 The page of the docs has all rows, the README those whose results hold the commit that they measured.
 
@@ -69,7 +69,7 @@ def row(script: str, *results: str, code: str) -> Callable:
     """Append a function to the table; `code` lists the folders of `src/bozzetto` that it measures."""
 
     def append(text: Callable[..., tuple[str, str]]) -> Callable[..., tuple[str, str]]:
-        ROWS.append(Row(script, results or (script.removesuffix(".py"),), tuple(code.split()), text))
+        ROWS.append(Row(script, results or (Path(script).stem,), tuple(code.split()), text))
         return text
 
     return append
@@ -221,7 +221,7 @@ def refined_cameras(bust: dict, dino: dict) -> tuple[str, str]:
     )
 
 
-@row("bad_photos.py", code="cameras inverse cli")
+@row("robustness/bad_photos.py", code="cameras inverse cli")
 def bad_photos(r: dict) -> tuple[str, str]:
     """What cannot work is said."""
     return (

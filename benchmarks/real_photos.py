@@ -1,6 +1,6 @@
 """Real photographs: Middlebury dino and temple from 14 of 16 views, judged by the 2 that were held out.
 
-    python benchmarks/real_photos.py
+    python -m benchmarks.real_photos
 
 Runs `bozzetto reconstruct` as a user does and reads its report. The baseline is the visual hull that the run
 began with, refined to the same edge length and given its best colours: light, exposure and albedo are fitted
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import RESULTS, data_folder, save_part
 
+from benchmarks.helpers.common import RESULTS, data_folder, save_part
 from bozzetto import Mesh, load_capture, load_mesh
 from bozzetto.cameras import Capture
 from bozzetto.geometry import edge_lengths, remesh

@@ -1,6 +1,6 @@
 """Armadillo from an icosahedron with a remeshing schedule, as the paper's Figure 3 does with its dragon.
 
-    python benchmarks/remeshing.py
+    python -m benchmarks.remeshing
 
 Every remeshing halves the mean edge length. Against a fit without: an even sphere of at least as many
 vertices as the schedule ends with, given the same steps (which take longer, because it is fine from the
@@ -12,9 +12,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from common import RESULTS, benchmark_mesh, save_results
-from fitting import START_RADIUS, fit, mesh_strip, quality, start_sphere, targets_around
-
+from benchmarks.helpers.common import RESULTS, benchmark_mesh, save_results
+from benchmarks.helpers.fitting import START_RADIUS, fit, mesh_strip, quality, start_sphere, targets_around
 from bozzetto import Mesh
 from bozzetto.geometry import is_manifold, is_watertight, remesh
 from bozzetto.inverse import Optimization, OptimizeConfig, Targets

@@ -1,7 +1,7 @@
 """What remeshing changes: volume, area, creases and corners of machined parts, and the triangles of all shapes.
 
-    python benchmarks/remeshing_parts.py
-    python benchmarks/remeshing_parts.py --parts 0
+    python -m benchmarks.remeshing_parts
+    python -m benchmarks.remeshing_parts --parts 0
 
 A hundred invented parts (machined_parts.py) or, with none, fandisk and rocker arm: at the default length and
 at shares of the size of the box; and scans at a length near that of their own edges, with the tolerance and
@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import RESULTS, benchmark_mesh, save_results
-from machined_parts import machined_parts
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from benchmarks.helpers.common import RESULTS, benchmark_mesh, save_results
+from benchmarks.helpers.machined_parts import machined_parts
 from bozzetto import Mesh
 from bozzetto.geometry import (
     euler_number,

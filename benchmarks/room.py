@@ -1,7 +1,7 @@
 """From phone photos to a mesh, against exact truth: the bust in the furnished room.
 
-    python benchmarks/room.py [--count 30] [--size 1024 768] [--seed 0] [--work DIR]
-    python benchmarks/room.py --count 60 --size 4032 3024 --photos-only
+    python -m benchmarks.room [--count 30] [--size 1024 768] [--seed 0] [--work DIR]
+    python -m benchmarks.room --count 60 --size 4032 3024 --photos-only
 
 Takes the photos (`phone_photos`; kept in DIR and used again), runs `bozzetto reconstruct` on the
 folder of photos and nothing else, and compares cameras, masks and mesh with the truth. Then the same with the
@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 
 import torch
-from common import RESULTS, save_results
 
+from benchmarks.helpers.common import RESULTS, save_results
 from bozzetto import load_mesh
 from bozzetto.cameras.formats import PosedViews, read_cameras
 from bozzetto.datasets.synthetic import PhonePhotos, furnished_room, phone_photos

@@ -1,6 +1,6 @@
 """Surfaces of scans against screened Poisson (Open3D), from the same points in the same run.
 
-    BOZZETTO_DATA=... python benchmarks/scan_surfaces.py --peer PYTHON
+    BOZZETTO_DATA=... python -m benchmarks.scan_surfaces --peer PYTHON
 
 PYTHON is the interpreter of an environment of its own with Open3D; without it only ours are measured. Clouds:
 twelve scans of the armadillo merged, with normals that face the scanners and without any, and each scan alone;
@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import data_folder, save_results
 from scipy.spatial import KDTree
 
+from benchmarks.helpers.common import data_folder, save_results
 from bozzetto.geometry import boundary_edges, closest_points, connected_components, euler_number
 from bozzetto.points import load_posed_scans, load_range_scan, surface
 from bozzetto.points.cloud_cleaning import clean_cloud

@@ -1,6 +1,6 @@
 """Auto-encoding of point clouds: the default preset and ShapeGF as released, after equal time side by side.
 
-    python benchmarks/score_autoencoding.py --data mnist --minutes 30
+    python -m benchmarks.score_autoencoding --data mnist --minutes 30
 
 Each preset trains in a process of its own with one thread; both run at the same time. Then every shape is
 encoded from one sample of its points, drawn anew by the model, and compared with a second, disjoint sample, by
@@ -15,8 +15,9 @@ import argparse
 import time
 
 import torch
-from common import save_results
-from score_common import (
+
+from benchmarks.helpers.common import save_results
+from benchmarks.helpers.score_common import (
     POINTS,
     add_options,
     distances,
@@ -27,7 +28,6 @@ from score_common import (
     train_both,
     training_of,
 )
-
 from bozzetto.score import CloudPrior, load_cloud_prior, points_of
 
 INPUTS = (2048, 1024, 512, 256, 128, 64)

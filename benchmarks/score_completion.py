@@ -1,6 +1,6 @@
 """Half of a held-out shape to the whole: several hypotheses against what the encoder alone makes of it.
 
-    python benchmarks/score_completion.py --data bodies --minutes 20
+    python -m benchmarks.score_completion --data bodies --minutes 20
 
 Every held-out cloud loses the half on one side of a random plane. `encoder` draws the shape of the code that
 the encoder gives to the rest; `best of 8` and `mean of 8` are the hypotheses of `complete`, whose observed
@@ -12,9 +12,18 @@ code of the whole.
 import argparse
 
 import torch
-from common import save_results
-from score_common import add_options, distances, load, model_path, rebuilt, train, train_both, training_of
 
+from benchmarks.helpers.common import save_results
+from benchmarks.helpers.score_common import (
+    add_options,
+    distances,
+    load,
+    model_path,
+    rebuilt,
+    train,
+    train_both,
+    training_of,
+)
 from bozzetto.score import CompleteConfig, complete, load_cloud_prior
 from bozzetto.score.data import cropped_clouds
 from bozzetto.shapes.frames import Frame

@@ -1,6 +1,6 @@
 """Invented shapes against held-out shapes: the prior learned beside the field, and the published latent GAN.
 
-    python benchmarks/score_generation.py --data procedural --minutes 20
+    python -m benchmarks.score_generation --data procedural --minutes 20
 
 The default preset and ShapeGF as released are trained for equal time side by side, see `score_autoencoding.py`.
 Latent GANs get a quarter of that time on top. Sets of clouds are compared exactly (MMD, COV,
@@ -17,9 +17,9 @@ import time
 from dataclasses import asdict, replace
 
 import torch
-from common import save_results
-from score_common import add_options, load, model_path, train, train_both, training_of
 
+from benchmarks.helpers.common import save_results
+from benchmarks.helpers.score_common import add_options, load, model_path, train, train_both, training_of
 from bozzetto.metrics import evaluate_generation
 from bozzetto.score import CloudPrior, fit_latent_gan, load_cloud_prior, points_of
 from bozzetto.score.config import REFERENCE_LATENT

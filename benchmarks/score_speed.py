@@ -1,6 +1,6 @@
 """Seconds for a cloud of 2,048 points: the default's sampler against annealed Langevin dynamics of ShapeGF.
 
-    python benchmarks/score_speed.py --threads 2
+    python -m benchmarks.score_speed --threads 2
 
 Time does not depend on weights, so both networks are untrained. Wall time is the best of several runs; beside
 it processor time, which counts all threads and which other programs hardly change. The reference takes 100
@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 
 import torch
-from common import save_results
 
+from benchmarks.helpers.common import save_results
 from bozzetto.score import annealed_langevin, build_model, draw_points
 from bozzetto.score.config import REFERENCE_MODEL, ModelConfig
 

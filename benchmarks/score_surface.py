@@ -1,6 +1,6 @@
 """Meshes of clouds, and rays through their fields, against the true surface and screened Poisson.
 
-    BOZZETTO_DATA=... python benchmarks/score_surface.py
+    BOZZETTO_DATA=... python -m benchmarks.score_surface
 
 Procedural solids that no network was trained on, 1,500 to 8,000 points of each. `sheet` tells whether a mesh is
 watertight and consistently wound, which doubled sheets with rims are not, and `crossings` on how many random
@@ -17,8 +17,8 @@ import argparse
 import time
 
 import torch
-from common import save_results
 
+from benchmarks.helpers.common import save_results
 from bozzetto.geometry import (
     implicit,
     is_consistently_wound,

@@ -1,6 +1,6 @@
 """Priors on shapes they have not seen: our default against DeepSDF as released, trained for the same time.
 
-    python benchmarks/sdf_accuracy.py [--minutes 8]
+    python -m benchmarks.sdf_accuracy [--minutes 8]
 
 Of each collection four fifths of the shapes are learned from and one fifth is held out; near-copies (meshes
 with one list of faces) are on one side. Both priors train for the same time on the same samples, side by
@@ -9,7 +9,7 @@ shapes of 1,024 samples in place of 64 of 16,384: in minutes on one core it woul
 handful. Codes of held-out shapes come from the same second-order fit to 100,000 samples; meshes at 128^3 are
 compared with the original in its own frame. Baseline without learning: the nearest training shape.
 
-    python benchmarks/sdf_accuracy.py --presets default variants --name sdf_variants
+    python -m benchmarks.sdf_accuracy --presets default variants --name sdf_variants
 
 `variants` is the default preset that also learns from five stretched variants of every shape.
 """
@@ -25,9 +25,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import RESULTS, data_folder, save_results
 from scipy.spatial import cKDTree
 
+from benchmarks.helpers.common import RESULTS, data_folder, save_results
 from bozzetto import InputError, Mesh, load_mesh
 from bozzetto.metrics import SurfaceScores, evaluate, summarise
 from bozzetto.sdf import (

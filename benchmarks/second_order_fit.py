@@ -1,6 +1,6 @@
 """Codes of held-out shapes: Levenberg-Marquardt against the released 800 Adam steps, on the same samples.
 
-    python benchmarks/second_order_fit.py --family bodies [--prior FILE]
+    python -m benchmarks.second_order_fit --family bodies [--prior FILE]
 
 Both minimise mean clamped L1 + 1e-4 mean(z^2) over the same 8,000 samples, on one thread. For each shape:
 how many iterations, and what part of the time, the second-order fit needs to come within a thousandth of the
@@ -11,9 +11,9 @@ import argparse
 import statistics
 
 import torch
-from common import RESULTS, save_results
-from shape_families import Family, Path, add_options, choose_prior
 
+from benchmarks.helpers.common import RESULTS, save_results
+from benchmarks.helpers.shape_families import Family, Path, add_options, choose_prior
 from bozzetto.sdf import fit_code, prepare_shape
 from bozzetto.sdf.fit_code import balanced, published_fit_loss
 

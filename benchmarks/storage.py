@@ -1,6 +1,6 @@
 """Bytes per shape: a code and its share of the decoder, against meshes and distance grids of equal error.
 
-    python benchmarks/storage.py [--family bodies --prior FILE] [--shapes 6]
+    python -m benchmarks.storage [--family bodies --prior FILE] [--shapes 6]
 
 The error is the mean distance between two surfaces, both ways, in the normalised frame (radius 1 / 1.03).
 For shapes that the prior was trained on: 16-bit code plus the prior's 16-bit weights divided by the number of
@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from common import RESULTS, save_results
-from shape_families import FAMILIES, Family, Path, normalisation_of
 
 import bozzetto
+from benchmarks.helpers.common import RESULTS, save_results
+from benchmarks.helpers.shape_families import FAMILIES, Family, Path, normalisation_of
 from bozzetto import InputError, Mesh
 from bozzetto.geometry import isosurface, largest_component, remesh, signed_distance
 from bozzetto.metrics import surface_distance

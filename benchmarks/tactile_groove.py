@@ -4,7 +4,7 @@ Six photos, one per light, and a measured height: BOZZETTO_DATA/tactile/groove. 
 the common fit: a quadratic of the six brightnesses per pixel, then integration. Heights are compared after
 removing their mean, nothing else. The light's falloff is fitted to the photos of each half separately.
 
-    python benchmarks/tactile_groove.py
+    python -m benchmarks.tactile_groove
 """
 
 import json
@@ -12,9 +12,9 @@ import time
 
 import numpy as np
 import torch
-from common import data_folder, save_results
 from torch import Tensor
 
+from benchmarks.helpers.common import data_folder, save_results
 from bozzetto.geometry.heightfield import gradients_from_height, integrate_gradients
 from bozzetto.images import load_image
 from bozzetto.photometric import calibrate_tactile, tactile_height

@@ -1,7 +1,7 @@
 """Texture reconstruction: every step sees 1 % of the texels of a 1024 x 1024 texture, chosen at random.
 
-    python benchmarks/texture.py
-    python benchmarks/texture.py --steps 300 --textures procedural rock028
+    python -m benchmarks.texture
+    python -m benchmarks.texture --steps 300 --textures procedural rock028
 
 The question: after how many steps does preconditioned descent reach the PSNR that plain Adam ends with? Adam
 takes all the steps and has the best step size of a scan, each texture for itself; preconditioned descent
@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 
 import torch
-from common import RESULTS, data_folder, save_results
 from PIL import Image
 from torch import Tensor
 
+from benchmarks.helpers.common import RESULTS, data_folder, save_results
 from bozzetto.inverse import Preconditioner, TextureFit, make_optimizer
 
 SHARE = 0.01  # of the texels, in every step

@@ -1,6 +1,6 @@
 """Textures on 20,000 faces beside vertex colours, judged by photographs that were held out.
 
-    python benchmarks/texturing.py --runs FOLDER
+    python -m benchmarks.texturing --runs FOLDER
 
 Reconstructs temple, cat and a bust of our own rendering (20 photographs, true cameras) as a user does, unless
 the folder holds the runs of an earlier call; then simplifies, textures and measures, on the pixels of the
@@ -27,9 +27,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import RESULTS, data_folder, save_results
 from torch import Tensor
 
+from benchmarks.helpers.common import RESULTS, data_folder, save_results
 from bozzetto import Cameras, Capture, Mesh, load_capture, load_mesh
 from bozzetto.cameras import fibonacci_cameras, save_transforms
 from bozzetto.datasets.synthetic import bust

@@ -37,6 +37,6 @@ def test_a_model_gives_what_it_gave(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_card_names_the_command_that_makes_the_weights(name):
     card = (Path(weights.__file__).parent / f"{name}.md").read_text()
-    command = re.search(r"\| command \| `python (benchmarks/\w+\.py)[^`]*` \|", card)
+    command = re.search(r"\| command \| `python -m (benchmarks[\w.]+)[^`]*` \|", card)
     assert command, f"{name}.md names no command"
-    assert (FOLDER.parents[1] / command[1]).is_file()
+    assert (FOLDER.parents[1] / f"{command[1].replace('.', '/')}.py").is_file()

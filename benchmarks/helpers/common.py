@@ -18,7 +18,7 @@ from bozzetto import Mesh, load_mesh
 from bozzetto.geometry import merge_vertices
 from bozzetto.shapes import normalisation
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 FOLDERS = ("--work", "--out", "--photos", "--sheets")
 """Options that name folders of a machine."""
 STARTED = time.perf_counter()
@@ -79,15 +79,20 @@ def commit() -> str | None:
     return found.stdout.strip()
 
 
+def script() -> str:
+    """The name of the module that Python runs, `benchmarks.room` say."""
+    return sys.modules["__main__"].__spec__.name
+
+
 def command() -> str:
     """How the script was called, without the folders of this machine."""
-    words, rest = [f"python benchmarks/{Path(sys.argv[0]).name}"], iter(sys.argv[1:])
+    words, rest = ["python", "-m", script()], iter(sys.argv[1:])
     for word in rest:
         if word in FOLDERS:
             next(rest, None)
         elif word.split("=")[0] not in FOLDERS:
             words.append(word)
-    return shlex.join(words[0].split() + words[1:])
+    return shlex.join(words)
 
 
 def head() -> dict:

@@ -1,8 +1,8 @@
 """The paper's studies: six ways of descent, the number of views, and lambda, with plots.
 
-    python benchmarks/optimizer_study.py optimizers
-    python benchmarks/optimizer_study.py views
-    python benchmarks/optimizer_study.py smoothness
+    python -m benchmarks.studies.optimizer_study optimizers
+    python -m benchmarks.studies.optimizer_study views
+    python -m benchmarks.studies.optimizer_study smoothness
 
 optimizers: gradient descent, momentum and Adam, each on the vertices x and on u, and AdamUniform on u.
 views: 1 to 49 pictures; ours against Adam on x with a bi-Laplacian penalty.
@@ -18,9 +18,8 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from common import RESULTS, benchmark_mesh, save_results
-from fitting import fit, mesh_strip, quality, start_sphere, targets_around
-
+from benchmarks.helpers.common import RESULTS, benchmark_mesh, save_results
+from benchmarks.helpers.fitting import fit, mesh_strip, quality, start_sphere, targets_around
 from bozzetto import InputError, Mesh
 from bozzetto.inverse import OptimizeConfig, Targets
 

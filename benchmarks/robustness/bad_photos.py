@@ -1,6 +1,6 @@
 """Bad photographs, as people have them: `bozzetto reconstruct` says what is wrong and loses nothing.
 
-    python benchmarks/bad_photos.py [--only panorama,blurred] [--workers 1] [--photos FOLDER]
+    python -m benchmarks.robustness.bad_photos [--only panorama,blurred] [--workers 1] [--photos FOLDER]
 
 Every kind is made from photographs that a phone of our own took in a furnished room of our own. The command is
 run as a user runs it, with `--overwrite` onto the results of an earlier run, and has to exit with 2 and one
@@ -19,8 +19,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bad_photo_kinds import KINDS, Base, take_photos
-from common import save_results
+from benchmarks.helpers.bad_photo_kinds import KINDS, Base, take_photos
+from benchmarks.helpers.common import save_results
 
 EARLIER = {
     "config.json": '{"bozzetto": "0", "config": {}}',

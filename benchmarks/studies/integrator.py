@@ -6,7 +6,7 @@ plane as frequency^-(slope + 1/2)), scaled to a mean slope of 15 degrees. Their 
 mean. The baselines are what programs commonly do: the same transforms with the mean of two slopes as a step;
 the normal's x and y as slopes; the wrong kind of border; a denominator whose index starts at 1.
 
-    python benchmarks/integrator.py [--large 4096]
+    python -m benchmarks.studies.integrator [--large 4096]
 
 With BOZZETTO_DATA set, the three objects of tactile/normals (perspective camera, depth steps) are added.
 """
@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 import scipy.fft
 import torch
-from common import save_results
 from torch import Tensor
 
+from benchmarks.helpers.common import save_results
 from bozzetto.geometry.heightfield import (
     gradients_from_normals,
     integrate_gradients,

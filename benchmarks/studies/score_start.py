@@ -1,6 +1,6 @@
 """What the sampler itself costs: points drawn with the exact field, from several starts.
 
-    python benchmarks/score_start.py
+    python -m benchmarks.studies.score_start
 
 The field is that of 4,000 points of the contour of each of twelve MNIST digits, so nothing is learned and all
 that is measured is the sampler. Chamfer (times 10^4) and exact earth mover's distance (times 10^2) to a sample
@@ -11,9 +11,9 @@ import math
 
 import numpy as np
 import torch
-from common import data_folder, save_results
-from score_common import distances
 
+from benchmarks.helpers.common import data_folder, save_results
+from benchmarks.helpers.score_common import distances
 from bozzetto.score import ModelConfig, ScoreModel, contour_points, denoised, draw_points
 from bozzetto.score.solvers import noise_levels, solve_ode, start_noise
 

@@ -1,6 +1,6 @@
 """The handed-out failing cases, one by one: what is asked, what happens now, right or wrong.
 
-    python benchmarks/cases.py [--cases FOLDER] [--only shapes,photos:G31] [--fast]
+    python -m benchmarks.robustness.cases [--cases FOLDER] [--only shapes,photos:G31] [--fast]
 
 FOLDER holds `shapes/` and `photos/`, each with `cases.md` and inputs; without it, the folder `cases` beside
 that of BOZZETTO_DATA. Inputs are copied to a scratch folder first. Every row is a function below, named after
@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from generators.captures import BALLS
-from generators.judge import measures, positions
+
+from benchmarks.robustness.generators.captures import BALLS
+from benchmarks.robustness.generators.judge import measures, positions
 
 Outcome = tuple[str, bool | None]
 SHAPES: dict[str, Callable] = {}
@@ -1061,7 +1062,7 @@ def main() -> None:
 
         arguments.results.write_text(json.dumps(content, indent=2) + "\n")
     else:
-        from common import save_results
+        from benchmarks.helpers.common import save_results
 
         save_results("cases", content)
 

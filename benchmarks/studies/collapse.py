@@ -1,6 +1,6 @@
 """Whether a training collapses: 20 seeds, steps of 1, 2, 4 and 8 shapes, on thin shapes.
 
-    python benchmarks/collapse.py [--seeds 20] [--reference-seeds 3]
+    python -m benchmarks.studies.collapse [--seeds 20] [--reference-seeds 3]
 
 A collapsed DeepSDF predicts "outside" everywhere, or one shape for every code. Eight aeroplanes, whose wings
 are the thinnest things of the benchmark collections, are learned for so many steps. Counted per shape: the
@@ -13,9 +13,9 @@ import statistics
 from dataclasses import replace
 
 import torch
-from common import RESULTS, save_results
-from shape_families import Family, Path
 
+from benchmarks.helpers.common import RESULTS, save_results
+from benchmarks.helpers.shape_families import Family, Path
 from bozzetto import InputError
 from bozzetto.sdf import SdfSamples, prepare_shape, train_prior
 from bozzetto.sdf.config import PRESETS, TrainConfig

@@ -1,6 +1,6 @@
 """How heights from photos depend on the number of scanned materials that were learned from.
 
-    python benchmarks/heightmap_learning.py --minutes 4
+    python -m benchmarks.studies.heightmap_learning --minutes 4
 
 The same network, time and procedural and painted materials every time, but 5, 10, 20 or all 36 of the scanned
 materials that are not held out (fewer are always among more; some of them may be used for tests only, so these
@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from common import data_folder, save_results
-from heightmap_materials import ASKED, COUNT, table
 
+from benchmarks.heightmap_materials import ASKED, COUNT, table
+from benchmarks.helpers.common import data_folder, save_results
 from bozzetto.heightmap import Predictor, find_pairs, held_out
 from bozzetto.heightmap.config import PRESETS
 from bozzetto.heightmap.data import Crops, procedural_pairs

@@ -1,6 +1,6 @@
 """The prior over human bodies that comes with the package.
 
-    python benchmarks/train_bodies.py --minutes 20 --out DIR
+    python -m benchmarks.weights.train_bodies --minutes 20 --out DIR
 
 Learns from four fifths of the 320 bodies of `collections/bodies.npz` (MakeHuman base mesh and morph targets,
 CC0); the others measure it (`completion.py`, `second_order_fit.py`). Writes a run folder with the prior, the
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import data_folder
 
+from benchmarks.helpers.common import data_folder
 from bozzetto import Mesh
 from bozzetto.runs import Progress, RunFolder
 from bozzetto.sdf import (
@@ -96,7 +96,7 @@ def main() -> None:
         seed=options.seed,
     )
     run = RunFolder.create(options.out, {"settings": config, "samples": SAMPLES}, resume=options.resume)
-    command = f"python benchmarks/train_bodies.py --minutes {options.minutes:g} --seed {options.seed}"
+    command = f"python -m benchmarks.weights.train_bodies --minutes {options.minutes:g} --seed {options.seed}"
     about = {**ABOUT, "held_out": held_out, "command": command}
     collection = load_collection(options.work, as_split(learn))
     training = Training(sample_table(list(collection.samples), collection.names), config)

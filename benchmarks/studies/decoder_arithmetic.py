@@ -1,6 +1,6 @@
 """What share of the matrix-multiply rate decoders are evaluated at.
 
-    python benchmarks/decoder_arithmetic.py
+    python -m benchmarks.studies.decoder_arithmetic
 
 In turns, medians of several rounds: the processor's rate of multiplying a batch by a 512x512 matrix (the best
 of several batch sizes, all threads on one product or a product for each thread), the evaluation of decoders
@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from common import RESULTS, save_results
 
+from benchmarks.helpers.common import RESULTS, save_results
 from bozzetto.sdf import Decoder, DecoderConfig, Evaluator, build_decoder
 from bozzetto.sdf.config import REFERENCE_DECODER
 

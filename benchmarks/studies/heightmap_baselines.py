@@ -4,17 +4,17 @@ Class A of BOZZETTO_DATA/textures (scanned or library-quality materials), colour
 to 256 x 256. A figure that a blurred, shifted or faded copy of the truth, another material or the photo's own
 luminance reaches proves nothing; a method has to be read against this table.
 
-    python benchmarks/heightmap_baselines.py
+    python -m benchmarks.studies.heightmap_baselines
 """
 
 import csv
 from pathlib import Path
 
 import torch
-from common import data_folder, save_results
 from scipy import ndimage
 from torch import Tensor
 
+from benchmarks.helpers.common import data_folder, save_results
 from bozzetto.images import load_image
 from bozzetto.metrics import GlcmReference, at_protocol_size, height_scores, lpips_missing, mean_scores
 from bozzetto.shapes import load_height

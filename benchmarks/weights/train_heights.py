@@ -3,8 +3,8 @@
 The twelve class A materials that `heightmap_materials.py` measures with are held out, so its figures are those
 of the shipped weights.
 
-    python benchmarks/train_heights.py --minutes 50 --work runs-out/heights --pack
-    python benchmarks/train_heights.py --preset imagenet --minutes 15 --work runs-out/heights --pack
+    python -m benchmarks.weights.train_heights --minutes 50 --work runs-out/heights --pack
+    python -m benchmarks.weights.train_heights --preset imagenet --minutes 15 --work runs-out/heights --pack
 
 A training that was interrupted is continued; `--pack` also puts the result among the shipped weights.
 """
@@ -14,9 +14,8 @@ import json
 import shutil
 from pathlib import Path
 
-from common import RESULTS, data_folder
-
 import bozzetto
+from benchmarks.helpers.common import RESULTS, data_folder
 from bozzetto.cli import main as bozzetto_main
 from bozzetto.heightmap import Predictor, load_predictor, save_predictor
 

@@ -1,6 +1,6 @@
 """Generated inputs with known truth over all readers and verbs: nothing may be wrong in silence.
 
-    python benchmarks/generated_inputs.py [--count 1600] [--seed 0] [--only obj,ply] [--workers 2]
+    python -m benchmarks.robustness.generated_inputs [--count 1600] [--seed 0] [--only obj,ply] [--workers 2]
 
 Families of inputs lie in `generators/`, a file each. Every input is written to a scratch folder and read in a
 worker process by the functions and verbs of bozzetto, and what comes of it is compared with what the generator
@@ -23,9 +23,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from generators import families  # noqa: F401  # registers all kinds
-from generators.inputs import KINDS, Kind
-from generators.judge import FAILURES, HANG, LEGAL_REFUSED, ODD, VERDICTS
+from benchmarks.robustness.generators import families  # noqa: F401  # registers all kinds
+from benchmarks.robustness.generators.inputs import KINDS, Kind
+from benchmarks.robustness.generators.judge import FAILURES, HANG, LEGAL_REFUSED, ODD, VERDICTS
 
 GRACE = 1.0
 """Seconds that a worker may take beyond the limit of an input before it is ended."""
@@ -83,8 +83,8 @@ def work(connection: object) -> None:
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)  # trimesh logs what it thinks of files
     os.chdir(tempfile.mkdtemp(prefix="generated-"))
-    from generators.judge import judge, write
-    from generators.peers import peer_verdicts
+    from benchmarks.robustness.generators.judge import judge, write
+    from benchmarks.robustness.generators.peers import peer_verdicts
 
     while (task := connection.recv()) is not None:
         folder = Path(task.folder)
@@ -278,7 +278,7 @@ def save(content: dict, path: Path | None) -> None:
     if path is not None:
         path.write_text(json.dumps(content, indent=2) + "\n")
         return
-    from common import save_results
+    from benchmarks.helpers.common import save_results
 
     for one in content["listed"]:
         one.pop("folder")

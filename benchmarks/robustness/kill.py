@@ -1,6 +1,6 @@
 """SIGKILL at random moments of every verb that works for long, and what is left and comes of going on.
 
-    python benchmarks/kill.py --kills 50 --at-writing 10
+    python -m benchmarks.robustness.kill --kills 50 --at-writing 10
 
 Each verb first runs to its end on a small input of our own; that is the reference. Then it is killed again and
 again at a random moment, in every other run while it replaces earlier results with `--overwrite`; and some more
@@ -39,7 +39,8 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # a fork must not inherit threads
 
 import numpy as np
-from common import RESULTS, save_results
+
+from benchmarks.helpers.common import RESULTS, save_results
 
 ORPHAN_SECONDS = 2.0
 CHECKPOINT_SECONDS = 0.2

@@ -1,6 +1,6 @@
 """The models of point clouds that come with the package: bodies, airfoils, procedural chairs.
 
-    python benchmarks/train_clouds.py --data bodies --minutes 12 --clock processor --pack
+    python -m benchmarks.weights.train_clouds --data bodies --minutes 12 --clock processor --pack
 
 Learns from four fifths of a collection whose terms allow it to be passed on (bodies: MakeHuman base mesh and
 morph targets, CC0; airfoils: AeroSandbox, MIT; chairs: our own), as `score_autoencoding.py` does: a model that
@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from common import RESULTS
-from score_common import add_options, model_path, train
 
 import bozzetto
+from benchmarks.helpers.common import RESULTS
+from benchmarks.helpers.score_common import add_options, model_path, train
 from bozzetto.score import load_cloud_prior, save_cloud_prior
 
 WEIGHTS = Path(bozzetto.__file__).parent / "weights"
@@ -43,8 +43,8 @@ def pack(options: argparse.Namespace) -> None:
         "name": f"cloud-{options.data}",
         "what": what,
         "licence": licence,
-        "command": f"python benchmarks/train_clouds.py --data {options.data} --minutes {options.minutes:g} "
-        f"--clock {options.clock} --seed {options.seed} --pack",
+        "command": f"python -m benchmarks.weights.train_clouds --data {options.data} "
+        f"--minutes {options.minutes:g} --clock {options.clock} --seed {options.seed} --pack",
         "training": prior.metadata["training"],
         "last_step": json.loads(log.read_text().splitlines()[-1]),
     }

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import data_folder
 
+from benchmarks.helpers.common import data_folder
 from bozzetto import Mesh, load_mesh
 from bozzetto.sdf import (
     ShapePrior,

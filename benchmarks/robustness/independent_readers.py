@@ -1,6 +1,6 @@
 """Every mesh and cloud of folders, read by bozzetto and by independent readers: the same shape, or refused?
 
-    python benchmarks/independent_readers.py [FOLDER ...]
+    python -m benchmarks.robustness.independent_readers [FOLDER ...]
 
 Independent are trimesh and, where it is installed, meshio. Compared are the number of triangles or points, the
 bounds, the area and the signed volume. A file is `same` if an independent reader finds the same, `refused` if
@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
-from common import data_folder, save_results
 
+from benchmarks.helpers.common import data_folder, save_results
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.shapes import Mesh, load_shape
 from bozzetto.shapes.readers import ENDINGS

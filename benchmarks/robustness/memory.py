@@ -1,6 +1,6 @@
 """Peak memory of every verb on an input and on one ten times as large.
 
-    python benchmarks/memory.py [--only surface,heightmap] [--markdown]
+    python -m benchmarks.robustness.memory [--only surface,heightmap] [--markdown]
 
 Each verb runs as a process of its own; its peak, with its workers, is what the system counted (VmHWM, Linux),
 less the peak of the same command line on a smallest input: Python, PyTorch and the weights. Where the smallest
@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from common import RESULTS, commit, save_results
-from generators.captures import capture, files_of
-from generators.pictures import png, smooth
-from generators.solids import ball
-from generators.values import even_sphere
+
+from benchmarks.helpers.common import RESULTS, commit, save_results
+from benchmarks.robustness.generators.captures import capture, files_of
+from benchmarks.robustness.generators.pictures import png, smooth
+from benchmarks.robustness.generators.solids import ball
+from benchmarks.robustness.generators.values import even_sphere
 
 HIDDEN = 0.1
 """Share of the smallest peak below which an input does not show: imports and fixed grids free that much."""

@@ -1,6 +1,6 @@
 """The networks of `bozzetto denoise` that come with the package.
 
-    python benchmarks/train_denoiser.py
+    python -m benchmarks.weights.train_denoiser
 
 Makes every shape that it learns from itself, with the recipe `DenoiserRecipe`. Writes denoiser.safetensors
 among the shipped weights, or to `--out`, and the log of the training beside the results of benchmarks. On one
@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from common import RESULTS, command, commit
 
 import bozzetto
+from benchmarks.helpers.common import RESULTS, command, commit
 from bozzetto.points.denoiser import DenoiserRecipe, save_denoiser
 from bozzetto.points.fit_training import train_denoiser
 

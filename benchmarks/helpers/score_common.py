@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from common import data_folder
 
+from benchmarks.helpers.common import data_folder, script
 from bozzetto.metrics import solve_assignments
 from bozzetto.metrics.earth_mover import distances as distance_tables
 from bozzetto.runs import RunFolder
@@ -100,7 +100,7 @@ def training_of(options: argparse.Namespace, preset: str) -> dict:
 def train_both(options: argparse.Namespace, presets: list[str]) -> None:
     """Train presets that are not there yet, at the same time."""
     missing = [preset for preset in presets if not model_path(options, preset).exists()]
-    words = [sys.executable, *sys.argv, "--only"]
+    words = [sys.executable, "-m", script(), *sys.argv[1:], "--only"]
     running = [subprocess.Popen([*words, preset]) for preset in missing]
     if any(process.wait() for process in running):
         sys.exit("a training has failed")

@@ -1,0 +1,1 @@
+"""Generated and failing inputs, killed runs and memory, over all verbs."""

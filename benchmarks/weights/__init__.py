@@ -1,0 +1,1 @@
+"""Trainings of the weights that come with the package."""
