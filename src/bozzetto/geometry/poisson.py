@@ -252,21 +252,33 @@ def _screen(samples: OrientedSamples, nodes: Int64[np.ndarray, " N"], screening:
     return csr_matrix(screening * splat.T @ splat.multiply(samples.areas[:, None]))
 
 
+def _seven_point_laplacian(values: Float[np.ndarray, "S S S"]) -> Float[np.ndarray, "S S S"]:
+    """Positive semi-definite; nothing flows through the border of the cube."""
+    result = np.zeros_like(values)
+    for axis in range(3):
+        slope = np.moveaxis(np.diff(values, axis=axis), axis, 0)
+        part = np.moveaxis(result, axis, 0)
+        part[:-1] -= slope
+        part[1:] += slope
+    return result
+
+
 def _solved_cube(samples: OrientedSamples, side: int, screening: float) -> Float[np.ndarray, " N"]:
     """On all nodes of a cube, drawn to 1/2 at its border; a cosine transform is the preconditioner."""
     nodes = cube(side)
     at_points = _screen(samples, nodes, screening)
-    waves = eigenvalues(side)
     border = np.ones((side,) * 3)
     border[1:-1, 1:-1, 1:-1] = 0
     pull = BORDER * border.ravel()
     shift = float(at_points.sum()) / side**3
+    response = (1 / (eigenvalues(side) + shift)).astype(np.float32)
 
     def apply(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return filtered(x, waves) + at_points @ x + pull * x
+        return _seven_point_laplacian(x.reshape(border.shape)).ravel() + at_points @ x + pull * x
 
     def precondition(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return filtered(x, 1 / (waves + shift))
+        # Any symmetric positive definite matrix will do, so single precision is enough.
+        return filtered(x.astype(np.float32), response).astype(np.float64)
 
     operator, preconditioner = (
         LinearOperator((side**3, side**3), f, dtype=np.float64)  # type: ignore[call-overload]

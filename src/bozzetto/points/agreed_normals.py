@@ -17,7 +17,7 @@ STIFFNESS = 1e-2
 """Of curvatures in fits: their square is worth so much of a squared height, in units of reach."""
 ROUNDS, VOTES = 2, 6
 """Surfaces that are made, and points that each of their faces gives its normal to."""
-CELL, SIDES = 0.6, (61, 321)
+CELL, SIDES = 0.6, (64, 321)
 """Cells of their grid in spacings, and nodes along an axis, at least and at most."""
 SCREENING, ROOM = 4.0, 1.25
 LEAST_AGREEMENT = 1e-3
