@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -48,21 +49,28 @@ def resolve_device(name: Literal["auto", "cpu", "cuda"] = "auto") -> torch.devic
     return torch.device(name)
 
 
+@cache
 def fast_bfloat16(device: torch.device | str = "cpu") -> bool:
-    """Whether a device multiplies bfloat16 clearly faster than float32, found by trying it."""
+    """Whether a device multiplies bfloat16 clearly faster than float32, found once by trying it."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        matrix = torch.ones(768, 768, dtype=dtype, device=device)
+    # Processors without such instructions take seconds for matrices of useful size, but not for small ones.
+    return _bfloat16_ratio(128, device) < 4 and _bfloat16_ratio(768, device) < 0.7
+
+
+def _bfloat16_ratio(size: int, device: torch.device) -> float:
+    """Time for a product of square matrices in bfloat16 over that in float32."""
+    seconds = []
+    for dtype in (torch.bfloat16, torch.float32):
+        matrix = torch.ones(size, size, dtype=dtype, device=device)
         rounds = []
         for _ in range(5):
             began = time.perf_counter()
             _ = matrix @ matrix
             rounds.append(time.perf_counter() - began)
-        seconds[dtype] = min(rounds)
-    return seconds[torch.bfloat16] < 0.7 * seconds[torch.float32]
+        seconds.append(min(rounds))
+    return seconds[0] / seconds[1]
 
 
 def seed_everything(seed: int) -> None:
