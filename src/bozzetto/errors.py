@@ -30,7 +30,7 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, kept: str, cause: BaseException | None = None, exit_code: int = 130) -> None:
         """`kept` says what was interrupted and what is kept; `exit_code` is that of the cause if it has one."""
         super().__init__(kept)
-        self.exit_code = getattr(cause, "exit_code", exit_code)
+        self.exit_code: int = getattr(cause, "exit_code", exit_code)
 
 
 class InputWarning(UserWarning):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .errors import InputError
 
-FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+FULL: set[int] = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 """Numbers of the errors of a full disk."""
 _REASONS = {
     errno.EFBIG: "it would be larger than files may be here; raise the limit or choose another disk",

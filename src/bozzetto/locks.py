@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from .errors import InputError
 from .files import make_folder, write_error
@@ -38,7 +39,9 @@ class Lock:
         except OSError as error:
             raise write_error(error, file) from None
         self._abandon: list[Callable[[], object]] = []
-        self.release = weakref.finalize(self, _release, lock, file, made, os.getpid())
+        self.release: weakref.finalize[..., Self] = weakref.finalize(
+            self, _release, lock, file, made, os.getpid()
+        )
 
     def on_failure(self, tidy: Callable[[], object]) -> None:
         """Have this called if the lock is still held when `release_all_locks` ends it."""

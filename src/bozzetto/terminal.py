@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-SIGNALS = tuple(number for name in _NAMES if (number := getattr(signal, name, None)) is not None)
+SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 """Those of this system that ask a process to end."""
 
 
@@ -63,7 +63,7 @@ class Stream:
     """
 
     def __init__(self, stream: TextIO | None) -> None:
-        self.lost = False
+        self.lost: bool = False
         self._closed = stream is None
         self._stream = open(os.devnull, "w", encoding="utf-8") if stream is None else stream  # noqa: SIM115
 

@@ -2,17 +2,19 @@
 
 import warp as wp
 
+from ..geometry.launch import kernel_struct
 
-@wp.struct
+
+@kernel_struct
 class Views:
     """Silhouettes and their cameras; see `silhouettes.Silhouettes`."""
 
-    distance: wp.array3d(dtype=float)
-    rotation: wp.array(dtype=wp.mat33)
-    translation: wp.array(dtype=wp.vec3)
-    intrinsics: wp.array(dtype=wp.mat33)
-    frame: wp.array(dtype=wp.vec4)
-    per_pixel: wp.array(dtype=float)
+    distance: wp.array3d[float]
+    rotation: wp.array[wp.mat33]
+    translation: wp.array[wp.vec3]
+    intrinsics: wp.array[wp.mat33]
+    frame: wp.array[wp.vec4]
+    per_pixel: wp.array[float]
     orthographic: int
     near: float
 
@@ -56,12 +58,12 @@ def depth_inside(views: Views, view: int, point: wp.vec3):
 @wp.kernel
 def carve(
     start: int,
-    points: wp.array(dtype=wp.vec3),
+    points: wp.array[wp.vec3],
     views: Views,
     exclude: int,
-    values: wp.array2d(dtype=float),
-    which: wp.array2d(dtype=int),
-):
+    values: wp.array2d[float],
+    which: wp.array2d[int],
+) -> None:
     p = start + wp.tid()
     smallest = float(1.0e30)
     second = float(1.0e30)
@@ -91,13 +93,13 @@ def carve(
 @wp.kernel
 def classify(
     start: int,
-    centers: wp.array(dtype=wp.vec3),
+    centers: wp.array[wp.vec3],
     views: Views,
     reach: float,
     min_views: int,
     tolerance: int,
-    classes: wp.array(dtype=int),
-):
+    classes: wp.array[int],
+) -> None:
     p = start + wp.tid()
     carving = int(0)
     containing = int(0)
@@ -125,9 +127,9 @@ def classify(
 
 @wp.func
 def grid_value(
-    smallest: wp.array3d(dtype=float),
-    second: wp.array3d(dtype=float),
-    which: wp.array3d(dtype=int),
+    smallest: wp.array3d[float],
+    second: wp.array3d[float],
+    which: wp.array3d[int],
     left_out: int,
     place: wp.vec3,
 ):
@@ -155,15 +157,15 @@ def grid_value(
 @wp.kernel
 def trace(
     first_row: int,
-    origins: wp.array3d(dtype=wp.vec3),
-    directions: wp.array3d(dtype=wp.vec3),
-    smallest: wp.array3d(dtype=float),
-    second: wp.array3d(dtype=float),
-    which: wp.array3d(dtype=int),
+    origins: wp.array3d[wp.vec3],
+    directions: wp.array3d[wp.vec3],
+    smallest: wp.array3d[float],
+    second: wp.array3d[float],
+    which: wp.array3d[int],
     leave_out: int,
     slope: float,
-    hits: wp.array3d(dtype=int),
-):
+    hits: wp.array3d[int],
+) -> None:
     """Does the ray of a pixel meet the hull? In units of cells, the grid's first sample at the origin."""
     n, row, i = wp.tid()
     j = first_row + row
@@ -198,14 +200,14 @@ def trace(
 @wp.kernel
 def fewest(
     start: int,
-    origins: wp.array(dtype=wp.vec3),
-    directions: wp.array(dtype=wp.vec3),
-    smallest: wp.array3d(dtype=float),
-    carving: wp.array3d(dtype=int),
+    origins: wp.array[wp.vec3],
+    directions: wp.array[wp.vec3],
+    smallest: wp.array3d[float],
+    carving: wp.array3d[int],
     most: int,
-    counts: wp.array(dtype=int),
-    places: wp.array(dtype=wp.vec3),
-):
+    counts: wp.array[int],
+    places: wp.array[wp.vec3],
+) -> None:
     """The sample on a ray that the fewest views carve, of several the least far outside; units of `trace`."""
     p = start + wp.tid()
     origin = origins[p]

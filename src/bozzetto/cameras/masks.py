@@ -34,7 +34,7 @@ SOFT_WIDTH = 1.3
 """Width of a soft edge in pixels."""
 EXPECTED_WITHIN = 0.1
 """Standard deviation of the coverage that the distance from the border of the mask predicts."""
-CROSS = ndimage.generate_binary_structure(2, 1)
+CROSS: np.ndarray = ndimage.generate_binary_structure(2, 1)
 
 
 def auto_masks(capture: Capture) -> Capture:

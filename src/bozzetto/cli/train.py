@@ -52,7 +52,7 @@ class TrainOptions(Options):
             config = replace(config, seconds=60 * self.minutes, **{field: count or 10**9})
         return config if count is None else replace(config, **{field: count})
 
-    def held_out_setting(self) -> dict:
+    def held_out_setting(self) -> dict[str, float]:
         """What the settings of a run say of validation, if there is any."""
         return {"validation": self.validation} if self.validation else {}
 

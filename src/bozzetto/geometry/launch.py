@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 import warp as wp
@@ -19,6 +19,7 @@ import warp as wp
 wp.config.quiet = True  # pyright: ignore[reportAttributeAccessIssue] (older Warp)
 wp.config.log_level = 40  # newer Warp: errors only, a missing CUDA driver is none
 
+T = TypeVar("T")
 _loading = Lock()
 _loaded: set[wp.Module] = set()
 
@@ -82,7 +83,7 @@ def part_count(count: int, device: torch.device) -> int:
 
 
 def launch(
-    kernel: wp.Kernel | Callable, dim: int | tuple[int, ...], arguments: list[Any], device: torch.device
+    kernel: Callable[..., None], dim: int | tuple[int, ...], arguments: list[Any], device: torch.device
 ) -> None:
     """Launch a Warp kernel on torch tensors without copies.
 
@@ -115,6 +116,11 @@ def launch(
             wp.launch(kernel, dim=dim, inputs=values, device="cpu")
 
 
+def kernel_struct(cls: T) -> T:
+    """Make a class a Warp struct that is still this class to type checkers."""
+    return cast(T, wp.struct(cast(type, cls)))
+
+
 def fill_struct(struct: Any, **fields: Any) -> Any:
     """Fill a Warp struct, arguments that several kernels share; tensors are handed over in place."""
     _initialised()
@@ -126,7 +132,7 @@ def fill_struct(struct: Any, **fields: Any) -> Any:
     return packed
 
 
-def stream(device: torch.device) -> AbstractContextManager:
+def stream(device: torch.device) -> AbstractContextManager[object]:
     """Makes Warp work inside (building a hierarchy, say) join torch's current stream; nothing on the CPU."""
     _initialised()
     if device.type != "cuda":

@@ -126,6 +126,8 @@ class WindingIndex:
     places in this frame except `local` and `scale`, which lead there and back.
     """
 
+    scale: float
+
     def __init__(self, mesh: Mesh, accuracy: float) -> None:
         """Build the hierarchy of a sound mesh.
 
@@ -133,10 +135,11 @@ class WindingIndex:
             mesh: The surface.
             accuracy: How far away, in radii, a group of faces is taken as one; larger is slower.
         """
-        self.mesh, self.accuracy = mesh, accuracy
-        self.device = mesh.vertices.device
+        self.mesh = mesh
+        self.accuracy = accuracy
+        self.device: torch.device = mesh.vertices.device
         self._centre, self.scale = unit_box(mesh)
-        self.vertices = self.local(mesh.vertices)
+        self.vertices: Tensor = self.local(mesh.vertices)
         with stream(self.device):
             self._index = wp.Mesh(
                 wp.from_torch(self.vertices, dtype=wp.vec3),
@@ -187,11 +190,7 @@ class WindingIndex:
         return winding
 
     def _launch(
-        self,
-        kernel: wp.Kernel | Callable,
-        points: Tensor,
-        *outputs: Tensor,
-        accuracy: float | None = None,
+        self, kernel: Callable[..., None], points: Tensor, *outputs: Tensor, accuracy: float | None = None
     ) -> None:
         rest = self.accuracy if accuracy is None else accuracy
 

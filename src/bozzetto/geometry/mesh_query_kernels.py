@@ -6,11 +6,11 @@ import warp as wp
 @wp.kernel
 def closest(
     mesh: wp.uint64,
-    points: wp.array2d(dtype=float),  # (P, 3)
-    distance: wp.array(dtype=float),  # (P,)
-    face: wp.array(dtype=wp.int64),  # (P,)
-    weights: wp.array2d(dtype=float),  # (P, 3) barycentric
-):
+    points: wp.array2d[float],  # (P, 3)
+    distance: wp.array[float],  # (P,)
+    face: wp.array[wp.int64],  # (P,)
+    weights: wp.array2d[float],  # (P, 3) barycentric
+) -> None:
     """Nearest point of a triangle mesh, one thread per query point."""
     i = wp.tid()
     point = wp.vec3(points[i, 0], points[i, 1], points[i, 2])
@@ -23,18 +23,20 @@ def closest(
     weights[i, 2] = 1.0 - hit.u - hit.v
 
 
-RAY_OFFSET = wp.constant(wp.float32(1.0e-5))  # where rays start, in front of or behind the surface
+RAY_OFFSET: wp.float32 = wp.constant(
+    wp.float32(1.0e-5)
+)  # where rays start, in front of or behind the surface
 
 
 @wp.kernel(enable_backward=False)
 def open_sides(
     mesh: wp.uint64,
-    places: wp.array(dtype=wp.vec3),
-    normals: wp.array(dtype=wp.vec3),
-    directions: wp.array(dtype=wp.vec3),
-    balance: wp.array(dtype=float),
-    seen: wp.array(dtype=float),
-):
+    places: wp.array[wp.vec3],
+    normals: wp.array[wp.vec3],
+    directions: wp.array[wp.vec3],
+    balance: wp.array[float],
+    seen: wp.array[float],
+) -> None:
     """Sums over the directions that are free from a place: of cosines with the normal, and of their sizes."""
     i = wp.tid()
     for k in range(directions.shape[0]):
@@ -46,7 +48,7 @@ def open_sides(
             seen[i] += wp.abs(cosine)
 
 
-SURFACE_OFFSET = wp.constant(wp.float32(1.0e-5))  # distance behind the surface, in its size
+SURFACE_OFFSET: wp.float32 = wp.constant(wp.float32(1.0e-5))  # distance behind the surface, in its size
 
 
 @wp.func_native("return mesh_query_winding_number(mesh, point, accuracy);")
@@ -58,12 +60,12 @@ def winding_number(mesh: wp.uint64, point: wp.vec3, accuracy: float) -> float:  
 @wp.kernel
 def distance_and_winding(
     mesh: wp.uint64,
-    points: wp.array(dtype=wp.vec3),
+    points: wp.array[wp.vec3],
     accuracy: float,
-    distance: wp.array(dtype=float),
-    winding: wp.array(dtype=float),
-    front: wp.array(dtype=float),
-):
+    distance: wp.array[float],
+    winding: wp.array[float],
+    front: wp.array[float],
+) -> None:
     """Distance to the nearest point of a mesh (infinite where none is found); 1 if its face shows its front."""
     i = wp.tid()
     point = points[i]
@@ -79,9 +81,7 @@ def distance_and_winding(
 
 
 @wp.kernel
-def winding(
-    mesh: wp.uint64, points: wp.array(dtype=wp.vec3), accuracy: float, winding: wp.array(dtype=float)
-):
+def winding(mesh: wp.uint64, points: wp.array[wp.vec3], accuracy: float, winding: wp.array[float]) -> None:
     """Winding number around each point."""
     i = wp.tid()
     winding[i] = winding_number(mesh, points[i], accuracy)
@@ -89,8 +89,8 @@ def winding(
 
 @wp.kernel
 def winding_beyond(
-    mesh: wp.uint64, points: wp.array(dtype=wp.vec3), accuracy: float, winding: wp.array(dtype=float)
-):
+    mesh: wp.uint64, points: wp.array[wp.vec3], accuracy: float, winding: wp.array[float]
+) -> None:
     """Winding number a little behind the nearest point of the mesh; behind its face for points on it."""
     i = wp.tid()
     hit = wp.mesh_query_point_no_sign(mesh, points[i], 1.0e18)

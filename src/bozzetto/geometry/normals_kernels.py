@@ -8,16 +8,16 @@ damped so that a single bad vertex cannot drown the others.
 
 import warp as wp
 
-SMALL = wp.constant(1.0e-4)
+SMALL: float = wp.constant(1.0e-4)
 
 
 @wp.func
-def row(array: wp.array2d(dtype=float), i: int):
+def row(array: wp.array2d[float], i: int):
     return wp.vec3(array[i, 0], array[i, 1], array[i, 2])
 
 
 @wp.func
-def add_row(array: wp.array2d(dtype=float), i: int, value: wp.vec3):
+def add_row(array: wp.array2d[float], i: int, value: wp.vec3) -> None:
     wp.atomic_add(array, i, 0, value[0])
     wp.atomic_add(array, i, 1, value[1])
     wp.atomic_add(array, i, 2, value[2])
@@ -36,10 +36,10 @@ def sliver_area(u: wp.vec3, v: wp.vec3):
 
 @wp.kernel
 def sum_area(
-    vertices: wp.array2d(dtype=float),  # (V, 3)
-    faces: wp.array2d(dtype=wp.int64),  # (F, 3)
-    sums: wp.array2d(dtype=float),  # (V, 4) added to
-):
+    vertices: wp.array2d[float],  # (V, 3)
+    faces: wp.array2d[wp.int64],  # (F, 3)
+    sums: wp.array2d[float],  # (V, 4) added to
+) -> None:
     """Area-weighted sums, one thread per face."""
     f = wp.tid()
     i, j, k = int(faces[f, 0]), int(faces[f, 1]), int(faces[f, 2])
@@ -57,10 +57,10 @@ def sum_area(
 
 @wp.kernel
 def sum_angle(
-    vertices: wp.array2d(dtype=float),  # (V, 3)
-    faces: wp.array2d(dtype=wp.int64),  # (F, 3)
-    sums: wp.array2d(dtype=float),  # (V, 4) added to
-):
+    vertices: wp.array2d[float],  # (V, 3)
+    faces: wp.array2d[wp.int64],  # (F, 3)
+    sums: wp.array2d[float],  # (V, 4) added to
+) -> None:
     """Angle-weighted sums, one thread per face."""
     f = wp.tid()
     i, j, k = int(faces[f, 0]), int(faces[f, 1]), int(faces[f, 2])
@@ -77,10 +77,10 @@ def sum_angle(
 
 @wp.kernel
 def unit(
-    sums: wp.array3d(dtype=float),  # (parts, V, 4)
-    normals: wp.array2d(dtype=float),  # (V, 3)
-    scale: wp.array(dtype=float),  # (V,) by which the derivative of the sum is divided; 0 where there is none
-):
+    sums: wp.array3d[float],  # (parts, V, 4)
+    normals: wp.array2d[float],  # (V, 3)
+    scale: wp.array[float],  # (V,) by which the derivative of the sum is divided; 0 where there is none
+) -> None:
     """Add the parts and normalise, one thread per vertex; a zero sum gives a zero normal."""
     i = wp.tid()
     total = wp.vec4()
@@ -101,9 +101,7 @@ def unit(
 
 
 @wp.func
-def sum_gradient(
-    normals: wp.array2d(dtype=float), scale: wp.array(dtype=float), gradient: wp.array2d(dtype=float), i: int
-):
+def sum_gradient(normals: wp.array2d[float], scale: wp.array[float], gradient: wp.array2d[float], i: int):
     """Derivative of the loss by the sum at vertex i, from that by its unit vector."""
     result = wp.vec3()
     if scale[i] > 0.0:
@@ -114,13 +112,13 @@ def sum_gradient(
 
 @wp.kernel
 def sum_area_adjoint(
-    vertices: wp.array2d(dtype=float),  # (V, 3)
-    faces: wp.array2d(dtype=wp.int64),  # (F, 3)
-    normals: wp.array2d(dtype=float),  # (V, 3)
-    scale: wp.array(dtype=float),  # (V,)
-    gradient: wp.array2d(dtype=float),  # (V, 3) by the normals
-    result: wp.array2d(dtype=float),  # (V, 3) by the vertices, added to
-):
+    vertices: wp.array2d[float],  # (V, 3)
+    faces: wp.array2d[wp.int64],  # (F, 3)
+    normals: wp.array2d[float],  # (V, 3)
+    scale: wp.array[float],  # (V,)
+    gradient: wp.array2d[float],  # (V, 3) by the normals
+    result: wp.array2d[float],  # (V, 3) by the vertices, added to
+) -> None:
     """Adjoint of `sum_area` and `unit`, one thread per face."""
     f = wp.tid()
     i, j, k = int(faces[f, 0]), int(faces[f, 1]), int(faces[f, 2])
@@ -143,13 +141,13 @@ def angle_gradient(normal: wp.vec3, u: wp.vec3):
 
 @wp.kernel
 def sum_angle_adjoint(
-    vertices: wp.array2d(dtype=float),  # (V, 3)
-    faces: wp.array2d(dtype=wp.int64),  # (F, 3)
-    normals: wp.array2d(dtype=float),  # (V, 3)
-    scale: wp.array(dtype=float),  # (V,)
-    gradient: wp.array2d(dtype=float),  # (V, 3) by the normals
-    result: wp.array2d(dtype=float),  # (V, 3) by the vertices, added to
-):
+    vertices: wp.array2d[float],  # (V, 3)
+    faces: wp.array2d[wp.int64],  # (F, 3)
+    normals: wp.array2d[float],  # (V, 3)
+    scale: wp.array[float],  # (V,)
+    gradient: wp.array2d[float],  # (V, 3) by the normals
+    result: wp.array2d[float],  # (V, 3) by the vertices, added to
+) -> None:
     """Adjoint of `sum_angle` and `unit`, one thread per face; faces without area pass nothing on."""
     f = wp.tid()
     i, j, k = int(faces[f, 0]), int(faces[f, 1]), int(faces[f, 2])

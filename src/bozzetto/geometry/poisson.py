@@ -146,9 +146,10 @@ class NestedGrids:
 
     def __init__(self, samples: OrientedSamples, cells: int, levels: int, screening: float) -> None:
         """Solve on a grid of so many cells along each axis, and on so many finer ones."""
-        self.count, self._places = cells, samples.places
+        self.count = cells
+        self._places = samples.places
         base = cube(cells + 1)
-        self.grids = [Grid(cube(cells), base, _solved_cube(samples, cells + 1, screening))]
+        self.grids: list[Grid] = [Grid(cube(cells), base, _solved_cube(samples, cells + 1, screening))]
         for level in range(1, levels + 1):
             deep = samples.depth >= level
             if not deep.any():
@@ -168,7 +169,7 @@ class NestedGrids:
             values = _solved(scaled, key_of(fine), nodes, start, inner == 8, screening)
             self.grids.append(Grid(key_of(fine), key_of(nodes), values))
         at_points = self.at(samples.places * 2 ** (len(self.grids) - 1))
-        self.level = float(np.average(at_points, weights=samples.areas))
+        self.level: float = float(np.average(at_points, weights=samples.areas))
         side, whole = cells + 1, self.grids[0]
         border = np.pad(np.zeros((side - 2,) * 3, dtype=bool), 1, constant_values=True).ravel()
         whole.values[border] = np.maximum(whole.values[border], self.level + LID)

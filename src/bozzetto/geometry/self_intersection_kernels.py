@@ -7,14 +7,18 @@ distance is no more than what rounding can make of 0: slivers along a plane lie 
 
 import warp as wp
 
-FLAT = wp.constant(wp.float64(1.0e-12))  # area over that of a square of the triangle's size: without area
-ROUNDING = wp.constant(wp.float64(2.0e-15))  # error of a triple product over the product of the lengths
-OVERLAP = wp.constant(wp.float64(1.0e-10))  # common length over triangle size: more than touching
-FOLD = wp.constant(wp.float64(1.0e-6))  # angle in radians between faces folded onto each other
+FLAT: wp.float64 = wp.constant(
+    wp.float64(1.0e-12)
+)  # area over that of a square of the triangle's size: without area
+ROUNDING: wp.float64 = wp.constant(
+    wp.float64(2.0e-15)
+)  # error of a triple product over the product of the lengths
+OVERLAP: wp.float64 = wp.constant(wp.float64(1.0e-10))  # common length over triangle size: more than touching
+FOLD: wp.float64 = wp.constant(wp.float64(1.0e-6))  # angle in radians between faces folded onto each other
 
 
 @wp.func
-def corner(vertices: wp.array2d(dtype=float), i: wp.int64) -> wp.vec3d:
+def corner(vertices: wp.array2d[float], i: wp.int64) -> wp.vec3d:
     return wp.vec3d(wp.float64(vertices[i, 0]), wp.float64(vertices[i, 1]), wp.float64(vertices[i, 2]))
 
 
@@ -143,9 +147,7 @@ def folded(start: wp.vec3d, end: wp.vec3d, a: wp.vec3d, b: wp.vec3d) -> bool:
 
 
 @wp.func
-def faces_intersect(
-    vertices: wp.array2d(dtype=float), faces: wp.array2d(dtype=wp.int64), f: int, g: int
-) -> bool:
+def faces_intersect(vertices: wp.array2d[float], faces: wp.array2d[wp.int64], f: int, g: int) -> bool:
     shared = int(0)
     own_f = int(0)  # the corner of f that g lacks, meaningful if they share an edge
     own_g = int(3)
@@ -179,15 +181,15 @@ def faces_intersect(
 @wp.kernel
 def intersecting_pairs(
     bvh: wp.uint64,
-    lower: wp.array2d(dtype=float),  # (F, 3) bounding boxes
-    upper: wp.array2d(dtype=float),
-    vertices: wp.array2d(dtype=float),  # (V, 3)
-    faces: wp.array2d(dtype=wp.int64),  # (F, 3)
-    chosen: wp.array(dtype=wp.int64),  # (N,) faces to look at
-    offset: wp.array(dtype=wp.int64),  # (N,) where each writes its pairs, or empty: only count
-    count: wp.array(dtype=wp.int64),  # (N,) partners with a larger index
-    pairs: wp.array2d(dtype=wp.int64),  # (pairs, 2)
-):
+    lower: wp.array2d[float],  # (F, 3) bounding boxes
+    upper: wp.array2d[float],
+    vertices: wp.array2d[float],  # (V, 3)
+    faces: wp.array2d[wp.int64],  # (F, 3)
+    chosen: wp.array[wp.int64],  # (N,) faces to look at
+    offset: wp.array[wp.int64],  # (N,) where each writes its pairs, or empty: only count
+    count: wp.array[wp.int64],  # (N,) partners with a larger index
+    pairs: wp.array2d[wp.int64],  # (pairs, 2)
+) -> None:
     """Faces with a larger index that intersect face `chosen[i]`, one thread per chosen face."""
     i = wp.tid()
     f = int(chosen[i])

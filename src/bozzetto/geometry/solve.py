@@ -43,8 +43,10 @@ class ConjugateGradients:
     method = "cg"
 
     def __init__(self, matrix: Tensor, tolerance: float = 1e-6, max_iterations: int = 10_000) -> None:
-        self.size, self.tolerance, self.max_iterations = len(matrix), tolerance, max_iterations
-        self.iterations = 0  # of the last solve
+        self.size: int = len(matrix)
+        self.tolerance = tolerance
+        self.max_iterations = max_iterations
+        self.iterations: int = 0  # of the last solve
         self._matrix = matrix
         rows, columns = matrix.indices()
         self._columns = columns.to(torch.int32)
@@ -203,7 +205,8 @@ class DirectSolver:
     method = "direct"
 
     def __init__(self, matrix: Tensor) -> None:
-        self.size, self.device = len(matrix), matrix.device
+        self.size: int = len(matrix)
+        self.device: torch.device = matrix.device
         rows, columns = matrix.indices().cpu().numpy()
         # Sorted by rows, so read as columns this is the transpose: the same matrix.
         starts = np.searchsorted(rows, np.arange(self.size + 1)).astype(np.int32)
@@ -240,7 +243,7 @@ class CholespySolver:
                 "method 'cholespy' needs the package cholespy, which is not installed: "
                 'run `pip install "bozzetto[cholespy]"`, or use method "direct" or "cg"'
             ) from error
-        self.size = len(matrix)
+        self.size: int = len(matrix)
         rows, columns = matrix.indices().to(torch.int32).contiguous()
         self._factors = CholeskySolverD(self.size, rows, columns, matrix.values().double(), MatrixType.COO)
 

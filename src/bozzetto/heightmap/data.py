@@ -70,7 +70,10 @@ class Crops:
         self._groups = [[p for p in everything if p.kind == kind] for kind in range(3)]
         weights = np.array([fraction * bool(g) for fraction, g in zip(shares, self._groups, strict=True)])
         self._shares = weights / weights.sum()
-        self.side, self.relight, self.recolor, self.seed = side, relight, recolor, seed
+        self.side = side
+        self.relight = relight
+        self.recolor = recolor
+        self.seed = seed
 
     def split(self, fraction: float) -> tuple["Crops", "Crops"]:
         """Crops of all materials but a random fraction of each kind, and of these.

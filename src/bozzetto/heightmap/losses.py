@@ -137,15 +137,15 @@ class PerceptualDistance(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = _lpips()
-        self.kind = "LPIPS v0.1 with VGG16"
+        self.network: nn.Module | None = _lpips()
+        self.kind: str = "LPIPS v0.1 with VGG16"
         if self.network is None:
             self.kind = (
                 "LPIPS-like with random filters, since lpips and its VGG16 weights are not on this machine"
             )
             generator = torch.Generator().manual_seed(0)
             pairs = zip((1, *self.WIDTHS[:-1]), self.WIDTHS, strict=True)
-            self.filters = nn.ParameterList(
+            self.filters: nn.ParameterList = nn.ParameterList(
                 torch.randn(b, a, 3, 3, generator=generator) / (9 * a) ** 0.5 for a, b in pairs
             )
         self.requires_grad_(False)

@@ -59,10 +59,10 @@ class Bottleneck(nn.Module):
     def __init__(self, arriving: int, leaving: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
         width = arriving * expansion
-        self.expand = Convolution(arriving, width, 1) if expansion > 1 else None
-        self.depth = Convolution(width, width, kernel, stride, groups=width)
-        self.project = Convolution(width, leaving, 1)
-        self.around = stride == 1 and arriving == leaving
+        self.expand: Convolution | None = Convolution(arriving, width, 1) if expansion > 1 else None
+        self.depth: Convolution = Convolution(width, width, kernel, stride, groups=width)
+        self.project: Convolution = Convolution(width, leaving, 1)
+        self.around: bool = stride == 1 and arriving == leaving
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform."""
@@ -82,7 +82,7 @@ class MobileEncoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = Convolution(3, 32, 3, 2)
+        self.stem: Convolution = Convolution(3, 32, 3, 2)
         blocks, arriving, ends = [], 32, []
         for expansion, kernel, stride, channels, layers in STAGES:
             if stride == 2:
@@ -90,9 +90,9 @@ class MobileEncoder(nn.Module):
             for layer in range(layers):
                 blocks.append(Bottleneck(arriving, channels, expansion, kernel, stride if layer == 0 else 1))
                 arriving = channels
-        self.blocks = nn.ModuleList(blocks)
-        self.ends = (*ends, len(blocks))
-        self.widths = [blocks[end - 1].project.out_channels for end in self.ends]
+        self.blocks: nn.ModuleList = nn.ModuleList(blocks)
+        self.ends: tuple[int, ...] = (*ends, len(blocks))
+        self.widths: list[int] = [blocks[end - 1].project.out_channels for end in self.ends]
         self.requires_grad_(False)
 
     @torch.no_grad()

@@ -58,10 +58,11 @@ class Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first, self.second = Conv(width, width), Conv(width, width)
+        self.first: Conv = Conv(width, width)
+        self.second: Conv = Conv(width, width)
         last = nn.BatchNorm2d(width)
         nn.init.zeros_(last.weight)
-        self.norms = nn.ModuleList([nn.BatchNorm2d(width), last])
+        self.norms: nn.ModuleList = nn.ModuleList([nn.BatchNorm2d(width), last])
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine features."""
@@ -74,7 +75,8 @@ class Step(nn.Module):
 
     def __init__(self, arriving: int, leaving: int, stride: int) -> None:
         super().__init__()
-        self.conv, self.norm = Conv(arriving, leaving, stride), nn.BatchNorm2d(leaving)
+        self.conv: Conv = Conv(arriving, leaving, stride)
+        self.norm: nn.BatchNorm2d = nn.BatchNorm2d(leaving)
 
     def forward(self, x: Tensor) -> Tensor:
         """Change resolution and width."""
@@ -97,21 +99,24 @@ class FusionNetwork(nn.Module):
     def __init__(self, config: NetworkConfig, imagenet: MobileEncoder | None = None) -> None:
         super().__init__()
         self.imagenet = imagenet
-        self.config, widths = config, config.widths
-        self.entry = Step(4 * INPUTS, widths[0], 1)
+        self.config = config
+        widths = config.widths
+        self.entry: Step = Step(4 * INPUTS, widths[0], 1)
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
-        self.down = nn.ModuleList([nn.Identity(), *(Step(a, b, 2) for a, b in pairs)])
-        self.encoder = nn.ModuleList(
+        self.down: nn.ModuleList = nn.ModuleList([nn.Identity(), *(Step(a, b, 2) for a, b in pairs)])
+        self.encoder: nn.ModuleList = nn.ModuleList(
             nn.Sequential(*(Block(w) for _ in range(n))) for w, n in zip(widths, config.blocks, strict=True)
         )
-        self.context = nn.Sequential(nn.Linear(widths[-1], 64), nn.ReLU(), nn.Linear(64, 2 * widths[-1]))
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
-        self.decoder = nn.ModuleList(Block(w) for w in widths[:-1])
-        self.low = nn.Conv2d(widths[1], 2, 1)
-        self.fine = nn.Conv2d(widths[0], 8, 1)
-        self.sign = nn.Sequential(nn.Linear(widths[-1], 32), nn.ReLU(), nn.Linear(32, 1))
+        self.context: nn.Sequential = nn.Sequential(
+            nn.Linear(widths[-1], 64), nn.ReLU(), nn.Linear(64, 2 * widths[-1])
+        )
+        self.up: nn.ModuleList = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
+        self.decoder: nn.ModuleList = nn.ModuleList(Block(w) for w in widths[:-1])
+        self.low: nn.Conv2d = nn.Conv2d(widths[1], 2, 1)
+        self.fine: nn.Conv2d = nn.Conv2d(widths[0], 8, 1)
+        self.sign: nn.Sequential = nn.Sequential(nn.Linear(widths[-1], 32), nn.ReLU(), nn.Linear(32, 1))
         known = [] if imagenet is None else imagenet.widths
-        self.lateral = nn.ModuleList(
+        self.lateral: nn.ModuleList = nn.ModuleList(
             nn.Conv2d(a, b, 1) for a, b in zip(known, [*widths, widths[-1]], strict=False)
         )
         for head in (self.low, self.fine, self.context[2], self.sign[2]):
@@ -240,7 +245,8 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, width: int, squeezed: int) -> None:
         super().__init__()
-        self.fc1, self.fc2 = nn.Conv2d(width, squeezed, 1), nn.Conv2d(squeezed, width, 1)
+        self.fc1: nn.Conv2d = nn.Conv2d(width, squeezed, 1)
+        self.fc2: nn.Conv2d = nn.Conv2d(squeezed, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale."""
@@ -257,8 +263,8 @@ class MBConv(nn.Module):
         layers.append(_convolution(width, width, kernel, stride, groups=width))
         layers.append(SqueezeExcitation(width, max(1, arriving // 4)))
         layers.append(_convolution(width, leaving, 1, act=False))
-        self.block = nn.Sequential(*layers)
-        self.around = stride == 1 and arriving == leaving
+        self.block: nn.Sequential = nn.Sequential(*layers)
+        self.around: bool = stride == 1 and arriving == leaving
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform."""
@@ -275,16 +281,16 @@ class Encoder(nn.Module):
         super().__init__()
         width, depth = SIZES[size]
         arriving = _rounded(32 * width)
-        layers, self.widths = [_convolution(3, arriving, 3, 2)], []
+        layers = [_convolution(3, arriving, 3, 2)]
         for expansion, kernel, stride, channels, count in STAGES:
             stage, leaving = [], _rounded(channels * width)
             for k in range(math.ceil(count * depth)):
                 stage.append(MBConv(arriving, leaving, expansion, kernel, stride if k == 0 else 1))
                 arriving = leaving
             layers.append(nn.Sequential(*stage))
-        self.features = nn.Sequential(*layers)
+        self.features: nn.Sequential = nn.Sequential(*layers)
         kept = [_rounded(32 * width), *(_rounded(STAGES[k - 1][3] * width) for k in SKIPS[1:]), arriving]
-        self.widths = kept
+        self.widths: list[int] = kept
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Features, the finest first."""
@@ -307,7 +313,7 @@ class PublishedNetwork(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.encoder = Encoder(config.encoder)
+        self.encoder: Encoder = Encoder(config.encoder)
         *skips, arriving = self.encoder.widths
         blocks = []
         for leaving, skip in zip(DECODER, [*reversed(skips), 0], strict=True):
@@ -320,8 +326,8 @@ class PublishedNetwork(nn.Module):
                 ]
             blocks.append(nn.Sequential(*layers))
             arriving = leaving
-        self.decoder = nn.ModuleList(blocks)
-        self.head = nn.Conv2d(arriving, 1, 3, padding=1)
+        self.decoder: nn.ModuleList = nn.ModuleList(blocks)
+        self.head: nn.Conv2d = nn.Conv2d(arriving, 1, 3, padding=1)
 
     def forward(self, photos: Float[Tensor, "B 3 H W"], tiles: bool = False) -> Estimate:
         """Heights; what tiles is treated like everything else, as in the original."""

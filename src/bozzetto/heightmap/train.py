@@ -35,8 +35,10 @@ class Training(runs.Training[TrainConfig]):
         notes: Sentences about what it starts from, for the user.
     """
 
-    smoothing = 0.95
-    max_grad_norm = 5.0
+    crops: Crops
+    held_out: Crops | None
+    smoothing: float = 0.95
+    max_grad_norm: float = 5.0
 
     def __init__(
         self,

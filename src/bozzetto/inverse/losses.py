@@ -22,8 +22,9 @@ class SmoothnessPenalty:
     def __init__(
         self, faces: Int64[Tensor, "F 3"], vertex_count: int, kind: Regularizer, weight: float
     ) -> None:
-        self.kind, self.weight = kind, weight
-        self.matrix = None if kind == "none" or weight == 0 else laplacian(faces, vertex_count)
+        self.kind = kind
+        self.weight = weight
+        self.matrix: Tensor | None = None if kind == "none" or weight == 0 else laplacian(faces, vertex_count)
 
     def __call__(self, positions: Float[Tensor, "V 3"]) -> Float[Tensor, ""]:
         """The weighted penalty; 0 without one."""

@@ -187,11 +187,11 @@ class VertexField(nn.Module):
 
     def __init__(self, values: Float[Tensor, "V C"], faces: Int64[Tensor, "F 3"], smoothness: float) -> None:
         super().__init__()
-        self.preconditioner = (
+        self.preconditioner: Preconditioner | None = (
             Preconditioner.from_mesh(faces, len(values), smoothness) if smoothness > 0 else None
         )
         latent = values if self.preconditioner is None else self.preconditioner.to_latent(values)
-        self.latent = nn.Parameter(latent.detach().clone())
+        self.latent: nn.Parameter = nn.Parameter(latent.detach().clone())
 
     def forward(self) -> Float[Tensor, "V C"]:
         """The attribute itself, x = (I + lambda L)^-1 u."""
@@ -214,8 +214,8 @@ class Light(nn.Module):
 
     def __init__(self, coefficients: Float[Tensor, "9 3"], views: int) -> None:
         super().__init__()
-        self.coefficients = nn.Parameter(coefficients.clone())
-        self.log_exposure = nn.Parameter(torch.zeros(views, device=coefficients.device))
+        self.coefficients: nn.Parameter = nn.Parameter(coefficients.clone())
+        self.log_exposure: nn.Parameter = nn.Parameter(torch.zeros(views, device=coefficients.device))
 
     def exposure(self, index: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Exposure factors of these views; over all views their geometric mean is 1."""

@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..geometry import edge_lengths, remesh, unique_edges, vertex_normals
 from ..rendering import Fragments, ImageLoss, Picture, compose, interpolate, rasterize, shade
 from ..shapes import Mesh, Similarity
+from ..shapes.offsets import Offset
 from .config import AppearanceConfig, OptimizeConfig
 from .data import Targets
 from .losses import SmoothnessPenalty
@@ -78,28 +79,31 @@ class Optimization:
         config: OptimizeConfig,
         appearance: AppearanceConfig | None = None,
     ) -> None:
-        self.offset = start.offset
-        self.targets = replace(targets, cameras=targets.cameras.relative_to(self.offset))
-        self.config, self.appearance = config, appearance
+        self.offset: Offset = start.offset
+        self.targets: Targets = replace(targets, cameras=targets.cameras.relative_to(self.offset))
+        self.config = config
+        self.appearance = appearance
         self.light = light
-        self.image_loss = ImageLoss(targets.images, targets.weights, kind=config.loss)
-        self.steps_done = 0
-        self.remeshings = 0
+        self.image_loss: ImageLoss = ImageLoss(targets.images, targets.weights, kind=config.loss)
+        self.steps_done: int = 0
+        self.remeshings: int = 0
         self.carried: dict[str, Tensor] = {}
         begin = time.perf_counter()
         self._begin(start)
-        self.seconds_spent = time.perf_counter() - begin
+        self.seconds_spent: float = time.perf_counter() - begin
 
     def _begin(self, mesh: Mesh) -> None:
         """Set up unknowns and fresh optimiser state for a mesh with new connectivity."""
         config, look = self.config, self.appearance
-        self.faces = mesh.faces
-        self.positions = VertexField(mesh.vertices, mesh.faces, config.smoothness)
-        self.optimizer = make_optimizer(config.optimizer, self.positions.parameters(), config.step_size)
-        self.penalty = SmoothnessPenalty(
+        self.faces: Tensor = mesh.faces
+        self.positions: VertexField = VertexField(mesh.vertices, mesh.faces, config.smoothness)
+        self.optimizer: torch.optim.Optimizer = make_optimizer(
+            config.optimizer, self.positions.parameters(), config.step_size
+        )
+        self.penalty: SmoothnessPenalty = SmoothnessPenalty(
             mesh.faces, len(mesh.vertices), config.regularizer, config.regularizer_weight
         )
-        self.fixed_colors = mesh.colors
+        self.fixed_colors: Tensor | None = mesh.colors
         self.albedo: VertexField | None = None
         self.look_optimizers: list[torch.optim.Optimizer] = []
         if look is None:

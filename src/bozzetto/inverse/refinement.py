@@ -55,9 +55,9 @@ class CameraRefinement:
     """
 
     def __init__(self, capture: Capture, focal: bool) -> None:
-        self.pictures = CameraPictures.of(capture)
+        self.pictures: CameraPictures = CameraPictures.of(capture)
         self.focal = focal
-        self.cameras = capture.cameras
+        self.cameras: Cameras = capture.cameras
 
     def begin(self, optimization: Optimization, cameras: Cameras) -> None:
         """Go on from cameras, or from those that a restored optimisation carries."""

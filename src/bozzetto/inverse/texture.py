@@ -65,7 +65,9 @@ class TextureFit:
             raise InputError(f"step_size must lie between 0 and 2, got {step_size}")
         self._spectrum = GridSpectrum(height, width, periodic, device)
         self._values = torch.full((height * width, channels), initial, device=device)
-        self._step_size, self._seen, self.smoothness = step_size, 0.0, float("inf")
+        self._step_size = step_size
+        self._seen = 0.0
+        self.smoothness: float = float("inf")
 
     @property
     def texture(self) -> Float[Tensor, "H W C"]:

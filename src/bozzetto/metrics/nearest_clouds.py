@@ -85,7 +85,7 @@ class Transport:
         padded = torch.nn.functional.pad(clouds.detach().float(), (0, 3 - clouds.shape[2]))
         # The order of points in files often says where they are; a prefix must be a fair sample.
         order = torch.randperm(clouds.shape[1], generator=torch.Generator().manual_seed(0))
-        self.clouds = padded[:, order.to(padded.device)].contiguous()
+        self.clouds: Tensor = padded[:, order.to(padded.device)].contiguous()
 
     def bound(self, pairs: Int[Tensor, "P 2"]) -> Float64[Tensor, "P"]:
         """Bound 3 for pairs of clouds."""

@@ -9,10 +9,10 @@ import warp as wp
 
 @wp.func
 def least_slack(
-    clouds: wp.array2d(dtype=wp.vec3),  # (N, n)
+    clouds: wp.array2d[wp.vec3],  # (N, n)
     cloud: int,
     point: wp.vec3,
-    values: wp.array(dtype=wp.float64),  # (k,)
+    values: wp.array[wp.float64],  # (k,)
 ):
     """min over the first k points p of a cloud of |p - point| - values[p]; a root only where it is less."""
     least = wp.float64(1.0e300)
@@ -29,26 +29,26 @@ def least_slack(
 
 @wp.kernel
 def transform(
-    clouds: wp.array2d(dtype=wp.vec3),  # (N, n)
-    pairs: wp.array2d(dtype=int),  # (P, 2)
+    clouds: wp.array2d[wp.vec3],  # (N, n)
+    pairs: wp.array2d[int],  # (P, 2)
     side: int,  # which cloud of a pair holds `values`: 0 the first, 1 the second
-    values: wp.array2d(dtype=wp.float64),  # (P, k) one dual variable per point, for the first k points
-    result: wp.array2d(dtype=wp.float64),  # (P, n) out: the best dual variables of the other cloud
-):
+    values: wp.array2d[wp.float64],  # (P, k) one dual variable per point, for the first k points
+    result: wp.array2d[wp.float64],  # (P, n) out: the best dual variables of the other cloud
+) -> None:
     """c-transform: the largest dual variables that are feasible against `values`."""
     p, j = wp.tid()
     result[p, j] = least_slack(clouds, pairs[p, side], clouds[pairs[p, 1 - side], j], values[p])
 
 
-CAPACITY = wp.constant(64)  # columns that a row remembers
-FEW = wp.constant(16)  # a row that found fewer looks farther the next time
+CAPACITY: int = wp.constant(64)  # columns that a row remembers
+FEW: int = wp.constant(16)  # a row that found fewer looks farther the next time
 
 
 @wp.func
 def cheapest(
-    costs: wp.array(dtype=float),  # (n,) of one row
-    prices: wp.array(dtype=wp.float64),  # (n,)
-    chosen: wp.array(dtype=int),  # (CAPACITY,)
+    costs: wp.array[float],  # (n,) of one row
+    prices: wp.array[wp.float64],  # (n,)
+    chosen: wp.array[int],  # (CAPACITY,)
     found: int,
 ):
     """The least cost at present prices among the first `found` candidates."""
@@ -60,15 +60,15 @@ def cheapest(
 
 @wp.func
 def choose_candidates(
-    costs: wp.array(dtype=float),  # (n,) of one row
-    prices: wp.array(dtype=wp.float64),  # (n,)
-    chosen: wp.array(dtype=int),  # (CAPACITY,) out: columns below the bound, the cheapest among them
+    costs: wp.array[float],  # (n,) of one row
+    prices: wp.array[wp.float64],  # (n,)
+    chosen: wp.array[int],  # (CAPACITY,) out: columns below the bound, the cheapest among them
     i: int,
     least: wp.float64,  # an upper bound of the least cost of the row
-    reach: wp.array(dtype=wp.float64),  # (n,) how far above the least a row looks, adapted
-    found_: wp.array(dtype=int),  # (n,) out: how many were chosen
-    bound: wp.array(dtype=wp.float64),  # (n,) out: what every column that is not chosen costs at least
-):
+    reach: wp.array[wp.float64],  # (n,) how far above the least a row looks, adapted
+    found_: wp.array[int],  # (n,) out: how many were chosen
+    bound: wp.array[wp.float64],  # (n,) out: what every column that is not chosen costs at least
+) -> None:
     """Remember the cheapest columns of a row at present prices."""
     top = least
     tries = int(0)
@@ -106,23 +106,23 @@ def choose_candidates(
 
 @wp.kernel
 def auction(
-    costs: wp.array3d(dtype=float),  # (B, n, n)
-    steps: wp.array2d(dtype=wp.float64),  # (B, 3): first bid increment, factor from phase to phase, the least
+    costs: wp.array3d[float],  # (B, n, n)
+    steps: wp.array2d[wp.float64],  # (B, 3): first bid increment, factor from phase to phase, the least
     tolerance: wp.float64,  # relative gap to stop at
-    cutoffs: wp.array(dtype=wp.float64),  # (B,) a lower bound above this stops, too
+    cutoffs: wp.array[wp.float64],  # (B,) a lower bound above this stops, too
     bid_limit: int,
-    prices_: wp.array2d(dtype=wp.float64),  # (B, n) in and out
-    chosen_: wp.array3d(dtype=int),  # (B, n, CAPACITY) work
-    found_: wp.array2d(dtype=int),  # (B, n) work: how many are chosen
-    bound_: wp.array2d(dtype=wp.float64),  # (B, n) work: what the other columns cost at least
-    reach_: wp.array2d(dtype=wp.float64),  # (B, n) work
-    row_of_: wp.array2d(dtype=int),  # (B, n) work
-    column_of_: wp.array2d(dtype=int),  # (B, n) out, -1 where none
-    free_: wp.array2d(dtype=int),  # (B, n) work
-    lower: wp.array(dtype=wp.float64),  # (B,) out
-    upper: wp.array(dtype=wp.float64),  # (B,) out
-    bids: wp.array(dtype=int),  # (B,) out
-):
+    prices_: wp.array2d[wp.float64],  # (B, n) in and out
+    chosen_: wp.array3d[int],  # (B, n, CAPACITY) work
+    found_: wp.array2d[int],  # (B, n) work: how many are chosen
+    bound_: wp.array2d[wp.float64],  # (B, n) work: what the other columns cost at least
+    reach_: wp.array2d[wp.float64],  # (B, n) work
+    row_of_: wp.array2d[int],  # (B, n) work
+    column_of_: wp.array2d[int],  # (B, n) out, -1 where none
+    free_: wp.array2d[int],  # (B, n) work
+    lower: wp.array[wp.float64],  # (B,) out
+    upper: wp.array[wp.float64],  # (B,) out
+    bids: wp.array[int],  # (B,) out
+) -> None:
     """Forward auction with shrinking bid increments (Bertsekas 1992, Auction algorithms, section 2).
 
     Rows bid for columns; prices only rise. So what a column cost when a row chose its candidates bounds from

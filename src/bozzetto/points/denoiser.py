@@ -25,7 +25,7 @@ class FitChoice(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
+        self.layers: nn.Sequential = nn.Sequential(
             nn.Linear(FEATURES, HIDDEN),
             nn.SiLU(),
             nn.Linear(HIDDEN, HIDDEN),

@@ -38,12 +38,11 @@ class Support:
     Attributes:
         points: Their places.
         mass: How many points of the cloud each stands for.
-        tree: The search tree over them.
     """
 
     points: Float[Tensor, "M 3"]
     mass: Float[Tensor, " M"]
-    tree: KDTree
+    _tree: KDTree
 
 
 @value_type
@@ -101,7 +100,7 @@ def neighbours(
 ) -> tuple[Float[Tensor, "N K"], Tensor]:
     """Distances and indices of the nearest points of the support, as many as there are up to `count`."""
     count = min(count, len(support.points))
-    found = support.tree.query(points.cpu().double().numpy(), k=np.arange(1, count + 1), workers=-1)
+    found = support._tree.query(points.cpu().double().numpy(), k=np.arange(1, count + 1), workers=-1)
     distance, index = (torch.from_numpy(part).to(points.device) for part in found)
     return distance.float(), index
 
@@ -235,7 +234,7 @@ class NoiseLevel(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(NOISE_FEATURES))
         self.register_buffer("scale", torch.ones(NOISE_FEATURES))
-        self.layers = nn.Sequential(
+        self.layers: nn.Sequential = nn.Sequential(
             nn.Linear(NOISE_FEATURES, HIDDEN),
             nn.SiLU(),
             nn.Linear(HIDDEN, HIDDEN),

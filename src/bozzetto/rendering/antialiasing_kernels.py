@@ -6,6 +6,7 @@ dives under another one, at the distance d in [0, 1] from p on the way to q.
 
 import warp as wp
 
+from ..geometry.launch import kernel_struct
 from .projection_kernels import (
     Edges,
     back_project,
@@ -21,39 +22,39 @@ from .rasterization_kernels import FRONT, SPANS
 wp.set_module_options({"enable_backward": False})
 
 
-MOST_STEPS = wp.constant(6)  # from triangle to triangle in search of an intersection
-LEAST = wp.constant(1.0e-3)  # crossings with less weight are left out
+MOST_STEPS: int = wp.constant(6)  # from triangle to triangle in search of an intersection
+LEAST: float = wp.constant(1.0e-3)  # crossings with less weight are left out
 
 
-@wp.struct
+@kernel_struct
 class Scene:
     """What the kernels here look at."""
 
-    vertices: wp.array(dtype=wp.vec3)
-    faces: wp.array(dtype=wp.vec3i)
-    neighbours: wp.array(dtype=wp.vec3i)  # see Topology
-    component: wp.array(dtype=wp.int32)  # (F,), or (0,) if there is one
-    flags: wp.array2d(dtype=wp.uint8)  # (N, F)
-    cameras: wp.array(dtype=wp.mat44)
-    triangle: wp.array(dtype=wp.int32)  # (N * H * W,)
+    vertices: wp.array[wp.vec3]
+    faces: wp.array[wp.vec3i]
+    neighbours: wp.array[wp.vec3i]  # see Topology
+    component: wp.array[wp.int32]  # (F,), or (0,) if there is one
+    flags: wp.array2d[wp.uint8]  # (N, F)
+    cameras: wp.array[wp.mat44]
+    triangle: wp.array[wp.int32]  # (N * H * W,)
     width: int
     height: int
     perspective: bool
     near: float
 
 
-@wp.struct
+@kernel_struct
 class Found:
     """A list of crossings that grows; what goes beyond its end is only counted."""
 
-    count: wp.array(dtype=wp.int32)  # (1,)
-    key: wp.array(dtype=wp.int64)  # (capacity,)
-    ends: wp.array(dtype=wp.vec4i)  # (capacity,) see Crossings
-    distance: wp.array(dtype=float)  # (capacity,)
-    weight: wp.array(dtype=float)  # (capacity,)
+    count: wp.array[wp.int32]  # (1,)
+    key: wp.array[wp.int64]  # (capacity,)
+    ends: wp.array[wp.vec4i]  # (capacity,) see Crossings
+    distance: wp.array[float]  # (capacity,)
+    weight: wp.array[float]  # (capacity,)
 
 
-@wp.struct
+@kernel_struct
 class Plane:
     """A projected triangle."""
 
@@ -90,7 +91,7 @@ def pair_key(p: int, q: int) -> wp.int64:
 
 
 @wp.func
-def add_crossing(found: Found, ends: wp.vec4i, distance: float, weight: float):
+def add_crossing(found: Found, ends: wp.vec4i, distance: float, weight: float) -> None:
     """Append a crossing. Its key sorts by pixel pair, and within a pair puts the one nearest to q first."""
     n = wp.atomic_add(found.count, 0, 1)
     if n < found.key.shape[0]:
@@ -103,13 +104,13 @@ def add_crossing(found: Found, ends: wp.vec4i, distance: float, weight: float):
 
 @wp.kernel
 def outline_edges(
-    neighbours: wp.array(dtype=wp.vec3i),  # (F,) see Topology
-    flags: wp.array2d(dtype=wp.uint8),  # (N, F)
+    neighbours: wp.array[wp.vec3i],  # (F,) see Topology
+    flags: wp.array2d[wp.uint8],  # (N, F)
     view: int,
     has_boundary: bool,
-    count: wp.array(dtype=wp.int32),  # (1,)
-    edge: wp.array(dtype=wp.vec2i),  # (capacity,) view, 3 * triangle + k
-):
+    count: wp.array[wp.int32],  # (1,)
+    edge: wp.array[wp.vec2i],  # (capacity,) view, 3 * triangle + k
+) -> None:
     """List the outline edges of one triangle in one view.
 
     They are where a triangle that shows its outside meets one that shows its inside, or none.
@@ -135,9 +136,9 @@ def outline_edges(
 @wp.kernel
 def outline_crossings(
     scene: Scene,
-    edge: wp.array(dtype=wp.vec2i),  # (L,) view, 3 * triangle + k
+    edge: wp.array[wp.vec2i],  # (L,) view, 3 * triangle + k
     found: Found,
-):
+) -> None:
     """Find where one outline edge crosses the image rows and columns.
 
     Crossings with rows alone add up to the area that the edge sweeps when it moves, and so do crossings with
@@ -173,7 +174,7 @@ def follow_edge(
     by_rows: bool,
     weight: float,
     found: Found,
-):
+) -> None:
     """Crossings of one edge with image rows or columns."""
     face = scene.faces[triangle]
     va = face[k]
@@ -241,7 +242,7 @@ def gap(scene: Scene, a: Plane, b: Plane, x: float, y: float) -> float:
     return wp.where(scene.perspective, difference, -difference)
 
 
-@wp.struct
+@kernel_struct
 class Exit:
     """Where a path leaves a triangle."""
 
@@ -277,7 +278,7 @@ def leave(scene: Scene, view: int, triangle: int, p: Plane, start: wp.vec2, end:
 
 
 @wp.func
-def cross_at_intersection(scene: Scene, view: int, p: int, q: int, found: Found):
+def cross_at_intersection(scene: Scene, view: int, p: int, q: int, found: Found) -> None:
     """Add the crossing between p and q if the surfaces that they see pass through each other in between.
 
     Where the planes of two triangles meet outside of one of them, the path goes on in its neighbour.
@@ -356,10 +357,10 @@ def may_intersect(scene: Scene, a: int, b: int, p: int) -> bool:
 @wp.kernel
 def intersection_crossings(
     scene: Scene,
-    pixel: wp.array(dtype=wp.int64),  # (P,)
+    pixel: wp.array[wp.int64],  # (P,)
     start: int,
     found: Found,
-):
+) -> None:
     """Crossings where visible surfaces pass through each other, between a pixel and its right and lower one."""
     p = wp.int32(pixel[start + wp.tid()])
     if scene.component.shape[0] == 0:
@@ -376,9 +377,7 @@ def intersection_crossings(
 
 
 @wp.func
-def row_of(
-    flat: int, width: int, row_start: wp.array(dtype=wp.int32), pixel: wp.array(dtype=wp.int64)
-) -> int:
+def row_of(flat: int, width: int, row_start: wp.array[wp.int32], pixel: wp.array[wp.int64]) -> int:
     """Row of a pixel in the sorted list of covered pixels, -1 if it is not there."""
     low = row_start[flat / width]
     stop = row_start[flat / width + 1]
@@ -399,9 +398,9 @@ def row_beyond(
     flat: int,
     neighbour: int,
     width: int,
-    row_start: wp.array(dtype=wp.int32),
-    pixel: wp.array(dtype=wp.int64),
-    pair: wp.array(dtype=wp.int64),
+    row_start: wp.array[wp.int32],
+    pixel: wp.array[wp.int64],
+    pair: wp.array[wp.int64],
 ) -> int:
     """Row of the pixel on the other side of `flat` than its neighbour, -1 if something crosses between."""
     beyond = 2 * flat - neighbour
@@ -415,13 +414,13 @@ def row_beyond(
 
 @wp.kernel
 def find_rows(
-    ends: wp.array(dtype=wp.vec4i),  # (K,)
-    pair: wp.array(dtype=wp.int64),  # (K,) sorted
+    ends: wp.array[wp.vec4i],  # (K,)
+    pair: wp.array[wp.int64],  # (K,) sorted
     width: int,
-    row_start: wp.array(dtype=wp.int32),
-    pixel: wp.array(dtype=wp.int64),  # (P,)
-    rows: wp.array(dtype=wp.vec4i),  # (K,) of p, q, the pixel behind p and the one behind q; -1 for none
-):
+    row_start: wp.array[wp.int32],
+    pixel: wp.array[wp.int64],  # (P,)
+    rows: wp.array[wp.vec4i],  # (K,) of p, q, the pixel behind p and the one behind q; -1 for none
+) -> None:
     n = wp.tid()
     p = ends[n][0]
     q = ends[n][1]
@@ -434,9 +433,7 @@ def find_rows(
 
 
 @wp.func
-def before(
-    colors: wp.array2d(dtype=float), outside: wp.array2d(dtype=float), row: int, channel: int
-) -> float:
+def before(colors: wp.array2d[float], outside: wp.array2d[float], row: int, channel: int) -> float:
     """Colour before mixing; a channel beyond those given is the coverage."""
     if row >= colors.shape[0]:
         return outside[row - colors.shape[0], channel]
@@ -447,13 +444,13 @@ def before(
 
 @wp.kernel
 def mix(
-    colors: wp.array2d(dtype=float),  # (P, C) colours before
-    outside: wp.array2d(dtype=float),  # (X, C) background of the uncovered pixels that follow
-    rows: wp.array(dtype=wp.vec4i),  # (K,)
-    distance: wp.array(dtype=float),  # (K,)
-    weight: wp.array(dtype=float),  # (K,)
-    out: wp.array2d(dtype=float),  # (P + X, C) starts as the colours before
-):
+    colors: wp.array2d[float],  # (P, C) colours before
+    outside: wp.array2d[float],  # (X, C) background of the uncovered pixels that follow
+    rows: wp.array[wp.vec4i],  # (K,)
+    distance: wp.array[float],  # (K,)
+    weight: wp.array[float],  # (K,)
+    out: wp.array2d[float],  # (P + X, C) starts as the colours before
+) -> None:
     """Let the pixel that contains the outline receive its share of the other colour."""
     n = wp.tid()
     p = rows[n][0]
@@ -467,16 +464,16 @@ def mix(
 
 @wp.kernel
 def mix_adjoint(
-    colors: wp.array2d(dtype=float),  # (P, C)
-    outside: wp.array2d(dtype=float),  # (X, C)
-    rows: wp.array(dtype=wp.vec4i),  # (K,)
-    distance: wp.array(dtype=float),  # (K,)
-    weight: wp.array(dtype=float),  # (K,)
-    grad_out: wp.array2d(dtype=float),  # (P + X, C)
-    grad_colors: wp.array2d(dtype=float),  # (P, C) starts as a copy of its part of grad_out
-    grad_outside: wp.array2d(dtype=float),  # (X, C) likewise
-    grad_distance: wp.array(dtype=float),  # (K,)
-):
+    colors: wp.array2d[float],  # (P, C)
+    outside: wp.array2d[float],  # (X, C)
+    rows: wp.array[wp.vec4i],  # (K,)
+    distance: wp.array[float],  # (K,)
+    weight: wp.array[float],  # (K,)
+    grad_out: wp.array2d[float],  # (P + X, C)
+    grad_colors: wp.array2d[float],  # (P, C) starts as a copy of its part of grad_out
+    grad_outside: wp.array2d[float],  # (X, C) likewise
+    grad_distance: wp.array[float],  # (K,)
+) -> None:
     n = wp.tid()
     p = rows[n][0]
     q = rows[n][1]
@@ -504,7 +501,7 @@ def mix_adjoint(
 
 
 @wp.func
-def outline_adjoint(scene: Scene, ends: wp.vec4i, gradient: float, grad_vertices: wp.array(dtype=wp.vec3)):
+def outline_adjoint(scene: Scene, ends: wp.vec4i, gradient: float, grad_vertices: wp.array[wp.vec3]) -> None:
     """Adjoint of the distance at an outline with respect to the two ends of its edge."""
     p = ends[0]
     q = ends[1]
@@ -531,8 +528,8 @@ def plane_adjoint(
     triangle: int,
     at: wp.vec2,
     gradient: float,
-    grad_vertices: wp.array(dtype=wp.vec3),
-):
+    grad_vertices: wp.array[wp.vec3],
+) -> None:
     """Adjoint of the plane's linear depth at an image point with respect to its corners.
 
     A corner that moves by (du, dv, dq) moves it by its weight times dq - Qu du - Qv dv, Q the linear depth.
@@ -552,8 +549,8 @@ def plane_adjoint(
 
 @wp.func
 def intersection_adjoint(
-    scene: Scene, ends: wp.vec4i, gradient: float, grad_vertices: wp.array(dtype=wp.vec3)
-):
+    scene: Scene, ends: wp.vec4i, gradient: float, grad_vertices: wp.array[wp.vec3]
+) -> None:
     """Adjoint of the distance at an intersection, d = ahead / (ahead - behind), with respect to all corners."""
     view = ends[0] / (scene.width * scene.height)
     seen_p = -1 - ends[2]
@@ -574,10 +571,10 @@ def intersection_adjoint(
 @wp.kernel
 def distance_adjoint(
     scene: Scene,
-    ends: wp.array(dtype=wp.vec4i),  # (K,)
-    grad_distance: wp.array(dtype=float),  # (K,)
-    grad_vertices: wp.array(dtype=wp.vec3),  # (V,)
-):
+    ends: wp.array[wp.vec4i],  # (K,)
+    grad_distance: wp.array[float],  # (K,)
+    grad_vertices: wp.array[wp.vec3],  # (V,)
+) -> None:
     n = wp.tid()
     if ends[n][2] >= 0:
         outline_adjoint(scene, ends[n], grad_distance[n], grad_vertices)

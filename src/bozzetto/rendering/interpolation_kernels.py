@@ -8,11 +8,13 @@ from typing import Any
 
 import warp as wp
 
+from ..geometry.launch import kernel_struct
+
 wp.set_module_options({"enable_backward": False})
 
 
 @wp.func
-def corner_rows(face_index: wp.int64, faces: wp.array(dtype=wp.vec3i), per_corner: bool) -> wp.vec3i:
+def corner_rows(face_index: wp.int64, faces: wp.array[wp.vec3i], per_corner: bool) -> wp.vec3i:
     """Rows of the attribute that belong to the corners of a triangle."""
     f = wp.int32(face_index)
     if per_corner:
@@ -32,14 +34,14 @@ def inner(a: wp.vec3, b: wp.vec3) -> float:  # noqa: F811 (Warp overloads functi
 
 @wp.kernel
 def gather(
-    face_index: wp.array(dtype=wp.int64),  # (P,)
-    barycentric: wp.array(dtype=wp.vec3),  # (P,)
-    faces: wp.array(dtype=wp.vec3i),
-    attribute: wp.array2d(dtype=Any),  # (V or 3 F, C values)
+    face_index: wp.array[wp.int64],  # (P,)
+    barycentric: wp.array[wp.vec3],  # (P,)
+    faces: wp.array[wp.vec3i],
+    attribute: wp.array2d[Any],  # (V or 3 F, C values)
     per_corner: bool,
     start: int,
-    out: wp.array2d(dtype=Any),  # (P, C values)
-):
+    out: wp.array2d[Any],  # (P, C values)
+) -> None:
     n = start + wp.tid()
     i = corner_rows(face_index[n], faces, per_corner)
     b = barycentric[n]
@@ -49,17 +51,17 @@ def gather(
 
 @wp.kernel
 def gather_adjoint(
-    face_index: wp.array(dtype=wp.int64),  # (P,)
-    barycentric: wp.array(dtype=wp.vec3),  # (P,)
-    faces: wp.array(dtype=wp.vec3i),
-    attribute: wp.array2d(dtype=Any),  # (V or 3 F, C values)
+    face_index: wp.array[wp.int64],  # (P,)
+    barycentric: wp.array[wp.vec3],  # (P,)
+    faces: wp.array[wp.vec3i],
+    attribute: wp.array2d[Any],  # (V or 3 F, C values)
     per_corner: bool,
-    grad_out: wp.array2d(dtype=Any),  # (P, C values)
+    grad_out: wp.array2d[Any],  # (P, C values)
     start: int,
     part: int,
-    grad_attribute: wp.array3d(dtype=Any),  # (parts, V or 3 F, C values), or no parts where not wanted
-    grad_barycentric: wp.array(dtype=wp.vec3),  # (P,)
-):
+    grad_attribute: wp.array3d[Any],  # (parts, V or 3 F, C values), or no parts where not wanted
+    grad_barycentric: wp.array[wp.vec3],  # (P,)
+) -> None:
     n = start + wp.tid()
     i = corner_rows(face_index[n], faces, per_corner)
     b = barycentric[n]
@@ -92,7 +94,7 @@ GATHER_ADJOINT = _for_values(gather_adjoint, {"attribute": 2, "grad_out": 2, "gr
 wp.set_module_options({"enable_backward": False})
 
 
-@wp.struct
+@kernel_struct
 class Taps:
     """The four texels around a point of one level, as rows of the pyramid, and its place between them."""
 
@@ -126,14 +128,14 @@ def taps(uv: wp.vec2, level: wp.vec3i, repeat: bool) -> Taps:
 
 @wp.kernel
 def sample(
-    texels: wp.array2d(dtype=float),  # (T, C) all levels of the pyramid
-    levels: wp.array(dtype=wp.vec3i),  # (L,) first row, width, height
-    uv: wp.array(dtype=wp.vec2),  # (P,)
-    level: wp.array(dtype=float),  # (P,), or (0,) for the finest
+    texels: wp.array2d[float],  # (T, C) all levels of the pyramid
+    levels: wp.array[wp.vec3i],  # (L,) first row, width, height
+    uv: wp.array[wp.vec2],  # (P,)
+    level: wp.array[float],  # (P,), or (0,) for the finest
     repeat: bool,
     start: int,
-    out: wp.array2d(dtype=float),  # (P, C) starts at 0
-):
+    out: wp.array2d[float],  # (P, C) starts at 0
+) -> None:
     n = start + wp.tid()
     fine = int(0)
     share = float(0.0)
@@ -152,17 +154,17 @@ def sample(
 
 @wp.kernel
 def sample_adjoint(
-    texels: wp.array2d(dtype=float),
-    levels: wp.array(dtype=wp.vec3i),
-    uv: wp.array(dtype=wp.vec2),
-    level: wp.array(dtype=float),
+    texels: wp.array2d[float],
+    levels: wp.array[wp.vec3i],
+    uv: wp.array[wp.vec2],
+    level: wp.array[float],
     repeat: bool,
-    grad_out: wp.array2d(dtype=float),  # (P, C)
+    grad_out: wp.array2d[float],  # (P, C)
     start: int,
     part: int,
-    grad_texels: wp.array3d(dtype=float),  # (parts, T, C)
-    grad_uv: wp.array(dtype=wp.vec2),  # (P,)
-):
+    grad_texels: wp.array3d[float],  # (parts, T, C)
+    grad_uv: wp.array[wp.vec2],  # (P,)
+) -> None:
     n = start + wp.tid()
     fine = int(0)
     share = float(0.0)

@@ -4,7 +4,7 @@ import warp as wp
 
 wp.set_module_options({"enable_backward": False})
 
-CHUNK = wp.constant(64)  # pixels that one thread sums before it adds to the shared result
+CHUNK: int = wp.constant(64)  # pixels that one thread sums before it adds to the shared result
 
 
 @wp.func
@@ -16,11 +16,11 @@ def lifted(n: wp.vec3) -> wp.vec4:
 
 @wp.kernel
 def evaluate(
-    normals: wp.array(dtype=wp.vec3),  # (P,)
-    forms: wp.array(dtype=wp.mat44),  # (3,)
+    normals: wp.array[wp.vec3],  # (P,)
+    forms: wp.array[wp.mat44],  # (3,)
     start: int,
-    out: wp.array(dtype=wp.vec3),  # (P,)
-):
+    out: wp.array[wp.vec3],  # (P,)
+) -> None:
     n = start + wp.tid()
     h = lifted(normals[n])
     out[n] = wp.vec3(wp.dot(h, forms[0] * h), wp.dot(h, forms[1] * h), wp.dot(h, forms[2] * h))
@@ -28,12 +28,12 @@ def evaluate(
 
 @wp.kernel
 def evaluate_adjoint(
-    normals: wp.array(dtype=wp.vec3),  # (P,)
-    forms: wp.array(dtype=wp.mat44),  # (3,)
-    grad_out: wp.array(dtype=wp.vec3),  # (P,)
+    normals: wp.array[wp.vec3],  # (P,)
+    forms: wp.array[wp.mat44],  # (3,)
+    grad_out: wp.array[wp.vec3],  # (P,)
     start: int,
-    grad_normals: wp.array(dtype=wp.vec3),  # (P,)
-):
+    grad_normals: wp.array[wp.vec3],  # (P,)
+) -> None:
     n = start + wp.tid()
     h = lifted(normals[n])
     g = grad_out[n]
@@ -50,13 +50,13 @@ def evaluate_adjoint(
 
 @wp.kernel
 def forms_adjoint(
-    normals: wp.array(dtype=wp.vec3),  # (P,)
-    grad_out: wp.array(dtype=wp.vec3),  # (P,)
+    normals: wp.array[wp.vec3],  # (P,)
+    grad_out: wp.array[wp.vec3],  # (P,)
     start: int,
     stop: int,
     part: int,
-    grad_forms: wp.array2d(dtype=wp.mat44),  # (parts, 3)
-):
+    grad_forms: wp.array2d[wp.mat44],  # (parts, 3)
+) -> None:
     first = start + wp.tid() * CHUNK
     red = wp.mat44(0.0)
     green = wp.mat44(0.0)

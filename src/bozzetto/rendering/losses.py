@@ -60,12 +60,14 @@ class ImageLoss:
             raise InputError(
                 f"weights have shape {tuple(weights.shape)}, expected one per pixel, {tuple(targets.shape[:3])}"
             )
-        self.targets = targets.to(torch.float32).contiguous()
+        self.targets: Tensor = targets.to(torch.float32).contiguous()
         device, (views, height, columns, channels) = targets.device, targets.shape
-        self.weights = targets.new_zeros(0, 0) if weights is None else weights.to(self.targets).contiguous()
+        self.weights: Tensor = (
+            targets.new_zeros(0, 0) if weights is None else weights.to(self.targets).contiguous()
+        )
         behind = torch.as_tensor(background, dtype=torch.float32, device=device)
-        self.background = behind.expand(channels).contiguous()
-        self.penalty = _KINDS[kind], width
+        self.background: Tensor = behind.expand(channels).contiguous()
+        self.penalty: tuple[int, float] = _KINDS[kind], width
         rows = torch.empty(views * height, dtype=torch.float64, device=device)
         images = [self.targets.view(-1, columns, channels), self._flat_weights(views * height)]
 

@@ -4,9 +4,9 @@ import warp as wp
 
 wp.set_module_options({"enable_backward": False})
 
-CHUNK = wp.constant(256)  # pixels that one thread sums before it adds to the shared result
-L1 = wp.constant(0)
-L2 = wp.constant(1)
+CHUNK: int = wp.constant(256)  # pixels that one thread sums before it adds to the shared result
+L1: int = wp.constant(0)
+L2: int = wp.constant(1)
 
 
 @wp.func
@@ -32,21 +32,21 @@ def slope(difference: float, kind: int, width: float) -> float:
 
 @wp.kernel
 def drawn_pixels(
-    values: wp.array2d(dtype=float),  # (Q, C)
-    pixel: wp.array(dtype=wp.int64),  # (Q,)
-    views: wp.array(dtype=wp.int32),  # (n,) which of the targets each view of the picture is
-    targets: wp.array3d(dtype=float),  # (N, H * W, C)
-    weights: wp.array2d(dtype=float),  # (N, H * W), or (0, 0)
-    background: wp.array(dtype=float),  # (C,)
+    values: wp.array2d[float],  # (Q, C)
+    pixel: wp.array[wp.int64],  # (Q,)
+    views: wp.array[wp.int32],  # (n,) which of the targets each view of the picture is
+    targets: wp.array3d[float],  # (N, H * W, C)
+    weights: wp.array2d[float],  # (N, H * W), or (0, 0)
+    background: wp.array[float],  # (C,)
     kind: int,
     width: float,
     scale: float,
     start: int,
     stop: int,
     part: int,
-    total: wp.array(dtype=wp.float64),  # (parts,)
-    gradient: wp.array2d(dtype=float),  # (Q, C)
-):
+    total: wp.array[wp.float64],  # (parts,)
+    gradient: wp.array2d[float],  # (Q, C)
+) -> None:
     """Add what the drawn pixels cost more than the background would, and write the derivative."""
     first = start + wp.tid() * CHUNK
     result = wp.float64(0.0)
@@ -69,14 +69,14 @@ def drawn_pixels(
 
 @wp.kernel
 def background_rows(
-    targets: wp.array3d(dtype=float),  # (N * H, W, C)
-    weights: wp.array2d(dtype=float),  # (N * H, W), or (0, 0)
-    background: wp.array(dtype=float),  # (C,)
+    targets: wp.array3d[float],  # (N * H, W, C)
+    weights: wp.array2d[float],  # (N * H, W), or (0, 0)
+    background: wp.array[float],  # (C,)
     kind: int,
     width: float,
     start: int,
-    total: wp.array(dtype=wp.float64),  # (N * H,)
-):
+    total: wp.array[wp.float64],  # (N * H,)
+) -> None:
     """What one image row costs if nothing is drawn in it."""
     row = start + wp.tid()
     result = wp.float64(0.0)

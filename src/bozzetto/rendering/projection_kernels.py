@@ -10,6 +10,8 @@ camera means behind it, which needs no clipping: see `turned`.
 
 import warp as wp
 
+from ..geometry.launch import kernel_struct
+
 wp.set_module_options({"enable_backward": False})
 
 
@@ -24,7 +26,7 @@ def project(camera: wp.mat44, x: wp.vec3, perspective: bool, near: float) -> wp.
     return wp.vec3(p[0] / w, p[1] / w, 1.0 / w)
 
 
-@wp.struct
+@kernel_struct
 class Edges:
     """The three edges of a projected triangle, each opposite to its corner: a point and the direction."""
 

@@ -5,26 +5,27 @@ Pixels are grouped in image rows: row number view * height + y.
 
 import warp as wp
 
+from ..geometry.launch import kernel_struct
 from .projection_kernels import depth_at, edge_functions, edges, project, sum3, turned
 
 wp.set_module_options({"enable_backward": False})
 
-FRONT = wp.constant(wp.uint8(1))  # the triangle shows its outside
-SPANS = wp.constant(wp.uint8(2))  # the triangle covers at least MANY pixel centres
-MANY = wp.constant(8)
-SMALLEST = wp.constant(1.0e-30)
-EMPTY = wp.constant(wp.int64(0x7FFFFFFFFFFFFFFF))
+FRONT: wp.uint8 = wp.constant(wp.uint8(1))  # the triangle shows its outside
+SPANS: wp.uint8 = wp.constant(wp.uint8(2))  # the triangle covers at least MANY pixel centres
+MANY: int = wp.constant(8)
+SMALLEST: float = wp.constant(1.0e-30)
+EMPTY: wp.int64 = wp.constant(wp.int64(0x7FFFFFFFFFFFFFFF))
 
 
 @wp.kernel
 def project_vertices(
-    vertices: wp.array(dtype=wp.vec3),  # (V,)
-    cameras: wp.array(dtype=wp.mat44),  # (N,)
+    vertices: wp.array[wp.vec3],  # (V,)
+    cameras: wp.array[wp.mat44],  # (N,)
     view: int,
     perspective: bool,
     near: float,
-    screen: wp.array(dtype=wp.vec3),  # (V,)
-):
+    screen: wp.array[wp.vec3],  # (V,)
+) -> None:
     """Project the vertices into one view."""
     i = wp.tid()
     screen[i] = project(cameras[view], vertices[i], perspective, near)
@@ -64,16 +65,16 @@ def depth_and_index(depth: float, index: int) -> wp.int64:
 
 @wp.kernel
 def draw(
-    faces: wp.array(dtype=wp.vec3i),  # (F,)
-    screen: wp.array(dtype=wp.vec3),  # (V,)
+    faces: wp.array[wp.vec3i],  # (F,)
+    screen: wp.array[wp.vec3],  # (V,)
     view: int,
     width: int,
     height: int,
     perspective: bool,
     near: float,
-    nearest: wp.array(dtype=wp.int64),  # (H * W,) depth and triangle in one word
-    flags: wp.array2d(dtype=wp.uint8),  # (N, F) FRONT, SPANS
-):
+    nearest: wp.array[wp.int64],  # (H * W,) depth and triangle in one word
+    flags: wp.array2d[wp.uint8],  # (N, F) FRONT, SPANS
+) -> None:
     """Draw one triangle into one view; the smallest (depth, index) wins at every pixel."""
     i = wp.tid()
     face = faces[i]
@@ -122,11 +123,11 @@ def draw(
 
 @wp.kernel
 def resolve(
-    nearest: wp.array2d(dtype=wp.int64),  # (H, W)
+    nearest: wp.array2d[wp.int64],  # (H, W)
     view: int,
-    triangle: wp.array3d(dtype=wp.int32),  # (N, H, W)
-    count: wp.array(dtype=wp.int32),  # (N * H,) covered pixels per row
-):
+    triangle: wp.array3d[wp.int32],  # (N, H, W)
+    count: wp.array[wp.int32],  # (N * H,) covered pixels per row
+) -> None:
     """Triangle index of every pixel of one row of one view."""
     y = wp.tid()
     covered = int(0)
@@ -140,7 +141,7 @@ def resolve(
     count[view * nearest.shape[0] + y] = covered
 
 
-@wp.struct
+@kernel_struct
 class PixelCamera:
     """Rows of a camera whose image has a pixel centre as its origin: (u w, v w) and the depth."""
 
@@ -177,17 +178,17 @@ def cross2(a: wp.vec3, b: wp.vec3) -> float:
 
 @wp.kernel
 def fill(
-    triangle: wp.array3d(dtype=wp.int32),  # (N, H, W)
-    faces: wp.array(dtype=wp.vec3i),
-    vertices: wp.array(dtype=wp.vec3),
-    cameras: wp.array(dtype=wp.mat44),
-    row_start: wp.array(dtype=wp.int32),  # (N * H + 1,)
+    triangle: wp.array3d[wp.int32],  # (N, H, W)
+    faces: wp.array[wp.vec3i],
+    vertices: wp.array[wp.vec3],
+    cameras: wp.array[wp.mat44],
+    row_start: wp.array[wp.int32],  # (N * H + 1,)
     first_row: int,
-    pixel: wp.array(dtype=wp.int64),  # (P,)
-    face_index: wp.array(dtype=wp.int64),  # (P,)
-    barycentric: wp.array(dtype=wp.vec3),  # (P,)
-    depth: wp.array(dtype=float),  # (P,)
-):
+    pixel: wp.array[wp.int64],  # (P,)
+    face_index: wp.array[wp.int64],  # (P,)
+    barycentric: wp.array[wp.vec3],  # (P,)
+    depth: wp.array[float],  # (P,)
+) -> None:
     """Write the covered pixels of one row one after the other."""
     row = first_row + wp.tid()
     height = triangle.shape[1]
@@ -219,20 +220,20 @@ def fill(
 
 @wp.kernel
 def fill_adjoint(
-    pixel: wp.array(dtype=wp.int64),  # (P,)
-    face_index: wp.array(dtype=wp.int64),  # (P,)
-    barycentric: wp.array(dtype=wp.vec3),  # (P,)
-    grad_barycentric: wp.array(dtype=wp.vec3),  # (P,)
-    grad_depth: wp.array(dtype=float),  # (P,)
-    faces: wp.array(dtype=wp.vec3i),
-    vertices: wp.array(dtype=wp.vec3),
-    cameras: wp.array(dtype=wp.mat44),
+    pixel: wp.array[wp.int64],  # (P,)
+    face_index: wp.array[wp.int64],  # (P,)
+    barycentric: wp.array[wp.vec3],  # (P,)
+    grad_barycentric: wp.array[wp.vec3],  # (P,)
+    grad_depth: wp.array[float],  # (P,)
+    faces: wp.array[wp.vec3i],
+    vertices: wp.array[wp.vec3],
+    cameras: wp.array[wp.mat44],
     width: int,
     height: int,
     start: int,
     part: int,
-    grad_vertices: wp.array2d(dtype=wp.vec3),  # (parts, V)
-):
+    grad_vertices: wp.array2d[wp.vec3],  # (parts, V)
+) -> None:
     """Adjoint of barycentric coordinates and depth with respect to the world positions of the corners.
 
     b_i = E_i / S with E_i = cross(p_j, p_k), S = E_0 + E_1 + E_2, p the homogeneous corners seen from the pixel

@@ -53,7 +53,7 @@ def read_checkpoint(
     return tensors, json.loads(info["bozzetto"])
 
 
-def load_weights(path: Path) -> dict:
+def load_weights(path: Path) -> dict[Any, Any]:
     """The dictionary in a file of `torch.save`, on the CPU; objects that are not data are never unpickled.
 
     Raises:

@@ -51,7 +51,7 @@ class RunFolder:
     def __init__(self, path: Path, config: dict[str, Any], lock: Lock, replaces: bool, goes_on: bool) -> None:
         self.path = path
         self.config = config
-        self.stopwatch = Stopwatch()
+        self.stopwatch: Stopwatch = Stopwatch()
         self._lock: Lock | None = lock  # held as long as this object lives, or until the report
         unfinished = path / UNFINISHED
         staged = replaces or (goes_on and (unfinished / CONFIG).exists())

@@ -51,8 +51,12 @@ class Progress:
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.total, self.label, self.quiet, self.unit = total, label, quiet, unit
-        self.done, self.calls = done, 0
+        self.total = total
+        self.label = label
+        self.quiet = quiet
+        self.unit = unit
+        self.done: float = done
+        self.calls: int = 0
         self._interval, self._clock = interval, clock
         self._console = console or Console(stderr=True)
         self._spoken = clock()

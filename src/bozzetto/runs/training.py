@@ -41,16 +41,16 @@ class Callback:
     `training.should_stop`; under `torchrun` one process that sets it ends all of them.
     """
 
-    def on_start(self, training: "Training") -> None:
+    def on_start(self, training: "Training[Any]") -> None:
         """Before the first step, also when a training continues."""
 
-    def on_step(self, training: "Training", metrics: dict[str, float]) -> None:
+    def on_step(self, training: "Training[Any]", metrics: dict[str, float]) -> None:
         """After every step."""
 
-    def on_validation(self, training: "Training", metrics: dict[str, float]) -> None:
+    def on_validation(self, training: "Training[Any]", metrics: dict[str, float]) -> None:
         """After a validation, whose `validation_loss` is in the metrics, and before `on_step`."""
 
-    def on_end(self, training: "Training", metrics: dict[str, float]) -> None:
+    def on_end(self, training: "Training[Any]", metrics: dict[str, float]) -> None:
         """After the last step or an interruption."""
 
 
@@ -67,7 +67,7 @@ class TensorBoard(Callback):
         self.run = run
         self.writer: SummaryWriter | None = None
 
-    def on_start(self, training: "Training") -> None:
+    def on_start(self, training: "Training[Any]") -> None:
         """Open a file of events; events of an interrupted run beyond its checkpoint are dropped."""
         from torch.utils.tensorboard import SummaryWriter
 
@@ -76,13 +76,13 @@ class TensorBoard(Callback):
         for path in folder.iterdir():
             self.run.file(f"tensorboard/{path.name}")
 
-    def on_step(self, training: "Training", metrics: dict[str, float]) -> None:
+    def on_step(self, training: "Training[Any]", metrics: dict[str, float]) -> None:
         """Write them."""
         assert self.writer is not None
         for name, value in {**metrics, "lr": training.scheduler.get_last_lr()[0]}.items():
             self.writer.add_scalar(name, value, training.steps_done)
 
-    def on_end(self, training: "Training", metrics: dict[str, float]) -> None:
+    def on_end(self, training: "Training[Any]", metrics: dict[str, float]) -> None:
         """Close the file."""
         if self.writer is not None:
             self.writer.close()
@@ -133,30 +133,35 @@ class Training(ABC, Generic[Config]):
     """
 
     clock: Callable[[], float] = staticmethod(time.monotonic)
-    smoothing = 0.0
-    max_grad_norm = math.inf
+    smoothing: float = 0.0
+    max_grad_norm: float = math.inf
 
     def __init__(self, config: Config, device: torch.device | str = "cpu") -> None:
-        self.config, self.device = config, join_processes(device)
+        self.config = config
+        self.device: torch.device = join_processes(device)
         torch.manual_seed(config.seed)
-        self.generator = torch.Generator().manual_seed(config.seed + 1000 * rank())
+        self.generator: torch.Generator = torch.Generator().manual_seed(config.seed + 1000 * rank())
         wanted = config.precision
-        self.mixed = fast_bfloat16(self.device) if wanted == "auto" else wanted == "bfloat16"
-        self.steps_done, self.elapsed, self.should_stop = 0, 0.0, False
+        self.mixed: bool = fast_bfloat16(self.device) if wanted == "auto" else wanted == "bfloat16"
+        self.steps_done: int = 0
+        self.elapsed: float = 0.0
+        self.should_stop: bool = False
         self.callbacks: list[Callback] = []
 
     def set_up(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Take the model that learns and its optimizer, whose learning rates `lr_factor` multiplies."""
         self.model: Any = model.to(self.device)
         self.optimizer = optimizer
-        self.parallel = DistributedDataParallel(self.model) if is_distributed() else self.model
-        self.ema = AveragedModel(self.model, multi_avg_fn=_ema(self.config.ema_decay), use_buffers=True)
+        self.parallel: nn.Module = DistributedDataParallel(self.model) if is_distributed() else self.model
+        self.ema: AveragedModel = AveragedModel(
+            self.model, multi_avg_fn=_ema(self.config.ema_decay), use_buffers=True
+        )
         self.ema.update_parameters(self.model)  # the average begins with the first weights
         self._schedule()
 
     def _schedule(self) -> None:
         last = self.steps_done - 1
-        self.scheduler = LambdaLR(self.optimizer, lambda _: self.lr_factor(), last)
+        self.scheduler: LambdaLR = LambdaLR(self.optimizer, lambda _: self.lr_factor(), last)
 
     @abstractmethod
     def loss(self) -> tuple[Tensor, dict[str, float]]:
@@ -382,7 +387,7 @@ BEST = "best.safetensors"
 
 
 def run_training(
-    run: RunFolder, training: Training, quiet: bool = False, metadata: dict[str, Any] | None = None
+    run: RunFolder, training: Training[Any], quiet: bool = False, metadata: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Train to the end, from the checkpoint of the folder if it has one.
 
@@ -455,7 +460,7 @@ def run_training(
 
 def learn(
     run: RunFolder,
-    training: Training,
+    training: Training[Any],
     file: str,
     preview: Callable[[Any], Tensor],
     quiet: bool = False,

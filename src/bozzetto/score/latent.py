@@ -32,16 +32,19 @@ class LatentFlow(nn.Module):
 
     def __init__(self, code_size: int, config: LatentConfig) -> None:
         super().__init__()
-        self.config, self.noise_size = config, code_size
+        self.config = config
+        self.noise_size = code_size
         width = config.hidden
-        self.first = nn.Linear(code_size, width)
-        self.time = nn.Sequential(nn.Linear(9, TIME_WIDTH), nn.SiLU(), nn.Linear(TIME_WIDTH, width))
-        self.hint = nn.Linear(code_size, width, bias=False)
-        self.blocks = nn.ModuleList(
+        self.first: nn.Linear = nn.Linear(code_size, width)
+        self.time: nn.Sequential = nn.Sequential(
+            nn.Linear(9, TIME_WIDTH), nn.SiLU(), nn.Linear(TIME_WIDTH, width)
+        )
+        self.hint: nn.Linear = nn.Linear(code_size, width, bias=False)
+        self.blocks: nn.ModuleList = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
             for _ in range(config.blocks)
         )
-        self.last = nn.Linear(width, code_size)
+        self.last: nn.Linear = nn.Linear(width, code_size)
         for value in (self.hint.weight, self.last.weight, self.last.bias):
             nn.init.zeros_(value)
 
@@ -122,9 +125,10 @@ class LatentGenerator(nn.Module):
 
     def __init__(self, code_size: int, config: LatentConfig) -> None:
         super().__init__()
-        self.config, self.noise_size = config, NOISE
+        self.config = config
+        self.noise_size: int = NOISE
         width = config.hidden
-        self.layers = nn.Sequential(
+        self.layers: nn.Sequential = nn.Sequential(
             nn.Linear(NOISE, width),
             nn.ReLU(),
             nn.Linear(width, width),

@@ -84,23 +84,26 @@ class GridModel(ScoreModel):
         down: list[nn.Module] = [_conv(d, d + 2, widths[-1])]
         for fine, coarse in zip(widths[:0:-1], widths[-2::-1], strict=True):
             down += [nn.ReLU(), _conv(d, fine, coarse, 4, 2), _Mix(d, coarse)]
-        self.down = nn.Sequential(*down, nn.ReLU(), _conv(d, widths[0], width, 4, 2), nn.ReLU())
-        self.code, self.start = _conv(d, width, per_cell, 1), _conv(d, per_cell, width, 1)
+        self.down: nn.Sequential = nn.Sequential(
+            *down, nn.ReLU(), _conv(d, widths[0], width, 4, 2), nn.ReLU()
+        )
+        self.code: nn.Module = _conv(d, width, per_cell, 1)
+        self.start: nn.Module = _conv(d, per_cell, width, 1)
         up: list[nn.Module] = [nn.ReLU()]
         transposed = nn.ConvTranspose2d if d == 2 else nn.ConvTranspose3d
         for coarse, fine in zip([width, *widths], widths, strict=False):
             up += [transposed(coarse, fine, 4, 2, 1), _Mix(d, fine), nn.ReLU()]
         del up[-2]  # layers on the finest grid would take most of the time
-        self.up = nn.Sequential(*up, _conv(d, widths[-1], config.features, 1))
+        self.up: nn.Sequential = nn.Sequential(*up, _conv(d, widths[-1], config.features, 1))
         hidden = config.hidden
-        self.first = nn.Linear(config.features + d + 2 * d * OCTAVES, hidden)
-        self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(config.blocks))
-        self.last = nn.Linear(hidden, d)
+        self.first: nn.Linear = nn.Linear(config.features + d + 2 * d * OCTAVES, hidden)
+        self.layers: nn.ModuleList = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(config.blocks))
+        self.last: nn.Linear = nn.Linear(hidden, d)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
-        self.level = nn.Sequential(nn.Linear(7, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
-        self.shape = nn.Linear(config.code_size, hidden)
-        self.scales = nn.Linear(hidden, 2 * hidden * (config.blocks + 1))
+        self.level: nn.Sequential = nn.Sequential(nn.Linear(7, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        self.shape: nn.Linear = nn.Linear(config.code_size, hidden)
+        self.scales: nn.Linear = nn.Linear(hidden, 2 * hidden * (config.blocks + 1))
         nn.init.normal_(self.scales.weight, std=0.02)
 
     @property
@@ -233,8 +236,8 @@ class ResidualModel(ScoreModel):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.encoder = PointNet(config.dimensions, config.code_size)
-        self.decoder = ResidualDecoder(
+        self.encoder: PointNet = PointNet(config.dimensions, config.code_size)
+        self.decoder: ResidualDecoder = ResidualDecoder(
             config.dimensions, config.code_size, config.hidden, config.blocks, config.condition
         )
 
@@ -284,11 +287,11 @@ class PointNet(nn.Module):
         points: list[nn.Module] = []
         for arriving, leaving in zip((dimensions, *ENCODER), ENCODER, strict=False):
             points += [nn.Conv1d(arriving, leaving, 1), nn.BatchNorm1d(leaving), nn.ReLU()]
-        self.points = nn.Sequential(*points[:-1])  # no ReLU before the maximum
+        self.points: nn.Sequential = nn.Sequential(*points[:-1])  # no ReLU before the maximum
         head: list[nn.Module] = []
         for arriving, leaving in zip((ENCODER[-1], *HEAD), HEAD, strict=False):
             head += [nn.Linear(arriving, leaving), nn.BatchNorm1d(leaving), nn.ReLU()]
-        self.head = nn.Sequential(*head, nn.Linear(HEAD[-1], code_size))
+        self.head: nn.Sequential = nn.Sequential(*head, nn.Linear(HEAD[-1], code_size))
 
     def forward(self, points: Float[Tensor, "B N D"]) -> Float[Tensor, "B K"]:
         """Codes of B clouds."""
@@ -319,10 +322,12 @@ class ResidualDecoder(nn.Module):
         super().__init__()
         size = dimensions + code_size + 1
         block = AddingBlock if condition == "add" else NormalisingBlock
-        self.first = nn.Conv1d(size, hidden, 1)
-        self.blocks = nn.ModuleList(block(hidden, size) for _ in range(blocks))
-        self.norm = nn.BatchNorm1d(hidden) if condition == "add" else ConditionalNorm(hidden, size)
-        self.last = nn.Conv1d(hidden, dimensions, 1)
+        self.first: nn.Conv1d = nn.Conv1d(size, hidden, 1)
+        self.blocks: nn.ModuleList = nn.ModuleList(block(hidden, size) for _ in range(blocks))
+        self.norm: nn.BatchNorm1d | ConditionalNorm = (
+            nn.BatchNorm1d(hidden) if condition == "add" else ConditionalNorm(hidden, size)
+        )
+        self.last: nn.Conv1d = nn.Conv1d(hidden, dimensions, 1)
 
     def forward(self, c: Float[Tensor, "B C N"]) -> Float[Tensor, "B D N"]:
         """Displacements of N points for each of B codes and levels."""
@@ -343,9 +348,11 @@ class AddingBlock(nn.Module):
 
     def __init__(self, hidden: int, size: int) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.BatchNorm1d(hidden), nn.BatchNorm1d(hidden)
-        self.layer1, self.layer2 = nn.Conv1d(hidden, hidden, 1), nn.Conv1d(hidden, hidden, 1)
-        self.condition = nn.Conv1d(size, hidden, 1)
+        self.norm1: nn.BatchNorm1d = nn.BatchNorm1d(hidden)
+        self.norm2: nn.BatchNorm1d = nn.BatchNorm1d(hidden)
+        self.layer1: nn.Conv1d = nn.Conv1d(hidden, hidden, 1)
+        self.layer2: nn.Conv1d = nn.Conv1d(hidden, hidden, 1)
+        self.condition: nn.Conv1d = nn.Conv1d(size, hidden, 1)
         nn.init.zeros_(self.layer2.weight)
 
     def forward(self, h: Float[Tensor, "B H N"], c: Float[Tensor, "B C N"]) -> Float[Tensor, "B H N"]:
@@ -364,8 +371,10 @@ class NormalisingBlock(nn.Module):
 
     def __init__(self, hidden: int, size: int) -> None:
         super().__init__()
-        self.norm1, self.norm2 = ConditionalNorm(hidden, size), ConditionalNorm(hidden, size)
-        self.layer1, self.layer2 = nn.Conv1d(hidden, hidden, 1), nn.Conv1d(hidden, hidden, 1)
+        self.norm1: ConditionalNorm = ConditionalNorm(hidden, size)
+        self.norm2: ConditionalNorm = ConditionalNorm(hidden, size)
+        self.layer1: nn.Conv1d = nn.Conv1d(hidden, hidden, 1)
+        self.layer2: nn.Conv1d = nn.Conv1d(hidden, hidden, 1)
         nn.init.zeros_(self.layer2.weight)
 
     def forward(self, h: Float[Tensor, "B H N"], c: Float[Tensor, "B C N"]) -> Float[Tensor, "B H N"]:
@@ -383,8 +392,9 @@ class ConditionalNorm(nn.Module):
 
     def __init__(self, hidden: int, size: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(hidden, affine=False)
-        self.scale, self.shift = nn.Conv1d(size, hidden, 1), nn.Conv1d(size, hidden, 1)
+        self.norm: nn.BatchNorm1d = nn.BatchNorm1d(hidden, affine=False)
+        self.scale: nn.Conv1d = nn.Conv1d(size, hidden, 1)
+        self.shift: nn.Conv1d = nn.Conv1d(size, hidden, 1)
         for layer, start in ((self.scale, 1.0), (self.shift, 0.0)):
             nn.init.zeros_(layer.weight)
             layer.bias = nn.Parameter(torch.full((hidden,), start))

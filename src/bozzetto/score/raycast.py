@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..points.local_fits import neighbours, support_of
+from ..points.local_fits import Support, neighbours, support_of
 from ..values import value_type
 from .model import ScoreModel
 
@@ -36,7 +36,7 @@ class CloudField:
     def __init__(self, points: Float[Tensor, "N 3"], sigma: float) -> None:
         self.sigma = sigma
         self.points = points
-        self.support = support_of(points)
+        self.support: Support = support_of(points)
 
     def _near(self, x: Tensor) -> tuple[Tensor, Tensor]:
         distance, index = neighbours(self.support, x, NEIGHBOURS)
@@ -60,9 +60,9 @@ class ModelField:
 
     def __init__(self, model: ScoreModel, code: Float[Tensor, " K"], sigma: float | None = None) -> None:
         self.model = model
-        self.sigma = model.config.low if sigma is None else sigma
+        self.sigma: float = model.config.low if sigma is None else sigma
         with torch.no_grad():
-            self.prepared = model.prepare(code[None])
+            self.prepared: tuple[Tensor, ...] = model.prepare(code[None])
 
     def denoised(self, x: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
         """Where the network says that x came from."""

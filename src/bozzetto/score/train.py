@@ -13,7 +13,7 @@ from .config import TrainConfig
 from .data import Batch, CloudTable, draw_batch
 from .latent import LatentFlow
 from .losses import denoising_score_matching
-from .model import build_model
+from .model import ScoreModel, build_model
 from .prior import CloudPrior, save_cloud_prior
 
 LossFunction = Callable[..., Tensor]
@@ -31,9 +31,9 @@ class Learner(nn.Module):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
         self.config = config
-        self.model = build_model(config.model)
+        self.model: ScoreModel = build_model(config.model)
         latent = config.latent if config.latent and config.latent.kind == "flow" else None
-        self.flow = None if latent is None else LatentFlow(config.model.code_size, latent)
+        self.flow: LatentFlow | None = None if latent is None else LatentFlow(config.model.code_size, latent)
 
     def forward(
         self,
@@ -70,6 +70,8 @@ class Training(EpochTraining[TrainConfig]):
         validation: Fraction of the shapes that is held out.
     """
 
+    held_out: CloudTable | None
+
     def __init__(
         self,
         table: CloudTable,
@@ -80,16 +82,17 @@ class Training(EpochTraining[TrainConfig]):
     ) -> None:
         table, self.held_out = table.split(validation, config.seed) if validation else (table, None)
         super().__init__(len(table), config, device)
-        self.table, self.loss_fn = table, loss_fn
+        self.table = table
+        self.loss_fn = loss_fn
         learner = Learner(config)
         groups = [{"params": list(learner.model.parameters()), "lr": config.lr}]
         if learner.flow is not None:
             groups += [{"params": list(learner.flow.parameters()), "lr": learner.flow.config.lr}]
         self.set_up(learner, torch.optim.Adam(groups, fused=True))
-        self.codes = torch.zeros(len(table), config.model.code_size)
-        self.known = torch.zeros(len(table), dtype=torch.bool)
-        self.hints = torch.zeros(RECENT, config.model.code_size)
-        self.hinted = torch.full((RECENT,), -1)  # of which shape
+        self.codes: Tensor = torch.zeros(len(table), config.model.code_size)
+        self.known: Tensor = torch.zeros(len(table), dtype=torch.bool)
+        self.hints: Tensor = torch.zeros(RECENT, config.model.code_size)
+        self.hinted: Tensor = torch.full((RECENT,), -1)  # of which shape
 
     def loss(self) -> tuple[Tensor, dict[str, float]]:
         """Errors of the field, and of the flow if one is learned; the codes that were met are remembered."""

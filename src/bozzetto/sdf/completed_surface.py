@@ -341,17 +341,19 @@ class RayBundle:
 
     def __init__(self, origin: Float[Tensor, "3"], ends: Float[Tensor, "Q 3"]) -> None:
         rays = (ends - origin).double().cpu().numpy()
-        self.origin = origin.double().cpu().numpy()
-        self.length = np.linalg.norm(rays, axis=1)
-        self.tree = KDTree(rays / np.maximum(self.length, 1e-12)[:, None])
-        sample = self.tree.data[:: max(1, len(rays) // 2000)]
-        self.spacing = float(np.median(self.tree.query(sample, k=2)[0][:, -1])) if len(rays) > 1 else 0.0
+        self.origin: np.ndarray = origin.double().cpu().numpy()
+        self.length: np.ndarray = np.linalg.norm(rays, axis=1)
+        self._tree = KDTree(rays / np.maximum(self.length, 1e-12)[:, None])
+        sample = self._tree.data[:: max(1, len(rays) // 2000)]
+        self.spacing: float = (
+            float(np.median(self._tree.query(sample, k=2)[0][:, -1])) if len(rays) > 1 else 0.0
+        )
 
     def passes(self, points: npt.NDArray[Any], clearance: float) -> npt.NDArray[Any]:
         """Whether rays all around points (N, 3) go on beyond them by a clearance."""
         way = points - self.origin
         distance = np.linalg.norm(way, axis=1)
-        angle, ray = self.tree.query(way / np.maximum(distance, 1e-12)[:, None], k=min(4, len(self.length)))
+        angle, ray = self._tree.query(way / np.maximum(distance, 1e-12)[:, None], k=min(4, len(self.length)))
         angle, ray = angle.reshape(len(points), -1), ray.reshape(len(points), -1)
         beyond = (self.length[ray] > distance[:, None] + clearance).all(axis=1)
         return beyond & (angle.max(axis=1) < 2.5 * self.spacing)

@@ -360,7 +360,7 @@ class SampleFiles(Sequence[SdfSamples]):
 
     def __init__(self, paths: Sequence[Path]) -> None:
         """Files in the released layout; nothing is read yet."""
-        self.paths = tuple(paths)
+        self.paths: tuple[Path, ...] = tuple(paths)
         self._keep = sum(path.stat().st_size for path in self.paths) <= self.KEEP
         self._read: dict[int, SdfSamples] = {}
 

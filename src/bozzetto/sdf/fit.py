@@ -64,9 +64,12 @@ class TurnedMesh:
         distances: Float[Tensor, " N"],
         axes: Float64[Tensor, "3 A"] = ANY_AXIS,
     ) -> None:
-        self.prior, self.corners, self.axes = prior, corners, axes
-        self.points, self.distances = points, distances
-        self.errors = ClampedL1(prior, distances)
+        self.prior = prior
+        self.corners = corners
+        self.axes = axes
+        self.points = points
+        self.distances = distances
+        self.errors: ClampedL1 = ClampedL1(prior, distances)
 
     def solve(
         self, code: Float[Tensor, " K"], turn: Float64[Tensor, "3 3"], iterations: int

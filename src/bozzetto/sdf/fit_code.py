@@ -192,17 +192,17 @@ class ClampedL1:
     def __init__(
         self, prior: ShapePrior, distances: Float[Tensor, " N"], regulariser: Regulariser = "codes"
     ) -> None:
-        self.clamp = prior.clamp
-        self.codes = CodeDistribution.of(prior.codes)
-        self.likelihood = regulariser == "codes"
+        self.clamp: float = prior.clamp
+        self.codes: CodeDistribution = CodeDistribution.of(prior.codes)
+        self.likelihood: bool = regulariser == "codes"
         size = len(self.codes.mean)
         # |z|^2 / (2 std^2) = 1e-4 mean(z^2)
         std = (size / (2 * PENALTY)) ** 0.5
-        self.penalty = (
+        self.penalty: CodeDistribution = (
             self.codes if self.likelihood else CodeDistribution.isotropic(size, std, prior.codes.device)
         )
-        self.floor = self.FLOOR
-        self.unclamped = max(int((distances.abs() < self.clamp).sum()), 1)
+        self.floor: float = self.FLOOR
+        self.unclamped: int = max(int((distances.abs() < self.clamp).sum()), 1)
 
     def quadratic(
         self,

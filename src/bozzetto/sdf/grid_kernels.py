@@ -6,12 +6,12 @@ import warp as wp
 @wp.kernel
 def wendland_sum(
     grid: wp.uint64,
-    centres: wp.array(dtype=wp.vec3),  # (P,)
-    weights: wp.array(dtype=float),  # (P,)
+    centres: wp.array[wp.vec3],  # (P,)
+    weights: wp.array[float],  # (P,)
     width: float,
-    points: wp.array(dtype=wp.vec3),  # (N,)
-    total: wp.array(dtype=float),  # (N,)
-):
+    points: wp.array[wp.vec3],  # (N,)
+    total: wp.array[float],  # (N,)
+) -> None:
     """Sum of compactly supported functions (1 - r)^4 (4 r + 1), r = distance / width, around centres."""
     i = wp.tid()
     point = points[i]
@@ -28,11 +28,11 @@ def wendland_sum(
 
 @wp.kernel(enable_backward=False)
 def trilinear(
-    points: wp.array(dtype=wp.vec3),
+    points: wp.array[wp.vec3],
     side: int,
-    nodes: wp.array2d(dtype=int),
-    weights: wp.array2d(dtype=float),
-):
+    nodes: wp.array2d[int],
+    weights: wp.array2d[float],
+) -> None:
     """The eight nodes around each point in a volume of side^3 nodes that fills [-1, 1]^3, and their weights.
 
     Nodes are numbered with x fastest. Beyond the border its values go on, as in torch's `grid_sample` with

@@ -58,9 +58,9 @@ class ConcatenatingDecoder(Decoder):
             leaving = width - size if index + 1 == config.skip else width
             layers.append(weight_norm(nn.Linear(arriving, leaving)))
             arriving = leaving + size if index + 1 == config.skip else leaving
-        self.hidden = nn.ModuleList(layers)
-        self.last = nn.Linear(arriving, 1)
-        self.dropout = nn.Dropout(config.dropout)
+        self.hidden: nn.ModuleList = nn.ModuleList(layers)
+        self.last: nn.Linear = nn.Linear(arriving, 1)
+        self.dropout: nn.Dropout = nn.Dropout(config.dropout)
 
     def forward(self, codes: Float[Tensor, "B K"], points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N"]:
         """Distances at N points for each of B codes, within (-1, 1)."""
@@ -96,10 +96,12 @@ class GridDecoder(Decoder):
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__(config)
-        self.volume = nn.Linear(config.code_size, config.features * config.grid**3)
+        self.volume: nn.Linear = nn.Linear(config.code_size, config.features * config.grid**3)
         sizes = [config.features + 3 + 6 * config.octaves] + [config.hidden] * config.layers
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
-        self.last = nn.Linear(config.hidden, 1)
+        self.hidden: nn.ModuleList = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+        )
+        self.last: nn.Linear = nn.Linear(config.hidden, 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 

@@ -140,11 +140,12 @@ class NormalisationResidual:
     def __init__(
         self, decoder: Decoder, spread: float = 0.02, side: int = 24, device: torch.device | str = "cpu"
     ) -> None:
-        self.decoder, self.spread = decoder, spread
+        self.decoder = decoder
+        self.spread = spread
         axis = torch.linspace(-1, 1, side, device=device)
         grid = torch.cartesian_prod(axis, axis, axis)
-        self.grid = grid[grid.norm(dim=1) < 1 + 1 / side]
-        self.extent = torch.cat([self.grid, -self.grid, self.grid.norm(dim=1, keepdim=True)], dim=1)
+        self.grid: Tensor = grid[grid.norm(dim=1) < 1 + 1 / side]
+        self.extent: Tensor = torch.cat([self.grid, -self.grid, self.grid.norm(dim=1, keepdim=True)], dim=1)
 
     def __call__(self, code: Float[Tensor, " K"]) -> tuple[Float64[Tensor, " 4"], Float64[Tensor, "4 K"]]:
         """Middle (x, y, z) and radius less what they should be, in standard deviations; by the code.
@@ -289,10 +290,15 @@ class Objective:
         guess: Similarity | None = None,
         spread: tuple[float, ...] = POSE_SPREAD,
     ) -> None:
-        self.prior, self.codes, self.constraints, self.width = prior, codes, constraints, width
-        self.solve_pose, self.solve_code = solve_pose, solve_code
-        self.guess, self.spread = guess if solve_pose else None, spread
-        self.normalisation = (
+        self.prior = prior
+        self.codes = codes
+        self.constraints = constraints
+        self.width = width
+        self.solve_pose = solve_pose
+        self.solve_code = solve_code
+        self.guess: Similarity | None = guess if solve_pose else None
+        self.spread = spread
+        self.normalisation: NormalisationResidual | None = (
             NormalisationResidual(prior.decoder, device=prior.codes.device)
             if solve_pose and solve_code
             else None

@@ -177,14 +177,18 @@ class CompletionSolver:
     """One scan, moved to about the unit sphere, ready to be explained."""
 
     def __init__(self, prior: ShapePrior, observations: Observations, config: CompleteConfig) -> None:
-        self.prior, self.observations, self.config = prior, observations, config
-        self.codes = CodeDistribution.of(prior.codes)
-        self.to_internal = robust_normalisation(observations.points)
+        self.prior = prior
+        self.observations = observations
+        self.config = config
+        self.codes: CodeDistribution = CodeDistribution.of(prior.codes)
+        self.to_internal: Similarity = robust_normalisation(observations.points)
         inside = observations.moved(self.to_internal).to(prior.codes.device)
         generator = torch.Generator().manual_seed(config.seed)
-        self.coarse = SdfConstraints.of(inside, config.surface // 4, config.space // 4, generator)
-        self.fine = SdfConstraints.of(inside, config.surface, config.space, generator)
-        self.noise = inside.noise
+        self.coarse: SdfConstraints = SdfConstraints.of(
+            inside, config.surface // 4, config.space // 4, generator
+        )
+        self.fine: SdfConstraints = SdfConstraints.of(inside, config.surface, config.space, generator)
+        self.noise: float = inside.noise
 
     def standing(self) -> list[Similarity]:
         """Poses that stand the scan upright, turned around."""

@@ -15,9 +15,10 @@ from ..runs import Callback, EpochTraining, cosine
 from .config import TrainConfig
 from .data import SampleTable
 from .losses import clamped_l1, code_penalty
-from .model import build_decoder
+from .model import Decoder, build_decoder
 from .prior import ShapePrior, save_prior
 
+LossFunction = Callable[[Tensor, Tensor], Tensor]
 WARM_UP_EPOCHS = 100
 """Over so many epochs the penalty of the codes grows to its full weight, as released."""
 
@@ -30,9 +31,9 @@ class AutoDecoder(nn.Module):
 
     def __init__(self, config: TrainConfig, shapes: int) -> None:
         super().__init__()
-        self.decoder = build_decoder(config.decoder)
+        self.decoder: Decoder = build_decoder(config.decoder)
         size = config.decoder.code_size
-        self.codes = nn.Embedding(shapes, size)
+        self.codes: nn.Embedding = nn.Embedding(shapes, size)
         nn.init.normal_(self.codes.weight, std=config.code_std)
 
     def forward(
@@ -55,17 +56,22 @@ class Training(EpochTraining[TrainConfig]):
             shapes have one; what is measured is the field between the samples.
     """
 
+    table: SampleTable
+    held_out: SampleTable | None
+
     def __init__(
         self,
         table: SampleTable,
         config: TrainConfig,
         device: torch.device | str = "cpu",
-        loss_fn: Callable[[Tensor, Tensor], Tensor] | None = None,
+        loss_fn: LossFunction | None = None,
         validation: float = 0.0,
     ) -> None:
         super().__init__(len(table), config, device)
         self.table, self.held_out = table.split(validation, config.seed) if validation else (table, None)
-        self.loss_fn = loss_fn or partial(clamped_l1, clamp=config.clamp, far_weight=config.far_weight)
+        self.loss_fn: LossFunction = loss_fn or partial(
+            clamped_l1, clamp=config.clamp, far_weight=config.far_weight
+        )
         model = AutoDecoder(config, len(table))
         groups = [
             {"params": list(model.decoder.parameters()), "lr": config.lr},

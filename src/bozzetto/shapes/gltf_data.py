@@ -62,7 +62,7 @@ class Document:
         self._fetch = fetch
         self._buffers: dict[int, bytes] = {}
         self._binary: bytes | None = None
-        self.tree = self._parse(data)
+        self.tree: dict[str, Any] = self._parse(data)
         asset = self._object(self.tree.get("asset", {}))
         version = str(asset.get("minVersion", asset.get("version", "1.0")))
         if not version.startswith("2."):

@@ -79,13 +79,13 @@ class Zip:
     """The files of a zip archive, read with a bound on their size."""
 
     def __init__(self, data: bytes) -> None:
-        self.packed = len(data)
-        self.unpacked = 0
+        self.packed: int = len(data)
+        self.unpacked: int = 0
         try:
-            self.archive = zipfile.ZipFile(io.BytesIO(data))
+            self.archive: zipfile.ZipFile = zipfile.ZipFile(io.BytesIO(data))
         except zipfile.BadZipFile as error:
             raise ValueError(f"zip: {error}") from None
-        self.names = [
+        self.names: list[str] = [
             info.filename
             for info in self.archive.infolist()
             if not info.is_dir()

@@ -50,7 +50,8 @@ class Gallery:
             title: Heading and name of the page.
             subtitle: A sentence below the heading.
         """
-        self.title, self.subtitle = title, subtitle
+        self.title = title
+        self.subtitle = subtitle
         self._blocks: list[str] = []
         self._row: list[str] = []
 

@@ -70,8 +70,8 @@ class PictureFinder:
 
     def __init__(self, source: Path, folders: Sequence[Path] = (), below: Path | None = None) -> None:
         self.source = source
-        self.folders = tuple(folders) or (source.parent,)
-        self.below = below or self.folders[0]
+        self.folders: tuple[Path, ...] = tuple(folders) or (source.parent,)
+        self.below: Path = below or self.folders[0]
         self._listings: dict[Path, dict[str, list[str]]] = {}
 
     def locate(self, names: Sequence[str], masks: bool = False) -> list[Path]:

@@ -183,14 +183,18 @@ def choose_pairs(count: int) -> list[tuple[int, int]]:
     return sorted(pairs)
 
 
-FEATURES = {"estimate_affine_shape": True, "domain_size_pooling": True, "peak_threshold": 0.004}
-FINE_FEATURES = {**FEATURES, "peak_threshold": 0.0015, "edge_threshold": 16.0}
-MAPPING = {
+FEATURES: dict[str, Any] = {
+    "estimate_affine_shape": True,
+    "domain_size_pooling": True,
+    "peak_threshold": 0.004,
+}
+FINE_FEATURES: dict[str, Any] = {**FEATURES, "peak_threshold": 0.0015, "edge_threshold": 16.0}
+MAPPING: dict[str, Any] = {
     "mapper.init_min_num_inliers": 50,
     "mapper.abs_pose_min_num_inliers": 15,
     "mapper.init_min_tri_angle": 8.0,
 }
-LOOSE_MAPPING = {
+LOOSE_MAPPING: dict[str, Any] = {
     "min_num_matches": 10,
     "mapper.init_min_num_inliers": 25,
     "mapper.abs_pose_min_num_inliers": 10,
@@ -198,7 +202,7 @@ LOOSE_MAPPING = {
     "mapper.init_min_tri_angle": 4.0,
     "mapper.filter_max_reproj_error": 6.0,
 }
-PLENTY = {"count": 1500, "peak_threshold": 0.01}
+PLENTY: dict[str, Any] = {"count": 1500, "peak_threshold": 0.01}
 """With so many features in the median picture, not counting the finest, only those with more contrast are used:
 what is left out is mostly noise, and matching takes time with the square of the features."""
 RICH = 2000
@@ -234,7 +238,9 @@ class Search:
     """Tries settings until nearly all photographs are placed, and keeps the best that stands."""
 
     def __init__(self, photos: Sequence[Photo], folder: Path, seed: int) -> None:
-        self.photos, self.folder, self.seed = photos, folder, seed
+        self.photos = photos
+        self.folder = folder
+        self.seed = seed
         self._matched: tuple[Any, ...] | None = None
         self._matches = Matches(np.zeros(len(photos), int), np.zeros((0, 5), int), np.zeros((0, 4), int))
         self._still = False

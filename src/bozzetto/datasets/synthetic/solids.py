@@ -155,9 +155,9 @@ class Polygon:
     """
 
     def __init__(self, rings: list[Float[Tensor, "_ 2"]]) -> None:
-        self.start = torch.cat(rings)
-        self.edge = torch.cat([ring.roll(-1, dims=0) for ring in rings]) - self.start
-        self.length = self.edge.norm(dim=1)
+        self.start: Tensor = torch.cat(rings)
+        self.edge: Tensor = torch.cat([ring.roll(-1, dims=0) for ring in rings]) - self.start
+        self.length: Tensor = self.edge.norm(dim=1)
 
     def distance(self, points: Float[Tensor, "P 2"]) -> Float[Tensor, " P"]:
         """Signed distance to the outline, negative inside."""

@@ -36,7 +36,8 @@ class GridSpectrum:
     ) -> None:
         if height < 1 or width < 1:
             raise InputError(f"a grid needs at least one row and one column, got {height} x {width}")
-        self.shape, self.periodic = (height, width), periodic
+        self.shape: tuple[int, int] = (height, width)
+        self.periodic = periodic
         turn = 2 * math.pi if periodic else math.pi
         rows, columns = (
             2 - 2 * torch.cos(torch.arange(side, dtype=torch.float64, device=device) * (turn / side))
@@ -44,7 +45,7 @@ class GridSpectrum:
         )
         if periodic:
             columns = columns[: width // 2 + 1]
-        self.eigenvalues = rows[:, None] + columns
+        self.eigenvalues: Tensor = rows[:, None] + columns
 
     def filter(self, values: Float[Tensor, "n C"], response: Float[Tensor, "H K"]) -> Float[Tensor, "n C"]:
         """Multiply every wave in an image, given as its texels row by row, by a factor per eigenvalue."""
@@ -93,7 +94,7 @@ class GridSolver:
         periodic: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.size = height * width
+        self.size: int = height * width
         self._spectrum = GridSpectrum(height, width, periodic, device)
         self._response = 1 / (1 + smoothness * self._spectrum.eigenvalues)
 

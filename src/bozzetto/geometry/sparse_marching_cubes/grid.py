@@ -28,10 +28,10 @@ class SparseGrid:
     def __init__(self, counts: Sequence[int], device: torch.device | str = "cpu") -> None:
         self._blocks = [(count >> BITS) + 1 for count in counts]
         total = self._blocks[0] * self._blocks[1] * self._blocks[2]
-        self.last = [count - 1 for count in counts]
-        self.slots = torch.full((total,), -1, dtype=torch.int32, device=device)
+        self.last: list[int] = [count - 1 for count in counts]
+        self.slots: Tensor = torch.full((total,), -1, dtype=torch.int32, device=device)
         self._origins = torch.empty(0, dtype=torch.int64, device=device)
-        self.values = torch.empty(0, device=device)
+        self.values: Tensor = torch.empty(0, device=device)
 
     def address(self, x: Tensor, y: Tensor, z: Tensor) -> Int[Tensor, "*batch"]:
         """Where the values of nodes are kept: numbers that stay valid."""
@@ -158,13 +158,14 @@ class SampledFunction:
         device: torch.device,
     ) -> None:
         self._function, self._batch, self._threads = function, batch, torch.get_num_threads()
-        self.counts, self.device = counts, device
-        self.last = torch.tensor(counts, device=device) - 1
-        self.low = low.to(device)
-        self.step = (high.to(device) - self.low) / self.last
-        self.grid = SparseGrid(counts, device)
+        self.counts = counts
+        self.device = device
+        self.last: Tensor = torch.tensor(counts, device=device) - 1
+        self.low: Tensor = low.to(device)
+        self.step: Tensor = (high.to(device) - self.low) / self.last
+        self.grid: SparseGrid = SparseGrid(counts, device)
         self.evaluations: dict[str, int] = {}
-        self.value_range = (torch.inf, -torch.inf)
+        self.value_range: tuple[float, float] = (torch.inf, -torch.inf)
 
     @property
     def total(self) -> int:

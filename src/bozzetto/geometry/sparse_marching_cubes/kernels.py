@@ -7,18 +7,20 @@ replaced by the last ones that it has. Several cells may write to a node, but al
 # ruff: noqa: D103 (kernels are documented above them)
 import warp as wp
 
+from ..launch import kernel_struct
+
 BITS = 2  # blocks of 4 nodes along each axis: small, since coarse levels look at single nodes
-WITHIN = wp.constant((1 << BITS) - 1)
-SHIFT = wp.constant(BITS)
-RESERVED = wp.constant(-2)
+WITHIN: int = wp.constant((1 << BITS) - 1)
+SHIFT: int = wp.constant(BITS)
+RESERVED: int = wp.constant(-2)
 """Slot of a block that is to be made."""
 
 
-@wp.struct
+@kernel_struct
 class Layout:
     """Where values of nodes are kept."""
 
-    slots: wp.array(dtype=int)
+    slots: wp.array[int]
     blocks: wp.vec3i
     last: wp.vec3i
 
@@ -37,7 +39,7 @@ def address_of(grid: Layout, node: wp.vec3i) -> int:
 
 # Ask for the blocks in which cells lie, of which none is wider than a block.
 @wp.kernel(enable_backward=False)
-def reserve(grid: Layout, lower: wp.array(dtype=wp.vec3i), side: int):
+def reserve(grid: Layout, lower: wp.array[wp.vec3i], side: int) -> None:
     cell = wp.tid()
     for corner in range(8):
         shift = wp.vec3i(corner >> 2, corner >> 1 & 1, corner & 1) * (side - 1)
@@ -50,12 +52,12 @@ def reserve(grid: Layout, lower: wp.array(dtype=wp.vec3i), side: int):
 @wp.kernel(enable_backward=False)
 def prove(
     grid: Layout,
-    lower: wp.array(dtype=wp.vec3i),
-    middle: wp.array(dtype=float),
-    slope: wp.array(dtype=float),
+    lower: wp.array[wp.vec3i],
+    middle: wp.array[float],
+    slope: wp.array[float],
     step: wp.vec3,
-    values: wp.array(dtype=float),
-):
+    values: wp.array[float],
+) -> None:
     cell = wp.tid()
     centre = (lower[cell] + wp.min(lower[cell] + wp.vec3i(2, 2, 2), grid.last)) / 2
     for x in range(3):
@@ -73,12 +75,12 @@ def prove(
 @wp.kernel(enable_backward=False)
 def want(
     grid: Layout,
-    lower: wp.array(dtype=wp.vec3i),
+    lower: wp.array[wp.vec3i],
     side: int,
     certain: bool,
-    values: wp.array(dtype=float),
-    wanted: wp.array(dtype=wp.bool),
-):
+    values: wp.array[float],
+    wanted: wp.array[wp.bool],
+) -> None:
     cell = wp.tid()
     for x in range(side):
         for y in range(side):
@@ -93,10 +95,10 @@ def want(
 @wp.kernel(enable_backward=False)
 def mixed_eighths(
     grid: Layout,
-    lower: wp.array(dtype=wp.vec3i),
-    values: wp.array(dtype=float),
-    mixed: wp.array2d(dtype=wp.bool),
-):
+    lower: wp.array[wp.vec3i],
+    values: wp.array[float],
+    mixed: wp.array2d[wp.bool],
+) -> None:
     cell = wp.tid()
     above = int(0)  # a bit per node
     for x in range(3):

@@ -32,7 +32,8 @@ class SlopeBound:
     def __init__(
         self, counts: list[int], width: int, device: torch.device, constant: float | None = None
     ) -> None:
-        self._width, self.constant = width, constant
+        self._width = width
+        self.constant = constant
         shape = [(count - 2) // width + 1 for count in counts]
         self._seen = torch.zeros(shape, device=device)
         self._bound: Tensor | None = None

@@ -2,7 +2,7 @@
 
 import warp as wp
 
-BRIGHTEST = wp.constant(2.0)
+BRIGHTEST: float = wp.constant(2.0)
 
 
 @wp.func
@@ -22,14 +22,14 @@ def frame_direction(normal: wp.vec3, x: float, y: float) -> wp.vec3:
 @wp.kernel
 def direct_light(
     mesh: wp.uint64,
-    points: wp.array2d(dtype=float),  # (P, 3)
-    normals: wp.array2d(dtype=float),  # (P, 3)
-    lamps: wp.array2d(dtype=float),  # (L, 3) places on the lamps
-    facing: wp.array2d(dtype=float),  # (L, 3) their normals
-    power: wp.array2d(dtype=float),  # (L, 3) radiance times the area that each place stands for
+    points: wp.array2d[float],  # (P, 3)
+    normals: wp.array2d[float],  # (P, 3)
+    lamps: wp.array2d[float],  # (L, 3) places on the lamps
+    facing: wp.array2d[float],  # (L, 3) their normals
+    power: wp.array2d[float],  # (L, 3) radiance times the area that each place stands for
     lift: float,
-    irradiance: wp.array2d(dtype=float),  # (P, 3)
-):
+    irradiance: wp.array2d[float],  # (P, 3)
+) -> None:
     """Irradiance from area lamps, with shadows; one thread per point."""
     i = wp.tid()
     normal = wp.vec3(normals[i, 0], normals[i, 1], normals[i, 2])
@@ -53,12 +53,12 @@ def direct_light(
 @wp.kernel
 def look_around(
     mesh: wp.uint64,
-    points: wp.array2d(dtype=float),  # (P, 3)
-    normals: wp.array2d(dtype=float),  # (P, 3)
-    disc: wp.array2d(dtype=float),  # (D, 2) points of the unit disc
+    points: wp.array2d[float],  # (P, 3)
+    normals: wp.array2d[float],  # (P, 3)
+    disc: wp.array2d[float],  # (D, 2) points of the unit disc
     lift: float,
-    seen: wp.array2d(dtype=int),  # (P, D)
-):
+    seen: wp.array2d[int],  # (P, D)
+) -> None:
     """The face that each of D rays from a point meets, distributed by the cosine; -1 for none."""
     i = wp.tid()
     normal = wp.vec3(normals[i, 0], normals[i, 1], normals[i, 2])
@@ -72,7 +72,7 @@ def look_around(
 
 
 @wp.func
-def texel(texels: wp.array2d(dtype=wp.uint8), start: int, width: int, x: int, y: int) -> wp.vec3:
+def texel(texels: wp.array2d[wp.uint8], start: int, width: int, x: int, y: int) -> wp.vec3:
     """One linear colour; texels are stored as square roots, which suits the eye as sRGB does."""
     i = start + y * width + x
     r = float(texels[i, 0]) / 255.0
@@ -83,7 +83,7 @@ def texel(texels: wp.array2d(dtype=wp.uint8), start: int, width: int, x: int, y:
 
 @wp.func
 def bilinear(
-    texels: wp.array2d(dtype=wp.uint8), start: int, width: int, height: int, u: float, v: float
+    texels: wp.array2d[wp.uint8], start: int, width: int, height: int, u: float, v: float
 ) -> wp.vec3:
     """A level of a texture at (u, v) in [0, 1], clamped at its border."""
     x = wp.clamp(u * float(width) - 0.5, 0.0, float(width - 1))
@@ -114,25 +114,25 @@ def grain(place: wp.vec3, footprint: float, coarsest: float, seed: wp.uint32) ->
 
 @wp.kernel
 def radiance(
-    face: wp.array(dtype=wp.int64),  # (P,) of every covered pixel
-    barycentric: wp.array2d(dtype=float),  # (P, 3)
-    depth: wp.array(dtype=float),  # (P,)
-    faces: wp.array2d(dtype=int),  # (F, 3)
-    part_of: wp.array(dtype=int),  # (F,)
-    vertices: wp.array2d(dtype=float),  # (V, 3)
-    normals: wp.array2d(dtype=float),  # (V, 3)
-    uv: wp.array2d(dtype=float),  # (V, 2)
-    tint: wp.array2d(dtype=float),  # (V, 3)
-    light: wp.array2d(dtype=float),  # (V, 3)
-    texels: wp.array2d(dtype=wp.uint8),  # (T, 3)
-    layout: wp.array3d(dtype=int),  # (parts, levels, 3) first texel, width, height
-    settings: wp.array2d(dtype=float),  # (parts, 5): texels per metre, grain, its size, glow, gloss
+    face: wp.array[wp.int64],  # (P,) of every covered pixel
+    barycentric: wp.array2d[float],  # (P, 3)
+    depth: wp.array[float],  # (P,)
+    faces: wp.array2d[int],  # (F, 3)
+    part_of: wp.array[int],  # (F,)
+    vertices: wp.array2d[float],  # (V, 3)
+    normals: wp.array2d[float],  # (V, 3)
+    uv: wp.array2d[float],  # (V, 2)
+    tint: wp.array2d[float],  # (V, 3)
+    light: wp.array2d[float],  # (V, 3)
+    texels: wp.array2d[wp.uint8],  # (T, 3)
+    layout: wp.array3d[int],  # (parts, levels, 3) first texel, width, height
+    settings: wp.array2d[float],  # (parts, 5): texels per metre, grain, its size, glow, gloss
     eye: wp.vec3,
     window: wp.vec3,
     focal: float,
     first: int,
-    out: wp.array2d(dtype=float),  # (P, 3)
-):
+    out: wp.array2d[float],  # (P, 3)
+) -> None:
     """Linear light that leaves the surface towards the eye, one thread per covered pixel."""
     p = first + wp.tid()
     f = int(face[p])
