@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..cameras import Cameras
 from ..errors import InputError
-from ..geometry import edge_lengths, remesh, unique_edges, vertex_normals
+from ..geometry import edge_lengths, remesh, unique_edges, vertex_normals, without_crossings
 from ..rendering import Fragments, ImageLoss, Picture, compose, interpolate, rasterize, shade
 from ..shapes import Mesh, Similarity
 from .config import AppearanceConfig, OptimizeConfig
@@ -95,6 +95,7 @@ class Optimization:
         config, look = self.config, self.appearance
         self.faces = mesh.faces
         self.positions = VertexField(mesh.vertices, mesh.faces, config.smoothness)
+        self.uncrossed, self.checked = mesh.vertices.detach().clone(), self.steps_done
         self.optimizer = make_optimizer(config.optimizer, self.positions.parameters(), config.step_size)
         self.penalty = SmoothnessPenalty(
             mesh.faces, len(mesh.vertices), config.regularizer, config.regularizer_weight
@@ -120,7 +121,10 @@ class Optimization:
         with torch.no_grad():
             colors = self.fixed_colors if self.albedo is None else self.albedo()
             colors = None if colors is None else colors.clone()
-            return Mesh(self.positions().clone(), self.faces, colors, self.offset)
+            # The solve rounds: where faces nearly touch, only what was checked is certain.
+            checked = self.config.check_crossings > 0 and self.checked == self.steps_done
+            vertices = self.uncrossed if checked else self.positions()
+            return Mesh(vertices.clone(), self.faces, colors, self.offset)
 
     @property
     def progress(self) -> float:
@@ -153,9 +157,21 @@ class Optimization:
         for optimizer in optimizers:
             optimizer.step()
         self.steps_done += 1
+        every = self.config.check_crossings
+        if every and (self.steps_done % every == 0 or self.steps_done == self.config.steps):
+            self._uncross()
         value = float(loss.detach())
         self.seconds_spent += time.perf_counter() - begin
         return value
+
+    def _uncross(self) -> None:
+        """Take vertices of crossing faces back towards where they were when no faces crossed."""
+        with torch.no_grad():
+            now = self.positions()
+            self.uncrossed, back = without_crossings(self.uncrossed, now, self.faces)
+            if back:
+                self.positions.add(self.uncrossed - now)
+        self.checked = self.steps_done
 
     def _diagnosis(self, positions: Float[Tensor, "V 3"], index: Tensor) -> str:
         """What is not finite in this step, and in which view."""
@@ -234,6 +250,8 @@ class Optimization:
             "light": self.light.coefficients,
             "log_exposure": self.light.log_exposure,
         }
+        if self.config.check_crossings:
+            tensors |= {"uncrossed": self.uncrossed, "checked": torch.tensor(self.checked)}
         if self.albedo is not None:
             tensors["albedo"] = self.albedo.latent
         elif self.fixed_colors is not None:
@@ -255,6 +273,8 @@ class Optimization:
                 self.albedo.latent.copy_(state["albedo"])
         self.steps_done, self.remeshings = int(state["steps_done"]), int(state["remeshings"])
         self.seconds_spent = float(state["seconds_spent"])
+        if "uncrossed" in state:
+            self.uncrossed, self.checked = state["uncrossed"], int(state["checked"])
         self.carried = {n.removeprefix(CARRIED): t for n, t in state.items() if n.startswith(CARRIED)}
         restore_optimizers([self.optimizer, *self.look_optimizers], state)
 
