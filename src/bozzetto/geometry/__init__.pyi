@@ -16,6 +16,7 @@ from .normals import vertex_normals as vertex_normals
 from .poisson import screened_poisson as screened_poisson
 from .remesh import remesh as remesh
 from .remesh import transfer as transfer
+from .self_intersections import CrossingSearch as CrossingSearch
 from .self_intersections import intersecting_faces as intersecting_faces
 from .self_intersections import self_intersections as self_intersections
 from .self_intersections import untangle as untangle

@@ -46,50 +46,80 @@ def intersecting_faces(mesh: Mesh) -> Int64[Tensor, "N 2"]:
     """
     mesh.check()
     positions, position = torch.unique(mesh.vertices.detach().contiguous(), dim=0, return_inverse=True)
-    pairs = _pairs(positions.contiguous(), position[mesh.faces].contiguous())
+    pairs = CrossingSearch(positions, position[mesh.faces]).pairs(positions)
     return pairs[(pairs[:, 0] * len(mesh.faces) + pairs[:, 1]).argsort()]
 
 
-def _pairs(
-    vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"], chosen: Int64[Tensor, " C"] | None = None
-) -> Int64[Tensor, "N 2"]:
-    """Pairs of faces that intersect: all of them once, or those of the chosen faces, chosen ones first."""
-    device, every = vertices.device, chosen is not None
-    corners = vertices[faces]
-    lower, upper = corners.amin(dim=1).contiguous(), corners.amax(dim=1).contiguous()
-    with stream(device):
-        bvh = wp.Bvh(wp.from_torch(lower, dtype=wp.vec3), wp.from_torch(upper, dtype=wp.vec3))
+class CrossingSearch:
+    """Finds pairs of faces that intersect, again and again while vertices move.
 
-    def search(chosen: Tensor, offset: Tensor, count: Tensor, pairs: Tensor) -> None:
-        def run(_: int, start: int, stop: int) -> None:
-            own = [chosen[start:stop], every, *(x[start:stop] for x in (offset, count))]
-            launch(
-                intersecting_pairs, stop - start, [bvh.id, lower, upper, vertices, faces, *own, pairs], device
-            )
+    The bounding volume hierarchy is built once and refitted, which takes a twentieth of the time.
 
-        in_parts(run, len(chosen), device)
+    Args:
+        vertices: Positions to begin with.
+        faces: Triangles. Corners count as common if they are the same vertex, other than in
+            `intersecting_faces`.
+    """
 
-    def empty(*shape: int) -> Tensor:
-        return torch.empty(shape, dtype=torch.int64, device=device)
+    def __init__(self, vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"]) -> None:
+        self.faces = faces.contiguous()
+        self._lower, self._upper = self._boxes(vertices, self.faces)
+        with stream(faces.device):
+            self._bvh = wp.Bvh(*(wp.from_torch(x, dtype=wp.vec3) for x in (self._lower, self._upper)))
 
-    chosen = torch.arange(len(faces), device=device) if chosen is None else chosen
-    count = empty(len(chosen))
-    search(chosen, empty(0), count, empty(0, 2))
-    chosen, count = chosen[count > 0], count[count > 0]
-    pairs = empty(int(count.sum()), 2)
-    if len(chosen):
-        search(chosen, torch.cumsum(count, dim=0) - count, empty(len(chosen)), pairs)
-    return pairs
+    @staticmethod
+    def _boxes(
+        vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"]
+    ) -> tuple[Float[Tensor, "F 3"], Float[Tensor, "F 3"]]:
+        corners = vertices[faces]
+        return corners.amin(dim=1).contiguous(), corners.amax(dim=1).contiguous()
+
+    def pairs(
+        self, vertices: Float[Tensor, "V 3"], moved: Int64[Tensor, " M"] | None = None
+    ) -> Int64[Tensor, "N 2"]:
+        """Pairs of faces that intersect.
+
+        Args:
+            vertices: Positions now.
+            moved: Faces with other positions than at the call before; None: all may be others.
+
+        Returns:
+            Each pair once, or the pairs with a moved face, which comes first.
+        """
+        vertices, every = vertices.detach().contiguous(), moved is not None
+        chosen = torch.arange(len(self.faces), device=vertices.device) if moved is None else moved
+        self._lower[chosen], self._upper[chosen] = self._boxes(vertices, self.faces[chosen])
+        with stream(vertices.device):
+            self._bvh.refit()
+
+        def search(chosen: Tensor, offset: Tensor, count: Tensor, pairs: Tensor) -> None:
+            def run(_: int, start: int, stop: int) -> None:
+                own = [chosen[start:stop], every, *(x[start:stop] for x in (offset, count))]
+                scene = [self._bvh.id, self._lower, self._upper, vertices, self.faces]
+                launch(intersecting_pairs, stop - start, [*scene, *own, pairs], vertices.device)
+
+            in_parts(run, len(chosen), vertices.device)
+
+        def empty(*shape: int) -> Tensor:
+            return torch.empty(shape, dtype=torch.int64, device=vertices.device)
+
+        count = empty(len(chosen))
+        search(chosen, empty(0), count, empty(0, 2))
+        chosen, count = chosen[count > 0], count[count > 0]
+        pairs = empty(int(count.sum()), 2)
+        if len(chosen):
+            search(chosen, torch.cumsum(count, dim=0) - count, empty(len(chosen)), pairs)
+        return pairs
 
 
 HALVINGS, TURNS = 12, 30
 """Times that the way of a crossing part is halved before it stays where it was; and searches, at most."""
-SMOOTHINGS = 40
+SMOOTHINGS = 30
 """Times that a crossing part is smoothed, at most."""
 
 
 def without_crossings(
-    start: Float[Tensor, "V 3"], end: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"]
+    start: Float[Tensor, "V 3"], end: Float[Tensor, "V 3"], search: CrossingSearch
 ) -> tuple[Float[Tensor, "V 3"], int]:
     """Move vertices towards an end as far as no faces cross there.
 
@@ -99,12 +129,12 @@ def without_crossings(
     Args:
         start: Positions at which no faces cross.
         end: Wanted positions.
-        faces: Triangles.
+        search: Of these faces.
 
     Returns:
         Positions at which no faces cross, the start at worst, and how many vertices did not reach the end.
     """
-    crossing = _pairs(end.contiguous(), faces)
+    faces, crossing = search.faces, search.pairs(end)
     if len(crossing) == 0:
         return end, 0
     halved = torch.zeros_like(end[:, 0], dtype=torch.int64)
@@ -113,7 +143,7 @@ def without_crossings(
         halved[held] += 1
         fraction = torch.where(halved < HALVINGS, 0.5**halved, 0.0)
         found = start + fraction[:, None] * (end - start)
-        crossing = _pairs(found.contiguous(), faces, torch.nonzero(held[faces].any(dim=1))[:, 0])
+        crossing = search.pairs(found, torch.nonzero(held[faces].any(dim=1))[:, 0])
         if len(crossing) == 0:
             return found, int((halved > 0).sum())
     return start, len(start)
@@ -123,32 +153,37 @@ def untangle(mesh: Mesh) -> Mesh:
     """Smooth the parts of a surface where faces cross until none do.
 
     Corners of crossing faces, with more and more rings of vertices around them, go to the mean of their
-    neighbours (umbrella operator). This opens folds and thin parts whose two sides crossed a little; parts that
-    have passed through each other stay as they are, see `resurface`. Boundaries stay where they are.
+    neighbours (umbrella operator). This opens folds and thin parts whose two sides crossed a little. Parts that
+    have passed through each other stay as they are, see `resurface`, and so do boundaries.
 
     Args:
         mesh: Triangles.
 
     Returns:
-        The mesh with other positions, or the mesh itself if that does not help.
+        The mesh with fewer crossing faces, if possible none, or the mesh itself.
     """
-    faces, vertices = mesh.faces, mesh.vertices.detach()
-    crossing = intersecting_faces(mesh)
-    if len(crossing) == 0:
+    faces, start = mesh.faces, mesh.vertices.detach()
+    search = CrossingSearch(start, faces)
+    crossing = search.pairs(start)
+    count = len(crossing)
+    if count == 0:
         return mesh
     edges = unique_edges(faces)
-    fixed = torch.zeros(len(vertices), dtype=torch.bool, device=vertices.device)
+    fixed = torch.zeros(len(start), dtype=torch.bool, device=start.device)
     fixed[boundary_edges(faces).flatten()] = True
     ends, others = torch.cat([edges, edges.flip(1)]).unbind(dim=1)
-    count = torch.bincount(ends, minlength=len(vertices)).clamp(min=1)[:, None].to(vertices)
+    valence = torch.bincount(ends, minlength=len(start)).clamp(min=1)[:, None].to(start)
+    vertices = start
     for turn in range(SMOOTHINGS):
-        held = _around(crossing, faces, len(vertices), 1 + turn // 5) & ~fixed
-        mean = torch.zeros_like(vertices).index_add_(0, ends, vertices[others]) / count
+        held = _around(crossing, faces, len(start), 1 + turn // 5) & ~fixed
+        mean = torch.zeros_like(start).index_add_(0, ends, vertices[others]) / valence
         vertices = torch.where(held[:, None], mean, vertices)
-        crossing = _pairs(vertices.contiguous(), faces, torch.nonzero(held[faces].any(dim=1))[:, 0])
+        crossing = search.pairs(vertices, torch.nonzero(held[faces].any(dim=1))[:, 0])
         if len(crossing) == 0:
             return mesh.with_vertices(vertices)
-    return mesh
+    helpless = _around(crossing, faces, len(start), 2 + SMOOTHINGS // 5)
+    vertices = torch.where(helpless[:, None], start, vertices)
+    return mesh.with_vertices(vertices) if len(search.pairs(vertices)) < count else mesh
 
 
 def _around(

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cameras import Cameras
-from ..errors import InputError
-from ..geometry import edge_lengths, remesh, unique_edges, vertex_normals, without_crossings
+from ..errors import InputError, warn_input
+from ..geometry import CrossingSearch, edge_lengths, remesh, unique_edges, vertex_normals, without_crossings
 from ..rendering import Fragments, ImageLoss, Picture, compose, interpolate, rasterize, shade
 from ..shapes import Mesh, Similarity
 from .config import AppearanceConfig, OptimizeConfig
@@ -96,6 +96,7 @@ class Optimization:
         self.faces = mesh.faces
         self.positions = VertexField(mesh.vertices, mesh.faces, config.smoothness)
         self.uncrossed, self.checked = mesh.vertices.detach().clone(), self.steps_done
+        self.search = self._crossing_search()
         self.optimizer = make_optimizer(config.optimizer, self.positions.parameters(), config.step_size)
         self.penalty = SmoothnessPenalty(
             mesh.faces, len(mesh.vertices), config.regularizer, config.regularizer_weight
@@ -115,6 +116,16 @@ class Optimization:
         if learned:
             self.look_optimizers.append(torch.optim.Adam(learned, look.light_step))
 
+    def _crossing_search(self) -> CrossingSearch | None:
+        """To keep faces from crossing, if that is wanted and none do."""
+        if not self.config.check_crossings:
+            return None
+        search = CrossingSearch(self.uncrossed, self.faces)
+        count = len(search.pairs(self.uncrossed))
+        if count:
+            warn_input(f"{count} pairs of faces of the first mesh cross, so others may as well; make it anew")
+        return None if count else search
+
     @property
     def mesh(self) -> Mesh:
         """The mesh now, detached from the computation."""
@@ -122,7 +133,7 @@ class Optimization:
             colors = self.fixed_colors if self.albedo is None else self.albedo()
             colors = None if colors is None else colors.clone()
             # The solve rounds: where faces nearly touch, only what was checked is certain.
-            checked = self.config.check_crossings > 0 and self.checked == self.steps_done
+            checked = self.search is not None and self.checked == self.steps_done
             vertices = self.uncrossed if checked else self.positions()
             return Mesh(vertices.clone(), self.faces, colors, self.offset)
 
@@ -157,18 +168,20 @@ class Optimization:
         for optimizer in optimizers:
             optimizer.step()
         self.steps_done += 1
-        every = self.config.check_crossings
-        if every and (self.steps_done % every == 0 or self.steps_done == self.config.steps):
-            self._uncross()
         value = float(loss.detach())
         self.seconds_spent += time.perf_counter() - begin
+        every = self.config.check_crossings
+        if self.search is not None and (self.steps_done % every == 0 or self.progress >= 1):
+            begin = time.perf_counter()
+            self._uncross(self.search)
+            self.seconds_spent += time.perf_counter() - begin
         return value
 
-    def _uncross(self) -> None:
+    def _uncross(self, search: CrossingSearch) -> None:
         """Take vertices of crossing faces back towards where they were when no faces crossed."""
         with torch.no_grad():
             now = self.positions()
-            self.uncrossed, back = without_crossings(self.uncrossed, now, self.faces)
+            self.uncrossed, back = without_crossings(self.uncrossed, now, search)
             if back:
                 self.positions.add(self.uncrossed - now)
         self.checked = self.steps_done
@@ -250,7 +263,7 @@ class Optimization:
             "light": self.light.coefficients,
             "log_exposure": self.light.log_exposure,
         }
-        if self.config.check_crossings:
+        if self.search is not None:
             tensors |= {"uncrossed": self.uncrossed, "checked": torch.tensor(self.checked)}
         if self.albedo is not None:
             tensors["albedo"] = self.albedo.latent
@@ -275,6 +288,8 @@ class Optimization:
         self.seconds_spent = float(state["seconds_spent"])
         if "uncrossed" in state:
             self.uncrossed, self.checked = state["uncrossed"], int(state["checked"])
+        else:
+            self.search = None
         self.carried = {n.removeprefix(CARRIED): t for n, t in state.items() if n.startswith(CARRIED)}
         restore_optimizers([self.optimizer, *self.look_optimizers], state)
 
