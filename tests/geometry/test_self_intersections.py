@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from bozzetto import InputError, Mesh
-from bozzetto.geometry import intersecting_faces, self_intersections
+from bozzetto.geometry import (
+    CrossingSearch,
+    boundary_edges,
+    intersecting_faces,
+    self_intersections,
+    untangle,
+    without_crossings,
+)
 from bozzetto.shapes import box, grid, icosphere, join, torus
 
 DEVICES = [
@@ -156,3 +163,84 @@ def test_pushing_a_vertex_through_the_far_side_is_found():
 def test_bad_input_is_named():
     with pytest.raises(InputError, match="NaN"):
         self_intersections(soup([(0, 0, 0), (1, 0, 0), (0, float("nan"), 0)]))
+
+
+def ordered(pairs):
+    return torch.unique(pairs.sort(dim=1).values, dim=0)
+
+
+def test_a_search_follows_moving_vertices():
+    ball, draw = icosphere(3), torch.Generator().manual_seed(0)
+    search = CrossingSearch(ball.vertices, ball.faces)
+    vertices = ball.vertices
+    for _ in range(3):
+        chosen = torch.rand(len(vertices), generator=draw) < 0.2
+        vertices = vertices + chosen[:, None] * 0.1 * torch.randn(vertices.shape, generator=draw)
+        wanted = intersecting_faces(ball.with_vertices(vertices))
+        moved = torch.nonzero(chosen[ball.faces].any(dim=1))[:, 0]
+        found = ordered(search.pairs(vertices, moved))
+        assert torch.equal(found, wanted[torch.isin(wanted, moved).any(dim=1)])
+        assert torch.equal(ordered(search.pairs(vertices)), wanted)
+    assert len(wanted) > 50
+
+
+def test_vertices_move_as_far_as_no_faces_cross():
+    ball = icosphere(4)
+    start = ball.vertices
+    pushed = start.clone()
+    pole = start[:, 2] > 0.9
+    pushed[pole, 2] -= 2.2  # through the other side
+    pushed[~pole, 0] *= 1.5
+    search = CrossingSearch(start, ball.faces)
+    assert len(search.pairs(pushed)) > 20
+    found, back = without_crossings(start, pushed, search)
+    assert len(intersecting_faces(ball.with_vertices(found))) == 0
+    arrived = (found == pushed).all(dim=1)
+    assert 0 < int((~arrived).sum()) <= back < len(start) / 2
+    share = (found - start)[~arrived].norm(dim=1) / (pushed - start)[~arrived].norm(dim=1).clamp(min=1e-9)
+    assert share.max() < 1 and (share > 0.05).any()
+
+
+def test_a_move_without_crossings_is_made():
+    ball = icosphere(2)
+    end = 3 * ball.vertices + 1
+    found, back = without_crossings(ball.vertices, end, CrossingSearch(ball.vertices, ball.faces))
+    assert back == 0 and torch.equal(found, end)
+
+
+def test_folds_are_smoothed_and_the_rest_stays():
+    ball = icosphere(4)
+    vertices = ball.vertices.clone()
+    apex = int(vertices[:, 2].argmax())
+    vertices[apex] += torch.tensor([0.3, 0, -0.02])  # far beyond its neighbours
+    folded = ball.with_vertices(vertices)
+    assert len(intersecting_faces(folded)) > 5
+    parted = untangle(folded)
+    assert len(intersecting_faces(parted)) == 0
+    near = (vertices - ball.vertices[apex]).norm(dim=1) < 0.6
+    assert torch.equal(parted.vertices[~near], vertices[~near])
+    assert (parted.vertices[near].norm(dim=1) > 0.95).all()
+
+
+def test_what_passed_through_each_other_stays_and_folds_beside_it_do_not():
+    first = icosphere(4)
+    crossing = join([first, Mesh(first.vertices + torch.tensor([1.2, 0, 0]), first.faces)])
+    assert untangle(crossing) is crossing
+    vertices = crossing.vertices.clone()
+    vertices[int(vertices[:, 0].argmin())] += torch.tensor([0.02, 0.3, 0.0])
+    tangled = crossing.with_vertices(vertices)
+    counts = [len(intersecting_faces(mesh)) for mesh in (crossing, untangle(tangled), tangled)]
+    assert counts[0] == counts[1] < counts[2]
+
+
+def test_boundaries_stay():
+    sheet = grid(12, 12)
+    vertices = sheet.vertices.clone()
+    vertices[:, 2] += 0.01 * torch.randn(len(vertices), generator=torch.Generator().manual_seed(0))
+    middle = int((vertices - vertices.mean(dim=0)).norm(dim=1).argmin())
+    vertices[middle, 0] += 0.3
+    folded = sheet.with_vertices(vertices)
+    border = boundary_edges(sheet.faces).unique()
+    parted = untangle(folded)
+    assert len(intersecting_faces(parted)) == 0 < len(intersecting_faces(folded))
+    assert torch.equal(parted.vertices[border], vertices[border])

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load, save
 
 from bozzetto import InputError, Mesh
-from bozzetto.geometry import is_manifold, is_watertight
+from bozzetto.errors import InputWarning
+from bozzetto.geometry import intersecting_faces, is_manifold, is_watertight
 from bozzetto.inverse import (
     AppearanceConfig,
     Light,
@@ -19,7 +20,7 @@ from bozzetto.inverse import (
 )
 from bozzetto.inverse.optimize import optimizer_tensors, restore_optimizers
 from bozzetto.metrics import surface_distance
-from bozzetto.shapes import icosphere
+from bozzetto.shapes import icosphere, join
 
 DEVICES = [
     "cpu",
@@ -158,6 +159,7 @@ def test_epochs_see_every_view(begin):
             optimizer="adam", smoothness=0.0, appearance=AppearanceConfig(), views_per_step=4, remesh_at=(2,)
         ),
         dict(appearance=AppearanceConfig(learn_light=False)),
+        dict(smoothness=0.0, step_size=0.2, check_crossings=3),
     ],
 )
 def test_a_restored_run_ends_bit_identically(begin, settings):
@@ -172,6 +174,25 @@ def test_a_restored_run_ends_bit_identically(begin, settings):
     assert expected.keys() == state.keys()
     for name in expected.keys() - {"seconds_spent"}:
         assert torch.equal(expected[name], state[name]), name
+
+
+def test_faces_do_not_cross_where_that_is_checked(begin):
+    settings = dict(steps=12, smoothness=0.0, step_size=0.05, optimizer="adam", final_step_size=0.5)
+    free = begin(**settings)
+    run(free, 12)
+    assert len(intersecting_faces(free.mesh)) > 10
+    for checked in (begin(**settings, check_crossings=3), begin(**settings, check_crossings=100)):
+        losses = run(checked, 12)
+        assert len(intersecting_faces(checked.mesh)) == 0
+        assert losses[-1] < losses[0]
+
+
+def test_a_first_mesh_that_crosses_is_said(begin, ball):
+    twice = join([ball, Mesh(0.9 * ball.vertices + 0.1, ball.faces)])
+    with pytest.warns(InputWarning, match="faces of the first mesh cross"):
+        optimization = begin(start=twice, steps=2, check_crossings=1)
+    run(optimization, 2)
+    assert not torch.equal(optimization.mesh.vertices, twice.vertices)
 
 
 def test_colours_survive_a_restore(begin, ball):

@@ -16,8 +16,11 @@ from .normals import vertex_normals as vertex_normals
 from .poisson import screened_poisson as screened_poisson
 from .remesh import remesh as remesh
 from .remesh import transfer as transfer
+from .self_intersections import CrossingSearch as CrossingSearch
 from .self_intersections import intersecting_faces as intersecting_faces
 from .self_intersections import self_intersections as self_intersections
+from .self_intersections import untangle as untangle
+from .self_intersections import without_crossings as without_crossings
 from .signed_distance import SolidDistance as SolidDistance
 from .signed_distance import distance_and_winding as distance_and_winding
 from .signed_distance import resurface as resurface

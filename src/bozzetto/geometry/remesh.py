@@ -17,6 +17,7 @@ from .remeshing.edge_operations import collapse_short_edges, flip_edges, split_l
 from .remeshing.relax import Original, relax
 from .remeshing.sizing import curvature_lengths, find_details, is_rough, keeps_size, within_narrow_facets
 from .remeshing.surface import Features, Flags, Floats, WorkingMesh, area_vectors
+from .self_intersections import untangle
 from .topology import is_consistently_wound, is_manifold
 
 FACE_LIMIT = 50_000_000
@@ -42,7 +43,8 @@ def remesh(
     section 4: split long edges, collapse short ones, flip towards valence 6 (4 on the boundary), relax within
     the surface and project back onto the input. Each step happens at once in all places that do not touch
     each other, and only where the link condition holds and no face turns over, so a closed manifold stays
-    closed and manifold with the same genus, whatever its shape. All loops are bounded.
+    closed and manifold with the same genus, whatever its shape. All loops are bounded. Faces of the result that
+    cross a little are parted (`untangle`).
 
     Boundaries and creases are kept: their vertices slide along the input's lines, and corners, where lines
     meet, end or bend sharply, stay where they are.
@@ -102,7 +104,7 @@ def remesh(
     if bound is not None and not keeps_size(before, surface, bound):
         surface = rebuilt(STRICTER * bound)
     vertices = torch.from_numpy(surface.vertices).float()
-    result = Mesh(vertices, torch.from_numpy(surface.faces), offset=mesh.offset)
+    result = untangle(Mesh(vertices, torch.from_numpy(surface.faces), offset=mesh.offset))
     if source.colors is not None:
         result = replace(result, colors=transfer(source, source.colors, result.vertices))
     return result.to(mesh.vertices.device)

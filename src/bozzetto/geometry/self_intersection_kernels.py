@@ -186,11 +186,12 @@ def intersecting_pairs(
     vertices: wp.array2d[float],  # (V, 3)
     faces: wp.array2d[wp.int64],  # (F, 3)
     chosen: wp.array[wp.int64],  # (N,) faces to look at
+    every: bool,  # whether partners with a smaller index are looked for as well
     offset: wp.array[wp.int64],  # (N,) where each writes its pairs, or empty: only count
-    count: wp.array[wp.int64],  # (N,) partners with a larger index
+    count: wp.array[wp.int64],  # (N,) partners
     pairs: wp.array2d[wp.int64],  # (pairs, 2)
 ) -> None:
-    """Faces with a larger index that intersect face `chosen[i]`, one thread per chosen face."""
+    """Faces with a larger index, or any, that intersect face `chosen[i]`, one thread per chosen face."""
     i = wp.tid()
     f = int(chosen[i])
     low = wp.vec3(lower[f, 0], lower[f, 1], lower[f, 2])
@@ -199,7 +200,7 @@ def intersecting_pairs(
     found = wp.int64(0)
     g = int(0)
     while wp.bvh_query_next(query, g):
-        if g > f and faces_intersect(vertices, faces, f, g):
+        if (g > f or (every and g < f)) and faces_intersect(vertices, faces, f, g):
             if offset.shape[0] > 0:
                 pairs[offset[i] + found, 0] = wp.int64(f)
                 pairs[offset[i] + found, 1] = wp.int64(g)

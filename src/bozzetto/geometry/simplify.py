@@ -11,6 +11,7 @@ from scipy.sparse import coo_array, csgraph
 from ..errors import InputError
 from ..shapes import Mesh, normalisation
 from .remesh import transfer
+from .self_intersections import untangle
 from .topology import drop_unused_vertices
 
 _ROUNDS = 20  # of cutting double edges; each leaves fewer
@@ -172,7 +173,7 @@ def simplify(mesh: Mesh, faces: int) -> Mesh:
     fast-simplification does it: by rising thresholds instead of a queue. It does not watch the topology, so
     walls that collapsed are removed and surfaces that met are cut apart again (`separate`): a closed surface
     stays closed, a manifold stays manifold, and handles or necks thinner than the new triangles may be gone.
-    Open borders stay, to within the same error.
+    Faces that cross a little are parted (`untangle`). Open borders stay, to within the same error.
 
     Source: Garland and Heckbert 1997, the quadric error.
 
@@ -204,7 +205,7 @@ def simplify(mesh: Mesh, faces: int) -> Mesh:
     assert best is not None
     vertices = frame.inverse().apply(torch.from_numpy(best[0].copy())).float()
     result = Mesh(vertices, torch.from_numpy(best[1].astype("int64")), offset=source.offset)
-    result = drop_unused_vertices(separate(result))[0]
+    result = untangle(drop_unused_vertices(separate(result))[0])
     if source.colors is not None:
         result = replace(result, colors=transfer(source, source.colors, result.vertices))
     return result.to(mesh.vertices.device)

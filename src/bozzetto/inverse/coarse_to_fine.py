@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..cameras import Cameras, Capture, object_bounds, visual_hull
 from ..errors import warn_input
-from ..geometry import face_areas, remesh, resurface, transfer
+from ..geometry import face_areas, intersecting_faces, remesh, resurface, transfer
 from ..metrics import silhouette_iou
 from ..rendering import rasterize
 from ..shapes import Mesh, icosphere, load_mesh, normalisation
@@ -110,6 +110,7 @@ def begin_stage(
         final_step_size=config.final_step_size,
         smoothness=stage.smoothness,
         views_per_step=config.views_per_step,
+        check_crossings=config.check_crossings if _stays(stage, config) else 0,
         seed=config.seed,
     )
     appearance = config.appearance
@@ -118,12 +119,24 @@ def begin_stage(
     return Optimization(targets, mesh, light, settings, appearance)
 
 
+def _stays(stage: Stage, config: ReconstructConfig) -> bool:
+    """Whether the surface of a level is used as it is, and not made anew from the solid it encloses."""
+    later = config.stages[config.stages.index(stage) + 1 :] if stage in config.stages else ()
+    return not (later and later[0].resurface)
+
+
 def at_level(capture: Capture, begun: Mesh, mesh: Mesh, config: ReconstructConfig, stage: Stage) -> Mesh:
     """A surface in triangles of the size of a level; arguments as of `begin_stage`."""
     edge = level_edge(capture, begun, config, stage)
-    surface = _with_open_topology(mesh) if stage.resurface else mesh
-    # A surface on its way has bends that are none to keep, and triangles of one size learn evenly.
-    return remesh(surface, edge, crease_angle=None, tolerance=None)
+
+    def triangles(surface: Mesh) -> Mesh:
+        # A surface on its way has bends that are none to keep, and triangles of one size learn evenly.
+        return remesh(surface, edge, crease_angle=None, tolerance=None)
+
+    level = triangles(_with_open_topology(mesh) if stage.resurface else mesh)
+    if _stays(stage, config) and len(intersecting_faces(level)):
+        level = triangles(_with_open_topology(mesh, min(edge, RESURFACE_CELL)))
+    return level
 
 
 def level_edge(capture: Capture, begun: Mesh, config: ReconstructConfig, stage: Stage) -> float:
@@ -133,9 +146,9 @@ def level_edge(capture: Capture, begun: Mesh, config: ReconstructConfig, stage: 
     return max(stage.edge_pixels / stage.scale * pixel_size(capture.cameras), fewest)
 
 
-def _with_open_topology(mesh: Mesh) -> Mesh:
+def _with_open_topology(mesh: Mesh, cell: float = RESURFACE_CELL) -> Mesh:
     """The solid inside a surface that may have passed through itself, with the old colours."""
-    solid = resurface(mesh, RESURFACE_CELL)
+    solid = resurface(mesh, cell)
     if mesh.colors is None:
         return solid
     return replace(solid, colors=transfer(mesh, mesh.colors, solid.vertices))

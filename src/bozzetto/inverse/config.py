@@ -43,6 +43,9 @@ class OptimizeConfig:
     """Edge length asked of the remesher; 0 halves the mean edge length each time."""
     remesh_decay: float = 1.0
     """Factor on the step size at every remeshing (0.8 in the paper, where nothing else lowers it)."""
+    check_crossings: int = 0
+    """Steps between checks that no faces cross: where they do, vertices go back towards where they were at the
+    check before. The mesh must have no crossing faces at the start. 0 never checks, as in the paper."""
     seed: int = 0
     """Seed of the choice of views."""
 
@@ -84,7 +87,7 @@ class Stage:
     which cast shadows mislead."""
     resurface: bool = True
     """Make the surface anew from the solid it encloses before this level, so that places where it has passed
-    through itself open up."""
+    through itself open up. It may do so at the level before; at a level that none such follows, it may not."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ class ReconstructConfig:
     boundary: Literal["closed", "open", "auto"] = "closed"
     """Where the object was seen from one side only or leaves the frame: `closed` keeps the guessed rest, `open`
     leaves out faces that no photograph shows, `auto` does so if there are many, see `ends.with_ends`."""
+    check_crossings: int = 20
+    """Steps between checks that no faces cross, at levels whose surface is not made anew afterwards."""
     seed: int = 0
     """Seed of the choice of views."""
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cameras import Cameras
-from ..errors import InputError
-from ..geometry import edge_lengths, remesh, unique_edges, vertex_normals
+from ..errors import InputError, warn_input
+from ..geometry import CrossingSearch, edge_lengths, remesh, unique_edges, vertex_normals, without_crossings
 from ..rendering import Fragments, ImageLoss, Picture, compose, interpolate, rasterize, shade
 from ..shapes import Mesh, Similarity
 from ..shapes.offsets import Offset
@@ -97,6 +97,9 @@ class Optimization:
         config, look = self.config, self.appearance
         self.faces: Tensor = mesh.faces
         self.positions: VertexField = VertexField(mesh.vertices, mesh.faces, config.smoothness)
+        self.uncrossed: Tensor = mesh.vertices.detach().clone()
+        self.checked: int = self.steps_done
+        self.search: CrossingSearch | None = self._crossing_search()
         self.optimizer: torch.optim.Optimizer = make_optimizer(
             config.optimizer, self.positions.parameters(), config.step_size
         )
@@ -118,13 +121,26 @@ class Optimization:
         if learned:
             self.look_optimizers.append(torch.optim.Adam(learned, look.light_step))
 
+    def _crossing_search(self) -> CrossingSearch | None:
+        """To keep faces from crossing, if that is wanted and none do."""
+        if not self.config.check_crossings:
+            return None
+        search = CrossingSearch(self.uncrossed, self.faces)
+        count = len(search.pairs(self.uncrossed))
+        if count:
+            warn_input(f"{count} pairs of faces of the first mesh cross, so others may as well; make it anew")
+        return None if count else search
+
     @property
     def mesh(self) -> Mesh:
         """The mesh now, detached from the computation."""
         with torch.no_grad():
             colors = self.fixed_colors if self.albedo is None else self.albedo()
             colors = None if colors is None else colors.clone()
-            return Mesh(self.positions().clone(), self.faces, colors, self.offset)
+            # The solve rounds: where faces nearly touch, only what was checked is certain.
+            checked = self.search is not None and self.checked == self.steps_done
+            vertices = self.uncrossed if checked else self.positions()
+            return Mesh(vertices.clone(), self.faces, colors, self.offset)
 
     @property
     def progress(self) -> float:
@@ -159,7 +175,21 @@ class Optimization:
         self.steps_done += 1
         value = float(loss.detach())
         self.seconds_spent += time.perf_counter() - begin
+        every = self.config.check_crossings
+        if self.search is not None and (self.steps_done % every == 0 or self.progress >= 1):
+            begin = time.perf_counter()
+            self._uncross(self.search)
+            self.seconds_spent += time.perf_counter() - begin
         return value
+
+    def _uncross(self, search: CrossingSearch) -> None:
+        """Take vertices of crossing faces back towards where they were when no faces crossed."""
+        with torch.no_grad():
+            now = self.positions()
+            self.uncrossed, back = without_crossings(self.uncrossed, now, search)
+            if back:
+                self.positions.add(self.uncrossed - now)
+        self.checked = self.steps_done
 
     def _diagnosis(self, positions: Float[Tensor, "V 3"], index: Tensor) -> str:
         """What is not finite in this step, and in which view."""
@@ -238,6 +268,8 @@ class Optimization:
             "light": self.light.coefficients,
             "log_exposure": self.light.log_exposure,
         }
+        if self.search is not None:
+            tensors |= {"uncrossed": self.uncrossed, "checked": torch.tensor(self.checked)}
         if self.albedo is not None:
             tensors["albedo"] = self.albedo.latent
         elif self.fixed_colors is not None:
@@ -259,6 +291,10 @@ class Optimization:
                 self.albedo.latent.copy_(state["albedo"])
         self.steps_done, self.remeshings = int(state["steps_done"]), int(state["remeshings"])
         self.seconds_spent = float(state["seconds_spent"])
+        if "uncrossed" in state:
+            self.uncrossed, self.checked = state["uncrossed"], int(state["checked"])
+        else:
+            self.search = None
         self.carried = {n.removeprefix(CARRIED): t for n, t in state.items() if n.startswith(CARRIED)}
         restore_optimizers([self.optimizer, *self.look_optimizers], state)
 
