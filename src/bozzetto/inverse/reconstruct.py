@@ -24,8 +24,7 @@ def reconstruct(
     device: torch.device | str = "cpu",
     seed: int | None = None,
 ) -> Reconstruction:
-    """Reconstruct a mesh from photographs of an object; it is watertight unless large parts were not
-    photographed.
+    """Reconstruct a mesh from photographs of an object, watertight unless much of it was not photographed.
 
     Cameras are read from a file if there is one. Otherwise they are estimated, which needs the extra `poses`.
     Inexact cameras are refined. No files are written; `reconstruct_photographs` writes textures and pictures,
