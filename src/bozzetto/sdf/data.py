@@ -121,7 +121,7 @@ def split_collection(
             set would be empty.
     """
     if not 0 < fraction < 1:
-        raise InputError(f"the share to learn from must lie between 0 and 1, got {fraction}")
+        raise InputError(f"the fraction to learn from must lie between 0 and 1, got {fraction}")
     if sorted(index for group in groups for index in group) != list(range(len(names))):
         raise InputError(f"every one of {len(names)} shapes must be in exactly one group; group them again")
     room = round(len(names) * (1 - fraction))
@@ -131,8 +131,8 @@ def split_collection(
             test.update(group)
     if not test:
         raise InputError(
-            f"{len(names)} shapes in {len(groups)} groups leave nothing to test on at a share of {fraction}; "
-            "take more shapes or a smaller share"
+            f"{len(names)} shapes in {len(groups)} groups leave nothing to test on at fraction {fraction}; "
+            "take more shapes or a smaller fraction"
         )
     return (
         tuple(name for i, name in enumerate(names) if i not in test),
