@@ -24,7 +24,7 @@ LEAST_POINTS = 8
 """Smallest number of points of a cloud that can be processed."""
 PROBES = 1000
 CELL = (
-    1.2  # in units of the noise: where neighbourhoods are thinner than the noise, means of cells replace points
+    1.2  # of the noise level: where neighbourhoods are thinner than the noise, means of cells replace points
 )
 ROUNDS = 3
 FLOOR = 1e-4  # smallest noise level, as a fraction of half the side of the box
