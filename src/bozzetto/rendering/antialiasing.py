@@ -15,8 +15,7 @@ from .rasterization import Fragments, Picture
 
 @value_type
 class Crossings:
-    """Crossings: points between neighbouring pixel centres p and q where the surface at p ends in front of that
-    at q.
+    """Points between neighbouring pixel centres p and q where the surface at p ends in front of that at q.
 
     Attributes:
         ends: Flat indices of the pixels p and q, and the vertices of the outline edge that crosses between
