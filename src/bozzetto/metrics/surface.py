@@ -139,7 +139,7 @@ def _cosines(a: Float[Tensor, "N 3"], b: Float[Tensor, "N 3"]) -> Float[Tensor, 
     return (a.double() * b.double()).sum(dim=1).clamp(-1, 1)
 
 
-RELATIVE_THRESHOLD = 0.01  # fraction of the reference's radius: DeepSDF uses 0.01 for shapes of radius about 1
+RELATIVE_THRESHOLD = 0.01  # fraction of the reference's radius; DeepSDF: 0.01 for radius about 1
 ACCURACY_SHARE = 0.9
 EARTH_MOVER_POINTS = 500
 
