@@ -110,8 +110,7 @@ def remesh(
 
 
 def transfer(mesh: Mesh, values: Float[Tensor, "V C"], points: Float[Tensor, "P 3"]) -> Float[Tensor, "P C"]:
-    """Interpolate values at the vertices of a mesh at points near it, for instance the vertices of another
-    mesh.
+    """Interpolate values at the vertices of a mesh at points near it, such as the vertices of another mesh.
 
     Args:
         mesh: The mesh with the values.

@@ -167,8 +167,7 @@ _SLACK = 1.02  # of the wanted number, up to which a careful result is good enou
 
 
 def simplify(mesh: Mesh, faces: int) -> Mesh:
-    """Simplify a mesh to at most about the given number of faces, large where it is flat and small where it
-    bends.
+    """Simplify a mesh to at most about the given number of faces, large in flat and small in curved regions.
 
     Edges are collapsed in the order of the quadric error (Garland and Heckbert 1997) as the package
     fast-simplification does it: by rising thresholds instead of a queue. The package does not preserve

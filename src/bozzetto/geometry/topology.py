@@ -232,8 +232,7 @@ def _collapsed(faces: Tensor) -> Tensor:
 
 
 def _runs(faces: Tensor) -> tuple[Tensor, Tensor]:
-    """Half-edges 3 f + k of faces that are not collapsed, sorted by edge; and the number of faces at their
-    edge.
+    """Half-edges 3 f + k of faces that are not collapsed, sorted by edge; and the number of faces per edge.
 
     The second result repeats the number of faces at the edge for each of its half-edges.
     """

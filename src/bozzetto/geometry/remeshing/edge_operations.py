@@ -200,8 +200,7 @@ def _place(surface: WorkingMesh, chosen: Ints, curves: Curves) -> _Collapses:
 
 
 def _bend(surface: WorkingMesh, vertices: Ints, curves: Curves) -> Floats:
-    """Distance of kept lines from the straight edge that would replace a vertex on them; infinite if
-    impossible.
+    """Distance of kept lines from the edge that would replace a vertex on them; infinite if impossible.
 
     Measured at the vertex and at the middle of the line between its two neighbours.
     """

@@ -111,8 +111,7 @@ def curvature_lengths(surface: WorkingMesh, bend: Floats, lines: Flags, toleranc
 def find_details(
     surface: WorkingMesh, bend: Floats, lines: Flags, planned: Floats, tolerance: float
 ) -> Flags:
-    """(E,) edges to keep besides the creases, so that cutting across all others loses no more area than
-    allowed.
+    """(E,) edges to keep besides creases, so that cutting across the others loses no more area than allowed.
 
     Where facets meet at an angle t, edges of length L that cut across lose t^2 L / 12 of area per unit length.
     The sharpest edges are kept, as many as necessary for the bound, without triangles finer than the input's.
@@ -147,8 +146,7 @@ def find_details(
 def within_narrow_facets(
     surface: WorkingMesh, bend: Floats, lines: Flags, details: Flags, planned: Floats
 ) -> Floats:
-    """(F,) planned lengths, shortened in narrow facets between kept lines so that triangles there are well
-    shaped.
+    """(F,) planned lengths, shortened in narrow facets between kept lines, for well-shaped triangles.
 
     Args:
         surface: The input, with the longest edges allowed as target.
@@ -235,8 +233,7 @@ def is_rough(surface: WorkingMesh, bend: Floats, lines: Flags, tolerance: float)
 
 
 def bends_against(surface: WorkingMesh, bend: Floats) -> Flags:
-    """(E,) whether an edge bends in the opposite direction to its surroundings: two rings of edges without
-    itself.
+    """(E,) whether an edge bends in the opposite direction to its surroundings: two rings of other edges.
 
     Their curvature along a direction across the edge is that of the tensor of Cohen-Steiner & Morvan 2003,
     "Restricted Delaunay triangulations and normal cycle": the sum of bend times length times e e^T, with e the
