@@ -51,7 +51,7 @@ class Document:
         """
         Args:
             data: A .glb or .gltf file.
-            fetch: Returns the first so many bytes of a file that the JSON names.
+            fetch: Function of the name of another file, and of a number of bytes, that returns its first bytes.
 
         Raises:
             ValueError: It is damaged.
