@@ -55,7 +55,7 @@ def auto_masks(capture: Capture) -> Capture:
     nearby, in linear light.
 
     Raises:
-        InputError: A view has no object that stands out from its border; the message names it.
+        InputError: A view has no object that differs from its border; the message names it.
     """
     difference, known = _differences(capture), capture.known.cpu().numpy()
     threshold = _threshold(difference[known])

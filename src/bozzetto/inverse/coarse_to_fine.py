@@ -185,7 +185,7 @@ def reconstruct_capture(
     Args:
         capture: Photographs, cameras and masks.
         config: First surface, coarse-to-fine schedule, step sizes; the defaults suit 10 to 50 photographs.
-        device: Where to compute.
+        device: Device of the computation.
         on_step: Called after every step with (stage number, optimisation, loss): progress, checkpoints.
         resume_from: Stage number and `Optimization.state` of an interrupted run.
         known_light: Radiance coefficients in scene axes, kept fixed; None learns the light.

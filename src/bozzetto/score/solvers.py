@@ -118,7 +118,7 @@ def draw_points(
     Source: Karras et al. 2022, equation 1.
 
     Source: Lu et al. 2022, algorithm 2. Differs: it begins at a level of the size of the shape, from the
-    Gaussian with the moments that the field tells.
+    Gaussian with the moments that the field determines.
 
     Args:
         model: The model of the codes.

@@ -123,7 +123,8 @@ def _concatenating(
 
 
 def _grid(decoder: GridDecoder, code: Tensor, dtype: torch.dtype, chunk: int) -> Callable[[Tensor], Tensor]:
-    """As `_network`, with one row per input of the network and one column per point; the last row is 1 for
+    """The same as `_network`, with one row per input of the network and one column per point; the last row is 1
+    for
     biases."""
     config, radius = decoder.config, decoder.RADIUS
     features, octaves = config.features, config.octaves

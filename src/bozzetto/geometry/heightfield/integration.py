@@ -242,7 +242,7 @@ def integrate_normals(
         convention: `gl`, y is up; `dx`, y is down.
 
     Raises:
-        InputError: As `integrate_gradients`, or the convention is unknown.
+        InputError: The same as for `integrate_gradients`, or the convention is unknown.
     """
     return integrate_gradients(gradients_from_normals(normals, convention), boundary, mask, weights)
 
