@@ -199,10 +199,10 @@ def _show(
     figures: dict[str, Any],
 ) -> None:
     page.text(
-        "A person is drawn from the prior over bodies, and a depth camera sees one side of it, from a place "
-        "and at a scale that nobody tells. Shape and pose are found together. Warm: observed; blue: what the "
-        "prior knows about bodies. (Drawn from the prior, so the prior can tell it; held-out people are in the "
-        "benchmarks.)",
+        "A person is sampled from the prior over bodies, and a depth camera observes one side of it, from an "
+        "unknown position and at an unknown scale. Shape and pose are found together. Warm: observed; blue: "
+        "inferred from the prior. (The person is a sample of the prior, which is an easy case; held-out people "
+        "are in the benchmarks.)",
         heading="From half a scan to a whole shape",
     )
     page.picture(_picture(depth), "What the camera saw")
