@@ -1,4 +1,4 @@
-"""The publications that the code rests on: one list for `bozzetto cite` and for the paper map."""
+"""The publications that the code is based on: one list for `bozzetto cite` and for the paper map."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 Engine = Literal["inverse", "heightmap", "sdf", "score", "points", "photometric", "metrics"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
-"""What can be cited: the rooms that do what a user asks for."""
+"""Names that `bozzetto cite` accepts: the sub-packages with tasks for users."""
 
 
 @dataclass(frozen=True)
@@ -14,13 +14,13 @@ class Reference:
     """A publication.
 
     Attributes:
-        label: How docstrings cite it, for instance `Park et al. 2019`; its last word is the year.
-        authors: "Given Family" each; empty where they are not known.
-        title: As printed.
+        label: Citation in docstrings, for instance `Park et al. 2019`; its last word is the year.
+        authors: Authors as "Given Family"; empty if they are unknown.
+        title: Title as printed.
         venue: Journal or conference.
         kind: Type of the BibTeX entry.
-        engines: What rests on it.
-        note: What a reader has to know, for instance that no paper was published.
+        engines: Engines that are based on it.
+        note: Remark for the reader, for instance that no paper was published.
     """
 
     label: str
@@ -33,7 +33,7 @@ class Reference:
 
     @property
     def year(self) -> str:
-        """Four digits."""
+        """Year of publication, four digits."""
         return self.label.split()[-1]
 
     @property
@@ -43,7 +43,7 @@ class Reference:
         return f"{plain.lower()}{self.year}"
 
     def bibtex(self) -> str:
-        """The entry, in UTF-8; fields that are not known are left out."""
+        """The BibTeX entry in UTF-8; unknown fields are left out."""
         holder = {"article": "journal", "techreport": "institution", "misc": "howpublished"}
         fields = {
             "author": " and ".join(self.authors),
@@ -57,7 +57,7 @@ class Reference:
 
 
 def cited_by(engine: Engine | None = None) -> list[Reference]:
-    """What an engine rests on; everything if None."""
+    """References that an engine is based on; all references if `engine` is None."""
     return [reference for reference in REFERENCES if engine is None or engine in reference.engines]
 
 

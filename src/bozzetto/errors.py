@@ -1,4 +1,4 @@
-"""Messages for the user: errors, which end a verb, and warnings, which do not."""
+"""Messages for the user: errors, which end a command, and warnings, which do not."""
 
 import re
 import warnings
@@ -8,23 +8,23 @@ from contextvars import ContextVar
 from pathlib import PurePath
 
 SHOWN, REASONS = 10, 3
-"""Reasons that are told when members of a collection are left out, and when it is refused."""
+"""Largest numbers of reasons in messages if members of a collection are left out, and if it is refused."""
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used.
+    """Input of the user cannot be used.
 
     The message is one sentence for that user: what, what was found, what was expected, what to do.
-    Raise it wherever data from outside enters (files, options, arrays handed to a public function);
-    everything else is a bug and keeps its traceback.
+    It is raised for external data (files, options, arguments of public functions); any other exception is a bug
+    and keeps its traceback.
     """
 
 
 class Interrupted(KeyboardInterrupt):
-    """A computation was interrupted and has kept something, so that it can be resumed.
+    """A computation was interrupted with intermediate results, so that it can be resumed.
 
     Attributes:
-        exit_code: As shells count: 128 and the number of the signal.
+        exit_code: Exit code by the convention of shells: 128 plus the number of the signal.
     """
 
     def __init__(self, kept: str, cause: BaseException | None = None, exit_code: int = 130) -> None:
@@ -34,25 +34,25 @@ class Interrupted(KeyboardInterrupt):
 
 
 class InputWarning(UserWarning):
-    """Something the user gave is used, but not all of it or not as it stands.
+    """Input of the user is used, but only partly or with changes.
 
-    The message is one sentence for that user: what, what was found, what is done about it. In Python it is a
-    warning like any other; the command line shows it as a line on stderr and lists it in the report.
+    The message is one sentence for the user: what, what was found, what is done about it. In Python it is an
+    ordinary warning; the command line shows it as a line on stderr and lists it in the report.
     """
 
 
 def require_most_usable(refused: Mapping[str, str], total: int, what: str) -> None:
-    """Warn of members of a collection that cannot be used and are left out; the rule of every verb.
+    """Warn of members of a collection that cannot be used, and raise an error if these are more than half.
 
-    Members that are refused for the same reason, but for their names and for numbers, are counted together.
+    Members with the same reason, except for names and numbers in it, are counted together.
 
     Args:
-        refused: By name of the member, the sentence that says why.
-        total: All members of the collection.
-        what: What they are called, in the plural.
+        refused: Reason as a sentence, by name of the member.
+        total: Number of all members of the collection.
+        what: Word for the members, in the plural.
 
     Raises:
-        InputError: More than half of them cannot be used. The message has the most common reasons.
+        InputError: More than half of the members cannot be used. The message has the most common reasons.
     """
     reasons = same_reasons(refused)
     if 2 * len(refused) > total:
@@ -71,7 +71,7 @@ def require_most_usable(refused: Mapping[str, str], total: int, what: str) -> No
 
 
 def same_reasons(refused: Mapping[str, str]) -> list[list[str]]:
-    """Names that are refused for the same reason, the most common reason first."""
+    """Names of refused members grouped by reason, the most common reason first."""
     groups: dict[str, list[str]] = {}
     for name, sentence in refused.items():
         for part in (name, PurePath(name).name, PurePath(name).stem):
@@ -85,7 +85,7 @@ _collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 
 
 def warn_input(sentence: str) -> None:
-    """Issue an `InputWarning`, with this sentence."""
+    """Issue an `InputWarning` with this sentence."""
     warnings.warn(sentence, InputWarning, stacklevel=3)
 
 
@@ -94,7 +94,7 @@ def collected_warnings(show: Callable[[str], object] | None = None) -> Iterator[
     """Collect the input warnings of a block, each sentence once, instead of showing them as Python does.
 
     Args:
-        show: Called with every new sentence when it is issued.
+        show: Function that is called with every new sentence when it is issued; None collects only.
     """
     sentences: list[str] = []
     token = _collected.set(sentences)
@@ -118,11 +118,11 @@ def collected_warnings(show: Callable[[str], object] | None = None) -> Iterator[
 
 
 def warnings_so_far() -> list[str]:
-    """The sentences that the surrounding `collected_warnings` has collected; none without one."""
+    """The sentences that the enclosing `collected_warnings` has collected; empty without one."""
     return list(_collected.get() or [])
 
 
 def join_names(names: Sequence[str], most: int = 3) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of the others, as text."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never finds half of one, and the errors when they cannot be written."""
+"""Atomic writing of files, and errors if they cannot be written."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from .errors import InputError
 
 FULL: set[int] = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-"""Numbers of the errors of a full disk."""
+"""Error numbers of a full disk."""
 _REASONS = {
     errno.EFBIG: "it would be larger than files may be here; raise the limit or choose another disk",
     errno.ENAMETOOLONG: "the name is longer than this file system allows; choose a shorter one",
@@ -21,26 +21,26 @@ _REASONS = {
     errno.ENOENT: "its folder was deleted or moved meanwhile; start again",
     errno.EIO: "the disk or network reports an input/output error; check it",
 }
-_LEAST_FREE = 1 << 20  # bytes; with less, a file that came out too short has met a full disk
+_LEAST_FREE = 1 << 20  # bytes; if less is free, a truncated file means a full disk
 _LEFTOVER = re.compile(r"\..*\.\d+\.part(\.[^.]*)?", re.DOTALL)
-_LONGEST = 60  # characters of a name that its temporary file shares
+_LONGEST = 60  # number of characters of a name that its temporary file has
 
 
 class CannotWrite(InputError):
-    """A file could not be written, nor could probably any other in its folder."""
+    """A file cannot be written, and probably no other file in its folder can be."""
 
 
 class NoSpace(CannotWrite):
-    """The disk is full, or a quota or a limit on the size of files is reached."""
+    """The disk is full, or a quota or file size limit is reached."""
 
 
 def write_error(error: OSError | RuntimeError, path: str | os.PathLike[str]) -> CannotWrite:
     """The error for a file that cannot be written.
 
     Args:
-        error: What writing raised. Libraries of other languages raise a RuntimeError that ends with the words
-            of the system.
-        path: The file, under the name that it was to have.
+        error: Exception raised by writing. Native libraries raise a RuntimeError that ends with the message of
+            the system.
+        path: The intended path of the file.
     """
     code, text, path = _code(error), getattr(error, "strerror", None) or str(error), Path(path)
     if code in FULL or (code is None and "written" in text and _free(path) < _LEAST_FREE):
@@ -66,7 +66,7 @@ def _free(path: Path) -> int:
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Explain errors of the system in a block that writes this file.
+    """Convert system errors in a block that writes a file to `CannotWrite`.
 
     Raises:
         CannotWrite: The file cannot be written; `NoSpace` if the disk is full.
@@ -83,16 +83,16 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; what is written there replaces `path` when the block ends.
+    """Yield a temporary path in the same folder; the file written there replaces `path` when the block ends.
 
-    When the block raises, `path` is as it was and the temporary file is gone. Missing parents are made.
-    A process that is killed leaves a file behind, see `remove_leftovers`.
+    If the block raises an exception, `path` does not change and the temporary file is deleted. Missing parent
+    folders are created. A killed process leaves its temporary file behind, see `remove_leftovers`.
 
     Raises:
-        CannotWrite: The folder cannot be made or written to, the disk is full, or the like.
+        CannotWrite: The folder cannot be created or written to, or the disk is full.
     """
     path = Path(path)
-    # Shortened, so that every name the system allows can also be written.
+    # Shortened, so that names of the largest allowed length can be written.
     name, suffix = path.name[:_LONGEST], path.suffix[:_LONGEST]
     temporary = path.with_name(f".{name}.{os.getpid()}.part{suffix}")
     with writing(path):
@@ -109,12 +109,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a file of this name is one that `atomic_path` has not finished."""
+    """Whether a file name is that of an unfinished file of `atomic_path`."""
     return _LEFTOVER.fullmatch(name) is not None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the unfinished files of processes that were killed; nobody else may be writing to the folder."""
+    """Delete unfinished files of killed processes; no other process may be writing to the folder."""
     with suppress(OSError):
         for entry in list(os.scandir(folder)):
             if is_leftover(entry.name) and entry.is_file(follow_symlinks=False):
@@ -123,10 +123,10 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
-    """The folder, made with its parents if it is not there.
+    """Create a folder with its parents if it does not exist, and return it.
 
     Raises:
-        CannotWrite: It cannot be made.
+        CannotWrite: The folder cannot be created.
     """
     path = Path(path)
     with writing(path):
@@ -141,5 +141,5 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a whole UTF-8 text file atomically; bytes of names that are no text are written as they are."""
+    """Write a whole UTF-8 text file atomically; undecodable bytes of file names are written unchanged."""
     write_bytes(path, text.encode(errors="surrogateescape"))

@@ -14,14 +14,14 @@ _held: "weakref.WeakValueDictionary[str, Lock]" = weakref.WeakValueDictionary()
 
 
 class Lock:
-    """A lock file that this process holds as long as the object lives; get one from `acquire_lock`.
+    """A lock file that this process holds for the lifetime of the object; returned by `acquire_lock`.
 
-    The lock is one of the operating system: it ends with the process, however that ends. The file, and folders
-    that were made for it and are still empty, are deleted with it.
+    The lock is one of the operating system, so it is released when the process ends for any reason. The file,
+    and folders that were created for it and are still empty, are deleted with it.
 
     Args:
         file: The lock file.
-        busy: What to say if another process holds it.
+        busy: Error message if another process holds the lock.
     """
 
     def __init__(self, file: Path, busy: str) -> None:
@@ -34,7 +34,7 @@ class Lock:
             lock.acquire()
         except Timeout:
             raise InputError(busy) from None
-        except NotImplementedError:  # a file system without locks; better no lock than no results
+        except NotImplementedError:  # a file system without locks: continue without one
             pass
         except OSError as error:
             raise write_error(error, file) from None
@@ -44,11 +44,11 @@ class Lock:
         )
 
     def on_failure(self, tidy: Callable[[], object]) -> None:
-        """Have this called if the lock is still held when `release_all_locks` ends it."""
+        """Register a function that `release_all_locks` calls if the lock is still held."""
         self._abandon.append(tidy)
 
     def abandon(self) -> None:
-        """Release the lock of a run that has not come to its end."""
+        """Release the lock of a run that has failed."""
         if self.release.alive:
             for tidy in self._abandon:
                 tidy()
@@ -56,10 +56,10 @@ class Lock:
 
 
 def acquire_lock(file: Path, busy: str) -> Lock:
-    """Hold a lock file, together with whoever holds it in this process.
+    """Acquire a lock file; within a process the lock is shared.
 
     Raises:
-        InputError: Another process holds it (in these words: `busy`), or the file cannot be written.
+        InputError: Another process holds it (with the message `busy`), or the file cannot be written.
     """
     key = os.path.realpath(file)
     held = _held.get(key)
@@ -69,7 +69,7 @@ def acquire_lock(file: Path, busy: str) -> Lock:
 
 
 def release_all_locks() -> None:
-    """Release what this process still holds: whoever held it has failed."""
+    """Release all locks that this process still holds, since their owners have failed."""
     for held in list(_held.values()):
         held.abandon()
 
@@ -78,7 +78,7 @@ def _release(lock: object, file: Path, made: list[Path], owner: int) -> None:
     if os.getpid() != owner:  # a fork; the lock is its parent's
         return
     try:
-        if os.name == "posix":  # before it is released, so that nobody can have taken the file in between
+        if os.name == "posix":  # before it is released, so that no other process can acquire it in between
             file.unlink(missing_ok=True)
     except OSError:
         pass

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 Callback = Callable[[str, float | None], object]
-"""Takes what is being done, and the share of it that is done; None as long as that is not known."""
+"""Function that is called with a label and the fraction that is done, None if unknown."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ _reporter: ContextVar[_Reporter | None] = ContextVar("reporter", default=None)
 
 @contextmanager
 def progress_callback(callback: Callback | None) -> Iterator[None]:
-    """Have the progress of a block reported to this callback; to none if None."""
+    """Report the progress of a block to a callback; None reports to none."""
     token = _reporter.set(None if callback is None else _Reporter(callback))
     try:
         yield
@@ -43,7 +43,7 @@ def progress_callback(callback: Callback | None) -> Iterator[None]:
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """Report no progress of a block; the callback is called with an empty label before."""
+    """Suspend progress reports in a block; the callback is first called with an empty label."""
     reporter = _reporter.get()
     if reporter is not None:
         reporter.callback("", None)
@@ -53,7 +53,7 @@ def paused() -> Iterator[None]:
 
 @contextmanager
 def stage(label: str) -> Iterator[None]:
-    """Name what a block does."""
+    """Set the label of the progress of a block."""
     reporter = _reporter.get()
     if reporter is None:
         yield
@@ -68,12 +68,12 @@ def stage(label: str) -> Iterator[None]:
 
 
 def counted(items: Iterable[T], label: str = "", total: int | None = None) -> Iterator[T]:
-    """The items; while they are worked on, the share that is done is reported.
+    """Iterate over items and report the fraction that is done.
 
     Args:
-        items: What a loop goes through.
-        label: What the loop does, in a word or two.
-        total: How many there are, if they have no length.
+        items: Items of a loop.
+        label: Description of the loop, in a word or two.
+        total: Number of items, if `items` has no length.
     """
     reporter = _reporter.get()
     count = total if total is not None else len(items) if isinstance(items, Collection) else 0
@@ -94,7 +94,7 @@ def counted(items: Iterable[T], label: str = "", total: int | None = None) -> It
 
 
 def report_progress(label: str, fraction: float) -> None:
-    """Report the share of something that is done, where no loop can."""
+    """Report the fraction of a task that is done, for tasks without a loop."""
     reporter = _reporter.get()
     if reporter is not None:
         reporter.report(fraction, label)

@@ -1,4 +1,4 @@
-"""Standard streams that may be closed, full or unable to encode a name, and signals that end the process."""
+"""Robust standard streams, which may be closed, full or unable to encode a name, and termination signals."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ from typing import Any, NoReturn, TextIO
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
-"""Those of this system that ask a process to end."""
+"""Termination signals that exist on this system."""
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal asks the process to end: Ctrl-C, or what `kill`, `docker stop` or a closed terminal send.
+    """A termination signal arrived: Ctrl-C, or the signal of `kill`, `docker stop` or a closed terminal.
 
     Attributes:
-        number: Of the signal.
+        number: Number of the signal.
     """
 
     def __init__(self, number: int = signal.SIGINT) -> None:
@@ -25,14 +25,14 @@ class Terminated(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """As shells count: 130 after Ctrl-C, 143 after `kill`."""
+        """Exit code by the convention of shells: 130 after Ctrl-C, 143 after `kill`."""
         return 128 + self.number
 
 
 def install_signal_handlers() -> None:
-    """Have the first signal raise `Terminated`, and a second one end the process at once.
+    """Install signal handlers: the first signal raises `Terminated`, a second one ends the process at once.
 
-    Signals that whoever started the process has switched off (`nohup`, background jobs) stay so.
+    Signals that were ignored when the process started (`nohup`, background jobs) stay ignored.
     """
     ended: list[int] = []
 
@@ -56,10 +56,10 @@ def exit_at_once(number: int) -> NoReturn:
 
 
 class Stream:
-    """A text stream that ignores errors of writing and remembers that there were some.
+    """A text stream that ignores errors of writing and records that there were some.
 
     Args:
-        stream: The stream; None where it is closed.
+        stream: The stream; None if it is closed.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -68,12 +68,12 @@ class Stream:
         self._stream = open(os.devnull, "w", encoding="utf-8") if stream is None else stream  # noqa: SIM115
 
     def write(self, text: str) -> int:
-        """Write; on failure, set `lost`."""
+        """Write a text; on failure, set `lost`."""
         self.lost |= self._closed and bool(text)
         return self._attempt(self._stream.write, text) or len(text)
 
     def flush(self) -> None:
-        """Flush; on failure, set `lost`."""
+        """Flush the stream; on failure, set `lost`."""
         self._attempt(self._stream.flush)
 
     def _attempt(self, action: Any, *arguments: str) -> int | None:
@@ -84,7 +84,7 @@ class Stream:
                 raise
             self.lost = True
             with suppress(OSError, ValueError):
-                # What the buffer still holds goes nowhere, so that closing it does not complain again.
+                # Discard the rest of the buffer, so that closing it raises no further error.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
             return None
 
@@ -93,9 +93,9 @@ class Stream:
 
 
 def open_streams() -> None:
-    """Replace stdout and stderr by streams that can always be written to, also if they are closed."""
+    """Replace stdout and stderr by streams that never raise errors, also if they are closed."""
     missing = [number for number in range(3) if not _is_open(number)]
-    for _ in missing:  # else the next file would get the number, and with it what is meant for the terminal
+    for _ in missing:  # otherwise the next file would get this number, and the output for the terminal
         os.open(os.devnull, os.O_RDWR)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -105,7 +105,7 @@ def open_streams() -> None:
 
 
 def output_is_lost() -> bool:
-    """Whether something that was written to stdout has not arrived."""
+    """Whether output to stdout was lost."""
     sys.stdout.flush()
     return getattr(sys.stdout, "lost", False)
 

@@ -1,19 +1,19 @@
-"""Value types: frozen dataclasses of tensors that print in a line and are equal only to themselves."""
+"""Value types: frozen dataclasses of tensors with a one-line `repr`, compared by identity."""
 
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar, dataclass_transform, get_args
 
 T = TypeVar("T", bound=type)
 _LONGEST = 24
-"""Characters of a text that is shown."""
+"""Largest number of characters of a text in a `repr`."""
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)
 def value_type(cls: T) -> T:
-    """Make a class a frozen dataclass with a `repr` in a line, compared and hashed by identity.
+    """Class decorator for a frozen dataclass with a one-line `repr`, compared and hashed by identity.
 
-    The `repr` of dataclasses prints whole tensors, and their `==` compares tensors element by element and then
-    asks the result for its truth, which raises an error.
+    The `repr` of ordinary dataclasses prints whole tensors, and their `==` raises an error, because it compares
+    tensors element by element.
 
     The line, for instance `Mesh(V=2562, F=5120, colors, cpu)`, has the sizes that jaxtyping names in the types
     of the fields, the names of further tensors, plain values that differ from their default, and the device.
@@ -48,7 +48,7 @@ def _line(self: Any) -> str:
 
 
 def _named_sizes(kind: Any, shape: tuple[int, ...]) -> list[tuple[str, int]]:
-    """The axes that a jaxtyping annotation, or one of a union, names, with their sizes."""
+    """Named axes of a jaxtyping annotation, or of a matching one of a union, with their sizes."""
     for one in (kind, *get_args(kind)):
         names = getattr(one, "dim_str", "").split()
         if len(names) == len(shape):

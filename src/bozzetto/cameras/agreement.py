@@ -1,4 +1,4 @@
-"""How well silhouettes and cameras fit, in a fraction of a second, and what would make them fit."""
+"""A fast test of the consistency of silhouettes and cameras, and a search for frequent mistakes."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -18,25 +18,26 @@ from .carving import carve_grid, depths, fewest_carving, grid_silhouettes, prepa
 from .hull import bounds_of, min_views_or_half
 
 SIZE = 96
-"""Silhouettes are looked at in pictures with a longer side of at most this many pixels."""
+"""Silhouettes are compared in pictures with a longer side of at most this many pixels."""
 GRID = 48
-"""Cells of the hull along its longest side."""
+"""Number of grid cells of the hull along its longest side."""
 CONTRADICTION = 0.05
-"""Half of the views have more than this share of their mask where the others see nothing: they contradict each
-other. Among real captures the worst, cut out by hand and placed by structure from motion, has 0.01; with
-pictures in wrong order, upside down, mirrored, or with another focal length it is 0.08 and more."""
+"""Largest accepted misfit: views contradict each other if half of them have more than this fraction of their
+mask outside of the hull of the others. The worst real capture, with masks drawn by hand and cameras from
+structure from motion, has 0.01. With pictures in wrong order, upside down or mirrored, or with another focal
+length it is 0.08 and more."""
 DOUBTFUL = 0.02
-"""Above this misfit it is worth looking for the reason."""
+"""Misfit above which the reason is searched for."""
 EXACT = 0.003
-"""Below this misfit silhouettes fit so well that it is no chance."""
+"""Misfit below which silhouettes fit so well that it cannot be chance."""
 MOST_ORDERS = 12
-"""Shifts of the order of the pictures that are tried."""
+"""Largest number of cyclic shifts of the order of the pictures that are tried."""
 GL_TO_CV = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
 
 
 @value_type
 class Outlines:
-    """Small silhouettes of a capture.
+    """Reduced silhouettes of a capture.
 
     Attributes:
         names: Names of the pictures.
@@ -60,19 +61,21 @@ class Outlines:
         return replace(self, masks=self.masks[order], known=self.known[order])
 
     def with_poses(self, T_cam_world: Float[Tensor, "N 4 4"]) -> "Outlines":
-        """The same pictures from other places."""
+        """The same pictures with other camera poses."""
         return replace(self, cameras=replace(self.cameras, T_cam_world=T_cam_world))
 
 
 @value_type
 class Agreement:
-    """How well each silhouette fits the hull of the others; shares of the area of the view's mask.
+    """Consistency of each silhouette with the hull of the others, as fractions of the area of the view's mask.
 
     Attributes:
-        missing: Share of the mask where the others leave nothing: proof of a contradiction.
-        against: Share of the mask where more of the others leave nothing than single bad views explain.
-        excess: Share by which the hull of the others is larger than the mask: large where few views look.
-        blame: Object pixels of other views that the view erases, shared with others that erase them too.
+        missing: Fraction of the mask outside of the hull of the others: proof of a contradiction.
+        against: Fraction of the mask that more of the others carve away than a few bad views can explain.
+        excess: Fraction by which the hull of the others is larger than the mask; it is large if there are few
+            views.
+        blame: Number of object pixels of other views that the view carves away; if several views do, each gets
+            an equal part.
     """
 
     missing: Float[Tensor, "N"]
@@ -82,17 +85,17 @@ class Agreement:
 
     @property
     def misfit(self) -> float:
-        """Median of `missing`: 0 where all silhouettes can be of one object."""
+        """Median of `missing` over the views: 0 if all silhouettes can be those of one object."""
         return float(self.missing.double().quantile(0.5))
 
     @property
     def contradicts(self) -> bool:
-        """Whether most views contradict each other, whatever single ones do."""
+        """Whether most views contradict each other; a few bad views do not matter."""
         return float(self.against.double().quantile(0.5)) > CONTRADICTION
 
 
 def outlines(capture: Capture) -> Outlines:
-    """Silhouettes of a capture with masks, made small; a pixel is known if most of it is."""
+    """Reduced silhouettes of a capture with masks; a reduced pixel is known if most of its area is."""
     cameras = capture.cameras
     scale = min(1.0, SIZE / max(cameras.width, cameras.height))
     width, height = (max(1, round(side * scale)) for side in (cameras.width, cameras.height))
@@ -103,7 +106,7 @@ def outlines(capture: Capture) -> Outlines:
 
 
 def agreement(views: Outlines) -> Agreement:
-    """Hold every silhouette against the hull of the others, one pixel more or less."""
+    """Compare every silhouette with the hull of the others, with a tolerance of one pixel."""
     cameras, count = views.cameras, len(views.cameras)
     nothing = torch.ones(count, device=views.masks.device)
     least = min_views_or_half(cameras, None)
@@ -134,14 +137,14 @@ def agreement(views: Outlines) -> Agreement:
 
 
 def _dilated(regions: Bool[Tensor, "N H W"]) -> Bool[Tensor, "N H W"]:
-    """The regions and the pixels beside them."""
+    """The regions, dilated by one pixel."""
     return torch.nn.functional.max_pool2d(regions[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0.5
 
 
 def outlier_views(views: Outlines, now: Agreement) -> tuple[list[int], float] | None:
-    """The few views without which the others fit, and the misfit of these.
+    """The few views whose removal makes the others consistent, and the misfit of the others.
 
-    None if there are no such views, or too few views to tell.
+    None if there are no such views, or too few views in all.
     """
     if len(views.names) < 5:
         return None
@@ -155,12 +158,12 @@ def outlier_views(views: Outlines, now: Agreement) -> tuple[list[int], float] | 
 
 
 def explanation(views: Outlines, now: Agreement, exact: bool = False) -> str | None:
-    """What would make contradicting silhouettes fit, as the end of a sentence; None if nothing tried does.
+    """The mistake that explains contradicting silhouettes, as the end of a sentence; None if none is found.
 
     Args:
         views: Silhouettes.
-        now: How well they fit as they are.
-        exact: Take only what makes them fit so well that it cannot be chance.
+        now: Their current agreement.
+        exact: Whether to accept only corrections that reduce the misfit below `EXACT`.
     """
     found: list[tuple[float, str]] = []
     for sentence, change in counted(list(_alternatives(views)), "explain contradictions"):
@@ -174,7 +177,7 @@ def explanation(views: Outlines, now: Agreement, exact: bool = False) -> str | N
 
 
 def _alternatives(views: Outlines) -> Iterator[tuple[str, Callable[[], Outlines]]]:
-    """Frequent mistakes undone, and what to say if that helps."""
+    """Corrections of frequent mistakes, and the sentences that describe them."""
     cameras, count = views.cameras, len(views.cameras)
     T = cameras.T_cam_world
     inverse = torch.linalg.inv(T)
@@ -236,7 +239,7 @@ def _alternatives(views: Outlines) -> Iterator[tuple[str, Callable[[], Outlines]
 
 
 def _orders(names: tuple[str, ...]) -> dict[str, list[int]]:
-    """Orders in which the pictures may have been meant: which picture goes to the first camera, and so on."""
+    """Plausible orders of the pictures: the picture of the first camera, and so on."""
     rising = list(range(len(names)))
     by_number = sorted(
         rising, key=lambda i: [int(t) if t.isdecimal() else t for t in re.split("([0-9]+)", names[i])]
@@ -250,7 +253,7 @@ def _orders(names: tuple[str, ...]) -> dict[str, list[int]]:
 
 
 def _scales(cameras: Cameras) -> list[float]:
-    """Factors by which intrinsics may be wrong: usual ones, and one that centres the principal point."""
+    """Factors on intrinsics to try: usual ones, and one that centres the principal point."""
     middle = torch.tensor([cameras.width / 2, cameras.height / 2]).to(cameras.K)
     centred = float((middle / cameras.K[:, :2, 2]).median())
     factors = [0.125, 0.25, 0.5, 2.0, 4.0, 8.0]

@@ -1,4 +1,4 @@
-"""Cameras: where a picture was taken from and how the world lands on its pixels."""
+"""Cameras: poses and intrinsics of pictures, projection and rays."""
 
 import math
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ class Cameras:
             Orthographic: pixel = K (x, y, 1), so the focal lengths are pixels per world unit.
         width: Image width in pixels.
         height: Image height in pixels.
-        orthographic: Parallel instead of central projection, for all cameras of the batch.
-        near: Camera-space depth, in world units, in front of which nothing is seen.
+        orthographic: Whether all cameras of the batch are orthographic instead of perspective.
+        near: Near plane: camera-space depth, in world units, below which nothing is visible.
     """
 
     T_cam_world: Float[Tensor, "N 4 4"]
@@ -78,7 +78,7 @@ class Cameras:
         return torch.cat([pixels, depth], dim=-1)
 
     def unproject(self, pixels: Float[Tensor, "N P 3"]) -> Float[Tensor, "N P 3"]:
-        """World points of pixel coordinates and depths (u, v, z) in every camera: undoes `project`."""
+        """World points of pixel coordinates and depths (u, v, z) in every camera: the inverse of `project`."""
         pixels = pixels.to(self.T_cam_world)
         offset = pixels[..., :2] - self.K[:, None, :2, 2]
         plane = torch.einsum("nij,npj->npi", torch.linalg.inv(self.K[:, :2, :2]), offset)
@@ -92,7 +92,7 @@ class Cameras:
     ) -> tuple[Float[Tensor, "N P 3"], Float[Tensor, "N P 3"]]:
         """Origins and unit directions, in the world, of the rays through pixel coordinates (u, v).
 
-        Perspective rays start at the camera, orthographic ones on its plane z = 0.
+        Perspective rays start at the camera centre, orthographic ones on the camera's plane z = 0.
         """
         depth = torch.ones_like(pixels[..., :1])
         ahead = self.unproject(torch.cat([pixels, depth], dim=-1))
@@ -112,14 +112,14 @@ class Cameras:
         return origin.reshape(shape), direction.reshape(shape)
 
     def check(self, names: Sequence[str] | None = None) -> "Cameras":
-        """Return the cameras themselves if every one of them can be used.
+        """Check that every camera is valid, and return the cameras.
 
         Args:
-            names: What the message calls the views, for instance their file names.
+            names: Names of the views in messages, for instance their file names.
 
         Raises:
-            InputError: There are none, or a view has NaN, a pose that is no rigid motion, or singular
-                intrinsics; the message names the first such view.
+            InputError: There are no cameras, or a view has NaN, a pose that is not a rigid transform, or
+                singular intrinsics; the message names the first such view.
         """
         if len(self) == 0:
             raise InputError("there are no cameras; a capture needs at least one view with a camera")
@@ -135,7 +135,7 @@ class Cameras:
         return replace(self, K=self.K * scale[:, None], width=width, height=height)
 
     def cropped(self, left: int, top: int, width: int, height: int) -> "Cameras":
-        """The same cameras for a part of their pictures."""
+        """The same cameras for a rectangular part of their pictures, in pixels."""
         K = self.K.clone()
         K[:, 0, 2] -= left
         K[:, 1, 2] -= top
@@ -154,10 +154,11 @@ class Cameras:
 
 
 def doubtful_intrinsics(cameras: Cameras) -> list[str]:
-    """What is odd about intrinsics, as questions to their owner.
+    """Implausible properties of intrinsics, as questions to the user.
 
-    A principal point in the outer tenth of the picture speaks for intrinsics of another size, and a field of
-    view outside (1, 170) degrees for a focal length in another unit. Both occur: neither alone is an error.
+    A principal point in the outer tenth of the picture suggests intrinsics for another picture size, and a
+    field of view outside of (1, 170) degrees suggests a focal length in another unit. Both also occur in valid
+    captures, so they are not errors.
     """
     size = cameras.K.new_tensor([cameras.width, cameras.height])
     u, v = (cameras.K[:, :2, 2] / size).median(dim=0).values.tolist()

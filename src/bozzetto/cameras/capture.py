@@ -1,4 +1,4 @@
-"""Captures: photographs of one object, where each was taken from, and where the object is in them."""
+"""Captures: photographs of one object with cameras and masks."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,11 +15,11 @@ from .camera import Cameras
 
 @value_type
 class ScenePoints:
-    """Points of the scene that structure from motion placed together with the cameras.
+    """Points of the scene that structure from motion reconstructed together with the cameras.
 
     Attributes:
         positions: World coordinates, float64.
-        visible: Which views each point was matched in.
+        visible: Whether each point was matched in each view.
     """
 
     positions: Float[Tensor, "P 3"]
@@ -29,7 +29,7 @@ class ScenePoints:
         return len(self.positions)
 
     def of_views(self, index: Sequence[int]) -> "ScenePoints":
-        """What is known without the other views: points that at least two of these were matched in."""
+        """The points that were matched in at least two of the views `index`, for these views."""
         visible = self.visible[:, list(index)]
         kept = visible.sum(dim=1) >= 2
         return ScenePoints(self.positions[kept], visible[kept])
@@ -42,18 +42,19 @@ class Capture:
     Attributes:
         names: One per view, unique; usually the file names.
         cameras: One per view, in the frame and unit of the input.
-        images: Linear RGB as a camera records it: where the edge of the object crosses a pixel, a mixture
-            of object and background. Pictures with alpha are composited over black.
+        images: Linear RGB as recorded by a camera: pixels at the edge of the object are mixtures of object and
+            background. Pictures with alpha are composited over black.
         masks: Coverage by the object in [0, 1], or None if unknown.
-        known: Pixels that were seen and can be trusted. Padding, pixels that undoing lens distortion left
-            without source, and shadows that nobody can tell from background are unknown: neither object
-            nor background.
-        source: The file it came from, empty if none.
+        known: Whether each pixel has reliable content. Unknown pixels are neither object nor background:
+            padding, pixels without source after removing lens distortion, and shadows that cannot be
+            distinguished from background.
+        source: The file that the capture was read from, empty if none.
         background: Linear RGB behind the object, one per view; None is black.
-        uncorrected: The same views with the masks that each picture alone gave, if the masks have been made to
-            fit each other since. Contradictions show in these.
-        points: Points of the scene from structure from motion, None if there are none.
-        masks_computed: The masks were made from the photographs, and not read.
+        uncorrected: The same views with the original masks of each single picture, if the masks have been
+            corrected by the other views since; None otherwise. Contradictions are visible in the original
+            masks.
+        points: Points of the scene from structure from motion; None if there are none.
+        masks_computed: Whether the masks were computed from the photographs instead of being read.
     """
 
     names: tuple[str, ...]
@@ -85,11 +86,11 @@ class Capture:
         return len(self.names)
 
     def check(self) -> "Capture":
-        """Return the capture itself if it can be used.
+        """Check that the capture is valid, and return it.
 
         Raises:
-            InputError: A camera is broken, a picture has NaN, or a mask is all object or all background;
-                the message names the view.
+            InputError: A camera is invalid, a picture has NaN, or a mask is all object or all background; the
+                message names the view.
         """
         self.cameras.check(self.names)
         blank: dict[str, list[str]] = {"object": [], "background": []}
@@ -113,7 +114,8 @@ class Capture:
         return self
 
     def subset(self, indices: Sequence[int]) -> "Capture":
-        """The views at these positions, in this order; the capture itself, not a copy, if these are all."""
+        """The views at these positions, in this order. If these are all views, it is the capture itself, not a
+        copy."""
         index = list(indices)
         if index == list(range(len(self))):
             return self
@@ -130,13 +132,13 @@ class Capture:
         )
 
     def split(self, held_out: Sequence[int | str]) -> tuple["Capture", "Capture"]:
-        """The other views, and the held-out ones.
+        """Split the capture into the other views and the held-out ones.
 
         Args:
             held_out: Positions or names of the views to hold out.
 
         Raises:
-            InputError: There is no such view, or none would be left.
+            InputError: There is no such view, or no view would remain.
         """
         positions = {name: i for i, name in enumerate(self.names)}
         chosen = [positions.get(v, -1) if isinstance(v, str) else v for v in held_out]
@@ -151,9 +153,9 @@ class Capture:
         return self.subset(rest), self.subset(chosen)
 
     def resized(self, scale: float) -> "Capture":
-        """The same views with another number of pixels, by exact area averages (of light, not of sRGB).
+        """The same views resized by a factor, by exact area averages of linear light.
 
-        A pixel stays known where everything under it was.
+        A pixel is known if its whole area was known.
         """
         width = max(1, round(self.cameras.width * scale))
         height = max(1, round(self.cameras.height * scale))
@@ -172,12 +174,12 @@ class Capture:
         )
 
     def window(self, view: int, size: tuple[int, int], box: tuple[int, int, int, int]) -> "Capture":
-        """Part of one view, as it is in pictures of another size: `resized` without the rest of the picture.
+        """A part of one view, resized: as `resized`, without computing the rest of the picture.
 
         Args:
-            view: Which view.
-            size: Width and height of the whole picture.
-            box: Left, top, width and height of the part, in pixels of that size.
+            view: Position of the view.
+            size: Width and height of the whole resized picture, in pixels.
+            box: Left, top, width and height of the part, in pixels of the resized picture.
         """
         one = replace(self, uncorrected=None, points=None).subset([view])
         width, height = size
@@ -190,10 +192,10 @@ class Capture:
         return replace(one, cameras=cameras, images=images, masks=masks, known=known)
 
     def require_masks(self) -> Float[Tensor, "N H W"]:
-        """The masks.
+        """Return the masks.
 
         Raises:
-            InputError: The capture has none.
+            InputError: The capture has no masks.
         """
         if self.masks is None:
             raise InputError(
@@ -202,9 +204,9 @@ class Capture:
         return self.masks
 
     def foreground(self) -> Float[Tensor, "N H W 3"]:
-        """Light of the object alone, as if it stood before black: premultiplied by coverage.
+        """Linear RGB of the object on black, premultiplied by coverage.
 
-        Where the object covers a pixel in part, the background's share is subtracted.
+        In partly covered pixels the background's contribution is subtracted.
 
         Raises:
             InputError: The capture has no masks.

@@ -1,4 +1,4 @@
-"""Silhouettes as signed distances in the image, and the space that they carve away, on a regular grid."""
+"""Silhouettes as signed distances in the image, and carving of space by them, on a regular grid."""
 
 import math
 from dataclasses import replace
@@ -22,8 +22,8 @@ def silhouette_distance(
     """Distance in pixels to the border of the silhouette, positive inside, accurate to a fraction of a pixel.
 
     Unknown pixels and everything outside the image count as inside: they never carve.
-    Anti-aliased distance transform: the coverage of the nearest border pixel tells where in that pixel the
-    border runs (Gustavson and Strand 2011, "Anti-aliased Euclidean distance transform", with the simplest
+    Anti-aliased distance transform: the coverage of the nearest border pixel gives the position of the border
+    in that pixel (Gustavson and Strand 2011, "Anti-aliased Euclidean distance transform", with the simplest
     of their estimates: the border crosses 0.5 - coverage away from the pixel's centre).
     """
     soft = np.pad(np.where(known, coverage, 1.0), 1, constant_values=1.0)
@@ -45,13 +45,13 @@ def silhouette_distance(
 
 @value_type
 class Silhouettes:
-    """All silhouettes of a capture, ready to carve.
+    """All silhouettes of a capture, prepared for carving.
 
     Attributes:
         cameras: The views, with the world's origin moved to `origin` (so that float32 suffices in kernels).
         distance: `silhouette_distance` of every mask.
         frame: Left, top, right and bottom edge of the known part of every image, in pixels.
-        origin: What was subtracted from world coordinates.
+        origin: World point that was subtracted from world coordinates.
     """
 
     cameras: Cameras
@@ -76,7 +76,7 @@ class Silhouettes:
 
     @property
     def slope(self) -> float:
-        """Bound on how fast carving values change in space: the secant of the widest viewing angle, and 5 %.
+        """Lipschitz constant of carving values in space: the secant of the widest viewing angle, plus 5 %.
 
         With d(u, v) changing at most by 1 per pixel, the gradient of d z/f is at most sec(angle) + d/f.
         """
@@ -131,7 +131,7 @@ def prepare_silhouettes(
 def carve(
     silhouettes: Silhouettes, points: Float[Tensor, "P 3"], exclude: int = -1
 ) -> tuple[Float[Tensor, "P 2"], Int[Tensor, "P 3"]]:
-    """How deep points lie inside the silhouettes.
+    """Depth of points inside the silhouettes of all views.
 
     Args:
         silhouettes: The views.
@@ -139,9 +139,9 @@ def carve(
         exclude: A view to leave out, or -1.
 
     Returns:
-        The smallest and second smallest depth over the views, in world units: d z / f for a point at
-        distance d pixels inside the silhouette (negative: outside) and depth z. And the view of the
-        smallest, the number of views that have the point in their frame, and of those that carve it.
+        The smallest and second smallest depth over the views, in world units: d z / f for a point at distance d
+        pixels inside the silhouette (negative outside) and camera-space depth z. And three numbers: the view of
+        the smallest depth, how many views have the point in their frame, and how many carve it.
     """
     points = points.float().contiguous()
     values = points.new_empty(len(points), 2)
@@ -158,7 +158,7 @@ def carve(
 
 
 def depths(silhouettes: Silhouettes, points: Float[Tensor, "P 3"]) -> Float[Tensor, "N P"]:
-    """Depth of world points inside every silhouette, in plain PyTorch: what `carve` takes the minimum of."""
+    """Depth of world points inside every silhouette, in plain PyTorch; `carve` computes the minimum."""
     cameras, size = silhouettes.cameras, silhouettes.distance.shape[1:]
     pixels = cameras.project(points - silhouettes.origin.to(points))
     limits = torch.tensor([size[1], size[0]]).to(pixels) - 0.5
@@ -178,14 +178,14 @@ def depths(silhouettes: Silhouettes, points: Float[Tensor, "P 3"]) -> Float[Tens
 def classify(
     silhouettes: Silhouettes, centers: Float[Tensor, "P 3"], radius: float, min_views: int, tolerance: int = 0
 ) -> Int[Tensor, "P"]:
-    """What is certain about balls: 1 all of it is inside the hull, -1 all of it is outside, 0 neither.
+    """Classify balls: 1 if certainly all of it is inside the hull, -1 if all of it is outside, 0 otherwise.
 
     Args:
         silhouettes: The views.
         centers: Centres of the balls relative to `silhouettes.origin`.
         radius: Their radius.
-        min_views: Fewer views than this having a point in their frame means outside.
-        tolerance: So many views may be wrong: a point is outside when more views than this carve it.
+        min_views: Points in the frame of fewer views than this are outside.
+        tolerance: Number of views that may be wrong: a point is outside if more views than this carve it.
     """
     centers = centers.float().contiguous()
     classes = torch.empty(len(centers), dtype=torch.int32, device=centers.device)
@@ -202,17 +202,16 @@ def classify(
 
 @value_type
 class CarvedGrid:
-    """`carve` on a regular grid, as it takes to know the hull of any views but one.
+    """Results of `carve` on a regular grid, for the hull of all views and those of all views except one.
 
     Attributes:
         smallest: Depth inside the silhouettes, in cells.
         second: The same without the view in `which`.
-        which: The view that decides.
-        carving: Number of views that have the sample outside their silhouette; so many that nothing can be
-            there where too few views see it.
-        low: First sample, world.
-        cell: Distance of samples, world.
-        slope: Bound on how fast the values change per cell.
+        which: The view with the smallest depth.
+        carving: Number of views that carve the sample; a large number where too few views see it.
+        low: Position of the first sample in the world.
+        cell: Distance of samples in world units.
+        slope: Lipschitz constant of the values, per cell.
     """
 
     smallest: Float[Tensor, "X Y Z"]
@@ -245,12 +244,12 @@ def carve_grid(
 
 
 def grid_silhouettes(cameras: Cameras, grid: CarvedGrid, leave_out: bool) -> Bool[Tensor, "N H W"]:
-    """What the hull in a grid looks like in every view, by sphere tracing.
+    """Silhouettes of the hull in every view, rendered by sphere tracing.
 
     Args:
         cameras: The views that the grid was carved with.
         grid: The grid.
-        leave_out: Each view sees the hull of all the *others*.
+        leave_out: Whether each view shows the hull of all *other* views instead of the hull of all views.
     """
     device = grid.smallest.device
     origins, directions = cameras.to("cpu").rays()
@@ -271,16 +270,16 @@ def grid_silhouettes(cameras: Cameras, grid: CarvedGrid, leave_out: bool) -> Boo
 def fewest_carving(
     grid: CarvedGrid, origins: Float[Tensor, "P 3"], directions: Float[Tensor, "P 3"]
 ) -> tuple[Int[Tensor, "P"], Float[Tensor, "P 3"]]:
-    """Along rays, the smallest number of views that carve a sample of the grid, and that sample.
+    """For each ray, the smallest number of views that carve a sample on it, and the position of this sample.
 
     Args:
         grid: The grid.
-        origins: Where the rays start, world.
-        directions: Unit directions.
+        origins: Origins of the rays in the world.
+        directions: Unit directions of the rays.
 
     Returns:
-        The numbers, and the places (float64, world). Rays that miss the grid get a number above that of the
-        views and its middle.
+        The numbers, and the positions (float64, world). Rays that miss the grid get a number above that of the
+        views, and the centre of the grid.
     """
     device = grid.carving.device
     starts = ((origins - grid.low.to(device)) / grid.cell).float().contiguous()

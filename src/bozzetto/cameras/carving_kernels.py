@@ -7,7 +7,7 @@ from ..geometry.launch import kernel_struct
 
 @kernel_struct
 class Views:
-    """Silhouettes and their cameras; see `silhouettes.Silhouettes`."""
+    """Silhouettes and their cameras; see `carving.Silhouettes`."""
 
     distance: wp.array3d[float]
     rotation: wp.array[wp.mat33]
@@ -46,7 +46,7 @@ def depth_inside(views: Views, view: int, point: wp.vec3):
     b = cy - float(j)
     top = wp.lerp(views.distance[view, j, i], views.distance[view, j, i1], a)
     bottom = wp.lerp(views.distance[view, j1, i], views.distance[view, j1, i1], a)
-    # Beyond the frame nothing is known; growing with the distance keeps the function continuous.
+    # Outside of the frame nothing is known; the value grows with the distance to keep the function continuous.
     beyond = wp.length(wp.vec2(x - cx, y - cy))
     distance = wp.lerp(top, bottom, b) + beyond
     f = views.frame[view]
@@ -133,7 +133,7 @@ def grid_value(
     left_out: int,
     place: wp.vec3,
 ):
-    """Trilinear interpolation of the carving value at a place in units of cells."""
+    """Trilinear interpolation of the carving value at a position in units of cells."""
     i = wp.clamp(int(place[0]), 0, smallest.shape[0] - 2)
     j = wp.clamp(int(place[1]), 0, smallest.shape[1] - 2)
     k = wp.clamp(int(place[2]), 0, smallest.shape[2] - 2)
@@ -166,7 +166,8 @@ def trace(
     slope: float,
     hits: wp.array3d[int],
 ) -> None:
-    """Does the ray of a pixel meet the hull? In units of cells, the grid's first sample at the origin."""
+    """Whether the ray of a pixel hits the hull, in units of cells, with the grid's first sample at the
+    origin."""
     n, row, i = wp.tid()
     j = first_row + row
     origin = origins[n, j, i]
@@ -208,7 +209,8 @@ def fewest(
     counts: wp.array[int],
     places: wp.array[wp.vec3],
 ) -> None:
-    """The sample on a ray that the fewest views carve, of several the least far outside; units of `trace`."""
+    """The sample on a ray that the fewest views carve, of several the one with the largest depth; units of
+    `trace`."""
     p = start + wp.tid()
     origin = origins[p]
     direction = directions[p]

@@ -1,4 +1,4 @@
-"""Do masks agree with each other? Every mask is held against the visual hull of the others."""
+"""Consistency of masks: every mask is compared with the visual hull of the others."""
 
 import math
 from typing import Any
@@ -25,23 +25,24 @@ from .carving import (
 from .hull import bounds_of, min_views_or_half
 
 TRACE_SIZE = 320
-"""Hulls are looked at in pictures with a longer side of at most this many pixels."""
+"""Hulls are rendered in pictures with a longer side of at most this many pixels."""
 GRID = 128
-"""Cells of the hull along its longest side, at most."""
+"""Largest number of grid cells of the hull along its longest side."""
 ACCUSATIONS = 3.5
-"""More object pixels of other views than this must accuse the neighbourhood of a background pixel."""
+"""Number of contradicting object pixels of other views above which the neighbourhood of a background pixel is
+blamed."""
 MARGIN = 2.5
-"""Pixels by which a mask may pass the hull before it counts as wrong: grid, calibration and blur."""
+"""Tolerance in pixels of masks outside of the hull, for grid, calibration and blur."""
 
 
 @value_type
 class Comparison:
-    """Masks against the hulls of the other views.
+    """Comparison of masks with the hulls of the other views.
 
     Attributes:
         hull_of_others: Silhouette of the hull of all other views.
-        against: For object pixels that this hull does not reach, the smallest number of views that have to
-            be wrong for anything to be there; 0 elsewhere.
+        against: For object pixels outside of this hull, the smallest number of views that would have to be
+            wrong for the pixel to be right; 0 elsewhere.
         silhouettes: The silhouettes that were compared.
         grid: The carved space.
     """
@@ -54,17 +55,18 @@ class Comparison:
 
 @value_type
 class Consistency:
-    """How well each view fits the others, see `mask_consistency`; shares are of the area of the view's mask.
+    """Consistency of each view with the others; fractions are of the area of the view's mask.
 
     Attributes:
         names: Names of the views.
         iou: Intersection over union of the mask with the silhouette of the hull of all other views. With few
-            views that hull is larger than the object, so this stays below 1 even when all is well.
-        missing: Share of the mask that lies outside that hull.
-        excess: Share by which that hull is larger than the mask.
-        stray: Share of the mask that two or more other views see past.
-        blamed: Background pixels in which this view alone erases parts of the object in other views.
-        verdicts: `good`, or what is wrong.
+            views that hull is larger than the object, so this is below 1 even if all masks are right.
+        missing: Fraction of the mask that lies outside of that hull.
+        excess: Fraction by which that hull is larger than the mask.
+        stray: Fraction of the mask that two or more other views carve away.
+        blamed: Number of background pixels by which this view alone carves away parts of the object in other
+            views.
+        verdicts: `good`, or a description of the fault.
     """
 
     names: tuple[str, ...]
@@ -77,15 +79,15 @@ class Consistency:
 
     @property
     def bad(self) -> tuple[str, ...]:
-        """Names of the views that do not fit."""
+        """Names of the views whose verdict is not `good`."""
         return tuple(n for n, v in zip(self.names, self.verdicts, strict=True) if v != "good")
 
 
 def mask_consistency(capture: Capture) -> Consistency:
-    """Hold every mask against the visual hull of the other views.
+    """Compare every mask with the visual hull of the other views.
 
     Raises:
-        InputError: The masks have no common hull at all, or there are none.
+        InputError: The masks have no common hull, or the capture has no masks.
     """
     result = compare_masks(capture)
     inside = _inside(capture)
@@ -123,9 +125,9 @@ def compare_masks(capture: Capture) -> Comparison:
     assert capture.masks is not None
     least = min_views_or_half(cameras, None)
     silhouettes = prepare_silhouettes(cameras, capture.masks, capture.known)
-    # The box must hold for the hull of any all but one views.
+    # The box must contain the hull of all views except any one.
     bounds = bounds_of(silhouettes, least, 1 if len(cameras) > 3 else 0)
-    # Cells smaller than a pixel would tell nothing more.
+    # Cells smaller than a pixel would add no information.
     pixels = float((bounds[1] - bounds[0]).max()) * _pixels_per_unit(cameras, bounds.mean(dim=0))
     grid = carve_grid(silhouettes, bounds, max(16, min(GRID, round(pixels))), least)
     others = _enlarge(grid_silhouettes(_traced_cameras(cameras), grid, leave_out=True), cameras)
@@ -145,15 +147,15 @@ def _inside(capture: Capture) -> Bool[Tensor, "N H W"]:
 def blamed_pixels(
     capture: Capture, result: Comparison, contradicting: Bool[Tensor, "N H W"]
 ) -> Bool[Tensor, "N H W"]:
-    """Background pixels that erase object pixels of other views.
+    """Background pixels that carve away object pixels of other views.
 
-    Along the ray of an object pixel, take the place that the fewest views carve away. These views are to
-    blame, at the pixels onto which the place projects.
+    For the ray of a contradicting object pixel, take the point that the fewest views carve away. The pixels of
+    these views onto which the point projects are blamed.
 
     Args:
         capture: The views.
         result: Their comparison.
-        contradicting: The object pixels that accuse, all with `result.against` above 0.
+        contradicting: The object pixels to explain, all with `result.against` above 0.
     """
     cameras, grid, inside = capture.cameras, result.grid, _inside(capture)
     seeds = torch.zeros(contradicting.shape, device=contradicting.device)
@@ -164,7 +166,7 @@ def blamed_pixels(
             coordinates = cameras.project(places)
             for other in torch.nonzero(guilty.any(dim=1))[:, 0].tolist():
                 _count(seeds[other], coordinates[other, guilty[other], :2])
-    # Places are as far apart as the samples of the grid; a few stray accusations count for nothing.
+    # Points are as far apart as the samples of the grid; isolated counts are ignored.
     width = 2 * math.ceil(grid.cell * _pixels_per_unit(cameras, grid.low)) + 1
     edges = [_grown(m[None], 0.05 * math.sqrt(float(m.sum())))[0] for m in inside]
     near = torch.stack(edges) | result.hull_of_others
@@ -184,7 +186,7 @@ def _count(seeds: Float[Tensor, "H W"], pixels: Float[Tensor, "P 2"]) -> None:
 def _fewest_carving(
     grid: CarvedGrid, cameras: Cameras, view: int, pixels: Bool[Tensor, "H W"]
 ) -> tuple[Int[Tensor, "P"], Float[Tensor, "P 3"]]:
-    """`fewest_carving` along the rays of some pixels of one view; at least one view is always to blame."""
+    """`fewest_carving` along the rays of some pixels of one view; the number is at least one."""
     centers = torch.nonzero(pixels).flip(1)[None].double() + 0.5
     origins, directions = cameras[[view]].to(grid.carving.device).rays_through(centers)
     counts, places = fewest_carving(grid, origins[0], directions[0])
@@ -192,7 +194,7 @@ def _fewest_carving(
 
 
 def _pixels_per_unit(cameras: Cameras, place: Float[Tensor, "3"]) -> float:
-    """How many pixels a unit of length covers at a place in the world, median over the views."""
+    """Number of pixels that a unit of length covers at a point of the world, median over the views."""
     cameras = cameras.to("cpu")
     focal = cameras.K[:, 0, 0]
     depth = torch.ones_like(focal) if cameras.orthographic else cameras.project(place[None])[:, 0, 2]
@@ -212,7 +214,7 @@ def _enlarge(pictures: Bool[Tensor, "N h w"], cameras: Cameras) -> Bool[Tensor, 
 
 
 def _grown(regions: Bool[Tensor, "N H W"], distance: float) -> Bool[Tensor, "N H W"]:
-    """All pixels within a distance of the regions."""
+    """The regions, dilated by a distance in pixels."""
     grown = [torch.from_numpy(_distance(r) <= distance) for r in regions.cpu().numpy()]
     return torch.stack(grown).to(regions.device)
 

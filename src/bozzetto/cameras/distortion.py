@@ -1,4 +1,4 @@
-"""Lenses that are no pinhole: where they put points, and undoing it by resampling."""
+"""Lens models and removal of lens distortion by resampling."""
 
 import math
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 ROWS = 256
-"""Rows of a picture that are resampled at a time, which bounds the memory."""
+"""Number of rows of a picture that are resampled at a time, to bound memory."""
 Projection = Literal["perspective", "equidistant", "fov", "unified", "division"]
 
 
 @dataclass(frozen=True)
 class Lens:
-    """How a lens departs from the pinhole, before the intrinsics K take its plane to pixels.
+    """A lens model: the deviation from a pinhole camera, before the intrinsics K map its image plane to pixels.
 
     First the projection moves a point of the ideal plane (x/z, y/z) along its radius r = tan(theta); r becomes
 
@@ -25,17 +25,17 @@ class Lens:
     - `unified`: r / (a sqrt(b r^2 + 1) + 1 - a) with `shape` = (a, b) (Khomutenko et al. 2016, equation 11);
     - `division`: the s with s / (1 + k s^2) = r, `shape` = (k,) (Fitzgibbon 2001, equation 2).
 
-    Then Brown's model as in OpenCV acts on what results, with r its radius, a radial factor
+    Then Brown's model as in OpenCV is applied to the result, with r its radius: a radial factor
     (1 + k1 r^2 + k2 r^4 + ...) / (1 + d1 r^2 + ...) and shifts.
 
     Attributes:
-        projection: Which of these.
-        shape: Its parameters.
+        projection: Which of these projections.
+        shape: Parameters of the projection.
         radial: k1, k2, ... of the radial factor.
         denominator: d1, d2, ... of the radial factor (OpenCV's k4, k5, k6).
         tangential: p1, p2: the shift (2 p1 x y + p2 (r^2 + 2 x^2), p1 (r^2 + 2 y^2) + 2 p2 x y).
         prism: s1 to s4: the shift (s1 r^2 + s2 r^4, s3 r^2 + s4 r^4).
-        in_turn: Shifts are computed from the point that the radial factor has moved already.
+        in_turn: Whether shifts are computed from the point after applying the radial factor.
     """
 
     projection: Projection = "perspective"
@@ -47,24 +47,24 @@ class Lens:
     in_turn: bool = False
 
     def __post_init__(self) -> None:
-        """Leave out coefficients of zero at the end, so that equal lenses compare equal."""
+        """Remove trailing zero coefficients, so that equal lenses compare equal."""
         object.__setattr__(self, "radial", _without_last_zeros(self.radial))
         object.__setattr__(self, "denominator", _without_last_zeros(self.denominator))
 
     def __bool__(self) -> bool:
-        """Whether it departs from the pinhole at all."""
+        """Whether the lens deviates from a pinhole."""
         polynomial = (*self.radial, *self.denominator, *self.tangential, *self.prism)
         return self.projection != "perspective" or any(polynomial)
 
     def distort(self, points: Float[Tensor, "P 2"]) -> Float[Tensor, "P 2"]:
-        """Where the lens puts points of the ideal plane; NaN for rays that it cannot see."""
+        """Distorted positions of points of the ideal image plane; NaN for rays that the lens cannot see."""
         projected = points * self._projected(torch.linalg.vector_norm(points, dim=1))[:, None]
         r2 = (projected * projected).sum(dim=1)
         moved = projected * (_polynomial(self.radial, r2) / _polynomial(self.denominator, r2))[:, None]
         return moved + self._shift(moved if self.in_turn else projected)
 
     def _projected(self, r: Float[Tensor, "P"]) -> Float[Tensor, "P"]:
-        """By how much the projection scales a point."""
+        """Factor by which the projection scales a point of radius r."""
         safe = r.clamp(min=1e-12)
         if self.projection == "equidistant":
             return torch.atan(safe) / safe
@@ -87,14 +87,15 @@ class Lens:
         return torch.stack([across, down], dim=1)
 
     def one_to_one(self, points: Float[Tensor, "P 2"]) -> Bool[Tensor, "P"]:
-        """Points of the ideal plane nearer to the axis than where the lens first turns back."""
+        """Whether points of the ideal plane are nearer to the axis than the `turning_radius`."""
         radius = torch.linalg.vector_norm(points, dim=1)
         return radius < self.turning_radius(float(radius.max()))
 
     def turning_radius(self, largest: float) -> float:
-        """The radius in the ideal plane at which the lens first turns back; infinite if not up to the largest.
+        """Radius in the ideal plane up to which the distorted radius grows; infinite if it grows up to
+        `largest`.
 
-        A polynomial fitted to the picture folds back far outside it.
+        A polynomial that was fitted within the picture may fold back far outside of it.
         """
         samples = torch.linspace(0, largest, 512, dtype=torch.float64)
         central = Lens(self.projection, self.shape, self.radial, self.denominator)
@@ -121,17 +122,17 @@ def undistort(
 ) -> tuple[Float[Tensor, "H W C"], Bool[Tensor, "H W"]]:
     """The picture that a pinhole would have taken with the same intrinsics and size.
 
-    The middle keeps its scale. Of a fisheye picture the outer part, which no pinhole picture of this size can
-    hold, is cut off.
+    The scale at the principal point does not change. The outer part of a fisheye picture, which does not fit
+    into a pinhole picture of this size, is cut off.
 
     Args:
         channels: Linear light, masks or anything else that may be interpolated (bilinear).
         K: Intrinsics in pixels, centres at half-integers.
-        lens: What took the picture.
+        lens: Lens model of the picture.
 
     Returns:
-        The picture, and the pixels that have a source: inside the photograph, and where the lens model
-        is one to one.
+        The picture, and whether each pixel has a source: inside the photograph, and where the lens model is one
+        to one.
     """
     height, width, _ = channels.shape
     size = torch.tensor([width, height], dtype=torch.float64)

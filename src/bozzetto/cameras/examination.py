@@ -1,4 +1,4 @@
-"""What is wrong with a capture, or odd about it, as sentences for its owner."""
+"""Examination of a capture for errors and oddities, reported as sentences for the user."""
 
 import math
 from dataclasses import dataclass
@@ -20,27 +20,29 @@ from .hull import object_bounds
 from .rigs import fibonacci_directions
 
 FEW = 4
-"""Fewer views than this leave much of the shape open."""
+"""Number of views below which much of the shape is undetermined."""
 INVERTED = 0.9
-"""A mask that covers more of the picture's border than this is taken for inverted."""
+"""Fraction of the picture's border above which a mask that covers it counts as inverted."""
 MISPLACED = 0.15
-"""A view with more than this share of its mask where the others see nothing does not fit them."""
+"""Fraction of a mask outside of the hull of the others above which a view does not fit them."""
 SEEN_WITHIN = math.radians(75)
-"""A surface is seen by cameras this far from its normal; further away it is seen at a grazing angle at best."""
+"""Largest angle between normal and viewing direction at which a surface counts as visible, in radians."""
 UNSEEN = 0.2
-"""More of all directions than this without camera may mean that one side was not photographed..."""
+"""Smallest fraction of directions without a camera nearby at which one side was possibly not photographed;
+`FAR_SIDE` is a further condition."""
 FAR_SIDE = math.radians(100)
-"""...namely if one of them is further than this from all cameras. Few views may be around the object."""
+"""Smallest angle, in radians, of a direction from all cameras at which one side was not photographed. Below it,
+the cameras are around the object, but few."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that the owner of a capture should know.
+    """A finding about a capture.
 
     Attributes:
-        sentence: What was found and what to do.
-        fatal: A reconstruction would be wrong.
-        rough: Cameras that are only roughly right would explain it.
+        sentence: Description of the finding and advice.
+        fatal: Whether a reconstruction would be wrong.
+        rough: Whether cameras that are only roughly right would explain it.
     """
 
     sentence: str
@@ -50,12 +52,12 @@ class Finding:
 
 @value_type
 class Examination:
-    """Everything that was found.
+    """Result of the examination of a capture.
 
     Attributes:
-        findings: In the order of their weight.
-        consistency: How well each view fits the others, None if there is no common hull.
-        bounds: Low and high corner of a box around the object, None if there is no common hull.
+        findings: All findings, the most severe first.
+        consistency: Consistency of each view with the others; None if there is no common hull.
+        bounds: Low and high corner of a box around the object in the world; None if there is no common hull.
     """
 
     findings: tuple[Finding, ...]
@@ -64,20 +66,20 @@ class Examination:
 
     @property
     def fatal(self) -> str | None:
-        """Why a reconstruction would be wrong, None if it would not."""
+        """The reason why a reconstruction would be wrong; None if it would not."""
         return next((f.sentence for f in self.findings if f.fatal), None)
 
     @property
     def rough(self) -> bool:
-        """Whether cameras that are only roughly right would explain all that is fatal."""
+        """Whether cameras that are only roughly right would explain all fatal findings."""
         return any(f.rough for f in self.findings) and all(f.rough for f in self.findings if f.fatal)
 
 
 def examine(capture: Capture) -> Examination:
-    """Look for contradictions between photographs, cameras and masks.
+    """Examine a capture for contradictions between photographs, cameras and masks.
 
-    Most views against each other are judged by the masks that each picture gave alone, before any mending;
-    single views by the masks as they are.
+    Contradictions between most views are tested with the original masks of each single picture, single views
+    with the corrected masks.
 
     Raises:
         InputError: The capture has no masks.
@@ -135,7 +137,7 @@ def _too_little(cameras: Cameras) -> list[Finding]:
 
 
 def _pictures(capture: Capture) -> list[Finding]:
-    """Pictures of one colour, and pictures that occur twice."""
+    """Findings: uniform pictures, and pictures that occur twice."""
     findings = []
     flat = [
         n for n, i, k in zip(capture.names, capture.images, capture.known, strict=True) if _of_one_color(i[k])
@@ -154,7 +156,7 @@ def _pictures(capture: Capture) -> list[Finding]:
             j = first.setdefault(image.cpu().numpy().tobytes()[:: max(1, image.numel() // 4096)], i)
             if j != i and torch.equal(image, capture.images[j]):
                 twice.append(f"{capture.names[j]} and {capture.names[i]}")
-    # Where more are alike they are of something round.
+    # If many pictures are equal, they show something rotationally symmetric.
     if 0 < len(twice) <= max(1, len(capture) // 3):
         findings.append(
             Finding(f"the same picture is there twice: {join_names(twice)}; is one of them misnamed?")
@@ -190,7 +192,7 @@ def _inverted(capture: Capture) -> list[Finding]:
 
 
 def _share_of_border(inside: Bool[np.ndarray, "H W"], known: Bool[np.ndarray, "H W"]) -> float:
-    """Share of the outermost known pixels that are object."""
+    """Fraction of the outermost known pixels that are object."""
     border = known & ~np.asarray(binary_erosion(known), dtype=bool)
     return float(inside[border].mean()) if border.any() else 0.0
 
@@ -220,7 +222,7 @@ def _misplaced(names: list[str]) -> list[Finding]:
 
 
 def _suspicions(capture: Capture) -> str:
-    """What may be behind a contradiction that no single mistake explains."""
+    """Possible reasons of a contradiction that no single mistake explains, as questions."""
     causes = []
     if capture.uncorrected is not None:
         causes.append("is the background plain (masks were made from it; a masks folder is better)")

@@ -1,4 +1,4 @@
-"""EXIF orientation: whether the cameras and masks of photographs are for the stored or the upright picture."""
+"""EXIF orientation: whether cameras and masks belong to the stored or to the upright picture."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,19 +16,20 @@ from .formats.camera_files import View
 from .picture_files import SIDEWAYS, read_header
 
 CLEARLY = 0.6
-"""One way up is taken for right if its misfit is less than this share of the other's."""
+"""Largest ratio of the misfits of two orientations at which the smaller one decides."""
 CONTRAST = 1.15
-"""One way up of the masks is taken for right if the pictures change along their outlines by so much more."""
+"""Smallest ratio of the image contrasts along the outlines of masks at which the larger one decides their
+orientation."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """How a stored photograph and its stored mask come into the frame of the camera.
+    """Orientation of a stored photograph and its stored mask relative to the camera.
 
     Attributes:
         orientation: EXIF orientation of the photograph, 1 to 8.
-        camera: Whether the camera means the upright picture; None if that is open.
-        mask: Whether the mask shows the upright picture; None if that is open.
+        camera: Whether the camera belongs to the upright picture; None if this is undecided.
+        mask: Whether the mask belongs to the upright picture; None if this is undecided.
     """
 
     orientation: int = 1
@@ -36,7 +37,7 @@ class Turn:
     mask: bool | None = False
 
     def settled(self, camera: bool, mask: bool) -> "Turn":
-        """The same with what is open decided."""
+        """The same with undecided attributes set."""
         return replace(
             self,
             camera=camera if self.camera is None else self.camera,
@@ -44,15 +45,15 @@ class Turn:
         )
 
     def of_picture(self, stored: Float[Tensor, "h w C"]) -> Float[Tensor, "H W C"]:
-        """The photograph as the camera means it."""
+        """The photograph in the orientation of the camera."""
         return upright(stored, self.orientation) if self.camera else stored
 
     def size_of_picture(self, stored: tuple[int, int]) -> tuple[int, int]:
-        """Width and height of the photograph as the camera means it."""
+        """Width and height of the photograph in the orientation of the camera."""
         return (stored[1], stored[0]) if self.camera and self.orientation in SIDEWAYS else stored
 
     def of_mask(self, stored: Float[Tensor, "h w C"]) -> Float[Tensor, "H W C"]:
-        """The mask as the camera means it."""
+        """The mask in the orientation of the camera."""
         if self.camera and not self.mask:
             return upright(stored, self.orientation)
         if self.mask and not self.camera:
@@ -61,24 +62,24 @@ class Turn:
 
 
 def upright(stored: Float[Tensor, "h w C"], orientation: int) -> Float[Tensor, "H W C"]:
-    """A picture turned as its orientation says."""
+    """Rotate or mirror a picture by its EXIF orientation."""
     return torch.from_numpy(turned_upright(stored.numpy(), orientation).copy())
 
 
 def as_stored(turned: Float[Tensor, "h w C"], orientation: int) -> Float[Tensor, "H W C"]:
-    """Undo `upright`: quarter turns have each other as inverse, all others themselves."""
+    """The inverse of `upright`."""
     return upright(turned, {6: 8, 8: 6}.get(orientation, orientation))
 
 
 def proportional(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether a picture of one size may be one of the other size, scaled and rounded to whole pixels."""
+    """Whether two sizes have the same proportions, up to rounding to whole pixels."""
     large, small = (size, other) if size[0] * size[1] >= other[0] * other[1] else (other, size)
     factor = max(small[0] / large[0], small[1] / large[1])
     return all(abs(s - factor * g) <= 1 for s, g in zip(small, large, strict=True))
 
 
 def turn_by_size(view: View, mask: Path | None) -> Turn:
-    """What the view itself and the sizes of photograph, camera and mask say about its orientation."""
+    """Decide the orientation from the view and the sizes of photograph, camera and mask, as far as possible."""
     orientation, stored = read_header(view.image)
     if orientation == 1:
         return Turn()
@@ -103,17 +104,18 @@ def _only(possible: set[bool]) -> bool | None:
 def settle(
     turns: Sequence[Turn], trial: Callable[[list[Turn]], Capture | None], with_files: bool
 ) -> list[Turn]:
-    """Settle what sizes leave open, for all views alike.
+    """Decide the orientations that sizes leave undecided, in the same way for all views.
 
-    The photographs change most along the outlines of their masks if both are the same way up, and the
-    silhouettes fit each other best if the cameras are. Where neither decides, pictures are taken as stored;
-    quarter turns, of which the camera file does not give the size, upright.
+    Image contrast along the outlines of masks is largest if masks and photographs have the same orientation,
+    and silhouettes are most consistent if the cameras have the right one. If neither decides, pictures are
+    taken as stored, except that pictures with quarter turns whose size is not in the camera file are taken
+    upright.
 
     Args:
-        turns: What the sizes say.
-        trial: Loads the views, small and with masks, with turns of which none is open; None if there are no
-            masks.
-        with_files: Whether the masks come from files of their own.
+        turns: Orientations decided from sizes.
+        trial: Function that loads the views, reduced and with masks, for decided orientations; it returns None
+            if there are no masks.
+        with_files: Whether the masks come from separate files.
     """
     if all(t.camera is not None and t.mask is not None for t in turns):
         return list(turns)
@@ -157,7 +159,7 @@ def _misfit(capture: Capture | None) -> float:
 
 
 def _contrast(capture: Capture | None) -> float:
-    """How much the photographs change along the outlines of their masks, against everywhere."""
+    """Image contrast along the outlines of the masks, relative to that of the whole photographs."""
     if capture is None or capture.masks is None:
         return 0.0
     grey = capture.images.mean(dim=-1).clamp(min=0).sqrt()

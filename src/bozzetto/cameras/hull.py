@@ -1,4 +1,4 @@
-"""Visual hull: the largest shape that looks like all the silhouettes (Laurentini 1994)."""
+"""Visual hull: the largest shape that is consistent with all silhouettes (Laurentini 1994)."""
 
 import math
 from collections.abc import Sequence
@@ -17,9 +17,10 @@ from .camera import Cameras
 from .carving import Silhouettes, carve, classify, depths, prepare_silhouettes
 
 BLOCK = 8
-"""Samples along the side of a block of the hull's grid that is carved, filled or refined as one."""
+"""Number of samples along a side of the blocks of the hull's grid that are carved, filled or refined as a
+whole."""
 LEAVES = 64
-"""Cells of the octree that finds the object's bounds, along the longest side of the object."""
+"""Number of cells along the longest side of the object, for the octree that finds its bounds."""
 
 
 def visual_hull(
@@ -31,29 +32,31 @@ def visual_hull(
     min_views: int | None = None,
     names: Sequence[str] | None = None,
 ) -> Mesh:
-    """A watertight mesh of the visual hull, in one piece.
+    """Compute the visual hull as a watertight connected mesh.
 
-    Space is carved softly: its value at a point is the smallest depth inside any silhouette, from distance
-    transforms of the soft masks, so the surface is smooth below the size of a cell. Only cells near the
-    surface are evaluated at full resolution.
+    The carving function is continuous: its value at a point is the smallest depth inside any silhouette, from
+    distance transforms of the soft masks, so the surface is accurate below the size of a cell. Only cells near
+    the surface are evaluated at full resolution.
 
     Source: Laurentini 1994, the visual hull.
 
     Args:
         cameras: The views.
         masks: Coverage in [0, 1].
-        known: Pixels that count; the others, and what lies outside the pictures, never carve.
-        resolution: Cells of the grid along the longest side of the object.
-        tolerance: So many views (0 or 1) may be wrong: space is carved only where more views say so.
-        min_views: Points in the frame of fewer views are outside; by default half of the views.
-        names: What messages call the views.
+        known: Known pixels; unknown pixels, and points that project outside of the pictures, never carve. None
+            takes all pixels as known.
+        resolution: Number of grid cells along the longest side of the object.
+        tolerance: Number of views (0 or 1) that may be wrong: space is carved only by more views than this.
+        min_views: Points in the frame of fewer views are outside; None takes half of the views.
+        names: Names of the views in messages.
 
     Returns:
-        The largest connected piece; faces counter-clockwise seen from outside; frame of the cameras.
+        The largest connected component, in the frame of the cameras, with faces counter-clockwise seen from
+        outside.
 
     Raises:
-        InputError: The masks leave nothing (the message names the views that disagree), or a camera is
-            inside the object.
+        InputError: The hull is empty (the message names the views that disagree), or a camera is inside the
+            object.
     """
     silhouettes = prepare_silhouettes(cameras, masks, known_or_all(masks, known))
     least = min_views_or_half(cameras, min_views)
@@ -81,7 +84,7 @@ def object_bounds(
     tolerance: int = 0,
     min_views: int | None = None,
 ) -> Float[Tensor, "2 3"]:
-    """Low and high corner (float64, world) of a box around the visual hull, at most some percent too large.
+    """Low and high corner (float64, world) of a box around the visual hull, a few per cent too large at most.
 
     The arguments and errors are those of `visual_hull`.
     """
@@ -90,22 +93,22 @@ def object_bounds(
 
 
 def known_or_all(masks: Float[Tensor, "N H W"], known: Bool[Tensor, "N H W"] | None) -> Bool[Tensor, "N H W"]:
-    """`known`, or that every pixel is."""
+    """`known`, or all True if it is None."""
     return torch.ones_like(masks, dtype=torch.bool) if known is None else known
 
 
 def min_views_or_half(cameras: Cameras, min_views: int | None) -> int:
-    """`min_views`, or half of the views, at least 2."""
+    """`min_views`, or half of the views but at least 2 if it is None."""
     return min(len(cameras), max(2, math.ceil(len(cameras) / 2))) if min_views is None else min_views
 
 
 def bounds_of(
     silhouettes: Silhouettes, min_views: int, tolerance: int, names: Sequence[str] | None = None
 ) -> Float[Tensor, "2 3"]:
-    """`object_bounds` of prepared silhouettes: an octree over all space that the cameras may see.
+    """`object_bounds` of prepared silhouettes, by an octree over all space that the cameras can see.
 
     Raises:
-        InputError: Nothing is left.
+        InputError: The hull is empty.
     """
     center, half = _seen_space(silhouettes)
     local = silhouettes.moved(center)
@@ -119,7 +122,7 @@ def bounds_of(
 def _octree(
     silhouettes: Silhouettes, half: float, min_views: int, tolerance: int
 ) -> tuple[Float[Tensor, "P 3"], float]:
-    """Centres, and half the side, of small cubes that cover everything which is not surely outside."""
+    """Centres and half the side of small cubes that cover everything that is not certainly outside."""
     cells = torch.zeros(1, 3, device=silhouettes.distance.device)
     corners = torch.tensor([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]).to(cells)
     while True:
@@ -135,7 +138,7 @@ def _octree(
 def _disagreement(
     silhouettes: Silhouettes, half: float, min_views: int, tolerance: int, names: Sequence[str] | None
 ) -> str:
-    """Why nothing is left: the views without which something would be."""
+    """Error message for an empty hull: the views without which it would not be empty."""
     for wrong in range(tolerance + 1, len(silhouettes) // 3 + 1):
         cells, _ = _octree(silhouettes, half, min_views, wrong)
         if len(cells):
@@ -150,7 +153,7 @@ def _disagreement(
 
 
 def _seen_space(silhouettes: Silhouettes) -> tuple[Float[Tensor, "3"], float]:
-    """Centre and half the side of a cube that the object cannot leave."""
+    """Centre and half the side of a cube that contains the object."""
     cameras = silhouettes.cameras.to("cpu")
     middle = torch.tensor([cameras.width / 2, cameras.height / 2, 1.0], dtype=torch.float64).expand(
         len(cameras), 1, 3

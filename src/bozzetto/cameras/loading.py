@@ -1,4 +1,4 @@
-"""From a folder or camera file to a capture."""
+"""Loading of captures from folders and camera files."""
 
 import os
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from .segmentation.segment import segment
 
 MASK_CHOICES = ("auto", "alpha", "background", "object", "none")
 TRIAL_SIZE = 96
-"""Longer side, in pixels, of the photographs from which it is judged which way up they are meant."""
+"""Longer side, in pixels, of the reduced photographs by which the orientation is decided."""
 
 
 def load_capture(
@@ -38,13 +38,13 @@ def load_capture(
     max_size: int | None = None,
     around: Sequence[tuple[str, float, float]] = (),
 ) -> Capture:
-    """Read photographs with their cameras and masks. The world stays the one of the camera file.
+    """Read photographs with their cameras and masks, in the world frame of the camera file.
 
     Args:
         path: A camera file of any format that `formats.read_cameras` knows, or a folder that holds one.
-        masks: As of `load_views`.
-        max_size: As of `load_views`.
-        around: As of `load_views`.
+        masks: Source of the masks, see `load_views`.
+        max_size: Largest longer side in pixels, see `load_views`.
+        around: Pixels on the object, see `load_views`.
 
     Raises:
         InputError: The camera file, a picture or a mask cannot be used; one sentence says which and why.
@@ -60,24 +60,26 @@ def load_views(
 ) -> Capture:
     """Read the photographs and masks of views.
 
-    Photographs with an EXIF orientation that turns them are taken as `View.upright` says, or else as the camera
-    file means them: by its w and h where they decide, else by what fits the masks and the other views, else as
-    they are stored, as most tools for calibration do (`exif_orientation`). Masks are turned alike.
+    For photographs with an EXIF orientation, `View.upright` says whether they are rotated. If it does not, this
+    is decided by the width and height of the camera file, otherwise by the consistency of masks and views,
+    otherwise they are taken as stored, as most calibration tools do (`exif_orientation`). Masks are treated in
+    the same way.
 
     Args:
-        posed: What a camera file says, or pose estimation.
-        masks: `auto` takes mask files if there are any, else alpha if a picture has any transparency, else
-            makes masks from the plain background (`auto_masks`) if there is one, else of the object that all
-            views look at (`segmentation.segment`); `alpha`, `background` and `object` insist on one of these;
-            `none` leaves them out; an ONNX file is a network that finds them (`segmentation.network_masks`);
-            anything else is a folder of mask files.
-        max_size: Photographs with a longer side than this many pixels are shrunk to it (area average).
-        around: Pixels of the object where masks are found by `segmentation.segment`: name of the photograph,
-            column and row in it.
+        posed: Views of a camera file or of pose estimation.
+        masks: Source of the masks. `auto` takes mask files if there are any, otherwise alpha if a picture has
+            transparency, otherwise computes masks from a plain background (`auto_masks`) if there is one,
+            otherwise of the object that all views look at (`segmentation.segment`). `alpha`, `background` and
+            `object` require one of these. `none` gives no masks. The path of an ONNX file is a segmentation
+            network (`segmentation.network_masks`). Any other path is a folder of mask files.
+        max_size: Largest longer side in pixels; larger photographs are reduced to it by area averages. None
+            keeps the size.
+        around: Pixels on the object, used if masks are computed by `segmentation.segment`: name of the
+            photograph, column and row in it.
 
     Returns:
-        The capture. Lens distortion is undone by resampling; views of different size are padded at the
-        right and bottom with unknown pixels.
+        The capture. Lens distortion is removed by resampling. Views of different sizes are padded with unknown
+        pixels at the right and bottom.
 
     Raises:
         InputError: A camera, a picture or a mask cannot be used; one sentence says which and why.
@@ -108,9 +110,9 @@ def _with_masks(
     posed: PosedViews,
     around: Sequence[tuple[str, float, float]] | None,
 ) -> Capture:
-    """The capture of these pictures; `around` is None on trial, where masks that take long are left out."""
+    """The capture of these pictures; `around` is None on trial, which leaves out slow kinds of masks."""
     if choice == "auto":
-        # Undoing lens distortion interpolates alpha, which rounds.
+        # Removing lens distortion interpolates alpha, with rounding errors.
         least = [float(p.alpha[p.known].amin()) for p in pictures if bool(p.known.any())]
         choice = "alpha" if any(alpha < 0.999 for alpha in least) else "pictures"
     pixels = _in_pictures(views, pictures, around or ())
@@ -131,10 +133,10 @@ def _with_masks(
 
 
 def masks_from_pictures(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -> Capture:
-    """The capture with masks, by `auto_masks` if most pictures have one colour along their border.
+    """The capture with masks, by `auto_masks` if most pictures have a plain background, else by `segment`.
 
-    Otherwise, where such masks contradict each other for another reason than one mistake in the cameras, and
-    where pixels of the object are given, by `segment`.
+    `segment` is also taken if the masks of `auto_masks` contradict each other for another reason than a single
+    mistake in the cameras, or if pixels on the object are given.
 
     Raises:
         InputError: No object is found.
@@ -158,7 +160,7 @@ def masks_from_pictures(capture: Capture, around: Sequence[tuple[str, float, flo
 def _in_pictures(
     views: list[View], pictures: list["_Picture"], around: Sequence[tuple[str, float, float]]
 ) -> list[tuple[str, float, float]]:
-    """Pixels of photographs as pixels of what was read of them; lenses move them by less than matters."""
+    """Convert pixels of photographs to pixels of the read pictures; lens distortion is neglected."""
     read = {view.name: picture for view, picture in zip(views, pictures, strict=True)}
     found = []
     for name, column, row in around:
@@ -190,7 +192,7 @@ def _is_network(masks: str | os.PathLike[str]) -> bool:
 
 @dataclass
 class _Picture:
-    """A photograph that was read; what has moved on to a capture is empty, so that nothing is held twice."""
+    """A photograph that was read; its tensors are emptied when they are moved to a capture, to save memory."""
 
     image: Float[Tensor, "h w 3"]
     alpha: Float[Tensor, "h w"]
@@ -214,7 +216,7 @@ def _load_all(
 
 
 def _load(view: View, mask_path: Path | None, turn: Turn, max_size: int | None) -> _Picture:
-    # Resampling blurs, so lenses are undone at up to twice the size that is asked for.
+    # Resampling blurs, so lens distortion is removed at up to twice the requested size.
     read = load_linear(view.image, max_size and max_size * (2 if view.lens is not None else 1))
     light = turn.of_picture(read.light)
     full = turn.size_of_picture(read.size)
@@ -253,12 +255,12 @@ def _scaled(K: Float[Tensor, "3 3"], old: tuple[int, int], new: tuple[int, int])
 def _fit_mask(
     mask: Float[Tensor, "h w 1"], path: Path, name: str, full: tuple[int, int], size: tuple[int, int]
 ) -> Float[Tensor, "H W 1"]:
-    """The mask in the size in which its photograph was read.
+    """Resize a mask to the size in which its photograph was read.
 
     Args:
         mask: Coverage.
-        path: The file, for messages.
-        name: The photograph, for messages.
+        path: File of the mask, for messages.
+        name: Name of the photograph, for messages.
         full: Width and height of the photograph.
         size: Width and height in which it was read.
     """
@@ -277,7 +279,7 @@ def _fit_mask(
 
 
 def _report(views: list[View], pictures: list[_Picture]) -> None:
-    """Warn of what was read otherwise than it stands."""
+    """Warn of photographs and masks that were rescaled or reinterpreted."""
     rows = list(zip(views, pictures, strict=True))
     scaled = [(v, p) for v, p in rows if v.size is not None and v.size != p.size]
     if scaled:
@@ -308,7 +310,7 @@ def _report(views: list[View], pictures: list[_Picture]) -> None:
 
 
 def _assemble(views: list[View], pictures: list[_Picture], source: Path, masks: str | None) -> Capture:
-    """The capture of pictures, which it empties, with one of their layers as masks."""
+    """Build the capture of pictures, with one of their layers as masks; the pictures are emptied."""
     height = max(p.image.shape[0] for p in pictures)
     width = max(p.image.shape[1] for p in pictures)
     poses, intrinsics = torch.stack([v.T_cam_world for v in views]), torch.stack([p.K for p in pictures])
@@ -327,7 +329,7 @@ def _assemble(views: list[View], pictures: list[_Picture], source: Path, masks: 
 
 
 def _moved(pictures: list[_Picture], name: str, cameras: Cameras) -> Tensor:
-    """A layer of all pictures in one tensor, zero where they end; the pictures let go of it one by one."""
+    """Stack a layer of all pictures into one tensor, padded with zeros; the pictures release it one by one."""
     first = getattr(pictures[0], name)
     stacked = first.new_zeros(len(pictures), cameras.height, cameras.width, *first.shape[2:])
     for target, picture in zip(stacked, pictures, strict=True):
@@ -338,7 +340,7 @@ def _moved(pictures: list[_Picture], name: str, cameras: Cameras) -> Tensor:
 
 
 def _report_unused(views: list[View]) -> None:
-    """Warn of photographs that lie beside the used ones and have no camera."""
+    """Warn of photographs in the same folder that have no camera."""
     for folder in sorted({view.image.parent for view in views}):
         used = {view.image.name for view in views if view.image.parent == folder}
         there = {p.name for p in folder.iterdir() if p.suffix.lower() in SUFFIXES}

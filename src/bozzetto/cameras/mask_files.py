@@ -1,4 +1,5 @@
-"""Mask files: which belongs to which photograph, and what its numbers mean (coverage, 0 and 1, or labels)."""
+"""Mask files: their assignment to photographs, and the meaning of their values (coverage, 0 and 1, or
+labels)."""
 
 import os
 import re
@@ -14,23 +15,24 @@ from ..values import value_type
 from .formats.camera_files import View
 
 FOLDERS = ("masks", "mask")
-"""Folders that are looked at beside the photographs, in any case."""
+"""Names of mask folders in or beside the folder of the photographs, case-insensitive."""
 SIMILAR = ("segmentation", "segmentations", "silhouettes", "silhouette", "mattes", "matte", "object_masks")
-"""Folders that may hold masks and are only pointed out."""
+"""Names of folders that possibly contain masks; they are only mentioned in a warning."""
 MOVING = "dynamic_mask_"
-"""instant-ngp marks with this what moves, white on black: the opposite of the object."""
+"""Prefix of instant-ngp's masks of moving parts, white on black, which are not masks of the object."""
 
 
 def find_masks(views: list[View], folder: Path | None = None) -> list[Path] | None:
     """The mask file of every view, or None if there are none.
 
-    Looked for in this order: `folder`; the file that the camera file names; the folders `FOLDERS` beside the
-    photograph or beside its folder; the photograph's own folder (NAME.mask.png, NAME_mask.png, mask_NAME.png).
-    In a folder the mask of NAME.jpg is called NAME.png, NAME.jpg.png, or as before. If no file there is called
-    like that, the last numbers in the names decide, if they are unique among photographs and masks.
+    Masks are searched for in this order: `folder`; the file that the camera file names; the folders `FOLDERS`
+    in the folder of the photograph or beside it; the folder of the photograph itself (NAME.mask.png,
+    NAME_mask.png, mask_NAME.png). In a mask folder, the mask of NAME.jpg is NAME.png, NAME.jpg.png, or one of
+    these names. If there is no such file, masks and photographs are paired by the last numbers in their names,
+    if these are unique.
 
     Raises:
-        InputError: Some views have a mask and others do not, or a folder has pictures that fit no view.
+        InputError: Only some of the views have a mask, or no picture of a folder belongs to a view.
     """
     if folder is not None:
         return _complete(views, _among(views, folder, _pictures(folder)), f"in {folder}")
@@ -68,7 +70,7 @@ def _named(view: View) -> Path | None:
 
 
 def _subfolders(place: Path, names: tuple[str, ...]) -> list[Path]:
-    """The folders of these names, in any case."""
+    """Sub-folders with these names, case-insensitive."""
     entries = {name.lower(): place / name for name in sorted(os.listdir(place), reverse=True)}
     return [entries[name] for name in names if name in entries and entries[name].is_dir()]
 
@@ -126,7 +128,7 @@ def _by_name(view: View, files: dict[str, list[Path]]) -> Path | None:
 
 
 def _nearness(mask: Path, image: Path) -> tuple[int, bool]:
-    """How much of two paths agrees, for masks of the same name in several folders."""
+    """Similarity of two paths, for masks of the same name in several folders."""
     pairs = zip(mask.parts, image.parts, strict=False)
     shared = next((i for i, (a, b) in enumerate(pairs) if a != b), 0)
     return shared, mask.parent.name == image.parent.name
@@ -145,7 +147,7 @@ def _marked(view: View) -> Path | None:
 
 
 def _by_number(views: list[View], files: list[Path]) -> list[Path] | None:
-    """Pairs by the last number in the names, None if these are not unique or not the same."""
+    """Masks paired by the last number in the names; None if the numbers are not unique or differ."""
     masks = {_last_number(file.name): file for file in files}
     numbers = [_last_number(view.image.name) for view in views]
     alone = len(masks) == len(files) and len(set(numbers)) == len(numbers)
@@ -160,20 +162,22 @@ def _last_number(name: str) -> int | None:
 
 
 COLORFUL = 8 / 255
-"""Channels that differ by more than this make a colour; compression of grey pictures leaves less."""
+"""Difference of channels above which a pixel is coloured; compression of grey pictures causes smaller ones."""
 LABEL = 0.15
-"""A value that makes up more of the area that is not 0 than this is a label; edges have many values."""
+"""Fraction of the non-zero area above which a value counts as a label; soft edges have many different
+values."""
 VALUES = 32
-"""Colours of a label map, at most."""
+"""Largest number of colours of a label map."""
 
 
 @value_type
 class Mask:
-    """A mask file.
+    """Content of a mask file.
 
     Attributes:
         coverage: Coverage by the object in [0, 1], in the orientation that is stored.
-        labels: If the file holds labels: which, as text. All but the background count as object.
+        labels: Description of the labels if the file has labels, of which all but the background are object;
+            otherwise empty.
     """
 
     coverage: Float[Tensor, "H W"]
@@ -181,14 +185,13 @@ class Mask:
 
 
 def load_mask(path: Path) -> Mask:
-    """Read a mask file: its alpha if that says anything, else its colours.
+    """Read a mask file: its alpha channel if that is not constant, otherwise its colours.
 
-    White is object. Pictures that are no mask of black and white in their full range are understood too: values
-    of 0 and 1, labels in grey or colour (all but 0, black, or else the colour along the border are object),
-    floats of any range.
+    White is object. Other conventions are recognised, too: values of 0 and 1, labels in grey or colour (all but
+    0, black, or otherwise the colour along the border are object), and floats of any range.
 
     Raises:
-        InputError: The file cannot be read or holds NaN.
+        InputError: The file cannot be read or has NaN.
     """
     image = load_data_image(path, orient=False)
     if not bool(torch.isfinite(image).all()):
@@ -209,7 +212,7 @@ def _grey(values: Float[Tensor, "H W"]) -> Mask:
     levels, counts = (values * 65535).round().unique(return_counts=True)
     levels, counts = levels[levels > 0] / 65535, counts[levels > 0]
     labels = levels[counts > LABEL * counts.sum()]
-    # An ordinary mask has one value besides 0 that is frequent, which is white, or nearly.
+    # An ordinary mask has one frequent value besides 0, which is nearly white.
     if len(labels) and (float(labels.min()) < 0.8 * highest or highest < 0.5):
         named = [f"{v:.4g}" for v in (labels * 255).tolist()]
         return Mask((values / labels.min()).clamp(0, 1), f"0 and {join_names(named)} (of 255)")

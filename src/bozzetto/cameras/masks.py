@@ -1,4 +1,4 @@
-"""Masks made from a plain background of any colour, though uneven and as dark as shadows on the object."""
+"""Masks computed from a plain background of any colour, which may be uneven and as dark as shadows."""
 
 import math
 from dataclasses import replace
@@ -21,39 +21,41 @@ from .capture import Capture
 from .consistency import blamed_pixels, compare_masks
 
 DEEP = 0.4
-"""Pixels that differ from the background by less than this share of the threshold are as dark as it."""
+"""Pixels whose difference from the background is less than this fraction of the threshold look like
+background."""
 CLEAR = 1.5
-"""Pixels that differ by more than this multiple of the threshold clearly stand out."""
+"""Pixels whose difference is more than this multiple of the threshold are certainly object."""
 ENCLOSED = 0.7
-"""A shaded region may be part of the object if the object makes up this share of its surroundings."""
+"""Smallest fraction of the surroundings of a shaded region that is object, for it to be possibly object."""
 PLAIN = 0.06
-"""Pixels along the border that differ by less than this from its middle colour are of one colour with it."""
+"""Largest difference of a border pixel from the median border colour at which it belongs to a plain
+background."""
 PICTURE_NOISE = 0.01
-"""Standard deviation of a pixel's colour, linear light, beside that of what it shows."""
+"""Standard deviation of the noise of a pixel's colour, in linear light."""
 SOFT_WIDTH = 1.3
 """Width of a soft edge in pixels."""
 EXPECTED_WITHIN = 0.1
-"""Standard deviation of the coverage that the distance from the border of the mask predicts."""
+"""Standard deviation of the coverage predicted from the distance to the border of the mask."""
 CROSS: np.ndarray = ndimage.generate_binary_structure(2, 1)
 
 
 def auto_masks(capture: Capture) -> Capture:
-    """The capture with masks, found from how pixels differ from the colour along the image border.
+    """The capture with masks computed from the difference of pixels to the colour along the image border.
 
     1. One threshold for all views on the difference from each view's border colour: the geometric mean of
-       Otsu's thresholds of the differences and of their square roots (dark parts of the object pull the
-       first too high, uneven background the second too low). The largest connected piece is the object.
-    2. A hole, crack or bay in it is background if it is as dark as the border, otherwise uncertain.
-    3. The views check each other through their visual hull (`consistency`). What stands out clearly is
-       object, and where the few views that contradict it have background, this is taken as unknown: it
-       may be a shadow. Uncertain holes that the hull of the other views covers are shadows and filled.
-       Pieces that stand out weakly and that other views see past are removed. The masks before this step are
-       kept as `Capture.uncorrected`; where most of them contradict each other nothing is mended.
-    4. Soft edges: coverage is where a pixel lies between the colours of object and background beside it, in
-       linear light.
+       Otsu's thresholds of the differences and of their square roots (the first is too high with dark parts of
+       the object, the second too low with uneven background). The largest connected component is the object.
+    2. A hole, crack or concavity in it is background if it has the colour of the border, otherwise uncertain.
+    3. The views check each other through their visual hull (`consistency`). Clearly different pixels are
+    object. Background pixels of the few views that contradict them become unknown, since they may be shadow.
+    Uncertain holes that the hull of the other views covers are shadows and are filled. Components that differ
+    weakly and that other views carve away are removed. The masks before this step are kept as
+    `Capture.uncorrected`. If most of these contradict each other, this step is left out.
+    4. Soft edges: the coverage of a pixel is the position of its colour between those of object and background
+    nearby, in linear light.
 
     Raises:
-        InputError: A view has no object that stands out from its border; the message names it.
+        InputError: A view has no object that differs from its border; the message names it.
     """
     difference, known = _differences(capture), capture.known.cpu().numpy()
     threshold = _threshold(difference[known])
@@ -79,7 +81,7 @@ def auto_masks(capture: Capture) -> Capture:
 
 
 def plain_background(capture: Capture) -> bool:
-    """Whether most pictures have one colour along their border, so that masks can be found from it."""
+    """Whether most pictures have a uniform colour along their border, so that masks can be computed from it."""
     encoded = linear_to_srgb(capture.images.clamp(0, 1)).cpu().numpy()
     known = capture.known.cpu().numpy()
     border = _border_colors(encoded, known)
@@ -94,7 +96,7 @@ def plain_background(capture: Capture) -> bool:
 def _with_binary_masks(
     capture: Capture, inside: Bool[np.ndarray, "N H W"], hidden: Bool[np.ndarray, "N H W"]
 ) -> Capture:
-    """The capture with these masks, in which the hidden pixels are unknown."""
+    """The capture with these masks, in which the pixels `hidden` are unknown."""
     masks, unknown = torch.from_numpy(inside).to(capture.images), torch.from_numpy(hidden)
     return replace(capture, masks=masks, known=capture.known & ~unknown.to(capture.known.device))
 
@@ -165,8 +167,8 @@ def _segment(
 
 
 def _bays(inside: Bool[np.ndarray, "H W"], shaded: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    """The shaded regions that lie mostly along the object: dents in its outline where it may be in shadow."""
-    # The opening takes the soft rim of the outline away.
+    """Shaded regions that are mostly surrounded by object: concavities of its outline that may be in shadow."""
+    # The opening removes the soft rim of the outline.
     cores, count = _label(ndimage.binary_opening(shaded, CROSS, iterations=2))
     bays = np.zeros_like(inside)
     for core in (cores == i for i in range(1, count + 1)):
@@ -226,7 +228,7 @@ def _report(
     changed: Bool[np.ndarray, "N H W"],
     what: str,
 ) -> None:
-    """Warn of what step 3 changed in more than one per cent of a mask."""
+    """Warn of changes of step 3 that concern more than one per cent of a mask."""
     counts = [
         (int(c.sum()), name)
         for c, m, name in zip(changed, inside, names, strict=True)
@@ -241,7 +243,7 @@ def _report(
 def _mostly(
     regions: Bool[np.ndarray, "H W"], covered: Bool[np.ndarray, "H W"], share: float
 ) -> Bool[np.ndarray, "H W"]:
-    """The connected regions of which at least this share is covered."""
+    """Connected regions of which at least this fraction is covered."""
     labels, count = _label(regions)
     if not count:
         return regions
@@ -255,20 +257,21 @@ def matte(
     background: Float[np.ndarray, "3"] | None = None,
     radius: int = 3,
 ) -> tuple[Float[np.ndarray, "H W"], Float[np.ndarray, "H W 3"]]:
-    """Soft coverage along the border of a binary mask.
+    """Compute soft coverage along the border of a binary mask.
 
-    Within `radius` pixels of the border a pixel's coverage is its place between the mean colour of the object
-    and that of the background nearby, both taken further away from the border. Where the two do not differ
-    enough to tell, the binary mask stays.
+    Within `radius` pixels of the border, the coverage of a pixel is the position of its colour between the mean
+    colours of object and background nearby, both taken farther away from the border. Where the two do not
+    differ enough, the binary mask is kept.
 
-    Colours of a room vary. Without a plain background coverage is the mean of two estimates, weighted by their
-    inverse variances: the place between the colours, and what the distance from the border predicts.
+    Without a plain background colours vary. Then coverage is the mean of two estimates, weighted by their
+    inverse variances: the position between the colours, and the prediction from the distance to the border.
 
     Args:
         image: Linear light.
         inside: The mask.
-        background: Colour of a plain background, where there is none nearby; None if a room is behind.
-        radius: How far from the border pixels may be mixed.
+        background: Colour of a plain background, used where no background is nearby; None if the background is
+            not plain.
+        radius: Largest distance of mixed pixels from the border, in pixels.
 
     Returns:
         Coverage, and the background's colour near the border.
@@ -304,7 +307,7 @@ def matte(
 def local_mean(
     image: Float[np.ndarray, "H W 3"], chosen: Bool[np.ndarray, "H W"], radius: int
 ) -> tuple[Float[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
-    """Mean colour of the chosen pixels in a window around each pixel, and whether there are any."""
+    """Mean colour of the chosen pixels in a window around each pixel, and whether the window has any."""
     size = 2 * radius + 1
     weight = ndimage.uniform_filter(chosen.astype(np.float64), size)
     channels = [ndimage.uniform_filter(c * chosen, size) for c in np.moveaxis(image.astype(np.float64), 2, 0)]

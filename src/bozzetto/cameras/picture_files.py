@@ -1,6 +1,6 @@
 """Photographs as files: size and EXIF orientation from the header, and pixels as linear light.
 
-Pixels are shrunk while they are converted, so that large photographs need little memory.
+Pictures are reduced during conversion, so that large photographs need little memory.
 """
 
 import math
@@ -26,7 +26,7 @@ SIDEWAYS = (5, 6, 7, 8)
 def read_header(path: Path) -> tuple[int, tuple[int, int]]:
     """EXIF orientation, 1 to 8, and stored width and height.
 
-    (1, (1, 1)) for what cannot be opened, which its reader refuses.
+    (1, (1, 1)) for files that cannot be opened, for which reading them raises an error.
     """
     try:
         with Image.open(path) as image:
@@ -37,10 +37,10 @@ def read_header(path: Path) -> tuple[int, tuple[int, int]]:
 
 
 def stored_size(path: Path) -> tuple[int, int]:
-    """Stored width and height; a picture whose header is not understood is read.
+    """Stored width and height of a picture; it is read in full if its header is not supported.
 
     Raises:
-        InputError: It is no picture.
+        InputError: The file is not a picture.
     """
     size = read_header(path)[1]
     if size != (1, 1):
@@ -50,7 +50,7 @@ def stored_size(path: Path) -> tuple[int, int]:
 
 
 ROWS = 256
-"""Rows of the shrunk picture that are computed at a time."""
+"""Number of rows of the reduced picture that are computed at a time."""
 
 
 @value_type
@@ -70,11 +70,12 @@ def load_linear(path: Path, max_size: int | None = None) -> LinearPicture:
     """Read a photograph as linear light.
 
     Args:
-        path: As of `load_image`.
-        max_size: A picture with a longer side than this many pixels is shrunk to it (averages of light).
+        path: Path of the picture, see `load_image`.
+        max_size: Largest longer side in pixels; a larger picture is reduced to it by averages of linear light.
+            None keeps the size.
 
     Raises:
-        InputError: As of `load_image`.
+        InputError: As for `load_image`.
     """
     stored = read_stored(path)
     height, width = stored.values.shape[:2]
@@ -88,7 +89,7 @@ def load_linear(path: Path, max_size: int | None = None) -> LinearPicture:
 
 
 def _layers(values: Float[Tensor, "H W C"]) -> Float[Tensor, "H W 4"]:
-    """Light times alpha, and alpha, of sRGB-encoded colours with straight alpha."""
+    """Linear RGB times alpha, and alpha, of sRGB-encoded colours with straight alpha."""
     has_alpha = values.shape[-1] in (2, 4)
     alpha = values[..., -1:] if has_alpha else torch.ones_like(values[..., :1])
     color = values[..., :-1] if has_alpha else values
@@ -96,7 +97,8 @@ def _layers(values: Float[Tensor, "H W C"]) -> Float[Tensor, "H W 4"]:
 
 
 def _shrunk_bytes(path: Path, stored: StoredPicture, width: int, height: int) -> Float[Tensor, "h w 4"]:
-    """The same of 8-bit values, by tables, some rows at a time; averages and matrices of colour commute."""
+    """The same for 8-bit values, reduced, by tables and some rows at a time; averages and colour matrices
+    commute."""
     values = stored.values
     has_alpha = values.shape[-1] in (2, 4)
     channels = values.shape[-1] - has_alpha
@@ -111,7 +113,7 @@ def _shrunk_bytes(path: Path, stored: StoredPicture, width: int, height: int) ->
     scale, parts = len(values) / height, []
     for top in range(0, height, ROWS):
         bottom = min(top + ROWS, height)
-        # Whole old rows around the new ones: the block is averaged as part of the picture.
+        # All old rows that overlap the new ones, so that the block is averaged as part of the picture.
         first, last = math.floor(top * scale), min(len(values), math.ceil(bottom * scale))
         block = values[first:last]
         light = np.stack([table[block[..., k], k] for k in range(channels)], axis=-1)

@@ -1,4 +1,4 @@
-"""Cameras made by hand: one that looks at a point, rings of them, and many spread evenly over a sphere."""
+"""Camera rigs: cameras that look at a point, on circles, or evenly distributed over a sphere."""
 
 import math
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ def look_at(
 
     Args:
         eye: One position or N of them, world frame.
-        target: The point in the middle of the picture.
-        up: World direction that points upwards in the picture. A camera that looks along it takes some
-            other direction instead.
+        target: The point at the centre of the picture.
+        up: World direction that points upwards in the picture. For a camera that looks along it, another
+            direction is chosen.
 
     Raises:
-        InputError: A camera is at its target.
+        InputError: A camera position is equal to the target.
     """
     eyes = torch.as_tensor(eye, dtype=torch.float64).reshape(-1, 3)
     forward = torch.as_tensor(target, dtype=torch.float64).to(eyes.device) - eyes
@@ -114,13 +114,15 @@ def orbit_cameras(
     """Cameras on circles around a target: every azimuth at every elevation, azimuths running fastest.
 
     Args:
-        azimuths: Angles around `up` in radians, or how many to spread evenly over the full circle.
+        azimuths: Angles around `up` in radians, or a number of angles that are spread evenly over the full
+            circle.
         elevations: Angles above the horizontal plane in radians.
-        distance: From each camera to the target, world units.
-        target: The point that all of them look at.
-        up: World direction that the orbit turns around and that points upwards in the pictures.
+        distance: Distance of each camera from the target, in world units.
+        target: The point that all cameras look at.
+        up: World direction of the axis of the circles, which points upwards in the pictures.
         fov: Horizontal field of view in radians.
-        extent: World width of the picture; given, the cameras are orthographic and `fov` does not count.
+        extent: Width of the picture in world units. If given, the cameras are orthographic and `fov` is
+            ignored.
         size: Image width and height in pixels, or one number for both.
     """
     if isinstance(azimuths, int):

@@ -1,4 +1,4 @@
-"""Pictures of a capture: whether cameras, masks and photographs fit, and where the cameras stand."""
+"""Overview pictures of a capture: photographs with masks and bounds, and positions of the cameras."""
 
 import math
 from collections.abc import Sequence
@@ -28,13 +28,13 @@ def capture_sheet(
     columns: int = 4,
     width: int = 480,
 ) -> Float[Tensor, "height width 3"]:
-    """All photographs with what is known about them drawn on top.
+    """Picture of all photographs with mask outlines, unknown pixels and bounds drawn on top.
 
     Args:
         capture: The photographs. Outlines of masks are red, unknown pixels green.
         bounds: Low and high corner of a box, world; its edges are drawn in blue (`object_bounds`).
         hull: Silhouettes to outline in yellow, for instance `Comparison.hull_of_others`.
-        labels: A line of text per view; by default the names.
+        labels: A line of text per view; None takes the names.
         columns: Photographs per row.
         width: Width of each photograph in the sheet, pixels.
 
@@ -105,7 +105,8 @@ MOST_POINTS, MOST_LABELS = 20_000, 60
 
 
 def looked_at(cameras: Cameras) -> Float[Tensor, "3"]:
-    """The point nearest to all optical axes (least squares), or the middle of cameras that are parallel."""
+    """The point nearest to all optical axes (least squares), or the mean camera position if these are
+    parallel."""
     across = torch.eye(3, dtype=torch.float64) - cameras.forward[:, :, None] * cameras.forward[:, None]
     normal = across.sum(dim=0)
     if float(torch.linalg.cond(normal)) > 1e8:
@@ -114,17 +115,17 @@ def looked_at(cameras: Cameras) -> Float[Tensor, "3"]:
 
 
 def as_batch(views: Sequence[WholeView]) -> Cameras:
-    """Cameras of views, all on pictures of the size of the first; where they stand does not depend on it."""
+    """Batch the cameras of views, all with the picture size of the first; poses are unchanged."""
     width, height = views[0].size
     poses, K = torch.stack([view.T_cam_world for view in views]), torch.stack([view.K for view in views])
     return Cameras(poses, K, width, height).check([view.name for view in views])
 
 
 def rig_summary(views: Sequence[WholeView]) -> dict[str, list[Any]]:
-    """Intrinsics of cameras and where they look, ready for JSON.
+    """Summary of intrinsics and distances of cameras, as JSON values.
 
     Returns:
-        `sizes` of the pictures in pixels; least and largest `focal` length in pixels, `degrees_wide`
+        `sizes` of the pictures in pixels; smallest and largest `focal` length in pixels, `degrees_wide`
         (horizontal field of view) and `distance` from the point `looked_at`, in the unit of the cameras; names
         of `lenses`.
     """
@@ -146,17 +147,17 @@ def rig_summary(views: Sequence[WholeView]) -> dict[str, list[Any]]:
 def rig_sheet(
     cameras: Cameras, points: ScenePoints | None = None, labels: Sequence[str] = (), width: int = 1600
 ) -> Float[Tensor, "height width 3"]:
-    """Cameras drawn from above and from the side, to one scale.
+    """Picture of the cameras from above and from the side, to scale.
 
-    Up is the mean upward direction of the pictures, or the z axis of the world if that says nothing. A camera
-    is a small pyramid, the first is red; a cross marks the point that the cameras look at, coloured lines are
-    the axes of the world.
+    Up is the mean upward direction of the pictures, or the z axis of the world if this is undefined. A camera
+    is a small pyramid, the first one red. A cross marks the point that the cameras look at, and coloured lines
+    are the axes of the world.
 
     Args:
-        cameras: In one frame, of which the unit is that of the scale.
+        cameras: The cameras; the scale bar is in their unit.
         points: Points of the scene.
-        labels: A text per camera, written if there are few enough.
-        width: Of the picture in pixels.
+        labels: A text per camera, which is drawn if there are few cameras.
+        width: Width of the picture in pixels.
 
     Returns:
         sRGB-encoded values in [0, 1], for `save_image`.
@@ -199,7 +200,8 @@ def rig_sheet(
 
 
 def _basis(cameras: Cameras) -> Float[Tensor, "3 3"]:
-    """Rows: two horizontal directions, the first along the cameras, and up; right-handed."""
+    """Rows: two horizontal directions, the first along the longest extent of the cameras, and up;
+    right-handed."""
     up = -cameras.T_cam_world[:, 1, :3].mean(dim=0)
     if float(up.norm()) < 0.3:
         up = torch.tensor([0.0, 0, 1], dtype=torch.float64)
@@ -217,7 +219,7 @@ def _basis(cameras: Cameras) -> Float[Tensor, "3 3"]:
 def _extent(
     cameras: Cameras, cloud: Float[Tensor, "P 3"], target: Float[Tensor, "3"]
 ) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
-    """Corners of a box around all cameras, what they look at, and most of the points."""
+    """Corners of a box around all cameras, the point that they look at, and most of the points."""
     near = torch.cat([cameras.centers, target[None]])
     if len(cloud) >= 10:
         near = torch.cat([near, torch.quantile(cloud, torch.tensor([0.02, 0.98]).double(), dim=0)])
@@ -231,7 +233,7 @@ def _inside(
 
 
 def _pyramids(cameras: Cameras, length: float) -> Float[Tensor, "N 5 3"]:
-    """Centre and the four corners of the picture, so far in front of the camera."""
+    """Camera centre, and the four corners of the picture at a depth `length`."""
     w, h = cameras.width, cameras.height
     corners = torch.tensor([[0.0, 0, 1], [w, 0, 1], [w, h, 1], [0, h, 1]], dtype=torch.float64)
     ahead = cameras.unproject(corners.repeat(len(cameras), 1, 1))
@@ -247,7 +249,7 @@ def _pyramid(draw: ImageDraw.ImageDraw, corners: npt.NDArray[Any], color: tuple[
 
 
 def _axes(draw: ImageDraw.ImageDraw, across: Float[Tensor, "2 3"], corner: tuple[int, int]) -> None:
-    """The world's axes as seen in a panel."""
+    """Draw the axes of the world in a panel."""
     for axis, color in enumerate(AXES):
         x, y = corner[0] + 18 * float(across[0, axis]), corner[1] - 18 * float(across[1, axis])
         draw.line([corner, (x, y)], fill=color, width=2)
@@ -255,7 +257,7 @@ def _axes(draw: ImageDraw.ImageDraw, across: Float[Tensor, "2 3"], corner: tuple
 
 
 def _scale_bar(draw: ImageDraw.ImageDraw, scale: float, right: int, y: int) -> None:
-    """A round length in world units."""
+    """Draw a scale bar with a round length in world units."""
     wanted = 150 / scale
     power = 10.0 ** math.floor(math.log10(wanted))
     length = max(step * power for step in (1, 2, 5) if step * power <= wanted)

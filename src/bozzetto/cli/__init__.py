@@ -70,13 +70,13 @@ DESCRIPTION = """Turn photographs, scans and collections of shapes into 3D shape
   partial scan               complete SCAN           whole mesh, with a prior over shapes
   point cloud                denoise | surface       clean cloud | mesh
   collection of shapes       train sdf, score DATA   model for complete, interpolate, sample, autoencode
-  results and references     evaluate WHAT           figures of the literature
+  results and references     evaluate WHAT           metrics of the literature
   nothing yet                demo | data get         gallery | public sample set
 
 bozzetto VERB --help explains a verb; bozzetto --completion bash|zsh prints a script for tab completion."""
 SHELLS = ("bash", "zsh")
 _FRAME = re.compile(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]|-{3,}")
-"""Colours, and what the boxes of tyro are drawn with where the terminal knows Unicode and where it does not."""
+"""Colour codes, and the characters of tyro's boxes, in Unicode and in ASCII."""
 _STYLE = (tyro.conf.FlagCreatePairsOff, tyro.conf.HelptextFromCommentsOff)
 
 
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 bad input, 130 interrupted.
 
     Args:
-        arguments: Words after the name of the program; those of the process if None.
+        arguments: Arguments after the name of the program; None takes those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words == ["--version"]:
@@ -100,11 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(words: Sequence[str]) -> Options:
-    """The verb with its options.
+    """Parse the verb and its options.
 
     Raises:
         InputError: There is no such verb, option or choice, or a word is missing or of the wrong kind.
-        SystemExit: Help was asked for and printed.
+        SystemExit: Help was requested and printed.
     """
     name, rest = split_words(words)
     if name in VERBS:
@@ -118,10 +118,9 @@ def parse(words: Sequence[str]) -> Options:
 
 
 def split_words(words: Sequence[str]) -> tuple[str, list[str]]:
-    """The name of the verb, of one or two words, and what else was written, in its order.
+    """Split arguments into the name of the verb, of one or two words, and the rest in its order.
 
-    Options may stand in front of the verb. The name is only a part of one where words are missing or
-    unknown.
+    Options may be in front of the verb. The name is incomplete if words are missing or unknown.
     """
     first, rest = _taken(words, _below(""))
     if not first or first in VERBS:
@@ -133,7 +132,7 @@ def split_words(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _read_options(name: str, words: Sequence[str]) -> Options:
-    """The verb with its options by tyro, whose box about wrong words becomes a sentence."""
+    """Parse the verb and its options by tyro, whose error box is turned into a sentence."""
     box = StringIO()
     try:
         with redirect_stderr(box):
@@ -145,13 +144,13 @@ def _read_options(name: str, words: Sequence[str]) -> Options:
     if "Required" in title:
         needed = " and ".join(positional_names(VERBS[name]))
         raise InputError(f"{name} needs {needed}; see bozzetto {name} --help")
-    # The first part between two rules.
+    # The first part of the box between two horizontal lines.
     sentence = " ".join(takewhile(bool, dropwhile(lambda line: not line, lines))).rstrip(".")
     raise InputError(f"{sentence}; see bozzetto {name} --help")
 
 
 def _taken(words: Sequence[str], names: Collection[str]) -> tuple[str, list[str]]:
-    """The first word that is no option or value of one, if it is among the names, and the others."""
+    """The first word that is neither an option nor its value, if it is among the names, and the other words."""
     for index, word in enumerate(words):
         before = words[index - 1] if index else ""
         is_value = before.startswith("--") and "=" not in before and before not in _flags()
@@ -168,13 +167,13 @@ def _flags() -> set[str]:
 
 
 def _below(name: str) -> list[str]:
-    """The words that may follow."""
+    """The words that may follow in the name of a verb."""
     depth = len(name.split())
     return list(dict.fromkeys(verb.split()[depth] for verb in VERBS if verb.split()[:depth] == name.split()))
 
 
 def _unknown(name: str, rest: Sequence[str], known: Sequence[str]) -> str:
-    """The sentence about a word that is missing or not known."""
+    """The error message for a missing or unknown word."""
     prog = f"bozzetto {name}".strip()
     word = next((word for word in rest if not word.startswith("-")), None)
     close = get_close_matches(word or "", known, 1)
@@ -185,7 +184,7 @@ def _unknown(name: str, rest: Sequence[str], known: Sequence[str]) -> str:
 
 
 def _subcommands(name: str) -> Any:
-    """Verbs as tyro takes them: all, or those of a family."""
+    """Verbs as subcommands for tyro: all, or those of a family."""
     parts = []
     for word in _below(name):
         path = f"{name} {word}".strip()

@@ -47,7 +47,7 @@ class Autoencode(Options):
     """Draw points independently (i.i.d.) instead of evenly."""
 
     def check(self) -> None:
-        """Refuse also options that --hypotheses does not use."""
+        """Check options, including those that --hypotheses does not use."""
         super().check()
         if self.hypotheses:
             refuse_options(self, "is not used with --hypotheses", "--evaluations", "--start", "--iid")
@@ -61,7 +61,7 @@ class Autoencode(Options):
         device = self.begin()
         prior = open_cloud_prior(self.model).to(device)
         cloud = load_cloud(self.cloud)
-        # These complain before anything is written.
+        # These may raise errors, before anything is written.
         fit = require_member(prior, cloud, str(self.cloud), self._frame(cloud), self.any_shape)
         if self.hypotheses:
             hinted_flow(prior)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CamerasVerb(Options):
-    """Convert cameras between formats (docs/formats.md) and draw where they stand.
+    """Convert cameras between formats (docs/formats.md) and draw their positions.
 
-    Writes transforms.json, a COLMAP model and rig.png, in the world frame of the file. Photographs stay
-    where they are.
+    Writes transforms.json, a COLMAP model and rig.png, in the world frame of the file. Photographs are not
+    copied.
     """
 
     cameras: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN")]
@@ -34,7 +34,7 @@ class CamerasVerb(Options):
     """Folder for the results."""
 
     def __post_init__(self) -> None:
-        """Take OUT for the folder of the results."""
+        """Use OUT as the folder of the results."""
         if self.to is not None:
             object.__setattr__(self, "out", self.to)
 

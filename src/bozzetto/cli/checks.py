@@ -1,4 +1,4 @@
-"""What may be given to a verb: annotations of its options, and checks before any work.
+"""Annotations of the options of verbs, and checks before any work.
 
 epochs: Annotated[int | None, Within(1, MANY)] = None
 """
@@ -17,17 +17,17 @@ from ..errors import InputError
 MANY = 10**9
 """Upper limit of steps, epochs and triangles."""
 LARGEST = 1e30
-"""The largest length whose square single precision still holds."""
+"""Largest length whose square is finite in single precision."""
 
 
 @dataclass(frozen=True)
 class Within:
-    """A number, or each of several, lies between these bounds, both included.
+    """Annotation: a number, or each of several, lies between these bounds, inclusive.
 
     Attributes:
         least, most: The bounds.
-        above: `least` itself is excluded.
-        also: A number that is taken as well, for instance 0 for "none".
+        above: Whether `least` itself is excluded.
+        also: A further valid number, for instance 0 for "none".
     """
 
     least: float
@@ -36,7 +36,7 @@ class Within:
     also: float | None = None
 
     def holds(self, value: float) -> bool:
-        """Whether the number may be used; NaN may not."""
+        """Whether the number is valid; NaN is not."""
         inside = self.least < value <= self.most if self.above else self.least <= value <= self.most
         return inside or value == self.also
 
@@ -53,7 +53,7 @@ class Within:
 
 @dataclass(frozen=True)
 class Formerly:
-    """The option had this name, with `--`, which is still taken."""
+    """Annotation: a former name of the option, with `--`, which is still accepted."""
 
     name: str
 
@@ -63,11 +63,11 @@ class Option:
     """An option or positional argument of a verb.
 
     Attributes:
-        name: As it is written, with `--`.
-        field: Its attribute.
-        default: Its value if it is not given.
-        kind: Its type, without annotations.
-        annotations: Of the type.
+        name: Name on the command line, with `--`.
+        field: Name of its attribute.
+        default: Default value.
+        kind: Type without annotations.
+        annotations: Annotations of the type.
     """
 
     name: str
@@ -78,22 +78,22 @@ class Option:
 
     @property
     def is_flag(self) -> bool:
-        """Whether it takes no value."""
+        """Whether the option takes no value."""
         return self.kind is bool
 
     @property
     def number(self) -> type | None:
-        """int or float if it takes one number."""
+        """int or float if the option takes one number, otherwise None."""
         kinds = {one for one in (self.kind, *get_args(self.kind)) if one in (int, float)}
         return kinds.pop() if get_origin(self.kind) is not tuple and kinds else None
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words it may be; none if it is no choice of words."""
+        """The choices of the option; empty if it is not a choice of words."""
         return get_args(self.kind) if get_origin(self.kind) is Literal else ()
 
     def is_given(self, verb: object) -> bool:
-        """Whether it differs from the default; written so that NaN does."""
+        """Whether the value differs from the default, which is true for NaN."""
         value = getattr(verb, self.field)
         return not (value is self.default or value == self.default)
 
@@ -115,10 +115,10 @@ def options_of(verb: type) -> tuple[Option, ...]:
 
 
 def check_options(verb: object) -> None:
-    """Refuse numbers that are out of range.
+    """Raise an error for numbers that are out of range.
 
     Raises:
-        InputError: There is one.
+        InputError: A number is out of range.
     """
     for option in options_of(type(verb)):
         value = getattr(verb, option.field)
@@ -129,12 +129,13 @@ def check_options(verb: object) -> None:
 
 
 def refuse_options(verb: object, reason: str, *names: str) -> None:
-    """Refuse options that do not apply to what else was given.
+    """Raise an error for options that do not apply to the other arguments.
 
     Args:
         verb: The verb.
-        reason: What the options are for, or why they do not apply: "--up `reason`; leave it out".
-        names: Of the options, with `--`.
+        reason: End of the message, what the options are for or why they do not apply: "--up `reason`; leave it
+            out".
+        names: Names of the options, with `--`.
 
     Raises:
         InputError: One of them was given.
@@ -145,12 +146,12 @@ def refuse_options(verb: object, reason: str, *names: str) -> None:
 
 
 def checked_words(words: Sequence[str], name: str, verbs: Mapping[str, type]) -> list[str]:
-    """The words behind a verb, with former names of options replaced by those of today.
+    """Check the arguments of a verb, and replace former names of options by current ones.
 
     Args:
         words: Options and positional arguments.
-        name: Of the verb, such as `train sdf`.
-        verbs: All of them.
+        name: Name of the verb, such as `train sdf`.
+        verbs: All verbs by name.
 
     Raises:
         InputError: The verb has no such option, or the option no such value.
@@ -190,7 +191,7 @@ def _check_value(option: Option, value: str, name: str) -> None:
 
 
 def positional_names(verb: type) -> list[str]:
-    """Positional arguments of a verb as its help writes them; in brackets where they may be left out."""
+    """Positional arguments of a verb as in its help; optional ones are in brackets."""
     found = [one for one in options_of(verb) if tyro.conf.Positional in one.annotations]
     names = ((option, [getattr(one, "metavar", None) for one in option.annotations]) for option in found)
     return [next((name for name in all_names if name), option.field) for option, all_names in names]
@@ -202,7 +203,7 @@ def _named(verb: type) -> dict[str, Option]:
 
 
 def _unknown(option: str, name: str, verbs: Mapping[str, type]) -> str:
-    """The sentence about an option that a verb does not have."""
+    """The error message for an option that a verb does not have."""
     family = [other for other in verbs if other.split()[0] == name.split()[0]]
     owners = [other for other in family if option in _named(verbs[other])]
     if owners:

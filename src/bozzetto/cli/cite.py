@@ -1,4 +1,4 @@
-"""`bozzetto cite [ENGINE]`: BibTeX entries of what a result rests on."""
+"""`bozzetto cite [ENGINE]`: BibTeX entries of the publications that a result is based on."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -12,13 +12,13 @@ from .common import Options
 
 @dataclass(frozen=True, kw_only=True)
 class Cite(Options):
-    """Print BibTeX entries of the publications that an engine rests on.
+    """Print BibTeX entries of the publications that an engine is based on.
 
-    Which function rests on which part of them stands in docs/paper_map.md.
+    docs/paper_map.md lists the functions that are based on each of them.
     """
 
     engine: Annotated[Engine | Literal["all"], tyro.conf.Positional] = "all"
-    """What was used; all prints everything."""
+    """The engine that was used; all prints all entries."""
 
     def run(self) -> dict[str, Any]:
         """Print them."""

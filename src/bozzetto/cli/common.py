@@ -1,4 +1,4 @@
-"""What all verbs share: options, output, and turning errors into sentences and exit codes."""
+"""Common parts of all verbs: options, output, and conversion of errors to sentences and exit codes."""
 
 import json
 import os
@@ -55,19 +55,19 @@ class Options:
     """Write the report to stdout as JSON, and nothing else."""
 
     def check(self) -> None:
-        """Refuse options that are out of range or do not go together, before anything is read or imported.
+        """Check that options are in range and compatible, before anything is read or imported.
 
         Raises:
-            InputError: There is one.
+            InputError: An option is out of range, or options are not compatible.
         """
         check_options(self)
 
     def run(self) -> dict[str, Any]:
-        """Do what the verb is for and return its report, ready for JSON."""
+        """Run the verb and return its report as JSON values."""
         raise NotImplementedError
 
     def begin(self) -> "torch.device":
-        """Seed everything random; returns the device to compute on."""
+        """Seed all random generators, and return the device to compute on."""
         from ..runs import resolve_device, seed_everything
 
         device = resolve_device(self.device)
@@ -82,16 +82,16 @@ class Options:
         reads: Sequence[str | Path] = (),
         device: "torch.device | str" = "cpu",
     ) -> dict[str, Any]:
-        """Work in the folder for the results, write the report, and say what came out.
+        """Do the work in the folder for the results, write the report, and print a summary.
 
-        Bad input should be refused before: nothing is written until the work writes its first file.
+        Invalid input should be refused before. Nothing is written until the work writes its first file.
 
         Args:
-            settings: What must not differ when the run is resumed.
-            work: Writes the results and returns the figures for the report.
-            told: What to say in the end, or makes it of the report.
+            settings: Settings that must not differ when the run is resumed.
+            work: Function that writes the results and returns the metrics for the report.
+            told: Text to print at the end, or a function from the report to it.
             reads: Files and folders of the input, which `--overwrite` must not delete.
-            device: For the report.
+            device: Device of the computation, for the report.
 
         Returns:
             The report.
@@ -107,17 +107,17 @@ class Options:
         return report
 
     def is_quiet(self, run: "RunFolder") -> bool:
-        """Whether to show no progress: by option, or because another process of the training shows it."""
+        """Whether to hide progress, by option, or because another process of the training shows it."""
         return self.quiet or run.path != self.out
 
     def say(self, text: str) -> None:
-        """Tell the user something on stdout, unless it was asked to be quiet or to write JSON there."""
+        """Print a text to stdout, except with --quiet or --json."""
         if not (self.quiet or self.json):
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
     def resume_advice(self) -> str:
-        """How to continue an interrupted run that has kept something."""
+        """Advice how to continue an interrupted run with intermediate results."""
         if not hasattr(self, "resume"):
             return "the same command continues"
         if not self.overwrite:
@@ -127,7 +127,7 @@ class Options:
         return f"the same command {'with --resume instead of --overwrite ' if saved else ''}continues"
 
     def interruption_advice(self) -> str:
-        """What follows `interrupted` in the message: how to continue, if something is kept."""
+        """End of the message after `interrupted`: how to continue, if there are intermediate results."""
         if not hasattr(self, "resume"):
             return ""
         saved = (self.out / CHECKPOINT, self.out / UNFINISHED / CHECKPOINT)
@@ -137,7 +137,7 @@ class Options:
 
 
 def carry_out(options: Options) -> int:
-    """Run a verb; errors that a user can mend become one sentence on stderr."""
+    """Run a verb and return its exit code; errors that a user can fix become one sentence on stderr."""
     try:
         with collected_warnings(None if options.quiet else _note):
             report = _run(options)
@@ -174,7 +174,7 @@ def _run(options: Options) -> dict[str, Any]:
 
 
 def error_message(error: Exception) -> str | None:
-    """The message for an error that is no bug; None if it is one."""
+    """The message for an error of input or environment; None for a bug."""
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, ModuleNotFoundError):
@@ -207,10 +207,10 @@ def complain(sentence: str, code: int = 2) -> int:
 
 
 def check_noise(noise: float | None, points: "torch.Tensor", name: str) -> None:
-    """Refuse a --noise as large as the shape itself.
+    """Raise an error for a --noise as large as the shape itself.
 
     Raises:
-        InputError: It is.
+        InputError: The noise is that large.
     """
     size = float((points.amax(dim=0) - points.amin(dim=0)).max())
     if noise is not None and noise >= size:

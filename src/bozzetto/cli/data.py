@@ -43,7 +43,7 @@ class DataGet(Options):
     """Take a local copy (folder or zip file) instead of downloading; it is verified likewise."""
 
     def interruption_advice(self) -> str:
-        """What has come is kept."""
+        """The downloaded part is kept."""
         return "; the same command continues the download"
 
     def run(self) -> dict[str, Any]:

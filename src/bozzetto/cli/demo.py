@@ -1,4 +1,4 @@
-"""`bozzetto demo`: everything at work on a subject of our own making."""
+"""`bozzetto demo`: all engines on synthetic subjects."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`bozzetto denoise CLOUD`: a noisy cloud to a clean one."""
+"""`bozzetto denoise CLOUD`: denoising and upsampling of point clouds."""
 
 from dataclasses import dataclass
 from pathlib import Path

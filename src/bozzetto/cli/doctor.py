@@ -1,4 +1,4 @@
-"""`bozzetto doctor [CAPTURE]`: what is installed and usable, and what is wrong with a capture."""
+"""`bozzetto doctor [CAPTURE]`: checks of the installation and of a capture."""
 
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..runs import RunFolder
 
 EXAMINED = 480
-"""Longer side, in pixels, to which photographs are shrunk here."""
+"""Longer side, in pixels, to which photographs are reduced here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +34,13 @@ class Doctor(Options):
     """Folder for the sheet that shows the cameras and masks of the capture."""
 
     def check(self) -> None:
-        """Refuse also what only a capture needs."""
+        """Check options, including those that need a capture."""
         super().check()
         if self.capture is None:
             refuse_options(self, "is for a CAPTURE, and none is given", "--masks")
 
     def run(self) -> dict[str, Any]:
-        """Look at the installation and the capture."""
+        """Examine the installation and the capture."""
         from ..runs import environment
 
         report = {**environment(self.begin()), "optional": _optional_parts()}
@@ -65,7 +65,7 @@ class Doctor(Options):
         return self._examine_photos(source) if source.posed is None else self._examine_capture(source)
 
     def _examine_photos(self, source: "PhotoSource") -> dict[str, Any]:
-        """Photographs without cameras: whether these can be estimated."""
+        """Examine photographs without cameras: whether cameras can be estimated."""
         from ..inverse.photo_source import survey_photos
 
         found = survey_photos(source, self.masks)

@@ -1,4 +1,4 @@
-"""`bozzetto evaluate surface|points|heightmap|generation PRED REF`: results in figures of the literature."""
+"""`bozzetto evaluate surface|points|heightmap|generation PRED REF`: results in metrics of the literature."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ SHOWN = (
     *("edge_f1_0", "edge_f1_15", "edge_f1_2", "glcm_z", "glcm_published"),
     *("edge_precision_published", "edge_recall_published", "edge_f1_published", "lpips", "seam_ratio"),
 )
-"""Figures of height maps in the order of the table."""
+"""Metrics of height maps in the order of the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Evaluation(Options):
         table: Callable[[dict[str, Any]], str],
         *reads: Path,
     ) -> dict[str, Any]:
-        """Compute the figures, write them as report.json and print their table."""
+        """Compute the metrics, write them as report.json and print their table."""
         device = self.begin()
         settings = {"verb": f"evaluate {what}", "pred": self.pred, "ref": self.ref, "seed": self.seed}
 
@@ -51,7 +51,7 @@ class Evaluation(Options):
 class EvaluateSurface(Evaluation):
     """Compare meshes or clouds with reference meshes: Chamfer, Hausdorff, F-score, normals, IoU.
 
-    Prints mean and median and writes report.json with the figures of every shape.
+    Prints mean and median and writes report.json with the metrics of every shape.
     """
 
     samples: Annotated[int, Within(1, 10**8)] = 30_000
@@ -77,7 +77,7 @@ class EvaluateSurface(Evaluation):
 class EvaluatePoints(Evaluation):
     """Compare clouds with reference clouds: Chamfer, Hausdorff and earth mover's distance.
 
-    Prints mean and median and writes report.json with the figures of every cloud. The oracle row compares
+    Prints mean and median and writes report.json with the metrics of every cloud. The oracle row compares
     two disjoint halves of each reference: what a perfect prediction would score.
     """
 
@@ -105,8 +105,8 @@ class EvaluatePoints(Evaluation):
 class EvaluateHeightmap(Evaluation):
     """Compare height maps with measured ones by the protocol HM-256: error, correlation, edges, texture.
 
-    Prints means over materials and writes report.json with the figures of every material. Where folders of
-    references also hold color.*, the luminance of the photo is scored beside.
+    Prints means over materials and writes report.json with the metrics of every material. If folders of
+    references also contain color.*, the luminance of the photo is evaluated as well.
     """
 
     resolution: Annotated[int, Within(16, 16384, also=0), Formerly("--side")] = 256
@@ -180,7 +180,7 @@ class EvaluateGeneration(Evaluation):
 
 
 def mean_and_median(summary: dict[str, Any], shapes: int) -> str:
-    """The table of a summary."""
+    """Table of mean and median of a summary."""
     lines = [f"{'over ' + str(shapes) + ' shapes':28s} {'mean':>12s} {'median':>12s}"]
     for name, row in summary.items():
         cells = ["-" if row[key] is None else f"{row[key]:.6g}" for key in ("mean", "median")]
@@ -196,7 +196,7 @@ def surface_table(metrics: dict[str, Any]) -> str:
 
 
 def points_table(metrics: dict[str, Any]) -> str:
-    """Mean and median over clouds, and the same of the oracle."""
+    """Table of mean and median over clouds, and of the oracle."""
     table = mean_and_median(metrics["summary"], metrics["shapes"])
     if "oracle" not in metrics:
         return f"{table}\nno oracle row: it takes references with twice the points of the predictions"
@@ -205,7 +205,7 @@ def points_table(metrics: dict[str, Any]) -> str:
 
 
 def height_table(metrics: dict[str, Any]) -> str:
-    """Means over materials, a column per method."""
+    """Table of means over materials, with a column per method."""
     rows, title = metrics["summary"], f"mean over {metrics['materials']} materials"
     lines = [f"{title:28s}" + "".join(f"{name:>16s}" for name in rows)]
     for key in SHOWN:
@@ -215,7 +215,7 @@ def height_table(metrics: dict[str, Any]) -> str:
 
 
 def generation_table(metrics: dict[str, Any]) -> str:
-    """Rows as papers print them: MMD-CD x 10^3, MMD-EMD x 10^2, COV and 1-NNA in percent, with intervals."""
+    """Table with rows as in papers: MMD-CD x 10^3, MMD-EMD x 10^2, COV and 1-NNA in percent, with intervals."""
     rows, points = metrics["rows"], metrics["points"]
     references = rows["generated"]["references"]
     titles = "".join(f"{title:>24s}" for title in ("MMD x 10^3 | 10^2", "COV %", "1-NNA %"))

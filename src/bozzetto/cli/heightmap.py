@@ -34,9 +34,10 @@ class Heightmap(Options):
     out: Path = Path("bozzetto-out/heightmap")
     """Folder for the results."""
     size_mm: Annotated[float, tyro.conf.arg(metavar="MM"), Within(0, LONGEST, above=True)] = 1000.0
-    """Width of what the photo shows, in millimetres."""
+    """Width of the surface in the photo, in millimetres."""
     depth_mm: Annotated[float | None, tyro.conf.arg(metavar="MM"), Within(0, LONGEST, above=True)] = None
-    """Height from the lowest to the highest point, in millimetres; by default a twentieth of the width."""
+    """Height difference between the lowest and the highest point, in millimetres; by default a twentieth of the
+    width."""
     strength: Annotated[float, Within(0, 10**6, above=True)] = 1.0
     """Factor on the depth."""
     invert: bool = False
@@ -48,7 +49,7 @@ class Heightmap(Options):
     wrap: Literal["plane", "cylinder"] = "plane"
     """Shape of the relief mesh; the width of the photo goes around the cylinder."""
     faces: Annotated[int, Within(2, MANY, also=0)] = 100_000
-    """Triangles of the relief mesh at most; 0 writes no mesh."""
+    """Largest number of triangles of the relief mesh; 0 writes no mesh."""
     ao: bool = False
     """Also write ambient occlusion (ao.png)."""
     curvature: bool = False
@@ -63,7 +64,7 @@ class Heightmap(Options):
     """Continue an interrupted run over several photos in the same folder; finished photos are kept."""
 
     def check(self) -> None:
-        """Refuse also options that only --stereo, only single photos or only a relief use."""
+        """Check options, including those that only --stereo, only single photos or only a relief use."""
         super().check()
         if self.stereo and self.weights != "auto":
             warn_input("--weights is not used with --stereo, which measures instead of predicting")
@@ -112,7 +113,7 @@ class Heightmap(Options):
         predictor: "Predictor",
         options: "MapOptions",
     ) -> tuple[list[dict[str, Any]], list[str]]:
-        """Results of all photos that can be used, those of an interrupted run among them, and what failed."""
+        """Results of all usable photos, including those of an interrupted run, and messages of failed ones."""
         from ..heightmap.run import map_photo
         from ..runs import Progress
 
@@ -129,7 +130,7 @@ class Heightmap(Options):
                         if several:
                             run.save_checkpoint(len(done), {}, {"photos": list(done.values())})
                     results.append(done[name]["result"])
-                except CannotWrite:  # nor could the maps of the next photo
+                except CannotWrite:  # the maps of the next photo could not be written either
                     raise
                 except InputError as error:
                     failed.append(str(error))
@@ -175,7 +176,7 @@ class Heightmap(Options):
 
 
 def _content(path: Path) -> str | None:
-    """A short name for what is in a file; None if it cannot be read, which is an error later."""
+    """Fingerprint of the content of a file; None if it cannot be read, which is an error later."""
     from ..runs import fingerprint
 
     try:

@@ -1,4 +1,4 @@
-"""`bozzetto interpolate A B`: shapes between two shapes."""
+"""`bozzetto interpolate A B`: interpolation between two shapes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..runs import RunFolder
 
 CLOUD_POINTS = 4096
-"""Points of each cloud on the way."""
+"""Number of points of each cloud."""
 
 
 @dataclass(frozen=True, kw_only=True)

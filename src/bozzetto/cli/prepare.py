@@ -1,4 +1,4 @@
-"""`bozzetto prepare sdf DATA`: meshes to the samples that a prior is trained on."""
+"""`bozzetto prepare sdf DATA`: samples of signed distances of meshes, for the training of a prior."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ class Prepare(Options):
     kind: Annotated[Literal["sdf"], tyro.conf.Positional, tyro.conf.arg(metavar="sdf")]
     """The engine that the data is for."""
     data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    """Folder of meshes (PLY, OBJ, STL, OFF, GLB, glTF), also a ShapeNet folder as it unpacks."""
+    """Folder of meshes (PLY, OBJ, STL, OFF, GLB, glTF), also a ShapeNet folder as unpacked."""
     out: Path = Path("bozzetto-out/prepare")
     """The prepared folder."""
     split: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

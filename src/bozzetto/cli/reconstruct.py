@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..inverse.run import MeshFiles
     from ..runs import RunFolder
 
-LARGEST_LIGHT = 1 << 16  # bytes, of which 9 x 3 numbers need few
+LARGEST_LIGHT = 1 << 16  # bytes, more than 9 x 3 numbers need
 FORMATS = ("obj", "stl", "3mf")
 
 
@@ -74,7 +74,7 @@ class Reconstruct(Options):
     """Continue an interrupted run in the same folder."""
 
     def check(self) -> None:
-        """Refuse also formats and directions that are not known."""
+        """Check options, including formats and directions."""
         super().check()
         for name in self.also:
             if name not in FORMATS:
@@ -121,12 +121,12 @@ class Reconstruct(Options):
         return f"{metrics_summary(report)}\nMesh: {mesh} (textured) and mesh.ply; pictures: {pictures}"
 
     def _identity(self, source: "PhotoSource", light: "Tensor | None") -> dict[str, Any]:
-        """What must be the same when the run is resumed."""
+        """Settings and input that must be the same when the run is resumed."""
         from ..runs import fingerprint
         from ..shapes import load_mesh
 
         content: list[object] = [source.fingerprint()]
-        if self.init not in ("hull", "sphere"):  # read early, so that nothing begins with a bad file
+        if self.init not in ("hull", "sphere"):  # read early, so that an invalid file is reported at once
             content.append(load_mesh(self.init).world_vertices)
         return {
             "verb": "reconstruct",
@@ -150,10 +150,10 @@ class Reconstruct(Options):
         return MeshFiles(self.faces, self.also, self.size_mm, self.up)
 
     def settings(self, inexact: bool = False) -> "ReconstructConfig":
-        """The preset with what the options change.
+        """The settings of the preset, changed by the options.
 
         Args:
-            inexact: Masks and colours may correct the cameras.
+            inexact: Whether the cameras are inexact, so that masks and colours may correct them.
         """
         from ..inverse.config import PRESETS
 
@@ -166,7 +166,7 @@ def object_pixels(around: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, 
     """Names of photographs with columns and rows, from the words of --around.
 
     Raises:
-        InputError: A column or row is no number, or negative.
+        InputError: A column or row is not a number, or negative.
     """
     pixels = []
     for name, *words in around:
@@ -183,7 +183,7 @@ def object_pixels(around: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, 
 
 
 def metrics_summary(report: dict[str, Any]) -> str:
-    """The figures that matter, a line each."""
+    """The most important metrics, one per line."""
     figures = report["figures"]
     held_out, learned, mesh = figures.get("held_out"), figures["learned"], figures["mesh"]
     measured, kind = (learned, "learned") if held_out is None else (held_out, "held out")
@@ -201,7 +201,7 @@ def metrics_summary(report: dict[str, Any]) -> str:
 
 
 def _listed(values: list[float], form: str) -> str:
-    """Mean and worst of figures per view."""
+    """Mean and worst of metrics per view."""
     known = [value for value in values if value is not None]
     if not known:
         return "not measured"
@@ -213,7 +213,7 @@ def load_known_light(path: Path) -> "Tensor":
     """Spherical-harmonics coefficients from a NumPy file.
 
     Raises:
-        InputError: The file cannot be read or does not hold nine finite RGB rows.
+        InputError: The file cannot be read or does not contain nine finite RGB rows.
     """
     import numpy as np
     import torch
@@ -237,15 +237,15 @@ def load_known_light(path: Path) -> "Tensor":
 
 
 def choose_held_out(names: list[str], wanted: tuple[str, ...]) -> list[int]:
-    """Positions of the photographs to keep aside.
+    """Positions of the photographs to hold out.
 
     Args:
         names: All photographs.
-        wanted: Names, with or without ending and several in one word when separated by commas; or one
-            number, which spreads that many evenly over the list.
+        wanted: Names, with or without extension, also several in one word separated by commas; or a number of
+            photographs, which are spread evenly over the list.
 
     Raises:
-        InputError: A name is unknown or nothing would be left to reconstruct from.
+        InputError: A name is unknown, or fewer than two photographs would remain.
     """
     words = [word for group in wanted for word in group.split(",") if word]
     if len(words) == 1 and words[0].isdecimal() and words[0] not in names:

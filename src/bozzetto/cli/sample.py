@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..runs import RunFolder
 
 MOST_POINTS = 10**9
-"""Of all shapes of a call together; their coordinates take 12 GB."""
+"""Largest number of points of all shapes of a call together, whose coordinates take 12 GB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Sample(Options):
     """Draw points independently (i.i.d.) instead of evenly, for comparisons of sets."""
 
     def check(self) -> None:
-        """Refuse also more points in total than fit into memory."""
+        """Check options, including the total number of points, which must fit into memory."""
         super().check()
         if self.count * self.points > MOST_POINTS:
             raise InputError(

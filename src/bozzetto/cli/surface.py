@@ -1,4 +1,4 @@
-"""`bozzetto surface CLOUD`: points, or a shape that a model knows, to a mesh."""
+"""`bozzetto surface CLOUD`: surface reconstruction from points, or from a model of point clouds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,7 @@ class Surface(Options):
     """With a model: index of a training shape; by default a new shape is generated."""
 
     def run(self) -> dict[str, Any]:
-        """Make the surface."""
+        """Reconstruct the surface."""
         from ..points import load_scans, surface_cloud
         from ..runs import fingerprint
         from ..score.sample import MESH_NOISE

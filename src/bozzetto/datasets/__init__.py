@@ -1,4 +1,4 @@
-"""Public sample sets, and synthetic subjects and materials of our own."""
+"""Public sample sets, and synthetic shapes, materials and photographs."""
 
 import lazy_loader
 

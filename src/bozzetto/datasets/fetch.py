@@ -1,6 +1,6 @@
-"""Fetching a sample set: from its home or from a local copy, checked either way, resumable and atomic.
+"""Downloads of sample sets from their official home or a local copy: verified, resumable and atomic.
 
-Nothing of the sets is contained in this package but their checksums.
+This package contains only the checksums of the sets.
 """
 
 import hashlib
@@ -29,14 +29,14 @@ class Sample:
     """A public data set.
 
     Attributes:
-        name: How it is called here.
-        title: What it is, in one line.
-        home: Page of its authors.
-        url: Archive at its official home.
+        name: Name of the set in this package.
+        title: Description in one line.
+        home: Web page of its authors.
+        url: URL of the archive at its official home.
         terms: Licence or terms of use as stated there.
-        credit: Whom to name.
-        files: Size in bytes and SHA-256 of every file, by name. Each file is checked on its own, so that a
-            repacked archive or a folder of the same files is as good as the original archive.
+        credit: Authors to credit.
+        files: Size in bytes and SHA-256 of every file, by name. Each file is verified separately, so that a
+            repacked archive or a folder of the same files can replace the original archive.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Sample:
 
     @property
     def size(self) -> int:
-        """Bytes of all files together, unpacked."""
+        """Size of all files in bytes, unpacked."""
         return sum(size for size, _ in self.files.values())
 
 
@@ -67,7 +67,7 @@ def find_sample(name: str) -> Sample:
     """The sample set of that name.
 
     Raises:
-        InputError: There is none.
+        InputError: There is no sample set of that name.
     """
     samples = catalogue()
     if name not in samples:
@@ -81,7 +81,7 @@ TIMEOUT = 30.0  # seconds without an answer
 MOST_FILES = 1_000_000  # that are looked through in a local copy
 SPARE = 64 << 20  # bytes by which an archive may exceed what it is to hold
 
-# Told with (bytes so far, bytes in all or 0 when unknown) after every chunk.
+# Called with (bytes so far, bytes in total or 0 if unknown) after every chunk.
 OnBytes = Callable[[int, int], None]
 
 
@@ -94,16 +94,16 @@ def fetch(
 ) -> Path:
     """Put a sample set into `folder / sample.name`.
 
-    An interrupted download is continued the next time. The set appears under its name only when every file of
-    it has been checked. If it is already there and intact, nothing is done.
+    An interrupted download is resumed by the next call. The set appears under its name only after all its files
+    have been verified. If it already exists and is intact, nothing is done.
 
     Args:
-        sample: What to fetch.
-        folder: Where sample sets are kept.
-        source: A local copy instead of the network: a folder that holds the files or the archive, at any
-            depth, or the archive itself.
+        sample: The sample set.
+        folder: Folder of all sample sets.
+        source: A local copy to use instead of the network: the archive, or a folder that contains the files or
+            the archive at any depth.
         overwrite: Replace an earlier fetch of the set that is no longer intact.
-        on_bytes: Told about progress.
+        on_bytes: Callback with the bytes so far and the bytes in total (0 if unknown), after every chunk.
 
     Returns:
         The folder of the set, which also holds `SOURCE.txt` with home, terms and credit.
@@ -139,7 +139,7 @@ def fetch(
 
 
 def _move(staging: Path, target: Path) -> None:
-    """Put the set in its place; if one is there, its files are replaced and those of others stay."""
+    """Move the set to its folder; files of an earlier fetch are replaced and other files are kept."""
     with writing(target):
         if not target.exists():
             staging.rename(target)
@@ -149,7 +149,7 @@ def _move(staging: Path, target: Path) -> None:
 
 
 def about(sample: Sample) -> str:
-    """Home, terms and credit of a sample set, for people."""
+    """Home, terms and credit of a sample set, as text."""
     return (
         f"{sample.name}: {sample.title}\nhome: {sample.home}\nterms: {sample.terms}\ncredit: {sample.credit}"
     )
@@ -161,7 +161,7 @@ def _intact(sample: Sample, folder: Path) -> bool:
 
 
 def _read(path: Path, size: int) -> bytes | None:
-    """A file that should have this size; None if it has another, or is none (a pipe would never end)."""
+    """Contents of a file of the given size; None if its size differs or it is not a regular file."""
     try:
         status = path.stat()
     except OSError:
@@ -183,7 +183,7 @@ def _collect_download(sample: Sample, folder: Path, staging: Path, on_bytes: OnB
 
 
 def _collect(sample: Sample, source: Path, staging: Path) -> None:
-    """Copy the files of the set, each checked, from a folder or archive."""
+    """Copy the files of the set from a folder or archive and verify each."""
     if not source.exists():
         raise InputError(f"{source} does not exist; --from needs a folder or a zip file with the sample set")
     missing = dict(sample.files)
@@ -214,7 +214,8 @@ def _called(sample: Sample, source: Path) -> str:
 
 
 def _contents(source: Path, sample: Sample) -> Iterator[tuple[str, bytes]]:
-    """Name without folders, and content, of whatever could be a file of the set; at most a byte too many."""
+    """Name without folders, and contents, of all files that may belong to the set; at most one byte too
+    many."""
     if not source.is_dir():
         yield from _unpacked(source, sample)
         return
@@ -260,17 +261,17 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotIm
 
 
 def download(url: str, path: Path, on_bytes: OnBytes | None = None, most: int = 1 << 40) -> None:
-    """Download to a path, continuing what is there.
+    """Download to a path, or resume an interrupted download there.
 
     Args:
-        url: What to download.
-        path: Where to.
-        on_bytes: Told about progress.
-        most: Bytes at which an answer is taken for one that does not end.
+        url: The URL.
+        path: The file to write.
+        on_bytes: Callback with the bytes so far and the bytes in total (0 if unknown), after every chunk.
+        most: Largest number of bytes; longer responses are rejected.
 
     Raises:
-        InputError: The server cannot be reached, refuses, or breaks off; what came stays for the next try.
-            What is longer than `most` does not.
+        InputError: The server cannot be reached, refuses, or closes the connection; then the partial file is
+            kept for the next attempt. Or the response is longer than `most`; then it is deleted.
     """
     have = path.stat().st_size if path.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "bozzetto"})
@@ -304,7 +305,7 @@ def download(url: str, path: Path, on_bytes: OnBytes | None = None, most: int = 
 
 
 def _copy(answer: HTTPResponse, file: BinaryIO, total: int, on_bytes: OnBytes | None, most: int) -> bool:
-    """Write an answer to a file; whether it ended within so many bytes."""
+    """Write a response to a file; return whether it ended within `most` bytes."""
     while chunk := answer.read(CHUNK):
         with writing(file.name):
             file.write(chunk)

@@ -115,7 +115,7 @@ def plane(normal: Vector, offset: float = 0.0) -> Field:
 
 
 def revolution(profile: Float[Tensor, "N 2"]) -> Field:
-    """A turned solid: a closed polygon of (radius, height) corners rotated around the Y axis.
+    """A solid of revolution: a closed polygon of (radius, height) corners rotated around the Y axis.
 
     Args:
         profile: Corners in either direction, radius >= 0, without self-intersections. Edges on the axis
@@ -213,7 +213,8 @@ def scale(inner: Field, factor: float) -> Field:
 
 
 def rotate(inner: Field, axis: Vector, degrees: float | int) -> Field:
-    """The field turned around an axis through the origin, counter-clockwise seen against the axis."""
+    """The field rotated around an axis through the origin: counter-clockwise if the axis points to the
+    viewer."""
     unit = torch.as_tensor(axis, dtype=torch.float64)
     if not unit.norm() > 0:
         raise InputError("the axis of a rotation must not be zero; give a direction")
@@ -249,8 +250,8 @@ def displace(inner: Field, height: Field) -> Field:
 def bounded(inner: Field, low: Vector, high: Vector, margin: float) -> Field:
     """The same field, evaluated only within `margin` of a box that contains its surface: a speed-up.
 
-    Farther points get the distance to the box, a lower bound of the field; so combinations that reach less
-    far than `margin` (smooth ones by their radius) are unchanged.
+    Farther points get the distance to the box, a lower bound of the field. So combinations that depend on
+    values below `margin` only (smooth ones: below their radius) are unchanged.
     """
     size = [b - a for a, b in zip(low, high, strict=True)]
     box = rounded_box(size, 0.0, [(a + b) / 2 for a, b in zip(low, high, strict=True)])
@@ -266,8 +267,8 @@ def bounded(inner: Field, low: Vector, high: Vector, margin: float) -> Field:
 def field_values(field: Field, points: Float[Tensor, "P 3"], chunk: int = 65536) -> Float[Tensor, "P"]:
     """Values of a field at many points, chunk by chunk, so that the many temporaries stay in the cache.
 
-    On one thread: each operation on a chunk takes microseconds, sharing it saves as much as it costs, and
-    costs many times more when other programs keep the cores busy.
+    One thread is used: each operation on a chunk takes microseconds, so that more threads would save as little
+    as they cost, and cost much more while other programs use the cores.
     """
     if len(points) == 0:
         return points[:, 0]
@@ -292,7 +293,7 @@ def sample_grid(
             that is (a smaller one can be missed).
         low: Low corner of the grid.
         high: High corner; moved up to a whole number of coarse spacings.
-        spacing: Between the samples.
+        spacing: Distance between neighbouring samples.
         band: Half width of the band around the surface, in coarse spacings, in which the finer samples are
             evaluated.
 

@@ -19,7 +19,7 @@ from ..shapes import Mesh
 from ..values import value_type
 
 NO_EDGE = 24
-"""Stands for a vertex in the middle of a cell where others have the edge that they lie on."""
+"""Number in place of an edge for a vertex in the middle of a cell."""
 
 _ROW = 32  # cells along an axis of the volume that is handed over: coordinates stay small and so precise
 _FLOOR = 1e-4  # least size of a value, relative to the largest
@@ -34,10 +34,12 @@ class CellTriangles:
     Attributes:
         corners: Values at the corners of the cells.
         cells: The cell that each vertex belongs to; cells share no vertices.
-        edges: The edge of the cell on which it lies, as axis + 3 * (offset x + 2 * offset y + 4 * offset z)
+        edges: The edge of the cell on which the vertex lies, as axis + 3 * (offset x + 2 * offset y + 4 *
+            offset z)
             of the edge's lower end, or `NO_EDGE`.
         faces: Triples of vertices, counter-clockwise seen from larger values.
-        walls: Faces that lie in a side of their cell, where a tunnel ends, and that side, as 2 * axis + offset.
+        walls: Faces in a side of their cell, at the end of a tunnel; and the number of the side, 2 * axis +
+            offset.
     """
 
     corners: Float[Tensor, "M 2 2 2"]
@@ -50,12 +52,12 @@ class CellTriangles:
         """Coordinates of some vertices in [0, 1]^3 of their cells.
 
         A vertex on an edge lies where the linear function between the values at its ends is zero, but not
-        nearer than the margin to an end. Whatever the places on the edges, the triangles of a cell do not
-        intersect then. A vertex inside of a cell is the mean of its neighbours, which all lie on edges.
+        nearer than the margin to an end. Then the triangles of a cell do not intersect, for any positions on
+        the edges. A vertex inside of a cell is the mean of its neighbours, which all lie on edges.
 
         Args:
-            vertices: Which.
-            margin: Least distance from the ends of an edge along each axis, as a share of its length.
+            vertices: Cells and edges of the vertices.
+            margin: Least distance from the ends of an edge along each axis, as a fraction of its length.
         """
         places = self._on_edges(vertices, margin)
         if (inner := self.edges[vertices] == NO_EDGE).any():
@@ -73,7 +75,7 @@ class CellTriangles:
         return offsets.double().scatter_add_(1, axis[:, None], along[:, None])
 
     def _middles(self, margin: Float64[Tensor, "3"]) -> Float64[Tensor, "M 3"]:
-        """For every cell the mean place of the neighbours of its vertex inside; 0 where there is none."""
+        """For every cell, the mean position of the neighbours of its inner vertex; 0 where there is none."""
         fan = self.faces[(self.edges[self.faces] == NO_EDGE).any(dim=1)].flatten()
         rim = fan[self.edges[fan] != NO_EDGE]  # every one twice
         owners = self.cells[rim]
@@ -85,14 +87,13 @@ class CellTriangles:
 def cell_triangles(corners: Float[Tensor, "M 2 2 2"]) -> CellTriangles:
     """Triangles of the zero set in each of M separate cells, the same as in a whole grid.
 
-    What marching cubes (Lewiner et al. 2003, scikit-image) does in a cell follows from the values at its
-    eight corners alone, and mostly from their signs: such triangles are looked up. Cells of which the values
-    must be known are laid into a volume beside each other, every second one masked out.
+    The triangles of marching cubes (Lewiner et al. 2003, scikit-image) in a cell depend on the values at its
+    eight corners only, and mostly on their signs; then a table is used. Other cells are placed side by side in
+    a volume, with a masked cell after each, and meshed by scikit-image.
 
-    Zero counts as negative. To choose triangles in ambiguous cells, values smaller than 1e-4 of the largest
-    are taken as this small, with their sign, and negative ones as larger by 1.5e-5, so that no decision
-    is a tie, which two cells might take in different ways. Only which of the possible triangles a cell gets
-    depends on that; where their vertices lie does not.
+    Zero counts as negative. For the choice of triangles in ambiguous cells, absolute values are raised to at
+    least 1e-4 of the largest, and those of negative values by 1.5e-5, so that there are no ties, which two
+    cells might decide differently. The positions of vertices do not depend on this.
 
     Source: Lewiner et al. 2003, the case table.
 
@@ -125,13 +126,13 @@ def cell_triangles(corners: Float[Tensor, "M 2 2 2"]) -> CellTriangles:
 
 @value_type
 class _Table:
-    """Triangles for each of the 256 patterns of signs, none where they depend on more.
+    """Triangles for each of the 256 patterns of signs; none where they depend on values, too.
 
     Attributes:
-        edges: Edges on which the vertices lie, -1 behind the last.
-        vertices: How many they are.
-        faces: Triples of these vertices, -1 behind the last.
-        ambiguous: Whether values must be known.
+        edges: Edges on which the vertices lie, padded with -1.
+        vertices: Number of vertices per pattern.
+        faces: Triples of these vertices, padded with -1.
+        ambiguous: Whether the triangles depend on the values.
     """
 
     edges: Int64[Tensor, "256 E"]
@@ -163,7 +164,7 @@ def _table() -> _Table:
 
 
 def _triangles_by_value(corners: Float[Tensor, "M 2 2 2"], most: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Cells and places of vertices, and faces, of values up to a size."""
+    """Cells and positions of vertices, and faces, for values up to an absolute value."""
     share = corners.double() / most  # of values so small that nothing is left of them the sign still counts
     values = torch.where(corners > 0, share.clamp_min(_FLOOR), _BIAS * share.clamp_max(-_FLOOR)).float()
     parts = [_triangles(part) for part in values.split(_ROW**3)]
@@ -176,7 +177,7 @@ def _triangles_by_value(corners: Float[Tensor, "M 2 2 2"], most: float) -> tuple
 
 
 def _triangles(values: Float[Tensor, "M 2 2 2"]) -> tuple[Tensor, Tensor, Tensor]:
-    """Cells and places of vertices, and faces."""
+    """Cells and positions of vertices, and faces."""
     count = len(values)
     layers = -(-count // _ROW**2)
     padded = torch.cat([values, values.new_ones(layers * _ROW**2 - count, 2, 2, 2)])
@@ -211,8 +212,8 @@ def _edges(places: Float[Tensor, "V 3"]) -> Int64[Tensor, " V"]:
 
 
 MARGIN = 1e-3
-"""How near vertices come to a node of the grid, as a share of the edge: where the value of a node is the level,
-or nearly, the vertices of its edges would fall into one point."""
+"""Least distance of vertices from the nodes of the grid, as a fraction of the edge. Without it, all vertices
+near a node would coincide if its value equals the level."""
 _ROUNDINGS, _MOST = 8, 0.25
 _STRIDES = torch.tensor(
     [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]
@@ -242,11 +243,11 @@ def grid_triangles(
         cells: Lower corners as node indices, on the CPU.
         corners: Values at the corners, positive outside; every cell has both kinds.
         counts: Nodes along each axis.
-        margin: Least distance of vertices from the nodes, as a share of the edge along each axis.
+        margin: Least distance of vertices from the nodes, as a fraction of the edge along each axis.
 
     Returns:
-        Where the vertices lie, in units of the spacing from the first node, in the order of their edges;
-        and the faces.
+        Positions of the vertices, in units of the spacing from the first node, in the order of their edges; and
+        the faces.
     """
     parts = cell_triangles(corners)
     stride = torch.tensor([counts[1] * counts[2], counts[2], 1])
@@ -355,7 +356,7 @@ def _crossed(outside: NDArray[np.bool_]) -> Int64[Tensor, "C 3"]:
 
 
 def _corners(grid: NDArray[Any], cells: Int64[Tensor, "C 3"], level: float) -> Float64[Tensor, "C 2 2 2"]:
-    """Values above the level at the corners of cells; beyond the border the largest size of all of them."""
+    """Values minus the level at the corners of cells; beyond the border, the largest absolute value of all."""
     nodes = cells.numpy()[:, :, None] + np.arange(2)  # (C, axis, side)
     x, y, z = (nodes[:, axis].clip(0, n - 1) for axis, n in enumerate(grid.shape))
     corners = grid[x[:, :, None, None], y[:, None, :, None], z[:, None, None, :]].astype(np.float64) - level
@@ -369,7 +370,7 @@ def _with_lid(
 ) -> Float64[Tensor, "V 3"]:
     """Put vertices beyond the border onto it, and shrink the cells there by the margin.
 
-    Otherwise the vertices of the lids around a node of the border fell into one point.
+    Without the margin, the vertices of the lid around a node of the border would coincide.
     """
     low, high = (1 - places).clamp(0, 1), (places - last + 1).clamp(0, 1)
     return (places + margin * (low - high)).where(places >= 0, 0.0).where(places <= last, last.double())

@@ -2,7 +2,8 @@
 
 Conventions: positive semi-definite (the diagonal is positive), symmetric, rows that sum to 0, and no area
 weights: the matrix of the quadratic form 1/2 x^T L x, not a pointwise operator. Matrices are coalesced sparse
-COO tensors that store every diagonal entry, `matrix @ x` is differentiable by x, and they have no gradient.
+COO tensors that store every diagonal entry, `matrix @ x` is differentiable with respect to x, and the matrices
+have no gradient.
 """
 
 import torch
@@ -17,7 +18,7 @@ from .topology import check_range, unique_edges
 def laplacian(faces: Int64[Tensor, "F 3"], vertex_count: int) -> Float[Tensor, "V V"]:
     """The combinatorial Laplacian: L_ii is the number of edges at i, L_ij = -1 for every edge.
 
-    Open surfaces, several components, vertices without faces and non-manifold edges are all fine.
+    Open surfaces, several components, vertices without faces and non-manifold edges are allowed.
 
     Source: Nicolet et al. 2021, the combinatorial Laplacian of all its figures.
 
@@ -39,7 +40,7 @@ def cotangent_laplacian(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 
     It is the Dirichlet energy of linear elements (Pinkall and Polthier 1993), so it does not depend on the
     scale, and it is positive semi-definite even where obtuse angles make weights negative. The area of a
     sliver is taken as at least 1e-5 of the sum of its squared sides (at most 0.144), which bounds its weights
-    and keeps it positive semi-definite; faces collapsed into a point count nothing.
+    and keeps it positive semi-definite; faces that are a point have no weight.
 
     Source: Pinkall and Polthier 1993, the Dirichlet energy.
 
@@ -47,8 +48,8 @@ def cotangent_laplacian(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 
         vertices: Positions; their precision is that of the result, and no gradient flows to them.
         faces: Corner indices.
 
-    Raises:
-        InputError: Faces name vertices beyond those there are.
+        Raises:
+            InputError: A face has a vertex index out of range.
     """
     check_range(faces, len(vertices))
     u, v, w = corner_edges(vertices.detach().double(), faces)

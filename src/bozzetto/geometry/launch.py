@@ -1,4 +1,4 @@
-"""How this library runs Warp kernels: the one place that knows about threads, devices and conversions.
+"""Launches of Warp kernels on torch tensors: threads, devices and conversions.
 
 A Warp launch on the CPU runs on the calling thread and releases the interpreter lock, so work that splits
 into independent parts (views, bands of rows) is spread over a small thread pool. On CUDA one launch takes
@@ -62,7 +62,7 @@ def in_parts(run: Callable[[int, int, int], None], count: int, device: torch.dev
         run: Does the work of one part. On the CPU the parts run at the same time in several threads, so
             they must not write to the same memory; accumulate into one buffer per part.
         count: Length of the range, for instance the number of views.
-        device: Where the work happens; on CUDA there is always one part.
+        device: Device of the work; on CUDA there is always one part.
 
     Returns:
         The number of parts that were used, at most `part_count(count, device)`.
@@ -78,7 +78,7 @@ def in_parts(run: Callable[[int, int, int], None], count: int, device: torch.dev
 
 
 def part_count(count: int, device: torch.device) -> int:
-    """How many parts `in_parts` splits a range of this length into."""
+    """Number of parts into which `in_parts` splits a range of this length."""
     return max(1, min(count, thread_count())) if device.type == "cpu" else 1
 
 
@@ -133,7 +133,8 @@ def fill_struct(struct: Any, **fields: Any) -> Any:
 
 
 def stream(device: torch.device) -> AbstractContextManager[object]:
-    """Makes Warp work inside (building a hierarchy, say) join torch's current stream; nothing on the CPU."""
+    """Context manager: Warp uses torch's current stream, for instance to build a hierarchy; no effect on the
+    CPU."""
     _initialised()
     if device.type != "cuda":
         return nullcontext()

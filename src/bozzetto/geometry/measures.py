@@ -1,4 +1,4 @@
-"""Lengths and areas of triangle meshes, differentiable by the positions, and their pieces."""
+"""Lengths, areas and connected components of triangle meshes; lengths and areas are differentiable."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -42,13 +42,13 @@ def edge_lengths(vertices: Float[Tensor, "V 3"], edges: Int64[Tensor, "E 2"]) ->
 
 
 def mesh_faults(mesh: Mesh, solid: bool = False) -> list[str]:
-    """Phrases that follow the name of a mesh, each about one fault that makes figures mean something else.
+    """Phrases for messages, each of which describes a defect of a mesh that distorts metrics.
 
-    Vertices in the same place are one here: seams are no holes.
+    Vertices at the same position are merged first, so that seams are not holes.
 
     Args:
         mesh: Any mesh that has passed its check.
-        solid: Whether it is about to be taken for a solid, so that holes matter.
+        solid: Whether the mesh is used as a solid, so that holes are defects.
     """
     faults = []
     if repeated := _repeated(mesh.faces):
@@ -85,9 +85,9 @@ def _volume(mesh: Mesh) -> float:
 
 
 def largest_component(mesh: Mesh) -> Mesh:
-    """The piece with the largest area, for instance an object without the crumbs around it.
+    """The connected component with the largest area, for instance an object without stray fragments.
 
-    Vertices keep their order; those of other pieces are dropped.
+    Vertices keep their order; those of other components are dropped.
 
     Raises:
         InputError: The mesh is empty, has coordinates that are not finite or faces out of range.
@@ -103,7 +103,7 @@ def largest_component(mesh: Mesh) -> Mesh:
 
 
 def without_specks(mesh: Mesh, fraction: float = 0.01) -> Mesh:
-    """The mesh without pieces that have less than a share of its area: crumbs and hollows of learned fields."""
+    """The mesh without components below a fraction of its area, such as artefacts of learned fields."""
     label = connected_components(mesh.faces, len(mesh.vertices))[mesh.faces[:, 0]]
     areas = face_areas(mesh.vertices, mesh.faces)
     total = areas.new_zeros(int(label.max()) + 1).index_add_(0, label, areas)
@@ -112,13 +112,13 @@ def without_specks(mesh: Mesh, fraction: float = 0.01) -> Mesh:
 
 
 def is_one_solid(mesh: Mesh) -> bool:
-    """Whether a mesh is closed and of one piece."""
+    """Whether a mesh is closed and has one connected component."""
     pieces = connected_components(mesh.faces, len(mesh.vertices))
     return is_watertight(mesh.faces) and not bool(pieces.any())
 
 
 def warn_of_broken(meshes: Iterable[Mesh], attempts: int) -> None:
-    """Say which invented meshes are not closed or not of one piece, after so many attempts for each."""
+    """Warn if generated meshes are not closed or have several components, after this many attempts for each."""
     whole = [is_one_solid(mesh) for mesh in meshes]
     broken = [str(i) for i, good in enumerate(whole, start=1) if not good]
     if broken:

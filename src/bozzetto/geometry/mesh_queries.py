@@ -18,7 +18,7 @@ from .mesh_query_kernels import closest
 
 @value_type
 class ClosestPoints:
-    """Where query points come closest to a mesh.
+    """Nearest points of a mesh for query points.
 
     Attributes:
         distance: Unsigned distance to the mesh, in its unit.
@@ -36,8 +36,8 @@ class ClosestPoints:
 class SurfaceIndex:
     """A mesh prepared for many closest-point queries (a bounding volume hierarchy over its faces).
 
-    Coordinates are centred and scaled, by a power of two, before they reach the single-precision queries: a
-    small mesh far from the origin loses nothing, and a tiny or huge one stays in their range. Nothing here is
+    Coordinates are centred and scaled by a power of two before the single-precision queries, so that meshes far
+    from the origin, tiny ones and huge ones lose no precision. Nothing here is
     differentiable; use `face` and `weights` to build a gradient.
     """
 
@@ -100,7 +100,7 @@ def closest_points(
 
 
 def unit_box(mesh: Mesh) -> tuple[Float64[Tensor, "3"], float]:
-    """The middle of a mesh's box, and the power of two from which on it is about as large as 1."""
+    """The middle of a mesh's bounding box, and its size rounded down to a power of two."""
     low, high = mesh.bounds.detach().double()
     size = float((high - low).max())
     return (low + high) / 2, 2.0 ** math.floor(math.log2(size)) if size > 0 else 1.0
@@ -114,26 +114,27 @@ def warp_mesh(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"]) -> wp
 
 
 INSIDE = 0.5
-"""Winding number at which inside begins."""
+"""Points with a larger winding number are inside."""
 _OFF = 1e-5  # how far before and behind the surface one looks, in its size
 
 
 class WindingIndex:
     """A mesh prepared for many queries of distance and generalised winding number.
 
-    Jacobson et al. 2013, evaluated with the expansion of Barill et al. 2018. Coordinates are centred and
-    scaled, by a power of two, before they reach the single-precision queries; all methods take and give
-    places in this frame except `local` and `scale`, which lead there and back.
+    Jacobson et al. 2013, evaluated with the expansion of Barill et al. 2018. Coordinates are centred and scaled
+    by a power of two for the single-precision queries. All methods use this local frame; `local` converts
+    positions to it, and `scale` converts distances back.
     """
 
     scale: float
 
     def __init__(self, mesh: Mesh, accuracy: float) -> None:
-        """Build the hierarchy of a sound mesh.
+        """Build the hierarchy of a valid mesh.
 
         Args:
             mesh: The surface.
-            accuracy: How far away, in radii, a group of faces is taken as one; larger is slower.
+            accuracy: Distance from a group of faces, in radii, from which it is approximated as one; larger is
+                slower.
         """
         self.mesh = mesh
         self.accuracy = accuracy
@@ -148,7 +149,7 @@ class WindingIndex:
             )
 
     def local(self, points: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
-        """Places in the frame of the queries."""
+        """Positions in the local frame of the queries."""
         return ((points.detach().double() - self._centre) / self.scale).float().contiguous()
 
     def corners(self, faces: Tensor | slice = slice(None)) -> Float64[Tensor, "F 3 3"]:
@@ -158,7 +159,7 @@ class WindingIndex:
     def nearest(
         self, points: Float[Tensor, "P 3"]
     ) -> tuple[Float[Tensor, " P"], Float[Tensor, " P"], Bool[Tensor, " P"]]:
-        """Distance, winding number, and whether the nearest face shows its front.
+        """Distance, winding number, and whether the point is on the front side of the nearest face.
 
         Raises:
             InputError: The mesh has no area.
@@ -170,7 +171,7 @@ class WindingIndex:
         return distance, winding, front > 0
 
     def winding(self, points: Float[Tensor, "P 3"], most: float = math.inf) -> Float[Tensor, " P"]:
-        """Winding number, to the accuracy of the index but no more than `most`."""
+        """Winding number, to the accuracy of the index, but at most `most`."""
         winding = torch.empty(len(points), device=self.device)
         self._launch(kernels.winding, points, winding, accuracy=min(self.accuracy, most))
         return winding
@@ -178,13 +179,13 @@ class WindingIndex:
     def winding_beside(
         self, triangles: Float64[Tensor, "N 3 3"], side: int, most: float = math.inf
     ) -> Float[Tensor, " N"]:
-        """Winding number a little before the middle of triangles (side 1), or behind it (side -1)."""
+        """Winding number slightly in front of the middle of triangles (side 1), or behind it (side -1)."""
         a, b, c = triangles.unbind(dim=1)
         normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1, eps=1e-300)
         return self.winding((triangles.mean(dim=1) + side * _OFF * normal).float().contiguous(), most)
 
     def beyond(self, points: Float[Tensor, "P 3"]) -> Float[Tensor, " P"]:
-        """Winding number behind the nearest point of the surface, as seen from the given points."""
+        """Winding number behind the nearest point of the surface, viewed from the given points."""
         winding = torch.empty(len(points), device=self.device)
         self._launch(kernels.winding_beyond, points, winding)
         return winding

@@ -37,7 +37,8 @@ def open_sides(
     balance: wp.array[float],
     seen: wp.array[float],
 ) -> None:
-    """Sums over the directions that are free from a place: of cosines with the normal, and of their sizes."""
+    """Sums over the unoccluded directions from a point: of cosines with the normal, and of their absolute
+    values."""
     i = wp.tid()
     for k in range(directions.shape[0]):
         cosine = wp.dot(normals[i], directions[k])
@@ -53,7 +54,7 @@ SURFACE_OFFSET: wp.float32 = wp.constant(wp.float32(1.0e-5))  # distance behind 
 
 @wp.func_native("return mesh_query_winding_number(mesh, point, accuracy);")
 def winding_number(mesh: wp.uint64, point: wp.vec3, accuracy: float) -> float:  # type: ignore[empty-body]
-    """The number behind the sign of `mesh_query_point_sign_winding_number`, which Warp does not hand out."""
+    """The winding number of which Warp's `mesh_query_point_sign_winding_number` returns only the sign."""
     ...
 
 
@@ -66,7 +67,8 @@ def distance_and_winding(
     winding: wp.array[float],
     front: wp.array[float],
 ) -> None:
-    """Distance to the nearest point of a mesh (infinite where none is found); 1 if its face shows its front."""
+    """Distance to the nearest point of a mesh, infinite if none is found; and 1 on the front side of its
+    face."""
     i = wp.tid()
     point = points[i]
     hit = wp.mesh_query_point_no_sign(mesh, point, 1.0e18)
@@ -91,7 +93,7 @@ def winding(mesh: wp.uint64, points: wp.array[wp.vec3], accuracy: float, winding
 def winding_beyond(
     mesh: wp.uint64, points: wp.array[wp.vec3], accuracy: float, winding: wp.array[float]
 ) -> None:
-    """Winding number a little behind the nearest point of the mesh; behind its face for points on it."""
+    """Winding number slightly behind the nearest point of the mesh; for points on it, behind its face."""
     i = wp.tid()
     hit = wp.mesh_query_point_no_sign(mesh, points[i], 1.0e18)
     nearest = wp.mesh_eval_position(mesh, hit.face, hit.u, hit.v)

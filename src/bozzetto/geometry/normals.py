@@ -1,4 +1,4 @@
-"""Normals of faces and vertices, differentiable by the positions."""
+"""Normals of faces and vertices, differentiable with respect to the positions."""
 
 from typing import Any
 
@@ -34,13 +34,13 @@ def vertex_normals(
         vertices: Positions. float32 runs in a kernel written for both devices, other precisions in plain
             torch; both are differentiable.
         faces: Corner indices, all in range.
-        weighting: What a face counts: its area (cheapest), or its angle at the vertex (does not depend on
-            how a flat region is cut into triangles; Thürmer and Wüthrich 1998).
+        weighting: Weight of a face: its area (fastest), or its angle at the vertex (independent of the
+            triangulation of flat regions; Thürmer and Wüthrich 1998).
 
     Returns:
-        Unit vectors; zero where a vertex has no faces or they cancel exactly. Faces without area count
-        nothing. Where the faces are nearly slivers or nearly cancel (the sum is below 1e-4 of what it could
-        be), the gradient is damped.
+        Unit vectors; zero where a vertex has no faces or they cancel exactly. Faces without area have no
+        weight. Where faces are nearly slivers or nearly cancel (the sum is below 1e-4 of its largest possible
+        value), the gradient is damped.
 
     Raises:
         InputError: The weighting is unknown.

@@ -1,9 +1,9 @@
 """Warp kernels of the vertex normals: sums over faces, unit vectors, and their adjoints by hand.
 
 The sum at a vertex is taken over its faces with either the cross product of two edges (twice the area times
-the normal) or the interior angle times the unit normal. Beside the vector, a fourth number adds up how large
-the sum could be; where the vector is below SMALL of it the faces are slivers or cancel, and its derivative is
-damped so that a single bad vertex cannot drown the others.
+the normal) or the interior angle times the unit normal. A fourth number is the largest possible length of the
+sum. Where the vector is shorter than SMALL times this, the faces are slivers or cancel, and its derivative is
+damped so that a single bad vertex does not dominate.
 """
 
 import warp as wp
@@ -102,7 +102,7 @@ def unit(
 
 @wp.func
 def sum_gradient(normals: wp.array2d[float], scale: wp.array[float], gradient: wp.array2d[float], i: int):
-    """Derivative of the loss by the sum at vertex i, from that by its unit vector."""
+    """Derivative of the loss with respect to the sum at vertex i, from that with respect to its unit vector."""
     result = wp.vec3()
     if scale[i] > 0.0:
         normal, outer = row(normals, i), row(gradient, i)
@@ -135,7 +135,8 @@ def sum_area_adjoint(
 
 @wp.func
 def angle_gradient(normal: wp.vec3, u: wp.vec3):
-    """Derivative by v of the angle from u to v is this of v; by u it is minus this of u (normal = u x v)."""
+    """The derivative of the angle from u to v by v is this function of v; by u, minus this of u (normal = u x
+    v)."""
     return wp.cross(normal, u) / wp.dot(u, u)
 
 

@@ -1,6 +1,7 @@
 """The closed surface through oriented points (Kazhdan and Hoppe 2013), on nested regular grids.
 
-It is a level of a function whose gradient follows the normals. The finer grids exist near points only.
+It is a level of a function whose gradient follows the normals. The finer grids cover the neighbourhood of
+points only.
 """
 
 import math
@@ -31,10 +32,10 @@ class OrientedSamples:
     """Oriented points.
 
     Attributes:
-        places: In cells of the coarsest grid.
+        places: Positions, in cells of the coarsest grid.
         normals: Unit vectors.
-        areas: Of the surface around each, in squares of these cells.
-        depth: The finest grid that each is to be seen in; 0 is the coarsest.
+        areas: Area of the surface that each point represents, in squares of these cells.
+        depth: Index of the finest grid that each point is used in; 0 is the coarsest.
     """
 
     places: Float[np.ndarray, "P 3"]
@@ -44,7 +45,7 @@ class OrientedSamples:
 
 
 def key_of(nodes: Int64[np.ndarray, "*batch 3"]) -> Int64[np.ndarray, " *batch"]:
-    """Nodes of a grid as one integer each, ordered as the nodes are."""
+    """One integer per node of a grid, in the lexicographic order of the nodes."""
     return (nodes[..., 0] << 2 * _BITS) + (nodes[..., 1] << _BITS) + nodes[..., 2]
 
 
@@ -55,7 +56,7 @@ def node_of(keys: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, "N 3"]:
 
 
 def found(keys: Int64[np.ndarray, " N"], wanted: Int64[np.ndarray, " M"]) -> Bool[np.ndarray, " M"]:
-    """Which are among sorted keys."""
+    """Whether wanted keys are among sorted keys."""
     place = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
     return keys[place] == wanted
 
@@ -69,7 +70,8 @@ def cube(side: int) -> Int64[np.ndarray, " N"]:
 def trilinear(
     nodes: Int64[np.ndarray, " N"], corner: Int64[np.ndarray, "P 3"], fraction: Float[np.ndarray, "P 3"]
 ) -> tuple[Int64[np.ndarray, "P 8"], Float[np.ndarray, "P 8"]]:
-    """Rows among the nodes of the corners of cells, and their weights at places in the cells."""
+    """Indices of the corners of cells among the nodes, and their trilinear weights at positions in the
+    cells."""
     rows = np.searchsorted(nodes, key_of(corner[:, None] + CORNERS))
     weights = np.where(CORNERS, fraction[:, None], 1 - fraction[:, None]).prod(axis=2)
     return rows, weights
@@ -85,14 +87,14 @@ def flux(samples: OrientedSamples, nodes: Int64[np.ndarray, " N"], axis: int) ->
 
 
 def filtered(values: npt.NDArray[Any], response: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Multiply every cosine of a grid by a factor."""
+    """Multiply every coefficient of the cosine transform of a grid by a factor."""
     grid = values.reshape(response.shape)
     cosines = np.asarray(scipy.fft.dctn(grid, norm="ortho", workers=-1))
     return np.asarray(scipy.fft.idctn(cosines * response, norm="ortho", workers=-1)).ravel()
 
 
 def normal_divergence(samples: OrientedSamples, side: int) -> Float[np.ndarray, "S S S"]:
-    """Of the sum of the normals, on all nodes of a cube."""
+    """Divergence of the sum of the normals, on all nodes of a cube."""
     nodes = cube(side)
     result = np.zeros((side,) * 3)
     for axis in range(3):
@@ -104,17 +106,17 @@ def normal_divergence(samples: OrientedSamples, side: int) -> Float[np.ndarray, 
 
 
 def eigenvalues(side: int) -> Float[np.ndarray, "S S S"]:
-    """Of the seven-point Laplacian of a cube, for each of its cosines."""
+    """Eigenvalues of the seven-point Laplacian of a cube, one per coefficient of the cosine transform."""
     angle = 2 - 2 * np.cos(np.pi * np.arange(side) / side)
     return angle[:, None, None] + angle[:, None] + angle
 
 
 BORDER = 0.1
-"""How strongly the border of the coarsest grid is drawn to the value outside; the function jumps by 1."""
+"""Weight that pulls the border of the coarsest grid to the value outside; the function jumps by 1."""
 LID = 1e-3
-"""Least value at the border of the cube over that of the surface, which therefore is closed within it."""
+"""Least excess of values at the border of the cube over the level, so that the surface is closed within it."""
 BAND = 2
-"""Coarse cells around points that a finer grid covers."""
+"""Number of coarse cells around points that a finer grid covers."""
 
 
 @value_type
@@ -124,7 +126,7 @@ class Grid:
     Attributes:
         cells: Keys of the lower corners of its cells, in order.
         nodes: Keys of the corners of its cells, in order.
-        values: Of the function at the nodes.
+        values: The function at the nodes.
     """
 
     cells: Int64[np.ndarray, " C"]
@@ -145,7 +147,7 @@ class NestedGrids:
     """
 
     def __init__(self, samples: OrientedSamples, cells: int, levels: int, screening: float) -> None:
-        """Solve on a grid of so many cells along each axis, and on so many finer ones."""
+        """Solve on a grid with `cells` cells along each axis, and then on the finer ones."""
         self.count = cells
         self._places = samples.places
         base = cube(cells + 1)
@@ -175,7 +177,8 @@ class NestedGrids:
         whole.values[border] = np.maximum(whole.values[border], self.level + LID)
 
     def at(self, places: Float[np.ndarray, "P 3"], level: int | None = None) -> Float[np.ndarray, " P"]:
-        """The function at places in cells of some grid (the finest), from the finest grid there is up to it."""
+        """The function at positions in cells of a level (default: the finest), from the finest grid up to this
+        level."""
         level = len(self.grids) - 1 if level is None else level
         result = np.full(len(places), 0.5)
         open_ = np.arange(len(places))
@@ -191,7 +194,7 @@ class NestedGrids:
         return result
 
     def surface(self) -> Mesh:
-        """Where the function is what it is at the points, in cells of the coarsest grid."""
+        """The level set at the mean value of the function at the points, in cells of the coarsest grid."""
         side = self.count + 1
         above = self.grids[0].values.reshape(side, side, side) > self.level
         number = sum(above[x : x + side - 1, y : y + side - 1, z : z + side - 1] for x, y, z in CORNERS)
@@ -230,12 +233,12 @@ class NestedGrids:
 
 
 def _unique(nodes: Int64[np.ndarray, "N 3"]) -> Int64[np.ndarray, "M 3"]:
-    """In the order of their keys."""
+    """Distinct cells, in the order of their keys."""
     return node_of(np.unique(key_of(nodes)))
 
 
 def _dilated(cells: Int64[np.ndarray, "N 3"], reach: int) -> Int64[np.ndarray, "M 3"]:
-    """All cells up to so many away along each axis."""
+    """All cells at most the given number of cells away along each axis."""
     for axis in range(3):
         shift = np.zeros((2 * reach + 1, 3), np.int64)
         shift[:, axis] = np.arange(-reach, reach + 1)
@@ -265,7 +268,8 @@ def _seven_point_laplacian(values: Float[np.ndarray, "S S S"]) -> Float[np.ndarr
 
 
 def _solved_cube(samples: OrientedSamples, side: int, screening: float) -> Float[np.ndarray, " N"]:
-    """On all nodes of a cube, drawn to 1/2 at its border; a cosine transform is the preconditioner."""
+    """Solution on all nodes of a cube, pulled to 1/2 at its border; a cosine transform is the
+    preconditioner."""
     nodes = cube(side)
     at_points = _screen(samples, nodes, screening)
     border = np.ones((side,) * 3)
@@ -302,7 +306,7 @@ def _solved(
     inner: Bool[np.ndarray, " N"],
     screening: float,
 ) -> Float[np.ndarray, " N"]:
-    """On the inner nodes of a part of a grid, from values that stay at the others."""
+    """Solution on the inner nodes of a part of a grid, with fixed values at the others."""
     keys = key_of(nodes)
     here = found(cells, key_of(np.floor(samples.places).astype(np.int64)))
     used = OrientedSamples(
@@ -335,7 +339,7 @@ def _solved(
 
 
 def _behind(cells: Int64[np.ndarray, "C 3"], values: Float[np.ndarray, "C 8"]) -> Int64[np.ndarray, "M 3"]:
-    """Cells behind the faces of others that have both signs."""
+    """Neighbours of cells across those faces that have both signs."""
     cells_behind = []
     for axis in range(3):
         for side in (0, 1):
@@ -359,11 +363,11 @@ def _welded(cells: Int64[np.ndarray, "C 3"], values: Float[np.ndarray, "C 8"], c
 
 
 COARSEST = 64
-"""Cells along the coarsest grid, at most: all of it is solved for, of finer ones what is near the points."""
+"""Largest number of cells along the coarsest grid, which is solved as a whole; finer ones only near points."""
 DISC = 12
-"""Neighbours in the disc whose area tells how dense points are."""
+"""Number of neighbours in the disc whose area gives the density of points."""
 FINE = 0.5
-"""Cells are not made smaller than this share of the spacing of the points in them."""
+"""Smallest size of cells as a fraction of the spacing of the points in them."""
 
 
 def screened_poisson(
@@ -378,22 +382,22 @@ def screened_poisson(
     """The closed surface through oriented points; it may have stray pieces where there are none.
 
     Kazhdan and Hoppe 2013, "Screened Poisson surface reconstruction": the same energy (equation 4), but of
-    trilinear functions on nested regular grids instead of B-splines on an octree, see `NestedGrids`. Points
-    of several scans that miss each other by less than a cell are averaged. A surface that was seen from one
-    side closes behind it.
+    trilinear functions on nested regular grids instead of B-splines on an octree, see `NestedGrids`. Scans of
+    the same surface are averaged if they differ by less than a cell. A surface that was scanned from one side
+    only is closed behind it.
 
     Source: Kazhdan and Hoppe 2013, equation 4. Differs: trilinear functions on nested regular grids.
 
     Args:
-        points: On a part of the surface or all of it.
-        normals: Outward directions there.
-        side: Nodes of the finest grid along each axis of a cube.
-        screening: Weight of the values at the points (alpha), if they are a cell apart. 1 is smooth, 4 follows
-            exact points more closely.
+        points: Points on the surface or on a part of it.
+        normals: Outward normals at the points.
+        side: Number of nodes of the finest grid along each axis of a cube.
+        screening: Weight of the values at the points (alpha), for points a cell apart. 1 gives a smooth
+            surface; 4 fits exact points more closely.
         room: Width of the cube over the longest side of the box of the points.
-        areas: Of the surface that each point stands for; of discs around their neighbours if left out.
-        spacing: How far each point is from others, which limits how fine the grid is there; the root of its
-            area if left out.
+        areas: Area of the surface that each point represents; by default, that of discs from its neighbours.
+        spacing: Distance of each point from others, which limits the resolution of the grid there; by default,
+            the square root of its area.
 
     Returns:
         The mesh, in the frame of the points, wound outwards.
@@ -416,7 +420,7 @@ def screened_poisson(
 
 
 def disc_areas(places: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, " P"]:
-    """Of the discs that points stand for: a twelfth of the one that reaches to the twelfth neighbour."""
+    """Area that each point represents: a twelfth of the disc up to its twelfth neighbour."""
     count = min(DISC, len(places) - 1)
     distance, _ = KDTree(places).query(places, k=count + 1)
     return np.maximum(np.asarray(distance)[:, -1] ** 2 * math.pi / count, 1e-24)

@@ -41,13 +41,13 @@ def remesh(
 
     Isotropic remeshing after Botsch & Kobbelt 2004, "A remeshing approach to multiresolution modeling",
     section 4: split long edges, collapse short ones, flip towards valence 6 (4 on the boundary), relax within
-    the surface and project back onto the input. Each step happens at once in all places that do not touch
-    each other, and only where the link condition holds and no face turns over, so a closed manifold stays
-    closed and manifold with the same genus, whatever its shape. All loops are bounded. Faces of the result that
+    the surface and project back onto the input. Each step is applied simultaneously to all elements that do not
+    touch each other, and only where the link condition holds and no face is flipped. So a closed manifold stays
+    closed and manifold, with the same genus. All loops are bounded. Faces of the result that
     cross a little are parted (`untangle`).
 
     Boundaries and creases are kept: their vertices slide along the input's lines, and corners, where lines
-    meet, end or bend sharply, stay where they are.
+    meet, end or bend sharply, are fixed.
 
     Source: Botsch and Kobbelt 2004, section 4. Differs: each step happens at once in all places that do not
     touch each other, creases and volume may be kept, and thresholds are 1.4 and 0.7 (4/3 and 4/5 there).
@@ -55,23 +55,24 @@ def remesh(
     Source: Nicolet et al. 2021, its remesher, as released.
 
     Args:
-        mesh: A consistently wound manifold, open or closed, of any number of pieces. Seams of doubled
-            vertices are boundaries; `merge_vertices` sews them first.
-        edge_length: The longest length wanted, in the unit of the mesh, or one per vertex (a sizing field).
+        mesh: A consistently wound manifold, open or closed, of any number of pieces. Seams of doubled vertices
+            are boundaries; `merge_vertices` joins them.
+        edge_length: Target edge length, in the unit of the mesh, or one per vertex (a sizing field); an upper
+            bound where `tolerance` requires shorter edges.
             Default: that of 4,000 equilateral triangles with the area of the mesh.
-        iterations: How often the steps are repeated.
-        project: Whether vertices go back onto the input surface; without, convex parts shrink a little.
+        iterations: Number of repetitions of the steps.
+        project: Whether vertices are projected onto the input surface; otherwise, convex parts shrink slightly.
         split_above: Edges longer than this times the wanted length are split (4/3 in the paper; 1.4 and 0.7
             are what Nicolet et al. 2021 use).
         collapse_below: Edges shorter than this times the wanted length are collapsed (4/5 in the paper).
-        seed: Of the order in which equally good places are taken; the same seed gives the same mesh.
-        crease_angle: Radians from which on an edge between two faces, as part of a line, is a crease, and a
-            bend of such a line a corner. None keeps boundaries only.
-        tolerance: How much volume and area may change, relative to themselves. Edges are shorter than
-            `edge_length` where curvature needs it and in narrow facets, and facets of the input that even
-            these would cut stay. A rough surface, such as a scan, whose noise alone accounts for more of its
-            area, gets even triangles, and only long creases that stand out of the noise are kept. None: even
-            triangles of one length, whatever is lost.
+        seed: Seed of the order of equally good operations; the same seed gives the same mesh.
+        crease_angle: Smallest dihedral angle of creases in radians, if the edge is part of a line; also the
+            smallest bend of such a line that is a corner. None keeps boundaries only.
+        tolerance: Largest relative change of volume and area. Edges are shorter than `edge_length` where
+            curvature requires it and in narrow facets; facets of the input that even these would cut are kept.
+            A rough surface, such as a scan, whose noise alone adds more area than this, gets uniform triangles,
+            and only long creases that exceed the noise are kept. None: uniform triangles of one edge length,
+            without a bound of the change.
 
     Returns:
         The new mesh on the device of the old one. Colours are interpolated at the nearest points of the
@@ -111,12 +112,12 @@ def remesh(
 
 
 def transfer(mesh: Mesh, values: Float[Tensor, "V C"], points: Float[Tensor, "P 3"]) -> Float[Tensor, "P C"]:
-    """Carry values at the vertices of a mesh over to points near it, the vertices of another mesh say.
+    """Interpolate values at the vertices of a mesh at points near it, such as the vertices of another mesh.
 
     Args:
-        mesh: Where the values live.
-        values: Any attribute of its vertices; gradients flow from the result to them.
-        points: Where they are wanted.
+        mesh: The mesh with the values.
+        values: Any attribute of its vertices; the result is differentiable with respect to them.
+        points: The points, in the frame of the mesh.
 
     Returns:
         The values at the nearest points of the mesh, linear over each face.
@@ -142,11 +143,11 @@ def _check_options(split: float, collapse: float, angle: float | None, tolerance
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is kept of a surface.
+    """The features of a surface that are kept.
 
     Attributes:
         lines: (E,) boundaries and creases.
-        tips: (V,) vertices off the lines that stay where they are.
+        tips: (V,) fixed vertices that are not on lines.
         rough: Whether the surface is too rough for the tolerance.
     """
 
@@ -158,7 +159,8 @@ class _Kept:
 def _surveyed(
     mesh: Mesh, edge_length: float | Tensor | None, angle: float | None, tolerance: float | None
 ) -> tuple[WorkingMesh, Floats, _Kept]:
-    """The surface of a mesh with the longest edges allowed, its bends, and what is kept of it."""
+    """The surface of a mesh with the longest edges allowed, its dihedral angles, and the features that are
+    kept."""
     if not is_manifold(mesh.faces, len(mesh.vertices)):
         raise InputError(
             "the mesh is not manifold (more than two faces share an edge, or surfaces touch in a vertex); "
@@ -206,7 +208,7 @@ def _prepared(
 
 
 def _check_count(surface: WorkingMesh, lengths: Floats) -> None:
-    """Refuse lengths (F,) that would give too many faces."""
+    """Raise an error if lengths (F,) would give too many faces."""
     area = np.linalg.norm(area_vectors(surface.vertices[surface.faces]), axis=1) / 2
     count = (area / (EQUILATERAL * lengths**2)).sum()
     if count > FACE_LIMIT:
@@ -217,7 +219,7 @@ def _check_count(surface: WorkingMesh, lengths: Floats) -> None:
 
 
 def _longest(mesh: Mesh, edge_length: float | Tensor | None) -> Floats:
-    """(V,) the longest length wanted at every vertex."""
+    """(V,) the longest edge length allowed at every vertex."""
     if edge_length is None:
         area = float(face_areas(mesh.vertices.detach().double(), mesh.faces).sum())
         edge_length = math.sqrt(area / (EQUILATERAL * DEFAULT_FACES))

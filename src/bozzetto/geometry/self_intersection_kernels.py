@@ -1,8 +1,8 @@
 """Warp kernels that find pairs of intersecting faces of one mesh.
 
 All predicates are evaluated in double precision on differences of single-precision coordinates, which are
-exact unless they differ in size by more than a factor of some 1e8. A corner counts as on a plane only if its
-distance is no more than what rounding can make of 0: slivers along a plane lie genuinely beside each other.
+exact unless they differ in size by more than a factor of some 1e8. A corner is on a plane only if its distance
+is within the rounding error of 0, so that slivers along a plane are distinguished.
 """
 
 import warp as wp
@@ -72,7 +72,7 @@ def edge_separates(n: wp.vec3d, p: wp.vec3d, q: wp.vec3d, t: wp.mat33d, toleranc
 
 @wp.func
 def coplanar_overlap(a: wp.mat33d, n_a: wp.vec3d, b: wp.mat33d, n_b: wp.vec3d, size: wp.float64) -> bool:
-    """Whether two triangles in one plane share an area: no edge line separates them."""
+    """Whether two coplanar triangles overlap in an area: no edge line separates them."""
     for i in range(3):
         j = (i + 1) % 3
         if edge_separates(n_a, a[i], a[j], b, OVERLAP * size * size * wp.length(n_a)):
@@ -138,7 +138,7 @@ def triangles_cross(a: wp.mat33d, b: wp.mat33d) -> bool:
 
 @wp.func
 def folded(start: wp.vec3d, end: wp.vec3d, a: wp.vec3d, b: wp.vec3d) -> bool:
-    """Whether two triangles over one edge, with opposite corners a and b, lie on each other."""
+    """Whether two triangles at a common edge, with opposite corners a and b, are folded onto each other."""
     along = wp.normalize(end - start)
     height_a = (a - start) - along * wp.dot(along, a - start)
     height_b = (b - start) - along * wp.dot(along, b - start)

@@ -65,7 +65,8 @@ class CrossingSearch:
         self.faces: Tensor = faces.contiguous()
         self._lower, self._upper = self._boxes(vertices, self.faces)
         with stream(faces.device):
-            self._bvh = wp.Bvh(*(wp.from_torch(x, dtype=wp.vec3) for x in (self._lower, self._upper)))
+            low, high = (wp.from_torch(x, dtype=wp.vec3) for x in (self._lower, self._upper))
+            self._bvh = wp.Bvh(low, high)
 
     @staticmethod
     def _boxes(

@@ -35,7 +35,7 @@ class _Cuts:
         owner: The face that each plane cuts, in ascending order.
         point: A point of the plane.
         normal: Its unit normal.
-        ends: Of the segment of the face along which it cuts; NaN if there is none.
+        ends: Ends of the segment of the face along which it cuts; NaN if there is none.
     """
 
     owner: Int64[Tensor, " N"]
@@ -50,10 +50,10 @@ def cut_faces(
     """Pieces of faces that no other face passes through, except along their edges.
 
     Each face is cut along the segments that it has in common with the faces that intersect it, and along the
-    edges of those that lie in its own plane. A cut goes to the border of the piece, which does no harm.
+    edges of those that lie in its own plane. A cut extends to the border of the piece, which is harmless.
 
     Args:
-        corners: Of all faces, in a frame where the mesh has about the size 1.
+        corners: Corners of all faces, in a frame where the size of the mesh is about 1.
         pairs: Faces that intersect (`intersecting_faces`).
 
     Returns:
@@ -75,7 +75,7 @@ def cut_faces(
 
 
 def _cuts(corners: Float64[Tensor, "F 3 3"], pairs: Int64[Tensor, "N 2"]) -> _Cuts:
-    """Of each first face by each second one."""
+    """Cuts of each first face by each second one."""
     own, other = corners[pairs[:, 0]], corners[pairs[:, 1]]
     normal = _unit(_normals(other))
     apart = ((own - other[:, :1]) @ normal[:, :, None])[..., 0].abs().amax(dim=1)
@@ -93,7 +93,7 @@ def _cuts(corners: Float64[Tensor, "F 3 3"], pairs: Int64[Tensor, "N 2"]) -> _Cu
 def _common_segment(
     own: Float64[Tensor, "N 3 3"], other: Float64[Tensor, "N 3 3"]
 ) -> Float64[Tensor, "N 2 3"]:
-    """Where the other triangles meet the planes of their own ones; NaN where they do not."""
+    """Segments in which other triangles intersect the planes of the given ones; NaN where they do not."""
     normal = _unit(_normals(own))
     height = ((other - own[:, :1]) * normal[:, None]).sum(dim=2)
     height = torch.where(height.abs() <= _ON, 0.0, height)
@@ -113,7 +113,7 @@ def _common_segment(
 def _split(
     pieces: Float64[Tensor, "P 3 3"], owner: Int64[Tensor, " P"], cuts: _Cuts, cut: Int64[Tensor, " P"]
 ) -> tuple[Float64[Tensor, "Q 3 3"], Int64[Tensor, " Q"]]:
-    """Pieces after one cut each."""
+    """Pieces after one cut of each."""
     side = ((pieces - cuts.point[cut, None]) * cuts.normal[cut, None]).sum(dim=2)
     side = torch.where(side.abs() <= _ON, 0.0, side)
     through = (side.amin(dim=1) < 0) & (side.amax(dim=1) > 0)
@@ -159,14 +159,14 @@ _ROUNDING = 1e-6  # of volumes
 
 @value_type
 class Shells:
-    """Pieces of a mesh.
+    """Connected components of a mesh.
 
     Attributes:
         corners: Positions of the corners of all faces.
-        faces: Over vertices of which those in one place are one, if that was needed to close the mesh.
+        faces: Vertex indices. Vertices at the same position are merged if that is necessary to close the mesh.
         closed: Whether the mesh has no boundary (`has_no_boundary`).
-        label: The piece that each face belongs to.
-        count: How many pieces there are.
+        label: The component that each face belongs to.
+        count: Number of components.
     """
 
     corners: Float[Tensor, "F 3 3"]
@@ -177,7 +177,7 @@ class Shells:
 
     @property
     def inverted(self) -> Bool[Tensor, " F"]:
-        """Faces of closed pieces with a negative volume: cavities, and pieces that are turned inside out."""
+        """Faces of closed components with a negative volume: cavities, and components that are inside out."""
         if not self.closed:
             return torch.zeros_like(self.label, dtype=torch.bool)
         a, b, c = self.corners.unbind(dim=1)
@@ -191,12 +191,12 @@ class Shells:
 
     @property
     def disagreements(self) -> int:
-        """Edges at which neighbouring faces look to different sides; none if the mesh is closed."""
+        """Number of edges at which neighbouring faces are oriented inconsistently; 0 if the mesh is closed."""
         return 0 if self.closed else disagreeing_edges(self.faces)
 
     @property
     def may_touch(self) -> bool:
-        """Whether the boxes of some pieces overlap or touch."""
+        """Whether the bounding boxes of any two components overlap or touch."""
         if not 1 < self.count <= _MOST:
             return self.count > 1
         owner = self.label.repeat_interleave(3)[:, None].expand(-1, 3)
@@ -208,7 +208,7 @@ class Shells:
 
 
 def shells_of(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"]) -> Shells:
-    """The pieces of a sound mesh, in a frame where the middle of its box is about 0."""
+    """The components of a valid mesh, in a frame where the middle of its box is about 0."""
     corners = vertices[faces]
     if not (closed := has_no_boundary(faces)):
         faces = merge_vertices(Mesh(vertices, faces))[1][faces]
@@ -230,9 +230,9 @@ def outer_distance(
 ) -> Float[Tensor, " P"]:
     """Distance to the outer surface of a solid; both in the frame of the index.
 
-    Inside is where the winding number exceeds one half. A part of a face that has inside on both sides is no
-    part of the surface. Faces that others pass through are cut along the common lines first. What has outside
-    on both sides, a sheet, stays.
+    Inside is where the winding number exceeds one half. A part of a face with the inside on both sides is not
+    part of the surface. Faces that others pass through are first cut along the common lines. Sheets, with the
+    outside on both sides, are kept.
 
     Args:
         index: The mesh.
@@ -255,7 +255,7 @@ def outer_distance(
 
 
 def _within(index: WindingIndex, shells: Shells, triangles: Float64[Tensor, "N 3 3"]) -> Bool[Tensor, " N"]:
-    """Which triangles have inside on both sides."""
+    """Whether triangles have the inside on both sides."""
     most = _WHOLE if shells.closed else math.inf
     within = index.winding_beside(triangles, 1, most) > INSIDE
     within[within.clone()] = index.winding_beside(triangles[within], -1, most) > INSIDE
@@ -263,9 +263,9 @@ def _within(index: WindingIndex, shells: Shells, triangles: Float64[Tensor, "N 3
 
 
 def _faces_within(index: WindingIndex, shells: Shells, whole: Bool[Tensor, " F"]) -> Bool[Tensor, " F"]:
-    """Which faces have inside on both sides, of those that no other passes through.
+    """Whether faces have the inside on both sides, for faces that no other passes through.
 
-    Around a closed mesh, neighbours among these have the same on theirs: the largest face answers for them.
+    On a closed mesh, the answer is the same for neighbours among these faces, so only the largest is tested.
     """
     if not shells.closed:
         return _within(index, shells, index.corners())

@@ -1,4 +1,4 @@
-"""Signed distance to any mesh, faces that are turned inward, and a clean closed surface made from both."""
+"""Signed distance to any mesh, detection of inward faces, and a closed manifold surface from the distance."""
 
 from dataclasses import replace
 
@@ -20,15 +20,16 @@ from .shells import Shells, outer_distance, shells_of
 from .topology import component_labels, face_neighbours, is_double_sided, merge_vertices, orientation_parity
 
 DIRECTIONS, PLACES, LEAST = 40, 4_000, 4
-"""Directions that are looked into, places in all, and on every patch if it has so many faces."""
+"""Number of directions of rays, of sample points in total, and least number of points per patch."""
 
 
 def inward_faces(mesh: Mesh) -> Bool[Tensor, " F"]:
-    """The faces that should be turned round, so that what is seen of a shape from around is its outside.
+    """The faces whose winding should be reversed so that the visible sides of a shape are the outer ones.
 
-    Faces that agree across their common edge form a patch, and a patch is turned if more of its back than of
-    its front is visible from far away (Takayama et al. 2014, with the same 40 directions from every place).
-    Patches that are never seen, walls of cavities for instance, do as most of the seen area does.
+    Faces that are consistent across their common edge form a patch. A patch is reversed if more of its back
+    than of its front is visible from far away (Takayama et al. 2014, with the same 40 directions from every
+    point). Patches that are nowhere visible, for instance walls of cavities, follow the majority of the visible
+    area.
 
     Source: Takayama et al. 2014, votes of rays.
 
@@ -49,7 +50,7 @@ def inward_faces(mesh: Mesh) -> Bool[Tensor, " F"]:
 
 
 def turn(mesh: Mesh, inward: Bool[Tensor, " F"]) -> Mesh:
-    """The mesh with some faces turned round."""
+    """The mesh with the winding of some faces reversed."""
     return replace(mesh, faces=torch.where(inward[:, None], mesh.faces.flip(1), mesh.faces))
 
 
@@ -67,7 +68,7 @@ def _patches(mesh: Mesh) -> Int64[Tensor, " F"]:
 
 
 def _places(mesh: Mesh, patch: Int64[Tensor, " F"]) -> tuple[Float[Tensor, "N 3"], Int64[Tensor, " N"]]:
-    """Places all over the area, and the middles of some faces of every patch; with their faces."""
+    """Points spread over the area, and the middles of some faces of every patch; with their faces."""
     device = mesh.vertices.device
     spread, face = sample_surface(mesh, PLACES, torch.Generator(device).manual_seed(0))
     order = patch.argsort(stable=True)
@@ -81,7 +82,7 @@ def _places(mesh: Mesh, patch: Int64[Tensor, " F"]) -> tuple[Float[Tensor, "N 3"
 def _open_sides(
     mesh: Mesh, places: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
-    """How much more of the outside is seen from the front than from the back, and how much from either."""
+    """Visibility of the outside from the front minus that from the back, and their sum."""
     index = warp_mesh(mesh.vertices, mesh.faces)
     directions = _directions().to(places)
     balance, seen = (torch.zeros(len(places), device=places.device) for _ in range(2))
@@ -105,23 +106,24 @@ def _directions() -> Float[Tensor, "K 3"]:
 
 
 AMBIGUOUS = 0.1
-"""A sign is doubtful where the winding number is nearer than this to one half."""
+"""The sign is doubtful where the winding number differs by less than this from one half."""
 INSIDE_OUT = 0.001
-"""Share of points inside of parts turned inward that is put up with: open meshes have some at their rims."""
+"""Tolerated fraction of points inside of inverted parts: open meshes have some at their rims."""
 LOOKED_AT = 500
-"""Faces, at most, that tell whether pieces with a negative volume are cavities."""
+"""Largest number of faces tested to decide whether components of negative volume are cavities."""
 
 
 @value_type
 class SolidDistance:
-    """Where points are to the solid that a mesh encloses.
+    """Signed distances of points to the solid that a mesh encloses.
 
     Attributes:
-        distance: To its outer surface, negative inside, in the unit of the mesh.
-        winding: The generalised winding number that tells the side: of closed surfaces 1 inside and 0 outside.
-        turned: How many faces were turned inward and have been taken the other way round.
-        doubled: How many faces were left out, as each has a partner that looks to the other side.
-        closed: Whether the surface has no boundary, so that winding numbers are whole.
+        distance: Distance to its outer surface, negative inside, in the unit of the mesh.
+        winding: The generalised winding number that decides the sign: for closed surfaces, 1 inside and 0
+            outside.
+        turned: Number of faces whose winding was reversed because they were oriented inward.
+        doubled: Number of faces that were left out because each has a partner of opposite winding.
+        closed: Whether the surface has no boundary, so that winding numbers are integers.
     """
 
     distance: Float[Tensor, " P"]
@@ -132,20 +134,21 @@ class SolidDistance:
 
     @property
     def doubtful(self) -> int:
-        """How many points are nearly half inside, by an open or inconsistently turned part."""
+        """Number of points with a doubtful sign, near open or inconsistently oriented parts."""
         return 0 if self.closed else int(((self.winding - INSIDE).abs() < AMBIGUOUS).sum())
 
 
 def signed_distance(mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 2.0) -> Float[Tensor, " P"]:
     """Distance from points to the solid that a mesh encloses, negative inside.
 
-    As `solid_distance`, with an `InputWarning` that tells how many faces are taken the other way round and how
-    many points have a doubtful sign, if any.
+    The same as `solid_distance`, with an `InputWarning` of the numbers of reversed faces and of points with a
+    doubtful sign, if any.
 
     Args:
         mesh: The surface, faces counter-clockwise seen from outside.
         points: Query points in the frame of the mesh, on its device.
-        accuracy: How far away, in radii, a group of faces is taken as one; larger is slower.
+        accuracy: Distance from a group of faces, in radii, from which it is approximated as one; larger is
+            slower.
 
     Raises:
         InputError: The mesh is empty or broken or has no area, or a query point is not finite.
@@ -174,13 +177,13 @@ def solid_distance(mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 2
 
     Inside is where the generalised winding number (Jacobson et al. 2013; evaluated with the expansion of
     Barill et al. 2018) exceeds one half, so overlapping shells are one solid. Distances are to its outer
-    surface: faces, or parts of faces, that have inside on both sides do not count. Sheets with outside on
-    both sides do.
+    surface: faces, or parts of faces, with the inside on both sides are ignored. Sheets, with the outside on
+        both sides, are not.
 
-    Patches of the mesh are turned so that their outside is what one sees from around (`inward_faces`), if that
-    helps, where faces disagree with their neighbours, a closed piece is inside out and no cavity, or more than
-    one point in a thousand has a winding number near -1. If every face has another in the same place that looks
-    to the other side, nothing would be inside; then one of both counts, if the mesh is closed by that.
+    Inward patches of the mesh are reversed (`inward_faces`), if that improves it, where faces are inconsistent
+    with their neighbours, where a closed component is inside out and not a cavity, or where more than one point
+    in a thousand has a winding number near -1. If every face has a partner at the same position with opposite
+    winding, nothing would be inside; then only one of each pair is used, if that closes the mesh.
 
     Source: Jacobson et al. 2013, the generalised winding number.
 
@@ -189,7 +192,8 @@ def solid_distance(mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 2
     Args:
         mesh: The surface, faces counter-clockwise seen from outside.
         points: Query points in the frame of the mesh, on its device.
-        accuracy: How far away, in radii, a group of faces is taken as one; larger is slower.
+        accuracy: Distance from a group of faces, in radii, from which it is approximated as one; larger is
+            slower.
 
     Raises:
         InputError: The mesh is empty or broken or has no area, or a query point is not finite.
@@ -220,15 +224,16 @@ def solid_distance(mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 2
 def distance_and_winding(
     mesh: Mesh, points: Float[Tensor, "P 3"], accuracy: float = 2.0
 ) -> tuple[Float[Tensor, " P"], Float[Tensor, " P"]]:
-    """Unsigned distance to the nearest face and generalised winding number of a mesh as it stands.
+    """Unsigned distance to the nearest face and generalised winding number of a mesh, without corrections.
 
-    Around a closed surface the winding number is 1 inside and 0 outside; between them it tells how open the
-    mesh is there, and it is negative where faces are turned inside out.
+    Around a closed surface the winding number is 1 inside and 0 outside; values in between show how open the
+    mesh is there, and negative values show inverted faces.
 
     Args:
         mesh: The surface.
         points: Query points in the frame of the mesh, on its device.
-        accuracy: How far away, in radii, a group of faces is taken as one; larger is slower.
+        accuracy: Distance from a group of faces, in radii, from which it is approximated as one; larger is
+            slower.
 
     Raises:
         InputError: The mesh is empty or broken or has no area, or a query point is not finite.
@@ -246,7 +251,8 @@ def _check(mesh: Mesh, points: Tensor) -> None:
 
 
 def _candidate(index: WindingIndex, shells: Shells, winding: Tensor) -> Mesh | None:
-    """The mesh with faces turned round, or with one side of two, if there is a sign that this is needed."""
+    """The mesh with inward faces reversed, or without doubled faces, if a test suggests that this is
+    necessary."""
     mesh = index.mesh
     if shells.closed and not (winding > INSIDE).any() and is_double_sided(shells.faces):
         single = replace(mesh, faces=mesh.faces[orientation_parity(shells.faces) > 0])
@@ -258,17 +264,18 @@ def _candidate(index: WindingIndex, shells: Shells, winding: Tensor) -> Mesh | N
 
 
 def _faults(index: WindingIndex, shells: Shells, winding: Tensor) -> tuple[bool, int, bool, float]:
-    """What is wrong with a mesh, the worst first: of two, the better one has less.
+    """Defects of a mesh, the most important first; tuples of two meshes can be compared, and smaller is better.
 
-    Whether it is no closed surface with something inside, at how many edges neighbours disagree, whether a
-    closed piece is inside out, and the share of points inside of something that is turned inward.
+    Whether it is not a closed surface with an inside; the number of edges with inconsistent neighbours; whether
+    a closed component is inside out; and the fraction of points inside of inverted parts.
     """
     hollow = not shells.closed or not (winding > INSIDE).any()
     return hollow, shells.disagreements, _turned_pieces(index, shells), _inside_out(winding)
 
 
 def _turned_pieces(index: WindingIndex, shells: Shells) -> bool:
-    """Whether before a piece with a negative volume the winding number is negative: no wall of a cavity."""
+    """Whether the winding number in front of a component of negative volume is negative: then it is no
+    cavity."""
     faces = shells.inverted.nonzero()[:, 0]
     some = faces[:: len(faces) // LOOKED_AT + 1]
     return bool((index.winding_beside(index.corners(some), 1) < -INSIDE).any())
@@ -281,11 +288,11 @@ def _inside_out(winding: Tensor) -> float:
 def _hidden(
     index: WindingIndex, shells: Shells, local: Tensor, inside: Tensor, winding: Tensor, front: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Points inside whose nearest face may have inside on both sides; and pairs of faces that intersect.
+    """Inner points whose nearest face may have the inside on both sides; and pairs of faces that intersect.
 
-    Through a face from its front to its back the winding number grows by 1. So a point inside that sees the
-    front of the nearest face has inside behind it, and one that sees its back does if its number exceeds 3/2.
-    This is so unless faces coincide, which needs shells that touch.
+    Through a face, from its front to its back, the winding number increases by 1. So for an inner point on the
+    front side of the nearest face, the other side is inside, too; for one on its back side, it is if the
+    winding number exceeds 3/2. This holds unless faces coincide, which requires components that touch.
     """
     none = index.mesh.faces[:0, :2]
     if not inside.any():
@@ -301,12 +308,12 @@ COARSENING = 4
 
 
 def resurface(mesh: Mesh, spacing: float) -> Mesh:
-    """The largest piece of the solid that a mesh encloses, as a new mesh that is closed and manifold.
+    """The largest component of the solid that a mesh encloses, as a new closed manifold mesh.
 
-    Parts that have passed through each other are opened, overlapping parts are joined: where a deforming
-    mesh has to change its topology, this does it. The signed distance is sampled on a grid, at all points
-    of a coarse one and on a fine one only near the surface: it changes by no more than the way one goes, so
-    that a coarse value tells where there is no surface.
+    This lets a deforming mesh change its topology: inverted parts, which have passed through each other, are
+    opened, and overlapping parts are joined. The signed distance is sampled at all points of a coarse grid, and
+    on a fine grid only near the surface. Since its slope is at most 1, a coarse value excludes the surface
+    within its distance.
 
     Args:
         mesh: Any mesh that encloses something.
@@ -334,7 +341,7 @@ def resurface(mesh: Mesh, spacing: float) -> Mesh:
 
 
 def _distance(mesh: Mesh, points: Float[Tensor, "P 3"]) -> Float[Tensor, " P"]:
-    """Negative inside, to any face: near the outer surface, which is all that counts here, this is enough."""
+    """Signed distance to any face, negative inside: near the outer surface, it equals that of the solid."""
     distance, winding = distance_and_winding(mesh, points)
     return torch.where(winding > INSIDE, -distance, distance)
 

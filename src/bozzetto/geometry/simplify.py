@@ -1,4 +1,4 @@
-"""Fewer triangles for the same shape, and the repair that keeps the result a manifold."""
+"""Mesh simplification, and the repair that keeps the result a manifold."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,16 +20,16 @@ _ROUNDS = 20  # of cutting double edges; each leaves fewer
 def separate(mesh: Mesh) -> Mesh:
     """Cut a surface apart where more than two faces share an edge, or fans of faces share a vertex.
 
-    Faces that name a vertex twice are dropped, and two faces over the same corners that look to opposite sides
-    (a wall without thickness) cancel. Around an edge with several sheets those two faces stay together that
-    enclose the same part of the solid. Sheets that touch along one edge and hang together at both its ends
-    get a vertex each in its middle. A closed, consistently wound surface stays closed.
+    Faces that use a vertex twice are dropped, and two faces with the same corners and opposite winding (a wall
+    without thickness) cancel. At an edge with several sheets, two faces stay joined if they enclose the same
+    part of the solid. Sheets that touch along one edge and are connected at both its ends get a separate vertex
+    in its middle. A closed, consistently wound surface stays closed.
 
     Args:
-        mesh: Consistently wound, with few such places, as simplification leaves them.
+        mesh: A consistently wound mesh with few such edges and vertices, as after simplification.
 
     Returns:
-        A manifold of the same shape; some vertices are there more than once, unused ones are dropped.
+        A manifold of the same shape. Some vertices are duplicated, unused ones are dropped.
     """
     faces = _without_flat_walls(mesh.faces.cpu().numpy())
     vertices = mesh.vertices.detach().cpu().double().numpy()
@@ -48,7 +48,7 @@ def separate(mesh: Mesh) -> Mesh:
 
 
 def _without_flat_walls(faces: NDArray[Any]) -> NDArray[Any]:
-    """Faces with three different corners; of those over the same corners, what one side has more of."""
+    """Faces with three different corners; of those with the same corners, the surplus of one winding."""
     faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]
     first = faces.argmin(axis=1)
     second, third = (faces[np.arange(len(faces)), (first + k) % 3] for k in (1, 2))
@@ -64,7 +64,7 @@ def _without_flat_walls(faces: NDArray[Any]) -> NDArray[Any]:
 
 
 def _split_vertices(values: NDArray[Any], faces: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A vertex for every fan of faces that belong together, in the old order."""
+    """Make a vertex for every fan of connected faces, in the old order."""
     single, several = _sheets(values, faces)
     one, two = np.concatenate([single, *several]).T
     # The start of a half-edge is the end of its partner, unless the winding changes there.
@@ -84,7 +84,8 @@ def _split_vertices(values: NDArray[Any], faces: NDArray[Any]) -> tuple[NDArray[
 
 
 def _cut_double_edges(values: NDArray[Any], faces: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], int]:
-    """Halve the edge of all sheets but one where several have the same two ends; and how many were halved."""
+    """Halve the edge of all sheets but one where several have the same ends; return the number of halved edges,
+    too."""
     faces, added, points, touched = faces.copy(), [], [], set()
     for pairs in _sheets(values, faces)[1]:
         for pair in pairs[1:]:
@@ -116,7 +117,7 @@ def _following(half_edges: NDArray[Any]) -> NDArray[Any]:
 
 
 def _sheets(values: NDArray[Any], faces: NDArray[Any]) -> tuple[NDArray[Any], list[NDArray[Any]]]:
-    """Pairs of half-edges 3 f + k whose faces continue each other.
+    """Pairs of half-edges 3 f + k whose faces are neighbours in a sheet.
 
     Returns:
         (n, 2) the pairs of edges with two faces, and an array of pairs for every edge with more.
@@ -135,8 +136,8 @@ def _sheets(values: NDArray[Any], faces: NDArray[Any]) -> tuple[NDArray[Any], li
 def _around(vertices: NDArray[Any], faces: NDArray[Any], halves: NDArray[Any]) -> NDArray[Any]:
     """Pairs among the half-edges of one edge: the faces on both sides of a wedge of the inside.
 
-    Seen along the edge, a face whose half-edge runs along it has the inside on the side of smaller angles, one
-    that runs against it on the side of larger ones.
+    Viewed along the edge, a face whose half-edge has the edge's direction has the inside at smaller angles; one
+    of the opposite direction has it at larger angles.
     """
     start, end = _starts(faces), _ends(faces)
     low, high = sorted((start[halves[0]], end[halves[0]]))
@@ -167,25 +168,25 @@ _SLACK = 1.02  # of the wanted number, up to which a careful result is good enou
 
 
 def simplify(mesh: Mesh, faces: int) -> Mesh:
-    """The shape with about this many faces at most: large ones where it is flat, small ones where it bends.
+    """Simplify a mesh to at most about the given number of faces, large in flat and small in curved regions.
 
     Edges are collapsed in the order of the quadric error (Garland and Heckbert 1997) as the package
-    fast-simplification does it: by rising thresholds instead of a queue. It does not watch the topology, so
-    walls that collapsed are removed and surfaces that met are cut apart again (`separate`): a closed surface
-    stays closed, a manifold stays manifold, and handles or necks thinner than the new triangles may be gone.
-    Faces that cross a little are parted (`untangle`). Open borders stay, to within the same error.
+    fast-simplification does it: by rising thresholds instead of a queue. The package does not preserve
+    topology, so collapsed walls are removed and touching surfaces are separated afterwards (`separate`). A
+    closed surface stays closed and a manifold stays manifold, but handles or necks thinner than the new
+    triangles may disappear. Folds are smoothed (`untangle`). Open boundaries are kept to within the same error.
 
     Source: Garland and Heckbert 1997, the quadric error.
 
     Args:
-        mesh: Any triangle mesh; seams of doubled vertices are borders, `merge_vertices` sews them first.
-        faces: How many are wanted, at least 4. A mesh that has no more is returned as it is.
+        mesh: Any triangle mesh; seams of doubled vertices are boundaries; `merge_vertices` joins them.
+        faces: Target number of faces, at least 4. A mesh that has no more is returned unchanged.
 
     Returns:
         The simpler mesh on the device of the old one, in its frame, with colours from the nearest points.
 
     Raises:
-        InputError: The mesh is empty or broken, or fewer than 4 faces are asked for.
+        InputError: The mesh is empty or invalid, or `faces` is below 4.
     """
     import fast_simplification
 

@@ -1,7 +1,7 @@
-"""Solve sparse symmetric positive definite systems, differentiably, with the preparation done once.
+"""Differentiable solves of sparse symmetric positive definite systems, with one factorisation for many solves.
 
-A `Solver` is the prepared matrix. Make it when the connectivity changes, keep it, and call `solve` in every
-step: forward and backward pass use the same factorisation, since the matrix is its own transpose. Without a
+A `Solver` is the prepared matrix. Create it when the connectivity changes, and call `solve` in every step.
+Forward and backward pass use the same factorisation, since the matrix is symmetric. Without a
 factorisation, conjugate gradients solve for several right-hand sides at once, on both devices.
 """
 
@@ -20,24 +20,24 @@ from .launch import in_parts, launch
 from .solve_kernels import multiply
 
 CHECK_EVERY = 8
-"""Iterations between looks at the residual on CUDA, where each look waits for the device."""
+"""Iterations between checks of the residual on CUDA, where each check synchronises with the device."""
 
 
 class ConjugateGradients:
     """A symmetric positive definite matrix, solved by Jacobi-preconditioned conjugate gradients.
 
-    Every column has its own step lengths and stops on its own (Hestenes and Stiefel 1952). A solve begins at
-    the previous solution where that is closer than zero, separately for forward and backward solves and for
-    each number of columns: between two steps of an optimiser little changes. So results depend on earlier
-    ones within the tolerance.
+    Every column has its own step lengths and its own stopping test (Hestenes and Stiefel 1952). Since little
+    changes between two steps of an optimiser, a solve starts from the previous solution where that is closer
+    than zero, separately for forward and backward solves and for each number of columns. So results depend on
+    earlier solves, within the tolerance.
 
     Source: Hestenes and Stiefel 1952, the method.
 
     Args:
         matrix: Coalesced sparse COO tensor with a positive diagonal.
-        tolerance: Residual norm of a column, as a fraction of that of its right-hand side, to stop at. Much
-            below 1e-6 means nothing in float32, where the right-hand side itself is rounded.
-        max_iterations: Give up after these many.
+        tolerance: Residual norm of a column, as a fraction of that of its right-hand side, at which it stops.
+            Values much below 1e-6 are pointless in float32, since the right-hand side itself is rounded.
+        max_iterations: Number of iterations after which an error is raised.
     """
 
     method = "cg"
@@ -117,7 +117,7 @@ class ConjugateGradients:
 
 
 DIRECT_LIMIT = 400_000
-"""Unknowns above which "auto" prefers conjugate gradients: the factors of larger meshes fill gigabytes."""
+"""Number of unknowns above which "auto" uses conjugate gradients: factors of larger matrices fill gigabytes."""
 
 
 @runtime_checkable
@@ -133,7 +133,7 @@ class Solver(Protocol):
     method: str
 
     def __call__(self, rhs: Float[Tensor, "n C"], adjoint: bool = False) -> Float[Tensor, "n C"]:
-        """The solution, without a gradient; `adjoint` tells the backward pass from the forward pass."""
+        """The solution, without a gradient; `adjoint` marks the backward pass."""
         ...
 
 
@@ -143,7 +143,7 @@ def factorise(matrix: Float[Tensor, "n _"], method: str = "auto", tolerance: flo
     Args:
         matrix: Sparse (coalesced or not) or dense, symmetric positive definite, for instance I + lambda L.
         method: "direct": sparse LU of SciPy (SuperLU) in symmetric mode, on the CPU in double precision.
-            "cg": conjugate gradients, on the device of the matrix, nothing to factorise. "cholespy": a
+            "cg": conjugate gradients, on the device of the matrix, without a factorisation. "cholespy": a
             faster sparse Cholesky factorisation on both devices, where the user installed it. "auto":
             "direct" on the CPU up to `DIRECT_LIMIT` unknowns, otherwise "cg".
         tolerance: Residual norm, as a fraction of that of the right-hand side, at which "cg" stops; the
@@ -171,7 +171,7 @@ def factorise(matrix: Float[Tensor, "n _"], method: str = "auto", tolerance: flo
 
 
 def solve(solver: Solver, rhs: Float[Tensor, "n C"]) -> Float[Tensor, "n C"]:
-    """Solve for every column; the gradient by `rhs` is one more solve.
+    """Solve for every column; the gradient with respect to `rhs` is one more solve.
 
     Args:
         solver: From `factorise`.

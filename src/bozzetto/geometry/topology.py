@@ -1,4 +1,4 @@
-"""Connectivity of triangle meshes: edges, neighbours, components, and what is wrong with them.
+"""Connectivity of triangle meshes: edges, neighbours, components and defects.
 
 Everything here is sorting and counting on the device of the faces. Nothing looks at positions except
 `merge_vertices`. A face that names a vertex twice is called collapsed: it has no area, so it has no
@@ -68,7 +68,7 @@ def connected_components(faces: Int64[Tensor, "F 3"], vertex_count: int) -> Int6
 def is_watertight(faces: Int64[Tensor, "F 3"]) -> bool:
     """Whether there are faces and every edge belongs to exactly two of them.
 
-    Winding is another matter (`is_consistently_wound`), and self-intersections are not looked at.
+    Winding (`is_consistently_wound`) and self-intersections are not checked.
     """
     _, size = _runs(faces)
     return len(size) > 0 and bool((size == 2).all())
@@ -80,7 +80,7 @@ def is_consistently_wound(faces: Int64[Tensor, "F 3"]) -> bool:
 
 
 def disagreeing_edges(faces: Int64[Tensor, "F 3"]) -> int:
-    """How many edges two neighbouring faces run along in the same direction."""
+    """Number of edges along which two neighbouring faces run in the same direction."""
     first, second = _pairs(faces)
     start = faces.flatten()
     return int((start[first] == start[second]).sum())
@@ -89,8 +89,8 @@ def disagreeing_edges(faces: Int64[Tensor, "F 3"]) -> int:
 def has_no_boundary(faces: Int64[Tensor, "F 3"]) -> bool:
     """Whether every edge is run along as often in one direction as in the other.
 
-    Then the surface is closed in the sense that all its winding numbers are whole, whatever else it is like. A
-    sum of hashed edges is compared, which is much faster than sorting them.
+    Then the surface is closed in the sense that all its winding numbers are integers. The test compares sums of
+    hashed edges, which is much faster than sorting.
     """
     total = 0
     for start, end in ((0, 1), (1, 2), (2, 0)):
@@ -106,14 +106,14 @@ def orientation_parity(faces: Int64[Tensor, "F 3"]) -> Int64[Tensor, " F"]:
 
 
 def is_double_sided(faces: Int64[Tensor, "F 3"]) -> bool:
-    """Whether every face has a partner on the same corners that looks to the other side; by a hashed sum."""
+    """Whether every face has a partner on the same corners with opposite winding; by a hashed sum."""
     low, high = faces.amin(dim=1), faces.amax(dim=1)
     place = _hashed(_hashed(low, high), faces.sum(dim=1))
     return int((place * orientation_parity(faces)).sum()) == 0
 
 
 def _hashed(start: Int64[Tensor, " F"], end: Int64[Tensor, " F"]) -> Int64[Tensor, " F"]:
-    """A number for each ordered pair, as if at random (the mixing of splitmix64)."""
+    """A pseudorandom number for each ordered pair (the mixing of splitmix64)."""
     mixed = start * -7046029254386353131 + end * -4417276706812531889
     mixed = (mixed ^ (mixed >> 30)) * -4658895280553007687
     mixed = (mixed ^ (mixed >> 27)) * -7723592293110705685
@@ -162,16 +162,16 @@ def euler_number(faces: Int64[Tensor, "F 3"]) -> int:
 
 
 def merge_vertices(mesh: Mesh, tolerance: float = 0.0) -> tuple[Mesh, Int64[Tensor, "V"]]:
-    """Join vertices in the same place, so that a surface cut along seams becomes one again.
+    """Join vertices at the same position, so that a surface cut along seams becomes one again.
 
     Args:
-        mesh: The mesh to sew up.
-        tolerance: Edge length of the grid whose cells count as one place, in the unit of the mesh; 0 joins
+        mesh: The mesh.
+        tolerance: Edge length of the grid, in the unit of the mesh; vertices in one cell are joined. 0 joins
             exactly equal positions only.
 
     Returns:
-        The mesh, with the first vertex (and colour) of each place, in their old order, and without the faces
-        that this collapsed; and the new index of every old vertex.
+        The mesh, with the first vertex (and colour) of each group, in their old order, and without the faces
+        that collapsed; and the new index of every old vertex.
     """
     places = mesh.vertices.detach()
     if tolerance > 0:
@@ -232,7 +232,7 @@ def _collapsed(faces: Tensor) -> Tensor:
 
 
 def _runs(faces: Tensor) -> tuple[Tensor, Tensor]:
-    """Half-edges 3 f + k of sound faces, sorted so that those of one edge follow each other; and how many do.
+    """Half-edges 3 f + k of faces that are not collapsed, sorted by edge; and the number of faces per edge.
 
     The second result repeats the number of faces at the edge for each of its half-edges.
     """

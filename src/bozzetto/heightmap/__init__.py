@@ -1,4 +1,4 @@
-"""Height maps from photos, under several lights or with a tactile sensor, and what is made of heights."""
+"""Height maps from photos: by a network, by photometric stereo, or with a tactile sensor."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Settings of the learned part of the heightmap engine. It imports nothing heavy: the command line reads it."""
+"""Settings of the heightmap engine. This file imports nothing heavy: the command line reads it for its help."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,55 +10,60 @@ Architecture = Literal["fusion", "unet"]
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The network that turns a photo into a height map."""
+    """Settings of the network that predicts height maps from photos."""
 
     architecture: Architecture = "fusion"
-    """`fusion` predicts low frequencies and gradients, joined by a solve; `unet` is the published network."""
+    """`fusion` predicts low frequencies and gradients, which are combined by a linear solve; `unet` is the
+    published network."""
     widths: tuple[int, ...] = (24, 48, 64, 96)
     """Channels at strides 2, 4, 8 and 16; `fusion` only."""
     blocks: tuple[int, ...] = (0, 1, 2, 3)
-    """Residual blocks at these strides on the way down; `fusion` only."""
+    """Number of residual blocks of the encoder at these strides; `fusion` only."""
     crossover: float = 24.0
-    """Wavelength in pixels at which the height hands over to the gradients; `fusion` only."""
+    """Wavelength in pixels above which the predicted height is used, and below which the gradients; `fusion`
+    only."""
     imagenet: bool = False
-    """Also see through a frozen encoder that ImageNet taught, an optional package; `fusion` only."""
+    """Add features of a frozen encoder that was trained on ImageNet, from an optional package; `fusion`
+    only."""
     encoder: Literal["b0", "b7"] = "b7"
     """Size of the EfficientNet; `unet` only."""
     pretrained: bool = True
-    """Start from ImageNet weights where they can be had; `unet` only."""
+    """Start from ImageNet weights if they are available; `unet` only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(TrainingConfig):
-    """How a network is learned from pairs and procedural materials."""
+    """Settings of the training of a network on pairs and procedural materials."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """The network."""
     side: int = 256
     """Pixels of a crop along a side."""
     crops_per_step: int = 2
-    """Crops in a step; more of them learn less in the same time."""
+    """Number of crops in a step; larger batches learn less in the same time."""
     quarters: float = 0.6
-    """Share of the training, at its beginning, on quarters of crops, four times as many."""
+    """Fraction of the training, at its beginning, that uses quarters of crops, four times as many."""
     steps: int = 20_000
-    """Steps at most."""
+    """Largest number of steps."""
     shares: tuple[float, float, float] = (0.45, 0.2, 0.35)
-    """Of scanned pairs (class A), painted pairs (class B) and procedural samples in a step."""
+    """Fractions of scanned pairs (class A), painted pairs (class B) and procedural samples in a step."""
     lr: float = 2e-3
     """Largest learning rate (AdamW)."""
     warm_up: float = 0.02
-    """Share of the training over which the learning rate grows."""
+    """Fraction of the training over which the learning rate grows."""
     schedule: Literal["cosine", "flat"] = "cosine"
-    """Whether it then falls along a cosine or stays: what others will continue from has no end yet."""
+    """Learning rate after the warm-up: it falls along a cosine, or stays constant, for trainings that will be
+    continued."""
     weight_decay: float = 0.02
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     ema_decay: float = 0.998
     loss: Literal["structure", "perceptual"] = "structure"
-    """`structure`: correlation, gradients, normals and more; `perceptual`: L1 and LPIPS-like, as published."""
+    """`structure`: correlation, gradients, normals and more, see `structure_loss`; `perceptual`: L1 and LPIPS,
+    as published."""
     relight: float = 0.1
-    """Share of the real pairs whose photo gets light of the given height."""
+    """Fraction of the real pairs whose photo is shaded by a random light, computed from the height."""
     recolor: float = 0.3
-    """Share of the photos that get other colours, contrasts and traces of others."""
+    """Fraction of the photos with augmented colour and contrast, or blended with another photo."""
 
 
 REFERENCE = TrainConfig(

@@ -1,4 +1,4 @@
-"""What networks see in training: crops of pairs, changed in every way that keeps the height."""
+"""Training data of networks: random crops of pairs, with augmentations that do not change the height."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -21,20 +21,21 @@ from ..values import value_type
 from .pairs import PROCEDURAL, Pair
 
 FLATTEST = 0.02
-"""Crops whose heights spread less than this share of the material's range teach nothing but rounding."""
+"""Smallest standard deviation of the heights of a crop, as a fraction of the material's range; flatter crops
+contain little but rounding errors."""
 STORED = 8
-"""Procedural samples in a file of a store."""
+"""Number of procedural samples in a file of a store."""
 
 
 @value_type
 class Batch:
-    """Crops.
+    """A batch of crops.
 
     Attributes:
         photos: sRGB in [0, 1].
-        heights: Of mean 0 and standard deviation 1 each.
-        kinds: Scanned, painted or procedural.
-        tiles: Whether all of them fit their own copies.
+        heights: Heights, each crop with mean 0 and standard deviation 1.
+        kinds: Kind of every crop: scanned, painted or procedural.
+        tiles: Whether all crops are periodic.
     """
 
     photos: Float[Tensor, "B 3 S S"]
@@ -44,16 +45,17 @@ class Batch:
 
 
 class Crops:
-    """Draws batches; step k of a seed is always the same, so nothing has to be remembered to continue.
+    """Random batches of crops. Batch k of a seed is always the same, so continuing a training needs no state.
 
     Args:
         pairs: Real pairs.
-        samples: Procedural ones.
-        shares: Of scanned, painted and procedural crops; what is missing is shared by the rest.
-        side: Pixels of a crop.
-        relight: Share of real crops that get light.
-        recolor: Share of crops that get other colours.
-        seed: Of everything.
+        samples: Procedural samples.
+        shares: Fractions of scanned, painted and procedural crops; the fraction of a missing kind is divided
+            among the others.
+        side: Side of a crop in pixels.
+        relight: Fraction of real crops that are shaded by a random light.
+        recolor: Fraction of crops with augmented colours.
+        seed: Seed of all random choices.
     """
 
     def __init__(
@@ -76,10 +78,10 @@ class Crops:
         self.seed = seed
 
     def split(self, fraction: float) -> tuple["Crops", "Crops"]:
-        """Crops of all materials but a random fraction of each kind, and of these.
+        """Split off a random fraction of the materials of each kind; return crops of the rest and of these.
 
         Raises:
-            InputError: There are too few materials to hold out any.
+            InputError: There are too few materials to split off any.
         """
         rng, kept, held = np.random.default_rng(self.seed), [], []
         for group in self._groups:
@@ -92,13 +94,13 @@ class Crops:
         return Crops(kept, [], shares, *changes), Crops(held, [], shares, *changes)
 
     def draw(self, step: int, count: int, quarters: bool = False, tiles_fraction: float = 0.15) -> Batch:
-        """The batch of a step.
+        """The random batch of a step.
 
         Args:
-            step: Its number.
-            count: Crops in it; four times as many of quarters.
-            quarters: Give quarters of crops, which show less of the surroundings for the same work.
-            tiles_fraction: Share of the steps whose crops tile.
+            step: Number of the step.
+            count: Number of crops; there are four times as many quarters.
+            quarters: Whether to return quarters of crops.
+            tiles_fraction: Fraction of the steps with periodic crops.
         """
         rng = np.random.default_rng([self.seed, step])
         tiles = bool(rng.random() < tiles_fraction) and not quarters
@@ -137,14 +139,14 @@ class Crops:
 def cropped_pair(
     pair: Pair, side: int, rng: np.random.Generator, whole: bool = False, part: int = 1
 ) -> Float[Tensor, "4 S S"]:
-    """Part of a pair at a random scale, or all of it; what tiles is shifted first. Colour, then height.
+    """Random crop of a pair at a random scale; periodic pairs are shifted first. Channels: colour, height.
 
     Args:
-        pair: What to take from.
-        side: Pixels of a crop.
+        pair: The pair.
+        side: Side of the crop in pixels.
         rng: Source of randomness.
-        whole: Take all of it.
-        part: Give only one of `part` x `part` parts of the crop.
+        whole: Whether to take the whole pair instead of a part.
+        part: Return only one of `part` x `part` equal parts of the crop.
     """
     rows, columns = pair.height.shape
     size = np.array([rows, columns])
@@ -169,13 +171,13 @@ def _taken(pair: Pair, size: npt.NDArray[Any], side: int, rng: np.random.Generat
 
 
 def random_symmetry(crop: Tensor, rng: np.random.Generator) -> Tensor:
-    """One of the eight symmetries of the square."""
+    """Apply a random one of the eight symmetries of the square."""
     crop = torch.rot90(crop, int(rng.integers(4)), (-2, -1))
     return crop.flip(-1) if rng.random() < 0.5 else crop
 
 
 def relit(photos: Tensor, heights: Tensor, rng: np.random.Generator, fraction: Tensor) -> Tensor:
-    """Some photos under a sun and a sky of their own, as if the surface were matte and the photo its colour."""
+    """Shade a fraction of the photos by a random sun and sky, as diffuse surfaces with the photo as albedo."""
     count, side = len(photos), photos.shape[-1]
     numbers = torch.from_numpy(rng.random((6, count)).astype(np.float32))
     chosen = numbers[0] < fraction
@@ -191,12 +193,12 @@ def relit(photos: Tensor, heights: Tensor, rng: np.random.Generator, fraction: T
     facing = facing.clamp(min=0) / (1 + right.square() + down.square()).sqrt() / z[:, None, None]
     ambient = (0.15 + 0.6 * numbers[4])[:, None, None]
     light = (ambient + (1 - ambient) * facing)[:, None] * (0.8 + 0.3 * numbers[5])[:, None, None, None]
-    lit = (photos.square() * light).clamp(1e-6, 1).sqrt()  # near enough to sRGB, and fast
+    lit = (photos.square() * light).clamp(1e-6, 1).sqrt()  # fast approximation of sRGB
     return torch.where(chosen[:, None, None, None], lit, photos)
 
 
 def recolored(photos: Float[Tensor, "B 3 S S"], rng: np.random.Generator) -> Float[Tensor, "B 3 S S"]:
-    """Other colours, contrasts and exposures; some photos with a trace of another one over them."""
+    """Change colour, contrast and exposure at random, and blend some photos with another one."""
     count = len(photos)
 
     def random(low: float, high: float, *shape: int) -> Tensor:
@@ -218,7 +220,7 @@ def recolored(photos: Float[Tensor, "B 3 S S"], rng: np.random.Generator) -> Flo
 
 
 def sample_pair(sample: MaterialSample) -> Pair:
-    """A procedural sample as a pair."""
+    """Convert a procedural sample to a pair."""
     return Pair(sample.color, sample.height, PROCEDURAL, True)
 
 
@@ -230,18 +232,19 @@ def procedural_pairs(
     store: Path | None = None,
     quiet: bool = True,
 ) -> list[Pair]:
-    """Procedural pairs, made on so many cores, or read as far as they have been stored before.
+    """Generate procedural pairs in parallel, or read them if they have been stored before.
 
     Args:
-        count: How many.
-        seed: Of the samples.
-        side: Pixels along a side.
-        workers: Processes; None takes one per core.
-        store: Folder to keep them in, a few per file, so that nothing is made twice after an interruption.
-        quiet: Show no progress.
+        count: Number of pairs.
+        seed: Seed of the samples.
+        side: Side of a sample in pixels.
+        workers: Number of processes; None takes one per core.
+        store: Folder in which the samples are stored, so that they are not generated again after an
+            interruption.
+        quiet: Whether to hide the progress bar.
 
     Raises:
-        Interrupted: With the number of those that are kept.
+        Interrupted: A signal arrived; the message has the number of stored samples.
     """
     parts = [range(first, min(first + STORED, count)) for first in range(0, count, STORED)]
     found = {part: _stored(store, seed, side, part) for part in parts}

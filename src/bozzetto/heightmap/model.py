@@ -1,4 +1,4 @@
-"""The networks: the default, which joins height and gradients by an exact solve, and the published U-Net."""
+"""The networks: the default, which combines height and gradients by a linear solve, and the published U-Net."""
 
 import math
 import urllib.error
@@ -20,16 +20,18 @@ STRIDE = 16
 INPUTS = 9
 LUMA = (0.299, 0.587, 0.114)
 GRADIENT_UNIT = 0.1
-"""Typical slope of a height map of standard deviation 1, so that the network's numbers are about one."""
+"""Unit of the network's gradients: a typical slope of a height map of standard deviation 1."""
 
 
 class Estimate(NamedTuple):
-    """What a network says about photos; heights have no unit, about standard deviation 1.
+    """Output of a network. Heights have no unit and a standard deviation of about 1.
 
     Attributes:
-        height: The height maps. gradients: Height per pixel to the right and downwards, before the solve;
-        None of the published network. log_error: Logarithm of the expected absolute error of the height.
-        upright: Logit of the probability that hills are hills and not hollows.
+        height: The height maps.
+        gradients: Change of height per pixel to the right and downwards, before the solve; None for the
+            published network.
+        log_error: Logarithm of the expected absolute error of the height; None for the published network.
+        upright: Logit of the probability that the sign of the height is right, that hills are not hollows.
     """
 
     height: Float[Tensor, "B H W"]
@@ -39,7 +41,7 @@ class Estimate(NamedTuple):
 
 
 class Conv(nn.Conv2d):
-    """A 3x3 convolution whose border goes on as the map does: zeros, or the opposite side if it tiles."""
+    """A 3x3 convolution, padded with zeros or, if the map is periodic, with the opposite side."""
 
     def __init__(self, arriving: int, leaving: int, stride: int = 1) -> None:
         super().__init__(arriving, leaving, 3, stride, padding=1, bias=False)
@@ -54,7 +56,7 @@ class Conv(nn.Conv2d):
 
 
 class Block(nn.Module):
-    """Two convolutions around which the input passes; starts as the identity."""
+    """Residual block of two convolutions, initialised as the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -71,7 +73,7 @@ class Block(nn.Module):
 
 
 class Step(nn.Module):
-    """A convolution to another width, downwards with stride 2."""
+    """A convolution that changes the width, with stride 2 for downsampling."""
 
     def __init__(self, arriving: int, leaving: int, stride: int) -> None:
         super().__init__()
@@ -84,16 +86,17 @@ class Step(nn.Module):
 
 
 class FusionNetwork(nn.Module):
-    """A small encoder and decoder of dense 3x3 convolutions at strides 2 to 16.
+    """The default network: a small encoder and decoder of 3x3 convolutions at strides 2 to 16.
 
-    At stride 4 it says the height (meant for long waves), at stride 1 the gradients (meant for short ones);
-    the screened Poisson equation joins them exactly, by Fourier transform where the map tiles and by cosine
-    transform where it does not. Pixels enter and gradients leave in groups of 2 x 2, so that nothing of the
-    full resolution is lost but no layer has to run there: a third of the time. The photo's mean features, the
-    context, steer the coarsest level, so that a tile of a large photo can be told about the whole of it.
+    It predicts the height at stride 4 (for low frequencies) and gradients at stride 1 (for high frequencies).
+    The screened Poisson equation combines them, solved exactly by a Fourier transform if the map is periodic
+    and by a cosine transform otherwise. Input pixels and output gradients are grouped in 2 x 2 blocks, so that
+    the full resolution is kept although no layer is evaluated at it, which takes a third of the time. The
+    photo's mean features, the context, are an input of the coarsest level, so that tiles of a large photo can
+    use the context of the whole.
 
-    A few dozen materials teach little about what things are. An encoder that ImageNet taught adds its features
-    to every level, if one is given; it does not learn itself, which it would do by heart.
+    A few dozen materials are too few to learn to recognise objects. If an encoder trained on ImageNet is given,
+    its features are added at every level. It is frozen, since it would overfit.
     """
 
     def __init__(self, config: NetworkConfig, imagenet: MobileEncoder | None = None) -> None:
@@ -124,7 +127,7 @@ class FusionNetwork(nn.Module):
                 nn.init.normal_(value, std=0.01 if value.ndim > 1 else 0.0)
 
     def set_tiles(self, tiles: bool) -> None:
-        """Whether maps go on at the opposite border."""
+        """Set whether maps are periodic."""
         for module in self.modules():
             if isinstance(module, (Conv, Convolution)):
                 module.tiles = tiles
@@ -135,7 +138,7 @@ class FusionNetwork(nn.Module):
         tiles: bool = False,
         context: Float[Tensor, "B C"] | None = None,
     ) -> Estimate:
-        """Heights from photos whose sides are multiples of 16."""
+        """Predict heights of photos, whose sides must be multiples of 16."""
         levels = self.encode(photos, tiles)
         mean = levels[-1].mean(dim=(2, 3)) if context is None else context.to(levels[-1])
         low, fine = self.decode(levels, mean)
@@ -146,7 +149,7 @@ class FusionNetwork(nn.Module):
 
     @staticmethod
     def gradients(fine: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B H W 2"]:
-        """Height per pixel, from what `decode` gives."""
+        """Change of height per pixel, from the gradients that `decode` returns."""
         return GRADIENT_UNIT * fine.permute(0, 2, 3, 1)
 
     def encode(self, photos: Float[Tensor, "B 3 H W"], tiles: bool) -> list[Tensor]:
@@ -160,7 +163,8 @@ class FusionNetwork(nn.Module):
         return levels if self.imagenet is None else self._informed(levels, self.imagenet(photos), tiles)
 
     def _informed(self, levels: list[Tensor], known: list[Tensor], tiles: bool) -> list[Tensor]:
-        """With the features at strides 2 to 16 of the other encoder; those at stride 32 join the coarsest."""
+        """Add the features of the other encoder at strides 2 to 16; those at stride 32 go to the coarsest
+        level."""
         *added, last = (layer(features) for layer, features in zip(self.lateral, known, strict=True))
         rows, columns = levels[-1].shape[-2:]
         last = enlarged(last, (2 * last.shape[-2], 2 * last.shape[-1]), tiles)[..., :rows, :columns]
@@ -180,10 +184,12 @@ class FusionNetwork(nn.Module):
 
 
 def network_input(photos: Float[Tensor, "B 3 H W"], tiles: bool = False) -> Float[Tensor, "B 9 H W"]:
-    """The photo, its brightness with the local mean and contrast taken out at three scales, and its colour.
+    """Input channels: the photo, its brightness with local normalisation at three scales, and its colour.
 
-    Height follows local contrast rather than brightness, and local windows see the same in a tile as in the
-    whole.
+    Local normalisation removes local mean and contrast.
+
+    Height is related to local contrast rather than to brightness, and local windows have the same content in a
+    tile as in the whole photo.
     """
     luma = sum((w * photos[:, k : k + 1] for k, w in enumerate(LUMA)), torch.zeros_like(photos[:, :1]))
     parts = [4 * (photos - 0.5)]
@@ -197,7 +203,7 @@ def network_input(photos: Float[Tensor, "B 3 H W"], tiles: bool = False) -> Floa
 
 
 def window_mean(x: Tensor, window: int, pooled: int, tiles: bool = False) -> Tensor:
-    """Mean over about window * pooled pixels, found at a stride; beyond the border the map goes on or stays."""
+    """Mean over about window * pooled pixels, computed on a pooled map; borders are periodic or replicated."""
     small = F.avg_pool2d(x, pooled) if pooled > 1 else x
     small = bordered(small, window // 2, tiles)
     small = F.avg_pool2d(F.avg_pool2d(small, (window, 1), 1), (1, window), 1)
@@ -205,7 +211,7 @@ def window_mean(x: Tensor, window: int, pooled: int, tiles: bool = False) -> Ten
 
 
 def enlarged(maps: Float[Tensor, "B C h w"], size: Sequence[int], tiles: bool) -> Float[Tensor, "B C H W"]:
-    """Bilinear by a whole factor, with the border continued as the map is."""
+    """Bilinear enlargement by an integer factor; borders are periodic or replicated."""
     factor = size[0] // maps.shape[-2]
     around = bordered(maps.float(), 1, tiles)
     large = F.interpolate(around, scale_factor=factor, mode="bilinear", align_corners=False)
@@ -215,7 +221,8 @@ def enlarged(maps: Float[Tensor, "B C h w"], size: Sequence[int], tiles: bool) -
 def fuse_gradients(
     guide: Float[Tensor, "B H W"], gradients: Float[Tensor, "B H W 2"], tiles: bool, wavelength: float
 ) -> Float[Tensor, "B H W"]:
-    """The height that follows the guide in waves longer than a wavelength, and gradients in shorter ones."""
+    """Height map with the low frequencies of `guide` (above a wavelength in pixels) and the given gradients in
+    high ones."""
     boundary = "periodic" if tiles else "free"
     height, width = guide.shape[-2:]
     weight = crossover(height, width, wavelength, boundary, device=guide.device)
@@ -241,7 +248,7 @@ def _convolution(
 
 
 class SqueezeExcitation(nn.Module):
-    """Channels scaled by what the whole picture shows."""
+    """Squeeze and excitation: scale channels by a function of their means over the picture."""
 
     def __init__(self, width: int, squeezed: int) -> None:
         super().__init__()
@@ -254,7 +261,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class MBConv(nn.Module):
-    """An inverted bottleneck: expand, convolve each channel, squeeze and excite, project."""
+    """Inverted bottleneck: expand, depthwise convolution, squeeze and excitation, project."""
 
     def __init__(self, arriving: int, leaving: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -303,7 +310,7 @@ class Encoder(nn.Module):
 
 
 class PublishedNetwork(nn.Module):
-    """U-Net with an EfficientNet encoder; heights run from about -1 to 1.
+    """The published network: U-Net with an EfficientNet encoder; heights range from about -1 to 1.
 
     Source: Height study 2025, its network. Differs: the decoder is the one commonly built; its own was not
     published.
@@ -330,7 +337,7 @@ class PublishedNetwork(nn.Module):
         self.head: nn.Conv2d = nn.Conv2d(arriving, 1, 3, padding=1)
 
     def forward(self, photos: Float[Tensor, "B 3 H W"], tiles: bool = False) -> Estimate:
-        """Heights; what tiles is treated like everything else, as in the original."""
+        """Predict heights; `tiles` has no effect, as in the original."""
         size = photos.shape[-2:]
         extra = [-n % 32 for n in size]
         x = (photos - photos.new_tensor(MEAN)[:, None, None]) / photos.new_tensor(SPREAD)[:, None, None]
@@ -342,10 +349,10 @@ class PublishedNetwork(nn.Module):
 
 
 def load_imagenet(network: PublishedNetwork, size: str) -> str:
-    """Give the encoder its ImageNet weights if they are on this machine or can be fetched.
+    """Load ImageNet weights into the encoder if they are on this machine or can be downloaded.
 
     Returns:
-        One sentence that says which weights it has now.
+        A sentence that says which weights the encoder has now.
     """
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
@@ -363,16 +370,16 @@ def load_imagenet(network: PublishedNetwork, size: str) -> str:
 
 
 def _rounded(channels: float) -> int:
-    """To a multiple of 8, not more than 10 % down."""
+    """Round to a multiple of 8, by at most 10 % downwards."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 def build_network(config: NetworkConfig) -> nn.Module:
-    """The network that a configuration describes, with first weights from the global generator.
+    """Build a network from its configuration, with weights initialised from the global generator.
 
     Raises:
-        InputError: It needs the encoder of a package that is not installed.
+        InputError: The network needs the encoder of a package that is not installed.
     """
     if config.architecture == "unet":
         return PublishedNetwork(config)

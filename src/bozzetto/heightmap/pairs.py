@@ -30,16 +30,17 @@ SMALLEST = 16
 
 @dataclass(frozen=True)
 class PairFiles:
-    """Where a pair is and what may be done with it.
+    """Files of a pair, its kind and its licence.
 
     Attributes:
-        name: Of the material.
-        color, height: The files; white is high.
-        kind: `SCANNED`, from which the sign may be learned, or `PAINTED`, whose height may follow the paint.
-        tiles: Whether opposite borders fit.
-        ship: Whether weights that learned from it may be passed on.
-        author: Whom to credit.
-        licence: Its name.
+        name: Name of the material.
+        color, height: Files of photo and height map, in which white is high.
+        kind: `SCANNED`, or `PAINTED`, whose height may have been derived from colour, so that its sign is
+            unreliable.
+        tiles: Whether the pair is periodic.
+        ship: Whether weights that were trained on it may be distributed.
+        author: Author to credit.
+        licence: Name of the licence.
     """
 
     name: str
@@ -54,13 +55,13 @@ class PairFiles:
 
 @value_type
 class Pair:
-    """A photo and its height in memory.
+    """A photo and its height map in memory.
 
     Attributes:
         color: sRGB bytes.
-        height: From 0 to 65535, white is high.
-        kind, tiles: As of `PairFiles`.
-        half: The same at half the size, where that leaves 256 pixels.
+        height: Heights from 0 to 65535; white is high.
+        kind, tiles: See `PairFiles`.
+        half: The same pair at half the size, if this is at least 256 pixels; None otherwise.
     """
 
     color: npt.NDArray[Any]
@@ -71,10 +72,10 @@ class Pair:
 
 
 def find_pairs(folder: Path) -> list[PairFiles]:
-    """All pairs below a folder, in the order of their names.
+    """Find all pairs below a folder, sorted by name.
 
     A pair is a folder with `color.*` and `height.*`. A `manifest.csv` with columns slug, class, tileable,
-    ship_ok, author and licence tells more about them; without one all are taken for scanned.
+    ship_ok, author and licence describes them; without one all pairs count as scanned.
 
     Raises:
         InputError: The folder does not exist or holds no pair, or the manifest cannot be used.
@@ -105,7 +106,7 @@ def find_pairs(folder: Path) -> list[PairFiles]:
 
 
 def _chosen(paths: list[Path]) -> Path:
-    """EXR before the others, as everywhere, then in the order of names."""
+    """The file to read of several with the same stem: EXR first, then by name."""
     first, *others = sorted(paths, key=lambda path: (path.suffix.lower() != ".exr", path.name))
     for other in others:
         warn_input(f"{other} is left out, because {first.name} of the same name is taken")
@@ -113,10 +114,11 @@ def _chosen(paths: list[Path]) -> Path:
 
 
 def read_manifest(path: Path) -> dict[str, dict[str, str]]:
-    """Rows of a manifest by the name of their material.
+    """Read the rows of a manifest, by name of the material.
 
     Raises:
-        InputError: It is no table with a column slug, or class is neither A (scanned) nor B (painted).
+        InputError: The file is not a table with a column slug, or a class is neither A (scanned) nor B
+            (painted).
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -149,10 +151,10 @@ def _described(color: Path, height: Path, row: dict[str, str] | None) -> PairFil
 
 
 def load_pairs(files: Sequence[PairFiles], side: int = 256) -> tuple[list[PairFiles], list[Pair]]:
-    """All pairs that can be used, and what they are; a warning names the others.
+    """Read all usable pairs, and return their files and the pairs; a warning names unusable ones.
 
     Raises:
-        InputError: More than half of them cannot be used.
+        InputError: More than half of the pairs cannot be used.
     """
     used, pairs, refused = [], [], {}
     for one in files:
@@ -166,10 +168,10 @@ def load_pairs(files: Sequence[PairFiles], side: int = 256) -> tuple[list[PairFi
 
 
 def load_pair(files: PairFiles, side: int = 256) -> Pair:
-    """Read a pair; a photo of another size than its height is averaged or enlarged to it.
+    """Read a pair; a photo is resized to the size of its height map.
 
     Raises:
-        InputError: A file cannot be read, is of one value or shows too little, or the two have other
+        InputError: A file cannot be read, is constant or too small, or photo and height map have different
             proportions or are the same picture.
     """
     photo = as_rgb(load_image(files.color))
@@ -210,7 +212,7 @@ def _pair(photo: Tensor, height: Tensor, kind: int, tiles: bool, side: int) -> P
 
 
 def held_out(names: Sequence[str], count: int, seed: int = 0) -> list[str]:
-    """Names to keep away from a training: drawn from the sorted names, the same for everybody."""
+    """Choose names to hold out of a training at random, independent of the order of `names`."""
     order = np.random.default_rng(seed).permutation(len(names))
     ordered = sorted(names)
     return sorted(ordered[k] for k in order[:count])
@@ -219,13 +221,13 @@ def held_out(names: Sequence[str], count: int, seed: int = 0) -> list[str]:
 def tactile_pairs(
     path: str | os.PathLike[str], calibration: TactileCalibration, pixel_mm: float, every: int = 10
 ) -> list[Pair]:
-    """Training pairs from a video of a calibrated sensor: frames without markers, and their heights.
+    """Training pairs from a video of a calibrated tactile sensor: frames without markers, and their heights.
 
     Args:
-        path: As of `read_frames`.
-        calibration: Of three lights: the red, green and blue one.
-        pixel_mm: Side of a pixel.
-        every: Frames next to each other show the same; take every n-th.
+        path: Path of the video, see `read_frames`.
+        calibration: Calibration for three lights: red, green and blue.
+        pixel_mm: Side of a pixel in millimetres.
+        every: Take every n-th frame, since successive frames are similar.
 
     Raises:
         InputError: The video cannot be read, or the calibration is for another number of lights.

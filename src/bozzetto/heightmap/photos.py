@@ -1,4 +1,4 @@
-"""Photos of surfaces among files and folders, and what is in them."""
+"""Finding photos of surfaces among files and folders, and checking their content."""
 
 import math
 import re
@@ -22,26 +22,27 @@ MAPS = (
     *("ao", "ambientocclusion", "occlusion", "specular", "opacity", "emission", "emissive", "curvature"),
     *("translucency", "transmission", "subsurface", "arm", "orm", "rma", "smoothness", "cavity", "thickness"),
 )
-"""Last words of names of maps that belong to a photo (ambientCG, Poly Haven, 3dtextures, Substance)."""
+"""Last words of file names of other maps of a material (ambientCG, Poly Haven, 3dtextures, Substance)."""
 MAPS_BESIDE = (
     *("nor", "norm", "bump", "bumpmap", "rough", "gloss", "metal", "spec", "occ", "mask", "alpha", "edge"),
     *("id", "thumb", "thumbnail", "preview", "albedo", "emit", "sss"),
 )
-"""The same, where another picture has the rest of the name: brick_rough.png, but not old_metal.png."""
+"""Last words that denote a map only if another picture has the rest of the name, such as brick_rough.png;
+old_metal.png alone is a photo."""
 UNREAD = (
     *(".hdr", ".psd", ".dds", ".jxl", ".svg"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"),
 )
-"""Endings of pictures that are not read."""
+"""File name extensions of pictures that are not supported."""
 _COLORS = ("color", "colour", "col", "basecolor", "diffuse", "diff", "photo")
 _SIZES = re.compile(r"\d+k?|\d+x\d+|\d+(bit|px)|png|jpe?g|tiff?|exr")
 _BREAKS = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def find_photos(paths: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Photos and names for their results; those in folders keep their sub-folders, other maps are left out.
+    """Find photos and names for their results; sub-folders are kept, other maps of materials are left out.
 
-    Warnings name what is left out of folders.
+    Warnings name the files that are left out.
 
     Raises:
         InputError: A path does not exist, or there is no photo.
@@ -74,7 +75,7 @@ def find_photos(paths: Sequence[Path]) -> list[tuple[Path, str]]:
 
 
 def _classify_pictures(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
-    """Photos, other maps, and pictures that are not read, below a folder."""
+    """Photos, other maps, and unsupported pictures below a folder."""
     files = sorted(p for p in folder.rglob("*") if not _hidden(p.relative_to(folder)) and p.is_file())
     pictures = [p for p in files if p.suffix.lower() in SUFFIXES]
     homes: dict[Path, list[Path]] = {}
@@ -91,11 +92,12 @@ def _hidden(path: Path) -> bool:
 
 
 def is_named_as_map(path: Path, beside: Sequence[Path] = ()) -> bool:
-    """Whether a name ends like that of a height, normal, roughness or another map.
+    """Whether a file name ends like that of a height, normal, roughness or another map of a material.
 
     Args:
         path: The picture.
-        beside: Pictures in its folder; some words mean a map only beside a picture of the same beginning.
+        beside: Pictures in its folder; some words denote a map only if there is a picture with the rest of the
+            name.
     """
     words = _words(path)
     if not words:
@@ -112,7 +114,7 @@ def is_named_as_map(path: Path, beside: Sequence[Path] = ()) -> bool:
 
 
 def _words(path: Path) -> list[str]:
-    """Of a name, without sizes and formats at its end."""
+    """Words of a file name, without sizes and formats at its end."""
     words = [word.lower() for word in _BREAKS.split(path.stem) if word]
     while len(words) > 1 and _SIZES.fullmatch(words[-1]):
         words.pop()
@@ -124,13 +126,13 @@ def _few(paths: Sequence[Path]) -> str:
 
 
 def _name(path: Path) -> str:
-    """Of the results: the path without its ending; `color.*` in a sub-folder stands for the folder."""
+    """Name of the results: the path without extension; for `color.*` in a sub-folder the name of the folder."""
     inner = path.stem == "color" and path.parent != Path()
     return (path.parent if inner else path.with_suffix("")).as_posix()
 
 
 def _distinct(found: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
-    """Names with the ending, and then a number, where stems alone would collide."""
+    """Make names unique by the extension, and then by a number."""
     counts: dict[str, int] = {}
     for _, name in found:
         counts[name.lower()] = counts.get(name.lower(), 0) + 1
@@ -147,10 +149,11 @@ def _distinct(found: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
 
 
 def load_photo(path: Path) -> Float[Tensor, "H W 3"]:
-    """A photo as sRGB in [0, 1], transparent parts on their mean colour, of animations the first frame.
+    """Read a photo as sRGB in [0, 1], on its mean colour if it has alpha; of animations the first frame.
 
     Raises:
-        InputError: It is no picture, is damaged or transparent all over, or has more than 64 million pixels.
+        InputError: The file is not a picture, is damaged or completely transparent, or has more than 64 million
+            pixels.
     """
     image = load_image(path, max_pixels=MAX_PIXELS)
     if image.shape[-1] in (2, 4):
@@ -164,7 +167,7 @@ def load_photo(path: Path) -> Float[Tensor, "H W 3"]:
 
 
 def check_photo(path: Path, photo: Float[Tensor, "H W 3"]) -> None:
-    """Warn of a picture that looks like something else than a photo of a surface."""
+    """Warn of a picture that is probably not a photo of a surface."""
     if is_named_as_map(path):
         warn_input(f"{path} is named as a map that belongs to a photo; give the photo itself if it is one")
     elif looks_like_normals(photo):
@@ -180,9 +183,10 @@ def check_photo(path: Path, photo: Float[Tensor, "H W 3"]) -> None:
 
 
 def looks_like_normals(photo: Float[Tensor, "H W 3"]) -> bool:
-    """Whether colours are vectors about as long as 1 that point out of the surface and to all sides alike.
+    """Whether a picture is a normal map: its colours are unit vectors out of the surface, to all sides.
 
-    Of 124 normal maps of public materials this finds all but a few that are not normalised, and no photo.
+    Of 124 normal maps of public materials it recognises all but a few that are not normalised, and it
+    recognises no photo as one.
     """
     vectors = _thinned(photo).reshape(-1, 3) * 2 - 1
     unit = float(((vectors.norm(dim=-1) - 1).abs() < 0.2).float().mean())
@@ -192,7 +196,7 @@ def looks_like_normals(photo: Float[Tensor, "H W 3"]) -> bool:
 
 
 def looks_like_heights(photo: Float[Tensor, "H W 3"]) -> bool:
-    """Whether a picture is grey in levels that 8 bits do not have."""
+    """Whether a picture is a height map: it is grey with values that 8 bits cannot represent."""
     few = _thinned(photo)
     grey = few[..., 0] * 255
     deep = float((grey - grey.round()).abs().max()) > 0.01 and float(grey.std()) > 0
@@ -200,16 +204,16 @@ def looks_like_heights(photo: Float[Tensor, "H W 3"]) -> bool:
 
 
 def _thinned(photo: Float[Tensor, "H W 3"]) -> Float[Tensor, "h w 3"]:
-    """About 40,000 of the pixels, which are enough."""
+    """Subsample to about 40,000 pixels."""
     step = max(1, math.isqrt(photo.shape[0] * photo.shape[1] // 40_000))
     return photo[::step, ::step]
 
 
 def border_fraction(photo: Float[Tensor, "H W 3"]) -> float:
-    """Share of the picture that is taken by rows and columns at its sides of the colour of its corners."""
+    """Fraction of the picture that is covered by uniform borders of the colour of its corners."""
     other = (photo - photo[0, 0]).abs().amax(dim=-1) > BORDER_STEP
     rows, columns = (other.any(dim=dim).nonzero().flatten() for dim in (1, 0))
     if bool(other[-1, -1]) or len(rows) == 0:
-        return 0.0  # of one colour all over is another matter
+        return 0.0  # a uniform picture has no borders
     inside = float(rows[-1] - rows[0] + 1) * float(columns[-1] - columns[0] + 1)
     return 1 - inside / other.numel()

@@ -1,9 +1,9 @@
-"""From one photo of any size to its height map.
+"""Prediction of the height map of a photo of any size.
 
-The whole photo is seen at a small size first. Then it is seen at twice that size and so on, in tiles that
-overlap; of these only gradients are taken, scaled so that they agree with what is known about long waves, and
-joined with the coarser height by one exact solve over the whole map. So tiles leave no seams, and a map that
-tiles stays one.
+First the height of the whole photo is predicted at a small size. Then the size is doubled repeatedly, and
+gradients are predicted in overlapping tiles. They are scaled to agree with the coarser height at low
+frequencies, and combined with it by one exact linear solve over the whole map. So tiles leave no seams, and
+periodic maps stay periodic.
 """
 
 import math
@@ -27,29 +27,29 @@ from .photos import load_photo
 from .predictor import Predictor, open_predictor
 
 GLOBAL_SIDE = 256
-"""Short side, in pixels, at which the whole is seen, as in training."""
+"""Short side, in pixels, at which the whole photo is processed, as in training."""
 TILE, OVERLAP = 512, 64
 HANDOVER = 12.0
-"""Waves shorter than this many pixels of a finer level come from its gradients."""
+"""Wavelength, in pixels of a level, below which the height comes from the level's gradients."""
 BLANK = 0.5 / 255
-"""Photos of no larger standard deviation show no surface but rounding."""
+"""Largest standard deviation of photos that count as blank, since it can come from rounding."""
 DARK = 1 / 8
-"""Photos nowhere brighter than this have been stored with fewer bits than their file has, or are too dark."""
+"""Photos whose maximum is at most this use few of the bits of their file, or are too dark."""
 CLUELESS = 0.8
-"""Mean absolute difference between a standard deviation's worth of heights and a flat guess."""
+"""Mean absolute error of a flat guess, for heights of standard deviation 1."""
 
 TILES_BELOW = 1.5
 
 
 @value_type
 class PredictedHeight:
-    """A height map and what the network thinks of it.
+    """A predicted height map and its reliability.
 
     Attributes:
-        height: From 0 to 1; 1 is high.
-        confidence: From 0, as good as a flat guess, to 1, per pixel.
-        upright: Probability that hills are hills and not hollows.
-        tiles: Whether it was taken to tile.
+        height: Heights from 0 (low) to 1 (high).
+        confidence: Confidence per pixel, from 0 (no better than a flat guess) to 1.
+        upright: Probability that the sign is right, that hills are not hollows.
+        tiles: Whether the photo was treated as periodic.
     """
 
     height: Float[Tensor, "H W"]
@@ -65,19 +65,19 @@ def height_map(
     detail: bool = True,
     name: str = "the photo",
 ) -> PredictedHeight:
-    """The height map of a photo; flat, and without confidence, where the photo is blank.
+    """Predict the height map of a photo; for a blank photo it is flat with confidence 0.
 
     Args:
-        photo: sRGB values in [0, 1], grey or RGB, as `load_image` reads them, or the path of a picture; alpha
-            is left out.
-        predictor: The network: a predictor, or what `open_predictor` takes, a name or a path.
-        tiles: Whether opposite borders fit; None finds out by comparing them.
-        detail: Look at the photo at more than 256 pixels, too.
-        name: How messages call the photo; a file is called by its path.
+        photo: sRGB values in [0, 1], grey or RGB, as read by `load_image`, or the path of a picture; alpha is
+            ignored.
+        predictor: The network: a predictor, or a name or path for `open_predictor`.
+        tiles: Whether the photo is periodic; None decides by comparing opposite borders.
+        detail: Whether to process the photo also at sizes of more than 256 pixels.
+        name: Name of the photo in messages; a file is named by its path.
 
     Raises:
-        InputError: The file cannot be read, or the photo is smaller than 16 pixels, a hundred times longer
-            than wide, or not finite.
+        InputError: The file cannot be read, or the photo is smaller than 16 pixels, a hundred times longer than
+            wide, or has values that are not finite.
     """
     if isinstance(predictor, str):
         predictor = open_predictor(predictor)
@@ -104,10 +104,10 @@ def height_map(
 
 
 def brightened(image: Float[Tensor, "3 H W"], name: str = "the photo") -> Float[Tensor, "3 H W"]:
-    """A photo whose bits are more than 8, but of which hardly anything is used, over the whole range; others
-    as they are.
+    """Stretch photos with more than 8 bits that use little of the range to the whole range.
 
-    So come 10 or 12 bits of a camera in 16, and photos that are much too dark. A warning says what is done.
+    Examples are 10 or 12 bits of a camera stored in 16, and much too dark photos. A warning says so. Other
+    photos are returned unchanged.
     """
     low, high = float(image.min()), float(image.max())
     dark = high < DARK
@@ -127,10 +127,10 @@ def brightened(image: Float[Tensor, "3 H W"], name: str = "the photo") -> Float[
 
 
 def canonical_shift(image: Float[Tensor, "C H W"]) -> tuple[int, int]:
-    """Rows and columns by which a map that tiles is turned before it is looked at.
+    """Rows and columns by which a periodic photo is rolled before prediction.
 
-    The phase of the longest wave along either side goes to zero. A turned photo is thereby looked at from the
-    same place, so its height is the same but turned: strides of the network make no difference.
+    The phase of the lowest frequency along either axis becomes zero. So the height of a rolled photo is the
+    rolled height, in spite of the strides of the network.
     """
     brightness = image.double().sum(dim=0)
     shifts = []
@@ -156,7 +156,7 @@ def _check(image: Tensor, name: str) -> None:
 def _in_levels(
     image: Tensor, network: torch.nn.Module, tiles: bool, detail: bool
 ) -> tuple[Tensor, Tensor, float]:
-    """Height and logarithm of its error at full size, and the probability of the sign."""
+    """Height, logarithm of its error at full size, and probability that the sign is right."""
     size = tuple(image.shape[1:])
     first, *finer = level_sizes(size, detail and isinstance(network, FusionNetwork))
     small = resized(image, first)
@@ -172,7 +172,8 @@ def _in_levels(
 
 
 def level_sizes(size: tuple[int, ...], detail: bool = True) -> list[tuple[int, int]]:
-    """Sizes at which a photo is looked at: multiples of 16, doubling from a short side of 256 to its own."""
+    """Sizes at which a photo is processed: multiples of 16, doubling from a short side of 256 to its own
+    size."""
     short = min(size)
     scale = min(1.0, GLOBAL_SIDE / short) if short > 1.4 * GLOBAL_SIDE else 1.0
     scales = [scale]
@@ -189,7 +190,7 @@ def _multiple(length: float) -> int:
 
 
 def whole(image: Tensor, network: torch.nn.Module, tiles: bool) -> tuple[Tensor, Tensor, float]:
-    """The mean of what the network sees in the eight symmetric views of a photo (3, h, w)."""
+    """Mean prediction of the network over the eight symmetries of a photo (3, h, w)."""
     heights, errors, logits = [], [], []
     for turn in counted(range(4), "views"):
         for mirror in (False, True):
@@ -209,7 +210,7 @@ def whole(image: Tensor, network: torch.nn.Module, tiles: bool) -> tuple[Tensor,
 def refined(
     image: Tensor, height: Tensor, network: FusionNetwork, tiles: bool, context: Tensor
 ) -> Float[Tensor, "H W"]:
-    """A coarser height at the size of this image, with the detail that can be seen in it."""
+    """Enlarge a coarser height to the size of the image, and add predicted detail."""
     size = tuple(image.shape[1:])
     guide = _interpolated(height, size, tiles)
     gradients = tiled_gradients(image, network, tiles, context)
@@ -219,7 +220,7 @@ def refined(
 
 
 def _agreement(fine: Tensor, coarse: Tensor) -> Tensor:
-    """By what to multiply fine gradients so that their blurred part fits coarse ones best; 0 to 2."""
+    """Factor in [0, 2] on fine gradients with which they fit coarse ones best after blurring."""
     a, b = (F.avg_pool2d(g.permute(2, 0, 1)[None], 4) for g in (fine, coarse))
     return ((a * b).sum() / a.square().sum().clamp(min=1e-12)).clamp(0, 2)
 
@@ -227,7 +228,7 @@ def _agreement(fine: Tensor, coarse: Tensor) -> Tensor:
 def tiled_gradients(
     image: Tensor, network: FusionNetwork, tiles: bool, context: Tensor
 ) -> Float[Tensor, "H W 2"]:
-    """Gradients of a large photo, from tiles that overlap and fade into each other."""
+    """Gradients of a large photo, predicted in overlapping tiles that are blended."""
     size = tuple(image.shape[1:])
     if max(size) <= TILE * 2:
         return _gradients(image, network, tiles, context)
@@ -253,14 +254,15 @@ def _gradients(image: Tensor, network: FusionNetwork, tiles: bool, context: Tens
 
 
 def _starts(length: int) -> list[int]:
-    """Where tiles begin, multiples of 16: at least two overlaps shared, the last one at the end."""
+    """First pixels of tiles, multiples of 16: tiles overlap by at least 2 * `OVERLAP`, the last ends at the
+    border."""
     step = TILE - 2 * OVERLAP
     last = max(0, length - TILE)
     return sorted({*range(0, last, step), last - last % STRIDE, last})
 
 
 def _fade(side: int, margin: int, device: torch.device) -> Tensor:
-    """1 in the middle of a tile, falling smoothly at its margins; never quite 0."""
+    """Blending weights of a tile: 1 in the middle, falling smoothly at the margins, always positive."""
     place = torch.arange(side, device=device) + 0.5
     distance = torch.minimum(place, side - place)
     ramp = (0.5 - 0.5 * torch.cos(math.pi * (distance / (2 * margin)).clamp(max=1))).clamp(min=1e-3)
@@ -268,7 +270,7 @@ def _fade(side: int, margin: int, device: torch.device) -> Tensor:
 
 
 def _interpolated(maps: Tensor, size: tuple[int, ...], tiles: bool) -> Tensor:
-    """Bicubic, across the borders where they are joined; averaged over areas where it gets smaller."""
+    """Resize maps: bicubic, with periodic borders if they tile; by averages over areas when reducing."""
     if tuple(maps.shape) == tuple(size):
         return maps
     rows, columns = maps.shape
@@ -290,5 +292,6 @@ def _interpolated(maps: Tensor, size: tuple[int, ...], tiles: bool) -> Tensor:
 
 
 def looks_tileable(photo: Float[Tensor, "C H W"]) -> bool:
-    """Whether steps across the joined borders of a photo are like those inside."""
+    """Whether a photo is periodic: differences across opposite borders are like those of neighbouring
+    pixels."""
     return max(seam_ratio(photo.mean(dim=0))) <= TILES_BELOW

@@ -1,4 +1,4 @@
-"""A trained network and its file."""
+"""Trained networks and their files."""
 
 import json
 import os
@@ -20,17 +20,17 @@ from .model import build_network
 
 FORMAT = "bozzetto height network"
 BORROWED = "imagenet."
-"""Weights under this name come from a package of their own, which keeps them."""
+"""Prefix of weights that come from a separate package and are not stored."""
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network that sees height.
+    """A trained network that predicts height maps.
 
     Attributes:
-        network: In evaluation mode.
-        config: What it is.
-        metadata: Where it comes from, ready for JSON.
+        network: The network, in evaluation mode.
+        config: Its configuration.
+        metadata: Description of the training, as JSON values.
     """
 
     network: nn.Module
@@ -41,12 +41,12 @@ class Predictor:
         self.network.eval().requires_grad_(False)
 
     def to(self, device: torch.device | str) -> "Predictor":
-        """The same on another device."""
+        """The predictor on another device."""
         return Predictor(self.network.to(device), self.config, self.metadata)
 
 
 def save_predictor(predictor: Predictor, path: str | os.PathLike[str], half: bool = True) -> None:
-    """Write a network as safetensors, by default with 16 bits per number; without what it borrows.
+    """Write a network as safetensors, by default in float16, without the weights of the ImageNet encoder.
 
     Raises:
         InputError: The folder cannot be written to.
@@ -67,11 +67,11 @@ def save_predictor(predictor: Predictor, path: str | os.PathLike[str], half: boo
 
 
 def load_predictor(path: str | os.PathLike[str]) -> Predictor:
-    """Read a network.
+    """Read a network from a file of `save_predictor`.
 
     Raises:
-        InputError: The file is missing, damaged or holds something else, or the network needs a package that is
-            not installed.
+        InputError: The file is missing or damaged or is not a height network, or the network needs a package
+            that is not installed.
     """
     try:
         with safe_open(str(path), "pt") as file:
@@ -96,15 +96,15 @@ def load_predictor(path: str | os.PathLike[str]) -> Predictor:
 
 
 def best_weights() -> str:
-    """Name of the shipped weights that see best with what is installed."""
+    """Name of the most accurate shipped weights that can be used with the installed packages."""
     return "heights-imagenet" if imagenet_is_installed() else "heights"
 
 
 def open_predictor(name: str = "auto") -> Predictor:
-    """A network from a file, or one that comes with the package, by its name; `auto` takes the best.
+    """Open a network: a file, or the name of one that comes with the package; `auto` takes the most accurate.
 
     Raises:
-        InputError: There is none of this name, or the file holds something else.
+        InputError: There is no network of this name, or the file is not a height network.
     """
     path = Path(name)
     if path.suffix or path.is_file():

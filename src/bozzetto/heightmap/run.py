@@ -38,19 +38,20 @@ LARGEST_LIGHTS = 1 << 20
 
 @dataclass(frozen=True)
 class MapOptions:
-    """What is written for a photo.
+    """Settings of the files that are written for a photo.
 
     Attributes:
-        size_mm: Width of what the photo shows.
-        depth_mm: From the lowest to the highest point; None takes a twentieth of the width.
+        size_mm: Width of the surface in the photo, in millimetres.
+        depth_mm: Height difference between the lowest and the highest point, in millimetres; None takes a
+            twentieth of the width.
         strength: Factor on the depth.
-        invert: Hollows become hills.
-        tiles: Whether opposite borders fit; None finds out.
+        invert: Whether to invert heights, so that hollows become hills.
+        tiles: Whether the photo is periodic; None decides by comparing opposite borders.
         normals: Convention of the normal map, `gl` or `dx`.
-        wrap: `plane` or `cylinder`.
-        occlusion, curvature: Write these maps, too.
-        faces: Triangles of the relief at most; 0 writes none.
-        detail: Look at more than the small size.
+        wrap: Shape of the relief, `plane` or `cylinder`.
+        occlusion, curvature: Whether to write these maps, too.
+        faces: Largest number of triangles of the relief; 0 writes no relief.
+        detail: Whether to process the photo also at sizes of more than 256 pixels.
     """
 
     size_mm: float = 1000.0
@@ -66,7 +67,7 @@ class MapOptions:
     detail: bool = True
 
     def field(self, height: Float[Tensor, "H W"], tiles: bool) -> HeightField:
-        """A height map from 0 to 1 with its size in the world."""
+        """Height field in millimetres from a height map with values from 0 to 1."""
         depth = self.size_mm / 20 if self.depth_mm is None else self.depth_mm
         field = HeightField(height, self.size_mm, depth, tiles)
         return (field.inverted() if self.invert else field).exaggerated(self.strength)
@@ -75,7 +76,7 @@ class MapOptions:
 def map_photo(
     run: RunFolder, source: Path, name: str, predictor: Predictor, options: MapOptions
 ) -> dict[str, Any]:
-    """Predict the height of one photo and write its files below `name` in the run's folder.
+    """Predict the height of one photo and write its files to the folder `name` of the run folder.
 
     Raises:
         InputError: The photo cannot be used.
@@ -104,15 +105,15 @@ def map_photo(
 def stereo_photos(
     run: RunFolder, sources: Sequence[Path], lights: Path | None, name: str, options: MapOptions
 ) -> dict[str, Any]:
-    """Photometric stereo: one surface in three or more photos under a light each.
+    """Photometric stereo: one surface in three or more photos, each under one light.
 
     Args:
-        run: Where everything goes.
+        run: The run folder.
         sources: The photos, from the same camera.
-        lights: JSON file with a list of vectors (x right, y up, z to the camera) towards the lights, as long
-            as they are strong; None finds them.
-        name: Folder of the results below the run's.
-        options: What to write. The depth follows from the normals unless it is given.
+        lights: JSON file with a list of vectors (x right, y up, z to the camera) towards the lights, whose
+            length is the intensity; None estimates them.
+        name: Name of the folder of the results in the run folder.
+        options: Which files to write. Unless `depth_mm` is given, the depth follows from the normals.
 
     Raises:
         InputError: Sizes differ, or the photos or lights cannot be used.
@@ -155,10 +156,11 @@ def stereo_photos(
 
 
 def load_lights(path: Path) -> Float[Tensor, "N 3"]:
-    """Vectors towards lights from a JSON file.
+    """Read vectors towards lights from a JSON file.
 
     Raises:
-        InputError: It does not hold a list of three finite numbers each, or all lights are behind the surface.
+        InputError: The file is not a list of vectors of three finite numbers, or all lights are behind the
+            surface.
     """
     check_file(path, "list of lights")
     if path.stat().st_size > LARGEST_LIGHTS:
@@ -197,7 +199,7 @@ def write_maps(
     options: MapOptions,
     confidence: Float[Tensor, "H W"],
 ) -> None:
-    """Write heights, normals, relief, preview and what else is asked for."""
+    """Write heights, normals, relief, preview and the requested further maps."""
     with run.stage("write"):
         save_height(field, run.file(f"{name}/height.png"))
         save_height(field, run.file(f"{name}/height.exr"))
@@ -221,7 +223,7 @@ def preview(
     normals: Float[Tensor, "H W 3"],
     confidence: Float[Tensor, "H W"],
 ) -> Float[Tensor, "h w 3"]:
-    """Photo, height, the relief in grey under a light from the upper left, and the confidence, side by side."""
+    """Picture of photo, height, shaded relief with light from the upper left, and confidence, side by side."""
     light = torch.tensor([-0.5, 0.5, 0.7071])
     lit = (normals @ light).clamp(min=0) * 0.85 + 0.1
     grey = [field.height, lit, confidence]
@@ -233,10 +235,10 @@ def preview(
 
 
 def safe_out(out: Path, sources: Sequence[Path]) -> None:
-    """Refuse to write where the photos are.
+    """Raise an error if results would be written to the folder of the photos.
 
     Raises:
-        InputError: The folder for the results is a photo, or holds one of them directly.
+        InputError: The output folder is a photo, or directly contains one of them.
     """
     for source in sources:
         if os.path.realpath(source) == os.path.realpath(out):
@@ -256,17 +258,17 @@ def training_material(
     store: Path | None = None,
     quiet: bool = True,
 ) -> tuple[list[PairFiles], Crops]:
-    """Pairs that may be learned from, and crops of them and of procedural samples.
+    """Select training pairs, and build crops of them and of procedural samples.
 
     Args:
-        run: Its folder keeps the procedural samples unless there is a store.
+        run: The run folder, which stores the procedural samples if `store` is None.
         files: All pairs.
-        config: How to learn.
+        config: Settings of the training.
         synthetic: Number of procedural samples.
-        exclude: Names of materials to keep away from.
-        ship_only: Take only pairs that allow weights to be passed on.
-        store: Folder for procedural samples, shared by trainings.
-        quiet: Show no progress.
+        exclude: Names of materials to leave out.
+        ship_only: Whether to take only pairs whose licence allows weights to be distributed.
+        store: Folder of procedural samples that several trainings share.
+        quiet: Whether to hide the progress bar.
     """
     run.begin()
     chosen = [f for f in files if f.name not in exclude and (f.ship or not ship_only)]
@@ -297,7 +299,7 @@ def learn_heights(
 
 
 def training_preview(predictor: Predictor, crops: Crops, count: int = PREVIEWS) -> Tensor:
-    """Rows of photo, true and predicted height."""
+    """Picture with one row per crop: photo, true height, predicted height."""
     batch = crops.draw(2**31, count)
     with torch.inference_mode():
         height = predictor.network(batch.photos).height

@@ -1,4 +1,4 @@
-"""Learning to see height, a step at a time."""
+"""Training of networks that predict height maps."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,19 +20,19 @@ VALIDATION_BATCHES = 8
 
 
 class Training(runs.Training[TrainConfig]):
-    """A training of a network that sees height, a step at a time; see `runs.Training`.
+    """Training of a network that predicts height maps, step by step; see `runs.Training`.
 
     Args:
-        crops: Where batches come from.
-        config: How to learn.
-        device: Where to compute.
-        start: A trained network of the same kind to continue from.
-        loss_fn: What is minimised, and further metrics, of an estimate and true heights (B, H, W); the loss of
-            the configuration if None.
-        validation: Fraction of the materials that is held out.
+        crops: Source of the batches.
+        config: Settings of the training.
+        device: Device of the computation.
+        start: A trained network of the same configuration to start from; None starts from random weights.
+        loss_fn: Function from an estimate and true heights (B, H, W) to the loss and further metrics; None
+            takes the loss of the configuration.
+        validation: Fraction of the materials that is held out for validation.
 
     Attributes:
-        notes: Sentences about what it starts from, for the user.
+        notes: Sentences for the user about initial weights and loss.
     """
 
     crops: Crops
@@ -69,11 +69,11 @@ class Training(runs.Training[TrainConfig]):
 
     @property
     def fraction_done(self) -> float:
-        """Fraction of the steps."""
+        """Fraction of the steps that are done."""
         return self.steps_done / self.config.steps
 
     def loss(self) -> tuple[Tensor, dict[str, float]]:
-        """How far the heights of some crops are from the true ones."""
+        """The loss of the next batch, and further metrics."""
         number = self.steps_done * runs.world_size() + runs.rank()
         quarters = self.progress < self.config.quarters
         batch = self.crops.draw(number, self.config.crops_per_step, quarters)
@@ -100,12 +100,12 @@ class Training(runs.Training[TrainConfig]):
         return structure_loss(estimate, truth, (batch.kinds == PAINTED).to(truth.device))
 
     def lr_factor(self) -> float:
-        """Rising at first, then along a cosine or flat."""
+        """Factor on the learning rate: linear warm-up, then along a cosine or constant."""
         rising = min(1.0, (self.progress + 1e-3) / max(self.config.warm_up, 1e-3))
         return rising if self.config.schedule == "flat" else rising * runs.cosine(self.progress)
 
     def result(self, metadata: dict[str, Any] | None = None) -> Predictor:
-        """What has been learned so far, on the CPU."""
+        """The network trained so far, on the CPU."""
         return Predictor(
             self.learned(build_network(self.config.network)), self.config.network, metadata or {}
         )

@@ -1,4 +1,4 @@
-"""Picture files: every common kind and number of bits, as tensors; sRGB and linear light."""
+"""Reading and writing picture files of all common formats and bit depths, in sRGB or linear light."""
 
 import lazy_loader
 

@@ -20,27 +20,27 @@ from ..errors import warn_input
 from ..values import value_type
 
 ROUNDING = 1e-3
-"""How far beyond 0 and 1 colours may lie without a warning."""
+"""Distance of colours below 0 or above 1 up to which they are clipped without a warning."""
 
 
 def srgb_to_linear(encoded: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Linear light of sRGB values in [0, 1]; 0 and 1 stay."""
+    """Linear light of sRGB values in [0, 1]; 0 and 1 are unchanged."""
     curve = ((encoded.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
     return torch.where(encoded <= 0.04045, encoded / 12.92, curve)
 
 
 def linear_to_srgb(linear: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """sRGB values of linear light in [0, 1]; 0 and 1 stay. Differentiable at 0."""
+    """sRGB values of linear light in [0, 1]; 0 and 1 are unchanged. Differentiable at 0."""
     curve = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
     return torch.where(linear <= 0.0031308, linear * 12.92, curve)
 
 
 def clipped_colors(colors: NDArray[Any], name: str) -> NDArray[np.float64]:
-    """Colours within [0, 1]: others are clipped, NaN becomes white, and a warning says so.
+    """Colours clipped to [0, 1], with NaN replaced by white and a warning of both.
 
     Args:
         colors: (N, 3) numbers.
-        name: What messages call them, for instance "the colours of a.obj".
+        name: Name for messages, for instance "the colours of a.obj".
     """
     values = np.array(colors, np.float64)
     unknown = ~np.isfinite(values).all(axis=1)
@@ -65,14 +65,14 @@ SRGB_FROM_D50 = np.array(
         [0.0719554, -0.2289768, 1.4053860],
     ]
 )
-"""Linear sRGB of XYZ adapted to D50 (Bradford), as profiles have it."""
+"""Matrix from XYZ adapted to D50 (Bradford), the connection space of profiles, to linear sRGB."""
 NEAR = 2.5 / 255
-"""Profiles that change no colour by more than this are sRGB for us."""
+"""Largest change of a colour, in [0, 1], by profiles that are treated as sRGB."""
 
 
 @value_type
 class LinearConversion:
-    """How encoded colours become linear sRGB: a curve per channel, then a matrix.
+    """Conversion of encoded colours to linear sRGB: a curve per channel, then a matrix.
 
     Attributes:
         curves: Linear values at equal steps of the encoded value from 0 to 1.
@@ -83,16 +83,17 @@ class LinearConversion:
     matrix: npt.NDArray[Any] | None
 
     def tables(self, count: int = 256) -> npt.NDArray[Any]:
-        """Linear values of so many equal steps from 0 to 1, one column per channel."""
+        """Linear values at equal steps of the encoded value from 0 to 1, one column per channel."""
         steps = np.linspace(0, 1, count)
         grid = np.linspace(0, 1, len(self.curves[0]))
         return np.stack([np.interp(steps, grid, curve) for curve in self.curves], axis=-1)
 
 
 def linear_conversion(path: Path, profile: bytes, channels: int) -> LinearConversion | None:
-    """The conversion that a profile means; None if its colours are those of sRGB.
+    """The conversion of a profile; None if its colours are those of sRGB.
 
-    A profile that cannot be used is ignored, with a warning; of another one than sRGB a warning tells.
+    A profile that cannot be used is ignored, with a warning. There is a warning for profiles other than sRGB,
+    too.
     """
     try:
         conversion = LinearConversion(*_parse(profile, channels))
@@ -109,7 +110,7 @@ def linear_conversion(path: Path, profile: bytes, channels: int) -> LinearConver
 
 
 def to_srgb(path: Path, profile: bytes, color: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """sRGB-encoded colours, (H, W, 1 or 3) in [0, 1], of encoded ones with this profile.
+    """Convert encoded colours with a profile to sRGB: (H, W, 1 or 3) in [0, 1].
 
     Colours beyond sRGB are clipped. A profile that cannot be used is ignored, with a warning.
     """
@@ -189,7 +190,7 @@ def _curve(tag: bytes) -> npt.NDArray[Any]:
 
 
 def _name(profile: bytes) -> str:
-    """What the profile calls itself."""
+    """The profile's description of itself."""
     try:
         tag = _tags(profile)[b"desc"]
         if tag[:4] == b"mluc":

@@ -1,4 +1,4 @@
-"""EXR files: which of their named channels hold the colours of a photo, and which one heights."""
+"""EXR files, and the choice of the channels with the colours of a photo or with heights."""
 
 import os
 import struct
@@ -15,13 +15,13 @@ from .stored_picture import MAX_PIXELS, check_size, damaged
 ALPHA = ("a", "ar", "ag", "ab")
 HEIGHT_WORDS = ("height", "displacement", "disp", "bump", "elevation", "heights")
 _MOST_SAVED = 20_000
-"""No compression of EXR saves more than this factor."""
+"""Upper bound of the compression factor of EXR."""
 _LONGEST_HEADER = 1 << 20
 _DEEP, _PARTS = 0x800, 0x1000  # flags in the version field
 
 
 def read_exr(path: Path, kind: str = "image") -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """Header of the first part, and all channels by name; of several parts, as PART:CHANNEL.
+    """Header of the first part, and all channels by name; with several parts, by PART:CHANNEL.
 
     Channels that cover more than the display window are cropped to it.
 
@@ -51,7 +51,7 @@ def read_exr(path: Path, kind: str = "image") -> tuple[dict[str, Any], dict[str,
 
 @dataclass(frozen=True)
 class _Header:
-    """What a header says about size: corners as x, y, both inclusive."""
+    """Windows of a header: corners as x, y, both inclusive."""
 
     data: tuple[int, int, int, int]
     shown: tuple[int, int, int, int]
@@ -60,7 +60,8 @@ class _Header:
 
 
 def _headers(path: Path) -> list[_Header]:
-    """The headers of all parts, without trust in what they say (The OpenEXR File Layout, openexr.com)."""
+    """The headers of all parts, parsed without trust in their contents (The OpenEXR File Layout,
+    openexr.com)."""
     with path.open("rb") as file:
         data = file.read(_LONGEST_HEADER)
     flags = struct.unpack("<I", data[4:8])[0]
@@ -88,7 +89,7 @@ def _headers(path: Path) -> list[_Header]:
 
 
 def _count(channels: bytes) -> int:
-    """How many channels a list of them names."""
+    """Number of channels in a channel list."""
     place = count = 0
     while channels[place] != 0:
         place, count = channels.index(b"\0", place) + 17, count + 1
@@ -119,10 +120,10 @@ def _window(path: Path, header: _Header, kind: str) -> tuple[slice, slice]:
 
 
 def height_channel(path: Path, channels: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """The one channel that holds heights, never alpha.
+    """The channel with heights, which is never alpha.
 
-    A single channel is taken whatever its name, or R, G and B if they are the same; of several, the one with a
-    word for height in its name, or else the one called Y.
+    A single channel is used under any name, and R, G and B are used if they are equal. Of several channels, the
+    one with a word for height in its name is used, or else Y.
 
     Raises:
         InputError: There is none, the channels are colours, or several could be meant.
@@ -179,7 +180,7 @@ def color_channels(path: Path, channels: dict[str, npt.NDArray[Any]]) -> npt.NDA
 
 
 def colored(path: Path) -> InputError:
-    """The error for colours where heights should be."""
+    """The error for colours instead of heights."""
     return InputError(
         f"{path} is a colour picture; a height map has one channel (predict a height map from a photo first)"
     )

@@ -31,24 +31,24 @@ SUFFIXES = (
 def load_image(
     path: str | os.PathLike[str], orient: bool = True, max_pixels: int = MAX_PIXELS
 ) -> Float[Tensor, "H W C"]:
-    """Read a picture, sRGB-encoded if it is a photograph, alpha straight.
+    """Read a picture of colours as sRGB values, with straight alpha.
 
     Integers are sRGB unless the file says otherwise (a profile, or cICP or gAMA of PNG); linear light (EXR,
-    gAMA 1) and other encodings are converted. Floats in TIFF do not say what they are: they are taken for sRGB
-    from 0 to 1, or, where they evidently are, from 0 to 255 or 65535.
+    gAMA 1) and other encodings are converted. TIFF does not declare the encoding of floats: they are read as
+    sRGB from 0 to 1 or, if the values suggest it, from 0 to 255 or 65535.
 
     Args:
         path: PNG, JPEG, TIFF, EXR, WebP, AVIF, BMP, TGA, PNM or another kind that Pillow opens, with any number
             of bits.
-        orient: Turn the picture upright if its EXIF data say that the camera was held sideways.
-        max_pixels: Larger pictures are refused.
+        orient: Rotate the picture upright by its EXIF orientation.
+        max_pixels: Largest number of pixels; an error is raised for larger pictures.
 
     Returns:
         Values in [0, 1]; the channels are grey, grey + alpha, RGB or RGBA. Palettes are resolved.
 
     Raises:
-        InputError: The file is missing, truncated or not a picture, too large, or holds NaN or numbers of which
-            it is unknown which is white.
+        InputError: The file is missing, truncated or not a picture, too large, contains NaN, or has values with
+            an unknown white level.
     """
     path = Path(path)
     picture = read_stored(path, max_pixels)
@@ -56,10 +56,10 @@ def load_image(
 
 
 def read_stored(path: Path, max_pixels: int = MAX_PIXELS) -> StoredPicture:
-    """What a picture file holds; of animations the first picture, with a warning.
+    """The stored values of a picture file; for animations, those of the first picture, with a warning.
 
     Raises:
-        InputError: As of `load_image`.
+        InputError: The same as for `load_image`.
     """
     if is_exr(path):
         values = color_channels(path, read_exr(path)[1])
@@ -75,7 +75,8 @@ def read_stored(path: Path, max_pixels: int = MAX_PIXELS) -> StoredPicture:
 
 
 def encoded_colors(path: Path, picture: StoredPicture, stored: npt.NDArray[Any]) -> Float[Tensor, "H W C"]:
-    """Stored values, turned or not, as sRGB with straight alpha: the second half of `load_image`."""
+    """Stored values, optionally rotated upright, as sRGB with straight alpha: the second half of
+    `load_image`."""
     values = _scaled(picture, stored)
     if stored.dtype.kind in "fi":
         values = in_range(path, values, picture.encoding == "linear", picture.profile is not None)
@@ -86,11 +87,11 @@ def encoded_colors(path: Path, picture: StoredPicture, stored: npt.NDArray[Any])
 
 
 def load_data_image(path: str | os.PathLike[str], orient: bool = True) -> Float[Tensor, "H W C"]:
-    """Read a picture whose numbers are no colours, such as a mask or a normal map, as they are stored.
+    """Read a picture of data instead of colours, such as a mask or a normal map, without colour conversion.
 
     Args:
-        path: As of `load_image`.
-        orient: Turn the picture upright by its EXIF orientation.
+        path: A file as for `load_image`.
+        orient: Rotate the picture upright by its EXIF orientation.
 
     Returns:
         Unsigned integers become 0 to 1, signed ones -1 to 1; floats stay as they are.
@@ -119,16 +120,16 @@ def _refuse_nan(path: Path, values: npt.NDArray[Any]) -> None:
 
 
 def in_range(path: Path, values: npt.NDArray[Any], linear: bool, declared: bool = False) -> npt.NDArray[Any]:
-    """Floats of a photo brought to [0, 1], with a warning about what is changed or guessed.
+    """Floats of a photo scaled or clipped to [0, 1], with a warning of changes and guesses.
 
     Args:
-        path: How messages call it.
+        path: Name for messages.
         values: Colours, finite or not.
-        linear: They are linear light, of which more than 1 is brighter than white.
-        declared: The file says how they are encoded.
+        linear: Whether the values are linear light, where values above 1 are brighter than white.
+        declared: Whether the file declares their encoding.
 
     Raises:
-        InputError: There are NaN or infinite numbers, or it is unknown which number is white.
+        InputError: There are NaN or infinite values, or the white level is unknown.
     """
     _refuse_nan(path, values)
     low, high = float(values.min()), float(values.max())
@@ -155,7 +156,7 @@ def in_range(path: Path, values: npt.NDArray[Any], linear: bool, declared: bool 
 
 
 def _straight(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Colours divided by their alpha; where there is none they stay."""
+    """Colours divided by their alpha; unchanged where alpha is 0."""
     if values.shape[-1] not in (2, 4):
         return values
     alpha = values[..., -1:]
@@ -164,7 +165,7 @@ def _straight(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _encoded(path: Path, picture: StoredPicture, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Colours as sRGB, whatever the file says that they are."""
+    """Colours converted from the encoding of the file to sRGB."""
     count = values.shape[-1] - (values.shape[-1] in (2, 4))
     color = values[..., :count]
     if picture.profile is not None:
@@ -182,10 +183,10 @@ def _encoded(path: Path, picture: StoredPicture, values: npt.NDArray[Any]) -> np
 def save_image(
     path: str | os.PathLike[str], image: Float[Tensor, "H W C"] | Float[Tensor, "H W"], bits: int = 8
 ) -> None:
-    """Write values in [0, 1] as they are (encode colours with `linear_to_srgb` first); others are clipped.
+    """Write values, clipped to [0, 1], without conversion; encode colours with `linear_to_srgb` first.
 
     Args:
-        path: The suffix chooses the format; 16 bits go into PNG only.
+        path: The file to write; its suffix selects the format. Only PNG can have 16 bits.
         image: Grey, grey + alpha, RGB or RGBA.
         bits: Bits per channel, 8 or 16.
 

@@ -1,6 +1,6 @@
-"""PNG files to the last bit (Portable Network Graphics, third edition, W3C 2025).
+"""PNG files at full bit depth (Portable Network Graphics, third edition, W3C 2025).
 
-Pillow reads grey of 16 bits whole, but keeps the upper byte only of colour and of grey with alpha.
+Pillow reads 16-bit grey in full, but only the upper byte of 16-bit colour and of grey with alpha.
 """
 
 import os
@@ -60,7 +60,7 @@ def read_png(path: Path) -> StoredPicture:
 
 
 def _chunks(path: Path) -> dict[bytes, bytes]:
-    """Small chunks before the pixels."""
+    """The small chunks before the pixels."""
     found: dict[bytes, bytes] = {}
     size = os.path.getsize(path)
     with path.open("rb") as file:
@@ -79,10 +79,10 @@ def _chunks(path: Path) -> dict[bytes, bytes]:
 
 
 def _deep_color(path: Path, image: PngImageFile, kind: int) -> npt.NDArray[Any]:
-    """Colour of 16 bits.
+    """Read 16-bit colour.
 
-    Pillow's names for the stored layout end in 16B (big-endian, as in PNG) and 16L. Read as the first it
-    keeps the upper byte, read as the second the lower one.
+    Pillow's names for the stored layout end in 16B (big-endian, as in PNG) and 16L. Read as 16B, Pillow keeps
+    the upper byte; read as 16L, the lower byte.
     """
     mode = "RGB" if kind == RGB else "RGBA"
     image.load()
@@ -95,7 +95,8 @@ def _deep_color(path: Path, image: PngImageFile, kind: int) -> npt.NDArray[Any]:
 
 
 def _grey_alpha(path: Path) -> npt.NDArray[Any]:
-    """Grey and alpha of 16 bits: four bytes per pixel, read as RGBA of 8 bits, for which all filters agree."""
+    """Read 16-bit grey and alpha: four bytes per pixel, as 8-bit RGBA, for which the PNG filters are the
+    same."""
     data = bytearray(path.read_bytes())
     data[24:26] = bytes([8, RGBA])
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
@@ -105,7 +106,7 @@ def _grey_alpha(path: Path) -> npt.NDArray[Any]:
 
 
 def _with_key(picture: StoredPicture, key: bytes, depth: int) -> StoredPicture:
-    """Pixels of one exact colour are transparent."""
+    """Apply a colour key: pixels of exactly this colour are transparent."""
     channels = picture.values.shape[-1]
     color = np.frombuffer(key[: 2 * channels], ">u2").astype(np.int64)
     assert picture.full is not None
@@ -116,7 +117,7 @@ def _with_key(picture: StoredPicture, key: bytes, depth: int) -> StoredPicture:
 
 
 def _encoding(chunks: dict[bytes, bytes]) -> str | float | None:
-    """What the numbers of a photo mean, unless a profile says it: cICP before sRGB before gAMA."""
+    """The encoding of a photo without a profile: cICP has priority over sRGB, and sRGB over gAMA."""
     coding = chunks.get(b"cICP", b"")
     if len(coding) == 4:
         known = {_SRGB: "srgb", _LINEAR: "linear", 1: "srgb"}

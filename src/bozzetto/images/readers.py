@@ -1,7 +1,7 @@
-"""Reading picture files to the numbers that are stored in them.
+"""Readers of the stored values of picture files.
 
-Pillow reads most kinds; where it keeps fewer bits than are stored, or takes one type of number for another,
-`png` and `tiff` read instead. EXR has `exr`, because its channels have names. HEIC and HEIF, as phones write
+Pillow reads most formats. Where it would lose bits or misread number types, `png` and `tiff` are used instead.
+EXR is read by `exr`, because its channels have names. HEIC and HEIF, as phones write
 them, are read through the optional package pillow-heif.
 """
 
@@ -23,17 +23,17 @@ from .stored_picture import StoredPicture, check_file, check_size, damaged, open
 from .tiff import read_tiff
 
 BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevm", b"hevs", b"mif1")
-"""Of single pictures (ISO/IEC 23008-12); mif1 may hold other kinds, too."""
+"""Brands of single HEIC pictures (ISO/IEC 23008-12); mif1 may contain other formats, too."""
 _CURVES = {16: "PQ", 18: "HLG"}  # ITU-T H.273; photographs of the usual range have an sRGB-like curve
 
 
 def is_heif(start: bytes) -> bool:
-    """Whether a file is such a picture, by its first 64 bytes; AVIF is another kind, which Pillow reads."""
+    """Whether a file is HEIC or HEIF, by its first 64 bytes; AVIF is not, and is read by Pillow."""
     return start[4:8] == b"ftyp" and start[8:12] in BRANDS and b"avif" not in start
 
 
 def read_heif(path: Path) -> StoredPicture:
-    """Read the main picture, upright: its rotation is part of the format, whatever its EXIF data say.
+    """Read the main picture, upright: its rotation is part of the format, independent of its EXIF data.
 
     Raises:
         InputError: pillow-heif is not installed, or the picture is too large.
@@ -50,7 +50,7 @@ def read_heif(path: Path) -> StoredPicture:
 
 
 def heif_tags(path: Path) -> dict[int, Any]:
-    """EXIF tags of a HEIC picture that can be read, of the main and the EXIF directory; none if damaged."""
+    """EXIF tags of a HEIC picture, of the main and the EXIF directory; none if they are damaged."""
     exif = Image.Exif()
     try:
         exif.load(_open(path).info.get("exif") or b"")
@@ -100,19 +100,19 @@ _BRANDS = {
 
 
 def is_exr(path: Path, kind: str = "image") -> bool:
-    """Whether a file is EXR by its first bytes, whatever its name.
+    """Whether a file is EXR, by its first bytes.
 
     Raises:
-        InputError: As `check_file`.
+        InputError: The same as for `check_file`.
     """
     return check_file(path, kind)[:4] == EXR_MAGIC
 
 
 def read_picture(path: Path, kind: str = "image") -> StoredPicture:
-    """Read the numbers in any picture but EXR.
+    """Read the stored values of a picture in any format except EXR.
 
     Raises:
-        InputError: The file is missing, damaged, no picture, of a kind that is not read, or too large.
+        InputError: The file is missing, damaged, not a picture, of an unsupported format, or too large.
     """
     start = check_file(path, kind)
     _refuse_foreign(path, start)
@@ -153,7 +153,7 @@ def _read(path: Path, start: bytes) -> StoredPicture:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Silence warnings of libraries about unusual files; what matters is reported by the readers."""
+    """Silence warnings of libraries about unusual files; the readers issue their own."""
     logger = logging.getLogger("tifffile")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -174,7 +174,7 @@ def _refuse_foreign(path: Path, start: bytes) -> None:
 
 
 def _refuse_jpeg(path: Path) -> None:
-    """JPEG's rare kinds by name: lossless, or with more than 8 bits."""
+    """Raise an error with the name of the kind for rare JPEG files: lossless, or with more than 8 bits."""
     with path.open("rb") as file:
         file.read(2)
         for _ in range(1000):
@@ -200,7 +200,7 @@ _HEADER = re.compile(rb"P([2356])" + 3 * (_GAP + rb"(\d+)") + rb"\s")
 
 
 def read_pnm(path: Path) -> StoredPicture:
-    """Read a grey or colour picture; see `read_picture`. Of several in one file, the first."""
+    """Read a grey or colour picture; see `read_picture`. If a file contains several, read the first."""
     with path.open("rb") as file:
         found = _HEADER.match(file.read(4096))
         if found is None or any(len(number) > 9 for number in found.groups()):

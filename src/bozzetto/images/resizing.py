@@ -1,4 +1,4 @@
-"""Pictures and maps of another size: means over areas where they shrink, bilinear where they grow."""
+"""Resizing of pictures and maps: area averages for reduction, bilinear interpolation for enlargement."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,13 @@ from torch.nn.functional import adaptive_avg_pool2d
 def area_resize(
     images: Float[Tensor, "N H W C"], width: int, height: int, box: tuple[int, int, int, int] | None = None
 ) -> Float[Tensor, "N h w C"]:
-    """Every new pixel is the mean of what lies under it, whatever the ratio of the sizes.
+    """Resize so that every new pixel is the mean over its area, for any ratio of the sizes.
 
     Args:
         images: Pictures.
         width: New number of columns.
         height: New number of rows.
-        box: Left, top, width and height of the only part of the new pictures that is wanted.
+        box: Left, top, width and height of the part of the new pictures to return; None for all.
     """
     left, top, columns, rows = box or (0, 0, width, height)
     for axis, size, start, count in ((1, height, top, rows), (2, width, left, columns)):
@@ -31,20 +31,20 @@ def area_resize(
 def area_resize_rows(
     rows: Float[Tensor, "N r W C"], ratio: float, first: int, top: int, bottom: int
 ) -> Float[Tensor, "N t W C"]:
-    """Some new rows of `area_resize`, from the old rows under them.
+    """Rows of the result of `area_resize`, from the old rows that they cover.
 
     Args:
-        rows: Old rows from number `first` on.
+        rows: Old rows, starting with row `first`.
         ratio: Old rows per new one.
         first: Number of the first of the old rows.
         top: Number of the first new row.
-        bottom: Number of the one after the last.
+        bottom: Number of the row after the last new row.
     """
     return _averages(rows, 1, ratio, first, range(top, bottom))
 
 
 def _averages(images: Tensor, axis: int, ratio: float, first: int, new: range) -> Tensor:
-    """Means over intervals of one axis, of which the cells from number `first` on are there."""
+    """Means over intervals of one axis, given its cells from number `first` on."""
     edges = torch.arange(new.start, new.stop + 1, dtype=torch.float64) * ratio
     start = (edges[:-1] + 1e-9).floor().long()
     count = max(1, int(((edges[1:] - 1e-9).ceil().long() - start).max()))
@@ -61,7 +61,7 @@ def _averages(images: Tensor, axis: int, ratio: float, first: int, new: range) -
 
 
 def resized(maps: Float[Tensor, "C H W"], size: Sequence[int]) -> Float[Tensor, "C h w"]:
-    """Averaged over areas where it gets smaller, bilinear where it gets larger."""
+    """Resize by area averages if smaller, bilinearly if larger."""
     shape = tuple(maps.shape[-2:])
     if shape == tuple(size):
         return maps

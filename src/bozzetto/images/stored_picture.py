@@ -1,4 +1,4 @@
-"""The numbers that a picture file stores, before they are interpreted, and checks shared by all readers."""
+"""The stored values of a picture file before their interpretation, and checks used by all readers."""
 
 import math
 import os
@@ -19,24 +19,24 @@ from ..errors import InputError
 from ..values import value_type
 
 MAX_PIXELS = 180_000_000
-"""Larger pictures are refused before anything of that size is allocated."""
+"""Largest number of pixels; an error is raised for larger pictures before memory is allocated."""
 LARGEST_FACTOR = 1100
-"""Deflate, the best of the compressions with such a limit, saves no more than a factor of 1032."""
+"""Bound of the compression factor of the formats that have one; that of Deflate is at most 1032."""
 
 
 @value_type
 class StoredPicture:
-    """What a file holds.
+    """The contents of a picture file.
 
     Attributes:
         values: (H, W, C) as stored, row 0 on top: grey, grey + alpha, RGB or RGBA. Palettes are resolved.
-        full: The number that stands for 1, or None for floats and signed integers of no such number.
-        orientation: EXIF: 1 upright, 2 to 8 turned or mirrored.
-        premultiplied: Colours are multiplied by alpha.
+        full: The value that represents 1, or None for floats and for signed integers without such a value.
+        orientation: EXIF orientation: 1 upright, 2 to 8 rotated or mirrored.
+        premultiplied: Whether colours are multiplied by alpha.
         profile: The ICC profile, for RGB and grey.
-        encoding: `srgb`, `linear`, another exponent as a number, or None where the file does not say.
-        frames: How many pictures the file holds; this is the first.
-        nodata: The number that stands for missing heights.
+        encoding: `srgb`, `linear`, the exponent of another encoding, or None if the file does not declare it.
+        frames: Number of pictures in the file; this is the first.
+        nodata: The value that represents missing heights.
         text: Text entries.
     """
 
@@ -52,12 +52,12 @@ class StoredPicture:
 
     @property
     def upright(self) -> npt.NDArray[Any]:
-        """The values, turned and mirrored as the file says."""
+        """The values, rotated and mirrored according to `orientation`."""
         return turned_upright(self.values, self.orientation)
 
 
 def turned_upright(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """Apply an EXIF orientation, 1 to 8 (EXIF 2.32, section 4.6.4); others are taken for 1."""
+    """Apply an EXIF orientation, 1 to 8 (EXIF 2.32, section 4.6.4); other values are treated as 1."""
     if orientation in (5, 6, 7, 8):
         values = values.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -68,11 +68,11 @@ def turned_upright(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[An
 
 
 def check_file(path: Path, kind: str) -> bytes:
-    """Refuse what is no regular file with something in it, and return its first 64 bytes.
+    """Raise an error unless the path is a non-empty regular file; return its first 64 bytes.
 
     Args:
         path: The file.
-        kind: What it should be, as in "there is no ...".
+        kind: Noun for messages, as in "there is no ...".
 
     Raises:
         InputError: There is no such file, or it is a folder, a device, a pipe, empty, or may not be read.
@@ -102,7 +102,7 @@ def check_file(path: Path, kind: str) -> bytes:
 def check_size(
     path: Path, width: int, height: int, bytes_per_pixel: float, compressible: bool = True
 ) -> None:
-    """Refuse a picture whose header asks for more than anybody needs, or than its file can hold.
+    """Raise an error if a header declares too many pixels, or more than the file can contain.
 
     Raises:
         InputError: It has more than `MAX_PIXELS`, none, or the file is too short for its size.
@@ -127,7 +127,7 @@ def too_large(path: Path, width: int, height: int, limit: int) -> InputError:
 
 
 def damaged(path: Path, reason: object, kind: str = "image") -> InputError:
-    """The error for a file that is not what it says."""
+    """The error for a damaged file."""
     text = " ".join(str(reason).split())[:200] or type(reason).__name__
     return InputError(f"cannot read the {kind} {path}: {text}; copy or export it again")
 
@@ -148,7 +148,7 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
 
 
 def pillow_picture(path: Path, image: Image.Image) -> StoredPicture:
-    """What Pillow reads, as it stores it."""
+    """The stored values of a picture that Pillow has opened."""
     frames = 1
     if image.format != "MPO" and getattr(image, "is_animated", False):
         frames = int(getattr(image, "n_frames", 1))
@@ -200,5 +200,5 @@ def _as_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def with_alpha(picture: StoredPicture, alpha: npt.NDArray[Any]) -> StoredPicture:
-    """The picture with another channel of coverage, (H, W), of the same full scale."""
+    """The picture with an alpha channel (H, W) of the same full scale."""
     return replace(picture, values=np.concatenate([picture.values, alpha[..., None]], axis=-1))

@@ -1,7 +1,7 @@
 """TIFF files with numbers of any type (TIFF 6.0; BigTIFF; Adobe's technical notes).
 
-tifffile reads numbers of all types, but not all compressions and no colours but RGB. Pillow reads all of these,
-but only of 8 bits: it mixes up other types (unsigned and signed, 16 bits and 8) or does not know them.
+tifffile reads all number types, but not all compressions, and no colours except RGB. Pillow reads all of these,
+but only with 8 bits: it confuses other types (unsigned and signed, 16 and 8 bits) or does not support them.
 """
 
 import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
 _DEFLATE = (8, 32946)
 _OPEN = (1, *_DEFLATE, 32773)
-"""Compressions that tifffile undoes without further packages: none, Deflate, PackBits."""
+"""Compressions that tifffile decodes without further packages: none, Deflate, PackBits."""
 _REDUCED, _MASK = 1, 4
 _MOST_PAGES, _MOST_TAGS = 10_000, 4096
 _HARMLESS = 1 << 26
@@ -63,7 +63,7 @@ def read_tiff(path: Path) -> StoredPicture:
 
 
 def _kinds_of_pages(path: Path) -> list[int]:
-    """The tag NewSubfileType of each page, or 0; the chain of pages may lead in circles."""
+    """The tag NewSubfileType of each page, or 0; the chain of pages may contain cycles."""
     with path.open("rb") as file:
         start = file.read(16)
         order = "<" if start[:2] == b"II" else ">"
@@ -124,7 +124,7 @@ def _by_tifffile(path: Path, page: "TiffPage") -> StoredPicture:
 
 
 def _check_unpacked(path: Path, page: "TiffPage") -> None:
-    """Refuse a part that unpacks to much more than its pixels, if it is large enough to hurt."""
+    """Raise an error for a part that decompresses to much more than its pixels, if it is large."""
     expected = int(np.prod(page.chunks)) * np.dtype(page.dtype).itemsize
     with path.open("rb") as file:
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
@@ -136,7 +136,7 @@ def _check_unpacked(path: Path, page: "TiffPage") -> None:
 
 
 def _meaning(page: "TiffPage", values: npt.NDArray[Any]) -> StoredPicture:
-    """Grey or RGB with at most one alpha, of which 0 is black."""
+    """Convert to grey or RGB, where 0 is black, with at most one alpha channel."""
     kind, photometric = values.dtype.kind, int(page.photometric)
     full = None if kind == "f" else 1.0 if kind == "b" else float(np.iinfo(values.dtype).max)
     if kind == "u" and int(page.bitspersample) < 8 * values.dtype.itemsize:
@@ -164,7 +164,7 @@ def _meaning(page: "TiffPage", values: npt.NDArray[Any]) -> StoredPicture:
 
 
 def _by_libtiff(path: Path, page: "TiffPage") -> StoredPicture:
-    """Compressions that only libtiff undoes, which Pillow uses: grey, and colour byte by byte."""
+    """Read compressions that only libtiff (in Pillow) decodes: grey directly, and colour byte by byte."""
     kind, bits = np.dtype(page.dtype).kind if page.dtype is not None else "?", int(page.bitspersample)
     what = {"u": "unsigned", "i": "signed", "f": "float"}.get(kind, "odd") + f" {bits}-bit"
     refusal = InputError(
@@ -191,7 +191,7 @@ def _by_libtiff(path: Path, page: "TiffPage") -> StoredPicture:
 
 
 def _byte_by_byte(path: Path, image: TiffImageFile) -> npt.NDArray[Any]:
-    """Colour of 16 bits: Pillow keeps one byte of two, and which one depends on the name of the layout."""
+    """Read 16-bit colour: Pillow keeps one of two bytes, and the name of the layout decides which one."""
     mode = _layout(image).split(";")[0].replace("a", "A").replace("X", "")
     halves = []
     for ending in ("16L", "16B") if sys.byteorder == "little" else ("16B", "16L"):

@@ -1,9 +1,9 @@
-"""Small changes of cameras: how they move pixels, and which of them nothing can see.
+"""Small changes of cameras, their effect on pixels, and the part of them that no picture can determine.
 
-A change of view i is a rotation w about the origin of the frame (the middle of the object) and a shift s,
-both in camera axes: x_cam = exp(w) R x + t + s. So w turns the object on the spot, s moves it, and the two are
-nearly independent, which turning about the camera is not. Views of one camera share a factor exp(g) on the
-focal lengths.
+A change of view i is a rotation w about the origin of the frame (the centre of the object) and a shift s,
+both in camera axes: x_cam = exp(w) R x + t + s. The object rotates in place with w and moves with s. The two
+are nearly independent, unlike a rotation about the camera centre and a shift. Views of one camera share a
+factor exp(g) on the focal lengths.
 """
 
 from dataclasses import replace
@@ -17,19 +17,19 @@ from ..shapes import Similarity
 from ..values import value_type
 
 DIGITS = 2.0**28
-"""Inverse of the last digit that is kept of poses (in the unit of the object) and intrinsics."""
+"""Poses (in the unit of the frame) and intrinsics are rounded to multiples of one over this number."""
 GROUP = 3
-"""Focal lengths are refined where at least so many views share them."""
+"""A focal length is refined only if at least this many views share it."""
 
 
 @value_type
 class Motion:
-    """Changes of all views.
+    """Changes of the cameras of all views.
 
     Attributes:
-        poses: Rotation vector (radians) and shift (world units) of every view, camera axes.
+        poses: Rotation vector (radians) and shift (world units) of every view, in camera axes.
         zoom: Logarithm of the factor on the focal lengths, one per group.
-        group: Group of every view, -1 where the focal length stays.
+        group: Group of every view; -1 if its focal length does not change.
     """
 
     poses: Float[Tensor, "N 6"]
@@ -37,7 +37,7 @@ class Motion:
     group: Int64[Tensor, " N"]
 
     def applied(self, cameras: Cameras) -> Cameras:
-        """The cameras after the change."""
+        """The given cameras after these changes."""
         T, K = cameras.T_cam_world.clone(), cameras.K.clone()
         T[:, :3, :3] = rotations(self.poses[:, :3]) @ T[:, :3, :3]
         T[:, :3, 3] += self.poses[:, 3:]
@@ -47,7 +47,8 @@ class Motion:
 
 
 def focal_groups(cameras: Cameras) -> Int64[Tensor, " N"]:
-    """Views that share their focal lengths, numbered; -1 for views that share them with too few others."""
+    """Number of the group of views that share a focal length, for every view; -1 in groups of fewer than
+    `GROUP`."""
     rounded = (cameras.K[:, [0, 1], [0, 1]].cpu().log() * 1e4).round()
     _, label, count = torch.unique(rounded, dim=0, return_inverse=True, return_counts=True)
     enough = count >= GROUP
@@ -56,12 +57,12 @@ def focal_groups(cameras: Cameras) -> Int64[Tensor, " N"]:
 
 
 def rotations(vectors: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3 3"]:
-    """Rotation matrices of rotation vectors (Rodrigues)."""
+    """Rotation matrices of rotation vectors in radians (Rodrigues' formula)."""
     return torch.linalg.matrix_exp(cross_matrices(vectors))
 
 
 def rotation_vectors(matrices: Float[Tensor, "N 3 3"]) -> Float[Tensor, "N 3"]:
-    """Rotation vectors of matrices that turn by less than half a turn: undoes `rotations`."""
+    """Rotation vectors of matrices that rotate by less than pi: the inverse of `rotations`."""
     skew = (matrices - matrices.transpose(1, 2)) / 2
     axis = torch.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], dim=1)
     sine = torch.linalg.vector_norm(axis, dim=1)
@@ -71,14 +72,14 @@ def rotation_vectors(matrices: Float[Tensor, "N 3 3"]) -> Float[Tensor, "N 3"]:
 
 
 def cross_matrices(vectors: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3 3"]:
-    """Matrices that multiply as the cross product with a vector does."""
+    """Matrices M of vectors v such that M x is the cross product of v and x."""
     x, y, z = vectors.unbind(dim=1)
     zero = torch.zeros_like(x)
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).reshape(-1, 3, 3)
 
 
 def motion_between(start: Cameras, cameras: Cameras, group: Int64[Tensor, " N"]) -> Motion:
-    """The change that leads from some cameras to others."""
+    """The changes that lead from the cameras `start` to `cameras`."""
     turned = cameras.T_cam_world[:, :3, :3] @ start.T_cam_world[:, :3, :3].transpose(1, 2)
     shift = cameras.T_cam_world[:, :3, 3] - start.T_cam_world[:, :3, 3]
     ratio = (cameras.K[:, 0, 0] / start.K[:, 0, 0]).log()
@@ -89,10 +90,10 @@ def motion_between(start: Cameras, cameras: Cameras, group: Int64[Tensor, " N"])
 
 
 def settled(cameras: Cameras) -> Cameras:
-    """The cameras with the last digits rounded away.
+    """The cameras, rounded to multiples of 1 / `DIGITS`.
 
-    Linear algebra gives these differently where tensors happen to lie elsewhere in memory; resumed runs have to
-    end like uninterrupted ones, bit for bit.
+    The last digits that linear algebra returns depend on the memory addresses of tensors, but resumed runs have
+    to end like uninterrupted ones, bit for bit.
     """
     poses = (cameras.T_cam_world * DIGITS).round() / DIGITS
     return replace(cameras, T_cam_world=poses, K=(cameras.K * DIGITS).round() / DIGITS)
@@ -101,14 +102,15 @@ def settled(cameras: Cameras) -> Cameras:
 def motion_derivatives(
     camera: Cameras, points: Float[Tensor, "P 3"]
 ) -> tuple[Float[Tensor, "P 2"], Float[Tensor, "P 2 6"], Float[Tensor, "P 2"]]:
-    """Where one camera sees points, and how that depends on a change of it.
+    """Pixels at which one camera sees points, and their derivatives with respect to changes of the camera.
 
     Args:
         camera: A single view.
-        points: Frame coordinates.
+        points: Positions in the frame of the camera's world.
 
     Returns:
-        Pixels (u, v); their derivatives with respect to the pose change at 0; with respect to the zoom at 0.
+        Pixels (u, v); their derivatives with respect to rotation vector and shift, at 0; their derivatives with
+        respect to the zoom, at 0.
     """
     R, t, K = camera.T_cam_world[0, :3, :3], camera.T_cam_world[0, :3, 3], camera.K[0]
     turned = points.to(R) @ R.T
@@ -127,20 +129,20 @@ def motion_derivatives(
 def shift_across(
     cameras: Cameras, view: int, place: Float[Tensor, "3"], pixels: Float[Tensor, "2"]
 ) -> Float[Tensor, "2"]:
-    """The shift of a view along its x and y axes after which it sees a place so many pixels (u, v) further."""
+    """The shift along the camera's x and y axes that moves the image of the point `place` by `pixels` (u,
+    v)."""
     depth = 1.0 if cameras.orthographic else float(cameras[[view]].project(place[None])[0, 0, 2])
     return depth * torch.linalg.solve(cameras.K[view, :2, :2], pixels)
 
 
 def unseen_part(start: Cameras, cameras: Cameras) -> Similarity:
-    """The similarity of the frame that all views together seem to have gone through.
+    """The similarity of the frame that is contained in a change of all cameras.
 
-    Turning, shifting and scaling object and cameras together changes no picture. Of the change that leads
-    from the first cameras to these, this is the part of that kind (least squares, shifts in units of the
-    distance).
+    Rotating, shifting and scaling object and cameras together changes no picture. This is the part of the
+    change from `start` to `cameras` that is such a similarity (least squares, shifts in units of the distance).
 
     Returns:
-        What object and cameras have to go through for that part to vanish.
+        The similarity that removes this part when it is applied to object and cameras.
     """
     motion = motion_between(start, cameras, torch.full((len(start),), -1))
     R, t = cameras.T_cam_world[:, :3, :3], cameras.T_cam_world[:, :3, 3]

@@ -1,10 +1,10 @@
-"""Cameras that fit a surface better: Levenberg-Marquardt steps on poses and shared focal lengths.
+"""Refinement of cameras on a surface: Levenberg-Marquardt steps on poses and shared focal lengths.
 
-The surface goes on by preconditioned descent; the few unknowns of the cameras take second-order steps beside
-it, as the outlook of Large Steps suggests. Residuals are distances between outlines of surface and mask, and
-differences of colour to the photograph. Each belongs to a point of the surface and is a function of where
-the camera sees that point, so that its derivative with respect to the camera follows from the gradient in
-the picture (`camera_motion.pixel_derivatives`).
+The surface is optimised by preconditioned descent. In between, the few unknowns of the cameras take
+second-order steps, as the outlook of Large Steps suggests. Residuals are distances between the outlines of
+surface and mask, and differences of colour between surface and photograph. Each residual belongs to a point of
+the surface and is a function of the pixel at which the camera sees that point. Its derivative with respect to
+the camera follows from the gradient in the picture by the chain rule (`camera_motion.motion_derivatives`).
 """
 
 from collections.abc import Callable
@@ -23,21 +23,21 @@ from ..values import value_type
 from .camera_motion import Motion, focal_groups, motion_between, motion_derivatives
 
 FARTHEST = 0.15
-"""Outlines of mask and surface that are farther apart than this share of the picture's longer side do not
-belong together."""
+"""Largest distance between corresponding outlines of mask and surface, as a fraction of the picture's longer
+side."""
 SAMPLES = 3000
-"""Pixels of a view whose colours are compared, at most."""
+"""Largest number of pixels per view whose colours are compared."""
 
 
 @value_type
 class Residuals:
-    """Differences between one view and its picture, of one kind.
+    """Differences of one kind (outline or colour) between the surface in one view and its picture.
 
     Attributes:
         points: Points of the surface.
-        value: Differences there.
-        slope: Their derivatives with respect to the pixel (u, v) at which the point is seen.
-        weight: How much each counts, sum 1.
+        value: Difference at each point, in pixels or in brightness.
+        slope: Derivative of the difference with respect to the pixel (u, v) of the point.
+        weight: Weight of each difference; the weights sum to 1.
     """
 
     points: Float[Tensor, "P 3"]
@@ -52,7 +52,7 @@ class Outline:
 
     Attributes:
         distance: Signed distance in pixels at the pixel centres, positive inside.
-        trusted: Pixels whose distance does not end at something unknown.
+        trusted: Pixels that are nearer to the outline than to any unknown pixel or the image border.
         points: Points (u, v) on the outline.
         normals: Unit normals there, into the object.
     """
@@ -64,7 +64,7 @@ class Outline:
 
     @classmethod
     def of(cls, mask: Float[Tensor, "H W"], known: Bool[Tensor, "H W"]) -> "Outline":
-        """The outline of a soft mask; where it meets unknown pixels or the frame it is none."""
+        """The outline of a soft mask, left out next to unknown pixels and the image border."""
         coverage, seen = mask.cpu().numpy(), known.cpu().numpy()
         distance = torch.from_numpy(silhouette_distance(coverage, seen))
         ends = np.pad(seen, 1)
@@ -81,13 +81,13 @@ class Outline:
 
 
 def gradient(image: Float[Tensor, "H W"]) -> Float[Tensor, "H W 2"]:
-    """Derivatives along u and v by central differences."""
+    """Derivatives of an image along u and v, per pixel, by central differences."""
     v, u = torch.gradient(image)
     return torch.stack([u, v], dim=2)
 
 
 def bilinear(image: Float[Tensor, "H W C"], pixels: Float[Tensor, "P 2"]) -> Float[Tensor, "P C"]:
-    """Bilinear values at pixel coordinates (u, v), those of the border outside."""
+    """Bilinear interpolation at pixel coordinates (u, v); outside of the image the border values continue."""
     height, width, _ = image.shape
     places = (2 * pixels / pixels.new_tensor([width, height]) - 1).to(image)[None, None]
     found = torch.nn.functional.grid_sample(
@@ -99,10 +99,10 @@ def bilinear(image: Float[Tensor, "H W C"], pixels: Float[Tensor, "P 2"]) -> Flo
 def outline_points(
     fragments: Fragments,
 ) -> tuple[Float[Tensor, "P 3"], Float[Tensor, "P 2"], Float[Tensor, " P"]]:
-    """Points of the outline of a surface in one view: the middles of its edges between front and back.
+    """Points on the outline of a surface in one view: midpoints of the edges between front and back faces.
 
     Returns:
-        Positions, pixels and lengths in pixels of those that border the background.
+        Positions, pixels (u, v) and edge lengths in pixels, of the edges that border the background.
     """
     front = (fragments.flags[0] & 1).bool()
     neighbours = fragments.topology.neighbours
@@ -126,7 +126,7 @@ def outline_points(
 
 
 def outline_residuals(fragments: Fragments, outline: Outline) -> list[Residuals]:
-    """Outline of the surface against that of the mask, and the other way round, in pixels."""
+    """Distances in pixels from the outline of the surface to that of the mask, and the other way round."""
     points, pixels, length = outline_points(fragments)
     if len(points) < 3 or len(outline.points) < 3:
         return []
@@ -151,10 +151,10 @@ def color_residuals(
     picture: Float[Tensor, "H W 3"],
     trusted: Bool[Tensor, "H W"],
 ) -> Residuals | None:
-    """Brightness of the picture less that of the surface, where both show the inside of the object.
+    """Brightness of the picture minus that of the rendered surface, at pixels inside both silhouettes.
 
-    The slope is the mean of that of the picture and that of the rendering (as in efficient second-order
-    minimisation, Benhimane and Malis 2004), with which steps go farther.
+    The slope is the mean of the gradients of picture and rendering, as in efficient second-order minimisation
+    (Benhimane and Malis 2004). With it steps converge from farther away.
 
     Source: Benhimane and Malis 2004, the mean of both gradients.
 
@@ -162,7 +162,7 @@ def color_residuals(
         fragments: What one view sees.
         colors: Colours of its covered pixels.
         picture: What the photograph shows of the object.
-        trusted: Pixels that are known and surely object.
+        trusted: Known pixels well inside the mask.
     """
     height, width = trusted.shape
     drawn = torch.zeros(height * width)
@@ -195,30 +195,30 @@ def inner_pixels(outline: Outline, known: Bool[Tensor, "H W"]) -> Bool[Tensor, "
 LARGEST = 640
 """Cameras are refined in pictures with a longer side of at most this many pixels."""
 OBSERVATIONS = 200.0
-"""Independent observations that the outlines of a view are worth, and its colours."""
+"""Number of independent observations that the outlines of a view count as; the same for its colours."""
 EXPECTED = (0.05, 0.05, 0.05, 0.05)
-"""What changes are expected: rotation in radians, shift across and along the line of sight by the distance,
-logarithm of the focal length."""
+"""Expected size of changes: rotation in radians, shifts across and along the line of sight as fractions of the
+distance, logarithm of the focal length."""
 SMALLEST_SCALES = (0.5, 0.01)
-"""Differences of outlines (pixels) and of brightness that are noise at least."""
+"""Lower bounds of the scales of the residuals: outlines in pixels, brightness in linear units."""
 
 BEND = 0.1
-"""Expected coefficients of the displacements of a surface that still changes, in the unit of the frame: large,
-so that they cost little beside motions of cameras."""
+"""Expected size of the coefficients of `displacements`, in the unit of the frame. It is large, so that bending
+the surface costs little compared with moving the cameras."""
 
 Painter = Callable[[Fragments, int], Float[Tensor, "P 3"]]
-"""Colours of the covered pixels of one view."""
+"""Function from the fragments and the number of a view to the colours of its covered pixels."""
 
 
 @value_type
 class CameraPictures:
-    """What cameras are refined against: small pictures with outlines.
+    """Reduced pictures with the outlines of their masks, on which cameras are refined.
 
     Attributes:
-        start: The cameras as given, in the frame of the object, for these small pictures.
-        pictures: What each shows of the object.
+        start: The given cameras, in the frame of the object, with intrinsics for the reduced pictures.
+        pictures: The object in each picture, in linear RGB, on black.
         outlines: Outlines of the masks.
-        inner: Pixels surely inside the object.
+        inner: Known pixels more than two pixels inside the mask.
     """
 
     start: Cameras
@@ -228,7 +228,7 @@ class CameraPictures:
 
     @classmethod
     def of(cls, capture: Capture, largest: int = LARGEST) -> "CameraPictures":
-        """Pictures of a capture whose cameras are in the frame of the object."""
+        """Reduced pictures of a capture whose cameras are in the frame of the object."""
         scale = min(1.0, largest / max(capture.cameras.width, capture.cameras.height))
         cameras, pictures, outlines, inner = capture.cameras, [], [], []
         for view in range(len(capture)):
@@ -241,13 +241,13 @@ class CameraPictures:
         return cls(cameras.to("cpu").resized(width, height), pictures, outlines, inner)
 
     def sized(self, cameras: Cameras) -> Cameras:
-        """The cameras for pictures of the small size."""
+        """The cameras with intrinsics for pictures of the reduced size."""
         return cameras.resized(self.start.width, self.start.height)
 
     def residuals(
         self, cameras: Cameras, vertices: Tensor, faces: Tensor, paint: Painter | None
     ) -> list[list[Residuals | None]]:
-        """Per view: outlines both ways, colours (None without)."""
+        """Residuals of every view: outlines in both directions, then colours (None where there are none)."""
         found = []
         for view, outline in enumerate(self.outlines):
             fragments = rasterize(vertices, faces, cameras[[view]])
@@ -263,14 +263,14 @@ class CameraPictures:
 
 @value_type
 class Refined:
-    """Cameras after some steps.
+    """Cameras after some refinement steps.
 
     Attributes:
-        cameras: For the small pictures.
-        cost: What is left of the differences.
-        outline: Median distance of the outlines in pixels of the small pictures.
-        accepted: Steps that lowered the cost.
-        bend: What the surface was bent by, coefficients for `displacements`; empty if it does not bend.
+        cameras: Refined cameras for the reduced pictures.
+        cost: Robust cost that remains.
+        outline: Median distance of the outlines, in pixels of the reduced pictures.
+        accepted: Number of steps that lowered the cost.
+        bend: Coefficients for `displacements` of the surface; empty if it does not bend.
     """
 
     cameras: Cameras
@@ -291,22 +291,22 @@ def refine_cameras(
     expected: tuple[float, float, float, float] = EXPECTED,
     bends: bool = False,
 ) -> Refined:
-    """Take Levenberg-Marquardt steps that bring cameras nearer to what a surface looks like in the pictures.
+    """Refine cameras by Levenberg-Marquardt steps, so that a surface fits outlines and colours of the pictures.
 
-    Residuals are robust (Cauchy), with the median of their sizes as scale. A step is taken only if it lowers
-    the cost, which includes a pull towards the given cameras.
+    The loss is robust (Cauchy), with the median size of the residuals as its scale. A step is accepted only if
+    it lowers the cost, which includes a quadratic penalty on the distance from the given cameras.
 
     Args:
-        pictures: What the cameras saw.
-        cameras: Where they are thought to be, for pictures of that size.
+        pictures: Pictures and outlines of the masks.
+        cameras: The cameras to begin with, for pictures of this size.
         vertices: The surface, in the frame of the cameras.
         faces: Its triangles.
         paint: Colours of the surface; None compares outlines only.
-        focal: Whether focal lengths change as well.
-        steps: Steps at most.
-        expected: How far cameras may be from the given ones, see `EXPECTED`.
-        bends: The surface is not final. Displacements of it by quadratic polynomials are solved for as well: a
-            surface that is a little too small is no reason to zoom in.
+        focal: Whether to refine shared focal lengths as well.
+        steps: Largest number of steps.
+        expected: Expected size of the changes from the given cameras, see `EXPECTED`.
+        bends: Whether to solve for displacements of the surface by quadratic polynomials as well. For a surface
+            that is not final: otherwise cameras zoom in on one that is a little too small.
     """
     vertices, faces = vertices.detach().cpu(), faces.cpu()
     group = focal_groups(pictures.start) if focal else torch.full((len(cameras),), -1)
@@ -340,7 +340,7 @@ def refine_cameras(
 
 
 def _scales(residuals: list[list[Residuals | None]]) -> tuple[float, float]:
-    """Sizes of differences, of outlines and colours, that are usual."""
+    """Robust scales of the residuals of outlines and of colours: medians of their sizes."""
     scales = []
     for kinds, least in zip((slice(0, 2), slice(2, 3)), SMALLEST_SCALES, strict=True):
         values = [r.value.abs() for view in residuals for r in view[kinds] if r is not None]
@@ -350,7 +350,7 @@ def _scales(residuals: list[list[Residuals | None]]) -> tuple[float, float]:
 
 
 def _scale_of(kind: int, scales: tuple[float, float]) -> tuple[float, float]:
-    """Scale of a kind of residual, and observations that it is worth."""
+    """Scale of a kind of residual, and the number of observations that it counts as."""
     return (scales[0], OBSERVATIONS / 2) if kind < 2 else (scales[1], OBSERVATIONS)
 
 
@@ -360,7 +360,7 @@ def _cost(residuals: list[list[Residuals | None]], scales: tuple[float, float]) 
         for kind, found in enumerate(view):
             scale, worth = _scale_of(kind, scales)
             if found is None:
-                total += worth  # what is seen nowhere costs as much as what is far off
+                total += worth  # a surface that is not visible costs as much as one far away from its outline
             else:
                 total += worth * float((found.weight * ((found.value / scale) ** 2).log1p()).sum())
     return total
@@ -376,7 +376,7 @@ def _normal_equations(
 ) -> tuple[Float[Tensor, "U U"], Float[Tensor, " U"]]:
     """Gauss-Newton matrix and gradient of half the cost.
 
-    Unknowns: 6 per view, one per group of focal lengths, then what the surface is bent by.
+    Unknowns: 6 per view, one per group of focal lengths, then the coefficients of the displacements.
     """
     of_cameras, pulls = prior.equations(cameras)
     matrix = torch.block_diag(of_cameras, torch.eye(bend.numel(), dtype=bend.dtype) / BEND**2)
@@ -407,13 +407,13 @@ def _normal_equations(
 
 
 def _monomials(points: Float[Tensor, "P 3"]) -> Float[Tensor, "P 10"]:
-    """Of degree 2 and less."""
+    """Monomials of degree 0 to 2 of the coordinates."""
     x, y, z = points.double().unbind(dim=1)
     return torch.stack([torch.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, y * z, z * x], dim=1)
 
 
 def displacements(vertices: Float[Tensor, "V 3"], bend: Float[Tensor, "M 3"]) -> Float[Tensor, "V 3"]:
-    """How a surface that is bent moves its vertices."""
+    """Displacements of vertices by quadratic polynomials with the coefficients `bend`."""
     return (_monomials(vertices) @ bend.to(vertices.device)).to(vertices) if len(bend) else 0 * vertices
 
 
@@ -423,7 +423,7 @@ def _motion(change: Float[Tensor, " U"], group: Tensor) -> Motion:
 
 
 class _Prior:
-    """A pull of the cameras towards the given ones."""
+    """Quadratic penalty on the distance of cameras from the given ones."""
 
     def __init__(self, start: Cameras, group: Tensor, expected: tuple[float, float, float, float]) -> None:
         self.start, self.group = start, group
@@ -439,17 +439,17 @@ class _Prior:
         return values, torch.cat([self.poses.reshape(-1), self.zoom])
 
     def cost(self, cameras: Cameras) -> float:
-        """Half a square per expected change."""
+        """Half the sum of squared changes, each in units of its expected size."""
         values, inverse = self._pulls(cameras)
         return float(((values * inverse) ** 2).sum())
 
     def equations(self, cameras: Cameras) -> tuple[Tensor, Tensor]:
-        """The part of the normal equations."""
+        """The matrix and the gradient that the penalty adds to the normal equations."""
         values, inverse = self._pulls(cameras)
         return torch.diag(inverse**2), values * inverse**2
 
 
 def moved_pixels(start: Cameras, cameras: Cameras, points: Float[Tensor, "P 3"]) -> Float[Tensor, "N"]:
-    """How far the points of an object moved in each picture, in pixels: median over the points."""
+    """Distance in pixels by which a change of cameras moves points, per view: median over the points."""
     difference = cameras.project(points)[..., :2] - start.project(points)[..., :2]
     return torch.linalg.vector_norm(difference, dim=2).median(dim=1).values

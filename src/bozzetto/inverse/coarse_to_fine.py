@@ -26,11 +26,11 @@ from .silhouette_alignment import align_silhouettes
 LARGEST = 1024
 """Silhouettes are compared in pictures with a longer side of at most this many pixels."""
 MARGIN = 0.25
-"""A result counts as worse than its start if its outlines lie farther from those of the masks by more than so
-many pixels, on average. A visual hull fits its masks by construction; a surface that explains the colours as
-well, with triangles of a pixel or two, gives away a little of that."""
+"""Tolerance, in pixels: a result counts as worse than the first surface if its outlines are on average farther
+from those of the masks by more than this. A visual hull fits its masks by construction. A surface that also
+explains the colours, with triangles of one or two pixels, fits them slightly less well."""
 WORST_MARGIN = 2.0
-"""The same for the view that fits worst."""
+"""The same tolerance, in pixels, for the view that fits worst."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class SilhouetteFit:
     """Intersection over union of a surface's silhouettes with the masks of all views.
 
     Attributes:
-        mean: Over the views.
-        worst: Of the view that fits worst.
-        pixel: What outlines that lie one pixel beside those of the masks cost on average.
+        mean: Mean over the views, in [0, 1].
+        worst: Value of the view that fits worst.
+        pixel: Mean loss of this value if outlines are one pixel off those of the masks.
     """
 
     mean: float
@@ -48,13 +48,13 @@ class SilhouetteFit:
     pixel: float
 
     def worse_than(self, other: "SilhouetteFit") -> bool:
-        """Whether this is worse than the other by more than what explaining colours may cost."""
+        """Whether this fit is worse than the other by more than the tolerances `MARGIN` and `WORST_MARGIN`."""
         mean, worst = other.mean - self.mean, other.worst - self.worst
         return mean > MARGIN * other.pixel or worst > WORST_MARGIN * other.pixel
 
 
 def silhouette_fit(mesh: Mesh, capture: Capture) -> SilhouetteFit:
-    """Hold a surface against the masks of a capture, pixels that are not known left out.
+    """Compare the silhouettes of a surface with the masks of a capture; unknown pixels are left out.
 
     Args:
         mesh: The surface, in the frame of the cameras.
@@ -84,23 +84,23 @@ def _border(inside: Bool[Tensor, "1 H W"]) -> Bool[Tensor, "1 H W"]:
 
 
 RESURFACE_CELL = 1 / 64
-"""Grid cell, in radii of the object, with which the surface is made anew between levels."""
+"""Grid cell of the resurfacing between levels, in radii of the object."""
 
 
 def begin_stage(
     capture: Capture, begun: Mesh, mesh: Mesh, light: Light, config: ReconstructConfig, stage: Stage
 ) -> Optimization:
-    """An optimisation of a mesh against the photographs of a level.
+    """Set up the optimisation of a mesh on the photographs of one level.
 
-    Of the photographs only the parts with the object are kept. What they are, and how long the steps, does not
-    depend on what was learned so far, so that resumed runs end alike.
+    Photographs are cropped to the object. The crops and the step size do not depend on what was learned so far,
+    so that resumed runs end like uninterrupted ones.
 
     Args:
         capture: Photographs, with cameras in the frame of the mesh.
-        begun: The first surface of all.
-        mesh: In triangles of the level, see `at_level`.
-        light: Light to go on with.
-        config: Step sizes.
+        begun: The surface that the reconstruction began with.
+        mesh: The current surface, with triangles of the size of the level, see `at_level`.
+        light: The current light.
+        config: Settings of the reconstruction.
         stage: The level.
     """
     targets = capture_targets(capture, object_boxes(capture, stage.scale, begun)).to(mesh.vertices.device)
@@ -126,11 +126,11 @@ def _stays(stage: Stage, config: ReconstructConfig) -> bool:
 
 
 def at_level(capture: Capture, begun: Mesh, mesh: Mesh, config: ReconstructConfig, stage: Stage) -> Mesh:
-    """A surface in triangles of the size of a level; arguments as of `begin_stage`."""
+    """Remesh a surface to the triangle size of a level; for the arguments see `begin_stage`."""
     edge = level_edge(capture, begun, config, stage)
 
     def triangles(surface: Mesh) -> Mesh:
-        # A surface on its way has bends that are none to keep, and triangles of one size learn evenly.
+        # Creases of an unfinished surface need not be kept, and triangles of equal size learn evenly.
         return remesh(surface, edge, crease_angle=None, tolerance=None)
 
     level = triangles(_with_open_topology(mesh) if stage.resurface else mesh)
@@ -140,14 +140,15 @@ def at_level(capture: Capture, begun: Mesh, mesh: Mesh, config: ReconstructConfi
 
 
 def level_edge(capture: Capture, begun: Mesh, config: ReconstructConfig, stage: Stage) -> float:
-    """Edge length of the mesh at a level: so many pixels, or longer if the first surface had too many faces."""
+    """Edge length of the mesh at a level: `Stage.edge_pixels`, or longer where faces would exceed
+    `most_faces`."""
     area = float(face_areas(begun.vertices, begun.faces).double().sum())
     fewest = (4 / 3**0.5 * area / config.most_faces) ** 0.5  # of equilateral triangles
     return max(stage.edge_pixels / stage.scale * pixel_size(capture.cameras), fewest)
 
 
 def _with_open_topology(mesh: Mesh, cell: float = RESURFACE_CELL) -> Mesh:
-    """The solid inside a surface that may have passed through itself, with the old colours."""
+    """The boundary of the solid that a possibly self-intersecting surface encloses, with the old colours."""
     solid = resurface(mesh, cell)
     if mesh.colors is None:
         return solid
@@ -155,18 +156,19 @@ def _with_open_topology(mesh: Mesh, cell: float = RESURFACE_CELL) -> Mesh:
 
 
 def pixel_size(cameras: Cameras) -> float:
-    """Median length, at the origin of the frame, that covers one pixel."""
+    """Length that covers one pixel at the origin of the frame, median over the cameras."""
     depth = torch.ones(len(cameras)) if cameras.orthographic else cameras.T_cam_world[:, 2, 3].cpu()
     return float((depth / cameras.K[:, 0, 0].cpu()).median())
 
 
 COLLAPSE = 0.1
-"""A level that ends with a mean silhouette IoU so much below the best so far is not continued."""
+"""Largest accepted drop of the mean silhouette IoU below the best so far; a level that ends lower is not
+continued."""
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What photographs were turned into.
+    """Result of a reconstruction from photographs.
 
     Attributes:
         mesh: Surface with linear albedo as colours, in the frame and unit of the capture's cameras.
@@ -191,20 +193,20 @@ def reconstruct_capture(
     resume_from: tuple[int, dict[str, Tensor]] | None = None,
     known_light: Float[Tensor, "9 3"] | None = None,
 ) -> Reconstruction:
-    """Turn posed photographs with masks into a watertight mesh.
+    """Reconstruct a watertight mesh from photographs with known cameras and masks.
 
     Args:
         capture: Photographs, cameras and masks.
         config: First surface, coarse-to-fine schedule, step sizes; the defaults suit 10 to 50 photographs.
-        device: Where to compute.
+        device: Device of the computation.
         on_step: Called after every step with (stage number, optimisation, loss): progress, checkpoints.
         resume_from: Stage number and `Optimization.state` of an interrupted run.
         known_light: Radiance coefficients in scene axes, kept fixed; None learns the light.
 
     Returns:
         The mesh in the capture's frame, the surface it began with, light and exposures. If the silhouettes of
-        the optimised surface fit the masks worse than those of the first one, the best surface on the way is
-        returned in the colours that suit it, and a warning says so.
+        the optimised surface fit the masks worse than those of the first one, the best intermediate surface is
+        returned with colours fitted to it, and a warning says so.
 
     Raises:
         InputError: Masks are missing, or the cameras do not see a common object.
@@ -260,7 +262,7 @@ def reconstruct_capture(
         best = latest if latest.fit.mean > best.fit.mean else best
     result = latest
     if latest.fit.worse_than(begun.fit):
-        # In triangles of the length that was asked for, which may be too long for the masks.
+        # After remeshing to the requested edge length, which may be too coarse for the masks.
         last = replace(config.stages[-1], resurface=False)
         level = at_level(capture, begun.mesh, best.mesh, config, last)
         seen = replace(capture, cameras=best.cameras)
@@ -282,7 +284,7 @@ def reconstruct_capture(
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A surface that may become the result, with the cameras that it was fitted to."""
+    """A surface that may become the result, with its silhouette fit and the cameras that it was fitted to."""
 
     mesh: Mesh
     cameras: Cameras
@@ -317,7 +319,7 @@ def _say_worse(result: SilhouetteFit, start: SilhouetteFit, from_start: bool) ->
 
 
 def _with_own_colors(capture: Capture, mesh: Mesh, light: Light, config: ReconstructConfig) -> Mesh:
-    """A surface that stays, with the colours and the light that explain the photographs best."""
+    """The unchanged surface with the colours and the light that explain the photographs best."""
     stage = replace(config.stages[-1], step_factor=0.0, albedo=True, resurface=False)
     optimization = begin_stage(capture, mesh, mesh, light, config, stage)
     for _ in counted(range(stage.steps), "colours"):
@@ -326,7 +328,7 @@ def _with_own_colors(capture: Capture, mesh: Mesh, light: Light, config: Reconst
 
 
 def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
-    """The surface to begin with: visual hull, a sphere in the middle of the object's bounds, or a mesh file."""
+    """The surface to begin with: visual hull, a sphere at the centre of the object's bounds, or a mesh file."""
     if config.init == "hull":
         return visual_hull(
             capture.cameras,

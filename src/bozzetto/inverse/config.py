@@ -12,23 +12,24 @@ class OptimizeConfig:
     """How a mesh is optimised against images. Lengths are in units of the normalised scene (radius 1)."""
 
     steps: int = 500
-    """Optimisation steps at most."""
+    """Largest number of optimisation steps."""
     seconds: float = float("inf")
-    """Time to spend in steps; whichever of the two comes first ends the optimisation."""
+    """Largest time in seconds spent in steps; the optimisation ends when this or `steps` is used up."""
     step_size: float = 0.2
-    """Step size at the beginning. It acts on u: vertices of smooth parts move up to so much in a step, details
-    less, and the more lambda is the less. The paper takes 2e-3 to 1e-1 and several thousand steps."""
+    """Step size at the beginning, in u. Where the surface is smooth, vertices move by up to this length in a
+    step; details move less, the more so the larger lambda is. The paper takes 2e-3 to 1e-1 and several thousand
+    steps."""
     final_step_size: float = 0.02
-    """Step size at the end as a fraction of the first; it falls linearly in between, so that a large first one
-    does no harm. 1 keeps it, as the paper does."""
+    """Step size at the end as a fraction of the first. It falls linearly in between, so that a large first step
+    size does no harm. 1 keeps it constant, as in the paper."""
     smoothness: float = 2.0
-    """lambda of u = (I + lambda L) x, equations 8 and 9 of Large Steps; 0 optimises the vertices. The default
-    suits surfaces that are remeshed as they grow; with one connectivity throughout, stretched far from its
-    start, the paper's 19 to 49 keep it in order."""
+    """lambda of u = (I + lambda L) x, equations 8 and 9 of Large Steps; 0 optimises the vertices directly. The
+    default suits surfaces that are remeshed during optimisation. If the connectivity stays the same and the
+    mesh is stretched far from its start, the paper's 19 to 49 avoid tangled triangles."""
     optimizer: OptimizerName = "adam_uniform"
     """Update rule of the vertices (in u when smoothness > 0)."""
     regularizer: Regularizer = "none"
-    """Smoothness penalty of the classical baselines."""
+    """Smoothness penalty of the classical baselines: none, Laplacian or bi-Laplacian."""
     regularizer_weight: float = 0.0
     """Weight of that penalty."""
     loss: Literal["l1", "l2"] = "l1"
@@ -38,16 +39,16 @@ class OptimizeConfig:
     views_per_step: int = 0
     """Random views rendered in each step; 0 takes all of them."""
     remesh_at: tuple[int, ...] = ()
-    """Steps before which the surface is remeshed."""
+    """Numbers of the steps before which the surface is remeshed."""
     remesh_edge: float = 0.0
-    """Edge length asked of the remesher; 0 halves the mean edge length each time."""
+    """Target edge length of remeshing; 0 halves the mean edge length each time."""
     remesh_decay: float = 1.0
-    """Factor on the step size at every remeshing (0.8 in the paper, where nothing else lowers it)."""
+    """Factor on the step size at every remeshing. The paper takes 0.8 and has no other decay."""
     check_crossings: int = 0
     """Steps between checks that no faces cross: where they do, vertices go back towards where they were at the
     check before. The mesh must have no crossing faces at the start. 0 never checks, as in the paper."""
     seed: int = 0
-    """Seed of the choice of views."""
+    """Seed of the random choice of views."""
 
 
 @dataclass(frozen=True)
@@ -73,31 +74,31 @@ class Stage:
     """One level of the coarse-to-fine schedule."""
 
     scale: float
-    """Size of the photographs at this level as a fraction of the full size."""
+    """Width and height of the photographs at this level as a fraction of the full size."""
     edge_pixels: float
     """Edge length of the mesh in pixels of this level."""
     steps: int
-    """Optimisation steps."""
+    """Number of optimisation steps at this level."""
     smoothness: float = 19.0
-    """lambda at this level."""
+    """lambda of u = (I + lambda L) x at this level."""
     step_factor: float = 1.0
     """Factor on the step size at this level."""
     albedo: bool = True
-    """Learn the albedo at this level; without it the surface has one colour and shading alone forms the shape,
-    which cast shadows mislead."""
+    """Learn the albedo at this level. Without it the surface has one colour and the shape follows from shading
+    alone, which cast shadows disturb."""
     resurface: bool = True
-    """Make the surface anew from the solid it encloses before this level, so that places where it has passed
-    through itself open up. It may do so at the level before; at a level that none such follows, it may not."""
+    """Before this level, replace the surface by the boundary of the solid that it encloses, which removes
+    self-intersections. It may do so at the level before; at a level that none such follows, it may not."""
 
 
 @dataclass(frozen=True)
 class ReconstructConfig:
-    """From photographs to a mesh."""
+    """Settings of the reconstruction of a mesh from photographs."""
 
     init: str = "hull"
     """First surface: `hull` (visual hull of the masks), `sphere`, or the path of a mesh."""
     hull_resolution: int = 128
-    """Cells of the hull's grid along the longest side."""
+    """Number of grid cells of the visual hull along the longest side."""
     stages: tuple[Stage, ...] = (
         Stage(scale=0.25, edge_pixels=2.5, steps=200, resurface=False),
         Stage(scale=0.5, edge_pixels=2.0, steps=200),
@@ -105,26 +106,28 @@ class ReconstructConfig:
     )
     """Levels, coarse to fine."""
     most_faces: int = 400_000
-    """Faces of the mesh, about, beyond which edges get longer than the levels say. Time grows with them."""
+    """Approximate largest number of faces. Where a level would need more, its edges are longer. Time grows with
+    the number of faces."""
     step_size: float = 1.0
     """Step size of the vertices at the beginning of each level, in edge lengths of its mesh."""
     final_step_size: float = 0.1
-    """Step sizes at the end of each level as a fraction of the first."""
+    """Step size at the end of each level as a fraction of that at its beginning."""
     views_per_step: int = 5
-    """Photographs rendered in each step."""
+    """Number of random photographs rendered in each step."""
     appearance: AppearanceConfig = AppearanceConfig()
-    """Light and material."""
+    """What is learned of light and material."""
     refine_cameras: bool = False
-    """Move the cameras as well, so that silhouettes and colours fit each other better."""
+    """Refine the cameras together with the surface."""
     refine_focal: bool = True
-    """If cameras are refined: also the focal lengths that at least three photographs share."""
+    """If cameras are refined, refine the focal lengths that at least three photographs share as well."""
     boundary: Literal["closed", "open", "auto"] = "closed"
-    """Where the object was seen from one side only or leaves the frame: `closed` keeps the guessed rest, `open`
-    leaves out faces that no photograph shows, `auto` does so if there are many, see `ends.with_ends`."""
+    """What to do with faces that no photograph shows: `closed` keeps them, `open` leaves them out, `auto`
+    leaves them out if they are many or if the object leaves the image in most photographs, see
+    `ends.with_ends`."""
     check_crossings: int = 20
     """Steps between checks that no faces cross, at levels whose surface is not made anew afterwards."""
     seed: int = 0
-    """Seed of the choice of views."""
+    """Seed of the random choice of views."""
 
 
 def _preset(effort: float, most_faces: int) -> ReconstructConfig:

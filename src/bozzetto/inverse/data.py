@@ -1,4 +1,4 @@
-"""What a mesh is fitted to: pictures with coverage, their cameras and which pixels count."""
+"""Targets of the optimisation: pictures with coverage, their cameras and pixel weights."""
 
 from dataclasses import replace
 
@@ -13,22 +13,22 @@ from ..values import value_type
 from .model import Light, ambient_light
 
 ROOM = 0.1
-"""Margin around the object, as a share of its size, in the parts of photographs that are looked at."""
+"""Margin around the object in cropped photographs, as a fraction of its size."""
 TRIAL_SIZE = 96
-"""Longer side, in pixels, of the photographs from which the first albedo is found."""
+"""Longer side, in pixels, of the reduced photographs from which the first albedo is computed."""
 DARKEST, BRIGHTEST = 1e-3, 10.0
-"""Bounds of the first albedo."""
+"""Bounds of the first albedo, in linear RGB."""
 
 
 @value_type
 class Targets:
-    """Pictures to be explained.
+    """Pictures that an optimisation fits a mesh to.
 
     Attributes:
-        cameras: One per picture.
+        cameras: One camera per picture.
         images: Linear RGB times coverage, and coverage in [0, 1] as the fourth channel.
-        weights: How much each pixel counts; 0 where nothing is known. None counts all of them alike.
-        boxes: Where the pictures lie in the resized photographs, if they are parts of these.
+        weights: Weight of each pixel, 0 where nothing is known; None weights all pixels equally.
+        boxes: Position of the pictures in the resized photographs if they are crops; None otherwise.
     """
 
     cameras: Cameras
@@ -53,7 +53,7 @@ class Targets:
         return replace(self, cameras=self.cameras.to(device), images=self.images.to(device), weights=weights)
 
     def with_cameras(self, cameras: Cameras) -> "Targets":
-        """The same pictures with other cameras, given for the whole photographs in any size."""
+        """The same pictures with other cameras, which are given for uncropped photographs of any size."""
         if self.boxes is None:
             cameras = cameras.resized(self.cameras.width, self.cameras.height)
         else:
@@ -63,12 +63,12 @@ class Targets:
 
 @value_type
 class Boxes:
-    """Parts of pictures, all of one size.
+    """Rectangular crops of pictures, all of the same size.
 
     Attributes:
-        corners: Left and top pixel of each part.
-        shape: Width and height of the parts.
-        whole: Width and height of the whole pictures.
+        corners: Column and row of the top left pixel of each crop.
+        shape: Width and height of the crops in pixels.
+        whole: Width and height of the uncropped pictures in pixels.
     """
 
     corners: Int64[Tensor, "N 2"]
@@ -76,11 +76,11 @@ class Boxes:
     whole: tuple[int, int]
 
     def __getitem__(self, index: list[int]) -> "Boxes":
-        """Those of the pictures at these positions."""
+        """The crops of the pictures at these positions."""
         return replace(self, corners=self.corners[index])
 
     def cameras(self, cameras: Cameras) -> Cameras:
-        """Cameras of the parts, from those of the whole pictures in any size."""
+        """Cameras of the crops, from cameras of the uncropped pictures in any size."""
         cameras = cameras.resized(*self.whole)
         K = cameras.K.clone()
         K[:, :2, 2] -= self.corners.to(K)
@@ -88,12 +88,12 @@ class Boxes:
 
 
 def object_boxes(capture: Capture, scale: float, mesh: Mesh | None = None) -> Boxes:
-    """The parts of resized photographs in which the object is: all of one size, with a margin.
+    """Crops of resized photographs that contain the object and a margin, all of the same size.
 
     Args:
         capture: Photographs and masks.
-        scale: Of the resized photographs.
-        mesh: A surface, in the frame of the cameras, that has to be in them as well.
+        scale: Size of the resized photographs as a fraction of the full size.
+        mesh: A surface, in the frame of the cameras, that the crops have to contain as well.
     """
     width, height = capture.cameras.width, capture.cameras.height
     whole = max(1, round(width * scale)), max(1, round(height * scale))
@@ -128,11 +128,11 @@ def object_boxes(capture: Capture, scale: float, mesh: Mesh | None = None) -> Bo
 
 
 def capture_targets(capture: Capture, boxes: Boxes | None = None) -> Targets:
-    """Targets from photographs: colour outside the mask is black, pixels outside the frame do not count.
+    """Targets from photographs: black outside of the mask, weight 0 for unknown pixels.
 
     Args:
         capture: Photographs with masks.
-        boxes: Parts of the (resized) photographs that are wanted; None takes all of them as they are.
+        boxes: Crops of the resized photographs; None takes the whole photographs in their own size.
 
     Raises:
         InputError: The capture has no masks.
@@ -153,14 +153,15 @@ def capture_targets(capture: Capture, boxes: Boxes | None = None) -> Targets:
 
 
 def mean_albedo(capture: Capture, mesh: Mesh, light: Light) -> Float[Tensor, "3"]:
-    """The one albedo with which a surface is as bright, on average, as the object in the photographs.
+    """The uniform albedo with which a surface is on average as bright as the object in the photographs.
 
-    Fits begin with it. A white surface in the place of a dark object would do better to shrink than to stay.
+    Optimisations start from it. If a white surface started in place of a dark object, shrinking it would lower
+    the loss.
 
     Args:
         capture: Photographs with masks, cameras in the frame of the surface.
         mesh: Roughly the object.
-        light: Light on it.
+        light: Light on the surface.
     """
     small = capture.resized(min(1.0, TRIAL_SIZE / max(capture.cameras.width, capture.cameras.height)))
     with torch.no_grad():
@@ -178,11 +179,11 @@ def synthetic_targets(mesh: Mesh, cameras: Cameras, light: Float[Tensor, "9 3"])
 
 
 def cameras_in_frame(cameras: Cameras, to_frame: Similarity) -> Cameras:
-    """The same views for a world that went through a similarity.
+    """The same views of a world that was transformed by a similarity.
 
     With X' = s Q X + t, camera coordinates R X + c become R Q^T X' + s c - R Q^T t, all lengths multiplied by
-    s. Pixels stay where they were: perspective views do not notice the scale, and the focal lengths of
-    orthographic ones are divided by it.
+    s. Pixels do not change: perspective views do not depend on the scale, and the focal lengths of orthographic
+    views are divided by it.
     """
     scale = float(to_frame.scale)
     T_cam_frame = cameras.T_cam_world.clone()
@@ -199,8 +200,8 @@ def cameras_in_frame(cameras: Cameras, to_frame: Similarity) -> Cameras:
 def capture_light() -> Float[Tensor, "9 3"]:
     """A fixed light for synthetic pictures: soft ambient, warm key, cool fill and a weak light from below.
 
-    Brightness and hue change in every direction, so that shading tells normals apart, and a white surface
-    stays between about 0.1 and 1: nothing is clipped when the pictures are stored.
+    Brightness and hue change in every direction, so that shading distinguishes normals. A white surface has
+    linear brightness of about 0.1 to 1, so that no stored picture is clipped.
     """
     directions = torch.tensor([[0.5, 0.7, 0.6], [-0.8, 0.1, 0.4], [0.1, -0.6, -0.8]])
     irradiances = torch.tensor([[2.2, 2.0, 1.75], [0.75, 1.0, 1.35], [1.05, 0.75, 0.65]])

@@ -1,4 +1,4 @@
-"""Where a surface ends: faces that no photograph shows are guessed, and may be left out."""
+"""Open boundaries: faces that no photograph shows are guessed, and may be left out."""
 
 import math
 from dataclasses import replace
@@ -16,27 +16,28 @@ from ..rendering import rasterize
 from ..shapes import Mesh
 
 LARGEST = 640
-"""Photographs are looked at with a longer side of at most this many pixels."""
+"""Visibility is computed in photographs with a longer side of at most this many pixels."""
 GRAZING = math.cos(math.radians(80))
-"""A face counts as seen only if a camera looks at it less obliquely than this."""
+"""Smallest cosine between normal and viewing direction at which a face counts as visible."""
 BEHIND = 2.0
-"""Pixels by which a face may lie behind what a camera sees there, across the line of sight."""
+"""Depth tolerance of visibility, in pixels across the line of sight."""
 SMALL = 0.02
-"""Unseen patches of less than this share of the surface are kept, and seen ones of less than it left out."""
+"""Hidden patches of less than this fraction of the surface area are kept, and visible ones of less are left
+out."""
 GUESSED = 0.25
-"""With `auto`, a surface ends at the unseen if more than this share of it is, or if the object leaves the frame
-in most photographs."""
+"""With `auto`, hidden faces are left out if they have more than this fraction of the surface area, or if the
+object leaves the image in most photographs."""
 
 
 def with_ends(mesh: Mesh, capture: Capture, boundary: str) -> Mesh:
-    """The surface, without the parts that no photograph shows if it is to be open.
+    """The surface, closed or without the parts that no photograph shows.
 
     Args:
         mesh: A closed surface.
         capture: Photographs with masks; cameras in the frame of the mesh.
-        boundary: `closed` keeps everything; `open` leaves out faces that no camera sees (turned away, hidden,
-            or in pixels that are not known), except small patches; `auto` does so where the object was seen
-            from one side only or leaves the frame in most photographs.
+        boundary: `closed` keeps all faces. `open` leaves out faces that no camera sees (facing away, hidden, or
+            in unknown pixels), except small patches. `auto` does so if more than a fraction `GUESSED` of the
+            surface is hidden or the object leaves the image in most photographs.
 
     Returns:
         The mesh, open or as it was.
@@ -55,7 +56,7 @@ def with_ends(mesh: Mesh, capture: Capture, boundary: str) -> Mesh:
 
 
 def visible_faces(mesh: Mesh, capture: Capture) -> Bool[Tensor, " F"]:
-    """Faces whose middle some camera sees: from outside, unhidden, in a known pixel of its photograph."""
+    """Whether at least one camera sees the centroid of a face: from outside, unoccluded, in a known pixel."""
     middles = mesh.corners().mean(dim=1)
     normals = torch.nn.functional.normalize(face_normals(mesh.vertices, mesh.faces), dim=1).double().cpu()
     scale = min(1.0, LARGEST / max(capture.cameras.width, capture.cameras.height))
@@ -85,7 +86,7 @@ def visible_faces(mesh: Mesh, capture: Capture) -> Bool[Tensor, " F"]:
 
 
 def leaves_frame(capture: Capture) -> bool:
-    """Whether the object reaches pixels that are not known, or the border of the frame, in most photographs."""
+    """Whether the object touches unknown pixels or the image border in most photographs."""
     cut = 0
     for mask, known in zip(capture.require_masks(), capture.known, strict=True):
         inner = torch.nn.functional.pad(known[None, None].float(), (1, 1, 1, 1))

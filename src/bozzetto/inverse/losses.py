@@ -1,4 +1,4 @@
-"""Smoothness penalties of the classical baselines; the image loss is `render.ImageLoss`."""
+"""Smoothness penalties of the classical baselines; the image loss is `rendering.ImageLoss`."""
 
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -15,8 +15,8 @@ class SmoothnessPenalty:
     Args:
         faces: Triangles that connect the vertices; the combinatorial Laplacian is built once.
         vertex_count: Number of vertices.
-        kind: Which of the two, or none.
-        weight: Factor on it.
+        kind: `laplacian`, `bilaplacian` or `none`.
+        weight: Factor on the penalty.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class SmoothnessPenalty:
         self.matrix: Tensor | None = None if kind == "none" or weight == 0 else laplacian(faces, vertex_count)
 
     def __call__(self, positions: Float[Tensor, "V 3"]) -> Float[Tensor, ""]:
-        """The weighted penalty; 0 without one."""
+        """The weighted penalty, 0 for the kind `none`."""
         if self.matrix is None:
             return positions.new_zeros(())
         residual = self.matrix @ positions

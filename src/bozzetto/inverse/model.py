@@ -1,11 +1,11 @@
 """What is optimised: vertex attributes in the preconditioned space u = (I + lambda L) x, light and exposure.
 
-The parameterisation is that of Large Steps (Nicolet et al. 2021, equations 8 and 9). Descending in u instead
-of x smooths every step, x <- x - eta (I + lambda L)^-2 dE/dx, and never the solution: x may be as rough as
-the data asks for. It serves whatever lives on a mesh or on a grid of texels: positions, colours,
+The parameterisation is that of Large Steps (Nicolet et al. 2021, equations 8 and 9). Gradient descent in u
+instead of x smooths every step, x <- x - eta (I + lambda L)^-2 dE/dx, but not the solution: x may be as rough
+as the data demand. It works for any attribute of a mesh or of a grid of texels: positions, colours,
 displacements, textures.
 
-Two scales are in use, never to be confused: `smoothness` here is always lambda (0 changes nothing, the
+Two parameters are in use and must not be confused: `smoothness` here is always lambda (0 changes nothing, the
 paper's figures use 19 to 99); alpha in [0, 1) belongs to the form (1 - alpha) I + alpha L, with lambda =
 alpha / (1 - alpha).
 """
@@ -45,8 +45,8 @@ def alpha_from_smoothness(smoothness: float) -> float:
 class Preconditioner:
     """The change of variables between an attribute x and its latent u = (I + lambda L) x.
 
-    Make it with `from_mesh`, `from_matrix` or `from_grid`, once per connectivity: the factorisation is
-    inside. Both directions are differentiable.
+    Build it with `from_mesh`, `from_matrix` or `from_grid`, once per connectivity, since this factorises the
+    matrix. Both directions are differentiable.
 
     Source: Nicolet et al. 2021, equations 8 and 9.
 
@@ -76,12 +76,12 @@ class Preconditioner:
         """For attributes of shape (V, C) on the vertices of a mesh.
 
         Args:
-            faces: Triangles, any: open, in several pieces, non-manifold.
-            vertex_count: V.
+            faces: Triangles; the mesh may be open, non-manifold or in several pieces.
+            vertex_count: Number of vertices V.
             smoothness: lambda, at least 0; `smoothness_from_alpha` converts.
             cotangent_of: Positions for cotangent weights; None takes the combinatorial Laplacian, as all
                 published figures do.
-            method: How to solve, see `bozzetto.geometry.factorise`.
+            method: Solver of the linear system, see `bozzetto.geometry.factorise`.
         """
         if cotangent_of is None:
             return cls.from_matrix(laplacian(faces, vertex_count), smoothness, method)
@@ -96,7 +96,7 @@ class Preconditioner:
         Args:
             matrix: A Laplacian L: sparse, symmetric, positive semi-definite.
             smoothness: lambda, at least 0.
-            method: How to solve, see `bozzetto.geometry.factorise`.
+            method: Solver of the linear system, see `bozzetto.geometry.factorise`.
         """
         count, smoothness = len(matrix), _checked(smoothness)
         diagonal = torch.arange(count, device=matrix.device)
@@ -127,9 +127,9 @@ class Preconditioner:
         Args:
             height: Rows.
             width: Columns.
-            smoothness: lambda, at least 0, of the Laplacian that joins each texel to the 4 beside it.
-            periodic: Join opposite borders: for textures that tile.
-            device: Where the images live.
+            smoothness: lambda, at least 0. The Laplacian connects each texel with its 4 neighbours.
+            periodic: Connect opposite borders, for textures that tile.
+            device: Device of the images.
         """
         solver = GridSolver(height, width, _checked(smoothness), periodic, device)
         apply = _periodic_laplacian if periodic else _bounded_laplacian
@@ -180,7 +180,7 @@ class VertexField(nn.Module):
     """A per-vertex attribute x, optimised as u = (I + lambda L) x (Large Steps, equations 8 and 9).
 
     Args:
-        values: The attribute to start from.
+        values: The initial attribute.
         faces: Triangles that connect the vertices.
         smoothness: lambda; 0 keeps u = x.
     """
@@ -198,7 +198,7 @@ class VertexField(nn.Module):
         return self.latent if self.preconditioner is None else self.preconditioner.from_latent(self.latent)
 
     def add(self, values: Float[Tensor, "V C"]) -> None:
-        """Add to the values, outside of the optimisation."""
+        """Add to the attribute x without recording a gradient."""
         change = values if self.preconditioner is None else self.preconditioner.to_latent(values)
         with torch.no_grad():
             self.latent.add_(change)
@@ -208,8 +208,9 @@ class Light(nn.Module):
     """Distant light as spherical harmonics, and the exposure of every photograph.
 
     Attributes:
-        coefficients: Radiance coefficients, one light for all views.
-        log_exposure: Logarithm of the factor on the picture of each view.
+        coefficients: Spherical-harmonics coefficients of the radiance, for red, green and blue; one light for
+            all views.
+        log_exposure: Logarithm of the exposure of each view, the factor on its picture.
     """
 
     def __init__(self, coefficients: Float[Tensor, "9 3"], views: int) -> None:
@@ -218,7 +219,7 @@ class Light(nn.Module):
         self.log_exposure: nn.Parameter = nn.Parameter(torch.zeros(views, device=coefficients.device))
 
     def exposure(self, index: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
-        """Exposure factors of these views; over all views their geometric mean is 1."""
+        """Exposure factors of the views `index`; the geometric mean over all views is 1."""
         return (self.log_exposure[index] - self.log_exposure.mean()).exp()
 
 

@@ -34,7 +34,7 @@ def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tens
 
 
 def restore_optimizers(optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` took out."""
+    """Restore the state of optimisers from the tensors of `optimizer_tensors`."""
     for number, optimizer in enumerate(optimizers):
         content = optimizer.state_dict()
         state: dict[int, dict[str, Tensor]] = {}
@@ -47,28 +47,29 @@ def restore_optimizers(optimizers: list[torch.optim.Optimizer], tensors: dict[st
 
 
 CARRIED = "carried."
-"""Prefix of the caller's tensors in a state."""
+"""Prefix of the names of the caller's tensors in a state."""
 
 
 class Optimization:
-    """A mesh on its way to the pictures: call `step` until done, look at `mesh` at any time.
+    """The optimisation of a mesh on pictures: call `step` until `progress` is 1; `mesh` is the current result.
 
     The light is fixed and the surface white (or in its own colours) unless `appearance` says what to learn.
-    Every choice at random depends on the seed and the step alone, so that a run continued from `state`
-    ends where the uninterrupted run ends.
+    Random choices depend on the seed and the step only, so that a run that continues from `state` ends like an
+    uninterrupted one.
 
     Source: Nicolet et al. 2021, section 4. Differs: the step size may fall linearly, and views may be drawn
     in each step.
 
     Args:
-        targets: Pictures to explain.
-        start: First mesh, in the frame of the cameras, best of radius about 1: step sizes are lengths.
-        light: Light to begin with, or the known light.
+        targets: Pictures to fit.
+        start: First mesh, in the frame of the cameras, preferably of radius about 1, since step sizes are
+            lengths.
+        light: The known light, or the first one if light is learned.
         config: Step sizes, smoothness, schedule.
-        appearance: What else to learn; None keeps light, exposure and colours as they are.
+        appearance: What to learn of light, exposure and colours; None keeps them as they are.
 
     Attributes:
-        carried: Tensors of the caller that are kept with the state and come back with it.
+        carried: Tensors of the caller that `state` saves and `restore` brings back.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class Optimization:
 
     @property
     def mesh(self) -> Mesh:
-        """The mesh now, detached from the computation."""
+        """The current mesh, detached from the computation graph."""
         with torch.no_grad():
             colors = self.fixed_colors if self.albedo is None else self.albedo()
             colors = None if colors is None else colors.clone()
@@ -151,7 +152,7 @@ class Optimization:
         return max(self.steps_done / steps, self.seconds_spent / seconds)
 
     def step(self) -> float:
-        """Do one step and return the loss before it.
+        """Take one optimisation step and return the loss before it.
 
         Raises:
             InputError: Loss or vertices are not finite; the message says in which step and view.
@@ -192,7 +193,7 @@ class Optimization:
         self.checked = self.steps_done
 
     def _diagnosis(self, positions: Float[Tensor, "V 3"], index: Tensor) -> str:
-        """What is not finite in this step, and in which view."""
+        """Error message: which value is not finite in this step, and in which view."""
         step = f"the optimisation failed in step {self.steps_done}"
         if not torch.isfinite(positions).all():
             return f"{step}: vertices are not finite; lower the step size"
@@ -206,7 +207,7 @@ class Optimization:
         return self.image_loss(self.picture(positions, index), index)
 
     def picture(self, positions: Float[Tensor, "V 3"], index: Tensor) -> Picture:
-        """Colour times coverage, and coverage, of the surface as these views see it."""
+        """Render the views `index`: linear RGB times coverage, and coverage."""
         fragments = rasterize(positions, self.faces, self.targets.cameras[index.tolist()])
         colors = self.painted(fragments, positions, index)
         return compose(fragments, colors, coverage=True, edge_gain=self.config.edge_gain)
@@ -214,7 +215,7 @@ class Optimization:
     def painted(
         self, fragments: Fragments, positions: Float[Tensor, "V 3"], index: Tensor
     ) -> Float[Tensor, "P 3"]:
-        """Colours of the covered pixels of these views."""
+        """Linear RGB of the covered pixels of the views `index`."""
         normals = interpolate(fragments, vertex_normals(positions, self.faces))
         colors = shade(normals, self.light.coefficients)
         albedo = self.fixed_colors if self.albedo is None else self.albedo()
@@ -225,12 +226,13 @@ class Optimization:
         return colors
 
     def move(self, displacement: Float[Tensor, "V 3"], motion: Similarity, cameras: Cameras) -> None:
-        """Displace the vertices, take the surface through a similarity, and look at it through other cameras.
+        """Displace the vertices, transform the surface by a similarity, and replace the cameras.
 
         Args:
-            displacement: Of every vertex, before the similarity.
-            motion: Acts on u as it does on x, since L gives 0 for constants and commutes with matrices.
-            cameras: For the whole photographs in any size, in the frame of the surface.
+            displacement: Displacement of every vertex, before the similarity.
+            motion: The similarity. It acts on u as on x, since L of a constant is 0 and L commutes with
+                matrices that act on coordinates.
+            cameras: New cameras in the frame of the surface, for uncropped photographs of any size.
         """
         with torch.no_grad():
             self.positions.add(displacement)
@@ -241,7 +243,7 @@ class Optimization:
         count, wanted = len(self.targets), self.config.views_per_step
         if wanted <= 0 or wanted >= count:
             return torch.arange(count)
-        # Epochs of shuffled views: every picture is seen equally often, and the choice needs no state.
+        # Epochs of shuffled views: every picture is used equally often, and the choice needs no state.
         position = self.steps_done * wanted
         chosen = [self._shuffled(i // count)[i % count] for i in range(position, position + wanted)]
         return torch.tensor(sorted(set(chosen)))
@@ -279,7 +281,7 @@ class Optimization:
         return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Continue where the optimisation with this `state` stood."""
+        """Continue from the state that `state` returned."""
         device = self.light.coefficients.device
         state = {name: tensor.to(device) for name, tensor in state.items()}
         self._begin(Mesh(torch.zeros_like(state["latent"]), state["faces"], state.get("colors")))
@@ -299,11 +301,11 @@ class Optimization:
         restore_optimizers([self.optimizer, *self.look_optimizers], state)
 
     def _remesh(self) -> None:
-        """Go on from a mesh of half the mean edge length, with a new L, a new u and fresh moments.
+        """Continue on a mesh of half the mean edge length, with a new L, a new u and zero moments.
 
         `step` does so before the steps of `remesh_at`, and multiplies the step size by `remesh_decay` each
-        time. `reconstruct` leaves `remesh_at` empty: it makes a new mesh before each `Stage`, with edges of a
-        given number of pixels (`reconstruct.at_level`), since its photographs grow from stage to stage.
+        time. `reconstruct_capture` leaves `remesh_at` empty: it remeshes before each `Stage` to edges of a
+        given number of pixels (`coarse_to_fine.at_level`), since its photographs grow from stage to stage.
 
         Source: Nicolet et al. 2021, figures 1, 3 and 5, as released. Differs: lengths may be given
         (`remesh_edge`), `remesh_decay` is 1 by default (0.8 there), and the step size also falls in between.
@@ -311,7 +313,7 @@ class Optimization:
         mesh = self.mesh
         lengths = edge_lengths(mesh.vertices, unique_edges(mesh.faces))
         edge = self.config.remesh_edge or float(lengths.double().mean()) / 2
-        # The surface is still on its way: its bends are none to keep, and triangles of one size learn evenly.
+        # Creases of an unfinished surface need not be kept, and triangles of equal size learn evenly.
         self._begin(remesh(mesh, edge, crease_angle=None, tolerance=None))
         self.remeshings += 1
 
@@ -327,11 +329,11 @@ def optimize(
     """Fit a mesh to pictures.
 
     Args:
-        targets: Pictures to explain.
+        targets: Pictures to fit.
         start: First mesh, in the frame of the cameras and of radius about 1.
-        light: Known light, or the light to begin with.
+        light: The known light, or the first one if light is learned.
         config: Step sizes, smoothness, schedule.
-        appearance: What else to learn; None keeps light, exposure and colours as they are.
+        appearance: What to learn of light, exposure and colours; None keeps them as they are.
         on_step: Called after every step with the optimisation and its loss, for instance to show progress.
 
     Returns:

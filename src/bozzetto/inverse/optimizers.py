@@ -11,7 +11,7 @@ from ..errors import InputError
 
 
 class _Moments(Optimizer):
-    """Adam's running moments with one second moment for several entries; subclasses say for which."""
+    """Adam with one second moment for several entries; subclasses define for which."""
 
     def __init__(
         self,
@@ -67,13 +67,14 @@ class AdamUniform(_Moments):
 
     The first moment is divided by the largest entry of the root of the second moment. Dividing entry by
     entry, as Adam does, would undo the smoothing of the gradient. Quantities of different kinds (a mesh, a
-    translation) belong into different tensors, since each tensor is scaled as a whole.
+    translation) belong in different tensors, since each tensor is scaled as a whole.
 
     Source: Nicolet et al. 2021, section 4.3.
 
     Args:
         params: Tensors, or groups of them as for every torch optimiser.
-        lr: Step size in the unit of the parameters: no entry moves much further in one step.
+        lr: Step size in the unit of the parameters: the largest distance, approximately, that an entry moves in
+            one step.
         betas: Decay of the first and second moment.
         eps: Added to the denominator.
     """
@@ -113,18 +114,18 @@ OPTIMIZERS: dict[str, Callable[[Any, float], Optimizer]] = {
     "adam_uniform": lambda params, lr: AdamUniform(params, lr),
     "vector_adam": lambda params, lr: VectorAdam(params, lr),
 }
-"""Update rules by name. Each can act on x or, behind a `Preconditioner`, on u; the published comparison takes
-gradient descent, momentum and Adam on both, and AdamUniform on u. Momentum averages gradients (dampening), so
-its step size means the same as that of gradient descent."""
+"""Update rules by name. Each can act on x or, with a `Preconditioner`, on u. The published comparison has
+gradient descent, momentum and Adam on both, and AdamUniform on u. Momentum averages gradients (dampening =
+momentum), so its step size means the same as that of gradient descent."""
 
 
 def make_optimizer(
     name: str, params: Iterable[Tensor] | Iterable[dict[str, Any]], step_size: float
 ) -> Optimizer:
-    """The update rule of that name.
+    """Build an optimiser from the name of its update rule, a key of `OPTIMIZERS`.
 
     Raises:
-        InputError: There is none.
+        InputError: No update rule has this name.
     """
     if name not in OPTIMIZERS:
         raise InputError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}")

@@ -1,4 +1,4 @@
-"""From what a user has, photographs with or without cameras, to a capture: cameras, size of pictures, masks."""
+"""From the photographs of a user, with or without cameras, to a capture: cameras, picture size, masks."""
 
 import hashlib
 import json
@@ -38,26 +38,29 @@ from ..steps import report_progress
 from . import ReconstructConfig, reconstruct_capture
 
 ESTIMATED = "cameras/estimated"
-"""Cameras as they were estimated from the photographs, not refined: a COLMAP text model and a report."""
+"""Folder of the cameras estimated from the photographs, before refinement: a COLMAP text model and a report."""
 MASKS, MADE = "masks", "masks/made.json"
-"""Masks that were made from the photographs, and their hashes, which tell whether someone has edited them."""
+"""Folder of the masks that were computed from the photographs, and the file of their hashes, from which edited
+masks are recognised."""
 COLMAP_FILES = ("sparse/0/cameras.txt", "sparse/0/images.txt", "sparse/0/points3D.txt")
 EXACT = 1.0
-"""Mean reprojection error of points, in pixels of the pictures of pose estimation, up to which cameras are
-better than what silhouettes and colours of the object say: errors of masks would move them."""
+"""Largest mean reprojection error of points, in pixels of the pictures used for pose estimation, at which
+estimated cameras are not refined. Refinement would make them worse, because masks have errors too."""
 DISAGREEING = 0.02
-"""Median share of masks where the hull of all other views is not, from which the cameras are inexact, unless
-the masks are. With exact cameras it is up to .004; with a phone's that are 2 to 16 pixels off, .055."""
+"""Smallest median fraction of a mask outside of the visual hull of all other views at which cameras count as
+inexact, unless the masks are. With exact cameras it is up to .004; with cameras of a phone that are 2 to 16
+pixels off, .055."""
 SHARE_OF_MEMORY = 0.5
-"""Of the memory that is available, which pictures and what is computed from them may take."""
+"""Largest fraction of the available memory for pictures and what is computed from them."""
 BYTES_PER_PIXEL = 92
-"""Of a reconstruction, per pixel and view."""
+"""Memory of a reconstruction in bytes per pixel and view."""
 SMALLEST = 400
-"""Longer side in pixels below which pictures are not shrunk to save memory."""
+"""Smallest longer side, in pixels, to which pictures are reduced to save memory."""
 LARGEST = {"fast": 800, "default": 1200, "fine": 2000}
-"""Longer side in pixels to which pictures are shrunk by preset: time grows with their area."""
+"""Longer side in pixels to which pictures are reduced, by preset. Time grows with their area."""
 TOGETHER = {"fast": 16e6, "default": 32e6, "fine": 120e6}
-"""Pixels that all pictures have together by preset; many photographs say as much in smaller pictures."""
+"""Largest number of pixels of all pictures together, by preset. The more photographs there are, the smaller
+they may be."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class PhotoSource:
 
     Attributes:
         path: What the user gave.
-        posed: The cameras, None if they are to be estimated.
+        posed: The cameras; None if they have to be estimated.
         photos: The photographs.
     """
 
@@ -75,21 +78,21 @@ class PhotoSource:
     photos: tuple[Path, ...]
 
     def fingerprint(self) -> str:
-        """Of the pictures and of the poses."""
+        """Hash of the pictures and the poses."""
         poses = [] if self.posed is None else [view.T_cam_world for view in self.posed.views]
         return fingerprint(*self.photos, *poses)
 
 
 def find_source(path: Path) -> PhotoSource:
-    """The camera file at a path with the photographs that it names, or photographs alone.
+    """Find the photographs at a path, and their cameras if there is a camera file.
 
     Raises:
-        InputError: There are neither, or the camera file cannot be used.
+        InputError: There are neither photographs nor a camera file, or the camera file cannot be used.
     """
     try:
         posed = read_cameras(path)
     except NoCameras:
-        foreign = about_foreign(path)  # cameras of a kind that is not read
+        foreign = about_foreign(path)  # cameras in a format that cannot be read
         try:
             photos = tuple(find_photographs(path))
         except InputError as error:
@@ -103,14 +106,14 @@ def find_source(path: Path) -> PhotoSource:
 
 @dataclass(frozen=True)
 class CaptureSettings:
-    """How photographs become a capture.
+    """Settings of the preparation of a capture from photographs.
 
     Attributes:
-        masks: As of `load_views`.
-        around: Pixels of the object: name of a photograph, column and row in it.
-        max_size: Longer side of the pictures in pixels; None takes what preset and memory allow.
-        preset: Of the reconstruction.
-        seed: Of everything random.
+        masks: Source of the masks, see `load_views`.
+        around: Pixels on the object: name of a photograph, column and row in it.
+        max_size: Longer side of the pictures in pixels; None takes the largest that preset and memory allow.
+        preset: Preset of the reconstruction.
+        seed: Seed of all random choices.
     """
 
     masks: str = "auto"
@@ -125,21 +128,21 @@ class PreparedCapture:
     """A capture and where its cameras come from.
 
     Attributes:
-        capture: Photographs in the size that was chosen, without lens distortion, with masks.
-        posed: The cameras of the photographs as they are.
+        capture: Photographs in the chosen size, without lens distortion, with masks.
+        posed: The cameras of the photographs in their own size, with lens distortion.
     """
 
     capture: Capture
     posed: PosedViews
 
     def inexact(self, consistency: Consistency | None) -> bool:
-        """Whether masks and colours of the object may correct the cameras.
+        """Whether the cameras are inexact, so that masks and colours of the object may correct them.
 
-        Cameras that were estimated, if they are not exact to a pixel; given ones, if masks that were given with
-        them, or the plain background, disagree.
+        Estimated cameras are inexact if their mean reprojection error exceeds `EXACT`. Given cameras are
+        inexact if the masks disagree, where masks were given with them or come from a plain background.
 
         Args:
-            consistency: Of the capture, as `examine` finds it.
+            consistency: Consistency of the masks of the capture, as computed by `examine`.
         """
         if isinstance(self.posed, EstimatedViews):
             return self.posed.report is not None and self.posed.report.error > EXACT
@@ -151,14 +154,14 @@ class PreparedCapture:
 def prepare_capture(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> PreparedCapture:
     """Estimate cameras if there are none, choose the size of the pictures, read them and make masks.
 
-    Writes `cameras/estimated/` if cameras were estimated, and `masks/` if masks were made: a PNG per photograph
-    in its own size, which may be edited. What an earlier run on the same photographs has left of both in the
-    same folder is used again: cameras, and masks of which someone has edited some.
+    Writes `cameras/estimated/` if cameras were estimated, and `masks/` if masks were computed: a PNG per
+    photograph in its own size, which may be edited. If an earlier run on the same photographs wrote to the same
+    folder, its cameras are used again, and its masks as well if any of them were edited.
 
     Args:
-        source: Photographs, perhaps with cameras.
-        settings: How they become a capture.
-        run: Where results go.
+        source: Photographs, with or without cameras.
+        settings: Masks, picture size, preset and seed.
+        run: Run folder of the results.
 
     Returns:
         The capture, and the cameras of the photographs.
@@ -192,7 +195,7 @@ def masked_capture(
     around: Sequence[tuple[str, float, float]] = (),
     seed: int = 0,
 ) -> Capture:
-    """`load_views`; masks that were made of what all photographs look at are mended by a rough surface."""
+    """Load views as `load_views` does, and improve masks of `object` by a rough reconstruction."""
     capture = load_views(posed, masks, size, around)
     # Masks from a plain background or a network have outlines that no rough surface improves.
     if not capture.masks_computed or capture.background is not None or masks not in ("auto", "object"):
@@ -204,7 +207,7 @@ def masked_capture(
 
 
 def _estimated(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -> PosedViews:
-    """New cameras, or those of an earlier run on the same photographs in the same folder."""
+    """Cameras estimated now, or those of an earlier run on the same photographs in the same folder."""
     with tempfile.TemporaryDirectory(prefix="bozzetto-") as name:
         folder, before = Path(name), run.path / ESTIMATED
         if (before / "report.json").is_file():
@@ -217,7 +220,7 @@ def _estimated(source: PhotoSource, settings: CaptureSettings, run: RunFolder) -
 
 
 def masks_of(source: PhotoSource, masks: str) -> list[Path] | None:
-    """Mask files of photographs without cameras, if there are any; `masks` as of `load_views`."""
+    """Mask files of photographs without cameras, or None; for `masks` see `load_views`."""
     nowhere = torch.eye(4, dtype=torch.float64)
     views = [View(photo.name, photo, nowhere) for photo in source.photos]
     folder = Path(masks)
@@ -227,7 +230,7 @@ def masks_of(source: PhotoSource, masks: str) -> list[Path] | None:
 
 
 def fitting_size(views: Sequence[View], preset: str) -> int:
-    """Longer side, in pixels, to which pictures are shrunk: what preset and memory allow, said aloud."""
+    """Longer side, in pixels, to which pictures are reduced for preset and memory; a warning says so."""
     sides = [view.size or _picture_size(view.image) for view in views]
     longest = max(max(side) for side in sides)
     area = max(side[0] for side in sides) * max(side[1] for side in sides) / longest**2
@@ -246,21 +249,21 @@ def _picture_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as picture:
             return picture.size
-    except Exception:  # it is read in full soon, with a sentence about what is wrong
+    except Exception:  # the error is reported when the picture is read in full
         return (1, 1)
 
 
 def write_cameras(run: RunFolder, posed: PosedViews, given: Capture, used: Cameras) -> None:
-    """Write the cameras as they were used, for the photographs as they are, to `cameras/` of a run.
+    """Write the final cameras, for the photographs in their own size, to `cameras/` of a run folder.
 
-    Files are `transforms.json` and, in `sparse/0`, a COLMAP text model; one that cannot hold a lens is left
-    out, with a warning.
+    Files are `transforms.json` and, in `sparse/0`, a COLMAP text model. A format that does not support a lens
+    model is left out, with a warning.
 
     Args:
-        run: Where to.
+        run: The run folder.
         posed: The cameras that the run began with.
-        given: The capture that they became.
-        used: The cameras of this capture as they were used: refined, or the same.
+        given: The capture that was prepared with them.
+        used: The final cameras of this capture, refined or unchanged.
     """
     refined = {name: i for i, name in enumerate(given.names)}
     views = []
@@ -274,7 +277,7 @@ def write_cameras(run: RunFolder, posed: PosedViews, given: Capture, used: Camer
         views.append(view)
     posed = replace(posed, views=tuple(views))
     files = [run.file(f"cameras/{name}") for name in ("transforms.json", *COLMAP_FILES)]
-    # Paths are as seen from where the files will be, which may not be where they are written.
+    # Paths are relative to the final position of the files, which may differ from where they are written.
     names = [view.name for view in whole_views(posed, None, run.path / "cameras")]
     try:
         save_transforms(posed, files[0], names)
@@ -286,7 +289,7 @@ def write_cameras(run: RunFolder, posed: PosedViews, given: Capture, used: Camer
 
 
 def _write_masks(capture: Capture, posed: PosedViews, run: RunFolder) -> None:
-    """The masks as PNG files in the geometry of the photographs, and what they were."""
+    """Write the masks as PNG files in the geometry of the photographs, and their hashes."""
     with tempfile.TemporaryDirectory(prefix="bozzetto-") as name:
         written = save_masks(capture, posed, Path(name))
         hashes = {}
@@ -299,7 +302,7 @@ def _write_masks(capture: Capture, posed: PosedViews, run: RunFolder) -> None:
 
 
 def _edited_masks(folder: Path) -> list[str]:
-    """Masks that an earlier run made in its folder and someone has edited since."""
+    """Names of masks that an earlier run wrote to its folder and that were edited since."""
     try:
         made = json.loads((folder / MADE).read_text(encoding="utf-8"))
         files = {name: (folder / MASKS / name).read_bytes() for name in made}
@@ -309,7 +312,7 @@ def _edited_masks(folder: Path) -> list[str]:
 
 
 def _keep_masks(run: RunFolder) -> None:
-    """Take the masks of an earlier run, edited ones too, over into this one."""
+    """Copy the masks of an earlier run, including edited ones, into this one."""
     before = run.path / MASKS
     for path in sorted(before.rglob("*")):
         if path.is_file():
@@ -317,33 +320,34 @@ def _keep_masks(run: RunFolder) -> None:
 
 
 LEVELS = 2
-"""Levels of the reconstruction, coarse ones, that the surface takes."""
+"""Number of coarse levels of the rough reconstruction."""
 BLUR = 1.0
-"""Pixels by which outlines of the surface may be wrong."""
+"""Expected error of the outlines of the surface, in pixels."""
 TURNS = 2
-"""How often a surface is fitted to the masks and mends them."""
+"""Number of rounds: fit a surface to the masks, then correct the masks by the surface."""
 AGREEING = 0.85
-"""Mean IoU of the surface's silhouettes with the masks below which nothing is mended."""
+"""Smallest mean IoU of the surface's silhouettes with the masks at which masks are corrected."""
 
 
 def mended_by_surface(
     capture: Capture, pictures: Capture, seed: int = 0, config: ReconstructConfig | None = None
 ) -> Capture:
-    """The capture with masks whose outlines are near those of a surface that was reconstructed from it.
+    """Correct the masks of a capture by the silhouettes of a surface that is reconstructed from it.
 
-    Masks of single views have errors of their own; one shape cannot follow them all, and smoothness and colours
-    pull it to where most views agree. Around its silhouettes a minimum cut decides anew where edges run. The
-    better masks make a better surface, so this is done twice. Views that contradict most others have no part in
-    the surface if the others fit without them: a single one would cut away what all others show.
+    Masks of single views have independent errors. One shape cannot follow all of them, and smoothness and
+    colours move it to where most views agree. Near its silhouettes, a minimum cut determines the outlines of
+    the masks again. Better masks give a better surface, so there are `TURNS` rounds. Views that contradict most
+    others are left out of the surface if the others fit without them, since a single one would cut away what
+    all others show.
 
     Args:
-        capture: Views with masks that were made from the pictures.
-        pictures: The same views as they were read, without masks.
-        seed: Of the reconstruction.
-        config: Of the reconstruction; by default the coarse levels of the usual one.
+        capture: Views with masks that were computed from the pictures.
+        pictures: The same views without masks.
+        seed: Seed of the reconstruction.
+        config: Settings of the reconstruction; None takes the coarse levels of the default ones.
 
     Returns:
-        The capture with new masks; the old ones where the surface does not fit them.
+        The capture with corrected masks; views whose masks the surface does not fit keep the old ones.
     """
     config = replace(config or ReconstructConfig(stages=ReconstructConfig().stages[:LEVELS]), seed=seed)
     total = TURNS * sum(stage.steps for stage in config.stages)
@@ -355,10 +359,10 @@ def mended_by_surface(
         report_progress("rough surface", done / total)
 
     for _ in range(TURNS):
-        with collected_warnings():  # they are about a surface that nobody sees
+        with collected_warnings():  # they concern a surface that is not a result
             try:
                 mesh = reconstruct_capture(_agreeing_views(capture), config, on_step=on_step).mesh
-            except InputError:  # the reconstruction proper says what is wrong
+            except InputError:  # the final reconstruction reports the error
                 return capture
         shown = _silhouettes(mesh, capture)
         if not _fits(shown, capture):
@@ -381,26 +385,26 @@ def _silhouettes(mesh: Mesh, capture: Capture) -> Bool[Tensor, "N H W"]:
 
 
 def _fits(shown: Bool[Tensor, "N H W"], capture: Capture) -> bool:
-    """Whether silhouettes overlap enough with the masks."""
+    """Whether the mean IoU of silhouettes with the masks is at least `AGREEING`."""
     masks, known = capture.require_masks().cpu() > 0.5, capture.known.cpu()
     common, either = (shown & masks & known).sum(dim=(1, 2)), ((shown | masks) & known).sum(dim=(1, 2))
     return float((common / either.clamp(min=1)).mean()) >= AGREEING and bool((common > 0).all())
 
 
 LONGEST = 480
-"""Longer side in pixels of the small versions that are looked at."""
+"""Longer side, in pixels, of the reduced photographs that are examined."""
 RECOMMENDED = 20
-"""Fewer photographs than this leave gaps."""
+"""Smallest recommended number of photographs."""
 
 
 @dataclass(frozen=True)
 class PhotoSurvey:
-    """What was found.
+    """Findings of a survey of photographs.
 
     Attributes:
-        sentence: How many photographs there are, their sizes, lenses and masks.
-        notes: What may make it hard to find cameras.
-        fault: Why cameras cannot be found, None if they may be.
+        sentence: Number of photographs, their sizes, lenses and masks, as a sentence.
+        notes: Possible difficulties of pose estimation, one sentence each.
+        fault: Why pose estimation is impossible; None if it is not.
     """
 
     sentence: str
@@ -409,11 +413,11 @@ class PhotoSurvey:
 
 
 def survey_photos(source: PhotoSource, masks: str = "auto") -> PhotoSurvey:
-    """Look at small versions of photographs.
+    """Examine reduced versions of photographs for problems of pose estimation.
 
     Args:
         source: Photographs without cameras.
-        masks: Where masks come from, as of `load_views`.
+        masks: Source of the masks, see `load_views`.
 
     Raises:
         InputError: A photograph cannot be read.

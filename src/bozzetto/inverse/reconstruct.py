@@ -1,4 +1,4 @@
-"""Photographs, with or without cameras, to a mesh in one call, as `bozzetto reconstruct` does."""
+"""Reconstruction of a mesh from photographs, with or without cameras, in one call."""
 
 import os
 import tempfile
@@ -24,20 +24,21 @@ def reconstruct(
     device: torch.device | str = "cpu",
     seed: int | None = None,
 ) -> Reconstruction:
-    """Turn photographs of an object into a mesh, watertight unless it was seen from one side only.
+    """Reconstruct a mesh from photographs of an object, watertight unless much of it was not photographed.
 
-    Cameras are read from a file if there is one, otherwise estimated, which needs the extra `poses`. Cameras
-    that do not fit exactly are refined. Nothing is written; `reconstruct_photographs` also writes textures
-    and pictures, and resumes.
+    Cameras are read from a file if there is one. Otherwise they are estimated, which needs the extra `poses`.
+    Inexact cameras are refined. No files are written; `reconstruct_photographs` writes textures and pictures,
+    and can resume.
 
     Args:
         photos: Folder of photographs, a camera file of any format that `read_cameras` knows, or a `Capture`
             with masks, whose cameras stay as they are.
-        preset: `fast`, `default` or `fine`; or settings of your own, with pictures as large as for `default`.
-        masks: As of `load_views`: `auto`, `alpha`, `background`, `object`, a folder or an ONNX file. A
+        preset: `fast`, `default` or `fine`; or a `ReconstructConfig`, with pictures of the size of `default`.
+        masks: Source of the masks, see `load_views`: `auto`, `alpha`, `background`, `object`, a folder or an
+            ONNX file. A
             `Capture` has its own, so only `auto` goes with it.
-        device: Where to compute.
-        seed: Of everything random; None takes that of the settings, 0 in the presets.
+        device: Device of the computation.
+        seed: Seed of all random choices; None takes that of the settings, which is 0 in the presets.
 
     Returns:
         The mesh with linear albedo as colours, the cameras that it fits and the light on it, in the frame and
@@ -45,8 +46,8 @@ def reconstruct(
 
     Raises:
         InputError: The preset is unknown, a picture, mask or camera cannot be used, cameras cannot be
-            estimated, they contradict the masks so much that a reconstruction would be wrong, or masks are
-            given for a `Capture`.
+            estimated, cameras and masks contradict each other so much that a reconstruction would be wrong, or
+            `masks` is given for a `Capture`.
     """
     config = preset_config(preset) if isinstance(preset, str) else preset
     config = config if seed is None else replace(config, seed=seed)
@@ -59,7 +60,7 @@ def reconstruct(
     with tempfile.TemporaryDirectory(prefix="bozzetto-") as folder:
         run = RunFolder.create(Path(folder) / "run", {"verb": "reconstruct"})
         prepared = prepare_capture(source, CaptureSettings(masks, preset=level, seed=config.seed), run)
-        del run  # its lock goes before its folder
+        del run  # release its lock before its folder is deleted
     consistency = require_sound(prepared.capture, str(photos)).consistency
     if prepared.inexact(consistency):
         warn_input("the cameras do not fit exactly; they are refined")
@@ -71,7 +72,7 @@ def preset_config(preset: str) -> ReconstructConfig:
     """The settings of a preset.
 
     Raises:
-        InputError: There is none of this name.
+        InputError: No preset has this name.
     """
     if preset not in PRESETS:
         raise InputError(f"there is no preset {preset!r}; expected one of {', '.join(PRESETS)}")
@@ -79,13 +80,13 @@ def preset_config(preset: str) -> ReconstructConfig:
 
 
 def require_sound(capture: Capture, name: str, align: bool = False) -> Examination:
-    """Warn of what `examine` finds in a capture, and refuse it where a reconstruction would be wrong.
+    """Warn of the findings of `examine` in a capture, and raise an error if a reconstruction would be wrong.
 
     Args:
         capture: Photographs with cameras and masks.
-        name: What messages call it.
-        align: The cameras may be moved. Where they are only roughly right, the capture is examined again with
-            cameras that fit the outlines of the masks.
+        name: Name of the capture in messages.
+        align: Whether cameras may be changed. If they are only roughly right, the capture is examined again
+            with cameras that fit the outlines of the masks.
 
     Raises:
         InputError: A reconstruction would be wrong.

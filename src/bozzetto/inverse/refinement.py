@@ -1,4 +1,4 @@
-"""Cameras refined together with the surface, and later for views that were not learned from."""
+"""Refinement of cameras together with the surface, and afterwards for held-out views."""
 
 from dataclasses import dataclass, replace
 
@@ -16,26 +16,27 @@ from .data import cameras_in_frame
 from .optimize import Optimization
 
 EVERY = 20
-"""Steps of the surface between steps of the cameras."""
+"""Number of steps of the surface between steps of the cameras."""
 COLORS_FROM = 1
-"""First level at which colours of the surface are good enough to move cameras by them."""
+"""First level at which the colours of the surface are accurate enough for refining cameras."""
 OVERLAPPING = 0.85
-"""A view with a smaller IoU of silhouette and mask is shifted before it is fitted to a finished surface."""
+"""Smallest IoU of silhouette and mask at which a view is fitted to a finished surface without centring it
+first."""
 FOCAL_FROM = 1
-"""First level at which the surface is good enough to change focal lengths by it: only small differences between
-near and far parts tell them."""
+"""First level at which the surface is accurate enough for refining focal lengths, which depend on small
+differences between near and far parts."""
 REGISTER_STEPS = 20
-"""Steps at most with which the camera of a view is fitted to a finished surface."""
+"""Largest number of steps with which the camera of a view is fitted to a finished surface."""
 
 
 @dataclass(frozen=True)
 class CameraReport:
-    """How far cameras were moved.
+    """Changes of refined cameras.
 
     Attributes:
-        median_pixels: Motion of the object in the pictures, median over the views.
+        median_pixels: Motion of the object in the pictures, in pixels, median over the views.
         largest_pixels: The same for the view that moved most.
-        focal_change: Median factor on the focal lengths, less 1.
+        focal_change: Median factor on the focal lengths, minus 1.
     """
 
     median_pixels: float
@@ -44,14 +45,14 @@ class CameraReport:
 
 
 class CameraRefinement:
-    """The cameras of a reconstruction on their way.
+    """The state of the cameras of a reconstruction during refinement.
 
     Args:
-        capture: Photographs, with cameras in the frame of the object, as given.
-        focal: Whether focal lengths change.
+        capture: Photographs, with the given cameras in the frame of the object.
+        focal: Whether to refine focal lengths.
 
     Attributes:
-        cameras: The cameras now, for the whole photographs.
+        cameras: The current cameras, for uncropped photographs.
     """
 
     def __init__(self, capture: Capture, focal: bool) -> None:
@@ -60,7 +61,7 @@ class CameraRefinement:
         self.cameras: Cameras = capture.cameras
 
     def begin(self, optimization: Optimization, cameras: Cameras) -> None:
-        """Go on from cameras, or from those that a restored optimisation carries."""
+        """Continue with these cameras, or with those that a restored optimisation carries."""
         carried = optimization.carried
         self.cameras = cameras
         if "refined_poses" in carried:
@@ -73,11 +74,12 @@ class CameraRefinement:
         return {"refined_poses": self.cameras.T_cam_world, "refined_K": self.cameras.K}
 
     def due(self, optimization: Optimization) -> bool:
-        """Whether the cameras have to be moved before the next step."""
+        """Whether the cameras are refined before the next step of the surface."""
         return optimization.steps_done % EVERY == 0
 
     def step(self, optimization: Optimization, stage: int) -> None:
-        """Move the cameras, and keep the frame: what would move all of them alike moves the surface instead."""
+        """Refine the cameras; the similarity that is common to all of them is applied to the surface
+        instead."""
         positions = optimization.positions().detach()
 
         def paint(fragments: Fragments, view: int) -> Float[Tensor, "P 3"]:
@@ -104,7 +106,7 @@ class CameraRefinement:
 
 
 def camera_report(given: Cameras, refined: Cameras, mesh: Mesh) -> CameraReport:
-    """Compare cameras, by where they see the vertices of a mesh."""
+    """Compare refined with given cameras by the pixels at which they see the vertices of a mesh."""
     given, refined = (cameras.relative_to(mesh.offset).to("cpu") for cameras in (given, refined))
     points = mesh.vertices[mesh.used].cpu().double()
     pixels = moved_pixels(given, refined, points[:: max(1, len(points) // 1000)])
@@ -113,15 +115,15 @@ def camera_report(given: Cameras, refined: Cameras, mesh: Mesh) -> CameraReport:
 
 
 def register_views(mesh: Mesh, light: Float[Tensor, "9 3"], capture: Capture) -> Cameras:
-    """The poses from which views fit a finished surface best: for held-out photographs with inexact cameras.
+    """Fit the poses of views to a finished surface, for held-out photographs with inexact cameras.
 
     Args:
         mesh: Surface with albedo as colours, in the frame of the capture's cameras.
-        light: Radiance coefficients.
+        light: Radiance coefficients of spherical harmonics.
         capture: The views, with masks.
 
     Returns:
-        The cameras; focal lengths stay.
+        The cameras with new poses; focal lengths do not change.
     """
     frame = normalisation(mesh.vertices[mesh.used])
     cameras = cameras_in_frame(capture.cameras.relative_to(mesh.offset), frame)
@@ -144,7 +146,7 @@ def register_views(mesh: Mesh, light: Float[Tensor, "9 3"], capture: Capture) ->
 
 
 def _centred(pictures: CameraPictures, vertices: Tensor, faces: Tensor) -> Cameras:
-    """The cameras; where silhouette and mask overlap little, shifted so that their middles coincide."""
+    """The cameras, shifted so that the centres of silhouette and mask coincide where these overlap little."""
     cameras, middle = pictures.start, vertices.mean(dim=0)
     T = cameras.T_cam_world.clone()
     for view, outline in enumerate(pictures.outlines):

@@ -1,4 +1,4 @@
-"""The inverse engine in a run folder: progress, checkpoints, meshes, pictures and figures."""
+"""The inverse engine in a run folder: progress, checkpoints, meshes, pictures and metrics."""
 
 import io
 import time
@@ -29,19 +29,20 @@ from .optimize import Optimization
 from .refinement import register_views
 
 FACES = 30_000
-"""Of the textured mesh, unless another number is asked for; a normal map holds what is finer."""
+"""Default number of faces of the textured mesh; finer detail goes into a normal map."""
 OBJ_PARTS = ("mesh.mtl", "mesh_color.png", "mesh_normals.png")
 AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
 
 @dataclass(frozen=True)
 class MeshFiles:
-    """What is written.
+    """Mesh files to write.
 
     Attributes:
-        faces: Most faces of the textured mesh; None takes `FACES`.
-        also: Endings of further files: obj, stl, 3mf.
-        size_mm: Longest side of the upright object in millimetres; None: a unit of the cameras is a metre.
+        faces: Largest number of faces of the textured mesh; None takes `FACES`.
+        also: Extensions of further files: obj, stl, 3mf.
+        size_mm: Longest side of the upright object in millimetres; None takes one unit of the cameras as one
+            metre.
         up: Axis of the world that points up, such as `z` or `-y`, or `auto`.
     """
 
@@ -59,18 +60,19 @@ def write_mesh_files(
     up: Float[Tensor, "3"],
     front: Float[Tensor, "3"],
 ) -> TexturedMesh | Mesh:
-    """Write mesh.ply, mesh.glb and what else is asked for.
+    """Write mesh.ply, mesh.glb and the requested further files.
 
     Args:
-        run: Where to.
+        run: The run folder.
         mesh: The surface, with colours per vertex, in the frame of the cameras.
-        capture: The photographs, from which the texture is made.
-        files: What is asked for.
-        up: World direction that points up if `files` does not say.
-        front: World direction from which the object is looked at.
+        capture: The photographs from which the texture is baked.
+        files: Which files to write.
+        up: World direction that points up if `files.up` is `auto`.
+        front: World direction from the object to the front view.
 
     Returns:
-        The textured mesh, in the frame of the cameras; without xatlas a mesh with colours per vertex.
+        The textured mesh in the frame of the cameras, or a mesh with colours per vertex if xatlas is not
+        installed.
     """
     save_mesh(mesh, run.file("mesh.ply"))
     model = _textured(mesh, capture, files.faces or FACES)
@@ -99,14 +101,14 @@ def _place(mesh: Mesh, files: MeshFiles, up: Float[Tensor, "3"], front: Float[Te
         return placed(mesh, up, files.size_mm, front)
     axis = torch.tensor(AXES[files.up.removeprefix("-")], dtype=torch.float64)
     axis = -axis if files.up.startswith("-") else axis
-    # A photograph straight from above or below tells no front.
+    # A photograph straight from above or below defines no front.
     seen_along = float((front.double() @ axis).abs()) > 0.99 * float(front.norm())
     return placed(mesh, axis, files.size_mm, None if seen_along else front)
 
 
 CHECKPOINT_SECONDS = 20.0
 SHEET_ROWS = 4
-"""Views at most on a sheet of those that were learned from."""
+"""Largest number of views on a sheet of training photographs."""
 
 
 def reconstruct_photographs(
@@ -119,28 +121,28 @@ def reconstruct_photographs(
     quiet: bool = False,
     files: MeshFiles | None = None,
 ) -> tuple[dict[str, Any], Cameras]:
-    """Reconstruct a capture into a run folder, continuing from its checkpoint if it has one.
+    """Reconstruct a capture and write the results to a run folder; continue from its checkpoint if it has one.
 
-    Writes `mesh.ply` (all faces, colours per vertex), `mesh.glb` (textured), `start.ply`, `light.npy` (its
-    coefficients), `renders/views.png` (photographs and masks),
-    `renders/learned.png` and `renders/held-out.png` (photograph, render, difference), `renders/turntable.webp`.
+    Writes `mesh.ply` (all faces, colours per vertex), `mesh.glb` (textured), `start.ply` (first surface),
+    `light.npy` (radiance coefficients), `renders/views.png` (photographs and masks), `renders/learned.png` and
+    `renders/held-out.png` (photograph, render, difference) and `renders/turntable.webp`.
 
     Args:
-        run: Where results go.
+        run: The run folder.
         capture: Photographs to learn from, with masks.
-        config: How to reconstruct.
-        held_out: Photographs that only measure the result.
-        light: Known light as spherical-harmonics radiance; None learns it.
-        device: Where to compute.
-        quiet: Show no progress.
-        files: Which mesh files to write; None writes the usual ones.
+        config: Settings of the reconstruction.
+        held_out: Photographs that are only used to evaluate the result.
+        light: Known light as radiance coefficients of spherical harmonics; None learns the light.
+        device: Device of the computation.
+        quiet: Whether to hide the progress bar.
+        files: Which mesh files to write; None writes `mesh.ply` and `mesh.glb`.
 
     Returns:
-        Figures: of the mesh, and of how well held-out (or, without any, learned) photographs are explained. The
-        cameras of the capture that the mesh fits, refined or as they were.
+        Metrics of the mesh and of its renders against the held-out photographs (or the training photographs if
+        none are held out); and the cameras of the capture that the mesh fits, refined or unchanged.
 
     Raises:
-        Interrupted: After a signal, with the step that a checkpoint was written after.
+        Interrupted: A signal arrived; the message has the step of the checkpoint that was written.
     """
     saved = run.load_checkpoint()
     cameras, masks = capture.cameras, capture.require_masks()
@@ -210,7 +212,8 @@ class _Journal:
         self.progress.__exit__(*error)
 
     def _work(self, steps: int | None) -> float:
-        """Work of the first steps (all if None): time grows with the pixels, on top of a fixed part."""
+        """Cost of the first `steps` steps (None: of all) in arbitrary units: a fixed part, and a part per
+        pixel."""
         weights = [0.1 + stage.scale**2 for stage in self.config.stages for _ in range(stage.steps)]
         return sum(weights[:steps])
 
@@ -243,7 +246,7 @@ def _compare(
     exposures: Float[Tensor, "N"],
     shown: Sequence[int],
 ) -> dict[str, Any]:
-    """Figures per view, and a sheet of some photographs beside renders."""
+    """Compute metrics per view, and write a sheet of some photographs beside their renders."""
     light = result.light.coefficients.detach().cpu()
     figures = {"views": list(capture.names), "silhouette_iou": [], "psnr": [], "photometric_error": []}
     photos, renders = [], []
@@ -268,8 +271,8 @@ def _compare(
 def mean_up(cameras: Cameras) -> Float[Tensor, "3"]:
     """World direction that points upwards in most pictures.
 
-    Photographs may be turned in the image plane, some of them upside down. Then the direction about which
-    the cameras stand in a ring is taken: the normal of the plane in which their viewing directions vary.
+    Photographs may be rotated in the image plane, some of them upside down. In this case the axis of the ring
+    of cameras is taken: the normal of the plane in which their viewing directions vary.
     """
     ups = -cameras.T_cam_world[:, 1, :3].cpu()
     mean = ups.mean(dim=0)
@@ -277,5 +280,5 @@ def mean_up(cameras: Cameras) -> Float[Tensor, "3"]:
         return mean / mean.norm()
     spread = cameras.forward.cpu() - cameras.forward.cpu().mean(dim=0)
     axis = torch.linalg.eigh(spread.T @ spread)[1][:, 0]  # eigenvalues ascend
-    # Of the two directions along the axis, the one that more pictures show as up.
+    # Of the two directions along the axis, the one that points up in more pictures.
     return axis if int(((ups @ axis) > 0).sum()) * 2 >= len(ups) else -axis

@@ -1,8 +1,9 @@
-"""Cameras whose silhouettes can be of one object, found before there is a surface.
+"""Alignment of cameras by the consistency of their silhouettes, before there is a surface.
 
-Space is carved by vote, so that a few wrong views do no harm, cameras are moved towards the outlines of what is
-left, and so on with stricter votes. The aim, silhouettes that agree, is that of Hernandez, Schmitt and Cipolla
-2007 ("Silhouette coherence for camera calibration under circular motion"); steps are those of `camera_steps`.
+Two steps alternate. Space is carved by a vote of the views, so that a few wrong views do no harm. Then cameras
+are moved towards the outlines of the remaining solid. The votes become stricter from round to round. The
+objective, silhouettes that agree, is that of Hernandez, Schmitt and Cipolla 2007 ("Silhouette coherence for
+camera calibration under circular motion"); the steps are those of `camera_steps`.
 """
 
 from dataclasses import replace
@@ -25,16 +26,17 @@ from .data import cameras_in_frame
 SIZE = 256
 """Silhouettes are aligned in pictures with a longer side of at most this many pixels."""
 GRID = 56
-"""Cells of the carved space along its side."""
+"""Number of grid cells along a side of the carved cube."""
 LOOSE, STRICT = (tuple(0.34 * 0.18 ** (k / 19) for k in range(*r)) for r in ((0, 10), (10, 20)))
-"""Shares of the views that may be wrong about a place, round by round: a third to 15 %, 14 to 6 %."""
+"""Fraction of the views that may be wrong at a point of space, per round: a third to 15 %, then 14 to 6 %."""
 NEAR = 0.85
-"""Silhouettes with a smaller mean IoU are centred first, and turned only in the last rounds."""
+"""Cameras whose silhouettes have a smaller mean IoU are centred first, and rotated only in the last rounds."""
 LOST = 0.7
-"""Silhouettes with a smaller mean IoU even when centred need the loose rounds: strict votes would carve
-away too much. Elsewhere loose votes leave too much."""
+"""If the mean IoU is smaller even after centring, the loose rounds come first, since strict votes would carve
+away too much. Otherwise they are skipped, since loose votes leave too much."""
 STIFF, STIFF_ROUNDS = (0.002, 0.05, 0.002, 0.05), 7
-"""Changes that are expected in loose rounds and in so many of the strict ones: mostly shifts in the picture."""
+"""Expected changes (see `camera_steps.EXPECTED`) in the loose rounds, mostly shifts in the picture, and the
+number of strict rounds that use them as well."""
 ROOM = 1.4
 """Half the side of the carved cube, in radii of the object."""
 
@@ -48,7 +50,7 @@ def align_silhouettes(capture: Capture) -> Cameras:
         capture: Cameras and masks.
 
     Returns:
-        The cameras, in the frame of the capture; the given ones if the silhouettes fit them as well.
+        The cameras, in the frame of the capture; the given ones if the silhouettes already agree with them.
 
     Raises:
         InputError: The capture has no masks.
@@ -79,7 +81,7 @@ def align_silhouettes(capture: Capture) -> Cameras:
 
 
 def _rough_frame(capture: Capture) -> Similarity:
-    """The frame in which the object is about the unit ball, from the middles and areas of its masks."""
+    """The frame in which the object is approximately the unit ball, from centres and areas of its masks."""
     cameras = capture.cameras.to("cpu")
     inside = ((capture.require_masks() > 0.5) & capture.known).cpu()
     seen = torch.nonzero(inside.flatten(1).any(dim=1))[:, 0].tolist()
@@ -101,7 +103,8 @@ def _rough_frame(capture: Capture) -> Similarity:
 
 
 def _vote_hull(pictures: CameraPictures, cameras: Cameras, votes: float) -> Mesh | None:
-    """What is left of a cube if more than this share of the views has to see past a place to carve it."""
+    """The solid that remains of a cube if a point is carved when more than a fraction `votes` of the views show
+    no object there."""
     half = torch.full((3,), ROOM, dtype=torch.float64)
     axis = torch.linspace(-ROOM, ROOM, GRID + 1, dtype=torch.float64)
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
@@ -117,7 +120,8 @@ def _vote_hull(pictures: CameraPictures, cameras: Cameras, votes: float) -> Mesh
 def _depth_inside(
     pictures: CameraPictures, cameras: Cameras, view: int, points: Float[Tensor, "P 3"]
 ) -> Float[Tensor, " P"]:
-    """Depth of points inside the silhouette of a view, in the unit of the frame; large outside the picture."""
+    """Signed distance of points to the silhouette of a view, in the unit of the frame, positive inside; large
+    outside of the picture."""
     seen = cameras[[view]].project(points)[0]
     distance = pictures.outlines[view].distance
     height, width = distance.shape
@@ -131,7 +135,7 @@ def _depth_inside(
 
 
 def _agreement(pictures: CameraPictures, cameras: Cameras) -> float:
-    """Mean IoU of the masks with what most views leave; 0 if that is nothing."""
+    """Mean IoU of the masks with the silhouettes of the solid that most views agree on; 0 if it is empty."""
     blob = _vote_hull(pictures, cameras, STRICT[-1])
     if blob is None:
         return 0.0
@@ -144,7 +148,7 @@ def _agreement(pictures: CameraPictures, cameras: Cameras) -> float:
 
 
 def _with_middles(cameras: Cameras, pictures: CameraPictures) -> Cameras:
-    """Cameras shifted so that all of them see the middle of the frame in the middle of their mask."""
+    """Cameras shifted so that each sees the origin of the frame at the centre of its mask."""
     T, middle = cameras.T_cam_world.clone(), torch.zeros(3, dtype=torch.float64)
     for view, outline in enumerate(pictures.outlines):
         pixels = torch.nonzero(outline.distance > 0).flip(1).double() + 0.5

@@ -1,8 +1,8 @@
-"""Recover a texture of which every step shows a few texels only.
+"""Reconstruction of a texture when every step observes only a few texels.
 
-The texels that a step does not show have no gradient, so plain descent leaves them alone; preconditioned
-descent (Nicolet et al. 2021, on the texel grid instead of a mesh) lets every observation speak for its
-neighbourhood as well.
+Texels that are not observed in a step have zero gradient, so plain gradient descent does not change them. With
+preconditioned descent (Nicolet et al. 2021, on the texel grid instead of a mesh) every observation also changes
+its neighbourhood.
 """
 
 from collections.abc import Callable
@@ -15,22 +15,22 @@ from ..errors import InputError
 from ..geometry.heightfield import GridSpectrum
 
 Observation = tuple[Int64[Tensor, " n"], Float[Tensor, "n C"]]
-"""Flat indices (row * width + column) of the texels that were seen, and their values."""
+"""Flat indices (row * width + column) of the observed texels, and their values."""
 
 REACH = 0.2
-"""lambda times the fraction of texels seen so far. The kernel (I + lambda L)^-2 covers about 4 pi lambda
-texels, here 2.5 times the area that each texel seen has to itself. Photographs of leaves, rock and wood were
-all recovered best with 0.15 to 0.3."""
+"""lambda times the fraction of texels observed so far. The kernel (I + lambda L)^-2 covers about 4 pi lambda
+texels, here 2.5 times the mean area per observed texel. Photographs of leaves, rock and wood were all recovered
+best with 0.15 to 0.3."""
 
 
 class TextureFit:
-    """Gradient descent on u = (I + lambda L) x for half the squared error of the texels seen.
+    """Gradient descent on u = (I + lambda L) x for half the squared error of the observed texels.
 
-    In x one step is x + eta (I + lambda L)^-2 r with r the residual at the texels seen and 0 elsewhere. Two
-    things differ from optimising a mesh, since here the whole problem is known. lambda falls as texels are
-    seen, lambda = 0.2 / (texels seen so far / all texels): coarse to fine, the smoothing reaches as far as
-    the gaps between samples and ends with exact texels. And eta needs no tuning: 1 / (k + s), with k the
-    centre of the kernel (I + lambda L)^-2 and s the fraction of texels in this step, corrects an isolated
+    One step is x <- x + eta (I + lambda L)^-2 r, where r is the residual at observed texels and 0 elsewhere.
+    Two things differ from the optimisation of a mesh. First, lambda falls as texels are observed: lambda = 0.2
+    / (fraction of texels observed so far). So the smoothing is as wide as the gaps between samples, from coarse
+    to fine, and ends with exact texels. Second, eta needs no tuning: eta = 1 / (k + s), with k the centre of
+    the kernel (I + lambda L)^-2 and s the fraction of texels in this step, corrects an isolated
     residual fully and is stable when kernels overlap.
 
     Source: Nicolet et al. 2021, textures from sparse texels. Differs: gradient descent with the lambda and eta
@@ -41,9 +41,9 @@ class TextureFit:
         width: Columns.
         channels: Values per texel.
         periodic: Whether the texture tiles.
-        initial: Value to start from.
-        step_size: Factor on the step, in (0, 2); below 1 it averages over noisy observations.
-        device: Where the texture lives.
+        initial: Initial value of all texels.
+        step_size: Factor on the step, in (0, 2); values below 1 average over noisy observations.
+        device: Device of the texture.
 
     Attributes:
         smoothness: lambda of the last step.
@@ -71,11 +71,11 @@ class TextureFit:
 
     @property
     def texture(self) -> Float[Tensor, "H W C"]:
-        """The texture now."""
+        """The current texture."""
         return self._values.reshape(*self._spectrum.shape, -1)
 
     def update(self, texels: Int64[Tensor, " n"], values: Float[Tensor, "n C"]) -> None:
-        """One step towards what was seen; several values of one texel are averaged.
+        """Take one step towards observed values; several values of one texel are averaged.
 
         Raises:
             InputError: Indices out of range, or values of another shape or not finite.
@@ -123,14 +123,15 @@ def reconstruct_texture(
 
     Args:
         observe: Called with the number of the step; returns the flat indices (row * width + column) of the
-            texels seen in it and their values, on `device`. What it returned before is not kept.
+            texels observed in this step and their values, on `device`. Earlier observations are not stored.
         height: Rows of the texture.
         width: Columns.
         channels: Values per texel.
-        steps: How often to look.
+        steps: Number of steps.
         periodic: Whether the texture tiles.
-        step_size: 1 trusts every observation fully; smaller values average over noisy ones.
-        device: Where the texture lives.
+        step_size: Factor on the step, in (0, 2): 1 for exact observations; smaller values average over noisy
+            ones.
+        device: Device of the texture.
         on_step: Called after every step with its number and the fit, for instance to show progress.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How good a result is: distances between surfaces, images and masks, mesh quality."""
+"""Metrics of results: distances between surfaces, clouds, images and masks; mesh quality."""
 
 import lazy_loader
 

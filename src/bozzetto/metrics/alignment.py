@@ -1,4 +1,4 @@
-"""Bringing what has neither scale nor place into the frame of the truth, to measure it."""
+"""Alignment of results without scale and position to the ground truth, for evaluation."""
 
 import torch
 from jaxtyping import Float, Float64
@@ -10,11 +10,11 @@ from ..shapes import Mesh, Similarity
 from ..values import value_type
 
 FARTHEST = 3.0
-"""Median distances beyond which points do not take part in the alignment of surfaces."""
+"""Largest distance of points that are used in the alignment of surfaces, in median distances."""
 
 
 def similarity_between(a: Float[Tensor, "P 3"], b: Float[Tensor, "P 3"]) -> Similarity:
-    """The similarity that takes points `a` to points `b` in the sense of least squares.
+    """The similarity that maps points `a` to points `b` by least squares.
 
     Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns",
     equations 40 to 42.
@@ -42,18 +42,18 @@ def similarity_between(a: Float[Tensor, "P 3"], b: Float[Tensor, "P 3"]) -> Simi
 def align_surface(
     mesh: Mesh, points: Float[Tensor, "P 3"], start: Similarity | None = None, steps: int = 20
 ) -> Similarity:
-    """The similarity that brings a surface closest to points of another one, from a good start.
+    """Align a surface to points of another one by a similarity, from a good initial guess.
 
-    Gauss-Newton on the distances of the points from the tangent planes at their nearest places on the surface
-    (Chen and Medioni 1992), with scale; points farther away than `FARTHEST` times the median take no part.
+    Gauss-Newton on the distances of the points from the tangent planes at the nearest points of the surface
+    (Chen and Medioni 1992), with scale; points farther away than `FARTHEST` times the median are ignored.
 
     Source: Chen and Medioni 1992, with scale.
 
     Args:
-        mesh: What is moved.
-        points: Where it should be, in their frame.
-        start: From the frame of the mesh to that of the points; None if they are the same.
-        steps: How often nearest points are found.
+        mesh: The surface to align.
+        points: Points of the other surface.
+        start: Initial similarity from the frame of the mesh to that of the points; None for the identity.
+        steps: Number of iterations, each with new nearest points.
     """
     index, normals = SurfaceIndex(mesh), face_normals(mesh.vertices, mesh.faces).double()
     place = start or Similarity(1.0, torch.zeros(3, dtype=torch.float64))
@@ -80,12 +80,13 @@ def align_surface(
 
 @value_type
 class CameraErrors:
-    """How far estimated cameras are from the true ones, after the similarity between their centres.
+    """Errors of estimated cameras after aligning their centres to the true ones by a similarity.
 
     Attributes:
-        rotation: Angle in degrees, per camera.
-        centre: Distance between centres, as a share of the mean distance of the true centres from their mean.
-        to_truth: From the world of the estimate to the true one.
+        rotation: Angle of the rotation error in degrees, per camera.
+        centre: Distance between centres, as a fraction of the mean distance of the true centres from their
+            mean.
+        to_truth: The similarity from the world of the estimate to the true one.
     """
 
     rotation: Float64[Tensor, " N"]
@@ -97,7 +98,7 @@ def camera_errors(estimated: Float[Tensor, "N 4 4"], true: Float[Tensor, "N 4 4"
     """Compare world-to-camera poses of the same photographs, three or more, in unrelated worlds.
 
     Raises:
-        InputError: There are fewer than three, or all are in one place.
+        InputError: There are fewer than three cameras, or all have the same position.
     """
     estimated, true = estimated.double().cpu(), true.double().cpu()
     places = [-torch.einsum("nji,nj->ni", T[:, :3, :3], T[:, :3, 3]) for T in (estimated, true)]
@@ -106,7 +107,7 @@ def camera_errors(estimated: Float[Tensor, "N 4 4"], true: Float[Tensor, "N 4 4"
     apart = (to_truth.apply(places[0]) - places[1]).norm(dim=1)
     radius = (places[1] - places[1].mean(dim=0)).norm(dim=1).mean()
     relative = estimated[:, :3, :3] @ to_truth.rotation.T @ true[:, :3, :3].transpose(1, 2)
-    # Of the skew part, which is exact for small angles where the trace is not.
+    # From the skew part, which is accurate for small angles, unlike the trace.
     skew = torch.stack(
         [relative[:, i, j] - relative[:, j, i] for i, j in ((2, 1), (0, 2), (1, 0))], dim=1
     ).norm(dim=1)

@@ -16,7 +16,7 @@ EARTH_MOVER_POINTS = 2048
 
 @dataclass(frozen=True)
 class CloudScores:
-    """How a predicted cloud P agrees with a reference cloud R; lengths in the unit of the files.
+    """Distances between a predicted cloud P and a reference cloud R, in the unit of the files.
 
     Source: Cai et al. 2020, table 1: both distances.
 
@@ -25,10 +25,10 @@ class CloudScores:
             R to P: the Chamfer distance of PointFlow and ShapeGF, printed times 10^4 for auto-encoding.
         chamfer_sum: The same of unsquared distances; half of it is printed by completion benchmarks (CD-l1).
         pred_to_ref: Mean unsquared distance from P to R.
-        ref_to_pred: From R to P.
+        ref_to_pred: Mean unsquared distance from R to P.
         hausdorff: The largest distance from a point of either to the nearest of the other.
         earth_mover: Mean unsquared distance of the optimal matching, exact, printed times 10^2.
-        earth_mover_points: How many points of each were matched.
+        earth_mover_points: Number of points of each cloud that were matched.
     """
 
     chamfer_squared_sum: float
@@ -46,16 +46,16 @@ def evaluate_points(
     seed: int = 0,
     earth_mover_points: int = EARTH_MOVER_POINTS,
 ) -> CloudScores:
-    """Compare two point clouds of any sizes.
+    """Compare two point clouds with any numbers of points.
 
-    Chamfer distances take all points. The earth mover's distance needs equally many: of a larger cloud so
-    many are drawn as the smaller has, and at most `earth_mover_points`.
+    Chamfer distances take all points. The earth mover's distance needs equal numbers: a random subset of the
+    larger cloud is taken with as many points as the smaller has, and at most `earth_mover_points` of both.
 
     Args:
-        pred: The prediction, in the frame of the reference; float64 where that is far from the origin.
-        ref: The truth, likewise.
-        seed: Of the drawing.
-        earth_mover_points: Most points to match; the time grows with more than their square.
+        pred: The prediction, in the frame of the reference; float64 if this is far from the origin.
+        ref: The reference, likewise.
+        seed: Seed of the random subsets.
+        earth_mover_points: Largest number of points to match; the time grows more than quadratically.
 
     Raises:
         InputError: A cloud has fewer than two points, no extent or coordinates that are not finite.
@@ -63,7 +63,7 @@ def evaluate_points(
     check_cloud(pred, "the prediction")
     check_cloud(ref, "the reference")
     p, r = (cloud.detach().double() for cloud in (pred, ref))
-    middle = (r.amin(dim=0) + r.amax(dim=0)) / 2  # float32 comes in below; clouds may be far from the origin
+    middle = (r.amin(dim=0) + r.amax(dim=0)) / 2  # float32 is used below; clouds may be far from the origin
     pred, ref = (p - middle).float(), (r - middle).float()
     p, r = p.cpu(), r.cpu()
     to_ref, to_pred = _nearest(p, r), _nearest(r, p)
@@ -85,10 +85,10 @@ def evaluate_points(
 
 
 def check_cloud(cloud: Float[Tensor, "P D"], name: str) -> None:
-    """Refuse a cloud that no distance makes sense for.
+    """Raise an error for a cloud for which distances are not meaningful.
 
     Raises:
-        InputError: It has fewer than two points, all points equal, or coordinates that are not finite.
+        InputError: The cloud has fewer than two points, all points are equal, or coordinates are not finite.
     """
     if len(cloud) < 2:
         raise InputError(f"{name} has {len(cloud)} points; at least two are needed")

@@ -1,6 +1,6 @@
 """The earth mover's distance between point clouds, exact.
 
-Each optimal assignment comes with a proof: its dual bound.
+Each optimal assignment has a proof, its dual bound.
 """
 
 import torch
@@ -14,22 +14,22 @@ from ..values import value_type
 from .transport_kernels import CAPACITY, auction
 
 TOLERANCE = 1e-6
-FIRST_STEP = 0.1  # bid increment of the first phase over the mean cost
-SHRINK = 0.2  # of the increment from phase to phase
-LEAST_STEP = 1e-9  # of the mean cost; ends the auction where the optimum itself is 0
-BIDS_PER_ROW = 2000  # an assignment that needs more (thousands of equal points) goes to SciPy
+FIRST_STEP = 0.1  # bid increment of the first phase, relative to the mean cost
+SHRINK = 0.2  # factor on the increment from phase to phase
+LEAST_STEP = 1e-9  # smallest increment relative to the mean cost, which ends the auction if the optimum is 0
+BIDS_PER_ROW = 2000  # an assignment that needs more (thousands of equal points) is solved by SciPy
 
 
 @value_type
 class Assignments:
-    """Assignments of n rows to n columns with bounds of the least mean cost.
+    """Assignments of n rows to n columns, with bounds of the minimal mean cost.
 
     Attributes:
-        lower: A proven lower bound of the least mean cost: the value of a feasible dual, whatever the solver
-            did. At or above `upper` only by rounding.
-        upper: Mean cost of `column`; infinite where the solver was stopped early without an assignment.
-        column: The column of each row; -1 where there is none.
-        prices: Prices of the columns, that is minus their dual variables; a start for a similar problem.
+        lower: Proven lower bound of the minimal mean cost: the value of a feasible dual. It exceeds `upper`
+            only by rounding.
+        upper: Mean cost of `column`; infinite if the solver was stopped early without an assignment.
+        column: The column of each row; -1 if there is none.
+        prices: Prices of the columns, minus their dual variables; an initial guess for similar problems.
     """
 
     lower: Float64[Tensor, "B"]
@@ -52,10 +52,11 @@ def solve_assignments(
 
     Args:
         costs: Non-negative and finite, square; taken as float32.
-        prices: Where to start; 0 if None. Bad prices cost time, not correctness.
-        cutoffs: Lower bounds that are enough; None asks for all optima.
-        tolerance: Relative gap; float32 costs mean about 1e-7.
-        first_step: Bid increment of the first phase, as a share of the mean cost; less for good prices.
+        prices: Initial prices; None for 0. Bad prices only cost time.
+        cutoffs: Lower bounds at which the solver may stop; None solves all problems.
+        tolerance: Relative gap; costs in float32 have errors of about 1e-7.
+        first_step: Bid increment of the first phase, as a fraction of the mean cost; smaller for good initial
+            prices.
 
     Raises:
         InputError: `costs` is not a batch of square matrices.
@@ -82,7 +83,7 @@ def solve_assignments(
 
 
 class _Workspace:
-    """What the kernel writes, in the order of its arguments."""
+    """Output and work arrays of the kernel, in the order of its arguments."""
 
     def __init__(
         self, batch: int, count: int, device: torch.device, prices: Float64[Tensor, "B n"] | None
@@ -113,7 +114,7 @@ def _finish(
     tolerance: float,
     mean: Float64[Tensor, "B"],
 ) -> None:
-    """Let SciPy solve what the auction gave up on; its optimum is its own bound."""
+    """Solve the problems that the auction did not solve by SciPy, whose optimum is its own bound."""
     tiny = 4 * LEAST_STEP * mean
     proven = made.upper - made.lower <= torch.maximum(tolerance * made.upper, tiny)
     for b in (~proven & (made.lower <= stop)).nonzero()[:, 0].tolist():
@@ -129,8 +130,8 @@ class EarthMover:
 
     Attributes:
         distance: Mean unsquared distance between matched points, in the unit of the clouds.
-        lower_bound: Proof: no matching is below it; `distance` exceeds it by a millionth at most.
-        match: For each point of the first cloud the index of its partner, a permutation.
+        lower_bound: Proven lower bound of all matchings; `distance` exceeds it by at most a millionth.
+        match: Index of the partner of each point of the first cloud, a permutation.
     """
 
     distance: float
@@ -139,7 +140,7 @@ class EarthMover:
 
 
 def earth_mover(a: Float[Tensor, "n D"], b: Float[Tensor, "m D"]) -> EarthMover:
-    """Match two clouds of equally many points so that the mean distance between partners is least.
+    """Match two clouds with the same number of points such that the mean distance between partners is minimal.
 
     min over permutations pi of (1/n) sum |a_i - b_pi(i)|, unsquared as in tables of generative models (there
     times 10^2), solved as an assignment and proven by its dual.
@@ -166,6 +167,6 @@ def earth_mover(a: Float[Tensor, "n D"], b: Float[Tensor, "m D"]) -> EarthMover:
 
 
 def distances(a: Float[Tensor, "B n D"], b: Float[Tensor, "B m D"]) -> Float[Tensor, "B n m"]:
-    """Distances between the points of two clouds, per pair of clouds; without the cancellation that a matrix
-    product would bring for near points."""
+    """Distances between the points of two clouds, per pair of clouds, without the cancellation of matrix
+    products."""
     return torch.cdist(a.detach().float(), b.detach().float(), compute_mode="donot_use_mm_for_euclid_dist")

@@ -1,6 +1,6 @@
 """Metrics of sets of generated point clouds: MMD, COV, 1-NNA and JSD, under the protocols of the literature.
 
-Numbers under different protocols do not compare, not even in rank, so each result names its own.
+Values under different protocols are not comparable, not even in rank, so each result names its protocol.
 """
 
 from collections.abc import Callable
@@ -31,19 +31,20 @@ def occupancy_divergence(
 ) -> float:
     """Jensen-Shannon divergence, in bits, between the distributions of all points of two sets.
 
-    As in Achlioptas et al. 2018: a grid of 28^3 nodes over the cube of side 1 around the origin, of which
-    those within 0.5 of the origin stay, and each point is counted at its nearest node. 0 if both sets fill
-    space alike, 1 if they share no node.
+    As in Achlioptas et al. 2018: a grid of 28^3 nodes over the cube of side 1 around the origin, of which those
+    within 0.5 of the origin are kept. Each point counts for its nearest node. The divergence is 0 if both
+    distributions are equal, 1 if they have no node in common.
 
     Source: Achlioptas et al. 2018, the Jensen-Shannon divergence.
 
     Args:
-        pred: Clouds of one set, scaled into the sphere of radius 0.5; points outside count at its border.
-        ref: Clouds of the other, in the same frame.
-        resolution: Nodes along each side.
+        pred: Clouds of one set, scaled into the sphere of radius 0.5; points outside count for the nearest
+            node.
+        ref: Clouds of the other set, in the same frame.
+        resolution: Number of nodes along each side.
 
     Raises:
-        InputError: The points are not in three dimensions.
+        InputError: The points are not three-dimensional.
     """
     if pred.shape[-1] != 3 or ref.shape[-1] != 3:
         raise InputError(
@@ -76,8 +77,8 @@ RESAMPLINGS = 2000
 class ScoreInterval:
     """A mean over clouds with its 95 % bootstrap interval.
 
-    The interval comes from resampling the clouds over which the mean goes, each with the neighbour that it
-    has. It tells how far another draw of evaluated clouds would move the figure, not another training run.
+    The interval is computed by resampling the averaged clouds, each with its given neighbour. It measures the
+    effect of another sample of evaluated clouds, not of another training.
     """
 
     value: float
@@ -87,11 +88,11 @@ class ScoreInterval:
 
 @dataclass(frozen=True)
 class SetScores:
-    """How a generated set S compares with a reference set R under one distance between clouds.
+    """Comparison of a generated set S with a reference set R under one distance between clouds.
 
     Attributes:
         mmd: Minimum matching distance: mean over R of the distance to the nearest cloud of S. Not multiplied.
-        cov: Coverage: share of the clouds of R that are nearest to some cloud of S, in [0, 1].
+        cov: Coverage: fraction of the clouds of R that are nearest to some cloud of S, in [0, 1].
         one_nna: Leave-one-out accuracy of the nearest-neighbour classifier of S against R, in [0, 1]; 1/2 if
             they cannot be told apart. A cloud equally near to both sets counts one half.
     """
@@ -103,17 +104,17 @@ class SetScores:
 
 @dataclass(frozen=True)
 class GenerationScores:
-    """All figures of one generated set.
+    """All metrics of one generated set.
 
     Attributes:
         protocol: How clouds were normalised before they were compared.
-        generated: Clouds in S.
-        references: Clouds in R.
-        points: Points per cloud.
-        chamfer: By mean squared distance to the nearest point, both directions summed.
-        earth_mover: By the exact mean distance of the optimal matching; None if it was left out.
+        generated: Number of clouds in S.
+        references: Number of clouds in R.
+        points: Number of points per cloud.
+        chamfer: Scores by mean squared distance to the nearest point, both directions summed.
+        earth_mover: Scores by the exact mean distance of the optimal matching; None if it was left out.
         jsd: Jensen-Shannon divergence of occupancy in bits, on a 28^3 grid; None for clouds in 2D.
-        search: What the exact search for neighbours by earth mover's distance did.
+        search: Cost of the exact search for neighbours by earth mover's distance.
     """
 
     protocol: str
@@ -134,7 +135,7 @@ def evaluate_generation(
     seed: int = 0,
     progress: Callable[[str, float], None] = lambda stage, share: None,
 ) -> GenerationScores:
-    """Compare generated clouds with reference clouds, exactly.
+    """Compare generated clouds with reference clouds as sets, exactly.
 
     The distances: Chamfer is mean squared distance to the nearest point, summed over both directions; earth
     mover's is the mean unsquared distance of the optimal matching, solved and not approximated. Papers often
@@ -146,11 +147,11 @@ def evaluate_generation(
 
     Args:
         pred: Generated clouds.
-        ref: Reference clouds with as many points each, in two or three dimensions.
-        protocol: See `normalise`.
-        earth_mover: Also evaluate by earth mover's distance, which takes most of the time.
-        seed: Of the bootstrap.
-        progress: Called with the name of a stage and its share that is done.
+        ref: Reference clouds with the same number of points, in two or three dimensions.
+        protocol: Normalisation of clouds: `none`, `pointflow` or `shapegf`, see `normalise`.
+        earth_mover: Whether to evaluate also by earth mover's distance, which takes most of the time.
+        seed: Seed of the bootstrap.
+        progress: Function that is called with the name of a stage and the fraction of it that is done.
 
     Raises:
         InputError: Fewer than two clouds in a set, clouds of one point, of other sizes, not finite or with
@@ -183,13 +184,14 @@ def evaluate_generation(
 
 
 def normalise(clouds: Float[Tensor, "N n D"], protocol: str) -> Float[Tensor, "N n D"]:
-    """Clouds as a protocol compares them.
+    """Normalise clouds by a protocol.
 
     * `shapegf` (Cai et al. 2020): every cloud by itself: bounding-box centre to 0, longest side to 2.
-    * `pointflow` (Yang et al. 2019): the network sees one global mean and standard deviation, but the released
-      code undoes it before it measures. So clouds are compared as they are in the files, which must share
-      one frame and unit. Neighbours are the same with and without such a global normalisation.
-    * `none`: as they are.
+    * `pointflow` (Yang et al. 2019): the network's input is normalised by one global mean and standard
+    deviation, but the released code undoes this before evaluation. So clouds are compared as they are in the
+    files, which must have the same frame and unit. Neighbours are the same with and without such a global
+    normalisation.
+    * `none`: clouds are not changed.
 
     Source: Cai et al. 2020, the protocol `shapegf`.
 
@@ -209,9 +211,9 @@ def normalise(clouds: Float[Tensor, "N n D"], protocol: str) -> Float[Tensor, "N
 def into_sphere(
     pred: Float[Tensor, "S n D"], ref: Float[Tensor, "R m D"]
 ) -> tuple[Float[Tensor, "S n D"], Float[Tensor, "R m D"]]:
-    """Move both sets by one similarity that takes the box of all references to side 1 around the origin.
+    """Transform both sets by the similarity that maps the bounding box of all references to side 1, centred.
 
-    The divergence is defined there. Papers differ in how they get there, if they do at all.
+    The divergence is defined there. Papers differ in this normalisation, and some have none.
     """
     flat = ref.reshape(-1, ref.shape[2])
     low, high = flat.amin(dim=0), flat.amax(dim=0)
@@ -220,7 +222,7 @@ def into_sphere(
 
 
 def bootstrap(values: npt.NDArray[Any], seed: int = 0) -> ScoreInterval:
-    """The mean of some values and its 95 % percentile interval over 2000 resamplings."""
+    """The mean of values and its 95 % percentile bootstrap interval over 2000 resamplings."""
     rng = np.random.default_rng(seed)
     means = values[rng.integers(len(values), size=(RESAMPLINGS, len(values)))].mean(axis=1)
     low, high = np.quantile(means, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])

@@ -1,9 +1,9 @@
-"""How well a height map agrees with a measured one: the metrics in use, and metrics that mean something.
+"""Metrics of height maps against measured ones: the published ones, and more informative ones.
 
 A height map from one photo has neither scale nor offset, and its sign may be wrong, so most metrics are
-taken after the best affine map a h + b. The published metrics are kept for comparison only: the photo's own
-luminance scores a GLCM cosine of 0.98, and a perfect map of half the contrast loses half of the published
-edge score. Edges are Canny's, in the two versions that are in use.
+computed after the best affine map a h + b. The published metrics are included only for comparison: the photo's
+own luminance has a GLCM cosine of 0.98, and a perfect map with half the contrast loses half of the published
+edge score. Edges are those of Canny, in the two versions that are in use.
 """
 
 from collections.abc import Sequence
@@ -104,25 +104,24 @@ PROTOCOL_SIDE = 256
 
 @dataclass(frozen=True)
 class HeightScores:
-    """Figures of one height map against the true one, both as they come.
+    """Metrics of one height map against the true one, without resizing.
 
-    A flat truth has no relief to agree with, so all figures are None. A flat prediction correlates with
-    nothing: its correlations are 0.
+    If the truth is flat, all metrics are None. If the prediction is flat, its correlations are 0.
 
     Attributes:
         rmse_affine: RMS difference after the best a h + b, in units of the true range; 0 is perfect.
-        rmse_positive: The same if a may not be negative: what is left without knowing the sign.
+        rmse_positive: The same with a >= 0, which penalises a wrong sign.
         correlation: Pearson correlation of the heights; its sign is that of a.
         gradient_correlation: Pearson correlation of the central differences, both directions together.
         sign_error: Whether hills became hollows: a < 0.
         ssim: Structural similarity (Gaussian window, sigma 1.5, 11 taps, no sample covariance, data range 1),
             each map stretched from its 1st to its 99th percentile.
-        ssim_min_max: The same, each map stretched from its least to its largest value (see `stretch`).
+        ssim_min_max: The same, each map stretched from its smallest to its largest value (see `stretch`).
         edge_f1_0, edge_f1_2: F1 of edges after the affine map with tolerance 0 and 2 pixels (`canny_like`).
         edge_f1_15: The same with 1.5 pixels.
         glcm_z: Cosine of co-occurrence features (32 levels), each z-scored over a reference set; None without.
         glcm_published: Cosine of raw co-occurrence features (256 levels, distance 1, four angles, symmetric,
-            normed), 8 bits. Says little.
+            normed), 8 bits. Hardly informative.
         edge_precision_published, edge_recall_published, edge_f1_published: Canny 100 / 200 on the same 8 bits,
             coinciding pixels only. Depends on contrast.
     """
@@ -150,17 +149,18 @@ def height_scores(
     reference: "GlcmReference | None" = None,
     stretch: bool = True,
 ) -> HeightScores:
-    """All figures of one height map against the true one.
+    """Compute all metrics of one height map against the true one.
 
     The protocol is HM-256: both maps are averaged over areas to 256 x 256 first (`at_protocol_size`), and
-    figures are averaged over materials, not pixels. This function takes the maps as they are.
+    metrics are averaged over materials, not pixels. This function does not resize the maps.
 
     Args:
         prediction: Heights of any scale; white is high.
         truth: Measured heights.
-        reference: What features are z-scored by, usually of all true maps of the test.
-        stretch: Whether `ssim_min_max` and the published figures see the prediction stretched from its least to
-            its largest value, or as it comes, clipped to [0, 1]. The truth is always stretched.
+        reference: Statistics for z-scores of features, usually of all true maps of the test; None leaves out
+            `glcm_z`.
+        stretch: Whether the prediction is stretched from its smallest to its largest value for `ssim_min_max`
+            and the published metrics, or only clipped to [0, 1]. The truth is always stretched.
 
     Raises:
         InputError: The sizes differ, are below 16 pixels, or a value is not finite.
@@ -195,12 +195,12 @@ def height_scores(
 
 
 def mean_scores(scores: Sequence[HeightScores]) -> dict[str, float | None]:
-    """Every figure averaged over materials; `sign_error` becomes a rate. None where one is missing.
+    """Means of all metrics over materials; `sign_error` becomes a rate. A mean is None if a value is missing.
 
-    Materials whose truth is flat, which have no figures at all, are left out.
+    Materials whose truth is flat, which have no metrics, are left out.
 
     Raises:
-        InputError: There are none.
+        InputError: There are no scores.
     """
     if not scores:
         raise InputError("there are no scores to average; evaluate at least one material")
@@ -211,13 +211,13 @@ def mean_scores(scores: Sequence[HeightScores]) -> dict[str, float | None]:
 
 
 class GlcmReference:
-    """Mean and spread of co-occurrence features (32 levels) over a set of true maps.
+    """Mean and standard deviation of co-occurrence features (32 levels) over a set of true maps.
 
     Args:
         maps: At least two height maps.
 
     Raises:
-        InputError: There are fewer than two.
+        InputError: There are fewer than two maps.
     """
 
     def __init__(self, maps: Sequence[Float[Tensor, "H W"]]) -> None:
@@ -235,9 +235,9 @@ class GlcmReference:
 
 
 def seam_ratio(height: Float[Tensor, "H W"]) -> tuple[float, float]:
-    """Mean step across the joined left and right, and top and bottom, borders over the mean step inside.
+    """Mean difference across opposite borders (left and right, top and bottom) relative to that of neighbours.
 
-    About 1 for a map that tiles; above 1.5 the seam shows. A map without any steps gets 0.
+    About 1 for a periodic map; above 1.5 the seam is visible. 0 for a constant map.
     """
     values = _array(height)
     ratios = []
@@ -251,19 +251,19 @@ def seam_ratio(height: Float[Tensor, "H W"]) -> tuple[float, float]:
 def at_protocol_size(
     image: Float[Tensor, "*batch H W"], side: int = PROTOCOL_SIDE
 ) -> Float[Tensor, "*batch S S"]:
-    """A map averaged over areas to `side` x `side`, as the protocol HM-256 asks for."""
+    """Reduce a map by area averages to `side` x `side`, as in the protocol HM-256."""
     flat = image.reshape(1, -1, *image.shape[-2:])
     pooled = torch.nn.functional.adaptive_avg_pool2d(flat, side)
     return pooled.reshape(*image.shape[:-2], side, side)
 
 
 def is_flat(heights: NDArray[Any]) -> bool:
-    """Whether heights differ by no more than what rounding to float32 leaves of one number."""
+    """Whether heights are constant up to rounding to float32."""
     return float(np.ptp(heights)) <= 1e-6 * max(float(np.abs(heights).max()), 1e-30)
 
 
 def affine_fit(prediction: NDArray[Any], truth: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-    """The a of the best a h + b in least squares, and the map; a is 0 for a constant."""
+    """Fit a h + b by least squares: a, and the fitted map; a is 0 for a constant prediction."""
     centred = prediction - prediction.mean()
     square = float((centred**2).sum())
     if square <= 1e-18 * prediction.size:
@@ -273,7 +273,7 @@ def affine_fit(prediction: NDArray[Any], truth: NDArray[Any]) -> tuple[float, ND
 
 
 def to_unit_interval(values: NDArray[Any]) -> NDArray[Any]:
-    """From 0 to 1; zeros for a constant."""
+    """Scale values to [0, 1]; zeros for a constant."""
     low, high = values.min(), values.max()
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 

@@ -1,7 +1,6 @@
 """Metrics of pictures and silhouettes: PSNR, photometric error, intersection over union, LPIPS.
 
-LPIPS is measured where the user has it: its networks are downloads, so the library neither ships nor fetches
-them.
+LPIPS is computed if it is installed, since its networks are neither shipped nor downloaded by this package.
 """
 
 from importlib.util import find_spec
@@ -23,10 +22,10 @@ def psnr(
     """Peak signal-to-noise ratio 10 log10(peak^2 / mean squared error) in decibels; infinite if equal.
 
     Args:
-        prediction: Picture or pictures; one error is taken over all of them.
-        target: What they should be, same range.
-        known: Pixels that count; None counts all.
-        peak: Largest value that the pictures can hold.
+        prediction: One or several pictures; there is one value for all of them.
+        target: Reference pictures in the same range.
+        known: Pixels to compare; None compares all.
+        peak: Largest possible value of the pictures.
     """
     squares = (prediction.double() - target.double()) ** 2
     error = squares.mean() if known is None else squares[known].mean()
@@ -38,14 +37,14 @@ def silhouette_iou(
     target: Float[Tensor, "N H W"],
     known: Bool[Tensor, "N H W"] | None = None,
 ) -> Float[Tensor, "N"]:
-    """Intersection over union of silhouettes, one figure per view.
+    """Intersection over union of silhouettes, one value per view.
 
-    A pixel belongs to a silhouette when its coverage is above one half. Two empty silhouettes agree: 1.
+    A pixel belongs to a silhouette if its coverage is above one half. For two empty silhouettes the value is 1.
 
     Args:
         prediction: Coverage in [0, 1].
         target: Coverage in [0, 1].
-        known: Pixels that count; None counts all.
+        known: Pixels to compare; None compares all.
     """
     a, b = prediction > 0.5, target > 0.5
     counts = torch.ones_like(a) if known is None else known
@@ -60,14 +59,15 @@ def photometric_error(
     counts: Bool[Tensor, "N H W"] | None = None,
     encoding: str = "srgb",
 ) -> Float[Tensor, "N"]:
-    """Mean absolute difference of colours, one figure per view.
+    """Mean absolute difference of colours, one value per view.
 
     Args:
         prediction: Linear RGB.
         target: Linear RGB.
-        counts: Pixels that count, for instance those inside both silhouettes and known; None counts all.
-            A view without such pixels gets NaN.
-        encoding: `srgb` compares encoded values, in which equal steps look about equal; `linear` light.
+        counts: Pixels to compare, for instance those inside both silhouettes and known; None compares all. The
+            value is NaN for a view without such pixels.
+        encoding: `srgb` compares sRGB-encoded values, which are roughly perceptually uniform; `linear` compares
+            linear light.
     """
     if encoding == "srgb":
         prediction, target = linear_to_srgb(prediction.clamp(0, 1)), linear_to_srgb(target.clamp(0, 1))
@@ -80,7 +80,7 @@ BACKBONE = "alexnet-owt-7be5be79.pth"
 
 
 def lpips_missing() -> str | None:
-    """What LPIPS lacks on this machine, in one sentence; None if it can be computed."""
+    """The reason why LPIPS cannot be computed on this machine, as a sentence; None if it can."""
     if find_spec("lpips") is None:
         return "LPIPS is not available: the package lpips is not installed (pip install lpips)"
     if not (Path(torch.hub.get_dir()) / "checkpoints" / BACKBONE).is_file():
@@ -94,7 +94,7 @@ def lpips_distance(prediction: Float[Tensor, "H W"], truth: Float[Tensor, "H W"]
     Source: Zhang et al. 2018, LPIPS v0.1 with AlexNet.
 
     Returns:
-        The distance, or None where `lpips_missing` says why.
+        The distance, or None if LPIPS is not available, see `lpips_missing`.
     """
     if lpips_missing() is not None:
         return None

@@ -1,4 +1,4 @@
-"""What a mesh is like on its own, and whether it faces the right way."""
+"""Quality of a mesh: topology, edges, angles, intersections, and flipped faces."""
 
 from dataclasses import dataclass
 
@@ -23,16 +23,16 @@ from ..geometry import (
 from ..shapes import Mesh
 from ..shapes.offsets import in_one_frame
 
-FLAT = 1e-6  # height over longest edge: a face below has no area
+FLAT = 1e-6  # ratio of height to longest edge below which a face is degenerate
 
 
 @dataclass(frozen=True)
 class FlippedFaces:
-    """Faces that look against the surface they should follow.
+    """Faces that are flipped relative to a target surface.
 
     Attributes:
-        count: How many.
-        area_ratio: Their share of the area of the mesh, in [0, 1].
+        count: Number of flipped faces.
+        area_ratio: Their fraction of the area of the mesh, in [0, 1].
     """
 
     count: int
@@ -40,16 +40,16 @@ class FlippedFaces:
 
 
 def flipped_faces(mesh: Mesh, target: Mesh) -> FlippedFaces:
-    """Faces whose normal points against that of the target where it is nearest to their centre.
+    """Find faces whose normal is opposite to that of the target at the point nearest to their centroid.
 
-    Follows the measure of Palfinger 2022, "Continuous remeshing for inverse rendering". Faces without area
-    have no normal and are not counted.
+    Follows Palfinger 2022, "Continuous remeshing for inverse rendering". Degenerate faces have no normal and
+    are not counted.
 
     Source: Palfinger 2022, the measure of flips.
 
     Args:
-        mesh: The mesh to judge.
-        target: The surface it should follow, wound outwards, in the same frame and on the same device.
+        mesh: The mesh to evaluate.
+        target: The target surface, wound outwards, in the same frame and on the same device.
 
     Raises:
         InputError: A mesh is empty or broken.
@@ -67,29 +67,30 @@ def flipped_faces(mesh: Mesh, target: Mesh) -> FlippedFaces:
 
 @dataclass(frozen=True)
 class MeshReport:
-    """Facts about a mesh; lengths in its unit, angles in degrees.
+    """Properties of a mesh; lengths in its unit, angles in degrees.
 
     Attributes:
-        vertices: Vertices that faces use.
-        faces: Faces.
-        components: Pieces joined by edges.
-        euler_number: V - E + F: 2 for each closed piece without handles, less 2 for every handle and 1 for
+        vertices: Number of vertices that belong to faces.
+        faces: Number of faces.
+        components: Number of components connected by edges.
+        euler_number: V - E + F: 2 for each closed component without handles, minus 2 for every handle and 1 for
             every boundary loop.
-        boundary_edges: Edges with one face.
+        boundary_edges: Number of edges with one face.
         watertight: Whether every edge has exactly two faces.
-        manifold: Whether every edge has at most two faces and every vertex one fan of them.
-        consistently_wound: Whether neighbouring faces look to the same side.
-        self_intersecting_faces: Faces that pass through another face of the mesh.
-        degenerate_faces: Faces without area: lower than a millionth of their longest edge.
+        manifold: Whether every edge has at most two faces and the faces of every vertex form one fan.
+        consistently_wound: Whether neighbouring faces have the same orientation.
+        self_intersecting_faces: Number of faces that intersect another face of the mesh.
+        degenerate_faces: Number of degenerate faces, whose height is less than a millionth of their longest
+            edge.
         edge_length_mean: Mean length of the edges.
-        edge_length_std: Its standard deviation.
-        edge_length_min: The shortest edge.
-        edge_length_max: The longest edge.
-        min_angle: The smallest corner angle of all faces; 60 is the most that is possible.
-        mean_min_angle: The smallest angle of each face, averaged.
+        edge_length_std: Standard deviation of the lengths of the edges.
+        edge_length_min: Length of the shortest edge.
+        edge_length_max: Length of the longest edge.
+        min_angle: Smallest corner angle of all faces; 60 is the largest possible value.
+        mean_min_angle: Mean over the faces of their smallest angle.
         area: Area of the surface.
-        volume: Enclosed volume, negative if the faces look inwards; None unless watertight and consistently
-            wound.
+        volume: Enclosed volume, negative if the faces are oriented inwards; None unless watertight and
+            consistently wound.
     """
 
     vertices: int

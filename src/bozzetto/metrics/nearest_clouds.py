@@ -1,9 +1,9 @@
-"""Nearest neighbours among clouds by the earth mover's distance, exact, with few assignments solved.
+"""Exact nearest neighbours among clouds by the earth mover's distance, with few assignments to solve.
 
-Pairs are skipped by lower bounds, which hold whatever the data:
+Pairs are skipped by lower bounds, which hold for all data:
 
-1. The mean distance to the nearest point of the other cloud, in the worse of both directions: a matching
-   cannot do better. The distance between the centroids (Jensen). Both come with the Chamfer distances.
+1. The mean distance to the nearest point of the other cloud, the larger of both directions, and the distance
+between the centroids (Jensen). Both are computed together with the Chamfer distances.
 2. Sliced: projected onto a line, points match in sorted order; no projection lengthens a distance.
 3. Coarse dual: the dual of a matching between subsets of the points, carried over to all points by
    c-transforms, which make it feasible (Kantorovich duality).
@@ -27,9 +27,9 @@ from .transport_kernels import transform
 COARSE_POINTS = 128
 COARSE_TOLERANCE = 0.03
 COARSE_BATCH = 512  # pairs at a time
-WARM_STEP = 0.03  # first bid increment over the mean cost when the auction starts from coarse prices
+WARM_STEP = 0.03  # first bid increment relative to the mean cost if the auction starts from coarse prices
 DIRECTIONS = 64
-BATCH_NUMBERS = 2**25  # of the cost matrices in memory at a time
+BATCH_NUMBERS = 2**25  # largest number of entries of the cost matrices in memory at a time
 
 
 @value_type
@@ -81,9 +81,9 @@ class Transport:
     """Clouds of equally many points, prepared for many bounds and distances between them."""
 
     def __init__(self, clouds: Float[Tensor, "N n D"]) -> None:
-        # Adding coordinates that are 0 changes no distance.
+        # Additional zero coordinates change no distance.
         padded = torch.nn.functional.pad(clouds.detach().float(), (0, 3 - clouds.shape[2]))
-        # The order of points in files often says where they are; a prefix must be a fair sample.
+        # Points in files are often ordered by position, but a prefix must be a random sample.
         order = torch.randperm(clouds.shape[1], generator=torch.Generator().manual_seed(0))
         self.clouds: Tensor = padded[:, order.to(padded.device)].contiguous()
 
@@ -136,17 +136,17 @@ class Transport:
         return found.lower.cpu(), found.upper.cpu()
 
 
-SLACK = 2e-6  # relative: distances are solved to a proven millionth, bounds are rounded
-PER_ROUND = 4  # candidates of each query that are looked at together
+SLACK = 2e-6  # relative; distances are solved to a proven millionth, and bounds are rounded
+PER_ROUND = 4  # number of candidates of each query that are examined together
 
 
 @value_type
 class SetNeighbours:
-    """Who is next to whom between and within two sets of clouds, S and R.
+    """Nearest neighbours between and within two sets of clouds, S and R.
 
     Attributes:
         distance_from_s: For each cloud of S the distance to its nearest cloud of R.
-        nearest_to_s: Which one that is.
+        nearest_to_s: Index of this cloud of R.
         distance_from_r: For each cloud of R the distance to its nearest cloud of S.
         same_set: For each cloud of S, then of R: 1 if its nearest other cloud of both sets together is of its
             own set, 0 if it is of the other set, 1/2 if both are equally near.
@@ -160,13 +160,13 @@ class SetNeighbours:
 
 @dataclass
 class SearchCost:
-    """What a search did, against all pairs.
+    """Cost of a search, compared with that of all pairs.
 
     Attributes:
-        pairs: Pairs of clouds that there are.
-        bounded: Pairs for which the coarse dual was computed.
-        solved: Assignments begun at full size; an exhaustive search would begin `pairs`.
-        abandoned: Those of them that ended early, when their bound exceeded what was looked for.
+        pairs: Number of all pairs of clouds.
+        bounded: Number of pairs for which the coarse dual was computed.
+        solved: Number of assignments started at full size; an exhaustive search would start `pairs`.
+        abandoned: Number of these that ended early because their bound exceeded the cutoff.
     """
 
     pairs: int
@@ -187,17 +187,18 @@ def neighbours_from_distances(distances: Float64[Tensor, "N N"], count_s: int) -
 
 @dataclass
 class EarthMoverSearch:
-    """Best-first search: the pair with the least bound is looked at closer, until no bound is below a solution.
+    """Best-first search: the pair with the smallest bound is refined until no bound is below a solution.
 
-    The nearest clouds across the sets are found with their distances. Within a set it only needs to be known
-    whether some cloud is nearer than the nearest of the other set, so that the search for a cloud ends at the
-    first one that is.
+    The nearest clouds across the sets are found with their distances. Within a set it is only tested whether
+    some cloud is nearer than the nearest one of the other set, so that the search for a cloud ends at the first
+    one that is.
 
     Attributes:
         clouds: Clouds of S, then of R, with equally many points.
-        count_s: How many belong to S.
+        count_s: Number of clouds of S.
         means: Nearest-point statistics of the clouds.
-        progress: Called with the share of clouds whose neighbours are known, across and then within.
+        progress: Function that is called with the fraction of clouds whose neighbours are known, across and
+            then within the sets.
     """
 
     clouds: Float[Tensor, "N n D"]
@@ -229,13 +230,13 @@ class EarthMoverSearch:
     def _search(
         self, stage: str, allowed: Bool[Tensor, "N N"], limit: Float64[Tensor, "N"], decide: bool
     ) -> None:
-        """Solve until for every row the nearest allowed cloud is known, if it is not beyond the limit.
+        """Search until the nearest allowed cloud of every row is known, unless it is beyond the limit.
 
         Args:
-            stage: For the progress.
-            allowed: Clouds among which each row looks.
-            limit: Farther clouds are of no interest.
-            decide: A row ends at the first distance below its limit.
+            stage: Name of the stage for the progress.
+            allowed: Candidates of each row.
+            limit: Distance beyond which clouds are ignored, per row.
+            decide: Whether a row ends at the first distance below its limit.
         """
         while True:
             known = self._upper.masked_fill(~allowed, torch.inf).amin(dim=1)
@@ -284,7 +285,7 @@ class EarthMoverSearch:
 
 
 def _blocks(count: int, count_s: int) -> tuple[Bool[Tensor, "N N"], Bool[Tensor, "N N"]]:
-    """Which pairs are across the sets, and which within one (a cloud is no neighbour of itself)."""
+    """Masks of the pairs across the sets and within one set (a cloud is not a neighbour of itself)."""
     in_s = torch.arange(count) < count_s
     across = in_s[:, None] != in_s[None]
     return across, ~across & ~torch.eye(count, dtype=torch.bool)

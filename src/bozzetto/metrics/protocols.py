@@ -1,14 +1,14 @@
-"""Protocols over whole sets of results: what is compared, how it is averaged, and what stands beside it.
+"""Evaluation protocols of sets of results: comparisons, averages, and reference rows.
 
-| function | protocol | beside the predictions |
+| function | protocol | further rows |
 |---|---|---|
-| `evaluate_height_maps` | HM-256: maps averaged over areas to 256 x 256, figures over materials | luminance |
+| `evaluate_height_maps` | HM-256: maps averaged over areas to 256 x 256, metrics over materials | luminance |
 | `evaluate_surfaces` | DeepSDF: 30,000 points per surface, mean and median over shapes | - |
 | `evaluate_clouds` | auto-encoding of ShapeGF: Chamfer and earth mover's distance per cloud | oracle |
 | `evaluate_sets` | generation of PointFlow and ShapeGF: MMD, COV, 1-NNA, JSD of sets | training set, oracle |
 
-The oracle row compares the references with other points of the same references: what a perfect model would
-score with so many points. The training-set row tells what repeating the training shapes would score.
+The oracle row compares the references with other points of the same references: the scores of a perfect model
+with the same number of points. The training-set row has the scores of repeating the training shapes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,9 +32,9 @@ from .image import lpips_distance, lpips_missing
 from .surface import evaluate, summarise
 
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of R, G and B as stored (ITU-R BT.601)."""
+"""Luma weights of sRGB-encoded R, G and B (ITU-R BT.601)."""
 MOST_FAULTS = 5
-"""Faults of meshes that are named; of more only their number."""
+"""Largest number of faults of meshes that warnings name individually."""
 
 
 def evaluate_height_maps(
@@ -43,20 +43,20 @@ def evaluate_height_maps(
     side: int = PROTOCOL_SIDE,
     photos: "Mapping[str, Float[Tensor, 'Hp Wp C']] | None" = None,
 ) -> dict[str, Any]:
-    """Height maps against measured ones by the protocol HM-256, ready for JSON.
+    """Evaluate height maps against measured ones by the protocol HM-256, as JSON values.
 
     Both maps are averaged over areas to `side` x `side`, scored by `height_scores`, LPIPS and `seam_ratio`, and
-    the figures averaged over materials. Flat references have no figures and are left out of the means.
+    the metrics averaged over materials. Flat references have no metrics and are left out of the means.
 
     Args:
         predictions: Heights of any scale, by name of the material; white is high.
-        references: Measured heights, for every prediction.
-        side: Pixels; 256 in the protocol, 0 compares maps as they are.
-        photos: The photo of each material (sRGB as stored), whose luma is scored beside the predictions.
+        references: Measured heights for every prediction.
+        side: Side in pixels, 256 in the protocol; 0 compares maps without resizing.
+        photos: The photo of each material (sRGB-encoded), whose luma is evaluated as well.
 
     Returns:
         `summary` and `scores` per row (`prediction`, and `luminance` with photos), `materials`,
-        `flat_references`, and what `protocol` and `lpips` were used.
+        `flat_references`, and the `protocol` and version of `lpips`.
 
     Raises:
         InputError: Maps of a material differ in proportions or, without a side, in size, or are too small.
@@ -92,14 +92,14 @@ def evaluate_surfaces(
     seed: int = 0,
     threshold: float | None = None,
 ) -> dict[str, Any]:
-    """Surfaces against reference meshes, each pair by `evaluate`, ready for JSON.
+    """Evaluate surfaces against reference meshes, each pair by `evaluate`, as JSON values.
 
-    Warnings tell of meshes with faults that distort figures.
+    Warnings report meshes with faults that distort metrics.
 
     Args:
         pairs: Name, prediction and reference; they may be loaded one at a time.
-        samples: Points per surface; 30,000 as in DeepSDF.
-        seed: Of the points.
+        samples: Number of points per surface; 30,000 as in DeepSDF.
+        seed: Seed of the points.
         threshold: Distance for completeness and F-score; None for 1 % of the radius of the reference.
 
     Returns:
@@ -133,15 +133,15 @@ def evaluate_clouds(
     seed: int = 0,
     points: int = EARTH_MOVER_POINTS,
 ) -> dict[str, Any]:
-    """Clouds against reference clouds, each pair by `evaluate_points`, ready for JSON.
+    """Evaluate clouds against reference clouds, each pair by `evaluate_points`, as JSON values.
 
     The oracle row compares two disjoint random halves of each reference, as large as the prediction. It is left
-    out where a reference has less than twice the points of its prediction.
+    out if a reference has fewer than twice the points of its prediction.
 
     Args:
         pairs: Name, prediction and reference; they may be loaded one at a time.
-        seed: Of everything drawn.
-        points: Points per cloud for the earth mover's distance, at most.
+        seed: Seed of all random choices.
+        points: Largest number of points per cloud for the earth mover's distance.
 
     Returns:
         `summary` (mean and median over shapes), `scores` per shape, `shapes`, and the same two as `oracle`.
@@ -169,19 +169,19 @@ def evaluate_sets(
     points: int = EARTH_MOVER_POINTS,
     seed: int = 0,
 ) -> dict[str, GenerationScores]:
-    """Generated clouds against references as sets, by `evaluate_generation`, a result per row.
+    """Evaluate generated clouds against references as sets, by `evaluate_generation`, with a result per row.
 
-    Of every cloud so many random points are taken as the smallest has, and at most `points`. Rows are
+    Random points of every cloud are taken, as many as the smallest cloud has, and at most `points`. Rows are
     `generated`; `training set`, as many of its first clouds as there are references; and `oracle`, disjoint
-    random points of the references, where all have twice as many.
+    random points of the references, if all of them have twice as many.
 
     Args:
-        generated: Clouds by name; float64 where they are far from the origin.
-        references: Likewise.
+        generated: Clouds by name; float64 if they are far from the origin.
+        references: Reference clouds, likewise.
         training: The clouds that the model was trained on.
         protocol: `shapegf`, `pointflow` or `none`, see `normalise`.
-        points: Points per cloud, at most.
-        seed: Of the points and of the bootstrap.
+        points: Largest number of points per cloud.
+        seed: Seed of the points and of the bootstrap.
 
     Raises:
         InputError: A cloud or set cannot be compared.
@@ -215,7 +215,7 @@ def evaluate_sets(
 def _comparable(
     predictions: Mapping[str, Tensor], references: Mapping[str, Tensor], side: int
 ) -> tuple[dict[str, tuple[Tensor, Tensor]], list[str]]:
-    """Both maps of every material in one size, and names of those whose reference is flat."""
+    """Both maps of every material in the same size, and names of those with a flat reference."""
     maps, flat, resized = {}, [], []
     for name, truth in references.items():
         found = predictions[name]
@@ -240,7 +240,7 @@ def _comparable(
 
 
 def _size_difference(name: str, pred: Tensor, truth: Tensor, side: int) -> str:
-    """Says how two maps of different sizes differ, or refuses them."""
+    """A sentence about the different sizes of two maps; an error if they cannot be compared."""
     (h, w), (rows, columns) = pred.shape, truth.shape
     sizes = f"the prediction {name} has {w} x {h} pixels and its reference {columns} x {rows}"
     if not same_proportions((h, w), (rows, columns)):
@@ -263,7 +263,7 @@ def _height_figures(
 
 
 def _mean_figures(scores: list[dict[str, float | None]]) -> dict[str, float | None]:
-    """Means over materials; None where one has no such figure."""
+    """Means over materials; None if a value is missing."""
     means: dict[str, float | None] = {}
     for key in scores[0]:
         present = [value for one in scores if (value := one[key]) is not None]
@@ -277,7 +277,7 @@ def _luma(photo: Tensor) -> Tensor:
 
 
 def _rows_of(scores: Mapping[str, CloudScores]) -> dict[str, Any]:
-    """Scores per shape, and mean and median of each figure over them."""
+    """Scores per shape, and mean and median of each metric over them."""
     rows = {name: asdict(one) for name, one in scores.items()}
     keys = [key for key in next(iter(rows.values())) if key != "earth_mover_points"]
     columns = {key: [row[key] for row in rows.values()] for key in keys}
@@ -286,7 +286,7 @@ def _rows_of(scores: Mapping[str, CloudScores]) -> dict[str, Any]:
 
 
 def _near_origin(sets: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
-    """Sets of clouds as float32, all relative to one offset where some are far from the origin."""
+    """Sets of clouds as float32, relative to a common offset if some are far from the origin."""
     if all(cloud.dtype == torch.float32 for clouds in sets.values() for cloud in clouds):
         return sets
     first = next(iter(sets.values()))[0].double()
@@ -300,5 +300,5 @@ def _shuffled(cloud: Tensor, seed: int) -> Tensor:
 
 
 def _drawn(clouds: list[Tensor], size: int, seed: int, skip: int = 0) -> Float[Tensor, "N n 3"]:
-    """So many random points of each cloud; those behind the first `skip` for a disjoint sample."""
+    """`size` random points of each cloud, after the first `skip` random ones, for disjoint samples."""
     return torch.stack([_shuffled(cloud, seed)[skip : skip + size] for cloud in clouds])

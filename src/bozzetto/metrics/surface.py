@@ -1,4 +1,4 @@
-"""Distances between surfaces, and the metrics by which the literature compares them."""
+"""Distances between surfaces, and the metrics of surfaces in the literature."""
 
 import math
 from collections.abc import Sequence
@@ -85,10 +85,10 @@ def surface_distance(a: Mesh, b: Mesh, samples: int = 200_000, seed: int = 0) ->
     1 / sqrt(samples).
 
     Args:
-        a: One surface; any triangles with a positive area.
-        b: The other, in the same frame and on the same device.
-        samples: Points per surface.
-        seed: Of the sampling; the same seed gives the same result.
+        a: One surface, with triangles of positive area.
+        b: The other surface, in the same frame and on the same device.
+        samples: Number of points per surface.
+        seed: Seed of the sampling.
 
     Raises:
         InputError: A mesh is empty, broken or without area, or `samples` is not positive.
@@ -107,7 +107,7 @@ def vertex_rms(a: Mesh, b: Mesh) -> float:
     """sqrt((mean d_ab^2 + mean d_ba^2) / 2) over the vertices of each mesh.
 
     The measure of Palfinger 2022, "Continuous remeshing for inverse rendering", for comparison with that
-    paper; unlike `SurfaceDistance.rms` it gives weight to where vertices are dense.
+    paper; unlike `SurfaceDistance.rms` it has more weight where vertices are dense.
 
     Source: Palfinger 2022, the distance.
     """
@@ -139,17 +139,17 @@ def _cosines(a: Float[Tensor, "N 3"], b: Float[Tensor, "N 3"]) -> Float[Tensor, 
     return (a.double() * b.double()).sum(dim=1).clamp(-1, 1)
 
 
-RELATIVE_THRESHOLD = 0.01  # of the radius of the reference: DeepSDF uses 0.01 on shapes of radius about 1
+RELATIVE_THRESHOLD = 0.01  # fraction of the reference's radius; DeepSDF: 0.01 for radius about 1
 ACCURACY_SHARE = 0.9
 EARTH_MOVER_POINTS = 500
 
 
 @dataclass(frozen=True)
 class SurfaceScores:
-    """How well a predicted surface P agrees with a reference R; lengths in the unit of the files.
+    """Metrics of a predicted surface P against a reference R; lengths in the unit of the files.
 
     d(p, R) is the distance from a point p, uniform over P, to the nearest point of the surface R itself, not
-    to samples of it. Where P is a point cloud, d(r, P) is the distance to its nearest point.
+    to samples of it. If P is a point cloud, d(r, P) is the distance to its nearest point.
 
     Source: Park et al. 2019, the measures of its tables, as released: `deepsdf_chamfer`.
 
@@ -163,17 +163,17 @@ class SurfaceScores:
             directions summed. Printed times 10^3 in tables. Never 0: samples of one surface differ.
         earth_mover: Mean unsquared distance of the optimal assignment between 500 points of each (or fewer,
             for a smaller cloud), solved exactly. Never 0 either.
-        accuracy_90: Mesh accuracy: the distance within which 90 % of P lies of R.
-        completeness: Share of R within `threshold` of P, in [0, 1].
-        precision: Share of P within `threshold` of R.
+        accuracy_90: Mesh accuracy: the distance from R within which 90 % of P lies.
+        completeness: Fraction of R within `threshold` of P, in [0, 1].
+        precision: Fraction of P within `threshold` of R, in [0, 1].
         f_score: Harmonic mean of precision and completeness (Tanks and Temples, Knapitsch et al. 2017).
         normal_consistency: Mean cosine between normals at p and at its nearest point of R, averaged with the
             mean from R to P; signed, so that -1 is inside out. None for a cloud without normals.
-        normal_cosine_ref_to_pred: The part from R to P alone, the measure of DeepSDF.
-        iou: Volume of the intersection over volume of the union, inside being where the winding number
-            exceeds one half; None for a point cloud, or where neither encloses anything.
-        threshold: The distance that `completeness`, `precision` and `f_score` were taken at.
-        samples: Points per surface.
+        normal_cosine_ref_to_pred: The part from R to P only, the metric of DeepSDF.
+        iou: Volume of the intersection over volume of the union, where points with a winding number above one
+            half are inside; None for a point cloud, or if neither encloses anything.
+        threshold: The distance of `completeness`, `precision` and `f_score`.
+        samples: Number of points per surface.
     """
 
     chamfer_sum: float
@@ -211,14 +211,13 @@ def evaluate(
     """Compare a predicted surface, or points of one, with a reference mesh.
 
     Args:
-        prediction: In the world and unit of the reference. Of a cloud with more than `samples` points that many
-            are drawn.
-        reference: The true surface; wound outwards for normals and IoU.
-        samples: Points on each surface.
-        seed: Of the sampling.
-        threshold: Distance for completeness, precision and F-score in the unit of the files; by default 1 %
-            of the distance from the centre of the bounding box of the reference to its farthest vertex that
-            faces use.
+        prediction: Mesh or cloud, in the frame and unit of the reference. Of a cloud with more than `samples`
+            points a random subset of this size is used.
+        reference: The true surface, wound outwards for normals and IoU.
+        samples: Number of points on each surface.
+        seed: Seed of the sampling.
+        threshold: Distance for completeness, precision and F-score in the unit of the files. None takes 1 % of
+            the distance from the centre of the reference's bounding box to its farthest vertex.
 
     Raises:
         InputError: A shape is empty, broken or without extent, or an option is out of range.
@@ -259,17 +258,17 @@ def evaluate(
 
 
 def intersection_over_union(a: Mesh, b: Mesh, points: int = 100_000, seed: int = 0) -> float | None:
-    """Volume of the intersection of two solids over that of their union, by points in their common box.
+    """Intersection over union of two solids by volume, estimated by points in their common bounding box.
 
-    Inside is where the generalised winding number exceeds one half (`distance_and_winding`), which also serves
-    open and self-intersecting meshes. Faces count as they are turned: nothing is inside of an inverted mesh.
-    The standard error is below 0.5 / sqrt(points in the union).
+    Points with a generalised winding number above one half are inside (`distance_and_winding`), also for open
+    and self-intersecting meshes. Faces are not reoriented: an inverted mesh has no inside. The standard error
+    is below 0.5 / sqrt(points in the union).
 
     Args:
         a: One solid, wound outwards.
-        b: The other, on the same device.
-        points: How many points to test.
-        seed: Of these points.
+        b: The other solid, on the same device.
+        points: Number of points to test.
+        seed: Seed of these points.
 
     Returns:
         The ratio in [0, 1], or None if no point was inside either.
@@ -285,7 +284,7 @@ def intersection_over_union(a: Mesh, b: Mesh, points: int = 100_000, seed: int =
 
 
 def summarise(scores: Sequence[SurfaceScores]) -> dict[str, dict[str, float | None]]:
-    """Mean and median over a set of shapes, by field; None where no shape has the figure.
+    """Mean and median over a set of shapes, by field; None if no shape has the value.
 
     DeepSDF reports both for the Chamfer distance, because a few failures dominate its mean.
     """
@@ -302,14 +301,14 @@ def summarise(scores: Sequence[SurfaceScores]) -> dict[str, dict[str, float | No
 
 @value_type
 class _Nearest:
-    """Distances to the other side, and its normals there."""
+    """Distances to the other shape, and its normals at the nearest points."""
 
     distance: Float[Tensor, "P"]
     normals: Float[Tensor, "P 3"] | None
 
 
 class _Side:
-    """One of the two shapes: points uniform over it, their normals, and nearest-point queries."""
+    """One of two shapes to compare: uniform points on it, their normals, and nearest-point queries."""
 
     def __init__(self, shape: Mesh | PointCloud, samples: int, generator: torch.Generator) -> None:
         self.shape = shape

@@ -40,8 +40,8 @@ def transform(
     result[p, j] = least_slack(clouds, pairs[p, side], clouds[pairs[p, 1 - side], j], values[p])
 
 
-CAPACITY: int = wp.constant(64)  # columns that a row remembers
-FEW: int = wp.constant(16)  # a row that found fewer looks farther the next time
+CAPACITY: int = wp.constant(64)  # number of columns that a row stores as candidates
+FEW: int = wp.constant(16)  # a row with fewer candidates searches farther the next time
 
 
 @wp.func
@@ -69,7 +69,7 @@ def choose_candidates(
     found_: wp.array[int],  # (n,) out: how many were chosen
     bound: wp.array[wp.float64],  # (n,) out: what every column that is not chosen costs at least
 ) -> None:
-    """Remember the cheapest columns of a row at present prices."""
+    """Store the cheapest columns of a row at current prices."""
     top = least
     tries = int(0)
     searching = int(1)

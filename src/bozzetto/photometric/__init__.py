@@ -1,4 +1,4 @@
-"""Measured surfaces: heights from several lights, from tactile sensors, and refined by rendering."""
+"""Photometric measurement of surfaces: photometric stereo, tactile sensors, and refinement by rendering."""
 
 import lazy_loader
 

@@ -1,6 +1,7 @@
-"""Normals from three or more photos of one surface under different distant lights, known or not.
+"""Photometric stereo: normals from three or more photos of a surface under different distant lights.
 
-A matte surface under light l (a vector towards the light, its length the strength) shows max(0, l . b) with
+A diffuse surface under light l (a vector towards the light whose length is the intensity) has brightness max(0,
+l . b) with
 b = albedo * normal (Woodham 1980, Photometric method for determining surface orientation from multiple images).
 """
 
@@ -18,14 +19,14 @@ FLOOR = 1e-6
 
 @value_type
 class PhotometricStereo:
-    """What several photos say about a surface.
+    """Result of photometric stereo.
 
     Attributes:
-        normals: Unit, tangent space: x to the right, y up, z towards the camera.
-        albedo: Share of light that a pixel gives back, in the unit of photo over light.
-        lights: Vectors towards the lights, their lengths the strengths; as given, or as found.
-        residual: Weighted RMS difference between photos and what the surface would show, per pixel.
-        sign_is_guessed: Whether hills could be hollows as well, with the lights on the other side.
+        normals: Unit normals in tangent space: x to the right, y up, z towards the camera.
+        albedo: Albedo per pixel, in the unit of brightness over light intensity.
+        lights: Vectors towards the lights, whose lengths are the intensities; the given or estimated ones.
+        residual: Weighted RMS difference between photos and predicted brightness, per pixel.
+        sign_is_guessed: Whether hills and hollows may be exchanged, with the lights on the opposite side.
     """
 
     normals: Float[Tensor, "H W 3"]
@@ -42,21 +43,21 @@ def photometric_stereo(
     saturation: float = 0.99,
     iterations: int = 10,
 ) -> PhotometricStereo:
-    """Normals and albedo by robust least squares per pixel.
+    """Compute normals and albedo by robust least squares per pixel.
 
-    Photos that do not fit the rest at a pixel (highlights, cast shadows) count less (reweighted towards the
-    sum of absolute differences); overexposed ones and, where enough others remain, those that the surface faces
-    away from do not count.
+    Photos that do not fit the others at a pixel (highlights, cast shadows) get a small weight (least squares
+    reweighted towards the sum of absolute differences). Overexposed photos are not used, nor are photos in
+    attached shadow if enough others remain.
 
     Source: Woodham 1980, the method. Differs: least squares are robust, against shadows and highlights.
 
     Args:
         photos: Linear brightness in [0, 1], the same view under one light each.
-        lights: Vectors towards the lights in the frame of the normals, their lengths the strengths. None
-            finds them from the photos (`unknown_lights`).
-        mask: Pixels of the surface, for finding the lights; None takes all.
-        saturation: Brightness from which on a photo is overexposed.
-        iterations: Of the reweighting; 1 is plain least squares.
+        lights: Vectors towards the lights in the frame of the normals, whose lengths are the intensities. None
+            estimates them from the photos (`unknown_lights`).
+        mask: Pixels of the surface, for estimating the lights; None takes all.
+        saturation: Brightness above which a photo is overexposed.
+        iterations: Number of reweighting iterations; 1 is plain least squares.
 
     Raises:
         InputError: There are fewer than three photos, not one light each, or the lights lie in a plane.
@@ -97,14 +98,13 @@ def photometric_stereo(
 def unknown_lights(
     photos: Float[Tensor, "N H W"], mask: Bool[Tensor, "H W"] | None = None, samples: int = 50_000
 ) -> Float[Tensor, "N 3"]:
-    """Lights of photos that do not come with any, for a surface that is flat on the whole.
+    """Estimate the lights of photos of a surface that is flat on average.
 
-    The photos have rank three (Hayakawa 1994). That the normals belong to one surface leaves the generalised
-    bas-relief ambiguity (Belhumeur, Kriegman and Yuille 1999; integrability as in Yuille and Snow 1997): the
-    surface may be tilted, flattened and turned inside out while the light changes along. Three assumptions
-    settle it: the surface is level on average; the lights are equally strong and the albedo even, as far as
-    possible, which sets the depth; and pixels in hollows are darker on average over all photos, which sets the
-    sign. The last is a guess.
+    The photos have rank three (Hayakawa 1994). Integrability of the normals (as in Yuille and Snow 1997) leaves
+    the generalised bas-relief ambiguity (Belhumeur, Kriegman and Yuille 1999): the surface may be tilted,
+    flattened and inverted if the lights change accordingly. Three assumptions resolve it: the surface is level
+    on average; lights of equal intensity and uniform albedo, as far as possible, determine the depth; and
+    pixels in hollows are darker on average over all photos, which determines the sign. The last is a guess.
 
     Source: Hayakawa 1994, the factorisation.
 
@@ -112,8 +112,8 @@ def unknown_lights(
 
     Args:
         photos: Linear brightness.
-        mask: Pixels of the surface.
-        samples: Pixels that are used.
+        mask: Pixels of the surface; None takes all.
+        samples: Largest number of pixels that are used.
 
     Raises:
         InputError: The photos differ too little, for instance because the light was the same.
@@ -161,11 +161,11 @@ def _solve(images: Tensor, lights: Tensor, weights: Tensor) -> Tensor:
 
 
 def _integrability(pseudo: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """The combinations of the pseudo-lights that are the lights' x and y.
+    """The combinations of the pseudo-lights that are the x and y components of the lights.
 
     With b = P p (p the pseudo-normals), d/dy (b1 / b3) = d/dx (b2 / b3), y up, is linear in the cofactors of P:
     (p x dp/dy) . u = (p x dp/dx) . v, where u and v are cross products of its rows. The lights are the
-    pseudo-lights times the cofactors, so u and v are what is sought.
+    pseudo-lights times the cofactors, so u and v are the unknowns.
     """
     right = (pseudo[:, 1:-1, 2:] - pseudo[:, 1:-1, :-2]) / 2
     up = (pseudo[:, :-2, 1:-1] - pseudo[:, 2:, 1:-1]) / 2
@@ -189,7 +189,7 @@ def _depth(plane: Tensor, rest: Tensor, pixels: Tensor) -> Tensor:
 
 
 def _sign(lights: Tensor, images: Tensor, inside: Tensor) -> Tensor:
-    """Turns x and y of the lights so that hollows are darker on average over the photos."""
+    """Choose the sign of x and y of the lights so that hollows are darker on average over the photos."""
     weights = torch.ones_like(images)
     surface = _solve(images, lights, weights)
     height = integrate_normals(surface / surface.norm(dim=-1, keepdim=True).clamp(min=FLOOR))
@@ -202,7 +202,7 @@ def _sign(lights: Tensor, images: Tensor, inside: Tensor) -> Tensor:
 
 
 def _blurred(images: Tensor) -> Tensor:
-    """A little smoothing, so that noise does not rule the derivatives."""
+    """Slight smoothing, so that noise does not dominate the derivatives."""
     kernel = images.new_tensor([0.25, 0.5, 0.25])
     padded = torch.nn.functional.pad(images[:, None], (1, 1, 1, 1), mode="replicate")
     rows = torch.nn.functional.conv2d(padded, kernel[None, None, None])

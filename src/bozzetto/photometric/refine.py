@@ -1,12 +1,10 @@
-"""A height map made to agree with photos by rendering it: shape from shading around a first guess.
+"""Refinement of a height map on photos by rendering: shape from shading around a first guess.
 
-The surface is matte and light is smooth and distant, so a photo shows albedo(x) * L(n(x)) with L a spherical
-harmonics series of order 2 (Ramamoorthi and Hanrahan 2001), which `render` shades with too. Seen from
-straight above every pixel shows its own piece of surface, so rasterising the map means shading its pixels.
-
-Steps are those of large-step optimisation (Nicolet et al. 2021): the map is (I + lambda L)^-1 u with the
-Laplacian L of the grid, and u is what Adam moves, so that a step of one pixel bends its surroundings along
-with it.
+The surface is diffuse and the light smooth and distant, so a photo is albedo(x) * L(n(x)), where L is a
+spherical harmonics series of order 2 (Ramamoorthi and Hanrahan 2001), as in `shade`. In a view from straight
+above every pixel shows its own piece of surface, so rendering is shading of the pixels. Steps are those of
+large-step optimisation (Nicolet et al. 2021): the map is (I + lambda L)^-1 u with the Laplacian L of the grid,
+and Adam optimises u, so that a change of one pixel also changes its surroundings.
 """
 
 import torch
@@ -25,13 +23,13 @@ from ..values import value_type
 
 @value_type
 class RefinedHeight:
-    """A height map that explains photos better.
+    """Result of refining a height map.
 
     Attributes:
-        height: In pixels, as the guess.
-        albedo: Share of light that a pixel gives back, of mean 1.
-        lights: Coefficients of the light of every photo.
-        errors: RMS difference between photos and pictures, before and after.
+        height: Refined heights in pixels.
+        albedo: Albedo per pixel, with mean 1.
+        lights: Spherical-harmonics coefficients of the light of every photo.
+        errors: RMS difference between photos and renders, before and after.
     """
 
     height: Float[Tensor, "H W"]
@@ -50,25 +48,27 @@ def refine_height(
     trust: float = 1e-4,
     sigma: float = 8.0,
 ) -> RefinedHeight:
-    """Change a height map until it looks like the photos.
+    """Refine a height map so that its renders agree with photos.
 
-    Photos cannot tell paint from shade everywhere, nor a flatter surface from one under flatter light (the
-    bas-relief ambiguity of Belhumeur et al. 1999). So what is coarser than `sigma` stays as it was
-    guessed. With one photo the albedo is taken to be coarser than that, too; with several it is free.
+    Photos do not always determine whether brightness is due to albedo or to shading, nor distinguish a flatter
+    surface from one under other light (the bas-relief ambiguity of Belhumeur et al. 1999). So features coarser
+    than `sigma` are kept as in the first guess. With one photo the albedo has no finer features either; with
+    several it is free.
 
     Source: Nicolet et al. 2021, on the grid of the height map.
 
     Source: Belhumeur et al. 1999, the ambiguity that `sigma` guards against.
 
     Args:
-        height: First guess, in pixels: slopes must be those of the surface.
-        photos: Linear brightness, the same view under a light each.
+        height: First guess of the heights in pixels, so that slopes are those of the surface.
+        photos: Linear brightness of the same view, each under one light.
         boundary: `free` or `periodic`.
-        steps: Of Adam.
-        smoothness: lambda.
-        step_size: Of Adam, in pixels.
-        trust: Weight of staying at the guess, against squared differences of brightness relative to the mean.
-        sigma: Standard deviation, in pixels, of the blur that tells coarse from fine.
+        steps: Number of steps of Adam.
+        smoothness: lambda, at least 0.
+        step_size: Step size of Adam in pixels.
+        trust: Weight of the squared deviation from the guess, relative to squared differences of brightness
+            over the mean.
+        sigma: Standard deviation, in pixels, of the blur that separates coarse from fine features.
 
     Raises:
         InputError: Sizes differ, there is no photo, or a setting is not positive.
@@ -115,7 +115,7 @@ def explained(
     sigma: float,
     rounds: int = 3,
 ) -> tuple[Float[Tensor, "H W"], Float[Tensor, "N 9"]]:
-    """Albedo and lights that explain photos of a known surface best, in turn by least squares."""
+    """Fit albedo and lights to photos of a known surface, alternately by least squares."""
     albedo = photos.new_ones(photos.shape[1:])
     flat = basis.reshape(-1, 9)
     ridge = 1e-4 * len(flat) * torch.eye(9, device=flat.device)
@@ -133,7 +133,7 @@ def explained(
 
 
 def gaussian_blur(maps: Float[Tensor, "C H W"], sigma: float, periodic: bool) -> Float[Tensor, "C H W"]:
-    """Gaussian blur that goes on at the border as the map does."""
+    """Gaussian blur with periodic or replicated borders."""
     margin = max(1, round(3 * sigma))
     places = torch.arange(-margin, margin + 1, device=maps.device, dtype=maps.dtype)
     weights = torch.exp(-(places**2) / (2 * sigma**2))

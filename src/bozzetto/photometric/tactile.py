@@ -1,14 +1,14 @@
 """Height from a tactile sensor: a coated gel pressed onto a surface, photographed under several lights.
 
-The coating has one colour everywhere, so brightness tells the slope, once a sample of known height has shown
-how. Three things make the usual fit of a quadratic to brightness fail away from the calibrated place: the
-light falls off across the pad (here divided out, per photo), its direction changes with the position (the
-fit may depend on it), and a small mean error of slope becomes a large one of height (so brightness is taken
-relative to flat gel, and the fit has a ridge).
+The coating has a uniform colour, so brightness is a function of the slope, which is calibrated with a sample of
+known height. There are three reasons why the usual quadratic fit fails away from the calibrated position: the
+light falls off across the pad (divided out here, per photo), its direction changes with the position (the fit
+may depend on it), and a small mean error of slope becomes a large error of height (so brightness is relative to
+flat gel, and the fit has a ridge penalty).
 
 In videos the lights are red, green and blue, so one frame is three photos under a light each (Yuan, Dong and
-Adelson 2017, GelSight: high-resolution robot tactile sensors). Dots that are printed on the gel to follow
-its motion hide the surface; they are found as dark spots and filled in from around.
+Adelson 2017, GelSight: high-resolution robot tactile sensors). Dots that are printed on the gel to track its
+motion hide the surface; they are detected as dark spots and filled in from their surroundings.
 """
 
 import math
@@ -33,18 +33,18 @@ from ..values import value_type
 
 POSITIONS = {"none": 0, "columns": 1, "both": 2}
 SAMPLES = 10_000
-"""Pixels that the falloff of the light is fitted to."""
+"""Number of pixels that the falloff of the light is fitted to."""
 
 
 @value_type
 class TactileCalibration:
-    """How brightness under each light tells the slope.
+    """Calibration of a tactile sensor: the function from brightness under each light to slope.
 
     Attributes:
-        coefficients: Slopes to the right and downwards, per feature.
+        coefficients: Coefficients of the slopes to the right and downwards, per feature.
         falloff_degree: Degree of the polynomial that models the falloff of each light.
-        position: What the fit depends on besides brightness.
-        lights: How many photos it takes.
+        position: Dependence of the fit on the position, see `calibrate_tactile`.
+        lights: Number of lights, one photo each.
     """
 
     coefficients: Float[Tensor, "F 2"]
@@ -61,21 +61,22 @@ def calibrate_tactile(
     position: str = "none",
     ridge: float = 1e-4,
 ) -> TactileCalibration:
-    """Learn the slope from brightness, per pixel, on a sample of known height.
+    """Calibrate the slope as a function of brightness on a sample of known height.
 
     Source: Yuan et al. 2017, the sensor: slopes from brightness under several lights. Differs: a polynomial
     of brightness and place instead of a table.
 
     Args:
-        photos: One per light, linear brightness of any scale, on the pixels of `height_mm`. At least half of
-            the surface should be flat.
+        photos: Photos, one per light, of linear brightness in any unit, on the pixels of `height_mm`. At least
+            half of the surface should be flat.
         height_mm: Measured height in millimetres.
-        pixel_mm: Side of a pixel.
-        falloff_degree: Degree of the polynomial over the picture that the logarithm of each light's brightness
-            on flat gel follows.
-        position: `none`; `columns`, the fit may change linearly from left to right, for samples that cover all
-            columns; `both`, also from top to bottom, for samples that cover the whole pad.
-        ridge: Penalty on coefficients, relative to the mean square of their feature.
+        pixel_mm: Side of a pixel in millimetres.
+        falloff_degree: Degree of the polynomial over the picture that models the logarithm of each light's
+            brightness on flat gel.
+        position: `none`: no dependence on the position; `columns`: linear dependence from left to right, for
+            samples that cover all columns; `both`: also from top to bottom, for samples that cover the whole
+            pad.
+        ridge: Ridge penalty on coefficients, relative to the mean square of their feature.
 
     Raises:
         InputError: Sizes differ, there are fewer than two photos, or an option is unknown.
@@ -115,23 +116,23 @@ def tactile_gradients(
 def tactile_height(
     photos: Float[Tensor, "N H W"], calibration: TactileCalibration, pixel_mm: float
 ) -> Float[Tensor, "H W"]:
-    """Height in millimetres, of mean zero.
+    """Height in millimetres, with mean zero.
 
     Raises:
-        InputError: As `tactile_gradients`.
+        InputError: As for `tactile_gradients`.
     """
     return integrate_gradients(tactile_gradients(photos, calibration).double()).float() * pixel_mm
 
 
 def even_light(photos: Float[Tensor, "N H W"], degree: int = 3) -> Float[Tensor, "N H W"]:
-    """Brightness relative to that of a flat surface at the same place: 0 on flat gel, -1 in full shadow.
+    """Brightness relative to that of a flat surface at the same position: 0 on flat gel, -1 in full shadow.
 
     The logarithm of each light's brightness is a polynomial of the position where the surface is flat; steep
-    pixels stand out from it under some light and are left out (Tukey's biweight, reweighted least squares).
+    pixels are outliers under some light and are left out (Tukey's biweight, reweighted least squares).
 
     Args:
-        photos: One per light. Most of the surface should be flat.
-        degree: Of the polynomial.
+        photos: Photos, one per light. Most of the surface should be flat.
+        degree: Degree of the polynomial.
     """
     count, height, width = photos.shape
     logs = (photos.double() / photos.double().amax(dim=(1, 2), keepdim=True)).clamp(min=1 / 255).log()
@@ -218,12 +219,12 @@ def _film(path: Path, every: int) -> Iterator[Float[Tensor, "H W 3"]]:
 def find_markers(
     frame: Float[Tensor, "H W 3"], radius: float = 6.0, contrast: float = 0.15
 ) -> Bool[Tensor, "H W"]:
-    """Pixels of dark dots: clearly below the brightness around in every colour, grown by a pixel or two.
+    """Pixels of dark dots: clearly darker than their surroundings in every colour, and slightly dilated.
 
     Args:
         frame: Values in [0, 1].
-        radius: Of the largest dot, in pixels.
-        contrast: How much darker a dot is, as a share of the brightness around.
+        radius: Radius of the largest dot, in pixels.
+        contrast: Smallest difference to the brightness of the surroundings, as a fraction of it.
     """
     colors = frame.movedim(-1, 0)[:, None]
     size = 2 * round(2 * radius) + 1

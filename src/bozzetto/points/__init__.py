@@ -1,4 +1,4 @@
-"""Point clouds without learning of shapes: cleaning, noise, normals, denoising, upsampling, surfaces."""
+"""Point clouds without shape priors: cleaning, noise estimation, normals, denoising, upsampling, surfaces."""
 
 import lazy_loader
 

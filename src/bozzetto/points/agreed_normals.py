@@ -1,4 +1,4 @@
-"""Normals of clouds, by fits to neighbours, and by the surface that all of them make together."""
+"""Normals of clouds by local fits, and by the surface that all oriented points define together."""
 
 import math
 
@@ -14,11 +14,12 @@ from .neighbourhoods import Spacing, plane_neighbourhoods, spacing_of
 from .unsupported_surface import handles, without_unsupported_pieces
 
 STIFFNESS = 1e-2
-"""Of curvatures in fits: their square is worth so much of a squared height, in units of reach."""
+"""Weight of squared curvature against squared height residuals in fits, in units of the neighbourhood's
+radius."""
 ROUNDS, VOTES = 2, 6
-"""Surfaces that are made, and points that each of their faces gives its normal to."""
+"""Number of intermediate surfaces, and number of points to which each face contributes its normal."""
 CELL, SIDES = 0.6, (64, 321)
-"""Cells of their grid in spacings, and nodes along an axis, at least and at most."""
+"""Grid cell of these surfaces in spacings, and smallest and largest number of nodes along an axis."""
 SCREENING, ROOM = 4.0, 1.25
 LEAST_AGREEMENT = 1e-3
 
@@ -26,14 +27,14 @@ LEAST_AGREEMENT = 1e-3
 def normals_of(
     points: Float[Tensor, "N 3"], noise: float = 0.0, like: Float[Tensor, "N 3"] | None = None
 ) -> Float[Tensor, "N 3"]:
-    """Normals of quadratics through the nearest points, with any sign.
+    """Estimate normals, with arbitrary sign, by quadratic fits to the nearest points.
 
     Args:
-        points: On a surface.
-        noise: How far they lie beside it, see `plane_neighbourhoods`.
-        like: Approximate normals. Quadratics are heights along these, the result has their side, and neighbours
-            count by the square of the cosine between their normal and that of the point: those behind a wall or
-            beyond an edge do not.
+        points: Points on a surface.
+        noise: Standard deviation of the distance of the points from the surface, see `plane_neighbourhoods`.
+        like: Approximate normals. If given, quadratics are height functions along them, the result has their
+            sign, and neighbours have the squared cosine between their normal and that of the point as weight,
+            so that those behind a wall or beyond an edge are ignored.
     """
     normals = torch.empty_like(points)
     for part in plane_neighbourhoods(points, noise):
@@ -60,18 +61,18 @@ def normals_of(
 def agreed_normals(
     points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"], noise: float = 0.0
 ) -> Float[Tensor, "N 3"]:
-    """Normals of the surface through oriented points, refined by fits to neighbours that agree.
+    """Correct normals by the surface through the oriented points, and refine them by local fits.
 
-    Hou et al. 2022, "Iterative Poisson surface reconstruction": a closed surface has a side everywhere, so that
-    its normals at the points are right where a few of those that it was made of were wrong. There normals begin
-    at random and the surface is made some thirty times; here they are nearly right, and quadratic fits give
-    back what the surface smoothes away. The surface of an open sheet is closed by lids: normals by which these
-    grow, or handles become more, are not taken.
+    Follows Hou et al. 2022, "Iterative Poisson surface reconstruction": a closed surface has consistent normals
+    even if a few of the normals that it was computed from were wrong. There, normals are random at first and
+    the surface is computed about thirty times. Here, most normals are right, and quadratic fits restore the
+    detail that the surface smooths away. The surface of an open sheet is closed by lids; normals that make the
+    lids larger or add handles are rejected.
 
     Args:
-        points: On a surface.
-        normals: Outward, at most points.
-        noise: How far the points lie beside the surface.
+        points: Points on a surface.
+        normals: Normals, outward at most points.
+        noise: Standard deviation of the distance of the points from the surface.
     """
     spacing = spacing_of(points, noise)
     best = normals = normals_of(points, noise, normals)
@@ -89,13 +90,14 @@ def agreed_normals(
 
 
 def _across(mesh: Mesh) -> Float[Tensor, "F 3"]:
-    """Normals of the faces, twice as long as their areas."""
+    """Normals of the faces with twice their area as length."""
     corners = mesh.corners()
     return torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
 
 
 def normals_from(mesh: Mesh, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-    """Mean normals of the faces to which each point is one of the nearest; 0 for points near to none."""
+    """Mean normal, for each point, of the faces that have it among their nearest points; 0 if there are
+    none."""
     nearest = neighbours(support_of(points), mesh.corners().mean(dim=1), VOTES)[1]
     total, across = torch.zeros_like(points), _across(mesh)
     for index in nearest.T:
@@ -112,7 +114,7 @@ def _surface(points: Tensor, normals: Tensor, spacing: Spacing) -> Mesh:
 
 
 def _axes_along(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3 3"]:
-    """Frames as columns, the normal first."""
+    """Orthonormal frames as columns, the normal first."""
     flat = torch.zeros_like(normals).scatter_(1, normals.abs().argmin(dim=1, keepdim=True), 1.0)
     u = normalize(torch.linalg.cross(normals, flat), dim=1)
     return torch.stack([normals, u, torch.linalg.cross(normals, u)], dim=2)

@@ -1,7 +1,7 @@
 """Cleaning point clouds: outliers far away, repeated points, and normals that are wrong.
 
-Every verb that reconstructs a surface from points begins here. An `InputWarning` names whatever is left out or
-changed.
+Every command that reconstructs a surface from points begins with it. An `InputWarning` reports everything that
+is left out or changed.
 """
 
 from dataclasses import dataclass, replace
@@ -20,48 +20,56 @@ from ..values import value_type
 from .neighbourhoods import outside_votes
 
 TRIM, GAP = 0.02, 1.0
-"""Share of the points that may be outliers on either side of every axis; gap before them, in sizes of all."""
+"""Largest fraction of the points that are outliers at either end of every axis, and the gap that separates
+them, as a multiple of the size of the rest."""
 CLOSE, ALONE, RARE = 8, 5.0, 0.05
-"""Neighbours by which a point is judged; how much farther than theirs half of them are, if it lies alone; and
-the largest share of such points that is left out: more of them belong to the shape."""
+"""Isolated points: number of neighbours that are considered; ratio of the distance of half of them to their own
+spacing at which a point is isolated; and largest fraction of isolated points that are left out, since more
+belong to the shape."""
 SAMPLE, PROBES, OUTLINE, FEW = 50_000, 2000, 5000, 20
-"""Points that tests of normals look at, at most: as neighbours, for planes, from outside; and at least."""
+"""Tests of normals: largest number of points that are used as neighbours, for planes, and for visibility from
+outside; and smallest number of points for which there are tests."""
 NEIGHBOURHOODS = (12, 48, 192)
 FLAT, BROAD = 0.05, 0.02
-"""Neighbourhoods show a plane up to this squared thickness over width, and from this width over length on."""
+"""A neighbourhood is planar if the ratio of its smallest to its middle variance is at most the first, and the
+ratio of its middle to its largest variance at least the second."""
 JUDGED = 0.2
-"""Share of neighbourhoods that must show a plane, before normals are judged by them."""
+"""Smallest fraction of planar neighbourhoods at which normals are tested by them."""
 ASKEW = 0.1
-"""Share of normals that may be 60 degrees or more off these planes; of 25 real shapes it is below 0.03."""
+"""Largest accepted fraction of normals that are 60 degrees or more off these planes; for 25 real shapes it is
+below 0.03."""
 MIXED, BESIDE, DEPTH = 0.04, 0.2, 0.02
-"""Share of neighbours that may have opposite normals; of these, share that may not lie behind, as they do in
-walls; and how far behind that is, in distances."""
+"""Opposite normals of neighbours: their largest accepted fraction; the largest fraction of these that do not
+lie behind the point, as those of a thin wall do; and the smallest depth that counts as behind, relative to the
+distance."""
 SEEN = 0.5
-"""Share of the points that must have the space outside on one side, before sides are judged."""
+"""Smallest fraction of points with outside space on exactly one side at which the orientation is tested."""
 INWARD, INVERTED = 0.2, 0.8
-"""Share of normals that may point away from the space outside (of 300 points of thin shapes, 0.11 seem to), and
-share from which all of them do."""
+"""Largest accepted fraction of normals that point inward (of 300 points of thin shapes, 0.11 seem to), and
+smallest fraction at which all normals are reversed."""
 
 
 @value_type
 class CleanCloud:
-    """What is used of a cloud.
+    """The usable part of a cloud.
 
     Attributes:
-        cloud: Its points without outliers, each once; normals of unit length, if they can be trusted.
-        row: For every point of the original its row in `cloud`, -1 for outliers.
+        cloud: The points without outliers and duplicates, and unit normals if they are reliable.
+        row: Index in `cloud` of every point of the original, -1 for outliers.
     """
 
     cloud: PointCloud
     row: Int64[Tensor, " N"]
 
     def restored(self, whole: PointCloud, changed: PointCloud) -> PointCloud:
-        """All points of the original in their order, where the used ones have gone to; outliers stay.
+        """All points of the original in their order, with the changed positions of the used ones.
+
+        Outliers do not change.
 
         Args:
-            whole: The original.
-            changed: Points that begin with those of `cloud`, moved and perhaps with normals. What follows comes
-                after all points of the original.
+            whole: The original cloud.
+            changed: The points of `cloud` in their order, moved, with or without normals, followed by any
+                further points, which are appended to the result.
         """
         count, used = len(self.cloud), self.row >= 0
         points, row = whole.points.clone(), self.row[used]
@@ -77,25 +85,25 @@ class CleanCloud:
 
 
 def clean_cloud(cloud: PointCloud, name: str = "the cloud", outward: bool = True) -> CleanCloud:
-    """What can be used of a cloud; warnings say what cannot.
+    """Remove outliers, duplicates and unreliable normals of a cloud; warnings report what is changed.
 
-    | found | done |
+    | finding | action |
     |---|---|
-    | a few points, far from all others | left out |
-    | at most 5 % of the points, between which there is nothing | left out |
-    | points in exactly the same place | used once |
+    | a few points far away from all others | left out |
+    | isolated points, at most 5 % | left out |
+    | points with equal coordinates | used once |
     | normals that are zero, at most points | no normals are used |
-    | the same, at some points | taken from neighbouring points |
+    | normals that are zero, at some points | taken from neighbouring points |
     | normals that are not perpendicular to the surface | no normals are used |
-    | normals whose sides differ from neighbour to neighbour | no normals are used |
-    | normals that all point into a closed surface | reversed, if they are to point outward |
+    | normals whose signs differ from neighbour to neighbour | no normals are used |
+    | normals that all point into a closed surface | reversed, if `outward` is True |
 
-    Where neighbourhoods show no surface, because noise is larger or points are few, normals are trusted.
+    If neighbourhoods are not planar, because of noise or few points, normals are not tested.
 
     Args:
         cloud: Any points.
-        name: What messages call them.
-        outward: Whether the side of normals matters, and not only that they agree.
+        name: Name of the cloud in messages.
+        outward: Whether normals have to point outward; False only requires consistent signs.
 
     Raises:
         InputError: The cloud is empty or not finite, or all of its points are equal.
@@ -114,7 +122,7 @@ def clean_cloud(cloud: PointCloud, name: str = "the cloud", outward: bool = True
 
 
 def clean_points(points: Float[Tensor, "N D"], name: str = "the cloud") -> Float[Tensor, "M D"]:
-    """Points in any number of dimensions without outliers, each place once; warnings say what is left out.
+    """Remove outliers and duplicates from points of any dimension; warnings report what is left out.
 
     Raises:
         InputError: All points are equal.
@@ -128,13 +136,13 @@ def clean_points(points: Float[Tensor, "N D"], name: str = "the cloud") -> Float
 def _drop(
     outliers: NDArray[np.bool_], first: NDArray[Any], row: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Positions of the points that are used, and rows, without outliers."""
+    """Remove outliers from the positions of the used points and from rows."""
     kept = np.where(outliers, -1, np.cumsum(~outliers) - 1)
     return first[~outliers], np.where(row < 0, -1, kept[row])
 
 
 def _outliers(points: NDArray[Any], total: int, name: str) -> NDArray[np.bool_]:
-    """Which places lie beyond a gap as wide as all the others are large; the cloud has `total` points."""
+    """Outliers: points beyond a gap as wide as the extent of all others; the cloud has `total` points."""
     some = points[:: max(len(points) // SAMPLE, 1)]
     low, high = np.quantile(some, [TRIM, 1 - TRIM], axis=0)
     size = (high - low).max()
@@ -153,14 +161,15 @@ def _outliers(points: NDArray[Any], total: int, name: str) -> NDArray[np.bool_]:
 
 
 def _isolated(points: NDArray[Any], total: int, name: str) -> NDArray[np.bool_]:
-    """Which points have others around them much farther away than these have theirs, if they are not many."""
+    """Isolated points: those whose neighbours are much farther away than the neighbours' own spacing, if they
+    are few."""
     if len(points) <= CLOSE + 1:
         return np.zeros(len(points), dtype=bool)
     distance, index = KDTree(points).query(points, CLOSE + 1, workers=-1)
     reach = np.asarray(distance)[:, CLOSE // 2]
     nearest = np.asarray(index)[:, 1:]
     alone = reach > ALONE * np.median(reach[nearest], axis=1)
-    alone[nearest[~alone]] = False  # near for others that are not alone, as at the beginning of a cable
+    alone[nearest[~alone]] = False  # neighbours of points that are not isolated, as at the end of a cable
     count = int(alone.sum())
     if not 0 < count <= RARE * len(points):
         return np.zeros(len(points), dtype=bool)
@@ -172,8 +181,8 @@ def _isolated(points: NDArray[Any], total: int, name: str) -> NDArray[np.bool_]:
 
 
 def _unique(points: NDArray[Any], name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of points without repetitions, and for every point its row among these."""
-    numbers = np.ascontiguousarray(points + 0.0).view(np.uint64)  # + 0.0 makes -0 to 0
+    """Positions of the distinct points, and for every point its index among these."""
+    numbers = np.ascontiguousarray(points + 0.0).view(np.uint64)  # + 0.0 turns -0 into 0
     key = np.zeros(len(points), np.uint64)
     for column in numbers.T:
         key = (key ^ column ^ (column >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
@@ -197,10 +206,10 @@ def _unique(points: NDArray[Any], name: str) -> tuple[NDArray[np.int64], NDArray
 
 
 def require_width(cloud: PointCloud, name: str = "the cloud") -> None:
-    """Refuse points on a line.
+    """Raise an error if all points of a cloud lie on a line.
 
     Raises:
-        InputError: They lie on one.
+        InputError: All points lie on a line.
     """
     if is_line(cloud):
         raise InputError(f"all points of {name} lie on a line; points of a surface are needed")
@@ -250,14 +259,14 @@ def _clean_normals(points: NDArray[Any], normals: Tensor, name: str, outward: bo
 
 @dataclass(frozen=True)
 class _Planes:
-    """Planes through the neighbourhoods of some points, where these show one.
+    """Planes fitted to planar neighbourhoods of some points.
 
     Attributes:
         some: Positions (M,) of the points that neighbours are taken from.
-        probe: Of those, the points (P,) around which planes were found.
-        beside: The nearest other points (P, 6) of each.
+        probe: Those of them (P,) with a planar neighbourhood.
+        beside: Their nearest other points (P, 6).
         across: Normals (P, 3) of the planes.
-        crowd: How many times the smallest neighbourhood it takes, because of noise.
+        crowd: Size of the neighbourhoods, as a multiple of the smallest, which is larger for noisy points.
     """
 
     some: NDArray[np.int64]
@@ -268,7 +277,8 @@ class _Planes:
 
 
 def _planes(points: NDArray[Any]) -> _Planes | None:
-    """Planes of the smallest neighbourhoods that show some; None if noise hides them or points are few."""
+    """Planes of the smallest neighbourhoods of which enough are planar; None if there are none, or few
+    points."""
     some = np.arange(0, len(points), max(len(points) // SAMPLE, 1))
     places = points[some]
     probe = np.arange(0, len(some), max(len(some) // PROBES, 1))
@@ -287,7 +297,7 @@ def _planes(points: NDArray[Any]) -> _Planes | None:
 
 
 def _doubt(planes: _Planes, points: NDArray[Any], unit: NDArray[Any]) -> str | None:
-    """Why unit normals are not those of the surface that planes show, if they are not."""
+    """The reason why unit normals are unreliable, tested against planes; None if they are reliable."""
     own = unit[planes.probe]
     cosine = np.abs((planes.across * own).sum(axis=1))
     askew = float((cosine < 0.5).mean())
@@ -296,7 +306,7 @@ def _doubt(planes: _Planes, points: NDArray[Any], unit: NDArray[Any]) -> str | N
     alike = (own[:, None] * unit[planes.beside]).sum(axis=2)
     clear = (np.abs(alike) > 0.7) & (cosine > 0.7)[:, None]
     against = clear & (alike < 0)
-    # The other side of a thin wall lies behind; where signs are random, it lies beside or in front as well.
+    # Opposite normals lie behind in a thin wall; with random signs, they lie beside or in front as well.
     way = points[planes.beside] - points[planes.probe, None]
     behind = (way * own[:, None]).sum(axis=2) < -DEPTH * np.linalg.norm(way, axis=2)
     share = float(against.sum() / max(clear.sum(), 1))
@@ -306,9 +316,9 @@ def _doubt(planes: _Planes, points: NDArray[Any], unit: NDArray[Any]) -> str | N
 
 
 def _inward(points: NDArray[Any], unit: NDArray[Any], most: int) -> float:
-    """Share of normals that point away from the space outside, of those that can be judged; 0 if they are few.
+    """Fraction of normals that point inward, of those that can be tested; 0 if these are few.
 
-    At most so many points are looked at: noise must be much smaller than the way from one to the next.
+    At most `most` points are used, since noise must be much smaller than their spacing.
     """
     chosen = _thinned(points, min(most, OUTLINE))
     votes = outside_votes(torch.from_numpy(points[chosen]), torch.from_numpy(unit[chosen]))
@@ -317,7 +327,7 @@ def _inward(points: NDArray[Any], unit: NDArray[Any], most: int) -> float:
 
 
 def _thinned(points: NDArray[Any], most: int) -> NDArray[np.int64]:
-    """Positions of so many points, about, that lie equally dense: one for each cell of a grid."""
+    """Positions of about `most` evenly distributed points: one for each cell of a grid."""
     low = points.min(axis=0)
     size = float((points.max(axis=0) - low).max())
     side, chosen = 128, np.arange(len(points))

@@ -1,4 +1,4 @@
-"""The trained networks of denoising, as a file, and the one that chooses between local fits."""
+"""The trained networks of denoising and their file."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -17,10 +17,10 @@ HIDDEN = 96
 
 
 class FitChoice(nn.Module):
-    """Shares of the local fits of a point, and of staying where it is.
+    """Network that combines the local fits of a point with weights that sum to 1; one candidate is not to move.
 
-    The result is a convex combination of moves that were measured, so that nothing is invented: a network
-    that knows little can only choose a poor scale.
+    The result is a convex combination of estimates from the data. So errors of the network can only lead to a
+    bad choice of scale.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class FitChoice(nn.Module):
         )
 
     def forward(self, moves: Float[Tensor, "N C 3"], features: Float[Tensor, "N F"]) -> Float[Tensor, "N 3"]:
-        """The move of each point."""
+        """Displacement of each point."""
         shares = self.layers(features).softmax(dim=1)[:, :-1]
         return torch.einsum("nc,ncd->nd", shares, moves)
 
@@ -44,29 +44,30 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class DenoiserRecipe:
-    """How the networks are trained; kept in their file.
+    """Settings of the training of the networks, which are stored in their file.
 
     Attributes:
-        seed: Of shapes, noise and weights.
-        passes: Networks that move points, one after the other.
-        shapes: Clouds that each of them learns from.
-        places: Places of each cloud that are learned from.
-        rows: Points nearest to each place.
-        levels: Least and largest noise, of the radius of a shape.
-        sizes: Least and largest number of points of a cloud.
-        mistake: Deviation of the logarithm of the noise that a network is told; so it may be off, too.
-        steps: Of each network.
-        rate: Largest learning rate, of one cycle (Smith and Topin 2018).
-        decay: Of weights.
-        far: Distance, in units of the noise, beyond which the loss grows slower than its square.
-        level_shapes: Shapes that the estimate of noise learns from.
-        level_clouds: Clouds of each.
-        level_levels: Least and largest noise of these; some have none.
-        level_sizes: Least and largest number of their points.
-        level_steps: Of the estimate.
-        level_batch: Clouds per step.
-        level_quantile: Of the truth, given what is seen, that is estimated: below the median, as thin shapes
-            suffer more from noise that is taken for too strong than from noise that is taken for too weak.
+        seed: Seed of shapes, noise and initial weights.
+        passes: Number of networks that move points, one after the other.
+        shapes: Number of clouds that each of them is trained on.
+        places: Number of places in each cloud that are used for training.
+        rows: Number of nearest points used at each place.
+        levels: Smallest and largest noise, as fractions of the radius of a shape.
+        sizes: Smallest and largest number of points of a cloud.
+        mistake: Standard deviation of the logarithmic error of the noise level given to a network, so that it
+            becomes robust to such errors.
+        steps: Number of training steps of each network.
+        rate: Largest learning rate of the 1cycle schedule (Smith and Topin 2018).
+        decay: Weight decay.
+        far: Distance, in units of the noise, beyond which the loss grows more slowly than quadratically.
+        level_shapes: Number of shapes for training the noise estimate.
+        level_clouds: Number of clouds of each of these shapes.
+        level_levels: Smallest and largest noise of these clouds; some have none.
+        level_sizes: Smallest and largest number of points of these clouds.
+        level_steps: Number of training steps of the noise estimate.
+        level_batch: Number of clouds per step.
+        level_quantile: Estimated quantile of the noise. It is below the median, because an overestimated noise
+            level damages thin shapes more than an underestimated one.
     """
 
     seed: int = 0
@@ -92,12 +93,12 @@ class DenoiserRecipe:
 
 @dataclass(frozen=True)
 class Denoiser:
-    """Networks that denoise.
+    """Networks for denoising.
 
     Attributes:
-        passes: One for each pass; they choose among local fits.
-        level: The one that estimates how strong the noise is.
-        metadata: The recipe and what else is known of the training.
+        passes: One network per pass, which combines local fits.
+        level: Network that estimates the noise level.
+        metadata: The recipe and further information on the training.
     """
 
     passes: tuple[FitChoice, ...]
@@ -114,10 +115,10 @@ def save_denoiser(denoiser: Denoiser, path: Path) -> None:
 
 
 def load_denoiser(path: Path, device: torch.device | str = "cpu") -> Denoiser:
-    """Read the networks.
+    """Read the networks from a file of `save_denoiser`.
 
     Raises:
-        InputError: The file is not there or damaged.
+        InputError: The file is missing or damaged.
     """
     tensors, meta = read_checkpoint(path)
 
@@ -138,7 +139,7 @@ def shipped_denoiser(device: str = "cpu") -> Denoiser:
 
 
 def recipe_of(denoiser: Denoiser) -> DenoiserRecipe:
-    """What the networks were trained with."""
+    """Settings with which the networks were trained."""
     kept: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in denoiser.metadata["recipe"].items()
     }

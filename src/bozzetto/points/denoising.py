@@ -1,8 +1,8 @@
-"""Noisy clouds to clean ones: every point moves to the surface that its neighbours describe.
+"""Denoising of clouds: every point moves to the surface that its neighbours describe.
 
-No collection is needed, and no code. The field of a single cloud at one noise level is biased, towards the
-inside of curved parts; so estimates of several scales are combined, point by point, by a small network that was
-trained on shapes of a known surface (`train_denoiser`). Time grows with the number of points.
+No collection of shapes is needed. The score of a single cloud at one noise level is biased towards the inside
+of curved parts. So estimates at several scales are combined per point by a small network, which was trained on
+shapes with known surface (`train_denoiser`). Time is linear in the number of points.
 """
 
 from dataclasses import dataclass, replace
@@ -21,23 +21,23 @@ from .denoiser import shipped_denoiser
 from .local_fits import BATCH, FEW, SCALES, estimated_level, local_fits, neighbours, support_of
 
 LEAST_POINTS = 8
-"""Points; fewer have no neighbourhoods."""
+"""Smallest number of points of a cloud that can be processed."""
 PROBES = 1000
 CELL = (
     1.2  # of the noise level: where neighbourhoods are thinner than the noise, means of cells replace points
 )
 ROUNDS = 3
-FLOOR = 1e-4  # least noise level, of the half side of the box
+FLOOR = 1e-4  # smallest noise level, as a fraction of half the side of the box
 
 
 @dataclass(frozen=True)
 class Denoised:
-    """A cleaned cloud.
+    """A denoised cloud.
 
     Attributes:
-        cloud: Points in their order, in the frame and unit of the input, with unit normals. These have the
-            side of the input's where it had any, otherwise an arbitrary one.
-        noise: The standard deviation of each coordinate that was removed, in the unit of the input.
+        cloud: Points in the order, frame and unit of the input, with unit normals. Their signs are those of the
+            input's normals, or arbitrary if it has none.
+        noise: Standard deviation per coordinate of the removed noise, in the unit of the input.
     """
 
     cloud: PointCloud
@@ -51,18 +51,19 @@ def denoise(
     iterations: int = 2,
     name: str = "the cloud",
 ) -> Denoised:
-    """Move the points of a noisy cloud to its surface.
+    """Denoise a cloud: move its points to the surface.
 
     Args:
-        cloud: Points with noise that is about normal, of one standard deviation. Strays stay where they are,
-            and normals that cannot be trusted are not used, see `clean_cloud`.
-        noise: That deviation, of each coordinate, in the unit of the cloud; None estimates it, from 200 points
-            or more. Points in which none is found stay where they are.
-        iterations: Passes; the second corrects what the first left.
-        name: What messages call the cloud.
+        cloud: Points with approximately Gaussian noise of uniform standard deviation. Outliers are not moved,
+            and unreliable normals are not used, see `clean_cloud`.
+        noise: Standard deviation per coordinate, in the unit of the cloud. None estimates it, which needs at
+            least 200 points. If the estimate is 0, no points are moved.
+        iterations: Number of passes; later passes correct remaining errors.
+        name: Name of the cloud in messages.
 
     Raises:
-        InputError: Fewer than 8 points, all equal or not finite; or a parameter out of range.
+        InputError: There are fewer than 8 points, all points are equal or not finite, or a parameter is out of
+            range.
     """
     if iterations < 1:
         raise InputError(f"at least one iteration is needed, got {iterations}")
@@ -91,7 +92,7 @@ def denoise(
 def cleaned(
     points: Float[Tensor, "N 3"], noise: float, iterations: int = 2
 ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"]]:
-    """Normalised points moved to their surface, and normals with any sign; without noise the points stay."""
+    """Denoised normalised points, and normals with arbitrary sign; with noise 0 the points do not change."""
     passes = shipped_denoiser(str(points.device)).passes
     moved = normals = points
     for index in counted(range(iterations if noise else 1), "passes"):
@@ -102,7 +103,7 @@ def cleaned(
 def one_pass(
     choice: nn.Module, points: Float[Tensor, "N 3"], noise: float
 ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"]]:
-    """Points moved once, and normals."""
+    """Points after one pass of denoising, and normals."""
     support = support_of(points)
     probes = points[:: max(len(points) // PROBES, 1)]
     reach = float(neighbours(support, probes, SCALES[-1])[0][:, -1].median())
@@ -117,12 +118,13 @@ def one_pass(
 
 
 def estimate_noise(points: Float[Tensor, "N 3"]) -> float:
-    """Standard deviation of the coordinates, in their unit.
+    """Estimate the standard deviation of the noise per coordinate, in the unit of the points.
 
-    It is 0 where fits leave nothing over, and for fewer than 200 points, which do not tell noise from shape.
+    It is 0 if local fits have no residuals, and for fewer than 200 points, of which noise cannot be
+    distinguished from shape.
 
     Args:
-        points: A cloud, of which most points are of a surface.
+        points: A cloud, most points of which lie on a surface.
     """
     return estimated_level(shipped_denoiser(str(points.device)).level, points)
 
@@ -130,11 +132,10 @@ def estimate_noise(points: Float[Tensor, "N 3"]) -> float:
 def spread(
     points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"], most: float, fixed: int = 0
 ) -> Float[Tensor, "N 3"]:
-    """Move points along the surface, away from where they are dense, each by `most` in all at the most.
+    """Move points tangentially towards even density, each by at most `most` in total.
 
-    The first `fixed` points stay.
-
-    The way is that of the density's own score: from the mean of the neighbours to the point.
+    The first `fixed` points do not move. The direction is that of the negative score of the density: from the
+    mean of the neighbours to the point.
     """
     start, count = points, min(10, len(points))
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""Training of the networks that denoise: procedural shapes, noise of any level, exact distances."""
+"""Training of the denoising networks on procedural shapes with known signed distance, at all noise levels."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -25,13 +25,13 @@ SIZES = (1500, 8000)
 def training_shape(
     seed: int, points: int | None = None, family: str | None = None
 ) -> tuple[Float[Tensor, "N 3"], Distance]:
-    """Points of a shape within the unit sphere, and the signed distance to it.
+    """Random procedural shape within the unit sphere: points on its surface, and its signed distance.
 
     Args:
-        seed: Of everything.
-        points: How many; by default a random number within `SIZES`.
-        family: `chair` of boxes; `blob`: rounded cones, a ring and a block; `part`, machined; `limbs`, thin and
-            round. By default they take turns.
+        seed: Seed of all random choices.
+        points: Number of points; None takes a random number within `SIZES`.
+        family: `chair`: boxes; `blob`: rounded cones, a ring and a block; `part`: machined parts; `limbs`: thin
+            and round limbs. None chooses by the seed, in turn.
     """
     draw = torch.Generator().manual_seed(seed)
     low, high = SIZES
@@ -52,10 +52,11 @@ def training_shape(
 def noisy_cloud(
     clean: Float[Tensor, "N 3"], level: float, count: int, draw: torch.Generator
 ) -> tuple[Float[Tensor, "M 3"], Float[Tensor, "K 3"]]:
-    """Some of the points with normal noise; half of such clouds are denser in one place, a few have strays.
+    """Random subset of points with Gaussian noise, half of the time with uneven density, sometimes with
+    outliers.
 
     Returns:
-        The cloud, which begins with K noisy points and ends with strays, and these K without noise.
+        The cloud, K noisy points followed by outliers, and the K points without noise.
     """
     rows = torch.randperm(len(clean), generator=draw)
     if float(torch.rand(1, generator=draw)) < 0.5:
@@ -94,7 +95,7 @@ def _blob(draw: torch.Generator) -> implicit.Field:
 
 
 def _limbs(draw: torch.Generator) -> implicit.Field:
-    """A body with thin limbs, as animals and plants have."""
+    """A body with thin limbs, like animals and plants."""
     places = [torch.zeros(3)]
     radii = [_number(draw, 0.15, 0.4)]
     parts = [implicit.ellipsoid([_number(draw, 0.2, 0.6) for _ in range(3)])]
@@ -110,7 +111,7 @@ def _limbs(draw: torch.Generator) -> implicit.Field:
 
 
 def _settled(field: implicit.Field, points: Tensor) -> Tensor:
-    """Newton steps from the mesh to the surface itself."""
+    """Project points of a mesh to the exact surface by Newton steps."""
     for _ in range(2):
         x = points.detach().requires_grad_()
         with torch.enable_grad():
@@ -122,22 +123,22 @@ def _settled(field: implicit.Field, points: Tensor) -> Tensor:
 
 Log = Callable[[dict], None]
 EVERY = 100
-"""Steps whose mean loss is one line of the log."""
+"""Number of steps between calls of the log, each with the mean loss."""
 PROBES = 500
-"""Neighbourhoods of a cloud that the estimate of noise learns from; later it has more."""
+"""Number of neighbourhoods per cloud in the training of the noise estimate; the trained network takes more."""
 
 
 @value_type
 class TrainingNeighbourhoods:
-    """Points of one cloud to learn from: those around several places, of each those nearest to it.
+    """Training data of one cloud: the points nearest to each of several places.
 
     Attributes:
-        points: Where they are.
-        before: Where the inner ones were without noise, by which a cloud that covers its surface is known.
-        moves: Candidates of all points, see `LocalFits`.
-        features: Of all points.
-        distance: To the surface that they are of.
-        noise: The unit of the loss.
+        points: Positions of the points.
+        before: Positions of the inner points before the noise, from which coverage of the surface is measured.
+        moves: Candidate displacements of all points, see `LocalFits`.
+        features: Features of all points.
+        distance: Signed distance to the true surface.
+        noise: Noise level, the unit of the loss.
     """
 
     points: Float[Tensor, "P K 3"]
@@ -148,7 +149,8 @@ class TrainingNeighbourhoods:
     noise: float
 
     def loss(self, network: FitChoice, far: float) -> Float[Tensor, ""]:
-        """Of the moved points: how far they are off the surface, and how far it is from points to them."""
+        """Loss of the moved points: their distance from the surface, and the distance from clean points to
+        them."""
         moved = self.points + network(self.moves, self.features).view_as(self.points)
         off = self.distance(moved.view(-1, 3)) / self.noise
         gaps = torch.cdist(self.before, moved).amin(dim=2) / self.noise
@@ -156,17 +158,18 @@ class TrainingNeighbourhoods:
 
 
 def train_denoiser(recipe: DenoiserRecipe | None = None, log: Log | None = None) -> Denoiser:
-    """Train one network for each pass, and the estimate of how strong the noise is.
+    """Train one network for each pass, and the network that estimates the noise level.
 
-    Every pass sees clouds that the passes before have worked on, and minimises squared distances, in units of
-    the noise: from its points to the surface, and from clean points to its.
+    Every pass is trained on the results of the previous passes. It minimises squared distances, in units of the
+    noise, from its points to the surface and from clean points to its points.
 
     Args:
-        recipe: What is trained, on what and for how long.
-        log: Called every 100 steps with the network's name, the step and the mean loss since.
+        recipe: Settings of the training; None takes the default ones.
+        log: Function that is called every 100 steps with name of the network, step and mean loss since the last
+            call.
 
     Raises:
-        InputError: The recipe has no shapes or no steps.
+        InputError: A number of the recipe, such as that of shapes or steps, is less than 1.
     """
     recipe = recipe or DenoiserRecipe()
     for name in ("passes", "shapes", "steps", "level_shapes", "level_clouds", "level_steps"):
@@ -182,7 +185,7 @@ def train_denoiser(recipe: DenoiserRecipe | None = None, log: Log | None = None)
 def _places(
     recipe: DenoiserRecipe, index: int, shape: int, passes: list[FitChoice]
 ) -> TrainingNeighbourhoods:
-    """Parts of a cloud that the passes before have worked on."""
+    """Training data of one cloud after the previous passes."""
     number = shape + recipe.shapes * (index + recipe.passes * recipe.seed)
     draw = torch.Generator().manual_seed(2**32 + number)
     low, high = recipe.sizes
@@ -194,8 +197,8 @@ def _places(
     for network in passes:
         with torch.no_grad():
             points, normals = one_pass(network, points, told)
-            points = spread(points, normals, noise)  # other disorder than a first pass leaves
-    support, kept = support_of(points), support_of(points[: len(before)])  # of which strays are no rows
+            points = spread(points, normals, noise)  # another irregularity than that after a first pass
+    support, kept = support_of(points), support_of(points[: len(before)])  # outliers are not training points
     centres = kept.points[torch.randperm(len(before), generator=draw)[: recipe.places]]
     rows = neighbours(kept, centres, recipe.rows)[1]
     fits = local_fits(support, points[rows].view(-1, 3), told)
@@ -204,18 +207,18 @@ def _places(
 
 
 def distance_loss(left: Float[Tensor, " N"], far: float) -> Float[Tensor, ""]:
-    """Mean of what grows with the square of distances up to about `far`, and slower beyond: few are so far."""
+    """Mean of a robust loss, quadratic up to about `far` and growing more slowly beyond."""
     return (far**2 + left.square()).sqrt().mean()
 
 
 def quantile_loss(above: Float[Tensor, " N"], quantile: float) -> Float[Tensor, ""]:
-    """Least where this share of the truth is below the estimate (Koenker and Bassett 1978).
+    """Quantile (pinball) loss: minimal if this fraction of the truth is below the estimate.
 
     Source: Koenker and Bassett 1978, the loss.
 
     Args:
-        above: Truths less estimates.
-        quantile: 0.5 is the median; the loss is then the mean absolute error, halved.
+        above: Differences, true values minus estimates.
+        quantile: The quantile, in (0, 1); for 0.5, the median, the loss is half the mean absolute error.
     """
     return torch.maximum(quantile * above, (quantile - 1) * above).mean()
 
@@ -234,9 +237,9 @@ def _fitted(
 
 
 def train_level(recipe: DenoiserRecipe, log: Log | None = None) -> NoiseLevel:
-    """Train the network that estimates how strong the noise is.
+    """Train the network that estimates the noise level.
 
-    It estimates a quantile of the logarithm.
+    It estimates a quantile of the logarithm of the noise level.
     """
     rows = [row for shape in counted(range(recipe.level_shapes), "clouds") for row in _levels(recipe, shape)]
     features = torch.stack([row[0] for row in rows])
@@ -255,7 +258,7 @@ def train_level(recipe: DenoiserRecipe, log: Log | None = None) -> NoiseLevel:
 
 
 def _levels(recipe: DenoiserRecipe, shape: int) -> list[tuple[Tensor, float]]:
-    """Features and logarithms of the noise of clouds of one shape."""
+    """Features and logarithmic noise levels of random clouds of one shape."""
     number = shape + recipe.level_shapes * recipe.seed
     draw = torch.Generator().manual_seed(2**33 + number)
     clean = training_shape(2**20 + number, recipe.level_sizes[1])[0]
@@ -276,7 +279,7 @@ def _minimise(
     name: str,
     log: Log | None,
 ) -> None:
-    """One cycle of AdamW."""
+    """Minimise a loss by AdamW with the 1cycle schedule."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate / 2, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=steps)
     since = []
@@ -293,5 +296,5 @@ def _minimise(
 
 
 def _between(draw: torch.Generator, low: float, high: float) -> float:
-    """A random number, uniform in its logarithm."""
+    """A log-uniform random number."""
     return low * (high / low) ** float(torch.rand(1, generator=draw))

@@ -1,16 +1,16 @@
-"""Local fits to a cloud at several scales, and the strength of its noise from what they leave over.
+"""Local fits to a cloud at several scales, and the noise level from their residuals.
 
 Around every point a plane and a quadratic height function are fitted to its nearest 16, 32, 64 and 128
 neighbours (moving least squares, Levin 2003, with the frame of a weighted principal component analysis).
-Small scales are noisy, large ones cut corners. Near edges and in thin walls the neighbours are of several
-sheets; so the mean of those alone that are about as high as the point is a third estimate (a bilateral
-filter of heights over the quadratic, Tomasi and Manduchi 1998). Which to believe, and how much, is for
-others to say.
+Small scales are noisy, large ones are biased at curved parts. Near edges and in thin walls, neighbours lie on
+several sheets. So there is a third estimate: the mean of only those neighbours that have about the height of
+the point (a bilateral filter of heights over the quadratic, Tomasi and Manduchi 1998). The estimates are
+combined by `FitChoice`.
 
-Small neighbourhoods show little of the noise, wide ones add what the shape is: curvature, edges, the other
-side of a wall. What is left over is therefore collected as quantiles over the cloud, for each scale, and a
-small network that has seen many shapes reads the noise from them. It knows nothing but ratios of lengths, so
-that a cloud may be turned, moved and enlarged.
+Residuals of small neighbourhoods contain little of the noise, those of large ones are also due to shape:
+curvature, edges, the other side of a wall. Therefore quantiles of the residuals over the cloud at all scales
+are the input of a small network, trained on many shapes, which estimates the noise. Its inputs are ratios of
+lengths, so it is invariant to rotation, translation and scale.
 """
 
 import numpy as np
@@ -22,22 +22,22 @@ from torch import Tensor, nn
 from ..values import value_type
 
 SCALES = (16, 32, 64, 128)
-"""Neighbours at each scale."""
+"""Number of neighbours at each scale."""
 CANDIDATES = 3 * len(SCALES)
 FEATURES = 12 * len(SCALES) + 1
 BATCH = 8192
 ALIKE = 1.5
-"""Width, in noise levels, of the heights that count as those of the point's own sheet."""
-_STIFFNESS = 1e-3  # of the curvatures, which leaves them zero where neighbours lie on a line
+"""Standard deviation, in noise levels, of the weight by which neighbours belong to the point's own sheet."""
+_STIFFNESS = 1e-3  # regularisation of curvatures, which are then 0 if neighbours lie on a line
 
 
 @value_type
 class Support:
-    """Points that neighbourhoods are made of.
+    """Points from which neighbours are taken, with a search tree.
 
     Attributes:
-        points: Their places.
-        mass: How many points of the cloud each stands for.
+        points: Positions of the points.
+        mass: Number of points of the cloud that each of them is the mean of.
     """
 
     points: Float[Tensor, "M 3"]
@@ -47,13 +47,13 @@ class Support:
 
 @value_type
 class LocalFits:
-    """Estimates for N points.
+    """Local estimates for N points.
 
     Attributes:
-        moves: From each point to where each estimate puts it: planes and quadratics of all scales.
-        features: Numbers that tell how far each can be trusted; the same for a cloud turned or mirrored, moved
-            or enlarged together with its noise.
-        normals: Of the plane at the second scale, with an arbitrary sign.
+        moves: Displacement of each point to each estimate: planes, quadratics and own sheets of all scales.
+        features: Features of the reliability of the estimates, invariant to rotation, reflection, translation
+            and common scaling of cloud and noise.
+        normals: Normals of the planes at the second scale, with arbitrary sign.
     """
 
     moves: Float[Tensor, "N C 3"]
@@ -63,16 +63,16 @@ class LocalFits:
 
 @value_type
 class QuadraticFit:
-    """Quadratic height functions through the neighbours of N points, with K neighbours each.
+    """Quadratic height functions fitted to K neighbours of each of N points.
 
     Attributes:
-        mean: Of the neighbours, as an offset from the point.
+        mean: Mean of the neighbours, as an offset from the point.
         values: Variances along the principal axes, ascending.
-        axes: These axes as columns; the first is the normal of the plane.
-        height: Of each neighbour along the normal, from the point.
-        coefficients: Of 1, u, v, uu, uv, vv, where u and v are 1 at the reach.
-        influence: Of each neighbour's height on the first coefficient.
-        residual: Of each neighbour: its height less the function's.
+        axes: Principal axes as columns; the first is the normal of the plane.
+        height: Height of each neighbour above the point, along the normal.
+        coefficients: Coefficients of 1, u, v, uu, uv, vv; u and v are 1 at the radius of the neighbourhood.
+        influence: Derivative of the first coefficient with respect to each neighbour's height.
+        residual: Height of each neighbour minus the function's value.
     """
 
     mean: Float[Tensor, "N 3"]
@@ -85,7 +85,7 @@ class QuadraticFit:
 
 
 def support_of(points: Float[Tensor, "P 3"], cell: float = 0.0) -> Support:
-    """A cloud to search for neighbours; means of the points in each cell of a grid if `cell` is positive."""
+    """Support of a cloud: its points, or their means in the cells of a grid if `cell` is positive."""
     mass = points.new_ones(len(points))
     if cell > 0:
         keys = ((points - points.amin(dim=0)) / cell).floor().long()
@@ -98,7 +98,7 @@ def support_of(points: Float[Tensor, "P 3"], cell: float = 0.0) -> Support:
 def neighbours(
     support: Support, points: Float[Tensor, "N 3"], count: int
 ) -> tuple[Float[Tensor, "N K"], Tensor]:
-    """Distances and indices of the nearest points of the support, as many as there are up to `count`."""
+    """Distances and indices of the `count` nearest points of the support, or of all if there are fewer."""
     count = min(count, len(support.points))
     found = support._tree.query(points.cpu().double().numpy(), k=np.arange(1, count + 1), workers=-1)
     distance, index = (torch.from_numpy(part).to(points.device) for part in found)
@@ -109,9 +109,9 @@ def local_fits(support: Support, points: Float[Tensor, "N 3"], noise: float) -> 
     """Fit planes and quadratics around points.
 
     Args:
-        support: Where neighbours are taken from; at least 4 points.
-        points: Around which.
-        noise: Standard deviation of the coordinates, the unit of the features.
+        support: Points from which neighbours are taken, at least 4.
+        points: Points around which fits are computed.
+        noise: Standard deviation of the noise per coordinate, the unit of the features.
     """
     distance, index = neighbours(support, points, SCALES[-1])
     around = support.points[index] - points[:, None]
@@ -131,19 +131,19 @@ def local_fits(support: Support, points: Float[Tensor, "N 3"], noise: float) -> 
 def fit_at_scale(
     around: Tensor, weight: Tensor, radius: Tensor, mass: Tensor, noise: float
 ) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Fits to weighted neighbours at one scale.
+    """Fit plane, quadratic and own sheet to weighted neighbours at one scale.
 
     Source: Tomasi and Manduchi 1998, a bilateral filter. Differs: of heights over the quadratic.
 
     Args:
         around: Offsets (N, K, 3) of the neighbours.
-        weight: Of each in the fit, (N, K).
+        weight: Weights (N, K) of the neighbours.
         radius: Distance (N, 1) at which coordinates along the surface become 1.
-        mass: Points of the cloud that each neighbour is the mean of.
-        noise: The unit of the features.
+        mass: Number of points of the cloud that each neighbour is the mean of.
+        noise: Noise level, the unit of the features.
 
     Returns:
-        Moves to the plane, to the quadratic and to the own sheet, features, and the normals of the plane.
+        Displacements to the plane, to the quadratic and to the own sheet; features; and normals of the plane.
     """
     fit = quadratic_fit(around, weight, radius)
     total, normal = weight.sum(dim=1), fit.axes[..., 0]
@@ -151,7 +151,7 @@ def fit_at_scale(
     fourth = (weight * (fit.residual / rough.clamp(min=1e-12)[:, None]) ** 4).sum(dim=1) / total
     alike = weight * torch.exp(-((fit.residual + fit.coefficients[:, :1]) / (ALIKE * noise)).square() / 2)
     sheet = (alike * fit.residual).sum(dim=1) / (alike.sum(dim=1) + 1e-6 * total)
-    variance = (fit.influence**2 / mass).sum(dim=1)  # of the height, in squares of the noise
+    variance = (fit.influence**2 / mass).sum(dim=1)  # variance of the height, in units of the squared noise
     flat, bent = (fit.mean * normal).sum(dim=1), fit.coefficients[:, 0]
     features = [
         *(fit.values.clamp(min=0).sqrt() / radius).unbind(dim=1),
@@ -167,13 +167,13 @@ def fit_at_scale(
 
 
 def quadratic_fit(around: Tensor, weight: Tensor, radius: Tensor) -> QuadraticFit:
-    """A quadratic height function over the plane through weighted neighbours.
+    """Fit a quadratic height function over the plane through weighted neighbours.
 
     Source: Levin 2003, moving least squares.
 
     Args:
         around: Offsets (N, K, 3) of the neighbours.
-        weight: Of each in the fit, (N, K).
+        weight: Weights (N, K) of the neighbours.
         radius: Distance (N, 1) at which coordinates along the surface become 1.
     """
     total = weight.sum(dim=1)
@@ -197,35 +197,35 @@ def quadratic_fit(around: Tensor, weight: Tensor, radius: Tensor) -> QuadraticFi
 
 
 def _without_sign(moves: Tensor, features: list[Tensor], normals: list[Tensor], noise: float) -> LocalFits:
-    """Heights of all estimates along one normal whose sign is that of the largest of them."""
+    """Make features independent of the sign of normals: heights are along the sign of the largest of them."""
     reference = normals[1]
     heights = torch.einsum("ncd,nd->nc", moves, reference) / noise
     largest = heights.gather(1, heights.abs().argmax(dim=1, keepdim=True))
     signed = heights * torch.where(largest < 0, -1.0, 1.0)
     agreement = torch.stack([(normal * reference).sum(dim=1).abs() for normal in normals], dim=1)
     found = torch.cat([*features, signed, agreement.mean(dim=1, keepdim=True)], dim=1)
-    return LocalFits(moves, torch.asinh(found), reference)  # which is logarithmic for large values
+    return LocalFits(moves, torch.asinh(found), reference)  # asinh is logarithmic for large values
 
 
 NOISE_SCALES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-"""Neighbours, with the point itself."""
+"""Numbers of neighbours for the noise estimate, including the point itself."""
 QUANTILES = (0.03, 0.1, 0.25, 0.5, 0.75)
 PROBES = 800
-"""Points whose neighbourhoods are looked at."""
+"""Number of points whose neighbourhoods are examined."""
 FEW = 200
-"""Fewer points do not tell noise from shape."""
+"""Smallest number of points for the noise estimate; with fewer, noise cannot be distinguished from shape."""
 MOST = 30_000
-"""Points that are searched at first; of denser clouds more, where the noise is small beside their distances."""
+"""Number of points that are used at first; more are used if the noise is small compared with their spacing."""
 FINE = 8.0
-"""Noise is small if so many times of it do not reach the sixteenth neighbour."""
+"""Noise is small if this multiple of it is less than the distance to the sixteenth neighbour."""
 NOISE_FEATURES = len(NOISE_SCALES) * (3 * len(QUANTILES) + 4)
 HIDDEN = 64
 LEAST_SHARE = 0.03
-"""Least noise that is told from none, as a share of what quadratics leave over at most points."""
+"""Smallest noise that is not taken as 0, as a fraction of the usual residual of quadratics."""
 
 
 class NoiseLevel(nn.Module):
-    """Logarithm of the noise, in units of a length that the features come with."""
+    """Network from features to the logarithm of the noise level, in the unit of length of the features."""
 
     mean: Tensor
     scale: Tensor
@@ -243,17 +243,17 @@ class NoiseLevel(nn.Module):
         )
 
     def forward(self, features: Float[Tensor, "N F"]) -> Float[Tensor, " N"]:
-        """One number per cloud."""
+        """Logarithm of the noise level of each cloud."""
         whitened = ((features - self.mean) / self.scale).clamp(-4, 4)
         return self.layers(whitened)[:, 0]
 
 
 @torch.no_grad()
 def estimated_level(network: NoiseLevel, points: Float[Tensor, "N 3"]) -> float:
-    """Standard deviation of the coordinates of a cloud; 0 if its points are too few to tell.
+    """Estimated standard deviation of the noise per coordinate of a cloud; 0 if there are too few points.
 
-    Of many points a part is looked at, whose noise is the same; where it is small beside their distances, four
-    times as many, until it is not.
+    Of large clouds a subset is used, which has the same noise. If the noise is small compared with its spacing,
+    four times as many points are used, and so on.
     """
     if len(points) < FEW:
         return 0.0
@@ -279,7 +279,7 @@ def spacing(points: Float[Tensor, "N 3"]) -> float:
 def noise_features(
     points: Float[Tensor, "N 3"], draw: torch.Generator, probes: int = PROBES
 ) -> tuple[Float[Tensor, " F"], float]:
-    """What tells the noise of a cloud, and the length that is its unit."""
+    """Features of a cloud for the noise estimate, and the length that is their unit."""
     chosen = points[torch.randperm(len(points), generator=draw)[:probes].to(points.device)]
     distance, index = neighbours(support_of(points), chosen, NOISE_SCALES[-1])
     around = points[index] - chosen[:, None]
@@ -298,7 +298,8 @@ def noise_features(
 
 
 def _left_over(around: Tensor, reach: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of K neighbours: deviation from plane and quadratic, its fourth moment, and how round they lie."""
+    """Residuals of K neighbours from plane and quadratic, their fourth moment, and isotropy of the
+    neighbourhood."""
     k = around.shape[1]
     ones, reach = torch.ones_like(around[..., 0]), reach.clamp(min=1e-12)
     fit = quadratic_fit(around, ones, reach)

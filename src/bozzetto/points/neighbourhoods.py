@@ -1,4 +1,4 @@
-"""Neighbourhoods of points on a surface that extend along both of its directions, and the space outside it."""
+"""Neighbourhoods of points that extend in both directions of the surface, and visibility from outside."""
 
 import math
 from collections.abc import Iterator
@@ -16,25 +16,27 @@ from ..values import value_type
 from .local_fits import BATCH, Support, neighbours, support_of
 
 COUNTS = (12, 24, 48, 96, 192)
-"""Neighbours, the point itself among them, of which as few are taken as will do."""
+"""Numbers of neighbours, including the point itself, of which the smallest sufficient one is taken."""
 BROAD = 0.15
-"""Least ratio of the two larger variances of a neighbourhood: below, its points lie on one line of a scan."""
+"""Smallest ratio of the two larger variances of a neighbourhood; if it is smaller, the points lie on one scan
+line."""
 WIDE = 3.0
-"""Least radius of a neighbourhood in standard deviations of the noise: thinner ones show a ball, no plane."""
+"""Smallest radius of a neighbourhood, in standard deviations of the noise; smaller ones look like a ball, not a
+plane."""
 SECTORS = 6
-"""Of the tangent plane, in which the nearest neighbours are looked for."""
-_THIRD = 1.085  # distance in the third nearest of six sectors, in roots of the area of a point, on average
+"""Number of sectors of the tangent plane in which nearest neighbours are searched for."""
+_THIRD = 1.085  # mean distance in the third nearest of six sectors, in square roots of the area of a point
 
 
 @value_type
 class Neighbourhoods:
-    """Of some points that take equally many neighbours.
+    """Neighbourhoods with the same number of neighbours K.
 
     Attributes:
-        rows: The points, N of them.
-        distance: From each to its neighbours, ascending.
-        index: The neighbours.
-        axes: Principal axes as columns, the one across the surface first.
+        rows: Indices of the N points.
+        distance: Distances of the neighbours, ascending.
+        index: Indices of the neighbours.
+        axes: Principal axes as columns; the first is the normal.
     """
 
     rows: Int64[Tensor, " N"]
@@ -43,19 +45,20 @@ class Neighbourhoods:
     axes: Float[Tensor, "N 3 3"]
 
     def around(self, points: Float[Tensor, "P 3"]) -> Float[Tensor, "N K 3"]:
-        """Offsets of the neighbours."""
+        """Offsets of the neighbours from the points."""
         return points[self.index] - points[self.rows, None]
 
 
 @value_type
 class Spacing:
-    """How far the points of a surface are apart.
+    """Spacing of the points of a surface.
 
     Attributes:
-        area: Of the surface for each point.
-        gap: Between a point and others in most directions: root of the area for random points, the distance
-            between the lines of a scan for its points.
-        beside: The nearest point in each sector of the tangent plane; the point itself where there is none.
+        area: Area of the surface per point.
+        gap: Distance between a point and others in most directions: the square root of the area for random
+            points, the distance between scan lines for scans.
+        beside: Index of the nearest point in each sector of the tangent plane; of the point itself if there is
+            none.
     """
 
     area: Float[Tensor, " P"]
@@ -64,10 +67,10 @@ class Spacing:
 
 
 def plane_neighbourhoods(points: Float[Tensor, "P 3"], noise: float = 0.0) -> Iterator[Neighbourhoods]:
-    """The smallest neighbourhoods that are wider than a line and than the noise.
+    """The smallest neighbourhoods that are wider than a scan line and than the noise.
 
-    Scans have lines along which points are much denser than across, and of several scans the layers lie a
-    little beside each other: a fixed number of neighbours is then a line, or a ball.
+    Points of scans are much denser along scan lines than across, and layers of several scans are slightly
+    misaligned. A fixed number of neighbours may then be a line or a ball.
     """
     support = support_of(points)
     left = torch.arange(len(points), device=points.device)
@@ -89,7 +92,7 @@ def plane_neighbourhoods(points: Float[Tensor, "P 3"], noise: float = 0.0) -> It
 
 
 def _neighbourhoods(support: Support, rows: Tensor, count: int) -> tuple[Neighbourhoods, Tensor]:
-    """With the variances along the axes, ascending."""
+    """Neighbourhoods with `count` neighbours, and the variances along their axes, ascending."""
     distance, index = neighbours(support, support.points[rows], count)
     near = support.points[index]
     centred = near - near.mean(dim=1, keepdim=True)
@@ -98,14 +101,14 @@ def _neighbourhoods(support: Support, rows: Tensor, count: int) -> tuple[Neighbo
 
 
 def spacing_of(points: Float[Tensor, "P 3"], noise: float = 0.0) -> Spacing:
-    """How far points are apart, and which lie around each."""
+    """Compute the spacing of points, and their neighbours in sectors of the tangent plane."""
     area, gap = points.new_empty(len(points)), points.new_empty(len(points))
     beside = torch.arange(len(points), device=points.device)[:, None].repeat(1, SECTORS)
     for part in plane_neighbourhoods(points, noise):
         area[part.rows] = part.distance[:, -1] ** 2 * math.pi / (part.distance.shape[1] - 1)
         _, v, u = (part.around(points) @ part.axes).unbind(dim=-1)
         across = torch.hypot(u, v)
-        # Own lines of scans lie in the middle of two sectors.
+        # The scan line of a point lies in the middle of two sectors.
         sector = ((torch.atan2(v, u) / math.tau * SECTORS).round().long()) % SECTORS
         far = torch.where(across > 0, across, torch.inf)
         nearest = far.new_full((len(far), SECTORS), torch.inf)
@@ -120,25 +123,27 @@ def spacing_of(points: Float[Tensor, "P 3"], noise: float = 0.0) -> Spacing:
 
 
 REACH = 2.5
-"""Spacings around points that no way leads through: random points leave no wider holes."""
+"""Radius around points, in spacings, that counts as wall; holes between random points are not larger."""
 FAR = 3.5
-"""Spacings in front of and behind the surface where one asks whether a way leads there."""
+"""Distance in front of and behind the surface, in spacings, at which visibility from outside is tested."""
 FINEST, MOST = 0.8, 160
-"""Cells of the grid in spacings, and along the longest side."""
+"""Smallest grid cell in spacings, and largest number of cells along the longest side."""
 NEIGHBOURS = 8
 
 
 def outside_votes(
     points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"], spacing: float | None = None
 ) -> Float[Tensor, " N"]:
-    """1 where a way from far outside leads to the front of a point and not to its back, -1 the other way round.
+    """Votes for the sign of normals: 1 if only the front of a point is visible from outside, -1 if only the
+    back.
 
-    0 where both or none can be reached: sheets, narrow gaps, cavities, and walls thinner than a spacing.
+    They are 0 if both sides or none are connected to the outside: open sheets, narrow gaps, cavities, and walls
+    thinner than a spacing.
 
     Args:
-        points: On a surface.
-        normals: Of unit length, across the surface, with any sign.
-        spacing: How far neighbouring points are apart; None measures it.
+        points: Points on a surface.
+        normals: Unit normals with arbitrary sign.
+        spacing: Distance of neighbouring points; None measures it.
     """
     front, back = reached_sides(points, normals, spacing)
     return front.to(points) - back.to(points)
@@ -147,14 +152,14 @@ def outside_votes(
 def reached_sides(
     points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"], spacing: float | None = None
 ) -> tuple[Bool[Tensor, " N"], Bool[Tensor, " N"]]:
-    """Whether a way from far outside leads to the front of each point, and whether one leads to its back.
+    """Whether the front of each point is connected to the outside, and whether its back is.
 
-    A grid around the points is flooded from its border; what is near a point is a wall.
+    A grid around the points is flood-filled from its border; cells near a point are walls.
 
     Args:
-        points: On a surface.
-        normals: Of unit length, across the surface, with any sign.
-        spacing: How far neighbouring points are apart; None measures it.
+        points: Points on a surface.
+        normals: Unit normals with arbitrary sign.
+        spacing: Distance of neighbouring points; None measures it.
     """
     places = points.double().cpu().numpy()
     spacing = _spacing(places) if spacing is None else spacing

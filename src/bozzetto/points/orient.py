@@ -1,7 +1,7 @@
-"""Normals of a cloud that all point outwards.
+"""Consistent orientation of the normals of a cloud, outwards.
 
-They agree with the indicator function that all oriented points describe together. Walls that are thinner
-than the distance between their points are told apart first.
+The normals agree with the indicator function that all oriented points define together. The two sides of walls
+thinner than the spacing of their points are separated first.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from .local_fits import BATCH, neighbours, support_of
 from .neighbourhoods import SECTORS, reached_sides, spacing_of
 
 ROOM = 1.25
-"""Width of the grid over the longest side of the box of the points."""
+"""Width of the grid relative to the longest side of the bounding box of the points."""
 
 
 def slopes_along_normals(
@@ -30,13 +30,13 @@ def slopes_along_normals(
     areas: Float[Tensor, " N"],
     side: int,
 ) -> Float[Tensor, " N"]:
-    """The slope of the blurred indicator function at each point, along its own normal.
+    """Slope of the blurred indicator function at each point, along its own normal.
 
-    The function, 1 more outside than inside, has the divergence of the sum of all normals (Kazhdan et al. 2006,
-    "Poisson surface reconstruction"). A normal against which it rises disagrees with what the others say
-    together, near and far: Hou et al. 2022, "Iterative Poisson surface reconstruction", and Lin et al. 2024,
-    "Fast and globally consistent normal orientation based on the winding number normal consistency", turn
-    normals by such slopes.
+    The function is larger by 1 outside than inside. Its Laplacian is the divergence of the field of all normals
+    (Kazhdan et al. 2006, "Poisson surface reconstruction"). If the slope is negative, the normal disagrees with
+    all others together. Hou et al. 2022, "Iterative Poisson surface reconstruction", and Lin et al. 2024, "Fast
+    and globally consistent normal orientation based on the winding number normal consistency", flip normals by
+    such slopes.
 
     Source: Kazhdan et al. 2006, the indicator function.
 
@@ -45,10 +45,10 @@ def slopes_along_normals(
     Source: Lin et al. 2024, normals from the field of all others.
 
     Args:
-        points: On a surface.
-        normals: Unit vectors across it.
-        areas: Of the surface around each point.
-        side: Nodes of the grid along each axis of a cube; the function is blurred by one cell.
+        points: Points on a surface.
+        normals: Unit normals.
+        areas: Area of the surface around each point.
+        side: Number of grid nodes along each axis of a cube; the function is blurred by one cell.
     """
     places = points.double().cpu().numpy()
     low, high = places.min(axis=0), places.max(axis=0)
@@ -74,25 +74,27 @@ def slopes_along_normals(
 
 
 COUNT = 24
-"""Neighbours, the point itself among them."""
+"""Number of neighbours, including the point itself."""
 WALL_ROUNDS = 6
-"""Times points are divided among two sheets."""
+"""Number of iterations of assigning points to two sheets."""
 EXPLAINED = 0.9
-"""Share of what one sheet leaves over that two must explain; of normal errors two explain 0.64."""
+"""Fraction of the residual variance of one sheet that two sheets must explain; of Gaussian noise they explain
+0.64."""
 FEWEST = 0.15
-"""Share of the neighbours that must lie on either sheet."""
+"""Smallest fraction of the neighbours on either sheet."""
 THINNEST = 0.25
-"""Of walls, in distances to the sixth neighbour: what is thinner may be two scans of one side."""
-_STIFFNESS = (1e-6, 1e-6, 1e-6, 1e-2, 1e-2, 1e-2)  # of a mean square, for 1, u, v, uu, uv, vv
+"""Smallest thickness of walls, in distances to the sixth neighbour; thinner ones may be two scans of one
+side."""
+_STIFFNESS = (1e-6, 1e-6, 1e-6, 1e-2, 1e-2, 1e-2)  # of a mean square: regularisation of 1, u, v, uu, uv, vv
 
 
 @value_type
 class ThinWalls:
-    """Where neighbourhoods are two parallel sheets.
+    """Points whose neighbourhoods are two parallel sheets.
 
     Attributes:
-        found: At which points.
-        normals: Away from the other sheet; of any direction where none was found.
+        found: Whether the neighbourhood of each point consists of two sheets.
+        normals: Normals away from the other sheet; arbitrary where `found` is False.
     """
 
     found: Bool[Tensor, " N"]
@@ -100,11 +102,11 @@ class ThinWalls:
 
 
 def thin_walls(points: Float[Tensor, "N 3"]) -> ThinWalls:
-    """Divide each neighbourhood among two sheets, the same quadratic at two heights, and see if that fits.
+    """Detect thin walls: neighbourhoods that fit two sheets, the same quadratic at two heights.
 
-    Planes and quadratics through such points lie in the middle of the wall and do not tell its sides apart, nor
-    do the nearest neighbours of a point, half of which lie on the other side. Heights are divided as by
-    k-means with two means, between which the quadratic is fitted anew.
+    A plane or quadratic through the points of a thin wall lies in its middle and does not separate its sides.
+    Neither do the nearest neighbours of a point, half of which lie on the other side. Heights are clustered as
+    by k-means with two means, and the quadratic is refitted in every iteration.
     """
     support = support_of(points)
     found, normals = [], []
@@ -119,7 +121,7 @@ def thin_walls(points: Float[Tensor, "N 3"]) -> ThinWalls:
 def _two_sheets(
     around: Float[Tensor, "N K 3"], distance: Float[Tensor, "N K"]
 ) -> tuple[Bool[Tensor, " N"], Float[Tensor, "N 3"]]:
-    """Of neighbours, the point itself first: whether they are two sheets, and normals on its own one."""
+    """Whether neighbours (the point itself first) are two sheets, and normals of the point's own one."""
     reach = distance[:, -1:].clamp(min=1e-12)
     near = around / reach[..., None]
     centred = near - near.mean(dim=1, keepdim=True)
@@ -155,30 +157,32 @@ def _side(height: Tensor) -> Tensor:
 
 
 WIDEST = 0.8
-"""Share of the points that are not farther from others than what counts as the spacing of all."""
+"""Quantile of the spacings of the points that is taken as the spacing of the cloud."""
 TOLD = 0.1
-"""Share of the points of a piece by which votes for one of its sides must be more, to decide."""
+"""Majority, as a fraction of the points of a component, at which votes decide about its sign."""
 GRID, SIDES = 0.6, (33, 97)
-"""Cells of the grid on which all normals are compared, in spacings; least and largest number of nodes."""
+"""Grid cell for the indicator function in spacings, and smallest and largest number of nodes along an axis."""
 DOUBT, TURNS = 0.3, 4
-"""Slope of the indicator against a normal, in medians, from which the normal is turned; times this is done."""
+"""Negative slope of the indicator function along a normal, relative to the median, at which it is flipped;
+number of rounds."""
 VOTE, ROUNDS = 3.0, 10
-"""A point's own vote for its front in neighbours that agree fully; how often it is weighed against theirs."""
-_LEAST_WEIGHT = 1e-4  # of an edge: zeros are no edges to SciPy
+"""Weight of a point's own vote relative to that of a fully agreeing neighbour; number of rounds of voting."""
+_LEAST_WEIGHT = 1e-4  # smallest weight of an edge, since SciPy ignores zeros
 
 
 def outward_normals(points: Float[Tensor, "N 3"], noise: float = 0.0) -> Float[Tensor, "N 3"]:
-    """Normals of a clean cloud, of quadratics through the nearest points, turned outwards.
+    """Estimate outward normals of a clean cloud by quadratic fits to the nearest points.
 
-    Cazals and Pouget 2005, "Estimating differential quantities using polynomial fitting of osculating jets".
-    Where points are sparser than walls are thick, neighbours lie on both sides: `thin_walls` tells these apart
-    where it can, and `agreed_normals` corrects what is left by the surface that all normals make together.
+    The fits are those of Cazals and Pouget 2005, "Estimating differential quantities using polynomial fitting
+    of osculating jets". In walls thinner than the spacing, neighbours lie on both sides: `thin_walls` separates
+    these where possible, and `agreed_normals` corrects the rest by the surface of all oriented points.
 
     Source: Cazals and Pouget 2005, quadrics through neighbours.
 
     Args:
-        points: On a surface.
-        noise: How far they lie beside it: neighbourhoods are wider, see `plane_neighbourhoods`.
+        points: Points on a surface.
+        noise: Standard deviation of the distance of the points from the surface, which determines the size of
+            neighbourhoods, see `plane_neighbourhoods`.
     """
     walls = thin_walls(points)
     normals = torch.where(walls.found[:, None], walls.normals, normals_of(points, noise))
@@ -188,25 +192,25 @@ def outward_normals(points: Float[Tensor, "N 3"], noise: float = 0.0) -> Float[T
 def orient_normals(
     points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"], noise: float = 0.0
 ) -> Float[Tensor, "N 3"]:
-    """Give normals signs that agree from neighbour to neighbour and point outwards.
+    """Orient normals consistently and outwards.
 
-    Signs spread along a minimum spanning tree of the neighbourhood graph (Hoppe et al. 1992), over edges that
-    leave the least doubt. Two normals are compared after one of them is mirrored at the plane halfway between
-    their points, which is right on every circle through them and so also across edges (König and Gumhold
-    2009). Then each connected piece is turned such that its outermost points face outwards; walls of closed
-    cavities within a solid do so, too, and not into the cavity. A tree that took a wrong way across a sharp
-    edge leaves whole legs and slats inside out: where the space outside reaches one side of a point only, see
-    `outside_votes`, that side is in front, and neighbours without such a vote follow. At last normals that
-    disagree with what all others say together are turned, see `slopes_along_normals`.
+    Signs are propagated along a minimum spanning tree of the neighbourhood graph (Hoppe et al. 1992), over the
+    most reliable edges. Two normals are compared after one of them is reflected at the plane halfway between
+    their points, which is right on every circle through them and so also across edges (König and Gumhold 2009).
+    Then the sign of each connected component is chosen so that its outermost points face outwards; walls of
+    closed cavities within a solid face outwards, too, and not into the cavity. Errors of the tree at sharp
+    edges leave whole parts inside out. So where exactly one side of a point is connected to the outside, see
+    `outside_votes`, this side is the front, and neighbours without such a vote follow. Finally, normals that
+    disagree with all others together are flipped, see `slopes_along_normals`.
 
     Source: Hoppe et al. 1992, the spanning tree.
 
     Source: König and Gumhold 2009, the doubt of an edge.
 
     Args:
-        points: On a surface.
-        normals: Across the surface, with any sign.
-        noise: How far the points lie beside the surface.
+        points: Points on a surface.
+        normals: Unit normals with arbitrary sign.
+        noise: Standard deviation of the distance of the points from the surface.
     """
     unit = normalize(normals, dim=1)
     spacing = spacing_of(points, noise)
@@ -220,7 +224,7 @@ def orient_normals(
     sign = sign.to(unit)
     gap = float(np.quantile(spacing.gap.cpu().numpy(), WIDEST))
     front, back = reached_sides(points, unit * sign[:, None], gap)
-    votes = sign * (front.to(unit) - back.to(unit))  # for the signs themselves
+    votes = sign * (front.to(unit) - back.to(unit))  # votes for the current signs
     walls = thin_walls(points)
     side = torch.where((walls.normals * unit).sum(dim=1) < 0, -1.0, 1.0).to(unit)
     votes = torch.where(walls.found & front & back, side, votes)
@@ -241,7 +245,7 @@ def orient_normals(
 def _spread_signs(
     count: int, i: Int64[Tensor, " E"], j: Int64[Tensor, " E"], agreement: Float[Tensor, " E"]
 ) -> tuple[Tensor, Int64[Tensor, " N"]]:
-    """Signs relative to the root of each piece, and the number of the piece."""
+    """Signs relative to the root of each connected component, and the number of the component."""
     first, second = torch.minimum(i, j).cpu().numpy(), torch.maximum(i, j).cpu().numpy()
     key, unique = np.unique(first.astype(np.int64) * count + second, return_index=True)
     # Graph routines of SciPy before 1.15 take indices of 32 bits only.
@@ -252,7 +256,7 @@ def _spread_signs(
     tree = csgraph.minimum_spanning_tree(graph).tocoo()
     rows, columns = np.minimum(tree.row, tree.col), np.maximum(tree.row, tree.col)
     opposite = value[np.searchsorted(key, rows.astype(np.int64) * count + columns)] < 0
-    # One more node, joined to a node of each piece, makes the forest one tree.
+    # One more node, connected to a node of each component, turns the forest into one tree.
     roots = np.unique(piece, return_index=True)[1]
     ends = np.append(rows, np.full(pieces, count, np.int32)), np.append(columns, roots.astype(np.int32))
     forest = coo_array((np.ones(len(ends[0])), ends), shape=(count + 1, count + 1)).tocsr()
@@ -261,7 +265,7 @@ def _spread_signs(
     flip = np.zeros(count + 1, dtype=bool)
     child = np.where(parent[rows] == columns, rows, columns)
     flip[child] = opposite
-    while not (parent == count).all():  # every round doubles how far each node has looked up the tree
+    while not (parent == count).all():  # every round doubles the number of levels up the tree
         flip ^= flip[parent]
         parent = parent[parent]
     sign = torch.from_numpy(np.where(flip[:count], -1.0, 1.0)).to(agreement)
@@ -274,9 +278,9 @@ def _outward(
     piece: Int64[Tensor, " N"],
     seen: Float[Tensor, " N"],
 ) -> Float[Tensor, " K"]:
-    """The sign of each piece for which it faces the space outside, as far as votes of its points tell.
+    """The sign of each component with which it faces outwards, by the votes of its points.
 
-    Otherwise its extreme points, in 26 directions, face outwards.
+    Without a clear majority, its extreme points in 26 directions decide.
     """
     votes = points.new_zeros(int(piece.max()) + 1)
     told = torch.zeros_like(votes).index_add_(0, piece, seen)

@@ -1,4 +1,4 @@
-"""Reading clouds for a surface: a cloud, or range scans with their poses, whose normals face the scanner."""
+"""Readers of clouds for surface reconstruction: clouds, and range scans with poses."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from . import LEAST_POINTS, normals_of
 from .cloud_cleaning import clean_cloud
 
 HEADER = 65536
-"""Bytes at most in which a file must say that it is a range scan."""
+"""Largest size in bytes of the header that marks a file as a range scan."""
 
 
 def is_range_scan(path: Path) -> bool:
-    """Whether a file is a PLY of the Stanford repository that says which points lie beside each other."""
+    """Whether a file is a range scan of the Stanford repository: a PLY with a grid of points (range_grid)."""
     if path.suffix.lower() != ".ply" or not path.is_file():
         return False
     with path.open("rb") as file:
@@ -26,13 +26,13 @@ def is_range_scan(path: Path) -> bool:
 
 
 def load_range_scan(path: Path) -> PointCloud:
-    """One range scan in its own frame, without strays, with normals.
+    """Read one range scan in its own frame, without outliers, with normals.
 
-    Its scanner looks along -z, from far away: normals, of surfaces through neighbours, are on the side of +z.
-    Normals that the file has are used as they are.
+    The scanner looks along -z from far away, so normals, which are estimated from neighbours, point towards +z.
+    Normals of the file are used unchanged.
 
     Raises:
-        InputError: It cannot be read, or has too few points.
+        InputError: The file cannot be read, or has too few points.
     """
     cloud = load_points(path)
     if len(cloud) < LEAST_POINTS:
@@ -45,16 +45,16 @@ def load_range_scan(path: Path) -> PointCloud:
 
 
 def load_posed_scans(poses: Path, folder: Path | None = None) -> PointCloud:
-    """Several range scans in one frame.
+    """Read several range scans into one frame.
 
     Args:
         poses: A .conf file as in the Stanford 3D Scanning Repository. Lines `bmesh FILE tx ty tz qx qy qz qw`
             name scans and their poses x' = R^T x + t, with R the rotation of the unit quaternion, and so do
             lines `mesh`. The pose of the camera and comments (#) are not used; other lines are named.
-        folder: Where the scans are; None for the folder of `poses`.
+        folder: Folder of the scans; None takes the folder of `poses`.
 
     Raises:
-        InputError: A line or a scan cannot be read, or there is none.
+        InputError: A line or a scan cannot be read, or there are no scans.
     """
     folder = poses.parent if folder is None else folder
     points, normals = [], []
@@ -85,22 +85,22 @@ def _lines(path: Path) -> list[str]:
 
 
 def _pose(words: list[str], where: str) -> tuple[Tensor, Tensor]:
-    """The matrix that rows are multiplied by from the right, and the shift."""
+    """Matrix R, with which points in rows are multiplied from the right, and translation of a pose."""
     try:
         numbers = np.array([float(word) for word in words[2:]])
     except ValueError:
         numbers = np.zeros(0)
     if len(numbers) != 7 or not np.isfinite(numbers).all() or not np.linalg.norm(numbers[3:]) > 0:
         raise InputError(f"{where} must read 'bmesh FILE tx ty tz qx qy qz qw', got '{' '.join(words)}'")
-    # The file means the inverse rotation; rows are multiplied from the left, so its matrix serves as it is.
+    # The file means the inverse rotation; points are rows on the left, so its matrix is used unchanged.
     return torch.from_numpy(Rotation.from_quat(numbers[3:]).as_matrix()), torch.from_numpy(numbers[:3])
 
 
 def load_solid_cloud(path: Path) -> PointCloud:
-    """A cloud in three dimensions, with its normals where it has them; of a mesh, its vertices.
+    """Read a 3D cloud, with its normals if it has any; a mesh is read as its vertices.
 
     Raises:
-        InputError: It cannot be read, is flat, or is too small or broken to describe a surface.
+        InputError: The file cannot be read, is 2D, or has too few or invalid points.
     """
     cloud = load_points(path)
     box_frame(cloud.points, str(path))
@@ -112,15 +112,15 @@ def load_solid_cloud(path: Path) -> PointCloud:
 
 
 def load_scans(path: Path, poses: Path | None = None) -> PointCloud:
-    """A cloud, a range scan, or several range scans with poses, as one cloud.
+    """Read a cloud, a range scan, or several range scans with poses, as one cloud.
 
     Args:
-        path: A file that `load_points` reads, a PLY with range_grid, poses (.conf) beside their scans, or, with
-            `poses`, the folder of the scans.
+        path: A file that `load_points` reads, a PLY with range_grid, a file of poses (.conf) in the folder of
+            its scans, or, with `poses`, the folder of the scans.
         poses: Poses of the scans (.conf).
 
     Raises:
-        InputError: It cannot be read, or is too small or broken to describe a surface.
+        InputError: A file cannot be read, or the cloud has too few or invalid points.
     """
     if poses is not None:
         if not path.is_dir():

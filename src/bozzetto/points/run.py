@@ -1,4 +1,4 @@
-"""From one cloud to a clean one, or to a mesh, in run folders."""
+"""Denoising and surface reconstruction of clouds in run folders."""
 
 from dataclasses import asdict, replace
 from typing import Any
@@ -19,7 +19,7 @@ from .surface_mesh import Boundary
 
 PREVIEW = 480
 TOO_STRONG = 2.5
-"""Noise that is given may be so many times what the points show, before that is said."""
+"""Ratio of given to estimated noise above which there is a warning."""
 
 
 def denoise_cloud(
@@ -29,12 +29,12 @@ def denoise_cloud(
     iterations: int = 2,
     count: int | None = None,
 ) -> dict[str, Any]:
-    """Clean a cloud, and perhaps add points to it, in a run folder.
+    """Denoise a cloud, optionally upsample it to `count` points, and write the results to a run folder.
 
-    Writes `points.ply`, with normals, and `preview.png`, before and after.
+    Writes `points.ply` with normals, and `preview.png`, the cloud before and after.
 
     Returns:
-        Figures: points, and the noise that was removed.
+        Metrics: number of points, and the removed noise.
     """
     sound = clean_cloud(cloud, outward=False)
     if is_line(sound.cloud):
@@ -57,7 +57,7 @@ def denoise_cloud(
 
 
 def check_given_noise(noise: float | None, cloud: PointCloud) -> None:
-    """Say so if the noise that was given is far above what the points show."""
+    """Warn if the given noise is far above the estimated one."""
     if noise is None or len(cloud) < FEW:
         return
     shown = estimate_noise(cloud.points)
@@ -69,7 +69,7 @@ def check_given_noise(noise: float | None, cloud: PointCloud) -> None:
 
 
 def before_and_after(before: Tensor, after: Tensor) -> Tensor:
-    """Two clouds side by side, in one frame."""
+    """Picture of two clouds side by side, in the same frame."""
     frame = box_frame(torch.cat([before, after]))
     return contact_sheet(cloud_pictures([frame.apply(before), frame.apply(after)], PREVIEW), 2, gap=0)
 
@@ -81,12 +81,12 @@ def surface_cloud(
     boundary: Boundary = "auto",
     noise: float | None = None,
 ) -> dict[str, Any]:
-    """Make the mesh of a cloud in a run folder.
+    """Reconstruct the surface of a cloud and write the results to a run folder.
 
-    Writes `mesh.ply`, `mesh.glb` and `preview.png`, the mesh from four sides.
+    Writes `mesh.ply`, `mesh.glb` and `preview.png`, which shows the mesh from four sides.
 
     Returns:
-        Figures of the mesh.
+        Metrics of the mesh.
     """
     with run.stage("surface"):
         mesh = surface(cloud, resolution, boundary, noise).to("cpu")

@@ -1,4 +1,4 @@
-"""From points to the mesh of their surface: one sheet, closed, or open where the points end."""
+"""Surface reconstruction: from points to a mesh of a single sheet, closed, or open where the points end."""
 
 import math
 from dataclasses import replace
@@ -30,22 +30,22 @@ from .orient import outward_normals
 from .unsupported_surface import crumbly_points, handles, with_vertices, without_unsupported_pieces
 
 Boundary = Literal["auto", "closed", "open"]
-HOLE = 2.2  # spacings from the nearest point, from where there is a hole
-RIM = 1.0  # so far a sheet goes on beyond its last points
-CELLS = (48, 256)  # along the longest side, at least and at most
+HOLE = 2.2  # distance from the nearest point, in spacings, above which there is a hole
+RIM = 1.0  # width, in spacings, of the rim that an open sheet keeps beyond its last points
+CELLS = (48, 256)  # smallest and largest number of cells along the longest side
 FINE = 0.6  # size of cells in spacings
 ROOM = 1.25  # see `screened_poisson`
-SCREENING, LOOSE = 4.0, 0.6  # the same, of exact points and of noisy ones that were not cleaned
-WIDE, CLEAN = 2.3, 1.5  # least size of cells, in the noise of points as given, and of what was cleaned away
-THIN, MANY = 1.0, 0.7  # cells in which points are replaced by their means, if that leaves so few of them
-PER_HANDLE, SOME = 1000, 10  # points for a handle, and handles that any shape may have
-FEWEST_PER_HANDLE, WIDER = 300, 1.5  # points for a handle below which all cells are widened, and by how much
-FEW_HANDLES = 4  # from more on, cells are widened where these are crowded
-STRAIGHT, PLANES = 0.4, 16  # spacings beyond points, from where planes through so many of them count
-FACES = 9  # for each point, at most: cells are as fine everywhere as where points are densest
-LIDS = 1.25  # faces of a closed mesh over those near points, at most
-LEFT = 0.5  # of the noise, after cleaning
-NOISY = 0.15  # noise, in spacings, from which a cloud is cleaned first, or joined in wider cells
+SCREENING, LOOSE = 4.0, 0.6  # see `screened_poisson`: of exact points, and of noisy ones
+WIDE, CLEAN = 2.3, 1.5  # smallest cell, in units of the noise of given points, and of removed noise
+THIN, MANY = 1.0, 0.7  # cells in which points are replaced by their means, if at most this fraction is left
+PER_HANDLE, SOME = 1000, 10  # points per handle, and number of handles that is always accepted
+FEWEST_PER_HANDLE, WIDER = 300, 1.5  # points per handle below which all cells are enlarged, and the factor
+FEW_HANDLES = 4  # number of handles above which cells are enlarged where handles are dense
+STRAIGHT, PLANES = 0.4, 16  # spacings from points above which planes through this many of them are used
+FACES = 9  # largest number of faces per point: cells are as fine everywhere as where points are densest
+LIDS = 1.25  # largest ratio of the faces of a closed mesh to those near points
+LEFT = 0.5  # fraction of the noise that remains after denoising
+NOISY = 0.15  # noise, in spacings, above which a cloud is denoised first or cells are enlarged
 
 
 @torch.no_grad()
@@ -56,30 +56,31 @@ def surface(
     noise: float | None = None,
     name: str = "the cloud",
 ) -> Mesh:
-    """The surface of a cloud as a mesh of a single sheet.
+    """Reconstruct the surface of a cloud as a mesh of a single sheet.
 
-    Marching cubes on the norm of a gradient field gives a sheet on both sides of the surface. Here normals of
-    the cleaned points are made to agree and to point outwards; screened Poisson on nested grids joins them,
-    which averages layers of scans that miss each other by less than a cell. Where that still leaves more
-    handles than the points can describe, cells are widened. Warnings say what is not one sheet.
+    Normals of the denoised points are oriented outwards, and screened Poisson reconstruction on nested grids
+    gives the surface. It averages layers of scans that are misaligned by less than a cell. Where the result has
+    more handles than the points can describe, cells are enlarged. Warnings report remaining faults. In
+    contrast, marching cubes on the norm of a gradient field would give a double sheet, one on each side of the
+    surface.
 
     Args:
-        cloud: Points; normals, where it has any that can be trusted, point outwards and decide what is inside.
-            Strays and repeated points are left out, see `clean_cloud`.
-        resolution: Cells along the longest side of the box; by default about three
-            for every two spacings of the points, at least 48 and at most 256.
-        boundary: "closed" closes holes, "open" ends the surface where points end, "auto" does so at holes wider
-            than random points leave.
-        noise: Standard deviation of the coordinates, in the unit of the cloud; None estimates it, and 0 takes
-            points as they are.
-        name: What messages call the cloud.
+        cloud: The points. Normals, if it has reliable ones, point outwards and define the inside. Outliers and
+            duplicates are left out, see `clean_cloud`.
+        resolution: Number of cells along the longest side of the bounding box, 8 to 1024. None takes about
+            three cells for every two spacings of the points, between 48 and 256.
+        boundary: "closed" closes holes; "open" ends the surface where the points end; "auto" does so only at
+            holes that are wider than those between random points.
+        noise: Standard deviation of the noise per coordinate, in the unit of the cloud; None estimates it, and
+            0 takes points as exact.
+        name: Name of the cloud in messages.
 
     Returns:
         The mesh, in the frame and unit of the cloud, counter-clockwise outward.
 
     Raises:
-        InputError: The cloud is too small, broken, on a line, or of parts too far apart; an option is out of
-            range.
+        InputError: The cloud has too few or invalid points, lies on a line, or has parts too far apart; or an
+            option is out of range.
     """
     if resolution is not None and not 8 <= resolution <= 1024:
         raise InputError(f"the resolution must lie in 8 to 1024, got {resolution}")
@@ -113,14 +114,14 @@ def surface(
 
 @value_type
 class _Prepared:
-    """What a surface is made of.
+    """Input of the surface reconstruction.
 
     Attributes:
-        points: Normalised.
-        normals: Outward.
-        noise: How far points lie beside the surface.
-        cell: Least size of cells.
-        screening: How closely the surface follows points.
+        points: Normalised points.
+        normals: Outward unit normals.
+        noise: Standard deviation of the distance of points from the surface.
+        cell: Smallest size of cells.
+        screening: Screening weight: how closely the surface follows points.
     """
 
     points: Float[Tensor, "N 3"]
@@ -137,10 +138,11 @@ def _prepared(
     scale: float,
     name: str,
 ) -> _Prepared:
-    """Normalised points and normals that a surface can be made of.
+    """Prepare normalised points and normals for surface reconstruction.
 
-    Noisy points without normals are cleaned first, which needs neighbourhoods and moves the sides of thin walls
-    towards each other. Where normals are given, the surface itself averages points in wider cells.
+    Noisy points without normals are denoised first, which needs large enough neighbourhoods and moves the sides
+    of thin walls towards each other. If normals are given, points are not denoised, and the reconstruction
+    averages them in larger cells.
     """
     level = estimate_noise(points) if noise is None else noise / scale
     if noise is None and len(points) < FEW:
@@ -170,7 +172,7 @@ def _prepared(
 def thinned(
     points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"] | None, cell: float
 ) -> tuple[Float[Tensor, "M 3"], Float[Tensor, "M 3"] | None]:
-    """Means of the points, and of their normals, in the cells of a grid: no grid shows more."""
+    """Means of the points and of their normals in the cells of a grid."""
     keys = ((points - points.amin(dim=0)) / cell).floor().long()
     _, index, counts = keys.unique(dim=0, return_inverse=True, return_counts=True)
     if len(counts) > MANY * len(points):
@@ -183,7 +185,8 @@ def thinned(
 
 
 def gaps(points: Float[Tensor, "N 3"], spacing: Spacing, x: Float[Tensor, "P 3"]) -> Float[Tensor, " P"]:
-    """Distance to the nearest point, in the widest spacing of the points around it, or in the median of all."""
+    """Distance to the nearest point, in units of the largest spacing of the points around it, at least the
+    median."""
     gap = spacing.gap[spacing.beside].amax(dim=1)
     distance, index = neighbours(support_of(points), x, 1)
     return distance[:, 0] / gap[index[:, 0]].clamp(min=float(spacing.gap.median()))
@@ -197,12 +200,12 @@ def closed_surface(
     screening: float = SCREENING,
     coarser: bool = True,
 ) -> Mesh:
-    """The closed surface through normalised points, without specks.
+    """Reconstruct the closed surface through normalised points, without tiny components.
 
-    Layers of scans that miss each other by more than a cell are joined by many small handles, which vanish
-    where cells are wider; those of the shape do not. So cells twice as wide are tried around the points that
-    have so many handles, see `crumbly_points`, if allowed; and if even then there are more than the points can
-    describe, wider cells everywhere, while that helps.
+    Layers of scans that are misaligned by more than a cell become connected by many small handles. These vanish
+    with larger cells, while handles of the shape do not. So if `coarser` is set, cells twice as large are tried
+    around points with many handles, see `crumbly_points`. If there are still more handles than the points can
+    describe, all cells are enlarged as long as this helps.
     """
 
     def solved(cells: int, apart: Float[Tensor, " N"]) -> Mesh:
@@ -231,18 +234,18 @@ def closed_surface(
 def straightened(
     mesh: Mesh, away: Float[Tensor, " V"], points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"]
 ) -> Mesh:
-    """The mesh of which vertices beyond the last points are moved to the mean of the planes at these.
+    """Move vertices beyond the last points to the mean of the planes at these points.
 
-    A function that is smooth everywhere bends where points end. The planes are weighted as in implicit moving
-    least squares (Kolluri 2005).
+    The reason is that the smooth implicit function bends where points end. The planes are weighted as in
+    implicit moving least squares (Kolluri 2005).
 
     Source: Kolluri 2005, the weights.
 
     Args:
-        mesh: Any.
+        mesh: The reconstructed mesh.
         away: Distance from each vertex to the nearest point, in spacings.
-        points: On the surface.
-        normals: Unit vectors there.
+        points: Points on the surface.
+        normals: Unit normals of the points.
     """
     near = ((away > STRAIGHT) & (away < HOLE)).nonzero()[:, 0]
     x = mesh.vertices[near]
@@ -258,15 +261,15 @@ def straightened(
 
 
 def is_crumbly(mesh: Mesh, points: int) -> bool:
-    """Whether a closed mesh has more handles than so many points can describe."""
+    """Whether a closed mesh has more handles than the given number of points can describe."""
     return handles(mesh) > max(points / PER_HANDLE, SOME)
 
 
 def with_large_lids(mesh: Mesh, away: Float[Tensor, " V"]) -> Mesh:
-    """A closed mesh with fewer and larger triangles, if many of them lie where there are no points.
+    """Simplify a closed mesh if many of its triangles lie where there are no points.
 
     Args:
-        mesh: Closed.
+        mesh: A closed mesh.
         away: Distance from each vertex to the nearest point, in spacings.
     """
     near = int((away[mesh.faces] < RIM).all(dim=1).sum())
@@ -274,7 +277,7 @@ def with_large_lids(mesh: Mesh, away: Float[Tensor, " V"]) -> Mesh:
 
 
 def with_fewer_faces(mesh: Mesh, most: int) -> Mesh:
-    """The mesh with so many faces at most, if that leaves its topology as it is."""
+    """Simplify a mesh to at most `most` faces, unless this would change its topology."""
     if len(mesh.faces) <= most:
         return mesh
     fewer = simplify(mesh, most)
@@ -283,7 +286,7 @@ def with_fewer_faces(mesh: Mesh, most: int) -> Mesh:
 
 
 def warn_of_faults(mesh: Mesh, points: int, boundary: Boundary, name: str) -> None:
-    """Say what is doubtful about a surface, with figures."""
+    """Warn of faults of a surface: open edges, separate components, too many handles."""
     pieces = int(connected_components(mesh.faces, len(mesh.vertices)).max()) + 1
     border = len(boundary_edges(mesh.faces))
     if boundary == "closed" and border:
@@ -299,7 +302,8 @@ def warn_of_faults(mesh: Mesh, points: int, boundary: Boundary, name: str) -> No
 
 
 def trimmed(mesh: Mesh, gap: Float[Tensor, " V"], hole: float = HOLE) -> Mesh:
-    """The mesh without what spans holes: parts beyond `RIM` that reach farther than `hole` from points."""
+    """Remove the parts of a mesh that span holes: those beyond `RIM` that extend farther than `hole` from
+    points."""
     away = gap > RIM
     if not bool((gap > hole).any()):
         return mesh

@@ -1,4 +1,4 @@
-"""What a mesh has too much of: pieces that hardly any points support, and handles that they cannot describe."""
+"""Parts of a mesh without sufficient support by points: separate components and handles."""
 
 import math
 from dataclasses import replace
@@ -14,31 +14,32 @@ from .local_fits import neighbours, support_of
 from .neighbourhoods import Spacing
 
 SMOOTHING_ROUNDS = 16
-"""Times curvature is averaged with that of the points beside, which reaches some hundred points."""
+"""Number of rounds of averaging curvature over neighbours, which covers some hundred points."""
 
 
 PER_HANDLE = 30
-"""Points for a handle: fewer hardly describe a ring."""
+"""Smallest number of points per handle; fewer can hardly describe a ring."""
 
 
 SPECK = 0.002
-"""Share of the points below which a separate piece is left out."""
+"""Smallest fraction of the points of a connected component that is kept."""
 
 
 SKIN, ISLAND = 0.25, 0.02
-"""Points for a face, over those of the whole mesh, and share of the points, below which a piece is a skin."""
+"""Number of points per face, relative to that of the whole mesh, and fraction of the points below which a
+component is a skin without support."""
 
 
 def crumbly_points(mesh: Mesh, points: Float[Tensor, "N 3"], spacing: Spacing) -> Bool[Tensor, " N"]:
-    """Points around which there is a handle for fewer than `PER_HANDLE` of them.
+    """Points in regions with more than one handle per `PER_HANDLE` points.
 
-    By the theorem of Gauss and Bonnet every handle takes 4 pi from the total curvature, and bumps nothing. The
-    curvature of a mesh is what the angles at its vertices lack to a full turn.
+    By the theorem of Gauss and Bonnet every handle lowers the total curvature by 4 pi, and bumps do not change
+    it. The curvature of a mesh is the sum of the angle defects of its vertices.
 
     Args:
-        mesh: Closed.
-        points: That it is the surface of.
-        spacing: Of the points.
+        mesh: A closed mesh.
+        points: The points of which it is the surface.
+        spacing: Spacing of the points.
     """
     nearest = neighbours(support_of(points), mesh.vertices, 1)[1][:, 0]
     curvature = points.new_zeros(len(points)).index_add_(0, nearest, angle_defects(mesh))
@@ -48,13 +49,14 @@ def crumbly_points(mesh: Mesh, points: Float[Tensor, "N 3"], spacing: Spacing) -
 
 
 def handles(mesh: Mesh) -> int:
-    """Of a closed mesh: 0 for spheres, 1 for a ring; from the Euler number."""
+    """Number of handles of a closed mesh, from its Euler number: 0 for spheres, 1 for a torus."""
     pieces = int(connected_components(mesh.faces, len(mesh.vertices)).max()) + 1
     return (2 * pieces - euler_number(mesh.faces)) // 2
 
 
 def angle_defects(mesh: Mesh) -> Float[Tensor, " V"]:
-    """What the angles at each vertex lack to a full turn; their sum is 2 pi times the Euler number."""
+    """Angle defect of each vertex, 2 pi minus its angles, in radians; their sum is 2 pi times the Euler
+    number."""
     corners = mesh.corners().double()
     defects = torch.full((len(mesh.vertices),), math.tau, dtype=torch.float64, device=corners.device)
     for k in range(3):
@@ -65,12 +67,12 @@ def angle_defects(mesh: Mesh) -> Float[Tensor, " V"]:
 
 
 def without_unsupported_pieces(mesh: Mesh, points: Float[Tensor, "N 3"], skins: bool = True) -> Mesh:
-    """The mesh without separate pieces that hardly any of the points are nearest to.
+    """Remove connected components of a mesh that are nearest to hardly any of the points.
 
     Args:
-        mesh: Any.
-        points: That it is the surface of.
-        skins: Whether to keep small pieces with many faces but few points, which span what was not seen.
+        mesh: Any mesh.
+        points: The points of which it is the surface.
+        skins: Whether to keep small components with many faces but few points, which span unobserved parts.
     """
     label = connected_components(mesh.faces, len(mesh.vertices))
     pieces = int(label.max()) + 1
@@ -85,7 +87,7 @@ def without_unsupported_pieces(mesh: Mesh, points: Float[Tensor, "N 3"], skins: 
 
 
 def with_vertices(mesh: Mesh, kept: Bool[Tensor, " V"]) -> Mesh:
-    """The faces all vertices of which are kept."""
+    """Keep the faces whose vertices are all kept."""
     faces = mesh.faces[kept[mesh.faces].all(dim=1)]
     if len(faces) == 0:
         raise InputError("no piece of the surface has points nearby; the cloud is too sparse for a mesh")

@@ -1,4 +1,4 @@
-"""More points on the surface that a clean cloud describes."""
+"""Upsampling: more points on the surface of a clean cloud."""
 
 import torch
 from torch.nn.functional import normalize
@@ -10,27 +10,27 @@ from ..steps import counted
 from .denoising import FLOOR, LEAST_POINTS, spread
 from .local_fits import BATCH, Support, local_fits, neighbours, support_of
 
-NEAREST = 1  # the quadratic through 16 neighbours, as local fits are ordered
+NEAREST = 1  # index of the quadratic through 16 neighbours among the local fits
 
 
 @torch.no_grad()
 def upsample(cloud: PointCloud, count: int, seed: int = 0, name: str = "the cloud") -> PointCloud:
-    """Add points between those of a clean cloud; these stay where they are and come first.
+    """Upsample a clean cloud: add points between the given ones, which come first and do not move.
 
-    New points begin beside old ones, are moved to the quadratic through their neighbours, spread along the
-    surface to where there are few, and moved to it again.
+    New points start near old ones, are projected to the quadratic through their neighbours, are moved
+    tangentially to where points are sparse, and are projected again.
 
     Args:
-        cloud: Points without noise to speak of, see `denoise`.
-        count: Points of the result.
-        seed: Of the new points.
-        name: What messages call the cloud.
+        cloud: Points with negligible noise, see `denoise`.
+        count: Number of points of the result.
+        seed: Seed of the new points.
+        name: Name of the cloud in messages.
 
     Returns:
-        Points with unit normals, whose side is that of the input's normals where it had any.
+        Points with unit normals, whose signs are those of the input's normals, or arbitrary if it has none.
 
     Raises:
-        InputError: The cloud is too small, or has `count` points or more already.
+        InputError: The cloud has too few points, or already has `count` points or more.
     """
     old = len(cloud)
     frame = box_frame(cloud.check(name).points, name)
@@ -60,7 +60,7 @@ def upsample(cloud: PointCloud, count: int, seed: int = 0, name: str = "the clou
 
 
 def _settled(support: Support, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points moved to the quadratic through their nearest neighbours, twice, and normals there."""
+    """Points projected to the quadratic through their nearest neighbours, twice, and normals there."""
     normals = points
     for _ in counted(range(2), "new points"):
         fits = [local_fits(support, part, FLOOR) for part in counted(points.split(BATCH))]

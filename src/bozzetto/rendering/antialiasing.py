@@ -1,4 +1,4 @@
-"""Antialiased pictures, and through them gradients of what is seen where (outlines, intersections)."""
+"""Antialiasing of rendered pictures, which makes visibility differentiable (outlines, intersections)."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ from .rasterization import Fragments, Picture
 
 @value_type
 class Crossings:
-    """Places between two neighbouring pixel centres p and q where what p sees ends in front of what q sees.
+    """Points between neighbouring pixel centres p and q where the surface at p ends in front of that at q.
 
     Attributes:
         ends: Flat indices of the pixels p and q, and the vertices of the outline edge that crosses between
             them; or, where two triangles pass through each other, -1 - their indices.
         rows: Rows of p and q among the covered pixels followed by those of `outside`, then of the pixels
             beyond p and beyond q, or -1 if they are not covered or another crossing separates them.
-        distance: Where the surface ends, from 0 at the centre of p to 1 at that of q.
-        weight: How much it counts: the squared component, along p to q, of the normal of the outline.
+        distance: Position of the end of the surface, from 0 at the centre of p to 1 at that of q.
+        weight: Weight of the crossing: the squared component, along p to q, of the normal of the outline.
         outside: Flat indices of the uncovered pixels that take part.
     """
 
@@ -56,7 +56,7 @@ def scene_of(fragments: Fragments) -> Any:
 
 
 def find_crossings(fragments: Fragments) -> Crossings:
-    """All visible crossings, at most one per pixel pair: of several the one nearest to q, where q appears."""
+    """Find all visible crossings, at most one per pixel pair: of several the one nearest to q."""
     device, views = fragments.pixel.device, len(fragments.cameras)
     scene = scene_of(fragments)
     found = [_no_crossings(device)] * part_count(views, device)
@@ -148,15 +148,15 @@ def compose(
     coverage: bool = False,
     edge_gain: float = 1.0,
 ) -> Picture:
-    """Put the covered pixels on a background, with outlines placed exactly between pixel centres.
+    """Composite the covered pixels on a background, antialiased at outlines.
 
-    Where an outline crosses between two pixel centres, the pixel that contains it receives its share of the
-    other's colour (Laine et al. 2020, section 3.6). This makes the picture a continuous function of the
-    vertex positions; its derivatives say how outlines, and lines where surfaces pass through each other,
-    should move.
+    Where an outline crosses between two pixel centres, the pixel that contains the crossing is blended with the
+    colour of the other, by the covered area (Laine et al. 2020, section 3.6). This makes the picture a
+    continuous function of the vertex positions. Its derivatives include the motion of outlines and of lines
+    where surfaces intersect.
 
-    An outline from a to b in the image passes between the centres of p, which sees it, and q beside it. Of two
-    pixels of a row, with s = 1 if q is to the right and -1 if to the left:
+    Let an outline from a to b in the image pass between the centres of p, at which its surface is visible, and
+    of its neighbour q. For two pixels of a row, with s = 1 if q is to the right and -1 if it is to the left:
 
         t = (p_y - a_y) / (b_y - a_y)
         d = s (a_x + t (b_x - a_x) - p_x)        where it crosses, from 0 at p to 1 at q
@@ -166,31 +166,30 @@ def compose(
         dE/dd = w (c_p - c_q) . dE/dc            what that does to the loss E
 
     with x and y exchanged in a column. The pixel that contains the crossing, q if alpha > 0 and else p,
-    receives alpha (c_p - c_q) and has then the colour c; w is the square of the component, along p to q, of
-    the unit normal of the outline. `rendering/reference.py` says it once more in short plain PyTorch.
+    changes by alpha (c_p - c_q) and has then the colour c; w is the square of the component, along p to q, of
+    the unit normal of the outline. `rendering/reference.py` has the same in short plain PyTorch.
 
-    Deviations from that paper: the edges of the outline are followed instead of pairs of pixels looked at. An
-    edge is found although no visible pixel belongs to its triangle, so triangles may be much smaller than
-    pixels; and the cost is that of the outline, a percent or two of all edges. For the gradient the colours
-    on both sides are extrapolated to the crossing, which takes away most of its bias where they vary. Every
-    outline counts both between pixels of a row and of a column, mixed by its direction, which takes away most
-    of the variance.
+    Deviations from that paper: edges of the outline are traversed instead of pairs of pixels. So an edge is
+    found even if no visible pixel belongs to its triangle, triangles may be much smaller than pixels, and the
+    cost is proportional to the outline, a percent or two of all edges. For the gradient, the colours on both
+    sides are extrapolated to the crossing, which removes most of its bias where they vary. Every outline has
+    crossings between pixels of a row and of a column, weighted by its direction, which removes most of the
+    variance.
 
-    Left as they are: outlines between the last pixel and the border of the image, edges that reach behind the
-    camera, and lines where a connected surface passes through itself in triangles of less than about eight
-    pixels.
+    Not antialiased are outlines between the last pixel and the border of the image, edges that extend behind
+    the camera, and self-intersections of a connected surface in triangles of less than about eight pixels.
 
     Source: Laine et al. 2020, section 3.6. Differs: edges are followed instead of pixel pairs, colours are
     extrapolated to the crossing for the gradient, and rows and columns are mixed by the direction of the
     outline, all for less bias and variance.
 
     Args:
-        fragments: What is seen.
+        fragments: The visible surface.
         colors: Colours of the covered pixels, any number of channels.
-        background: What is behind: one number, one colour, or images, all channels of the result.
-        coverage: Add a last channel that is 1 on the surface.
-        edge_gain: Factor on the gradients that outlines send to the vertices (Large Steps uses 3). The
-            picture does not change.
+        background: Background: one number, one colour, or images, with all channels of the result.
+        coverage: Whether to add a last channel that is 1 on the surface.
+        edge_gain: Factor on the gradients of vertices from outlines (Large Steps uses 3). The picture does not
+            depend on it.
 
     Raises:
         InputError: The colours or the background do not fit the fragments.
@@ -222,7 +221,7 @@ def antialias(
     coverage: bool = False,
     edge_gain: float = 1.0,
 ) -> Float[Tensor, "N H W D"]:
-    """Antialiased images of the covered pixels' colours on a background: `compose` made dense."""
+    """Dense antialiased images of the covered pixels on a background: `compose(...).images()`."""
     return compose(fragments, colors, background, coverage, edge_gain).images()
 
 

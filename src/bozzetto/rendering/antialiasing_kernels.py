@@ -22,13 +22,13 @@ from .rasterization_kernels import FRONT, SPANS
 wp.set_module_options({"enable_backward": False})
 
 
-MOST_STEPS: int = wp.constant(6)  # from triangle to triangle in search of an intersection
+MOST_STEPS: int = wp.constant(6)  # steps from triangle to triangle in the search for an intersection
 LEAST: float = wp.constant(1.0e-3)  # crossings with less weight are left out
 
 
 @kernel_struct
 class Scene:
-    """What the kernels here look at."""
+    """The scene as an argument of the kernels."""
 
     vertices: wp.array[wp.vec3]
     faces: wp.array[wp.vec3i]
@@ -45,7 +45,7 @@ class Scene:
 
 @kernel_struct
 class Found:
-    """A list of crossings that grows; what goes beyond its end is only counted."""
+    """A list of crossings to append to; crossings beyond its capacity are only counted."""
 
     count: wp.array[wp.int32]  # (1,)
     key: wp.array[wp.int64]  # (capacity,)
@@ -86,7 +86,7 @@ def center(scene: Scene, flat: int) -> wp.vec2:
 
 @wp.func
 def pair_key(p: int, q: int) -> wp.int64:
-    """A number for two neighbouring pixels, whichever comes first."""
+    """A symmetric key of two neighbouring pixels."""
     return wp.int64(2) * wp.int64(wp.min(p, q)) + wp.where(wp.abs(p - q) == 1, wp.int64(0), wp.int64(1))
 
 
@@ -113,7 +113,7 @@ def outline_edges(
 ) -> None:
     """List the outline edges of one triangle in one view.
 
-    They are where a triangle that shows its outside meets one that shows its inside, or none.
+    They are the edges between a front-facing triangle and a back-facing one or none.
     """
     i = wp.tid()
     front = (flags[view, i] & FRONT) != wp.uint8(0)
@@ -142,8 +142,8 @@ def outline_crossings(
     """Find where one outline edge crosses the image rows and columns.
 
     Crossings with rows alone add up to the area that the edge sweeps when it moves, and so do crossings with
-    columns. They are mixed by the squared components of the normal of the edge: steep edges count in rows,
-    flat ones in columns, and no edge jumps from one to the other.
+    columns. They are weighted by the squared components of the normal of the edge: steep edges count in rows,
+    flat ones in columns, with a continuous transition.
     """
     n = wp.tid()
     view = edge[n][0]
@@ -198,7 +198,7 @@ def follow_edge(
     for line in range(int(first), int(last) + 1):
         s = float(line) + 0.5
         r = a[across] + slope * (s - a[along])
-        # A centre exactly on the edge counts as moved by (d, d^2), as where coverage is decided.
+        # A centre exactly on the edge counts as moved by (d, d^2), as in the coverage test.
         low = wp.where(not by_rows and slope > 0.0, wp.floor(r - 0.5), wp.ceil(r - 0.5) - 1.0)
         if low >= 0.0 and low + 1.0 < float(length):
             p = base + wp.where(by_rows, line * scene.width + int(low), int(low) * scene.width + line)
@@ -222,7 +222,7 @@ def follow_edge(
 def ends_surface(
     scene: Scene, view: int, triangle: int, p: int, q: int, depth: float, x: float, y: float
 ) -> bool:
-    """Whether an outline at this depth ends what p sees, in front of what q sees."""
+    """Whether an outline at this depth belongs to the surface at p and is in front of that at q."""
     seen_p = scene.triangle[p]
     seen_q = scene.triangle[q]
     if seen_p < 0 or seen_p == seen_q or seen_q == triangle or depth < scene.near:
@@ -235,7 +235,7 @@ def ends_surface(
 
 @wp.func
 def gap(scene: Scene, a: Plane, b: Plane, x: float, y: float) -> float:
-    """How far plane a is in front of plane b at an image point, in a unit that is linear in the image."""
+    """Distance of plane a in front of plane b at an image point, in a unit that is linear in the image."""
     difference = linear_depth_at(edge_functions(a.edge, x, y), a.q) - linear_depth_at(
         edge_functions(b.edge, x, y), b.q
     )
@@ -279,9 +279,9 @@ def leave(scene: Scene, view: int, triangle: int, p: Plane, start: wp.vec2, end:
 
 @wp.func
 def cross_at_intersection(scene: Scene, view: int, p: int, q: int, found: Found) -> None:
-    """Add the crossing between p and q if the surfaces that they see pass through each other in between.
+    """Add the crossing between p and q if their visible surfaces intersect in between.
 
-    Where the planes of two triangles meet outside of one of them, the path goes on in its neighbour.
+    If the planes of two triangles intersect outside of one of them, the search continues in its neighbour.
     """
     at_p = center(scene, p)
     at_q = center(scene, q)
@@ -338,10 +338,10 @@ def shares_corner(f: wp.vec3i, g: wp.vec3i) -> bool:
 
 @wp.func
 def may_intersect(scene: Scene, a: int, b: int, p: int) -> bool:
-    """Cheap test of what two neighbouring pixels see.
+    """Cheap test whether the surfaces at two neighbouring pixels may intersect.
 
-    Different components always may. A component with itself only where triangles cover several pixel centres:
-    elsewhere nearly all pairs would have to be looked at.
+    Different components always may. A component may intersect itself only where triangles cover several pixel
+    centres, since otherwise nearly all pairs would have to be tested.
     """
     if b < 0 or a == b:
         return False
@@ -361,7 +361,7 @@ def intersection_crossings(
     start: int,
     found: Found,
 ) -> None:
-    """Crossings where visible surfaces pass through each other, between a pixel and its right and lower one."""
+    """Crossings where visible surfaces intersect, between a pixel and its right and lower neighbour."""
     p = wp.int32(pixel[start + wp.tid()])
     if scene.component.shape[0] == 0:
         if (scene.flags[p / (scene.width * scene.height), scene.triangle[p]] & SPANS) == wp.uint8(0):
@@ -451,7 +451,7 @@ def mix(
     weight: wp.array[float],  # (K,)
     out: wp.array2d[float],  # (P + X, C) starts as the colours before
 ) -> None:
-    """Let the pixel that contains the outline receive its share of the other colour."""
+    """Blend the pixel that contains the outline with the colour of the other."""
     n = wp.tid()
     p = rows[n][0]
     q = rows[n][1]

@@ -20,7 +20,7 @@ def interpolate(
     Differentiable with respect to the attribute and, through the barycentric coordinates, the vertices.
 
     Args:
-        fragments: What is seen.
+        fragments: The visible surface.
         attribute: Values per vertex, or per corner of every triangle (for attributes with seams, as texture
             coordinates).
 
@@ -76,7 +76,7 @@ class _Interpolate(torch.autograd.Function):
 
 
 def _size(attribute: Tensor) -> int:
-    """How many channels the kernels take at a time."""
+    """Number of channels that kernels process at a time."""
     return 3 if attribute.shape[-1] % 3 == 0 else 1
 
 
@@ -91,15 +91,15 @@ def sample_texture(
     level: Float[Tensor, " P"] | None = None,
     wrap: Literal["repeat", "clamp"] = "repeat",
 ) -> Float[Tensor, "P C"]:
-    """Look up a texture, differentiably with respect to the texels and the places.
+    """Sample a texture, differentiably with respect to texels and texture coordinates.
 
     Args:
         texture: Texels; row 0 is the top of the image.
-        uv: Places; (0, 0) is the outer corner of the first texel and (1, 1) that of the last one, as in glTF.
-            Turn v over for OBJ files, which count it from the bottom.
-        level: Mip-map level of every place, 0 for full resolution, see `mip_level`; None does without
-            mip-mapping. Levels between two are interpolated (trilinear). No gradient flows into it.
-        wrap: What is outside of [0, 1]: the texture again, or its border.
+        uv: Texture coordinates; (0, 0) is the outer corner of the first texel and (1, 1) that of the last one,
+            as in glTF. For OBJ files, whose v is from bottom to top, use 1 - v.
+        level: Mip-map level of every point, 0 for full resolution, see `mip_level`. Fractional levels are
+            interpolated (trilinear). None uses no mip-mapping. There is no gradient with respect to the level.
+        wrap: Values outside of [0, 1]: `repeat` repeats the texture, `clamp` repeats its border.
 
     Raises:
         InputError: The texture is empty, or `wrap` is unknown.
@@ -124,7 +124,7 @@ def sample_texture(
 
 
 def mip_levels(texture: Float[Tensor, "Ht Wt C"]) -> list[Float[Tensor, "_h _w C"]]:
-    """The texture, and its averages over cells of twice the size down to a single texel."""
+    """The mip-map pyramid of a texture: the texture, and averages at half the size, down to a single texel."""
     levels = [texture]
     while max(levels[-1].shape[:2]) > 1:
         height, width = (max(1, size // 2) for size in levels[-1].shape[:2])
@@ -138,8 +138,9 @@ def mip_level(derivatives: Float[Tensor, "P 2 2"], texture: Float[Tensor, "Ht Wt
     """Level at which a texel is as large as a pixel: log2 of the longer side of its footprint, in texels.
 
     Args:
-        derivatives: Of (u, v) by the pixel coordinates (x, y), see `pixel_derivatives`.
-        texture: Only its size matters.
+        derivatives: Derivatives of (u, v) with respect to the pixel coordinates (x, y), see
+            `pixel_derivatives`.
+        texture: The texture, of which only the size is used.
     """
     height, width = texture.shape[:2]
     footprint = derivatives * derivatives.new_tensor([width, height])[:, None]
@@ -150,10 +151,10 @@ def mip_level(derivatives: Float[Tensor, "P 2 2"], texture: Float[Tensor, "Ht Wt
 def pixel_derivatives(
     fragments: Fragments, attribute: Float[Tensor, "V C"] | Float[Tensor, "F 3 C"]
 ) -> Float[Tensor, "P C 2"]:
-    """How an interpolated attribute changes from pixel to pixel, by x and by y (not differentiable).
+    """Screen-space derivatives of an interpolated attribute with respect to x and y (not differentiable).
 
     With b_i = E_i / S, E_i = cross(p_j, p_k) of the homogeneous corners seen from the pixel centre, moving the
-    centre by dx moves every p_i by -w_i dx.
+    pixel centre by dx moves every p_i by -w_i dx.
     """
     corners = fragments.faces[fragments.face].long()
     values = attribute[fragments.face] if attribute.ndim == 3 else attribute[corners]

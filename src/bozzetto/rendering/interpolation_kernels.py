@@ -96,7 +96,7 @@ wp.set_module_options({"enable_backward": False})
 
 @kernel_struct
 class Taps:
-    """The four texels around a point of one level, as rows of the pyramid, and its place between them."""
+    """The four texels around a point of one level, as rows of the pyramid, and its position between them."""
 
     row: wp.vec4i  # (x0, y0), (x1, y0), (x0, y1), (x1, y1)
     s: float

@@ -68,13 +68,13 @@ def irradiance_forms(coefficients: Float[Tensor, "9 3"]) -> Float[Tensor, "3 4 4
 
 
 def irradiance(normals: Float[Tensor, "P 3"], coefficients: Float[Tensor, "9 3"]) -> Float[Tensor, "P 3"]:
-    """Irradiance of surfaces with these normals under a distant light.
+    """Irradiance at surface points with given normals under a distant light.
 
-    Differentiable with respect to both. Where the light's truncated expansion makes it negative it stays
-    negative, so that gradients survive.
+    Differentiable with respect to both. Negative values, which the truncated expansion of the light may give,
+    are not clamped, so that gradients do not vanish.
 
     Args:
-        normals: Directions of any length, in the world; they are normalised here.
+        normals: Normals of any length, in the world frame; they are normalised here.
         coefficients: Radiance coefficients per colour channel, in the order of `spherical_harmonics`.
     """
     return _Irradiance.apply(normals, irradiance_forms(coefficients))
@@ -85,7 +85,7 @@ def shade(
     coefficients: Float[Tensor, "9 3"],
     albedo: Float[Tensor, "P 3"] | None = None,
 ) -> Float[Tensor, "P 3"]:
-    """Outgoing radiance of a diffuse surface, albedo / pi * irradiance; white where no albedo is given.
+    """Outgoing radiance of a diffuse surface, albedo / pi * irradiance; without albedo the surface is white.
 
     Source: Nicolet et al. 2021, the shading of its figures, as released. Differs: light is evaluated at every
     pixel instead of every vertex.
@@ -98,7 +98,7 @@ def environment_coefficients(environment: Float[Tensor, "H W 3"]) -> Float[Tenso
     """Project an environment map onto the spherical harmonics up to order 2.
 
     L_lm is the sum over the texels of radiance * Y_lm(direction) * solid angle (Ramamoorthi and Hanrahan 2001,
-    equation 10). Rows go from +Y (top) to -Y; columns start at -Z and go over +X, +Z (the middle) and -X.
+    equation 10). Rows go from +Y (top) to -Y; columns start at -Z and continue over +X, +Z (the middle) and -X.
 
     Source: Ramamoorthi and Hanrahan 2001, equation 10.
 
@@ -152,14 +152,14 @@ class _Irradiance(torch.autograd.Function):
 
 
 def studio_light(up: Vector = (0, 1, 0), front: Vector = (0, 0, 1)) -> Float[Tensor, "9 3"]:
-    """Warm light from the upper left, cool light from the right, soft light from everywhere.
+    """A studio light: warm from the upper left, cool from the right, and soft ambient light.
 
     Args:
         up: World direction that points upwards.
-        front: World direction from the object towards the reader.
+        front: World direction from the object towards the viewer.
 
     Returns:
-        Radiance coefficients for `shade`, such that white comes out below 1.
+        Radiance coefficients for `shade`, with which white surfaces have values below 1.
     """
     x, y, z = axes(up, front)
     lamps = [((-0.55, 0.6, 0.6), (2.15, 2.02, 1.84)), ((0.85, 0.1, 0.2), (0.36, 0.42, 0.52))]

@@ -25,25 +25,25 @@ def l1_loss(
 
 
 class ImageLoss:
-    """Compares pictures with images that stay the same from step to step.
+    """Loss between pictures and fixed target images.
 
     The value is the mean over views, pixels and channels of the penalty of the difference, each pixel times
-    its weight, exactly as for dense images. But what the background costs is worked out here once; a call then
-    looks at drawn pixels only, and finds value and gradient in the same pass.
+    its weight, exactly as for dense images. But the loss of the background is computed only once. A call
+    processes only drawn pixels, and computes value and gradient in the same pass.
 
     Source: Nicolet et al. 2021, the L1 and L2 losses of its figures. Differs: the mean may be weighted by
     pixel.
 
     Args:
         targets: Images to compare with.
-        weights: How much every pixel counts, for instance 0 where nothing is known; None for 1.
-        background: The one background colour (or number) that all pictures have.
+        weights: Weight of every pixel, for instance 0 where nothing is known; None for 1.
+        background: The background colour (or number) of all pictures.
         kind: Penalty of a difference d: "l1" |d|, "l2" d^2, or "huber", d^2 / (2 width) near 0 and
             |d| - width / 2 beyond `width`.
-        width: Where the Huber penalty turns linear.
+        width: Difference at which the Huber penalty becomes linear.
 
     Raises:
-        InputError: Shapes do not fit together, or the kind is unknown.
+        InputError: Shapes do not match, or the kind is unknown.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class ImageLoss:
 
         Args:
             picture: Pictures on the background colour.
-            views: Which of the images they are to be compared with; None for all in order.
+            views: Indices of the target images to compare with; None for all in order.
 
         Raises:
             InputError: The picture has another size or background.

@@ -47,7 +47,7 @@ def drawn_pixels(
     total: wp.array[wp.float64],  # (parts,)
     gradient: wp.array2d[float],  # (Q, C)
 ) -> None:
-    """Add what the drawn pixels cost more than the background would, and write the derivative."""
+    """Add the loss of the drawn pixels minus that of the background there, and write the derivative."""
     first = start + wp.tid() * CHUNK
     result = wp.float64(0.0)
     for n in range(first, wp.min(first + CHUNK, stop)):
@@ -77,7 +77,7 @@ def background_rows(
     start: int,
     total: wp.array[wp.float64],  # (N * H,)
 ) -> None:
-    """What one image row costs if nothing is drawn in it."""
+    """Loss of one image row if nothing is drawn in it."""
     row = start + wp.tid()
     result = wp.float64(0.0)
     for x in range(targets.shape[1]):

@@ -1,4 +1,4 @@
-"""Finished pictures of meshes and clouds, in a few lines that show how the parts of this room go together."""
+"""Pictures of meshes and clouds: short functions that show how the parts of this room are combined."""
 
 import math
 from collections.abc import Sequence
@@ -23,20 +23,20 @@ def render(
     light: Float[Tensor, "9 3"] | None = None,
     background: float | Float[Tensor, " 4"] | Float[Tensor, "N H W 4"] = 0.0,
 ) -> Float[Tensor, "N H W 4"]:
-    """Picture a diffuse mesh under a distant light, antialiased and differentiable.
+    """Render a diffuse mesh under a distant light, antialiased and differentiable.
 
     Args:
         mesh: The surface; its colours are the albedo, white if it has none.
-        cameras: The views; or the size in pixels of one square picture of the whole mesh, with +Y up, seen from
-            the front right and a little from above, see `view_of`.
+        cameras: The views; or the size in pixels of one square picture of the whole mesh, with +Y up, from the
+            front right and slightly from above, see `view_of`.
         light: Radiance as spherical harmonics, see `shade`; None for `studio_light`.
-        background: Behind the mesh, (R, G, B, coverage): a number, one colour, or images.
+        background: Background (R, G, B, coverage): a number, one colour, or images.
 
     Returns:
-        Linear red, green, blue, multiplied by the coverage, and the coverage.
+        Linear red, green and blue, premultiplied by the coverage, and the coverage.
 
     Raises:
-        InputError: Without cameras, the mesh is empty or has no extent.
+        InputError: `cameras` is a size, and the mesh is empty or has no extent.
     """
     if isinstance(cameras, int):
         cameras = view_of(mesh, cameras)
@@ -50,16 +50,16 @@ def render(
 
 
 FIELD_OF_VIEW = math.radians(28)
-"""Of `view_of`, horizontal."""
+"""Horizontal field of view of `view_of` in radians."""
 MARGIN = 1.1
-"""Of `view_of`: the sphere around the mesh is taken to be larger by this factor."""
+"""Factor on the radius of the sphere around the mesh that `view_of` shows."""
 
 
 def view_of(mesh: Mesh, size: int = 512, azimuth: float = 0.6, elevation: float = 0.25) -> Cameras:
-    """One camera that sees the whole mesh, with +Y up in the picture.
+    """A camera that shows the whole mesh, with +Y up in the picture.
 
     Args:
-        mesh: What is to be seen.
+        mesh: The mesh to show.
         size: Width and height of the picture in pixels.
         azimuth: Angle around +Y from +Z towards +X, in radians.
         elevation: Angle above the horizontal plane, in radians.
@@ -73,7 +73,7 @@ def view_of(mesh: Mesh, size: int = 512, azimuth: float = 0.6, elevation: float 
     if not radius > 0:
         raise InputError("all vertices of the mesh coincide, so there is nothing to render")
     cameras = orbit_cameras(
-        [azimuth - math.pi / 2],  # orbits count azimuths from another axis
+        [azimuth - math.pi / 2],  # `orbit_cameras` has another zero of azimuths
         elevation,
         distance=MARGIN * radius / math.sin(FIELD_OF_VIEW / 2),
         target=middle,
@@ -85,7 +85,7 @@ def view_of(mesh: Mesh, size: int = 512, azimuth: float = 0.6, elevation: float 
 
 
 def render_depth(mesh: Mesh, cameras: Cameras) -> Float[Tensor, "N H W"]:
-    """Camera-space depth at the pixel centres in world units, infinite where nothing is seen."""
+    """Camera-space depth at the pixel centres in world units, infinite in the background."""
     fragments = rasterize(mesh.vertices, mesh.faces, cameras.relative_to(mesh.offset))
     images = torch.full(fragments.triangle.shape, torch.inf, device=fragments.depth.device)
     return images.view(-1).index_put((fragments.pixel,), fragments.depth).view_as(images)
@@ -112,15 +112,15 @@ def cloud_picture(
     extent: float = 1.15,
     colors: Float[Tensor, "N 3"] | None = None,
 ) -> Float[Tensor, "{size} {size} 3"]:
-    """A cloud in parallel projection: near points dark and on top, far points pale.
+    """Picture of a cloud in parallel projection: near points are dark and on top, far points pale.
 
     Args:
-        points: In 3D with y up, seen from +z turned by `azimuth`; or in 2D, seen as they are.
+        points: Points in 3D with y up, or in 2D, for which the angles are ignored.
         size: Pixels along each side.
-        azimuth: Of the viewer around y, in radians.
-        elevation: Of the viewer above the horizon, in radians.
-        extent: Half the side of what is seen, around the origin; for flat clouds as for others.
-        colors: sRGB per point, instead of shades of depth.
+        azimuth: Azimuth of the viewer around y, from +z, in radians.
+        elevation: Elevation of the viewer above the horizontal plane, in radians.
+        extent: Half the side of the visible square around the origin, in units of the points.
+        colors: sRGB colour per point; None shades points by depth.
     """
     points = points.detach().float().cpu()
     if points.shape[1] == 2:
@@ -130,7 +130,7 @@ def cloud_picture(
     right = torch.stack([a.cos(), torch.zeros(()), -a.sin()])
     back = torch.stack([a.sin() * e.cos(), e.sin(), a.cos() * e.cos()])
     up = torch.linalg.cross(back, right)
-    radius = math.sqrt(1.3) if elevation else 1.0  # corners of the cube stay within the picture
+    radius = math.sqrt(1.3) if elevation else 1.0  # so that corners of the cube are within the picture
     column, row, depth = points @ right, -(points @ up), points @ back
     shade = ((depth / extent + 1) / 2).clamp(0, 1)[:, None]
     paint = torch.lerp(torch.tensor(FAR), torch.tensor(NEAR), shade) if colors is None else colors.cpu()

@@ -1,11 +1,12 @@
-"""Warp functions that take world points to the image and gradients back, shared by all kernels here.
+"""Warp functions for the projection of world points and its adjoint, shared by all kernels here.
 
-A camera is a 4x4 matrix with the rows X, Y, W, Z: a world point x lands on the pixel (X.x / W.x, Y.x / W.x)
+A camera is a 4x4 matrix with the rows X, Y, W, Z: a world point x is projected to the pixel (X.x / W.x, Y.x /
+W.x)
 at depth Z.x, where W = Z for a perspective camera and W.x = 1 for an orthographic one.
 
 Inside the kernels a projected vertex is (u, v, q): the pixel, and q = 1 / depth (perspective) or the depth
-itself (orthographic), because that is what varies linearly across the image. Negative q of a perspective
-camera means behind it, which needs no clipping: see `turned`.
+itself (orthographic), because this is linear in the image. Negative q of a perspective camera means behind it,
+which needs no clipping, see `turned`.
 """
 
 import warp as wp
@@ -41,10 +42,10 @@ class Edges:
 def edges(face: wp.vec3i, a: wp.vec3, b: wp.vec3, c: wp.vec3) -> Edges:
     """Set up the edge functions of a triangle.
 
-    Both triangles at an edge must see exactly opposite values, so that no pixel is lost or drawn twice: every
-    edge starts at the end with the smaller vertex index. A centre exactly on the edge counts as moved by an
-    infinitesimal (d, d^2), the top-left rule: the bias decides where the edge function is zero and vanishes in
-    it elsewhere.
+    Both triangles at an edge must have exactly opposite values, so that no pixel is lost or drawn twice.
+    Therefore every edge starts at the end with the smaller vertex index. A centre exactly on the edge counts as
+    moved by an infinitesimal (d, d^2), the top-left rule: the bias decides where the edge function is zero, and
+    is negligible elsewhere.
     """
     result = Edges()
     for k in range(3):
@@ -73,11 +74,11 @@ def edge_functions(edge: Edges, x: float, y: float) -> wp.vec3:
 
 @wp.func
 def turned(edge: Edges, sign: wp.vec3) -> Edges:
-    """Edge functions multiplied by a sign each, so that all are positive where the triangle covers a point.
+    """Multiply edge functions by signs, so that all are positive where the triangle covers a point.
 
     With p = (u w, v w, w) the homogeneous edge functions are cross(p_j, p_k) (Olano and Greer 1997), and a
     point is covered where all have one sign. Dividing the three by w_a w_b w_c leaves the plain edge functions
-    times q. That holds wherever the corners are, so a triangle that reaches behind the camera needs no
+    times q. This holds for any positions of the corners, so a triangle that extends behind the camera needs no
     clipping: the signs are those of q times the orientation in the image. Only the depth has to be tested.
     """
     result = edge
@@ -108,7 +109,8 @@ def depth_at(e: wp.vec3, q: wp.vec3, perspective: bool) -> float:
 
 @wp.func
 def back_project(camera: wp.mat44, p: wp.vec3, gradient: wp.vec3, perspective: bool) -> wp.vec3:
-    """Adjoint of `project`: a gradient with respect to (u, v, q) of a vertex to its world position."""
+    """Adjoint of `project`: from the gradient with respect to (u, v, q) of a vertex to that of its world
+    position."""
     gu = gradient[0]
     gv = gradient[1]
     gw = float(0.0)

@@ -1,4 +1,4 @@
-"""Which triangle is seen at every pixel, and where on it: fragments."""
+"""Rasterisation: the visible triangle of every pixel and barycentric coordinates in it, as fragments."""
 
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from . import rasterization_kernels as kernels
 
 
 class Topology:
-    """Triangles, and which of them meet at their edges.
+    """The connectivity of triangles across their edges.
 
     Attributes:
         faces: Vertex indices.
@@ -30,8 +30,8 @@ class Topology:
     def neighbours(self) -> Int32[Tensor, "F 3"]:
         """The triangle across the edge (corner k, corner k + 1), or -1.
 
-        A neighbour n that winds the other way is stored as -2 - n: what one shows as its outside, the other
-        shows as its inside.
+        A neighbour n of opposite winding is stored as -2 - n, since one of the two is front-facing where the
+        other is back-facing.
         """
         neighbours = face_neighbours(self.faces.long())
         start, end = self.faces, self.faces.roll(-1, dims=1)
@@ -59,7 +59,7 @@ _recent: list[tuple[ref, int, Topology]] = []
 
 
 def topology_of(faces: Int[Tensor, "F 3"]) -> Topology:
-    """The connectivity of these faces; the last few are remembered as long as their tensor is unchanged."""
+    """The connectivity of faces; the last few results are cached as long as their tensors do not change."""
     _recent[:] = [entry for entry in _recent if entry[0]() is not None][-8:]
     for tensor, version, topology in _recent:
         if tensor() is faces and version == faces._version:
@@ -73,22 +73,22 @@ def topology_of(faces: Int[Tensor, "F 3"]) -> Topology:
 class Fragments:
     """The visible surface of a mesh in N views, one row per covered pixel.
 
-    Everything after rasterisation works on rows of covered pixels, so its cost follows the object and not the
-    image. Rows are sorted by `pixel`. `antialias` makes images of them again.
+    Everything after rasterisation works on rows of covered pixels, so its cost depends on the object's size in
+    the image instead of the image size. Rows are sorted by `pixel`. `antialias` computes images from them.
 
     Attributes:
         triangle: Visible triangle of every pixel, -1 where there is none.
         pixel: Flat index view * height * width + y * width + x of every covered pixel.
-        face: Its triangle.
+        face: Visible triangle of every covered pixel.
         barycentric: Perspective-correct barycentric coordinates of the pixel centre in that triangle;
             differentiable with respect to the vertices.
-        depth: Camera-space depth of the surface there, in world units; differentiable likewise.
+        depth: Camera-space depth of the surface at the pixel centre, in world units; also differentiable.
         row_start: Rows row_start[r] to row_start[r + 1] belong to image row r = view * height + y.
-        flags: Per view and triangle, bit 0: it shows its outside; bit 1: it covers eight or more pixel centres.
-        vertices: World positions that were rasterised.
-        topology: Their triangles and how they hang together.
+        flags: Per view and triangle, bit 0: it is front-facing; bit 1: it covers eight or more pixel centres.
+        vertices: World positions of the vertices.
+        topology: The triangles and their connectivity.
         cameras: The views.
-        matrices: The views as the kernels use them, see `camera_matrices`.
+        matrices: Matrices of the views for the kernels, see `camera_matrices`.
     """
 
     triangle: Int32[Tensor, "N H W"]
@@ -125,12 +125,12 @@ class Fragments:
 
     @property
     def covered(self) -> Float[Tensor, "N H W"]:
-        """1 where a pixel centre sees the mesh, 0 elsewhere (not antialiased, not differentiable)."""
+        """1 where the mesh covers a pixel centre, 0 elsewhere (not antialiased, not differentiable)."""
         return (self.triangle >= 0).to(torch.float32)
 
 
 def camera_matrices(cameras: Cameras, device: torch.device) -> Float[Tensor, "N 4 4"]:
-    """Cameras as the kernels use them: rows X, Y, W, Z with pixel (X.x / W.x, Y.x / W.x) and depth Z.x."""
+    """Camera matrices for the kernels: rows X, Y, W, Z with pixel (X.x / W.x, Y.x / W.x) and depth Z.x."""
     T, K = cameras.T_cam_world.to(torch.float64), cameras.K.to(torch.float64)
     if cameras.orthographic:
         W = T.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(len(cameras), 1, 4)
@@ -144,8 +144,8 @@ def camera_matrices(cameras: Cameras, device: torch.device) -> Float[Tensor, "N 
 class Picture:
     """Images of N views as rows of drawn pixels on a known background.
 
-    Most pixels of most pictures show the background. Losses that know this (`ImageLoss`) cost what the drawn
-    pixels cost; `images` makes dense images for everything else.
+    Most pixels of most pictures show the background. `ImageLoss` makes use of this, so its cost is that of the
+    drawn pixels; `images` computes dense images for everything else.
 
     Attributes:
         values: Colours of the drawn pixels, differentiable.
@@ -169,18 +169,18 @@ def rasterize(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], cameras
     """Find the visible triangle of every pixel and where the pixel centre lies in it.
 
     A triangle covers the pixels whose centres (at half-integers) it contains; the two triangles at an edge
-    never share or lose one. Both sides of a triangle are drawn. Triangles that reach behind the camera are
-    handled without clipping (Olano and Greer 1997), what is nearer than `cameras.near` is not seen. At equal
+    never share or lose one. Both sides of a triangle are drawn. Triangles that extend behind the camera are
+    handled without clipping (Olano and Greer 1997). Points nearer than `cameras.near` are not visible. At equal
     depth the triangle with the smaller index wins.
 
-    Barycentric coordinates and depth are differentiable with respect to the vertices. What that leaves out,
-    which triangle is seen where, is the business of `antialias`.
+    Barycentric coordinates and depth are differentiable with respect to the vertices. Changes of visibility are
+    not included; `antialias` makes them differentiable.
 
     Source: Olano and Greer 1997, homogeneous edge functions.
 
     Args:
         vertices: World positions.
-        faces: Vertex indices; must be in range (`Mesh.check` makes sure).
+        faces: Vertex indices, which must be in range (`Mesh.check` tests this).
         cameras: The views; they may be on another device.
 
     Raises:
@@ -209,7 +209,7 @@ def rasterize(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], cameras
 def visible_triangles(
     vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], cameras: Cameras
 ) -> Int32[Tensor, "N H W"]:
-    """Only the index of the visible triangle of every pixel, -1 where there is none; see `rasterize`."""
+    """Index of the visible triangle of every pixel, -1 where there is none; a faster part of `rasterize`."""
     settings = _settings(cameras, vertices.device)
     return _visible_triangles(vertices.to(torch.float32).contiguous(), topology_of(faces).faces, settings)[0]
 

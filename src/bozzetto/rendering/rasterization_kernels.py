@@ -189,7 +189,7 @@ def fill(
     barycentric: wp.array[wp.vec3],  # (P,)
     depth: wp.array[float],  # (P,)
 ) -> None:
-    """Write the covered pixels of one row one after the other."""
+    """Write the fragments of the covered pixels of one row."""
     row = first_row + wp.tid()
     height = triangle.shape[1]
     width = triangle.shape[2]
@@ -207,7 +207,7 @@ def fill(
             r1 = seen(camera, vertices[face[1]])
             r2 = seen(camera, vertices[face[2]])
             e = wp.vec3(cross2(r1, r2), cross2(r2, r0), cross2(r0, r1))
-            # The pixel centre is known to be inside; rounding may put it outside of a sliver.
+            # The pixel centre is inside, but may be outside of a sliver by rounding.
             sign = wp.sign(sum3(e))
             e = wp.max(sign * e, wp.vec3(0.0, 0.0, 0.0))
             b = e / wp.max(sum3(e), SMALLEST)

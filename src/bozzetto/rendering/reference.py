@@ -1,4 +1,4 @@
-"""The rasteriser once more in plain PyTorch: slow, short, in double precision, differentiated by autograd.
+"""A reference rasteriser in plain PyTorch: slow, short, in double precision, differentiated by autograd.
 
 Tests compare the kernels with it, in values and gradients. Nothing else uses it.
 """
@@ -16,7 +16,7 @@ from .lighting import spherical_harmonics
 
 
 class DenseFragments(NamedTuple):
-    """What one view sees; rows are the covered pixels in reading order."""
+    """The visible surface in one view; rows are the covered pixels in reading order."""
 
     triangle: Int64[Tensor, "H W"]
     barycentric: Float[Tensor, "P 3"]
@@ -36,7 +36,7 @@ def homogeneous(points: Float[Tensor, "V 3"], camera: Cameras) -> tuple[Tensor, 
 
 
 def rasterize(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"], camera: Cameras) -> DenseFragments:
-    """Try every triangle at every pixel centre of one view."""
+    """Rasterise one view by testing every triangle at every pixel centre."""
     vertices = vertices.double()
     image, depth = homogeneous(vertices, camera)
     ys, xs = torch.meshgrid(torch.arange(camera.height), torch.arange(camera.width), indexing="ij")
@@ -76,7 +76,7 @@ def irradiance(normals: Float[Tensor, "P 3"], coefficients: Float[Tensor, "9 3"]
 
 
 def outside_of(vertices: Tensor, faces: Tensor, camera: Cameras) -> Tensor:
-    """Which triangles show their outside: the sign of the homogeneous determinant."""
+    """Whether triangles are front-facing, by the sign of the homogeneous determinant."""
     return torch.linalg.det(homogeneous(vertices, camera)[0][faces]) < 0
 
 
@@ -121,7 +121,7 @@ def antialias(
 
 
 def _crossings(points: Tensor, depth: Tensor, a: int, b: int, c: int, camera: Cameras):
-    """Pixel pairs (p, q) that the edge a, b crosses; where, how much that counts, at what depth.
+    """Pixel pairs (p, q) that the edge a, b crosses, with position, weight and depth of the crossing.
 
     c is on the side of p.
     """

@@ -1,4 +1,4 @@
-"""Pictures for people: turntables, contact sheets, and photographs beside their renders."""
+"""Turntable animations, contact sheets, and comparisons of photographs with renders."""
 
 import math
 import os
@@ -42,22 +42,23 @@ def turntable(
     background: tuple[float, float, float] = (0.96, 0.95, 0.93),
     seconds: float = 4.0,
 ) -> Path:
-    """Write an animation of a mesh that turns once around, counter-clockwise seen from above.
+    """Write a turntable animation: a mesh that rotates once, counter-clockwise seen from above.
 
     Args:
-        mesh: The surface; its colours are shown, or white clay without.
+        mesh: The surface; it is white if it has no colours.
         path: The suffix chooses the format: `.webp`, `.gif`, or `.png` (animated).
-        frames: Pictures per turn.
+        frames: Number of pictures per rotation, at least 2.
         size: Width and height in pixels.
-        up: Axis of the turn, upwards in the picture.
-        front: Direction that faces the reader in the first picture.
-        elevation: Angle from which the camera looks down, radians.
-        light: Radiance coefficients in the axes of the first picture; the studio light by default.
-        background: sRGB colour behind the mesh.
-        seconds: Duration of a turn.
+        up: Axis of the rotation, upwards in the picture.
+        front: Direction from the object towards the viewer in the first picture.
+        elevation: Elevation of the camera above the horizontal plane, in radians.
+        light: Radiance coefficients in the axes of the first picture; None takes the studio light.
+        background: sRGB colour of the background.
+        seconds: Duration of a rotation in seconds.
 
     Raises:
-        InputError: Another suffix, fewer than two frames, or a mesh that cannot be drawn.
+        InputError: The suffix is not supported, there are fewer than two frames, or the mesh cannot be
+            rendered.
     """
     path = Path(path)
     if path.suffix.lower() not in (".webp", ".gif", ".png") or frames < 2:
@@ -68,7 +69,7 @@ def turntable(
         _eight_bits(p) for p in turntable_views(mesh, frames, size, up, front, elevation, light, background)
     ]
     images = [Image.fromarray(picture) for picture in pictures]
-    # Every picture is stored whole: differences between lossy pictures leave traces beside the outline.
+    # Every picture is stored in full, since differences between lossy pictures cause artefacts at outlines.
     options: dict[str, Any] = (
         {"quality": 88, "method": 4, "kmax": 1} if path.suffix.lower() == ".webp" else {}
     )
@@ -100,7 +101,7 @@ def turntable_views(
     x, y, z = axes(up, front)
     centre = mesh.bounds.mean(dim=0)
     local = (mesh.vertices - centre) @ torch.stack((x, y, z), dim=1).to(device)
-    local = local / float(local[mesh.used].abs().max())  # tiny and huge meshes look like others
+    local = local / float(local[mesh.used].abs().max())  # independent of the size of the mesh
     radius = float(local[mesh.used].norm(dim=1).max())
     eye = torch.tensor([0.0, math.sin(elevation), math.cos(elevation)]) * radius / math.sin(_FOV / 2)
     pose = look_at(eye, torch.zeros(3), torch.tensor([0.0, 1.0, 0.0]))
@@ -116,7 +117,7 @@ def turntable_views(
         picture = render(replace(mesh, vertices=local @ turn, offset=NO_OFFSET), camera, light)[0].detach()
         color, coverage = picture[..., :3], picture[..., 3:]
         pictures.append(color.clamp(0, 1) + (1 - coverage.clamp(0, 1)) * paper)
-    # Relief is finer than a pixel: average 2 x 2 samples, as light.
+    # Relief may be finer than a pixel: average 2 x 2 samples in linear light.
     fine = torch.stack(pictures).clamp(0, 1).unflatten(1, (size, 2)).unflatten(3, (size, 2))
     return linear_to_srgb(fine.mean(dim=(2, 4))).cpu()
 
@@ -127,16 +128,16 @@ def contact_sheet(
     gap: int = 4,
     background: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> Float[Tensor, "H W 3"]:
-    """Pictures of one size side by side.
+    """A contact sheet: pictures of the same size side by side.
 
     Args:
         pictures: sRGB images (H, W, 3) in [0, 1].
-        columns: How many per line; 0 makes the sheet about square.
-        gap: Pixels between them.
-        background: sRGB colour between them and in places without a picture.
+        columns: Number of pictures per row; 0 makes the sheet about square.
+        gap: Gap between pictures in pixels.
+        background: sRGB colour of gaps and empty cells.
 
     Raises:
-        InputError: There are none, or their sizes differ.
+        InputError: There are no pictures, or their sizes differ.
     """
     shapes = {tuple(picture.shape) for picture in pictures}
     if len(shapes) != 1:
@@ -155,8 +156,8 @@ def mesh_sheet(meshes: Sequence[Mesh], most: int = 64, size: int = 160) -> Float
     """Pictures of the first meshes side by side, sRGB.
 
     Args:
-        meshes: In one frame, Y up.
-        most: How many are drawn at most.
+        meshes: Meshes in the same frame, with Y up.
+        most: Largest number of meshes that are drawn.
         size: Side of a picture in pixels.
     """
     return contact_sheet([turntable_views(mesh.to("cpu"), 1, size)[0] for mesh in meshes[:most]], gap=0)
@@ -178,8 +179,8 @@ def comparison_sheet(
         photos: Linear RGB.
         renders: Linear RGB, of the same size.
         path: Picture file.
-        names: One per row.
-        scale: Difference that gets the full colour, in (0, 1]; 0 takes the 99th percentile of the sheet.
+        names: Name of every row.
+        scale: Difference that is shown in full colour, in (0, 1]; 0 takes the 99th percentile of the sheet.
 
     Returns:
         The sheet, sRGB in [0, 1].
@@ -211,7 +212,8 @@ def comparison_sheet(
 
 
 def diverging(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:
-    """Blue at -1, white at 0, red at 1, of evenly falling lightness on both sides (sRGB)."""
+    """Diverging colour map in sRGB: blue at -1, white at 0, red at 1, with lightness falling evenly on both
+    sides."""
     amount = values.clamp(-1, 1)[..., None]
     red, blue = torch.tensor([0.70, 0.09, 0.16]), torch.tensor([0.13, 0.34, 0.67])
     end = torch.where(amount > 0, red, blue)

@@ -1,4 +1,4 @@
-"""What surrounds a computation: folder, settings, metrics, checkpoints, progress, time, memory, seed."""
+"""Infrastructure of computations: folder, settings, metrics, checkpoints, progress, time, memory, seed."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Checkpoints and weights as safetensors, and short names for the content of inputs."""
+"""Checkpoints and weights as safetensors, and fingerprints of inputs."""
 
 import hashlib
 import json
@@ -15,11 +15,11 @@ from ..files import write_bytes
 
 
 def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None:
-    """Replace a checkpoint by tensors and a dictionary that JSON can hold, with a checksum over both.
+    """Write a checkpoint of tensors and a dictionary of JSON values, with a checksum over both.
 
     Equal content gives equal bytes.
     """
-    # Clones, because safetensors refuses tensors that share memory.
+    # Clones, because safetensors does not accept tensors that share memory.
     content = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     text = json.dumps(meta)
     meta = {"bozzetto": text, "checksum": _checksum(content, text)}
@@ -29,14 +29,14 @@ def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], meta: dict[st
 def read_checkpoint(
     path: Path, advice: str = "start again with --overwrite"
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors, on the CPU, and the dictionary of `write_checkpoint`.
+    """Read the tensors, on the CPU, and the dictionary of a file of `write_checkpoint`.
 
     Args:
         path: The file.
-        advice: What messages tell to do.
+        advice: Advice in error messages.
 
     Raises:
-        InputError: The file is truncated, was changed, or is no checkpoint of this library.
+        InputError: The file is truncated or modified, or is not a checkpoint of this library.
     """
     if path.exists() and not path.is_file():  # a pipe would never end
         raise InputError(f"{path} is a folder, a device or a pipe, and no checkpoint; give a file")
@@ -54,10 +54,10 @@ def read_checkpoint(
 
 
 def load_weights(path: Path) -> dict[Any, Any]:
-    """The dictionary in a file of `torch.save`, on the CPU; objects that are not data are never unpickled.
+    """Read the dictionary of a file of `torch.save` to the CPU; only data are unpickled, never other objects.
 
     Raises:
-        InputError: The file is missing, damaged, or holds something else.
+        InputError: The file is missing or damaged, or has other content.
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}; give a checkpoint of the released code")
@@ -76,7 +76,7 @@ def load_weights(path: Path) -> dict[Any, Any]:
 def tensor_file(tensors: dict[str, torch.Tensor], meta: dict[str, str]) -> bytes:
     """The content of a safetensors file, the same for equal tensors and metadata.
 
-    The library writes metadata in random order; here they come in the order given.
+    The safetensors library writes metadata in random order; here they have the given order.
     """
     data = save(tensors, meta)
     size = int.from_bytes(data[:8], "little")
@@ -92,7 +92,7 @@ def _checksum(tensors: dict[str, torch.Tensor], text: str) -> str:
 
 
 def fingerprint(*values: object) -> str:
-    """A hash of tensors, files (paths), strings, numbers and anything else that JSON can hold.
+    """A hash of tensors, files (paths), strings, numbers and other JSON values.
 
     Equal content gives equal fingerprints on every machine; file names and dates do not matter.
     """

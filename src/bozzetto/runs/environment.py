@@ -1,4 +1,4 @@
-"""Where a computation runs (device, seed, versions), and the seconds and bytes that it took."""
+"""Environment of a computation (device, seed, versions), and its time and memory."""
 
 import ctypes
 import os
@@ -32,10 +32,10 @@ PACKAGES = (
 
 
 def resolve_device(name: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
-    """The device of that name; "auto" takes CUDA where there is one.
+    """The device of a name; "auto" takes CUDA if available.
 
     Raises:
-        InputError: CUDA was asked for and is not there, or the name is unknown.
+        InputError: CUDA was requested and is not available, or the name is unknown.
     """
     if name not in ("auto", "cpu", "cuda"):
         raise InputError(f"unknown device {name!r}; choose auto, cpu or cuda")
@@ -51,7 +51,7 @@ def resolve_device(name: Literal["auto", "cpu", "cuda"] = "auto") -> torch.devic
 
 @cache
 def fast_bfloat16(device: torch.device | str = "cpu") -> bool:
-    """Whether a device multiplies bfloat16 clearly faster than float32, found once by trying it."""
+    """Whether a device multiplies bfloat16 matrices clearly faster than float32, measured once."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
@@ -77,7 +77,7 @@ def seed_everything(seed: int) -> None:
     """Seed the global generators of Python, NumPy and torch (all devices).
 
     Raises:
-        InputError: The seed is negative or too large to make seeds of single shapes of it.
+        InputError: The seed is negative, or too large to derive seeds of single shapes from it.
     """
     if not 0 <= seed <= LARGEST_SEED:
         raise InputError(f"--seed must lie in 0 to 2^40, got {seed}")
@@ -87,9 +87,9 @@ def seed_everything(seed: int) -> None:
 
 
 def environment(device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What a report needs so that somebody else can repeat a run, ready for JSON."""
+    """Versions and hardware, which a report needs so that others can repeat a run, as JSON values."""
     device = torch.device(device)
-    # PyTorch says more of itself than its package does: the device that it was built for.
+    # PyTorch's own version has more than that of its package: the device that it was built for.
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     for package in PACKAGES:
         try:
@@ -107,19 +107,20 @@ def environment(device: torch.device | str = "cpu") -> dict[str, Any]:
 
 
 class Stopwatch:
-    """Wall-clock seconds per named stage, in the order in which the stages first began.
+    """Stopwatch: wall-clock seconds per named stage, in the order in which the stages first began.
 
-    Entering a stage again adds to it. Stages may be nested; each then counts its own whole time.
+    Entering a stage again adds to its time. Stages may be nested; the time of a stage includes that of nested
+    ones.
     """
 
     def __init__(self, earlier: Mapping[str, float] | None = None) -> None:
-        """Begin at zero, or with the seconds of an interrupted run."""
+        """Start at zero, or with the seconds of an interrupted run."""
         self._seconds = dict(earlier or {})
         self._running: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count the time of a block, also when it raises."""
+        """Measure the time of a block, also if it raises an exception."""
         self._seconds.setdefault(name, 0.0)
         self._running[name] = time.perf_counter()
         try:
@@ -129,7 +130,7 @@ class Stopwatch:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds until now, stages that still run included."""
+        """Seconds per stage until now, including stages that are still running."""
         now = time.perf_counter()
         return {
             name: value + (now - self._running[name] if name in self._running else 0.0)
@@ -138,11 +139,11 @@ class Stopwatch:
 
 
 def peak_memory() -> dict[str, int]:
-    """Most bytes held at one time since the process began.
+    """Peak memory of the process in bytes.
 
     Returns:
-        `host`: resident memory of the process (0 where the system does not tell); `device`: memory that
-        torch allocated on the current CUDA device, if CUDA was used.
+        `host`: resident memory of the process, 0 if the system does not report it; `device`: memory that torch
+            allocated on the current CUDA device, if CUDA was used.
     """
     peak = {"host": _host_peak()}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
@@ -151,9 +152,9 @@ def peak_memory() -> dict[str, int]:
 
 
 def release_freed_memory() -> None:
-    """Give memory that is free back to the system, where the C library would keep it (glibc).
+    """Return freed memory to the system, which the C library (glibc) would otherwise keep.
 
-    Many tensors of some megabytes leave gaps in the heap that later, larger ones do not fit into.
+    Many tensors of some megabytes leave gaps in the heap that are too small for later, larger ones.
     """
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
@@ -176,9 +177,9 @@ def _host_peak() -> int:
 
 
 def available_memory() -> int:
-    """Bytes that programs can still get without others being swapped out; 4 GiB where the system does not tell.
+    """Memory in bytes that can be allocated without swapping; 4 GiB if the system does not report it.
 
-    On Linux also what a container may use: the limit of its control group less what it uses.
+    On Linux it is limited to what a container may use: the limit of its control group minus its usage.
     """
     free = [_linux_available(), _group_available(), _other_available()]
     return min([value for value in free if value], default=4 * 2**30)
@@ -193,7 +194,7 @@ def _linux_available() -> int:
 
 
 def _group_available() -> int:
-    """What the control group (version 2 or 1) of a container leaves; 0 without a limit."""
+    """Available memory within the control group (version 2 or 1) of a container; 0 without a limit."""
     root = Path("/sys/fs/cgroup")
     for folder, limit, used in (
         (root, "memory.max", "memory.current"),
@@ -202,7 +203,7 @@ def _group_available() -> int:
         try:
             most, now = int((folder / limit).read_text()), int((folder / used).read_text())
             statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            cached = int(statistics.get("inactive_file", 0))  # of files, given back when it is needed
+            cached = int(statistics.get("inactive_file", 0))  # file cache, released when memory is needed
         except (OSError, ValueError):  # no such group, or "max"
             continue
         return max(1, most - now + cached) if most < 2**60 else 0
@@ -210,7 +211,8 @@ def _group_available() -> int:
 
 
 def _other_available() -> int:
-    """Half of the machine's memory where there is no /proc, such as on macOS; what Windows calls available."""
+    """Available memory on Windows; on other systems without /proc, such as macOS, half of the machine's
+    memory."""
     if sys.platform == "win32":
         import ctypes
 

@@ -1,4 +1,4 @@
-"""The folder of a run: what was asked, what happened, what came out."""
+"""Run folders: settings, metrics, checkpoints and results of a run."""
 
 import dataclasses
 import json
@@ -26,33 +26,33 @@ from .results import CHECKPOINT, CONFIG, FILES, FINISHED, LOCK, METRICS, REPORT,
 class RunFolder:
     """A folder with the results of one run.
 
-    | file | what |
+    | file | content |
     |---|---|
-    | `config.json` | the resolved settings and what the run worked on, written at the beginning |
+    | `config.json` | the resolved settings and the input of the run, written at the beginning |
     | `metrics.jsonl` | a JSON object per logged step |
     | `checkpoint.safetensors` | the newest state to resume from |
-    | `report.json` | seconds per stage, peak memory, device, seed, versions and figures, at the end |
-    | `.files` | names of everything the run wrote, which is all that `overwrite` ever deletes |
-    | `.lock` | while a run is at work: no other can begin |
-    | `.unfinished/` | while a run with `overwrite` is at work: its files, until all are there |
+    | `report.json` | seconds per stage, peak memory, device, seed, versions and metrics, at the end |
+    | `.files` | names of all files that the run wrote; `overwrite` deletes only these |
+    | `.lock` | exists during a run, so that no other can begin |
+    | `.unfinished/` | files of a run with `overwrite` until all are complete |
 
-    Every file is written beside its place and renamed, so it is whole whenever it has its name. What a run that
-    replaces an earlier one writes stays in `.unfinished` until its report is written; then it is moved to its
-    place. Until that moment the earlier results are as they were, whatever ends the run, and `resume` continues
-    in `.unfinished`. If the process crashes while files are moved, the next run moves the rest. A folder with a
-    report always holds the results of one run.
+    Every file is written under a temporary name and renamed, so a file with its final name is complete. Files
+    of a run that replaces an earlier one are in `.unfinished` until its report is written, and are then moved
+    to the folder. Until then the earlier results do not change, for whatever reason the run ends, and `resume`
+    continues in `.unfinished`. If the process crashes while files are moved, the next run moves the rest. A
+    folder with a report always contains the results of exactly one run.
 
     Attributes:
         path: The folder.
         config: The resolved settings as plain JSON values.
-        stopwatch: Seconds per stage; carried on when a run is resumed.
+        stopwatch: Seconds per stage, which continue when a run is resumed.
     """
 
     def __init__(self, path: Path, config: dict[str, Any], lock: Lock, replaces: bool, goes_on: bool) -> None:
         self.path = path
         self.config = config
         self.stopwatch: Stopwatch = Stopwatch()
-        self._lock: Lock | None = lock  # held as long as this object lives, or until the report
+        self._lock: Lock | None = lock  # held for the lifetime of this object, or until the report
         unfinished = path / UNFINISHED
         staged = replaces or (goes_on and (unfinished / CONFIG).exists())
         self._place = unfinished if staged else path  # where files are written
@@ -73,24 +73,24 @@ class RunFolder:
         resume: bool = False,
         reads: Iterable[str | os.PathLike[str]] = (),
     ) -> "RunFolder":
-        """A run in a folder that begins with its first file, or that continues the one that is there.
+        """Begin a run in a folder, or continue the one that is there.
 
-        Until then nothing is written or deleted: a run that fails before it has results loses nobody's. The
-        folder is locked from now until the report is written or the object is gone.
+        Nothing is written or deleted before the first file of the run is written, so a run that fails earlier
+        destroys no results. The folder is locked until the report is written or the object is deleted.
 
         Args:
             path: A new or empty folder, or the folder of an earlier run.
-            config: Settings: a dataclass or a dictionary. Whatever must not differ when the run is resumed
-                belongs in it, also the `fingerprint` of the input.
-            overwrite: Replace the results of an earlier run when those of this one are complete, which is
-                when its report is written (only files that it wrote).
-            resume: Continue an earlier run; without one the run begins as usual.
-            reads: Files and folders that the run works on, which `overwrite` must not delete.
+            config: Settings: a dataclass or a dictionary. It must contain everything that must not differ when
+                the run is resumed, also the `fingerprint` of the input.
+            overwrite: Whether to replace the results of an earlier run (only files that it wrote), once those
+                of this one are complete, when its report is written.
+            resume: Whether to continue an earlier run; if there is none, a new run begins.
+            reads: Files and folders that the run reads, which `overwrite` must not delete.
 
         Raises:
-            InputError: The folder holds an earlier run and neither flag is given, or results that this run
-                reads; it holds files of others; another run is writing to it; the earlier run had other
-                settings or input; or the folder cannot be read or written.
+            InputError: The folder contains an earlier run and neither flag is given, or results that this run
+                reads, or other files; another run is writing to it; the earlier run had other settings or
+                input; or the folder cannot be read or written.
         """
         path, plain = Path(path), as_json(config)
         if overwrite and resume:
@@ -121,7 +121,7 @@ class RunFolder:
         return cls(path, plain, lock, replaces=earlier and overwrite, goes_on=earlier and resume)
 
     def begin(self) -> None:
-        """Write the settings, if that has not been done."""
+        """Write the settings, unless they are already written."""
         if self._begun:
             return
         results.clear(self.path)
@@ -130,11 +130,11 @@ class RunFolder:
         write_text(self._register(CONFIG), json.dumps(content, indent=2) + "\n")
 
     def file(self, name: str) -> Path:
-        """Where to write a file of this name; sub-folders are made, the name is remembered.
+        """The path to write a result of this name to; sub-folders are created, and the name is registered.
 
         Raises:
-            InputError: There is a folder of this name, the name is one that the run needs itself, or the
-                folder was deleted since the run began.
+            InputError: There is a folder of this name, the name is reserved for the run itself, or the folder
+                was deleted since the run began.
         """
         self.begin()
         if not (self._place / CONFIG).exists():
@@ -162,14 +162,14 @@ class RunFolder:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count the time of a block under this name in the report, and name it where progress is shown."""
+        """Measure the time of a block under this name for the report, and use the name for progress."""
         with self.stopwatch.stage(name), steps.stage(name):
             yield
 
     def log(self, step: int, **values: Any) -> None:
         """Append a line to the metrics; values that are not finite become null.
 
-        A disk that is full is warned of, once; the run goes on, since its results may be smaller.
+        If the disk is full there is one warning and the run continues, since its results may still fit.
         """
         line, path = json.dumps(as_json({"step": step, **values})), self.file(METRICS)
         try:
@@ -183,12 +183,12 @@ class RunFolder:
     ) -> None:
         """Replace the checkpoint by the state after this step.
 
-        A disk that is full is warned of, once; the earlier checkpoint stays and the run goes on.
+        If the disk is full there is one warning; the earlier checkpoint is kept and the run continues.
 
         Args:
             step: The last step whose effect is in the tensors, counted as in `log`.
             tensors: The state.
-            meta: More state: anything that JSON can hold.
+            meta: Further state as JSON values.
         """
         content = {"step": step, "seconds": self.stopwatch.seconds, "meta": as_json(meta or {})}
         try:
@@ -202,9 +202,9 @@ class RunFolder:
             warn_input(f"{error}; the run goes on, but may not be resumable")
 
     def load_checkpoint(self) -> tuple[int, dict[str, torch.Tensor], dict[str, Any]] | None:
-        """Step, tensors and meta of the checkpoint, or None if there is none yet.
+        """Read step, tensors and meta of the checkpoint; None if there is no checkpoint.
 
-        Metrics logged after that step are dropped, since these steps will be done again.
+        Metrics logged after that step are deleted, since these steps will be repeated.
 
         Raises:
             InputError: The checkpoint is damaged.
@@ -223,7 +223,7 @@ class RunFolder:
         return content["step"], tensors, content["meta"]
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The logged lines; what is none, such as one cut short by a crash, is left out."""
+        """The logged lines; invalid ones, such as a line truncated by a crash, are left out."""
         path, lines = self._place / METRICS, []
         for text in path.read_bytes().splitlines() if path.exists() else []:
             try:
@@ -246,13 +246,13 @@ class RunFolder:
         seed: int | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        """Write `report.json` and return it; this ends the run, and its results replace earlier ones.
+        """Write and return the report; this ends the run, and its results replace earlier ones.
 
         Args:
-            metrics: What the run found out, as numbers.
-            device: Where it computed.
-            seed: Its seed.
-            more: Further entries, for instance the files that matter.
+            metrics: Metrics of the result.
+            device: Device of the computation.
+            seed: Seed of the run.
+            more: Further entries, for instance the most important files.
         """
         seconds = {name: round(value, 3) for name, value in self.stopwatch.seconds.items()}
         content = {
@@ -275,7 +275,8 @@ class RunFolder:
 
 
 def as_json(value: Any) -> Any:
-    """Plain JSON values of dataclasses, paths, tensors and arrays; what is not finite becomes null."""
+    """Convert dataclasses, paths, tensors and arrays to JSON values; numbers that are not finite become
+    null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -298,11 +299,11 @@ FORMER_NAMES = {
     "longest_code": "max_code_norm",
     "step_size": "lr",
 }
-"""Settings that runs and models of earlier versions hold under other names."""
+"""Former names of settings in runs and models of earlier versions, and their current names."""
 
 
 def renamed(settings: Any) -> Any:
-    """Settings as JSON values, under their names of today; a new name that is there already stays."""
+    """Rename settings (JSON values) from former to current names; a current name that exists is kept."""
     if isinstance(settings, list):
         return [renamed(value) for value in settings]
     if not isinstance(settings, dict):
@@ -315,10 +316,11 @@ def renamed(settings: Any) -> Any:
 
 
 def _check_place(path: Path) -> None:
-    """Refuse a place that a run must not write to, before anything is written there.
+    """Raise an error for a path that a run must not write to.
 
     Raises:
-        InputError: It is a file, below a file, a link to nowhere, or a folder with files of others.
+        InputError: The path is a file, below a file, a dangling link, or a folder with files that are not from
+            a run.
     """
     for place in (path, *path.parents):
         if place.exists() and not place.is_dir():
@@ -332,7 +334,7 @@ def _check_place(path: Path) -> None:
 
 
 def _is_result(path: Path) -> bool:
-    """Whether a folder holds the results of a run, complete or not, or complete ones on their way there."""
+    """Whether a folder contains results of a run, complete or not, or complete ones that are not yet moved."""
     return (
         _earlier_config(path) is not None
         or ((path / CONFIG).is_file() and (path / FILES).is_file() and CONFIG in results.listed_files(path))
@@ -345,7 +347,7 @@ def _refuse_to_delete(path: Path, reads: Iterable[str | os.PathLike[str]]) -> No
     own = [(path / name).resolve() for name in results.listed_files(path)]
     for source in reads:
         place = Path(source).resolve()
-        within = place == root or root in place.parents  # a folder around the run's is more than its results
+        within = place == root or root in place.parents  # `reads` may contain the run folder
         if place in own or (within and any(place in file.parents for file in own)):
             raise InputError(f"--overwrite would delete {source}, which this run reads; choose another --out")
 
@@ -361,7 +363,8 @@ def _earlier_config(path: Path) -> dict[str, Any] | None:
 
 
 def _require_same(path: Path, earlier: Any, now: Any, key: str = "") -> None:
-    """Compare settings; the first difference is named by where it is, such as `settings.stages.0.steps`."""
+    """Compare settings and raise an error with the path of the first difference, as
+    `settings.stages.0.steps`."""
     pairs: dict[Any, Any] = {}
     if isinstance(earlier, dict) and isinstance(now, dict):
         pairs = {name: (earlier.get(name), now.get(name)) for name in sorted(earlier.keys() | now.keys())}
@@ -378,6 +381,6 @@ def _require_same(path: Path, earlier: Any, now: Any, key: str = "") -> None:
 
 
 def _discard(path: Path) -> None:
-    """Delete what a failed run was to replace others by, unless it can be resumed."""
+    """Delete the unfinished replacement of a failed run, unless it can be resumed."""
     if not (path / UNFINISHED / CHECKPOINT).exists():
         shutil.rmtree(path / UNFINISHED, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Signals that end the process, deferred until a computation can stop."""
+"""Deferral of signals that end the process until a computation can stop."""
 
 import signal
 import threading
@@ -11,10 +11,10 @@ from .processes import is_distributed
 
 
 class Interruption:
-    """Whether a signal has come that ends the process.
+    """Whether a signal has arrived that ends the process.
 
     Attributes:
-        number: Of the first signal; None as long as there is none.
+        number: Number of the first signal; None as long as there is none.
     """
 
     def __init__(self) -> None:
@@ -25,16 +25,16 @@ class Interruption:
 
     @property
     def exit_code(self) -> int:
-        """As shells count: 130 after Ctrl-C, 143 after `kill`."""
+        """Exit code by the convention of shells: 130 after Ctrl-C, 143 after `kill`."""
         return 128 + (self.number or signal.SIGINT)
 
 
 @contextmanager
 def deferred_interruptions() -> Iterator[Interruption]:
-    """Note a first Ctrl-C, SIGTERM or closed terminal in a block; a second ends the process at once.
+    """Defer a first Ctrl-C, SIGTERM or closed terminal in a block; a second one ends the process at once.
 
-    Under `torchrun` further signals are deferred too, since it sends on to its processes what they have
-    already got.
+    Under `torchrun` further signals are deferred too, since it forwards signals to processes that have already
+    received them.
     Ignored signals stay ignored. Outside the main thread nothing changes: only it can handle signals.
     """
     noted = Interruption()

@@ -1,4 +1,4 @@
-"""Several processes at one training, as `torchrun` starts them."""
+"""Distributed training in several processes started by `torchrun`."""
 
 import atexit
 import os
@@ -15,22 +15,22 @@ Value = TypeVar("Value")
 
 
 def is_distributed() -> bool:
-    """Whether `torchrun` has started this process."""
+    """Whether this process was started by `torchrun`."""
     return dist.is_available() and dist.is_torchelastic_launched()
 
 
 def rank() -> int:
-    """Number of this process; 0 is the first, or the only one."""
+    """Rank of this process; 0 for the first or only process."""
     return int(os.environ["RANK"]) if is_distributed() else 0
 
 
 def world_size() -> int:
-    """Processes at the training."""
+    """Number of processes of the training."""
     return int(os.environ["WORLD_SIZE"]) if is_distributed() else 1
 
 
 def join_processes(device: torch.device | str) -> torch.device:
-    """Join the other processes, if there are any; returns the device of this one."""
+    """Join the process group, if there is one, and return the device of this process."""
     device = torch.device(device)
     if not is_distributed():
         return device
@@ -44,7 +44,7 @@ def join_processes(device: torch.device | str) -> torch.device:
 
 
 def mean_of_processes(value: float, device: torch.device) -> float:
-    """The mean over all processes."""
+    """The mean of a value over all processes."""
     if not is_distributed():
         return value
     total = torch.tensor(value, dtype=torch.float64, device=device)
@@ -53,7 +53,7 @@ def mean_of_processes(value: float, device: torch.device) -> float:
 
 
 def broadcast(value: Value) -> Value:
-    """The value of the first process."""
+    """The value of the first process, in all processes."""
     values = [value]
     if is_distributed():
         dist.broadcast_object_list(values)
@@ -62,7 +62,7 @@ def broadcast(value: Value) -> Value:
 
 @contextmanager
 def writing_folder(path: Path) -> Iterator[Path]:
-    """Where this process writes: the first one to the path, others to a folder that is deleted in the end."""
+    """The folder that this process writes to: `path` for the first one, a temporary folder for others."""
     if rank() == 0:
         yield path
         return

@@ -1,4 +1,4 @@
-"""How far a computation is, on the terminal."""
+"""Progress of computations on the terminal."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,11 +12,11 @@ from rich.progress import Progress as Bar
 from ..steps import paused, progress_callback
 
 PATIENCE = 2.0
-"""Seconds that something may take before its progress is shown."""
+"""Seconds after which progress is shown."""
 
 
 class Progress:
-    """A bar with values, speed and time left; plain lines now and then when stderr is not a terminal.
+    """Progress bar with values, speed and remaining time; plain lines at intervals if stderr is not a terminal.
 
     It writes to stderr only, so that stdout stays free for results. Use it as a context manager:
 
@@ -24,18 +24,17 @@ class Progress:
             for step in range(500):
                 progress.advance(loss=loss)
 
-    While it is shown, progress that loops report (see `steps`) is not.
+    While it is shown, progress that loops report (see `steps`) is hidden.
 
     Args:
-        total: Amount of work; None if it is not known. Steps that take longer than others may count as more
-            than one.
-        label: What is being done.
-        quiet: Show nothing.
-        unit: What one call of `advance` is, for the speed.
-        done: Work done before, when a run is resumed.
+        total: Total amount of work; None if it is unknown. Slow steps may count as more than one.
+        label: Description of the work.
+        quiet: Whether to show nothing.
+        unit: Name of the unit of one call of `advance`, for the speed.
+        done: Amount of work done before, when a run is resumed.
         interval: Seconds between plain lines.
-        console: Where to write, instead of stderr.
-        clock: Source of seconds.
+        console: Console to write to; None takes stderr.
+        clock: Function that returns the current time in seconds.
     """
 
     _transient = False  # whether the bar vanishes at the end
@@ -96,15 +95,15 @@ class Progress:
         return paused()
 
     def advance(self, amount: float = 1, **values: float) -> None:
-        """Some work is done.
+        """Report that work has been done.
 
         Args:
-            amount: How much.
-            values: Shown beside the bar, for instance the loss.
+            amount: Amount of work.
+            values: Values to show beside the bar, for instance the loss.
         """
         self.done += amount
         self.calls += 1
-        if self._first is None:  # what came before it was preparation and says nothing about the speed
+        if self._first is None:  # earlier time was preparation, which does not count for the speed
             self._first = self._clock(), self.done
         if self.quiet:
             return
@@ -117,7 +116,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate of the time to go, None as long as nothing is known."""
+        """Estimated remaining time in seconds; None if it is unknown."""
         if self._first is None or self.done == self._first[1] or self.total is None:
             return None
         elapsed = self._clock() - self._first[0]
@@ -143,7 +142,7 @@ class Progress:
 def show_progress(
     quiet: bool = False, console: Console | None = None, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[None]:
-    """Show the progress that loops of a block report, if they take more than some seconds; see `steps`."""
+    """Show the progress that loops of a block report (see `steps`) if they take longer than `PATIENCE`."""
     if quiet:
         yield
         return
@@ -156,7 +155,7 @@ def show_progress(
 
 
 class _ProgressDisplay:
-    """Shows what is reported, one bar at a time."""
+    """Display of reported progress, one bar at a time."""
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console, self._clock = console, clock
@@ -182,19 +181,19 @@ class _ProgressDisplay:
         return share < 1 and now - self._began >= PATIENCE
 
     def close(self) -> None:
-        """Show nothing any more."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
         self._bar, self._label = None, ""
 
 
 class _StepBar(Progress):
-    """The progress of something that began before it was shown."""
+    """Progress bar of work that began before the bar is shown."""
 
     _transient = True
 
     def begin(self, since: float, done: float) -> None:
-        """Show it; its speed is counted since that time, when so much was done."""
+        """Show the bar; the speed is measured from the time `since`, when the amount `done` was done."""
         self.__enter__()
         self._first, self._spoken = (since, done), since - self._interval  # prints with the next step
 

@@ -1,4 +1,4 @@
-"""The files of a run's results, and how those of a new run replace earlier ones."""
+"""Files of the results of a run, and their replacement by those of a new run."""
 
 import json
 import os
@@ -14,16 +14,16 @@ from ..locks import Lock, acquire_lock
 CONFIG, METRICS, REPORT, CHECKPOINT = "config.json", "metrics.jsonl", "report.json", "checkpoint.safetensors"
 FILES, LOCK = ".files", ".lock"
 UNFINISHED = ".unfinished"
-"""Folder, within that of the run, of results that are to replace earlier ones when they are complete."""
+"""Name of the sub-folder of results that will replace earlier ones when they are complete."""
 FINISHED = ".finished"
-"""Its name once they are complete, until each is moved into place."""
+"""Name of this sub-folder after the results are complete, until all are moved."""
 
 
 def lock_folder(folder: Path) -> Lock:
-    """The lock of whoever writes results to a folder.
+    """Acquire the lock for writing results to a folder.
 
     Raises:
-        InputError: It is held by another process.
+        InputError: The lock is held by another process.
     """
     return acquire_lock(
         folder / LOCK, f"another run is writing to {folder}; wait until it ends, or choose another --out"
@@ -31,14 +31,14 @@ def lock_folder(folder: Path) -> Lock:
 
 
 def listed_files(folder: Path) -> list[str]:
-    """Names of the results in a folder; none if there is no list.
+    """Names of the results in a folder, from its list; empty if there is no list.
 
     Raises:
         InputError: The list is damaged.
     """
     path = folder / FILES
     try:
-        # A last line without an end was cut by a crash, before the file that it names was written.
+        # A last line without a line end was truncated by a crash, before the file that it names was written.
         lines = path.read_bytes().decode(errors="surrogateescape").split("\n")[:-1]
         names = [json.loads(line) if line.startswith('"') else line for line in lines if line]
     except FileNotFoundError:
@@ -55,7 +55,7 @@ def listed_files(folder: Path) -> list[str]:
 
 
 def write_list(folder: Path, names: Iterable[str]) -> None:
-    """Write the list of results, a name per line; names that are no single line of text as JSON."""
+    """Write the list of results, one name per line; names that are not a single line of text as JSON."""
     write_text(folder / FILES, "".join(map(_line, sorted(names))))
 
 
@@ -72,13 +72,13 @@ def _line(name: str) -> str:
 
 
 def clear(folder: Path) -> None:
-    """Delete what killed runs have left: unfinished files, and results that were to replace others."""
+    """Delete leftovers of killed runs: unfinished files and unfinished replacements."""
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     remove_unfinished_files(folder)
 
 
 def remove_unfinished_files(folder: Path) -> None:
-    """Delete files that killed runs were writing, beside results in a folder."""
+    """Delete unfinished files of killed runs in a folder of results."""
     for place in {(folder / name).parent for name in (FILES, *listed_files(folder))}:
         remove_leftovers(place)
 
@@ -86,7 +86,7 @@ def remove_unfinished_files(folder: Path) -> None:
 def move_into_place(folder: Path) -> None:
     """Replace the results in a folder by those in its folder `UNFINISHED`, which are complete.
 
-    The new ones are valid from the moment that folder is renamed. After a crash, `finish` does the rest.
+    The new ones are valid as soon as that folder is renamed. After a crash, `finish` moves the rest.
     """
     with writing(folder):
         os.replace(folder / UNFINISHED, folder / FINISHED)
@@ -94,9 +94,10 @@ def move_into_place(folder: Path) -> None:
 
 
 def finish(folder: Path) -> None:
-    """Move complete results into place, if there are any left from a crash.
+    """Finish moving complete results after a crash.
 
-    The report goes first and comes last, so that a folder with a report never holds files of two runs.
+    The old report is deleted first and the new one moved last, so that a folder with a report never contains
+    files of two runs.
     """
     new = folder / FINISHED
     if not new.is_dir():
@@ -118,7 +119,7 @@ def finish(folder: Path) -> None:
 
 
 def delete(folder: Path, names: Iterable[str]) -> None:
-    """Delete files of a folder, and folders in it that are empty then; nothing outside."""
+    """Delete files in a folder and sub-folders that become empty, but nothing outside of the folder."""
     root = folder.resolve()
     for name in names:
         file = folder / name

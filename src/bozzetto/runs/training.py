@@ -1,4 +1,4 @@
-"""What the trainings of all engines have in common: the loop, processes, time, weights, states, validation."""
+"""Base classes of the trainings of all engines: loop, processes, time, weights, states, validation."""
 
 import math
 import time
@@ -31,31 +31,31 @@ Config = TypeVar("Config", bound=TrainingConfig)
 Module = TypeVar("Module", bound=nn.Module)
 
 VALIDATIONS = 20
-"""Validations in a training, at equal distances."""
+"""Number of validations in a training, at equal intervals."""
 
 
 class Callback:
-    """Called at points of a training; a subclass overrides the methods that it needs.
+    """Base class of callbacks of a training; a subclass overrides the methods that it needs.
 
     Metrics are a dictionary of numbers, `loss` among them. A callback ends the training by setting
     `training.should_stop`; under `torchrun` one process that sets it ends all of them.
     """
 
     def on_start(self, training: "Training[Any]") -> None:
-        """Before the first step, also when a training continues."""
+        """Called before the first step, also when a training continues."""
 
     def on_step(self, training: "Training[Any]", metrics: dict[str, float]) -> None:
-        """After every step."""
+        """Called after every step."""
 
     def on_validation(self, training: "Training[Any]", metrics: dict[str, float]) -> None:
-        """After a validation, whose `validation_loss` is in the metrics, and before `on_step`."""
+        """Called after a validation, whose `validation_loss` is in the metrics, and before `on_step`."""
 
     def on_end(self, training: "Training[Any]", metrics: dict[str, float]) -> None:
-        """After the last step or an interruption."""
+        """Called after the last step or an interruption."""
 
 
 class TensorBoard(Callback):
-    """Writes metrics and learning rate of every step to `tensorboard` in a run folder.
+    """Callback that writes metrics and learning rate of every step to `tensorboard` in a run folder.
 
     Raises:
         ModuleNotFoundError: The package tensorboard is not installed.
@@ -68,7 +68,7 @@ class TensorBoard(Callback):
         self.writer: SummaryWriter | None = None
 
     def on_start(self, training: "Training[Any]") -> None:
-        """Open a file of events; events of an interrupted run beyond its checkpoint are dropped."""
+        """Open a file of events; events of an interrupted run after its checkpoint are deleted."""
         from torch.utils.tensorboard import SummaryWriter
 
         folder = self.run.file("tensorboard/events").parent
@@ -77,7 +77,7 @@ class TensorBoard(Callback):
             self.run.file(f"tensorboard/{path.name}")
 
     def on_step(self, training: "Training[Any]", metrics: dict[str, float]) -> None:
-        """Write them."""
+        """Write metrics and learning rate."""
         assert self.writer is not None
         for name, value in {**metrics, "lr": training.scheduler.get_last_lr()[0]}.items():
             self.writer.add_scalar(name, value, training.steps_done)
@@ -89,11 +89,11 @@ class TensorBoard(Callback):
 
 
 class Training(ABC, Generic[Config]):
-    """A training, a step at a time.
+    """Base class of trainings, which proceed step by step.
 
-    A subclass makes a model and an optimizer and gives them to `set_up`. It says what a step minimises
-    (`loss`), how far it is by count (`fraction_done`) and what the learning rates are (`lr_factor`). The loop
-    is in `steps` and `step`; from top to bottom it does this::
+    A subclass creates a model and an optimizer and passes them to `set_up`. It defines the loss of a step
+    (`loss`), the fraction of steps or epochs that are done (`fraction_done`) and the learning rates
+    (`lr_factor`). The loop is in `steps` and `step`; it does this::
 
         for callback in callbacks: callback.on_start(training)
         while progress < 1:                                    # by count or by time
@@ -115,21 +115,24 @@ class Training(ABC, Generic[Config]):
     process draws its own batches, and `DistributedDataParallel` averages the gradients.
 
     Args:
-        config: How to learn.
-        device: Where; under `torchrun` only its kind counts, and every process has its own.
+        config: Settings of the training.
+        device: Device of the computation; under `torchrun` only its type is used, and every process has its
+            own.
 
     Attributes:
-        model: What learns.
-        parallel: What `loss` calls: the model, under `torchrun` wrapped by `DistributedDataParallel`.
-        ema: Exponential moving average of the model; `ema.module` is what is kept in the end.
-        generator: What a process draws its batches with.
-        steps_done: Steps so far. elapsed: Seconds that they took, the mean over all processes.
-        callbacks: Called in this order, see `Callback`.
+        model: The model that is trained.
+        parallel: The module that `loss` calls: the model, under `torchrun` wrapped by
+            `DistributedDataParallel`.
+        ema: Exponential moving average of the model; `ema.module` is the result.
+        generator: Random generator of the batches of this process.
+        steps_done: Number of steps so far.
+        elapsed: Seconds that they took, the mean over all processes.
+        callbacks: Callbacks in the order of their calls, see `Callback`.
         should_stop: Set by a callback to end the training after the step.
-        clock: Seconds that count against `config.seconds`; `time.process_time` makes comparisons fair where
-            other programs run.
-        smoothing: Weight of earlier metrics in those that are shown and logged.
-        max_grad_norm: The gradient of all weights together is clipped to this length.
+        clock: Function that returns the seconds for `config.seconds`; `time.process_time` makes comparisons
+            fair if other programs are running.
+        smoothing: Weight of earlier metrics in the smoothed ones that are shown and logged.
+        max_grad_norm: Largest norm of the gradient of all weights together, to which it is clipped.
     """
 
     clock: Callable[[], float] = staticmethod(time.monotonic)
@@ -149,14 +152,14 @@ class Training(ABC, Generic[Config]):
         self.callbacks: list[Callback] = []
 
     def set_up(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Take the model that learns and its optimizer, whose learning rates `lr_factor` multiplies."""
+        """Set the model and its optimizer, whose learning rates are multiplied by `lr_factor`."""
         self.model: Any = model.to(self.device)
         self.optimizer = optimizer
         self.parallel: nn.Module = DistributedDataParallel(self.model) if is_distributed() else self.model
         self.ema: AveragedModel = AveragedModel(
             self.model, multi_avg_fn=_ema(self.config.ema_decay), use_buffers=True
         )
-        self.ema.update_parameters(self.model)  # the average begins with the first weights
+        self.ema.update_parameters(self.model)  # the average starts with the initial weights
         self._schedule()
 
     def _schedule(self) -> None:
@@ -165,39 +168,39 @@ class Training(ABC, Generic[Config]):
 
     @abstractmethod
     def loss(self) -> tuple[Tensor, dict[str, float]]:
-        """Draw a batch; what the step minimises, and its metrics, `loss` among them."""
+        """Take a random batch, and return the loss of the step and its metrics, `loss` among them."""
 
     @abstractmethod
     def lr_factor(self) -> float:
-        """Factor of all learning rates now."""
+        """Current factor on all learning rates."""
 
     @property
     @abstractmethod
     def fraction_done(self) -> float:
-        """How much of the training is done by count, whatever time it took; 1 is all."""
+        """Fraction of the training that is done, 0 to 1, by the number of steps or epochs."""
 
     def validation_loss(self) -> float | None:
-        """Loss of the averaged model on what is held out; None if nothing is."""
+        """Loss of the averaged model on held-out data; None if there are none."""
         return None
 
     def after_step(self) -> None:
-        """What else happens to the weights in a step, before they are averaged."""
+        """Hook for further changes of the weights in a step, before they are averaged."""
 
     def position(self) -> dict[str, float]:
-        """Where the training is, for the log."""
+        """Position of the training, such as the epoch, for the log."""
         return {"progress": self.progress}
 
     @property
     def progress(self) -> float:
-        """0 to 1: by count or by time, whichever is further."""
+        """Progress of the training from 0 to 1: the larger of those by count and by time."""
         return min(1.0, max(self.fraction_done, self.elapsed / self.config.seconds))
 
     def autocast(self) -> torch.autocast:
-        """The context in which the model computes; models see to it that coordinates are not rounded."""
+        """Autocast context of the model; models make sure that coordinates are not rounded."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed)
 
     def steps(self) -> Iterator[dict[str, float]]:
-        """Take steps until the training is done; yields their metrics."""
+        """Take steps until the training is done, and yield their metrics."""
         metrics: dict[str, float] = {}
         for callback in self.callbacks:
             callback.on_start(self)
@@ -220,7 +223,7 @@ class Training(ABC, Generic[Config]):
         """Take one step and return its metrics.
 
         Raises:
-            InputError: The loss is not finite any more.
+            InputError: The loss is not finite.
         """
         began = self.clock()
         self.model.train()
@@ -246,21 +249,22 @@ class Training(ABC, Generic[Config]):
 
     @torch.no_grad()
     def validate(self) -> float | None:
-        """`validation_loss`, without gradients and without a trace in the training."""
+        """Compute `validation_loss` without gradients and without effect on the training."""
         self.ema.eval()
         with self.fork_rng():
             return self.validation_loss()
 
     def fork_rng(self) -> AbstractContextManager[None]:
-        """A context that leaves the global generators as they were, so that validation changes no training."""
+        """Context that restores the global random generators, so that validation does not affect the
+        training."""
         return torch.random.fork_rng([self.device] if self.device.type == "cuda" else [])
 
     def any_process(self, condition: bool) -> bool:
-        """Whether a condition holds in one of the processes, so that they agree on what to do."""
+        """Whether a condition holds in any of the processes, so that all of them take the same decision."""
         return mean_of_processes(float(condition), self.device) > 0
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that continues the training to the same result: tensors, and what JSON can hold."""
+        """The complete state of the training, to continue it to the same result: tensors, and JSON values."""
         tensors = {f"model.{n}": v for n, v in self.model.state_dict().items()}
         tensors |= {f"average.{n}": v for n, v in self.ema.module.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
@@ -272,7 +276,7 @@ class Training(ABC, Generic[Config]):
         return tensors, meta
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-        """Continue from a `state`; processes but the first draw other batches than it, as before."""
+        """Continue from the state that `state` returned; processes have different batches, as before."""
         self.model.load_state_dict(_under("model.", tensors))
         self.ema.module.load_state_dict(_under("average.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
@@ -283,7 +287,7 @@ class Training(ABC, Generic[Config]):
         self.steps_done, self.elapsed = int(meta["steps_done"]), float(meta["elapsed"])
         self.ema.n_averaged.fill_(self.steps_done + 1)
         self._schedule()
-        self.mixed = bool(meta.get("mixed", self.mixed))  # found by timing, so it need not be found again
+        self.mixed = bool(meta.get("mixed", self.mixed))  # not measured again: it might differ
         self.generator.set_state(tensors["generator"])
         if rank():
             self.generator.manual_seed(self.config.seed + 1000 * rank() + self.steps_done)
@@ -292,31 +296,32 @@ class Training(ABC, Generic[Config]):
             torch.cuda.set_rng_state(tensors["cuda_generator"], self.device)
 
     def learned(self, model: Module) -> Module:
-        """Give a model of the same kind, on the CPU, the averaged weights; it will not learn any more."""
+        """Copy the averaged weights to a model of the same architecture, on the CPU, for evaluation."""
         model.load_state_dict(self.ema.module.state_dict())
         return model.eval().requires_grad_(False)
 
     @abstractmethod
     def result(self, metadata: dict[str, Any] | None = None) -> Any:
-        """What has been learned so far, on the CPU: the object that the tasks of the engine take.
+        """The result of the training so far, on the CPU: the object that the functions of the engine take.
 
         Args:
-            metadata: What is stored with it: data, settings, licence.
+            metadata: Information that is stored with it: data, settings, licence.
         """
 
     @abstractmethod
     def save(self, result: Any, path: Path) -> None:
-        """Write a `result` as safetensors."""
+        """Write a result as safetensors."""
 
 
 def _ema(decay: float) -> Callable[[Any, Any, Any], None]:
-    """The average of all weights so far, whose decay grows to `decay`: it soon forgets the first steps."""
+    """Update function of the moving average, whose decay grows to `decay`, so that it soon forgets the first
+    steps."""
 
     def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor) -> None:
         if averaged[0].is_floating_point():
             now = min(decay, float(count) / (float(count) + 10))
             get_ema_multi_avg_fn(now)(averaged, current, count)  # type: ignore[arg-type]
-        else:  # counts, such as those of batch normalisation
+        else:  # integer buffers, such as counts of batch normalisation
             for ours, theirs in zip(averaged, current, strict=True):
                 ours.copy_(theirs)
 
@@ -324,7 +329,7 @@ def _ema(decay: float) -> Callable[[Any, Any, Any], None]:
 
 
 def cosine(progress: float, least: float = 0.01) -> float:
-    """From 1 to `least` along half a wave."""
+    """Cosine decay from 1 to `least`."""
     return max(least, 0.5 * (1 + math.cos(math.pi * progress)))
 
 
@@ -336,7 +341,7 @@ Epochs = TypeVar("Epochs", bound=EpochConfig)
 
 
 class EpochTraining(Training[Epochs]):
-    """A training whose steps take some of so many shapes in random order; the rest is as in `Training`."""
+    """Base class of trainings on a collection, whose steps take shapes in random order."""
 
     def __init__(self, shapes: int, config: Epochs, device: torch.device | str = "cpu") -> None:
         super().__init__(config, device)
@@ -345,17 +350,17 @@ class EpochTraining(Training[Epochs]):
 
     @property
     def epoch(self) -> float:
-        """Passes over the shapes so far."""
+        """Number of passes over the shapes so far."""
         return self.steps_done * self.shapes_per_step * world_size() / self.shapes
 
     @property
     def shapes_per_step(self) -> int:
-        """Shapes in a step of one process: no more than there are."""
+        """Number of shapes in a step of one process, at most the number of all shapes."""
         return min(self.config.shapes_per_step, self.shapes)
 
     @property
     def fraction_done(self) -> float:
-        """Fraction of the epochs."""
+        """Fraction of the epochs that are done."""
         return self.epoch / self.config.epochs
 
     def position(self) -> dict[str, float]:
@@ -363,7 +368,7 @@ class EpochTraining(Training[Epochs]):
         return {"epoch": self.epoch}
 
     def next_shapes(self) -> Int[Tensor, " B"]:
-        """The next shapes of a random order that is drawn anew when it ends."""
+        """The next shapes of a random order, which is shuffled again when it ends."""
         count = self.shapes_per_step
         if len(self.order) < count:
             self.order = torch.cat([self.order, torch.randperm(self.shapes, generator=self.generator)])
@@ -371,7 +376,7 @@ class EpochTraining(Training[Epochs]):
         return shapes
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """That of `Training`, and the order of the shapes to come."""
+        """State of `Training`, and the order of the next shapes."""
         tensors, meta = super().state()
         return {**tensors, "order": self.order}, meta
 
@@ -389,25 +394,26 @@ BEST = "best.safetensors"
 def run_training(
     run: RunFolder, training: Training[Any], quiet: bool = False, metadata: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Train to the end, from the checkpoint of the folder if it has one.
+    """Train to the end in a run folder, continuing from its checkpoint if it has one.
 
-    Logs metrics and writes checkpoints by the first process only, and shows progress unless it is to be quiet.
-    Under `torchrun` the others continue from the checkpoint of the first. Where something is held out, the
-    result with the least validation loss is kept as `best.safetensors`.
+    Logs metrics, writes checkpoints and shows progress, in the first process only. Under `torchrun` the others
+    continue from the checkpoint of the first. With validation, the result with the smallest validation loss is
+    written as `best.safetensors`.
 
-    A Ctrl-C or SIGTERM waits for the end of the step, and for a checkpoint of it; a second one does not.
+    After a Ctrl-C or SIGTERM, the step is finished and a checkpoint is written; a second one ends the process
+    at once.
 
     Args:
         run: The folder.
-        training: What to train.
-        quiet: Show no progress.
-        metadata: What is stored with the best result.
+        training: The training.
+        quiet: Whether to hide progress.
+        metadata: Information that is stored with the best result.
 
     Returns:
-        Metrics of the end; with validation also `best`: file, step and validation loss.
+        Final metrics; with validation also `best`: file, step and validation loss.
 
     Raises:
-        Interrupted: With the step that the checkpoint was written after.
+        Interrupted: A signal arrived; the message has the step of the checkpoint that was written.
     """
     saved = broadcast(run.load_checkpoint())
     first, keep, written = rank() == 0, training.smoothing, time.monotonic()
@@ -467,19 +473,19 @@ def learn(
     metadata: dict[str, Any] | None = None,
     complete: Callable[[Any], Any] = lambda result: result,
 ) -> tuple[Any, dict[str, Any]]:
-    """Train in a run folder and write what was learned, and `preview.png`.
+    """Train in a run folder and write the result and `preview.png`.
 
     Args:
         run: The folder.
-        training: What to train.
-        file: Name for the result.
-        preview: A picture of the result, (H, W, 3).
-        quiet: Show no progress.
-        metadata: What is stored with the result, beside the settings of the run.
-        complete: Adds to the result what is known only when the training is over.
+        training: The training.
+        file: File name of the result.
+        preview: Function from the result to a picture (H, W, 3).
+        quiet: Whether to hide progress.
+        metadata: Information that is stored with the result, in addition to the settings of the run.
+        complete: Function that adds properties to the result that are computed after the training.
 
     Returns:
-        The result, and metrics: those of the end, and steps.
+        The result, and the final metrics with the number of steps.
     """
     metadata = {"training": run.config, **(metadata or {})}
     metrics = run_training(run, training, quiet, metadata)

@@ -9,13 +9,13 @@ class TrainingConfig:
     """Settings of every training."""
 
     seconds: float = float("inf")
-    """Time to spend; schedules follow whichever of time and count is further."""
+    """Largest duration in seconds; schedules follow the larger of the fractions of time and count."""
     ema_decay: float = 0.99
-    """Decay of the exponential moving average of the weights, which is kept; 0 keeps the last weights."""
+    """Decay of the exponential moving average of the weights, which is the result; 0 takes the last weights."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the networks in training; auto takes bfloat16 where the processor multiplies it fast."""
+    """Floating-point type of the networks in training; auto takes bfloat16 if the device multiplies it fast."""
     seed: int = 0
-    """Seed of first weights and of everything drawn."""
+    """Seed of initial weights and of all random choices."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,6 @@ class EpochConfig(TrainingConfig):
     """Settings of trainings that pass over a collection of shapes."""
 
     epochs: int = 2000
-    """Passes over the shapes, at most."""
+    """Largest number of passes over the shapes."""
     shapes_per_step: int = 16
-    """Shapes in a step."""
+    """Number of shapes in a step."""

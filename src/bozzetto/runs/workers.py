@@ -1,6 +1,6 @@
-"""Calls in worker processes that end with this one.
+"""Calls in worker processes, which end with this process.
 
-The standard pools leave their workers behind when the process that made them is killed. Workers import this
+The standard pools leave their workers running when their parent process is killed. Workers import this
 module first, so it imports nothing heavy.
 """
 
@@ -22,18 +22,18 @@ Result = TypeVar("Result")
 def map_in_processes(
     function: Callable[..., Result], arguments: Sequence[tuple[Any, ...]], workers: int | None = None
 ) -> Iterator[Result]:
-    """Call a function with each of the arguments in other processes; yields the results in order.
+    """Call a function with each of the arguments in worker processes, and yield the results in order.
 
-    Input warnings of the function are issued here. Workers end at once when the generator is closed or left by
-    an exception, and when this process ends, in whatever way. They ignore Ctrl-C, which is for this process.
+    Input warnings of the function are issued here. Workers end at once when the generator is closed or raises
+    an exception, and when this process ends for any reason. They ignore Ctrl-C, which this process handles.
 
     Args:
-        function: A function of a module, so that it can be found in another process.
-        arguments: Positional arguments of each call; what is passed and returned must pickle.
-        workers: Processes at most; None takes one per core.
+        function: A module-level function, so that it can be imported in another process.
+        arguments: Positional arguments of each call; arguments and results must be picklable.
+        workers: Largest number of processes; None takes one per core.
 
     Raises:
-        InputError: The function raised it, or a worker was killed, for instance for its memory.
+        InputError: The function raised it, or a worker was killed, for instance because memory ran out.
     """
     pool = _WorkerPool(function, arguments, min(workers or os.cpu_count() or 1, len(arguments)))
     try:
@@ -45,7 +45,7 @@ def map_in_processes(
 
 
 class _WorkerPool:
-    """Workers, each with a pipe over which it takes arguments and returns results, one at a time."""
+    """Worker processes, each with a pipe for arguments and results, one call at a time."""
 
     def __init__(self, function: Callable, arguments: Sequence[tuple[Any, ...]], count: int) -> None:
         context = get_context("spawn")
@@ -55,7 +55,7 @@ class _WorkerPool:
             context.Process(target=_worker_main, args=(theirs,), daemon=True) for _, theirs in self._pipes
         ]
         self._pending = enumerate(arguments)
-        self._busy: dict[Any, int] = {}  # by connection, the number of the call
+        self._busy: dict[Any, int] = {}  # number of the call, by connection
         self._results: dict[int, tuple[Any, ...]] = {}
 
     def start(self) -> None:
@@ -107,7 +107,7 @@ class _WorkerPool:
 def _worker_main(connection: Connection) -> None:
     """The main function of a worker: receive a function, then arguments, and send results back."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Before the function comes, which may import for seconds.
+    # Before receiving the function, whose imports may take seconds.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         function = connection.recv()
@@ -128,7 +128,7 @@ def _called(function: Callable, arguments: tuple[Any, ...]) -> tuple[Any, Except
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it has ended."""
+    """End this process when its parent process has ended."""
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])
@@ -145,7 +145,7 @@ def _unwrapped(value: Any, error: Exception | None, sentences: list[str]) -> Any
 
 @contextmanager
 def _interruptions_blocked() -> Iterator[None]:
-    """Hold back Ctrl-C; processes that start here never see it, not even before their first line."""
+    """Block Ctrl-C; processes started in this block ignore it from their first line on."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

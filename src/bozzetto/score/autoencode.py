@@ -1,4 +1,4 @@
-"""A cloud to its code and back, in the cloud's own frame and unit."""
+"""Encoding of clouds to codes, and autoencoding, in the cloud's own frame and unit."""
 
 import torch
 from jaxtyping import Float
@@ -12,18 +12,18 @@ from .prior import CloudPrior
 from .sample import Start, points_of
 
 SEEN = 2048
-"""Points that the encoder looks at; as many as it has seen in training, at most."""
+"""Number of points for the encoder, at most as many as in training."""
 PROBE = 0.03
-"""Noise level at which a field tells whether a code explains a cloud."""
+"""Noise level of `field_misfit`, in the normalised frame."""
 
 
 @value_type
 class Encoding:
-    """A shape as the model knows it.
+    """Code and frame of a shape.
 
     Attributes:
-        code: What shape it is.
-        frame: From the cloud's frame to the normalised one.
+        code: Code of the shape.
+        frame: Map from the cloud's frame to the normalised one.
     """
 
     code: Float[Tensor, " K"]
@@ -37,20 +37,21 @@ def encode(
     seed: int = 0,
     frame: Frame | None = None,
 ) -> Encoding:
-    """Code and frame of a cloud.
+    """Compute code and frame of a cloud.
 
-    A model of principal frames tries all choices of their signs and takes the one whose field moves the points
-    of the cloud least, so that the result turns with the cloud.
+    With principal frames, all choices of the signs of the axes are tried, and the one with the smallest
+    `field_misfit` is taken, so that the result does not depend on the rotation of the cloud.
 
     Args:
         prior: A trained model.
-        cloud: Points of a shape, from 2 to millions: a random part of them is looked at.
-        name: How messages call the cloud.
-        seed: Of that choice.
-        frame: To the normalised frame, if it is known.
+        cloud: At least 2 points of a shape, in any unit; a random subset of them is encoded.
+        name: Name of the cloud in messages.
+        seed: Seed of the random subset.
+        frame: Map to the normalised frame if it is known; None computes it from the cloud.
 
     Raises:
-        InputError: The cloud has points of other dimensions than the model, or cannot be normalised.
+        InputError: The points have another dimension than those of the model, or the cloud cannot be
+            normalised.
     """
     config = prior.model.config
     check_dimensions(prior, cloud, name)
@@ -68,7 +69,8 @@ def encode(
 def field_misfit(
     model: ScoreModel, codes: Float[Tensor, "B K"], points: Float[Tensor, "B N D"], sigma: float = PROBE
 ) -> Float[Tensor, " B"]:
-    """How far points lie from the shapes of codes: the mean squared way to where the field sends them."""
+    """Mean squared distance between points and their denoised positions: small if the code explains the
+    points."""
     level = points.new_full((len(points), 1), sigma)
     clean = model.denoise(model.prepare(codes), points[:, None], level)[:, 0]
     return (clean - points).square().sum(dim=-1).mean(dim=-1)
@@ -85,10 +87,10 @@ def autoencode(
     name: str = "the cloud",
     frame: Frame | None = None,
 ) -> Float[Tensor, "{points} D"]:
-    """The shape of a cloud, dense or sparse, as any number of new points, in the cloud's frame and unit.
+    """Encode a cloud and sample any number of new points of its shape, in the cloud's frame and unit.
 
     Raises:
-        InputError: As `encode`.
+        InputError: As for `encode`.
     """
     found = encode(prior, cloud, name, seed, frame)
     made = points_of(prior, found.code[None], points, seed, evaluations, stratified, start)[0]
@@ -96,7 +98,7 @@ def autoencode(
 
 
 def check_dimensions(prior: CloudPrior, cloud: Float[Tensor, "N D"], name: str = "the cloud") -> None:
-    """Refuse clouds that the model is not for.
+    """Raise an error if a cloud has another dimension than the model.
 
     Raises:
         InputError: The points have another number of coordinates than the model's.

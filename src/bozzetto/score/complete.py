@@ -1,4 +1,4 @@
-"""Partial clouds to whole shapes: several, where what is seen leaves room; what was seen stays where it is."""
+"""Completion of partial clouds: several whole shapes, which keep the observed points unchanged."""
 
 import math
 from dataclasses import dataclass
@@ -18,42 +18,43 @@ from .prior import CloudPrior
 from .sample import points_of
 
 COMPARED, APART = 1024, 512
-"""Points of shapes that are compared with observed ones, and with each other."""
+"""Numbers of points of candidate shapes for comparison with observed points, and with each other."""
 LARGEST = 100_000
-"""Observed points that are looked at, at most, unless more are to be returned."""
+"""Largest number of observed points that are used, unless more are to be returned."""
 COVERED = 2.5
-"""A new point counts as seen if an observed one is nearer than so many of their usual distances."""
+"""A new point counts as observed if an observed point is nearer than this multiple of their median spacing."""
 
 
 @dataclass(frozen=True)
 class CompleteConfig:
-    """How a partial cloud is completed."""
+    """Settings of the completion of partial clouds."""
 
     hypotheses: int = 8
-    """Shapes to return."""
+    """Number of shapes to return."""
     points: int = 2048
-    """Points of each."""
+    """Number of points of each shape."""
     candidates: int = 64
-    """Shapes to draw. The half that agrees best with the observed points is kept, and of these as many are
-    returned as stand for all of them."""
+    """Number of shapes to sample. The half that fits the observed points best is kept, and of these the most
+    representative ones are returned."""
     guidance: float = 1.5
-    """How far shapes follow the hint of the encoder, see `LatentFlow.sample`."""
+    """Guidance scale of the encoder's code of the partial cloud, see `LatentFlow.sample`."""
     noise: float = 0.02
-    """Standard deviation of the observed points and of what the model cannot represent, in its unit."""
+    """Standard deviation of the noise of observed points and of details that the model cannot represent, in the
+    normalised frame."""
     seed: int = 0
-    """Of shapes and points."""
+    """Seed of shapes and points."""
 
 
 @value_type
 class Completed:
-    """One whole shape.
+    """One completed shape.
 
     Attributes:
-        points: In the frame and unit of the partial cloud; observed points are among them, unmoved.
-        observed: Which of them those are.
-        code: The shape as the model knows it.
-        misfit: Root mean square distance of the observed points from points of the shape, in the unit of the
-            model.
+        points: Points in the frame and unit of the partial cloud, including unchanged observed points.
+        observed: Whether each point is an observed one.
+        code: Code of the shape.
+        misfit: Root mean square distance of the observed points from points of the shape, in the normalised
+            frame.
     """
 
     points: Float[Tensor, "N D"]
@@ -70,22 +71,21 @@ def complete(
     frame: Frame | None = None,
     name: str = "the cloud",
 ) -> list[Completed]:
-    """Whole shapes that explain a partial cloud and differ, the one that fits best first.
+    """Complete a partial cloud: several different shapes that explain it, the best fit first.
 
-    The encoder's code of a part is a compromise between all shapes that have such a part. Given as a hint to
-    the flow, which has met such codes beside those of the whole shapes in training, it becomes samples of the
-    posterior: shapes that the collection could hold. Those that miss the observed points most are left out, and
-    of the rest as many are returned as stand for all: what is asked for is what the whole could be. Search for
-    noise whose shape agrees with the points, by gradients through the flow (Ben-Hamu et al. 2024, "D-Flow"),
-    fits the points better and the rest worse.
+    The encoder's code of a part is a compromise between all shapes with such a part. It is the condition (hint)
+    of the flow, which was trained on pairs of codes of parts and of whole shapes. Samples of the flow are then
+    samples of the posterior. Those that fit the observed points worst are left out, and the most representative
+    of the others are returned. The alternative, optimisation of the noise by gradients through the flow
+    (Ben-Hamu et al. 2024, "D-Flow"), fits the observed points better and the rest worse.
 
     Args:
         cloud: Points of a part of a shape.
-        prior: A model with a flow, as the default preset leaves it.
-        config: How.
-        frame: To the model's normalised frame, if it is known; otherwise the box of the part is taken for that
-            of the whole, which it hardly is: say it where you know better.
-        name: How messages call the cloud.
+        prior: A model with a flow, such as one of the default preset.
+        config: Settings; None takes the defaults of `CompleteConfig`.
+        frame: Map to the model's normalised frame if it is known. None takes the bounding box of the part for
+            that of the whole, which is rarely right, so give the frame if possible.
+        name: Name of the cloud in messages.
 
     Raises:
         InputError: The cloud cannot be used, the model has no flow, or a setting is out of range.
@@ -123,9 +123,10 @@ def complete(
 
 
 def representatives(clouds: Float[Tensor, "C N D"], count: int) -> Int64[Tensor, " {count}"]:
-    """Of many clouds those that stand for all: every cloud is near to one of them, by the Chamfer distance.
+    """Choose representative clouds: every cloud is near to one of them by the Chamfer distance.
 
-    Chosen one after the other, each the one that brings the sum of all distances down most (greedy k-medoids).
+    They are chosen one after the other, each the one that lowers the sum of all distances most (greedy
+    k-medoids).
     """
     rows = []
     for cloud in counted(clouds, "compare"):
@@ -143,10 +144,10 @@ def representatives(clouds: Float[Tensor, "C N D"], count: int) -> Int64[Tensor,
 
 
 def hinted_flow(prior: CloudPrior) -> LatentFlow:
-    """The distribution of codes, if it knows what parts say of them.
+    """The flow of a model, if it was trained with hints.
 
     Raises:
-        InputError: It does not, or there is none.
+        InputError: The model has no flow, or the flow was trained without hints.
     """
     if not isinstance(prior.latent, LatentFlow) or not prior.latent.takes_hints:
         raise InputError(
@@ -163,9 +164,10 @@ def joined_clouds(
     generated: Float[Tensor, "M D"],
     config: CompleteConfig,
 ) -> tuple[Float[Tensor, "P D"], Bool[Tensor, " P"]]:
-    """Observed points where there are any, new ones elsewhere, in about equal density.
+    """Join observed points with new ones where there are no observed points, at similar density.
 
-    New points near observed ones are dropped; as many observed ones as that are kept, or all if they are fewer.
+    New points near observed ones are dropped and replaced by as many observed ones, or by all if there are
+    fewer.
     """
     tree = KDTree(normalised.cpu().numpy())
     usual = float(torch.from_numpy(tree.query(normalised.cpu().numpy(), k=2)[0][:, 1]).median())

@@ -11,43 +11,46 @@ FrameKind = Literal["box", "principal", "shared"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The networks that turn a cloud into a code, and a code, a point and a noise level into a clean point."""
+    """Settings of the networks: the encoder from cloud to code, and the denoiser of points at a noise level."""
 
     architecture: Architecture = "grid"
-    """`residual` is the published pair of networks; `grid` reads and writes a grid of features."""
+    """`residual` is the published pair of networks; `grid` encodes and decodes by grids of features."""
     dimensions: int = 3
-    """Of the points: 2 or 3."""
+    """Dimension of the points: 2 or 3."""
     frame: FrameKind = "box"
-    """How clouds are normalised: by their bounding box, turned to their axes of inertia first, or all alike."""
+    """Normalisation of clouds: `box` by the bounding box, `principal` by principal axes, `shared` by one frame
+    for all; see `cloud_table`."""
     code_size: int = 256
-    """Numbers per shape."""
+    """Dimension of the codes."""
     hidden: int = 64
-    """Width of the layers that every point passes."""
+    """Width of the layers that are evaluated per point."""
     blocks: int = 3
-    """Of these layers; residual blocks of two of them in `residual`."""
+    """Number of these layers; for `residual` the number of residual blocks with two layers each."""
     condition: Literal["add", "batch norm"] = "add"
-    """How code and noise level enter: added in every block (released), or as scale and shift of the batch
-    normalisation (the paper); `residual` only."""
+    """Conditioning on code and noise level: added in every block (released code), or as scale and shift of
+    batch normalisation (paper); `residual` only."""
     channels: int = 32
-    """Of the convolutions at the coarsest grid; `grid` only."""
+    """Channels of the convolutions at the coarsest grid; `grid` only."""
     features: int = 16
-    """Features per node that points read; `grid` only."""
+    """Number of features per node of the feature grid; `grid` only."""
     coarsest: int = 4
-    """Cells along each axis of the grid that shares out the numbers of a code; `grid` only."""
+    """Cells along each axis of the coarse grid, each of which has its own part of the code; `grid` only."""
     levels: int = 1
-    """The grid of features has coarsest * 2^(levels + 1) nodes along each axis; `grid` only."""
+    """Number of refinements: the feature grid has coarsest * 2^(levels + 1) nodes along each axis; `grid`
+    only."""
     code_noise: float = 0.0
-    """Standard deviation of noise on codes in training; their mean square is 1; `grid` only."""
+    """Standard deviation of the noise added to codes in training, whose mean square is 1; `grid` only."""
     data_std: float = 0.5
-    """s: standard deviation of a coordinate of normalised clouds; `grid` only."""
+    """s, the standard deviation of coordinates of normalised clouds; `grid` only."""
     low: float = 0.01
-    """Least noise level, in units of half the longest side of a shape."""
+    """Smallest noise level, in units of half the longest side of a shape."""
     high: float = 1.25
-    """Largest noise level; sampling by the default begins at 1, see `draw_points`."""
+    """Largest noise level of the training, in the same unit; the default sampler starts at 1, see
+    `draw_points`."""
 
 
 FLAT_MODEL = ModelConfig(dimensions=2, channels=64, coarsest=8)
-"""For clouds in 2D, where fine grids cost little."""
+"""Networks for 2D clouds, for which fine grids cost little."""
 
 REFERENCE_MODEL = ModelConfig(
     architecture="residual", code_size=128, hidden=256, blocks=24, low=0.01, high=1.0
@@ -56,7 +59,7 @@ REFERENCE_MODEL = ModelConfig(
 
 
 def model_for(model: ModelConfig, dimensions: int, frame: FrameKind) -> ModelConfig:
-    """The networks for clouds of so many dimensions; the grid of ours is finer in 2D."""
+    """Adapt a configuration to the dimension and frame of clouds; in 2D the `grid` model has a finer grid."""
     if model.architecture == "grid" and dimensions == 2:
         model = FLAT_MODEL
     return replace(model, dimensions=dimensions, frame=frame)
@@ -64,18 +67,19 @@ def model_for(model: ModelConfig, dimensions: int, frame: FrameKind) -> ModelCon
 
 @dataclass(frozen=True)
 class LatentConfig:
-    """The distribution of codes."""
+    """Settings of the distribution of codes."""
 
     kind: Literal["flow", "gan"] = "flow"
-    """`flow` is learned beside the field; `gan`, the published second stage, on codes of a finished model."""
+    """`flow` is trained together with the field; `gan`, the published second stage, on the codes of a trained
+    model."""
     hidden: int = 320
-    """Width; of the critic, twice as much."""
+    """Width of the layers; the critic of the GAN has twice this width."""
     blocks: int = 3
-    """Residual blocks; `flow` only."""
+    """Number of residual blocks; `flow` only."""
     lr: float = 1e-3
     """Learning rate (Adam)."""
     batch: int = 256
-    """Codes in a step, drawn from the latest codes of all shapes."""
+    """Number of codes in a step, chosen at random from the latest codes of all shapes."""
     epochs: int = 10_000
     """Passes over the codes; `gan` only."""
 
@@ -86,7 +90,7 @@ REFERENCE_LATENT = LatentConfig(kind="gan", hidden=256, lr=1e-4, batch=256)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(EpochConfig):
-    """How a model is learned from a collection of clouds."""
+    """Settings of the training of a model on a collection of clouds."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     """The networks."""
@@ -94,23 +98,25 @@ class TrainConfig(EpochConfig):
     points: int = 512
     """Noisy points per shape and step."""
     levels: int = 8
-    """Noise levels per shape and step, each with an equal part of the points; drawn anew every time."""
+    """Number of random noise levels per shape and step, each with an equal part of the points."""
     ladder: int = 0
-    """If not 0, noise levels are from a geometric ladder of so many, one per shape and step: as published."""
+    """Number of noise levels of a fixed geometric sequence, of which each shape takes a random one in a step,
+    as published; 0 for continuous noise levels."""
     target: Literal["field", "sample"] = "field"
-    """What to predict: the analytic field of the drawn points (less noise), or the point that was made noisy
-    (published)."""
+    """Target of the denoiser: `field`, the analytic denoiser of a sample of the shape (less variance), or
+    `sample`, the point before the noise (published)."""
     inputs: tuple[int, int] = (64, 2048)
-    """Least and most points that the encoder sees."""
+    """Smallest and largest number of points of the encoder's input."""
     cropped: float = 0.3
-    """Share of the shapes of which the encoder sees a part only."""
+    """Fraction of the shapes in a step of which the encoder gets only a part."""
     lr: float = 2e-3
     """Learning rate (Adam)."""
     schedule: Literal["cosine", "late linear"] = "cosine"
-    """How the learning rate falls; `late linear` as published: constant for the first half, then to 1 %."""
+    """Decay of the learning rate: along a cosine, or `late linear` as published: constant for the first half,
+    then linear to 1 %."""
     ema_decay: float = 0.998
     latent: LatentConfig | None = field(default_factory=LatentConfig)
-    """The prior over codes that is learned in the same loop; None leaves it out."""
+    """Distribution of codes that is learned as well; None learns none."""
 
 
 REFERENCE = TrainConfig(

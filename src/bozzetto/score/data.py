@@ -1,6 +1,6 @@
-"""Clouds of a collection, the batches that training draws from them, and the field of a cloud in closed form.
+"""Clouds of a collection, batches for training, and the gradient field of a cloud in closed form.
 
-The closed form is the gradient of the log density of a cloud blurred by a Gaussian: what a network learns.
+The field is the gradient of the log density of a cloud blurred by a Gaussian, which networks learn.
 """
 
 import math
@@ -28,8 +28,8 @@ def log_density(
 
     Args:
         points: The cloud, x_i.
-        x: Where.
-        sigma: Noise level at each of these places.
+        x: Points at which the log density is evaluated.
+        sigma: Noise level at each of these points.
 
     Raises:
         InputError: The cloud is empty or a level is not positive.
@@ -44,9 +44,9 @@ def log_density(
 def denoised(
     points: Float[Tensor, "*batch M D"], x: Float[Tensor, "*batch N D"], sigma: Float[Tensor, "*batch N"]
 ) -> Float[Tensor, "*batch N D"]:
-    """Where a noisy point came from, on average: D(x) = sum_i w_i x_i, w = softmax(-|x - x_i|^2 / 2 sigma^2).
+    """The analytic denoiser: the mean origin of a noisy point, D(x) = sum_i w_i x_i.
 
-    The code that was released with the paper to draw fields forgets the 2.
+    The weights are w = softmax(-|x - x_i|^2 / (2 sigma^2)). The released code for plotting fields lacks the 2.
 
     Source: Cai et al. 2020, section 3.1. Differs: the exponent has the 2 that the released drawing code
     leaves out.
@@ -56,8 +56,8 @@ def denoised(
     """
     _check(points, sigma)
     # |x|^2 is the same for all i, so the exponent is a product of (x, -1/2) / sigma^2 and (x_i, |x_i|^2), and
-    # the mean is an attention of noisy points to the cloud: one fused kernel, no table of M times N. Queries
-    # and keys are filled up with zeros, because kernels are fastest at the widths that networks have.
+    # the mean is an attention of noisy points to the cloud: one fused kernel, no matrix of size M x N. Queries
+    # and keys are padded with zeros, because kernels are fastest at the usual widths of networks.
     dimensions = points.shape[-1]
     query = torch.cat([x, torch.full_like(x[..., :1], -0.5)], dim=-1) / sigma[..., None] ** 2
     key = torch.cat([points, points.square().sum(dim=-1, keepdim=True)], dim=-1)
@@ -92,9 +92,9 @@ class CloudTable:
     """Normalised clouds with equally many points each.
 
     Attributes:
-        points: Of all shapes; every draw takes a random part of a shape's points.
-        names: Of the shapes.
-        frame: The one frame of all shapes; None if each has its own.
+        points: Points of all shapes; batches contain random subsets of a shape's points.
+        names: Names of the shapes.
+        frame: The common frame of all shapes; None if each has its own.
     """
 
     points: Float[Tensor, "S P D"]
@@ -107,11 +107,11 @@ class CloudTable:
     def draw(
         self, shapes: Int[Tensor, " B"], count: int, generator: torch.Generator
     ) -> Float[Tensor, "B {count} D"]:
-        """Random points of some shapes: different ones where there are enough, neighbours in a random order."""
+        """Random points of the given shapes, without repetition if there are enough."""
         size = self.points.shape[1]
         if count > size:
             index = torch.randint(size, (len(shapes), count), generator=generator)
-        else:  # every stride that shares no factor with the size visits all points before any twice
+        else:  # a stride without a common factor with the size visits all points before any twice
             start = torch.randint(size, (len(shapes), 1), generator=generator)
             strides = _strides(size)
             chosen = torch.randint(len(strides), (len(shapes), 1), generator=generator)
@@ -119,10 +119,10 @@ class CloudTable:
         return self.points[shapes[:, None], index]
 
     def split(self, fraction: float, seed: int = 0) -> tuple["CloudTable", "CloudTable"]:
-        """All shapes but a random fraction of them, and these.
+        """Split off a random fraction of the shapes; return the rest and the fraction.
 
         Raises:
-            InputError: There is one shape only.
+            InputError: There is only one shape.
         """
         if len(self) < 2:
             raise InputError("a single shape cannot be held out; give more shapes or no validation")
@@ -143,12 +143,12 @@ def _strides(size: int) -> Tensor:
 def cropped_clouds(
     points: Float[Tensor, "B N D"], fraction: Float[Tensor, " B"], count: int, generator: torch.Generator
 ) -> Float[Tensor, "B {count} D"]:
-    """The part of each cloud on one side of a random plane, `count` points of it.
+    """Crop each cloud to one side of a random plane, and take `count` points of the rest.
 
     Args:
         points: Clouds in random order.
-        fraction: Which part of the points to keep, in (0, 1]; 1 keeps all.
-        count: Points per result; points are taken twice where fewer are kept.
+        fraction: Fraction of the points to keep, in (0, 1]; 1 keeps all.
+        count: Number of points per result; points are repeated if fewer are kept.
         generator: Source of randomness.
     """
     b, n, d = points.shape
@@ -170,18 +170,18 @@ def cloud_table(
     points: int = 2048,
     frame: FrameKind = "box",
 ) -> CloudTable:
-    """A table of clouds of any sizes, in normalised frames.
+    """Build a table of normalised clouds from clouds with any numbers of points.
 
     Args:
-        clouds: At least one; of those with fewer points some are repeated.
-        names: Of the clouds.
-        points: Points to keep of each.
-        frame: `box` as ShapeGF: bounding box centred, longest side 2. `principal`: turned to the axes of
-            inertia first, so that the model does not depend on how shapes are turned. `shared`: one frame for
-            the whole collection, as PointFlow, so that sizes and places of shapes are learned too.
+        clouds: At least one cloud; points of clouds with fewer than `points` points are repeated.
+        names: Names of the clouds.
+        points: Number of points to keep of each.
+        frame: `box` as in ShapeGF: bounding box centred, longest side 2. `principal`: rotated to the principal
+            axes first, so that the model does not depend on the rotation of shapes. `shared`: one frame for the
+            whole collection as in PointFlow, so that sizes and positions of shapes are learned as well.
 
     Raises:
-        InputError: There are none, or one has no extent or has coordinates that are not finite.
+        InputError: There are no clouds, or one has no extent or coordinates that are not finite.
     """
     if not clouds:
         raise InputError("there are no shapes to learn from")
@@ -197,20 +197,20 @@ def cloud_table(
 
 
 SUPPORT = 1024
-"""Points of a shape whose field is the target, at most."""
+"""Largest number of points of a shape whose analytic denoiser is the target."""
 LEAST_CROP = 0.35
-"""Least part of a cloud that a crop keeps."""
+"""Smallest fraction of a cloud that a crop keeps."""
 
 
 class Batch(NamedTuple):
-    """What a step learns from.
+    """Random input and targets of a training step.
 
     Attributes:
         encoder_input: Clouds for the encoder, whole or cropped, of a random number of points.
-        whole: Which of them are not cropped.
-        noisy: Noisy points of the shapes: G levels of N points.
-        sigma: The levels.
-        clean: What the field should answer.
+        whole: Whether each cloud for the encoder is not cropped.
+        noisy: Noisy points of the shapes: N points at each of G noise levels.
+        sigma: The noise levels.
+        clean: Targets of the denoiser.
     """
 
     encoder_input: Float[Tensor, "B M D"]
@@ -227,12 +227,11 @@ class Batch(NamedTuple):
 def draw_batch(
     table: CloudTable, shapes: Int[Tensor, " B"], config: TrainConfig, generator: torch.Generator
 ) -> Batch:
-    """Everything random of a step.
+    """Sample the random input and targets of a training step.
 
-    Points of the encoder are drawn apart from those that noise is added to. The published target is the point x
-    that was made noisy; its mean over all points that could have been, the analytic denoiser of a larger sample
-    of the shape, is what the network learns in the end, and is free of the noise of that choice (Xu, Tong,
-    Jaakkola 2023, "Stable target field").
+    The encoder's points are sampled independently of those that noise is added to. The published target is the
+    point before the noise. Its mean over all possible points, the analytic denoiser of a larger sample of the
+    shape, has the same minimum and less variance (Xu, Tong, Jaakkola 2023, "Stable target field").
 
     Source: Xu et al. 2023, the target. Differs: the mean is over a sample of the shape.
     """
@@ -252,7 +251,7 @@ def draw_batch(
 
 
 def draw_levels(config: TrainConfig, shapes: int, generator: torch.Generator) -> Float[Tensor, "{shapes} G"]:
-    """Noise levels: an even spread over the logarithm for every shape, or steps of the published ladder.
+    """Random noise levels: stratified in the logarithm for every shape, or from the published sequence.
 
     Source: Cai et al. 2020, the geometric ladder. Differs: by default levels are continuous and stratified.
     """
@@ -269,7 +268,7 @@ def draw_levels(config: TrainConfig, shapes: int, generator: torch.Generator) ->
 def draw_inputs(
     table: CloudTable, shapes: Int[Tensor, " B"], config: TrainConfig, generator: torch.Generator
 ) -> tuple[Float[Tensor, "B M D"], Bool[Tensor, " B"]]:
-    """Clouds for the encoder, and which are whole; their number of points is even in its logarithm."""
+    """Random clouds for the encoder, and whether each is whole; the number of points is log-uniform."""
     least, most = config.inputs
     if least == most and config.cropped == 0:
         return table.draw(shapes, most, generator), torch.ones(len(shapes), dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Whether a cloud is a shape of a model's family, told by how far it lies from what the model makes of it."""
+"""Whether a cloud is a shape of a model's family, by its distance from its reconstruction by the model."""
 
 from dataclasses import dataclass
 
@@ -17,20 +17,20 @@ from .prior import CloudPrior
 from .sample import points_of
 
 SHAPES, NEIGHBOURS, POINTS, LOOKED_AT = 48, 8, 2048, 512
-"""Training shapes that limits come from, others of like codes that each is compared with, points of each, and
-points whose distances are measured."""
+"""For `fit_limits`: numbers of training shapes, of shapes with similar codes that each is compared with, of
+points of each shape, and of points whose distances are measured."""
 MARGIN = 2.0
-"""So much worse than any part of a training shape a part of an unseen one may be explained."""
+"""Factor between the largest misfit of a part of a training shape and the largest accepted misfit."""
 
 
 @dataclass(frozen=True)
 class FitLimits:
-    """How badly a model explains shapes of its family, at most, as `fit_of` measures it.
+    """Largest misfits, as measured by `fit_of`, of shapes of a model's family.
 
     Attributes:
-        whole: The largest distance between a training shape and its nearest other.
-        part: Twice the largest distance between a part of a training shape, whose box is taken for that of the
-            whole, and what the model makes of it.
+        whole: Largest distance between a training shape and its nearest other.
+        part: Twice the largest distance between a part of a training shape, normalised by its own box, and its
+            reconstruction by the model.
     """
 
     whole: float
@@ -39,9 +39,9 @@ class FitLimits:
 
 @torch.no_grad()
 def fit_of(prior: CloudPrior, cloud: Float[Tensor, "N D"], found: Encoding) -> float:
-    """Median distance of points of a cloud from 2,048 points of the shape of its code, in the normalised frame.
+    """Misfit: median distance of a cloud from 2,048 points of its reconstruction, in the normalised frame.
 
-    The spacing of these points is part of it.
+    It includes the effect of the spacing of these points.
     """
     made = points_of(prior, found.code[None], POINTS)[0]
     order = torch.randperm(len(cloud), generator=torch.Generator().manual_seed(0))[:LOOKED_AT]
@@ -50,9 +50,9 @@ def fit_of(prior: CloudPrior, cloud: Float[Tensor, "N D"], found: Encoding) -> f
 
 @torch.no_grad()
 def fit_limits(prior: CloudPrior) -> FitLimits | None:
-    """What the model has stored, or limits from 48 training shapes as it draws them.
+    """The stored limits of a model, or limits computed from 48 reconstructed training shapes.
 
-    None for the published network, whose points take too long, and for a model of a single shape.
+    None for the published network, whose sampling takes too long, and for a model of a single shape.
     """
     if prior.limits is not None:
         return FitLimits(*prior.limits)
@@ -84,24 +84,24 @@ def require_member(
     frame: Frame | None = None,
     any_shape: bool = False,
 ) -> dict[str, float]:
-    """Refuse a cloud that is neither a shape of a model's family nor a part of one.
+    """Raise an error for a cloud that is neither a shape of a model's family nor a part of one.
 
-    A cloud that a model explains worse than a training shape is explained by its nearest other gets a warning:
-    it is a stranger, or a part whose box is not that of the whole. One that is explained worse than any such
-    part is refused.
+    There is a warning if the misfit of the cloud is above the limit for whole shapes: the cloud is not a member
+    of the family, or it is a part whose box is not that of the whole. There is an error if the misfit is above
+    the limit for parts.
 
     Args:
         prior: The model.
         cloud: The points.
-        name: What messages call it.
-        frame: To the model's frame, if it is known.
-        any_shape: Warn only.
+        name: Name of the cloud in messages.
+        frame: Map to the model's normalised frame if it is known.
+        any_shape: Whether to warn instead of raising an error.
 
     Returns:
-        Figures: `misfit`, and the limits `whole` and `part`; none where there are no limits.
+        Metrics: `misfit`, and the limits `whole` and `part`; empty if there are no limits.
 
     Raises:
-        InputError: The cloud is no shape of the family, or `encode` refuses it.
+        InputError: The cloud is not a shape of the family or a part of one, or cannot be encoded.
     """
     limits = fit_limits(prior)
     if limits is None:

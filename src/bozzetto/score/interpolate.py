@@ -1,4 +1,4 @@
-"""Shapes between two shapes."""
+"""Interpolation between two shapes."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from .sources import load_cloud
 
 
 def great_circle(a: Float[Tensor, " K"], b: Float[Tensor, " K"], count: int) -> Float[Tensor, "{count} K"]:
-    """Codes from a to b along the great circle: codes lie on a sphere, and a chord would leave it.
+    """Codes from `a` to `b` along a great circle, since codes lie on a sphere.
 
     Raises:
-        InputError: Fewer than two codes are asked for.
+        InputError: `count` is less than 2.
     """
     if count < 2:
         raise InputError(f"the number of shapes must be 2 or more, got {count}")
@@ -40,12 +40,13 @@ def interpolate(
     seed: int = 0,
     evaluations: int = 10,
 ) -> Float[Tensor, "{count} {points} D"]:
-    """Clouds from one shape to another, in the frame that `sample` gives them in.
+    """Interpolate between two shapes: clouds from one to the other, in the frame of `sample`.
 
-    All begin as the same noise, so that point i of one cloud becomes point i of the next: a morph.
+    All clouds start from the same noise, so that point i of one cloud corresponds to point i of the next (a
+    morph).
 
     Raises:
-        InputError: Fewer than two shapes or no points are asked for.
+        InputError: `count` is less than 2, or `points` is less than 1.
     """
     clouds = [
         points_of(prior, code[None], points, seed, evaluations)[0]
@@ -59,13 +60,13 @@ def find_shape(word: str, prior: CloudPrior, seed: int = 0, any_shape: bool = Fa
     """The code of a training shape, by its name, or of the cloud in a file.
 
     Args:
-        word: A name or a file.
-        prior: What the code is of.
-        seed: Of the points that the encoder sees.
-        any_shape: Take also a cloud that is no member of the family, with a warning.
+        word: Name of a training shape, or path of a file.
+        prior: The model of the code.
+        seed: Seed of the random subset of points for the encoder.
+        any_shape: Whether to accept clouds that are not members of the family, with a warning.
 
     Raises:
-        InputError: There is no such shape or file, or the cloud cannot be used.
+        InputError: There is no such training shape or file, or the cloud cannot be used.
     """
     if word in prior.names:
         return prior.codes[prior.names.index(word)]

@@ -1,4 +1,4 @@
-"""How codes are distributed: a flow that is learned with the field, and the published latent GAN."""
+"""Distributions of codes: a flow that is trained together with the field, and the published latent GAN."""
 
 import time
 from collections.abc import Callable
@@ -11,23 +11,23 @@ from ..errors import InputError
 from .config import LatentConfig
 
 STEPS = 24
-"""Heun steps from noise to a code: 2 evaluations each, which cost next to nothing."""
+"""Number of Heun steps from noise to a code, with 2 cheap evaluations each."""
 TIME_WIDTH = 64
 
 
 class LatentFlow(nn.Module):
-    """v(z_t, t), the mean velocity on straight lines from noise to codes (Lipman et al. 2023, Liu et al. 2023).
+    """Flow matching on codes: v(z_t, t), the mean velocity on straight lines from noise to codes.
 
-    A hint, the code of a part of a shape, makes it the distribution of the codes of
-    shapes with such a part. No hint is a hint of zeros: codes have mean square 1.
+    With a hint, the code of a part of a shape, it is the distribution of the codes of shapes with such a part.
+    Without a hint, zeros take its place, which differ from all codes since codes have mean square 1.
 
     Source: Lipman et al. 2023, flow matching.
 
     Source: Liu et al. 2023, straight lines.
 
     Args:
-        code_size: Numbers per code, of unit mean square.
-        config: Its size.
+        code_size: Dimension of the codes, which have mean square 1.
+        config: Size of the network.
     """
 
     def __init__(self, code_size: int, config: LatentConfig) -> None:
@@ -50,7 +50,7 @@ class LatentFlow(nn.Module):
 
     @property
     def takes_hints(self) -> bool:
-        """Whether it has seen any in training."""
+        """Whether the flow was trained with hints."""
         return bool(self.hint.weight.any())
 
     def forward(
@@ -69,7 +69,7 @@ class LatentFlow(nn.Module):
     def loss(
         self, codes: Float[Tensor, "B K"], hints: Float[Tensor, "B K"], generator: torch.Generator
     ) -> Float[Tensor, ""]:
-        """Mean squared error of the velocity, at random times on lines from random noise."""
+        """Mean squared error of the velocity at random times on lines from random noise to codes."""
         noise = torch.randn(codes.shape, generator=generator).to(codes)
         t = torch.rand(len(codes), generator=generator).to(codes)
         place = torch.lerp(noise, codes, t[:, None])
@@ -81,16 +81,16 @@ class LatentFlow(nn.Module):
         hint: Float[Tensor, "B K"] | None = None,
         guidance: float = 1.0,
     ) -> Float[Tensor, "B K"]:
-        """Codes from noise, by Heun's method; on the sphere where codes lie.
+        """Integrate the flow from noise to codes by Heun's method, and project them to the sphere of codes.
 
         Source: Ho and Salimans 2022, guidance.
 
         Args:
-            noise: What they begin as, of unit variance.
-            hint: Codes of parts.
-            guidance: How much of the difference that the hint makes is taken (Ho, Salimans 2022,
-                "Classifier-free guidance"): 1 samples the posterior as it was learned, more than 1 leans to
-                what the hint says.
+            noise: Standard normal noise.
+            hint: Codes of parts; None samples without hints.
+            guidance: Factor on the difference between velocities with and without hint (Ho, Salimans 2022,
+                "Classifier-free guidance"): 1 samples the learned posterior, larger values follow the hint more
+                closely.
         """
         z, width = noise, 1 / STEPS
         for step in range(STEPS):
@@ -108,7 +108,7 @@ class LatentFlow(nn.Module):
 
 
 def on_sphere(codes: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
-    """The nearest places where codes can lie: their numbers have mean 0 and mean square 1."""
+    """Project codes to the sphere of valid codes: entries of mean 0 and mean square 1."""
     return nn.functional.layer_norm(codes, codes.shape[1:])
 
 
@@ -116,11 +116,11 @@ NOISE = 128
 
 
 class LatentGenerator(nn.Module):
-    """Noise to codes: three linear layers with ReLU between, as released.
+    """Generator of the latent GAN, from noise to codes: three linear layers with ReLU in between, as released.
 
     Args:
-        code_size: Numbers per code.
-        config: Its width.
+        code_size: Dimension of the codes.
+        config: Width of the layers.
     """
 
     def __init__(self, code_size: int, config: LatentConfig) -> None:
@@ -142,7 +142,7 @@ class LatentGenerator(nn.Module):
 
 
 def critic(code_size: int, width: int) -> nn.Module:
-    """Codes to a number that is larger for real ones: K-512-512-1 with LeakyReLU 0.2, as released."""
+    """Critic of the latent GAN, larger for real codes: K-512-512-1 with LeakyReLU 0.2, as released."""
     return nn.Sequential(
         nn.Linear(code_size, width),
         nn.LeakyReLU(0.2),
@@ -161,17 +161,17 @@ def fit_latent_gan(
 ) -> LatentGenerator:
     """Train generator and critic on codes, one step each in turn (Cai et al. 2020, section 4.3, as released).
 
-    Wasserstein loss with Adam (0.5, 0.9). The penalty is the square of the mean length of the critic's gradient
-    at real codes: centred on zero, not on one, and not the mean of squares.
+    Wasserstein loss with Adam (0.5, 0.9). The gradient penalty is the square of the mean norm of the critic's
+    gradient at real codes. It is centred at zero, not at one, and is not the mean of squares.
 
     Source: Cai et al. 2020, section 4.3, as released.
 
     Args:
-        codes: Of the training shapes; batches draw them with replacement where there are few.
-        config: How.
-        seed: Of first weights and noise.
-        seconds: Time to spend, at most.
-        clock: What they are of.
+        codes: Codes of the training shapes; batches are sampled with replacement.
+        config: Settings of the GAN.
+        seed: Seed of initial weights and noise.
+        seconds: Largest duration in seconds of `clock`.
+        clock: Function that returns the current time in seconds.
 
     Raises:
         InputError: There are no codes.

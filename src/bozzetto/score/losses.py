@@ -1,4 +1,4 @@
-"""Denoising score matching: what the gradient field of a cloud is learned by."""
+"""Denoising score matching, the loss of the gradient field."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,7 +13,7 @@ def denoising_score_matching(
     sigma: Float[Tensor, "B G"],
     clean: Float[Tensor, "B G N D"],
 ) -> Float[Tensor, ""]:
-    """Weighted squared error of the denoised points, summed over coordinates, mean over everything else.
+    """Weighted squared error of denoised points, summed over coordinates and averaged over everything else.
 
     Cai et al. 2020, equation 4, is lambda(sigma) / 2 times the squared error of the score against
     (clean - noisy) / sigma^2. A score of (D(noisy) - noisy) / sigma^2 makes that lambda(sigma) / (2 sigma^4)
@@ -25,11 +25,11 @@ def denoising_score_matching(
 
     Args:
         model: Denoiser D and weight.
-        codes: Of B shapes.
-        noisy: Points with noise, N at each of G levels.
-        sigma: Standard deviations of the noise.
-        clean: Targets: the points before the noise (the paper's), or their mean over all points that could
-            have been, `score.denoised` (the default, see `draw_batch`), which has the same minimum.
+        codes: Codes of B shapes.
+        noisy: Noisy points, N at each of G noise levels.
+        sigma: Noise levels: standard deviations of the noise.
+        clean: Targets: the points before the noise (paper), or their mean over all possible points,
+            `score.denoised` (default, see `draw_batch`), which has the same minimum.
     """
     found = model.denoise(model.prepare(codes), noisy, sigma)
     error = (found - clean).square().sum(dim=-1)

@@ -1,4 +1,4 @@
-"""The networks: a cloud to a code; and a code, a noisy point and a noise level to a clean point."""
+"""The networks: the encoder from cloud to code, and the denoiser, conditioned on code and noise level."""
 
 from abc import ABC, abstractmethod
 from typing import Literal
@@ -13,7 +13,7 @@ from .config import LatentConfig, ModelConfig
 from .latent import LatentFlow, LatentGenerator
 
 EXTENT = 1.25
-"""Grids of features fill [-1.25, 1.25]^D: a margin around normalised clouds."""
+"""Feature grids fill [-EXTENT, EXTENT]^D, with a margin around normalised clouds."""
 OCTAVES = 4
 
 
@@ -33,7 +33,7 @@ class ScoreModel(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, codes: Float[Tensor, "B K"]) -> tuple[Tensor, ...]:
-        """What `denoise` needs of codes, computed once for all points and levels."""
+        """Compute what `denoise` needs of codes, once for all points and noise levels."""
 
     @abstractmethod
     def denoise(
@@ -42,7 +42,7 @@ class ScoreModel(nn.Module, ABC):
         x: Float[Tensor, "B G N D"],
         sigma: Float[Tensor, "B G"],
     ) -> Float[Tensor, "B G N D"]:
-        """Clean points: for each of B shapes G noise levels of N points."""
+        """Denoised points, N at each of G noise levels for each of B shapes."""
 
     @abstractmethod
     def weight(self, sigma: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -57,15 +57,16 @@ class ScoreModel(nn.Module, ABC):
 
 
 class GridModel(ScoreModel):
-    """The default: a cloud is splatted on a grid and convolved to a code; a code becomes a grid of features.
+    """The default model: convolutional encoder of a splatted cloud, and denoiser with a grid of features.
 
-    Every cell of a coarse grid has its own few numbers of the code, which see and shape mostly their own part
-    of the cloud. Parts of shapes repeat, whole shapes do not: with as many numbers that all see everything,
-    contours of digits are rebuilt four times less exactly after the same time.
+    Every cell of a coarse grid has its own part of the code, which mostly depends on and influences the
+    corresponding part of the cloud. This helps because parts of shapes repeat while whole shapes do not: with a
+    global code of the same size, contours of digits are reconstructed four times less accurately after the same
+    time.
 
     What depends on the shape alone is computed once per shape, and what depends on shape and noise level once
-    per pair; the layers that every point passes are few and narrow. There is no batch normalisation, so a
-    shape's result does not depend on what else is in the batch, and any noise level will do.
+    per pair. The layers that are evaluated per point are few and narrow. There is no batch normalisation, so
+    the result for a shape does not depend on the rest of the batch, and any noise level can be used.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -108,16 +109,17 @@ class GridModel(ScoreModel):
 
     @property
     def nodes(self) -> int:
-        """Nodes per axis of the grid on which clouds are splatted."""
+        """Number of nodes along each axis of the grid on which clouds are splatted."""
         return self.config.coarsest * 2 ** (self.config.levels + 1)
 
     def encode(self, points: Float[Tensor, "B N D"]) -> Float[Tensor, "B K"]:
-        """Codes of B clouds of N points each, in any order; their numbers have mean 0 and mean square 1."""
+        """Codes of B clouds of N points each, in any order; the entries of a code have mean 0 and mean square
+        1."""
         found = self.down(splat(points, self.nodes))
         return layer_norm(self.code(found).flatten(1).float(), (self.config.code_size,))
 
     def prepare(self, codes: Float[Tensor, "B K"]) -> tuple[Tensor, ...]:
-        """The grid of features, and what the code adds to the conditions."""
+        """The grid of features, and the code's contribution to the conditioning."""
         side = [self.config.coarsest] * self.config.dimensions
         grid = self.up(self.start(codes.view(len(codes), -1, *side)))
         return grid.float(), self.shape(codes).float()
@@ -128,7 +130,7 @@ class GridModel(ScoreModel):
         x: Float[Tensor, "B G N D"],
         sigma: Float[Tensor, "B G"],
     ) -> Float[Tensor, "B G N D"]:
-        """Clean points: for each of B shapes G noise levels of N points.
+        """Denoised points, N at each of G noise levels for each of B shapes.
 
         The network is preconditioned as in Karras et al. 2022 (EDM), table 1.
 
@@ -153,7 +155,7 @@ class GridModel(ScoreModel):
         return x * (s**2 / variance) + out * (level * s / variance.sqrt())
 
     def weight(self, sigma: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """(sigma^2 + s^2) / (sigma s)^2: all levels weigh the same (EDM, table 1).
+        """(sigma^2 + s^2) / (sigma s)^2, which gives all noise levels equal weight (EDM, table 1).
 
         Source: Karras et al. 2022, table 1.
         """
@@ -197,11 +199,11 @@ def fourier_features(places: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch
 
 
 def splat(points: Float[Tensor, "B N D"], nodes: int) -> Float[Tensor, "B C *grid"]:
-    """Clouds on a grid: every point gives its 2^D nodes linear shares of itself.
+    """Splat clouds on a grid: the weight of every point is distributed linearly to its 2^D nearest nodes.
 
-    The channels tell whether a node has points (whatever their number), which part of the cloud they are, and
-    where they lie on average, in cells. So a sparse cloud looks like a dense one with gaps. The first axis of
-    a point is the last of the grid, as `grid_sample` has it.
+    The channels are whether a node has points (independent of their number), the fraction of the cloud that
+    they are, and their mean position in cells. So a sparse cloud looks like a dense one with gaps. The first
+    coordinate of a point corresponds to the last axis of the grid, as in `grid_sample`.
     """
     b, n, d = points.shape
     position = ((points / EXTENT).clamp(-1, 1) + 1) * ((nodes - 1) / 2)
@@ -227,8 +229,8 @@ HEAD = (256, 128)
 class ResidualModel(ScoreModel):
     """ShapeGF as released; the field predicts the displacement sigma^2 g = D(x) - x.
 
-    Batch normalisation is part of it, with its flaw: batches in training mix all noise levels, while a sampling
-    step has one and uses the running statistics.
+    It has batch normalisation with a known weakness: batches in training mix all noise levels, while a sampling
+    step has a single one and uses the running statistics.
 
     Source: Cai et al. 2020, as released. Differs: the paper describes 8 blocks with conditional batch
     normalisation.
@@ -246,7 +248,7 @@ class ResidualModel(ScoreModel):
         return self.encoder(points).float()
 
     def prepare(self, codes: Float[Tensor, "B K"]) -> tuple[Tensor, ...]:
-        """The codes themselves: every point has its copy."""
+        """The codes themselves, which are concatenated to every point."""
         return (codes,)
 
     def denoise(
@@ -255,7 +257,7 @@ class ResidualModel(ScoreModel):
         x: Float[Tensor, "B G N D"],
         sigma: Float[Tensor, "B G"],
     ) -> Float[Tensor, "B G N D"]:
-        """Clean points: for each of B shapes G noise levels of N points."""
+        """Denoised points, N at each of G noise levels for each of B shapes."""
         b, g, n, _ = x.shape
         codes = prepared[0][:, None, None].expand(-1, g, n, -1)
         levels = sigma[:, :, None, None].expand(-1, -1, n, -1)
@@ -263,9 +265,10 @@ class ResidualModel(ScoreModel):
         return x + self.decoder(inputs.transpose(1, 2)).float().transpose(1, 2).view_as(x)
 
     def weight(self, sigma: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """1 / (2 sigma), which is lambda(sigma) = sigma^3 of the paper's loss up to a factor.
+        """Weight 1 / (2 sigma), which is lambda(sigma) = sigma^3 of the paper's loss up to a factor.
 
-        Weights of unit variance would be 1 / sigma^2: the least level counts a hundredth of the largest.
+        Equal weight for all noise levels would be 1 / sigma^2; here the smallest level counts a hundredth of
+        the largest.
 
         Source: Cai et al. 2020, lambda(sigma) of equation 4, as released.
         """
@@ -273,13 +276,13 @@ class ResidualModel(ScoreModel):
 
 
 class PointNet(nn.Module):
-    """Convolutions of width 1, the maximum over points, a small head; batch normalisation throughout.
+    """PointNet encoder: convolutions of width 1, maximum over points, a small head; with batch normalisation.
 
     Source: Cai et al. 2020, the encoder, as released.
 
     Args:
-        dimensions: Of the points.
-        code_size: Numbers per code.
+        dimensions: Dimension of the points.
+        code_size: Dimension of the codes.
     """
 
     def __init__(self, dimensions: int, code_size: int) -> None:
@@ -299,15 +302,15 @@ class PointNet(nn.Module):
 
 
 class ResidualDecoder(nn.Module):
-    """A stack of residual blocks on c = (x, z, sigma) per point; see the blocks for how c enters.
+    """A stack of residual blocks on c = (x, z, sigma) per point; `condition` says how blocks use c.
 
     Source: Cai et al. 2020, the decoder, as released.
 
     Args:
-        dimensions: Of the points.
-        code_size: Numbers per code.
-        hidden: Width.
-        blocks: How many.
+        dimensions: Dimension of the points.
+        code_size: Dimension of the codes.
+        hidden: Width of the layers.
+        blocks: Number of residual blocks.
         condition: `add` as in the released configurations, `batch norm` as in the paper.
     """
 
@@ -339,11 +342,11 @@ class ResidualDecoder(nn.Module):
 
 
 class AddingBlock(nn.Module):
-    """h + W2 relu(BN(W1 relu(BN(h)))) + W_c c, where W2 is 0 at first.
+    """Residual block h + W2 relu(BN(W1 relu(BN(h)))) + W_c c, with W2 initialised to 0.
 
     Args:
-        hidden: Width.
-        size: Length of c.
+        hidden: Number of channels.
+        size: Dimension of c.
     """
 
     def __init__(self, hidden: int, size: int) -> None:
@@ -362,11 +365,11 @@ class AddingBlock(nn.Module):
 
 
 class NormalisingBlock(nn.Module):
-    """h + W2 relu(CBN(W1 relu(CBN(h)))), where W2 is 0 at first and c enters by the normalisations only.
+    """Residual block h + W2 relu(CBN(W1 relu(CBN(h)))), with W2 initialised to 0 and c used by CBN only.
 
     Args:
-        hidden: Width.
-        size: Length of c.
+        hidden: Number of channels.
+        size: Dimension of c.
     """
 
     def __init__(self, hidden: int, size: int) -> None:
@@ -383,11 +386,11 @@ class NormalisingBlock(nn.Module):
 
 
 class ConditionalNorm(nn.Module):
-    """Batch normalisation whose scale and shift are linear in c; 1 and 0 at first.
+    """Conditional batch normalisation: scale and shift are linear in c and initialised to 1 and 0.
 
     Args:
-        hidden: Width.
-        size: Length of c.
+        hidden: Number of channels.
+        size: Dimension of c.
     """
 
     def __init__(self, hidden: int, size: int) -> None:
@@ -400,15 +403,15 @@ class ConditionalNorm(nn.Module):
             layer.bias = nn.Parameter(torch.full((hidden,), start))
 
     def forward(self, h: Float[Tensor, "B H N"], c: Float[Tensor, "B C N"]) -> Float[Tensor, "B H N"]:
-        """Normalised and conditioned."""
+        """Normalise h, then scale and shift it by c."""
         return self.scale(c) * self.norm(h) + self.shift(c)
 
 
 def build_model(config: ModelConfig) -> ScoreModel:
-    """The model that a configuration describes, with first weights from the global generator."""
+    """Build a model from its configuration, with weights initialised from the global generator."""
     return {"grid": GridModel, "residual": ResidualModel}[config.architecture](config)
 
 
 def build_latent(code_size: int, config: LatentConfig) -> LatentFlow | LatentGenerator:
-    """The distribution of codes that a configuration describes."""
+    """Build a distribution of codes from its configuration."""
     return {"flow": LatentFlow, "gan": LatentGenerator}[config.kind](code_size, config)

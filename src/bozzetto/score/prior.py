@@ -1,4 +1,4 @@
-"""What a collection leaves behind: the networks, the codes of its shapes, and how codes are distributed."""
+"""Trained models of clouds: networks, codes of the training shapes, and the distribution of codes."""
 
 from dataclasses import asdict, field, replace
 from pathlib import Path
@@ -21,17 +21,16 @@ KIND = "score model"
 
 @value_type
 class CloudPrior:
-    """A trained model.
+    """A trained model of point clouds.
 
     Attributes:
         model: Encoder and field, in evaluation mode.
-        latent: The distribution of codes, None if none was learned.
-        codes: One row per training shape.
-        names: Of the training shapes.
-        frame: The one frame of the whole collection; None if every shape was normalised by itself.
-        metadata: What it was trained on and how: name, licence, command, seed, figures.
-        limits: How badly it explains whole shapes and parts of its family, see `FitLimits`; None where a file
-            does not say.
+        latent: Distribution of codes; None if none was learned.
+        codes: Code of every training shape, one per row.
+        names: Names of the training shapes.
+        frame: Common frame of the whole collection; None if every shape was normalised by itself.
+        metadata: Description of the training: name, licence, command, seed, metrics.
+        limits: Largest misfits of shapes of the family, see `FitLimits`; None if the file does not have them.
     """
 
     model: ScoreModel
@@ -45,13 +44,13 @@ class CloudPrior:
     def sample_codes(
         self, count: int, seed: int = 0, truncation: float = 1.0, attempt: int = 0
     ) -> Float[Tensor, "{count} K"]:
-        """Random codes, good and bad ones; `sample` takes those that the encoder recognises.
+        """Sample random codes, without the selection of good ones that `sample` makes.
 
         Args:
-            count: How many.
-            seed: Of the noise that they begin as; code i depends on the seed, the attempt and i only.
-            truncation: Factor of that noise: below 1 shapes are nearer to the typical and differ less.
-            attempt: Gives other codes for the same seed.
+            count: Number of codes.
+            seed: Seed of the noise; code i depends on the seed, the attempt and i only.
+            truncation: Factor in (0, 1] on the noise; values below 1 give more typical shapes and less variety.
+            attempt: Number of the attempt; another number gives other codes for the same seed.
 
         Raises:
             InputError: The model has no distribution of codes, or the truncation is not in (0, 1].
@@ -65,7 +64,7 @@ class CloudPrior:
         return latent.sample(truncation * torch.stack(rows).to(self.codes))
 
     def check_truncation(self, truncation: float) -> LatentFlow | LatentGenerator:
-        """The distribution of codes, if there is one and this truncation makes sense.
+        """Check that a truncation is valid, and return the distribution of codes.
 
         Raises:
             InputError: The model has no distribution of codes, or the truncation is not in (0, 1].
@@ -106,10 +105,10 @@ def save_cloud_prior(prior: CloudPrior, path: str | Path, dtype: torch.dtype = t
 
 
 def load_cloud_prior(path: str | Path) -> CloudPrior:
-    """Read a model.
+    """Read a model from a file of `save_cloud_prior`.
 
     Raises:
-        InputError: The file is missing, damaged, changed, or holds something else.
+        InputError: The file is missing, damaged or modified, or is not a model of point clouds.
     """
     path = Path(path)
     if not path.is_file():

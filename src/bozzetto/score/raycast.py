@@ -1,4 +1,4 @@
-"""Gradient fields of clouds and of models, and rays through them: where the surface is seen."""
+"""Ray casting of the implicit surfaces of gradient fields, of clouds and of models."""
 
 from typing import Protocol, runtime_checkable
 
@@ -17,21 +17,22 @@ MODEL_BATCH = 1 << 16
 
 @runtime_checkable
 class PointField(Protocol):
-    """The gradient of a log density at one noise level, as a denoiser D: the score is (D(x) - x) / sigma^2."""
+    """A gradient field at one noise level, given by its denoiser D: the score is (D(x) - x) / sigma^2."""
 
     sigma: float
 
     def denoised(self, x: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
-        """D at places."""
+        """D at points."""
         ...
 
     def jacobian(self, x: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3 3"]:
-        """The derivatives of D; the Hessian of the log density is (J - I) / sigma^2."""
+        """The Jacobian J of D; the Hessian of the log density is (J - I) / sigma^2."""
         ...
 
 
 class CloudField:
-    """The analytic field of a cloud, from the nearest points only: O(N) where `data.denoised` is O(N^2)."""
+    """The analytic field of a cloud from the nearest points only, which makes N evaluations O(N) instead of
+    O(N^2)."""
 
     def __init__(self, points: Float[Tensor, "N 3"], sigma: float) -> None:
         self.sigma = sigma
@@ -44,19 +45,20 @@ class CloudField:
         return weight / weight.sum(dim=1, keepdim=True), self.points[index]
 
     def denoised(self, x: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
-        """The mean of the points, weighted by how likely x came from each."""
+        """Mean of the points, weighted by the probability that x is a noisy version of each."""
         weight, near = self._near(x)
         return (weight[..., None] * near).sum(dim=1)
 
     def jacobian(self, x: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3 3"]:
-        """Their covariance under these weights, over sigma^2 (the second-order formula of Tweedie)."""
+        """Covariance of the points under these weights, divided by sigma^2 (the second-order formula of
+        Tweedie)."""
         weight, near = self._near(x)
         centred = near - (weight[..., None] * near).sum(dim=1, keepdim=True)
         return (weight[..., None] * centred).mT @ centred / self.sigma**2
 
 
 class ModelField:
-    """The field that a model has learned, for one code, at its least noise level or another."""
+    """The learned field of a model for one code, by default at its smallest noise level."""
 
     def __init__(self, model: ScoreModel, code: Float[Tensor, " K"], sigma: float | None = None) -> None:
         self.model = model
@@ -65,13 +67,13 @@ class ModelField:
             self.prepared: tuple[Tensor, ...] = model.prepare(code[None])
 
     def denoised(self, x: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
-        """Where the network says that x came from."""
+        """The output of the denoiser at points."""
         level = x.new_full((1, 1), self.sigma)
         parts = [self.model.denoise(self.prepared, part[None, None], level) for part in x.split(MODEL_BATCH)]
         return torch.cat([part[0, 0] for part in parts])
 
     def jacobian(self, x: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3 3"]:
-        """By central differences over half of sigma."""
+        """Jacobian by central differences over half of sigma."""
         step = self.sigma / 2
         columns = []
         for axis in torch.eye(3).to(x):
@@ -82,27 +84,27 @@ class ModelField:
 
 STEPS = 160
 CLOSEST = 0.35  # the shortest step, in sigma
-STRIDE = 0.9  # of the distance that the field promises
-NEAR = 2.0  # distance from the surface, in sigma, within which its crossing is looked for
+STRIDE = 0.9  # step length as a fraction of the distance |D(x) - x|
+NEAR = 2.0  # distance from the surface, in sigma, within which a crossing is searched for
 BISECTIONS = 8
-STEEP = -0.5  # eigenvalue, times sigma^2, of the Hessian across a sheet: -1 if the sheet is thin and flat
+STEEP = -0.5  # largest eigenvalue, times sigma^2, of the Hessian across a surface: -1 if it is thin and flat
 LEVEL = (
     -0.8,
     1.2,
-)  # both others: near 0 along a sheet, give or take what random points do; medial axes have more
+)  # range of both others: near 0 along a surface up to sampling noise, larger on medial axes
 AGREE = 0.5  # cosine of normals on both sides of a hit
 
 
 @value_type
 class RayHits:
-    """What rays hit.
+    """Intersections of rays with a surface.
 
     Attributes:
         hit: Whether a ray hits the surface.
-        depth: Way to the hit along the ray, in lengths of its direction; infinite without one.
-        points: Hits; arbitrary without one.
-        normals: Unit normals there, towards the origin of the ray.
-        rejected: Rays that met a place where the field vanishes across some plane, but no sheet, and went on.
+        depth: Ray parameter of the hit, in lengths of the direction; infinite without a hit.
+        points: Positions of the hits; arbitrary without a hit.
+        normals: Unit normals at the hits, towards the origin of the ray.
+        rejected: Whether a ray met a zero of the field that is not on a surface, and continued.
     """
 
     hit: Bool[Tensor, " R"]
@@ -119,29 +121,28 @@ def cast_rays(
     """March rays through a field until its gradient vanishes (Cai et al. 2020, section 4.1).
 
     The gradient also vanishes on medial axes and at saddles between parts. So a hit counts only where the
-    Hessian of the log density has exactly one strongly negative eigenvalue, across the sheet, and two near 0.
-    Steps are as long as the field promises that there is nothing, |D(x) - x|; near the surface they are a third
-    of sigma, and the place where the normal part of D(x) - x changes sign is then bisected.
+    Hessian of the log density has exactly one strongly negative eigenvalue, across the surface, and two near 0.
+    The step length is |D(x) - x|, the estimated distance from the surface. Near the surface it is a third of
+    sigma, and the point where the normal component of D(x) - x changes sign is then found by bisection.
 
-    Times sigma^2, the eigenvalues at a hit are below `STEEP` across the sheet (-1 if it is thin and flat) and
-    within `LEVEL` along it; normals beside and at the hit agree to a cosine of `AGREE`. The field is that of a
-    cloud (`CloudField`) or one that was learned (`ModelField`).
+    Times sigma^2, the eigenvalues at a hit are below `STEEP` across the surface (-1 if it is thin and flat) and
+    within `LEVEL` along it. Normals on both sides of the hit agree to a cosine of at least `AGREE`.
 
     Source: Cai et al. 2020, section 4.1. Differs: only sheets count as hits, by the eigenvalues of the
     Hessian, since the gradient also vanishes on medial axes.
 
     Args:
-        field: At the noise level that the surface is looked for.
-        origins: Where rays begin.
-        directions: Unit vectors.
-        max_depth: How far rays go.
+        field: The field of a cloud (`CloudField`) or of a model (`ModelField`) at one noise level.
+        origins: Origins of the rays.
+        directions: Directions of the rays, unit vectors.
+        max_depth: Largest length of a ray.
     """
     sigma, count = field.sigma, len(origins)
     hit = torch.zeros(count, dtype=torch.bool, device=origins.device)
     rejected, depth = hit.clone(), origins.new_zeros(count)
     points, normals = torch.zeros_like(origins), torch.zeros_like(origins)
     active = torch.arange(count, device=origins.device)
-    before = torch.full_like(depth, torch.nan)  # depth of the last place, nan if that was not near
+    before = torch.full_like(depth, torch.nan)  # previous depth, nan if it was not near
     for _ in range(STEPS):
         place = origins[active] + depth[active, None] * directions[active]
         way = field.denoised(place) - place
@@ -167,14 +168,14 @@ def cast_rays(
 def field_picture(
     field: PointField, size: int = 320, azimuth: float = 0.6, elevation: float = 0.25, extent: float = 1.2
 ) -> Float[Tensor, "{size} {size} 3"]:
-    """A field in parallel projection, shaded by the normals that rays find; y up, see `cloud_picture`.
+    """Render the surface of a field in parallel projection, shaded by its normals, as `cloud_picture`; y is up.
 
     Args:
-        field: Of a shape within [-1, 1]^3.
+        field: Field of a shape within [-1, 1]^3.
         size: Pixels along each side.
-        azimuth: Of the viewer around y, from +z, in radians.
-        elevation: Of the viewer above the horizon, in radians.
-        extent: Half the side of what is seen.
+        azimuth: Azimuth of the viewer around y, from +z, in radians.
+        elevation: Elevation of the viewer above the horizontal plane, in radians.
+        extent: Half the side length of the visible square, in units of the field.
     """
     a, e = torch.tensor(azimuth), torch.tensor(elevation)
     right = torch.stack([a.cos(), torch.zeros(()), -a.sin()])
@@ -193,7 +194,8 @@ def field_picture(
 def _crossing(
     field: PointField, origins: Tensor, directions: Tensor, rays: Tensor, start: Tensor, stop: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Those rays that cross something between two depths, where, its normal, and whether it is a sheet."""
+    """Rays that cross a zero of the field between two depths, the depth, the normal, and whether it is on a
+    surface."""
     first, second = start[rays], stop[rays]
 
     def at(depth: Tensor) -> Tensor:
@@ -218,7 +220,7 @@ def _crossing(
 
 
 def _hessian(field: PointField, x: Float[Tensor, "P 3"]) -> tuple[Float[Tensor, "P 3"], Float[Tensor, "P 3"]]:
-    """Eigenvalues of the Hessian of the log density, times sigma^2, and the direction of the least one."""
+    """Eigenvalues of the Hessian of the log density, times sigma^2, and the eigenvector of the smallest one."""
     jacobian = field.jacobian(x)
     values, vectors = torch.linalg.eigh((jacobian + jacobian.mT) / 2 - torch.eye(3).to(x))
     return values, normalize(vectors[..., 0], dim=1)

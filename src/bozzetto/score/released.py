@@ -1,4 +1,4 @@
-"""Models of clouds by name, and checkpoints of the released ShapeGF code (RuojinCai/ShapeGF)."""
+"""Opening models of clouds by name, and checkpoints of the released ShapeGF code (RuojinCai/ShapeGF)."""
 
 import io
 import os
@@ -29,20 +29,20 @@ _CONDITIONAL = {"norm": "bn", "scale": "conv_gamma", "shift": "conv_beta"}
 
 
 def load_shapegf(path: str | os.PathLike[str], config: str | os.PathLike[str] | None = None) -> CloudPrior:
-    """The auto-encoder of a checkpoint of the released code, as `trainers/ae_trainer.py` writes it.
+    """Read the auto-encoder of a checkpoint of the released code, as written by `trainers/ae_trainer.py`.
 
     Args:
         path: `latest.pt` or `epoch_*.pt`, with encoder (`enc`) and decoder (`dec`, `resnet_add` or
             `resnet_cbn`). The sizes of the networks are those of the tensors.
-        config: The YAML file of the training, of which `sigma_begin` and `sigma_end` are read; noise levels
-            go from 1 to 0.01, with a warning, if None.
+        config: The YAML file of the training, from which `sigma_begin` and `sigma_end` are read. None takes
+            noise levels from 1 to 0.01, with a warning.
 
     Returns:
-        The prior, without a distribution of codes and without codes of training shapes: it encodes and
-        draws clouds but invents none. `save_cloud_prior` converts it to safetensors.
+        The prior, without a distribution of codes and without codes of training shapes: it can encode and
+        reconstruct clouds, but not sample new shapes. `save_cloud_prior` converts it to safetensors.
 
     Raises:
-        InputError: A file is missing, damaged or holds something else, such as a variational encoder.
+        InputError: A file is missing or damaged, or has other content, such as a variational encoder.
     """
     path = Path(path)
     stored = load_weights(path)
@@ -93,7 +93,7 @@ def save_shapegf(prior: CloudPrior, path: str | os.PathLike[str]) -> None:
     """Write encoder and decoder of a prior as a checkpoint that the released code reads.
 
     Raises:
-        InputError: Its networks are not the published ones, or the file cannot be written.
+        InputError: The networks are not the published ones, or the file cannot be written.
     """
     if not isinstance(prior.model, ResidualModel):
         raise InputError(
@@ -109,13 +109,13 @@ def save_shapegf(prior: CloudPrior, path: str | os.PathLike[str]) -> None:
 
 
 def open_cloud_prior(name: str) -> CloudPrior:
-    """A model from a file, also of the released code (.pt), or one that comes with the package, by its name.
+    """Open a model: a file, also of the released code (.pt), or the name of one that comes with the package.
 
-    The YAML file beside a checkpoint of the released code is its configuration, if there is exactly one;
-    without, noise levels are the published ones, with a warning.
+    If there is exactly one YAML file in the folder of a checkpoint of the released code, it is its
+    configuration. Otherwise the published noise levels are taken, with a warning.
 
     Raises:
-        InputError: There is none of this name, or the file holds something else.
+        InputError: There is no model of this name, or the file has other content.
     """
     path = _place(name)
     if path.suffix not in RELEASED:
@@ -125,10 +125,10 @@ def open_cloud_prior(name: str) -> CloudPrior:
 
 
 def is_cloud_prior(name: str) -> bool:
-    """Whether a file, or what comes with the package under a name, is a model of point clouds.
+    """Whether a file, or the file that comes with the package under a name, is a model of point clouds.
 
     Raises:
-        InputError: There is none of this name, or the file is damaged.
+        InputError: There is no file of this name, or the file is damaged.
     """
     if Path(name).is_dir():
         return False
@@ -156,12 +156,12 @@ def _released(name: str) -> tuple[str, str]:
 
 
 def _plain(network: dict[str, Any]) -> dict[str, Tensor]:
-    """Tensors by their names, without what `DataParallel` puts before them."""
+    """Tensors by name, without the prefix of `DataParallel`."""
     return {n.removeprefix("module."): v for n, v in network.items() if isinstance(v, Tensor)}
 
 
 def _levels(config: str | os.PathLike[str] | None) -> tuple[float, float]:
-    """Largest and least noise level of a training of the released code."""
+    """Largest and smallest noise level of a training of the released code."""
     if config is None:
         high, low = REFERENCE_MODEL.high, REFERENCE_MODEL.low
         warn_input(

@@ -1,4 +1,4 @@
-"""The score engine in run folders: training a model of clouds, and what it makes."""
+"""The score engine in run folders: training a model of clouds, and writing its results."""
 
 import io
 from collections.abc import Sequence
@@ -34,13 +34,13 @@ def learn_clouds(
 ) -> dict[str, Any]:
     """Train a model of point clouds in a run folder, continuing from its checkpoint if it has one.
 
-    Writes `model.safetensors` and `preview.png`: shapes of the collection above what the model makes of them,
-    and below, where it has learned how codes are distributed, shapes of its own.
+    Writes `model.safetensors` and `preview.png`: from top to bottom shapes of the collection, their
+    reconstructions, and new shapes if a distribution of codes was learned.
 
-    A latent GAN, where the settings ask for one, is trained afterwards, for a quarter of the time at most.
+    If the settings contain a latent GAN, it is trained afterwards, for at most a quarter of the time.
 
     Returns:
-        Metrics: losses at the end, steps, parameters.
+        Metrics: final losses, number of steps and of parameters.
     """
     config, table = training.config, training.table
 
@@ -62,7 +62,7 @@ def learn_clouds(
 
 
 def model_preview(prior: CloudPrior, table: CloudTable, points: int = 2048) -> Tensor:
-    """Shapes of the collection, the same as the model makes them, and inventions of the model."""
+    """Picture of shapes of the collection, their reconstructions, and new shapes of the model."""
     chosen = torch.linspace(0, len(table) - 1, min(PREVIEWS, len(table))).round().long()
     rows = list(table.points[chosen, :points]) + list(points_of(prior, prior.codes[chosen], points))
     if prior.latent is not None:
@@ -71,9 +71,10 @@ def model_preview(prior: CloudPrior, table: CloudTable, points: int = 2048) -> T
 
 
 def write_clouds(run: RunFolder, clouds: Sequence[Float[Tensor, "_ D"]], name: str = "points") -> None:
-    """Write clouds as `points-1.ply` and so on (flat ones with z = 0), and `sheet.png`.
+    """Write clouds as `points-1.ply` and so on (2D clouds with z = 0), and `sheet.png`.
 
-    Clouds of equally many points are also written together, as `points.npy` of shape (clouds, points, D), which
+    If all clouds have the same number of points, they are also written together as `points.npy` of shape
+    (clouds, points, D), which
     `bozzetto evaluate generation` reads.
     """
     clouds = [cloud.detach().cpu() for cloud in clouds]
@@ -101,12 +102,12 @@ def invent_meshes(
     truncation: float = 1.0,
     resolution: int | None = None,
 ) -> dict[str, Any]:
-    """Write meshes of new shapes into a run folder.
+    """Sample new shapes and write their meshes to a run folder.
 
     Writes `mesh-1.ply` and so on, and `sheet.png`.
 
     Returns:
-        Metrics: how many shapes there are, and how many of them are closed and of one piece.
+        Metrics: number of shapes, and number of those that are closed and connected.
     """
     with run.stage("sample"):
         meshes = sample_meshes(prior, count, seed, truncation, resolution)

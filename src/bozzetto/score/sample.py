@@ -1,4 +1,4 @@
-"""Points of codes, new shapes as clouds, and which of them can become meshes."""
+"""Sampling of points of codes, and of new shapes as clouds or meshes."""
 
 from dataclasses import replace
 from typing import Literal
@@ -19,7 +19,7 @@ from .solvers import annealed_langevin, draw_points
 
 Start = Literal["gaussian", "uniform", "point"]
 AT_ONCE = 1 << 17
-"""Points that are moved together, so that memory stays bounded."""
+"""Largest number of points that are processed together, to bound memory."""
 
 
 def points_of(
@@ -31,14 +31,14 @@ def points_of(
     stratified: bool = True,
     start: Start = "gaussian",
 ) -> Float[Tensor, "B {points} D"]:
-    """Points of the shapes of some codes; a few shapes, or a part of the points of one, at a time.
+    """Sample points of the shapes of given codes.
 
-    The published network is sampled as published, by annealed Langevin dynamics in 100 evaluations, from noise,
-    points of the cube [-1.5, 1.5]^D or the origin. The default's sampler begins at a Gaussian, to which each of
-    these is taken by a map in closed form (quantiles, or nothing but noise), so that `start` changes nothing.
+    The published network is sampled as published, by annealed Langevin dynamics in 100 evaluations. Its initial
+    points are Gaussian noise, uniform points of the cube [-1.5, 1.5]^D or the origin, by `start`. The sampler
+    of the default model always starts from a Gaussian, so that `start` has no effect.
 
     Raises:
-        InputError: No points are asked for.
+        InputError: `points` is less than 1.
     """
     if points < 1:
         raise InputError(f"at least one point must be asked for, got {points}")
@@ -85,35 +85,36 @@ def _draw(
 
 
 ATTEMPTS = 16
-"""Codes that are drawn for a shape, at most."""
+"""Largest number of codes that are sampled for a shape."""
 LOOKED_AT = 1024
-"""Points by which a shape is recognised."""
+"""Number of points of a sampled shape that are encoded again."""
 COMPARED = 1024
-"""Training shapes whose codes are compared, at most."""
+"""Largest number of training shapes whose codes are compared."""
 UNLIKE = 0.25
-"""Share of the pairs of training shapes whose codes are less alike than an invented code and that of its own
-points must be."""
+"""Quantile of the cosines between codes of training shapes that a sampled code and the code of its own points
+must exceed."""
 MESH_POINTS, MESH_EVALUATIONS, MESH_NOISE = 10_000, 16, 0.015
-"""For the mesh of a shape: points, as many as screened Poisson takes, so that strays do not tear the surface;
-evaluations; and how far points of models lie beside their surface, of which neighbours tell less."""
+"""For the mesh of a shape: number of points, as many as screened Poisson takes, so that outliers do not disrupt
+the surface; number of evaluations; and standard deviation of sampled points from their surface, which would be
+underestimated from neighbouring points."""
 
 
 @torch.no_grad()
 def invented_codes(
     prior: CloudPrior, count: int, seed: int = 0, truncation: float = 1.0
 ) -> Float[Tensor, "{count} K"]:
-    """Random codes whose shapes the model itself recognises.
+    """Sample random codes whose shapes the model itself recognises.
 
-    Between the codes of the training shapes a flow finds some that stand for no shape: their points are a trunk
-    with dust for limbs, and the encoder makes another code of them. So a code is drawn again, up to 16 times,
-    until the cosine between it and the code of 1,024 of its points is above the lower quartile of the cosines
-    between training shapes. If none is, the most alike stands, with a warning. The published network, whose
-    points take a thousand times as long, is not asked.
+    A flow also samples codes between those of training shapes that represent no shape of the family: their
+    points are scattered, and the encoder maps them to another code. So a code is sampled again, up to 16 times
+    in all, until the cosine between it and the code of 1,024 of its points is above the lower quartile of the
+    cosines between training shapes. If none is, the one with the largest cosine is returned, with a warning.
+    Codes of the published network are not checked, since its points take a thousand times as long.
 
     Args:
         prior: A trained model.
-        count: How many.
-        seed: Code i depends on the seed and i only.
+        count: Number of codes.
+        seed: Seed; code i depends on the seed and i only.
         truncation: See `CloudPrior.sample_codes`.
 
     Raises:
@@ -141,7 +142,7 @@ def invented_codes(
 
 
 def recognised(prior: CloudPrior, codes: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
-    """The cosine between codes and those that the encoder gives to points of their shapes."""
+    """Cosine between codes and the codes that the encoder computes from points of their shapes."""
     if len(codes) == 0:
         return codes.new_zeros(0)
     seen = prior.model.encode(points_of(prior, codes, LOOKED_AT, stratified=False))
@@ -149,7 +150,7 @@ def recognised(prior: CloudPrior, codes: Float[Tensor, "B K"]) -> Float[Tensor, 
 
 
 def least_likeness(prior: CloudPrior) -> float:
-    """The lower quartile of the cosines between codes of training shapes; -1 with less than two."""
+    """Lower quartile of the cosines between codes of training shapes; -1 with fewer than two shapes."""
     some = torch.linspace(0, len(prior.codes) - 1, min(COMPARED, len(prior.codes))).round().long()
     codes = torch.nn.functional.normalize(prior.codes[some.to(prior.codes.device)], dim=1)
     pairs = (codes @ codes.T)[_upper(len(codes)).to(codes.device)]
@@ -167,21 +168,21 @@ def sample_meshes(
     truncation: float = 1.0,
     resolution: int | None = None,
 ) -> list[Mesh]:
-    """Closed surfaces of shapes that the prior invents, in its normalised frame.
+    """Sample new shapes as closed meshes, in the normalised frame of the prior.
 
-    Each is the `surface` of 10,000 points. Pieces with less than a hundredth of its area are left out; what is
-    then of several pieces, or not closed, is invented anew with another seed, up to 16 times. If none is, the
-    last stands, with a warning.
+    Each is the `surface` of 10,000 points. Connected components with less than a hundredth of the area are left
+    out. If the rest is not closed and connected, the shape is sampled again with another seed, up to 16 times
+    in all. If none succeeds, the last one is returned, with a warning.
 
     Args:
         prior: A model of clouds in three dimensions.
-        shapes: How many.
-        seed: The same seed gives the same shapes; shape i does not depend on how many there are.
-        truncation: See `CloudPrior.sample_codes`.
-        resolution: Cells along the longest side; 100 by default.
+        shapes: Number of shapes, at least 1.
+        seed: Seed of the codes; shape i does not depend on the number of shapes.
+        truncation: Factor in (0, 1] on the noise of codes, see `CloudPrior.sample_codes`.
+        resolution: Number of grid cells along the longest side; None takes 100.
 
     Raises:
-        InputError: The model is for clouds in the plane or cannot invent shapes, or a number is out of range.
+        InputError: The model is for 2D clouds or has no distribution of codes, or a number is out of range.
     """
     if prior.model.config.dimensions != 3:
         raise InputError("this model is for clouds in the plane, which have no surface; leave --mesh out")
@@ -216,22 +217,23 @@ def sample(
     stratified: bool = True,
     start: Start = "gaussian",
 ) -> Float[Tensor, "{shapes} {points} D"]:
-    """Shapes that the prior invents, in its normalised frame, or that of its collection if that had one frame.
+    """Sample new shapes as clouds, in the normalised frame or in the common frame of the collection.
 
-    Their codes are those that the model recognises, see `invented_codes`.
+    Their codes are selected as those that the model recognises, see `invented_codes`.
 
     Args:
         prior: A trained model.
-        shapes: How many.
-        points: Points of each, any number.
-        seed: The same seed gives the same shapes; shape i does not depend on how many there are.
-        truncation: In (0, 1]; smaller gives more typical shapes of less variety.
-        evaluations: Of the field, per point.
-        stratified: See `start_noise`.
-        start: See `points_of`.
+        shapes: Number of shapes, at least 1.
+        points: Number of points of each, at least 1.
+        seed: Seed of codes and points; shape i does not depend on the number of shapes.
+        truncation: Factor in (0, 1] on the noise of codes; smaller values give more typical shapes and less
+            variety.
+        evaluations: Number of evaluations of the denoiser per point.
+        stratified: Whether points cover shapes evenly, see `start_noise`; False samples independent points.
+        start: Initial points of the published network, see `points_of`.
 
     Raises:
-        InputError: A number is out of range, or the model cannot invent shapes.
+        InputError: A number is out of range, or the model has no distribution of codes.
     """
     if shapes < 1:
         raise InputError(f"at least one shape must be asked for, got {shapes}")

@@ -1,6 +1,6 @@
 """Samplers of the gradient field: annealed Langevin dynamics, as published, and its probability-flow ODE.
 
-The ODE needs few evaluations per sample, from uniform noise to points.
+The ODE needs few evaluations per point.
 """
 
 import math
@@ -27,23 +27,24 @@ def annealed_langevin(
     high: float | None = None,
     low: float | None = None,
 ) -> Float[Tensor, "B N D"]:
-    """Move points of any prior to the shapes (Cai et al. 2020, algorithm 1, as released).
+    """Move points from any initial distribution to shapes (Cai et al. 2020, algorithm 1, as released).
 
-    On each of a geometric ladder of noise levels, from large to small, `steps` times: noise of sqrt(2) sigma is
-    added, then the point takes the whole way to where the field says that it came from. That is step size
-    2 sigma^2 in the notation of the paper.
+    For each noise level of a geometric sequence, from large to small, the following is done `steps` times:
+    noise of standard deviation sqrt(2) sigma is added to a point, then the point is replaced by its denoised
+    position. This is step size 2 sigma^2 in the notation of the paper.
 
     Source: Cai et al. 2020, algorithm 1, as released.
 
     Args:
-        model: With codes.
-        codes: One per shape.
-        start: Points of the prior: uniform in [-1.5, 1.5]^D as released, or any other.
+        model: The model of the codes.
+        codes: One code per shape.
+        start: Initial points: uniform in [-1.5, 1.5]^D as released, or any other.
         generator: Source of the noise, on the CPU.
-        levels: Noise levels; 10 for auto-encoding, 5 in the released configurations for generation.
-        steps: Evaluations per level.
-        high: Largest level; that of the model if None.
-        low: Least level.
+        levels: Number of noise levels; the released configurations take 10 for auto-encoding and 5 for
+            generation.
+        steps: Number of evaluations per level.
+        high: Largest noise level; None takes that of the model.
+        low: Smallest noise level; None takes that of the model.
     """
     high, low = high or model.config.high, low or model.config.low
     prepared, x = model.prepare(codes), start
@@ -59,13 +60,13 @@ def annealed_langevin(
 
 RHO = 7.0
 BEGIN = 1.0
-"""First noise level: about the size of normalised shapes."""
+"""Initial noise level of `draw_points`, about the size of normalised shapes."""
 PROBES = 256
-"""Points at which a field is asked for the moments of its shape."""
+"""Number of points at which the field is evaluated for the moments of a shape."""
 
 
 def noise_levels(high: float, low: float, steps: int) -> list[float]:
-    """Levels from large to small, denser at the small end (Karras et al. 2022, equation 5).
+    """Noise levels from large to small, denser at small levels (Karras et al. 2022, equation 5).
 
     Source: Karras et al. 2022, equation 5.
     """
@@ -78,10 +79,11 @@ def noise_levels(high: float, low: float, steps: int) -> list[float]:
 def start_noise(
     shapes: int, count: int, dimensions: int, seed: int, stratified: bool = True
 ) -> Float[Tensor, "{shapes} {count} {dimensions}"]:
-    """Standard normal numbers, different for every shape.
+    """Standard normal noise, different for every shape.
 
-    Stratified ones are Sobol points, scrambled anew for every shape, through the quantile function of the
-    normal distribution: each alone is normal, but together they fill space evenly. The map from noise to shape
+    Stratified noise is the normal quantile function of Sobol points, which are scrambled differently for every
+    shape: every number is normally distributed, but together they cover space evenly. The map from noise to
+    shape
     is smooth, so the points of a sample cover the shape more evenly than independent ones would.
     """
     if not stratified:
@@ -104,29 +106,29 @@ def draw_points(
     stratified: bool = True,
     begin: float = BEGIN,
 ) -> Float[Tensor, "B {count} D"]:
-    """Points of shapes, by the probability-flow equation dx / dsigma = (x - D(x; sigma)) / sigma.
+    """Sample points of shapes by the probability-flow ODE dx / dsigma = (x - D(x; sigma)) / sigma.
 
-    Solved by DPM-Solver++ (2M) of Lu et al. 2022, which is exact where D is linear in ln sigma; the last
-    evaluation moves points to where they came from at the least noise level. It begins at a noise level of the
-    size of the shape, from the Gaussian with the mean and covariance that the blurred shape has there: these
-    the field itself tells, see `moments`. Beginning far out from a Gaussian that fits no shape in particular
-    costs evaluations, and what the first ones miss leaves too many points in one part of a shape and too few
-    in another.
+    The solver is DPM-Solver++ (2M) of Lu et al. 2022, which is exact where D is linear in ln sigma. The last
+    evaluation replaces points by their denoised positions at the smallest noise level. The ODE starts at a
+    noise level of the size of the shape, from the Gaussian with mean and covariance of the blurred shape, which
+    are estimated from the field (see `moments`). A start at a larger noise level, from a Gaussian that is the
+    same for all shapes, needs more evaluations, and errors of the first ones lead to too many points in one
+    part of a shape and too few in another.
 
     Source: Karras et al. 2022, equation 1.
 
     Source: Lu et al. 2022, algorithm 2. Differs: it begins at a level of the size of the shape, from the
-    Gaussian with the moments that the field tells.
+    Gaussian with the moments that the field determines.
 
     Args:
-        model: With codes.
-        codes: One per shape.
-        count: Points per shape.
-        seed: Of the noise; the same seed gives the same points.
-        evaluations: Of the network for each point.
-        stratified: Start from even noise, see `start_noise`; otherwise points are independent, as those of a
-            surface sample are, which sets of clouds need to be compared fairly.
-        begin: The first noise level.
+        model: The model of the codes.
+        codes: One code per shape.
+        count: Number of points per shape.
+        seed: Seed of the noise.
+        evaluations: Number of evaluations of the network per point.
+        stratified: Whether to start from stratified noise, see `start_noise`. False gives independent points,
+            as needed for fair comparisons of sets of clouds.
+        begin: Initial noise level.
 
     Raises:
         InputError: `count` or `evaluations` is less than one.
@@ -146,10 +148,10 @@ def draw_points(
 def moments(
     model: ScoreModel, prepared: tuple[Tensor, ...], shapes: int, sigma: float
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D D"]]:
-    """Mean m and covariance C of the shapes of some codes, from their fields at a large noise level.
+    """Estimate mean m and covariance C of the shapes of codes from their fields at a large noise level.
 
-    There D(x) is nearly that of a Gaussian, m + A (x - m) with A = C (C + sigma^2)^-1; A and m come from a
-    linear fit to D at even points.
+    There D(x) is approximately that of a Gaussian, m + A (x - m) with A = C (C + sigma^2)^-1. A and m come from
+    a linear fit to D at evenly distributed points.
     """
     config = model.config
     x = start_noise(1, PROBES, config.dimensions, 0) * math.sqrt(sigma**2 + config.data_std**2)
@@ -158,7 +160,7 @@ def moments(
     rows = torch.cat([x, torch.ones_like(x[..., :1])], dim=-1)
     fit = torch.linalg.solve(rows.mT @ rows, rows.mT @ clean)  # D(x) = fit[:D].T x + fit[D]
     slope, offset = fit[:, :-1].mT, fit[:, -1]
-    # C is symmetric, and lies between a point and a shape much larger than normalised ones.
+    # C is symmetric, with eigenvalues between 0 and those of a shape much larger than normalised ones.
     values, axes = torch.linalg.eigh((slope + slope.mT) / 2)
     values = values.clamp(1e-4, 1 / (1 + sigma**2))
     symmetric = axes @ (values[..., None] * axes.mT)
@@ -179,14 +181,14 @@ def solve_ode(
     x: Float[Tensor, "B N D"],
     levels: list[float],
 ) -> Float[Tensor, "B N D"]:
-    """Points at the first noise level to clean points, one evaluation per level."""
+    """Solve the ODE from points at the first noise level to clean points, with one evaluation per level."""
     before, width = None, 0.0
     for index, sigma in enumerate(counted(levels, "points")):
         clean = model.denoise(prepared, x[:, None], x.new_full((len(x), 1), sigma))[:, 0]
         if index + 1 == len(levels):
             return clean
         step = math.log(sigma / levels[index + 1])
-        # Linear extrapolation of D to the middle of the step, from this level and the one before.
+        # Linear extrapolation of D to the middle of the step, from this level and the previous one.
         ahead = clean if before is None else clean + (clean - before) * (step / (2 * width))
         x = torch.lerp(ahead, x, levels[index + 1] / sigma)
         before, width = clean, step

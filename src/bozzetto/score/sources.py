@@ -1,15 +1,15 @@
-"""Collections of clouds as people have them: folders of meshes and clouds, arrays, voxels, pictures, PC15k.
+"""Readers of collections of clouds: folders of meshes and clouds, arrays, voxels, pictures, PC15k.
 
-| what | how it is recognised |
+| collection | how it is recognised |
 |---|---|
-| ShapeNetCore.v2.PC15k | a folder `<class>/train/*.npy`, or the folder above such; clouds of 15,000 points |
+| ShapeNetCore.v2.PC15k | a folder `<class>/train/*.npy`, or its parent folder; clouds of 15,000 points |
 | meshes and clouds | any other folder: every file that `load_shape` reads; meshes are sampled by area |
 | clouds in one file | `.npy` of shape (shapes, points, 2 or 3) |
 | outlines | `.npz` with `points` and `offsets`: closed polygons, sampled by length |
-| pictures | `.npz` with `train_images` and `test_images`: contours at half of the brightness |
-| voxels | `.npz` with `bits` and `shape`, one bit per cell: points uniform in the occupied cells |
+| pictures | `.npz` with `train_images` and `test_images`: contours at half brightness |
+| voxels | `.npz` with `bits` and `shape`, one bit per cell: uniform points in the occupied cells |
 | morphs of a mesh | `.npz` with `mean`, `step`, `offsets` and `faces`: vertices = mean + step * offsets |
-| `procedural` | the word: chairs of a known law |
+| `procedural` | this word instead of a path: procedurally generated chairs |
 """
 
 from collections.abc import Callable, Iterator
@@ -35,9 +35,9 @@ ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf", ".xyz", ".pcd", ".la
 PC15K_TRAIN, PC15K_POINTS = 10_000, 15_000
 PROCEDURAL = 2000
 HELD_OUT = 5
-"""Where a collection has no split of its own, every fifth shape is for testing."""
+"""In collections without their own split, every fifth shape is a test shape."""
 MESH_POINTS = 8192
-"""Points that a single mesh is read as."""
+"""Number of points that are sampled from a single mesh."""
 
 
 @value_type
@@ -45,8 +45,8 @@ class Clouds:
     """Clouds of a collection, in the frames of its files.
 
     Attributes:
-        points: Per shape; float64 where float32 cannot hold them.
-        names: Of the shapes.
+        points: Points of every shape; float64 if float32 is not precise enough.
+        names: Names of the shapes.
     """
 
     points: list[Float[Tensor, "_ D"]]
@@ -54,17 +54,17 @@ class Clouds:
 
 
 def load_clouds(path: str | Path, count: int = 2048, split: Split = "train", seed: int = 0) -> Clouds:
-    """Clouds of a collection; see the head of this file for what can be read.
+    """Read the clouds of a collection; the docstring of the module lists the supported collections.
 
     Args:
         path: File or folder, or the word `procedural`.
-        count: Random points per shape, where a shape is more than its points.
-        split: Which shapes. Where a collection has no split of its own, every fifth is for testing. Of PC15k,
-            training takes the first 10,000 points of a shape and testing the last 5,000.
-        seed: Of the points.
+        count: Number of random points per shape, for collections of meshes, voxels or contours.
+        split: `train`, `val`, `test` or `all`. In collections without their own split, every fifth shape is a
+            test shape. For PC15k, training takes the first 10,000 points of a shape and testing the last 5,000.
+        seed: Seed of the random points.
 
     Raises:
-        InputError: There is nothing that can be read, or too little of it.
+        InputError: The collection does not exist, cannot be read, or has no usable shapes in the split.
     """
     path = Path(path)
     generator = torch.Generator().manual_seed(seed)
@@ -90,18 +90,18 @@ def load_clouds(path: str | Path, count: int = 2048, split: Split = "train", see
 
 
 def load_cloud(path: str | Path) -> Float[Tensor, "P D"]:
-    """One cloud in two or three dimensions, in the frame of its file, without points that do not count.
+    """Read one 2D or 3D cloud in the frame of its file, without invalid points.
 
-    Of a mesh it is random points of its faces, as in training: its vertices lie where it is fine.
+    A mesh is read as random points of its faces, as in training, since vertices are dense where a mesh is fine.
 
     Args:
         path: A file that `load_shape` reads, or an .npy array of shape (points, 2 or 3).
 
     Returns:
-        The points; float64 where float32 cannot hold them.
+        The points; float64 if float32 is not precise enough.
 
     Raises:
-        InputError: It cannot be read or holds no points.
+        InputError: The file cannot be read or has no points.
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":
@@ -120,7 +120,7 @@ def load_cloud(path: str | Path) -> Float[Tensor, "P D"]:
 
 
 def _picked(shapes: Iterator[tuple[str, Callable[[], Tensor]]], split: Split) -> Clouds:
-    """Read those that belong to the split; a warning names what cannot be used."""
+    """Read the shapes of a split; a warning names those that cannot be used."""
     clouds, refused = Clouds([], []), {}
     for index, (name, read) in enumerate(shapes):
         held_out = index % HELD_OUT == HELD_OUT - 1
@@ -269,10 +269,10 @@ _PAIRS: dict[int, list[tuple[int, int]]] = {
 def contour_segments(
     pictures: Float[Tensor, "B H W"], level: float = 0.5
 ) -> tuple[Float[Tensor, "B S 2 2"], Bool[Tensor, "B S"]]:
-    """The segments of the contours at a level, by marching squares; pictures are padded with zeros.
+    """Segments of the contours at a level by marching squares; pictures are padded with zeros.
 
     Returns:
-        Ends of the segments as (x to the right, y up) in pixels, and which of them exist.
+        Ends of the segments as (x to the right, y up) in pixels, and whether each segment exists.
     """
     values = torch.nn.functional.pad(pictures, (1, 1, 1, 1))
     b, h, w = values.shape
@@ -303,12 +303,12 @@ def contour_points(
     level: float = 0.5,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "B {count} 2"]:
-    """Random points of the contours, uniform by length; each picture's contours just fit into [-1, 1]^2.
+    """Random points on contours, uniform by length; the contours of each picture are scaled to [-1, 1]^2.
 
     Args:
-        pictures: Brightness; for MNIST from 0 to 1.
-        count: Points per picture; 800 in the paper (section 5).
-        level: Where the contour runs, an assumption: the paper does not tell.
+        pictures: Brightness, for MNIST from 0 to 1.
+        count: Number of points per picture; 800 in the paper (section 5).
+        level: Brightness of the contour, an assumption, since the paper does not specify it.
         generator: Source of randomness.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Learning encoder, field and latent prior in one loop: denoising score matching at all noise levels."""
+"""Training of encoder, field and distribution of codes in one loop, by denoising score matching."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,11 +18,13 @@ from .prior import CloudPrior, save_cloud_prior
 
 LossFunction = Callable[..., Tensor]
 WARM_UP = 50
-"""Steps over which the learning rate grows, so that Adam has seen gradients before it takes large steps."""
+"""Number of warm-up steps of the learning rate, so that Adam has moment estimates before it takes large
+steps."""
 LONG_CODES = 512
-"""Least points of an uncropped cloud whose code counts as the code of its shape; codes of crops are hints."""
+"""Smallest number of points of an uncropped cloud whose code is stored as that of its shape; codes of crops are
+hints."""
 RECENT = 4096
-"""Hints that are remembered."""
+"""Number of stored hints."""
 
 
 class Learner(nn.Module):
@@ -42,10 +44,10 @@ class Learner(nn.Module):
         generator: torch.Generator,
         loss_fn: LossFunction,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, "B K"]]:
-        """Error of the field, error of the flow on known codes with hints, and the codes of what was seen.
+        """Loss of the field, loss of the flow on known codes with hints, and the codes of the encoder's input.
 
-        As long as no codes are known the flow learns from those of the batch: processes that share gradients
-        all need one for every weight.
+        As long as no codes are known, the flow is trained on the codes of the batch, because distributed
+        training needs a gradient of every weight in all processes.
         """
         codes = self.model.encode(batch.encoder_input)
         tau = self.config.model.code_noise
@@ -53,21 +55,21 @@ class Learner(nn.Module):
         field = loss_fn(self.model, used, batch.noisy, batch.sigma, batch.clean)
         if self.flow is None:
             return field, torch.zeros_like(field), codes
-        with torch.autocast(field.device.type, enabled=False):  # it is small, and codes are not to be rounded
+        with torch.autocast(field.device.type, enabled=False):  # it is small, and codes must not be rounded
             if known is None:
                 known = codes.detach().float(), torch.zeros_like(codes, dtype=torch.float32)
             return field, self.flow.loss(*known, generator), codes
 
 
 class Training(EpochTraining[TrainConfig]):
-    """A training of a model of clouds, a step at a time; see `runs.Training`.
+    """Training of a model of clouds step by step; see `runs.Training`.
 
     Args:
-        table: What to learn from.
-        config: How.
-        device: Where to compute.
-        loss_fn: Instead of `denoising_score_matching`, with the same arguments.
-        validation: Fraction of the shapes that is held out.
+        table: The training clouds.
+        config: Settings of the training.
+        device: Device of the computation.
+        loss_fn: Loss function with the arguments of `denoising_score_matching`.
+        validation: Fraction of the shapes that is held out for validation.
     """
 
     held_out: CloudTable | None
@@ -92,10 +94,10 @@ class Training(EpochTraining[TrainConfig]):
         self.codes: Tensor = torch.zeros(len(table), config.model.code_size)
         self.known: Tensor = torch.zeros(len(table), dtype=torch.bool)
         self.hints: Tensor = torch.zeros(RECENT, config.model.code_size)
-        self.hinted: Tensor = torch.full((RECENT,), -1)  # of which shape
+        self.hinted: Tensor = torch.full((RECENT,), -1)  # shape of each hint
 
     def loss(self) -> tuple[Tensor, dict[str, float]]:
-        """Errors of the field, and of the flow if one is learned; the codes that were met are remembered."""
+        """Losses of the field, and of the flow if one is learned; the codes of the batch are stored."""
         shapes = self.next_shapes()
         batch = draw_batch(self.table, shapes, self.config, self.generator).to(self.device)
         with self.autocast():
@@ -107,7 +109,7 @@ class Training(EpochTraining[TrainConfig]):
         return field + flow, metrics
 
     def validation_loss(self) -> float | None:
-        """The error of the field on the held-out shapes, always for the same points and noise."""
+        """Loss of the field on the held-out shapes, always for the same points and noise."""
         if self.held_out is None:
             return None
         model, errors = cast(Learner, self.ema.module).model, []
@@ -123,16 +125,17 @@ class Training(EpochTraining[TrainConfig]):
         return sum(errors) / len(shapes)
 
     def lr_factor(self) -> float:
-        """Along a cosine, or constant for the first half and then to 1 % as published; rising at first."""
+        """Factor on the learning rate: warm-up, then along a cosine, or constant for the first half and then to
+        1 % as published."""
         warm = min(1.0, (self.steps_done + 1) / WARM_UP)
         if self.config.schedule == "cosine":
             return warm * cosine(self.progress)
         return warm * (1 - 0.99 * min(max((self.progress - 0.5) / 0.45, 0.0), 1.0))
 
     def _known_codes(self) -> tuple[Float[Tensor, "R K"], Float[Tensor, "R K"]] | None:
-        """Some of the latest codes of the shapes without hints, and as many with one each.
+        """Random known codes without hints, and as many with one hint each.
 
-        None while no code is known or when none are needed.
+        None as long as no code is known, or if no flow is learned.
         """
         flow = self.model.flow
         if flow is None or not bool(self.known.any()):
@@ -157,20 +160,20 @@ class Training(EpochTraining[TrainConfig]):
         self.hinted = torch.cat([self.hinted[count:], shapes[~whole].cpu()])
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that continues the training to the same result: tensors, and what JSON can hold."""
+        """The complete state of the training, to continue it to the same result: tensors, and JSON values."""
         tensors, meta = super().state()
         memory = {"codes": self.codes, "known": self.known, "hints": self.hints, "hinted": self.hinted}
         return {**tensors, **memory}, meta
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-        """Continue from a `state`."""
+        """Continue from the state that `state` returned."""
         super().restore(tensors, meta)
         self.codes, self.known = tensors["codes"], tensors["known"]
         self.hints, self.hinted = tensors["hints"], tensors["hinted"]
 
     @torch.no_grad()
     def result(self, metadata: dict[str, Any] | None = None) -> CloudPrior:
-        """What has been learned so far, on the CPU, with the codes of all shapes."""
+        """The model learned so far, on the CPU, with the codes of all shapes."""
         learner = self.learned(Learner(self.config))
         count = min(self.table.points.shape[1], self.config.inputs[1])
         codes = [learner.model.encode(part[:, :count]) for part in self.table.points.split(64)]
@@ -189,7 +192,7 @@ def train_clouds(
     device: torch.device | str = "cpu",
     callbacks: Sequence[Callback] = (),
 ) -> CloudPrior:
-    """Learn a model from clouds; see `learn_clouds` for trainings in a folder.
+    """Train a model on clouds; see `learn_clouds` for trainings in a run folder.
 
     Raises:
         InputError: The training has diverged.

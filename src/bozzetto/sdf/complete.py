@@ -1,4 +1,4 @@
-"""From a partial scan to a whole shape, in the scan's own frame and unit."""
+"""Completion of partial scans to whole shapes, in the frame and unit of the scan."""
 
 from collections.abc import Sequence
 from dataclasses import field, replace
@@ -24,17 +24,19 @@ OBSERVED, INVENTED = (0.80, 0.58, 0.42), (0.34, 0.46, 0.66)
 
 @value_type
 class Completion:
-    """A whole shape.
+    """Result of a completion.
 
     Attributes:
-        mesh: In the frame and unit of the scan; colours tell observed from invented.
-        observed: Per vertex, whether an observation is within noise and spacing of the points.
-        distance: Per vertex, distance to the nearest observation.
-        code: Of the shape.
-        covariance: Of the code given the scan (Laplace's approximation, pose marginalised).
-        pose: From the scan to the normalised frame of the prior.
-        hypotheses: Further shapes as probable as the noise allows.
-        metrics: Residuals in the unit of the scan, and how starts fared.
+        mesh: The whole shape in the frame and unit of the scan; colours distinguish observed from completed
+            parts.
+        observed: Whether each vertex is supported by an observation, within noise and point spacing, see
+            `support`.
+        distance: Distance of each vertex to the nearest observation, in the unit of the scan.
+        code: Code of the shape.
+        covariance: Covariance of the code given the scan (Laplace's approximation, pose marginalised).
+        pose: Similarity from the scan to the normalised frame of the prior.
+        hypotheses: Further shapes, sampled from the posterior given the scan.
+        metrics: Residuals in the unit of the scan, and statistics of the solver.
     """
 
     mesh: Mesh
@@ -54,7 +56,7 @@ def complete(
     starts: Sequence[Similarity] | None = None,
     name: str = "the scan",
 ) -> Completion:
-    """The most probable shape that explains a scan.
+    """Complete a partial scan: find the most probable shape of a family that explains it.
 
     Code and pose are solved for together by Levenberg-Marquardt, from several starts and from coarse to fine
     in the width of the error distribution. Then the surface is corrected by a smooth field so that it passes
@@ -65,15 +67,16 @@ def complete(
 
     Args:
         scan: Points on the surface: a cloud, a mesh with holes, the path of a file, or `Observations`.
-        prior: The family of shapes: a prior, or what `open_prior` takes, a name or a path.
+        prior: The family of shapes: a prior, or a name or path for `open_prior`.
         config: Settings; None takes the defaults of `CompleteConfig`.
-        starts: Guesses of the map from the scan to the normalised frame, instead of directions around `up`;
-            with a known pose, that map, the identity by default.
-        name: What messages call the scan.
+        starts: Initial similarities from the scan to the normalised frame, instead of directions around `up`.
+            With a known pose, that similarity; None takes the identity.
+        name: Name of the scan in messages.
 
     Raises:
-        InputError: There are too few points, with a known pose they are not where shapes of the prior are, or
-            the scan is no member of the prior's family: see `family_width`, and `CompleteConfig.any_shape`.
+        InputError: There are too few points, the points do not lie in the prior's frame although the pose is
+            known, or the scan is not a member of the prior's family (see `family_width` and
+            `CompleteConfig.any_shape`).
     """
     config, prior = config or CompleteConfig(), as_prior(prior)
     observations = as_observations(scan, name)
@@ -111,9 +114,10 @@ def find_code(
     starts: Sequence[Similarity] | None = None,
     name: str = "the scan",
 ) -> tuple[Float[Tensor, " K"], Similarity]:
-    """Code of the most probable shape, and the pose from the scan to the normalised frame, without a mesh.
+    """Find the code of the most probable shape and the pose, as `complete` does, without extracting a mesh.
 
-    Arguments and errors are those of `complete`.
+    The pose is the similarity from the scan to the normalised frame. Arguments and errors are those of
+    `complete`.
     """
     config, prior = config or CompleteConfig(), as_prior(prior)
     observations = as_observations(scan, name)
@@ -130,7 +134,8 @@ def solve_scan(
     config: CompleteConfig,
     starts: Sequence[Similarity] | None = None,
 ) -> tuple[CompletionSolver, Solved]:
-    """Code and pose that explain a scan best, however badly; arguments and errors are those of `complete`."""
+    """Find the code and pose that explain a scan best; a bad fit is no error. For the arguments see
+    `complete`."""
     require_extent(observations.points, "the scan")
     solver = CompletionSolver(prior, observations, config)
     if config.pose == "known":
@@ -144,10 +149,10 @@ def solve_scan(
 
 
 def require_explained(prior: ShapePrior, solved: Solved, config: CompleteConfig, name: str) -> None:
-    """Refuse a scan that a prior explains badly.
+    """Raise an error if a prior explains a scan badly.
 
     Raises:
-        InputError: It is no member of the prior's family, and `config.any_shape` does not ask for more.
+        InputError: The scan is not a member of the prior's family, and `config.any_shape` is False.
     """
     width = solved.metrics["family_width"] = family_width(prior)
     advice = "let the pose be solved, " if config.pose == "known" else "say which axis points up with --up, "
@@ -155,15 +160,17 @@ def require_explained(prior: ShapePrior, solved: Solved, config: CompleteConfig,
 
 
 def _from_world(pose: Similarity, observations: Observations) -> Similarity:
-    """A pose from the positions of observations, as one from the world that they are in."""
+    """Convert a pose that takes positions relative to the offset of observations to one that takes world
+    positions."""
     return compose_poses(pose, Similarity(1.0, -torch.tensor(observations.offset, dtype=torch.float64)))
 
 
 def require_normalised(points: Float[Tensor, "P 3"]) -> None:
-    """Refuse points that cannot be of a shape in the normalised frame.
+    """Raise an error for points that cannot belong to a shape in the normalised frame.
 
     Raises:
-        InputError: Fewer than half of them lie in its sphere, or all of them within a hundredth of it.
+        InputError: Fewer than half of the points lie in the unit sphere, or the points extend over less than a
+            hundredth of it.
     """
     inside = float((points.norm(dim=1) < 1.1).double().mean())
     size = float((points.amax(dim=0) - points.amin(dim=0)).max())

@@ -1,6 +1,6 @@
-"""The surface of a completion: the prior's, corrected by what was observed, and how well it is supported.
+"""The surface of a completion: the prior's surface, corrected by observations, and its support by them.
 
-The correction is a smooth field of residuals, so that the surface passes through what was observed.
+The correction is a smooth field of residuals, so that the surface passes through the observed points.
 """
 
 from collections.abc import Callable
@@ -36,24 +36,25 @@ from .observations import Observations
 from .prior import ShapePrior
 
 WIDTHS = (0.2, 0.08, 0.03)
-DENSITY = 4  # centres per width, along each axis, for all but the finest
+DENSITY = 4  # centres per width along each axis, for all widths but the finest
 
 
 class ResidualField:
     """The most probable smooth error of a decoder, given its error at observed points.
 
-    A Gaussian process per width, coarse to fine, each on what the ones before leave (kriging; Wendland's
-    compactly supported C2 function as covariance, Wendland 1995, table 1). Wide ones take the mean over cells
-    of the points. The field fades to 0 within the largest width of the nearest observation, where nothing
-    speaks against the prior.
+    One Gaussian process per width, from coarse to fine, each fitted to the residuals of the previous ones
+    (kriging; the covariance is Wendland's compactly supported C2 function, Wendland 1995, table 1). All but the
+    finest are fitted to means over cells of points. The field fades to 0 within the largest width from the
+    nearest observation, since nothing contradicts the prior there.
 
     Source: Wendland 1995, table 1.
 
     Args:
-        points: Where the decoder was observed to be wrong, in its frame.
-        residuals: By how much: the value that should have been 0.
-        noise: Standard deviation of that.
-        widths: Radii of the functions.
+        points: Positions of the residuals, in the frame of the decoder.
+        residuals: Error of the decoder at these points: for a point on the surface the value, which should be
+            0.
+        noise: Standard deviation of the noise of the residuals.
+        widths: Support radii of the covariance functions, from coarse to fine.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class ResidualField:
         for width in widths:
             cell, count = _cells(points, width / DENSITY if width > widths[-1] else 0.0)
             functions = _Functions(_means(points, cell, count), width)
-            # What is left beyond the noise is the strength of the error that this width shall explain.
+            # The variance of the residuals in excess of the noise is the prior variance of this width.
             strength = max(float(rest.square().mean()) - noise**2, 1e-16)
             ridge = (noise**2 / strength / count).clamp(1e-3, 100.0)
             weights = _solve(functions, ridge, _means(rest[:, None], cell, count)[:, 0])
@@ -76,7 +77,7 @@ class ResidualField:
             rest = rest - functions(points, weights)
 
     def __call__(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
-        """The error expected at points."""
+        """Expected error of the decoder at points."""
         total = torch.zeros_like(points[:, 0], dtype=torch.float32)
         for functions, weights in self.parts:
             total += functions(points, weights)
@@ -84,7 +85,7 @@ class ResidualField:
 
 
 class _Functions:
-    """Functions of one width around centres, found by a hash grid."""
+    """Covariance functions of one width around centres, evaluated with a hash grid."""
 
     def __init__(self, centres: Float[Tensor, "C 3"], width: float) -> None:
         self.centres, self.width = centres.detach().float().contiguous(), width
@@ -107,7 +108,8 @@ class _Functions:
 
 
 def _cells(points: Float[Tensor, "P 3"], side: float) -> tuple[Int64[Tensor, " P"], Float[Tensor, " C"]]:
-    """The cell that each point lies in, and how many points each cell has; a side of 0 keeps points apart."""
+    """The cell of each point and the number of points of each cell; a side of 0 gives every point its own
+    cell."""
     if side == 0:
         return torch.arange(len(points), device=points.device), torch.ones_like(points[:, 0])
     _, cell, count = torch.unique(
@@ -130,7 +132,7 @@ def _solve(
     iterations: int = 200,
     tolerance: float = 1e-4,
 ) -> Float[Tensor, " C"]:
-    """Weights with (functions + ridge) weights = right, by conjugate gradients (Hestenes, Stiefel 1952)."""
+    """Solve (functions + ridge) weights = right by conjugate gradients (Hestenes, Stiefel 1952)."""
     solution, residual = torch.zeros_like(right), right.clone()
     way, power = residual, float(residual.square().sum())
     goal = tolerance**2 * power
@@ -153,15 +155,15 @@ def project(
     iterations: int = 6,
     max_step: float = 0.02,
 ) -> Float[Tensor, "V 3"]:
-    """Move vertices along the gradient of the decoder to where it, less a field of residuals, is 0.
+    """Project vertices onto the zero level of a decoder minus a residual field, along the decoder's gradient.
 
     Args:
-        decoder: The signed distance.
-        code: Of the shape.
-        vertices: Near its surface, in the frame of the decoder.
-        field: Subtracted from the distance.
-        iterations: Newton steps.
-        max_step: Longest step, so that a flat spot of the decoder throws nothing away.
+        decoder: The decoder, a signed distance.
+        code: Code of the shape.
+        vertices: Points near its surface, in the frame of the decoder.
+        field: Residual field that is subtracted from the distance; None subtracts nothing.
+        iterations: Number of Newton steps.
+        max_step: Largest length of a step, since steps are very long where the gradient is small.
     """
     for _ in range(iterations):
         values, by_point = value_and_gradient(decoder, code, vertices)
@@ -176,7 +178,7 @@ def project(
 def value_and_gradient(
     decoder: Decoder, code: Float[Tensor, " K"], points: Float[Tensor, "N 3"]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N 3"]]:
-    """Distances of a shape and their derivatives with respect to the point."""
+    """Signed distances of a shape, and their gradients with respect to the point."""
     with torch.enable_grad():
         places = points.detach().clone().requires_grad_()
         values = decoder(code[None].to(places), places[None])[0]
@@ -185,28 +187,28 @@ def value_and_gradient(
 
 
 CORRECTED, STRAY = 0.1, 8.0
-"""Residuals beyond this, in the normalised frame or in units of most residuals, are strays or other objects and
-correct nothing."""
+"""Largest residuals that are corrected: in the normalised frame, and in units of the robust standard deviation
+of the residuals. Larger ones are outliers or other objects."""
 PART = 0.01, 0.2
-"""Strays that lie together are a part that the prior does not know, a handle say, if they are such a share of
-all points: at least, at most."""
+"""Smallest and largest fraction of all points at which adjacent outliers count as a part that the prior does
+not know, for instance a handle."""
 MARGIN = 0.005
-"""Distance to which a shape is pushed out of empty space, in the normalised frame."""
+"""Signed distance that the corrected shape has at points in empty space, in the normalised frame."""
 
 
 def residual_field(
     prior: ShapePrior, code: Float[Tensor, " K"], observations: Observations, most: int = 8000
 ) -> ResidualField | None:
-    """The correction that observations ask for; None without any nearby.
+    """The correction of a shape by observations; None if no observation is near its surface.
 
-    With normals, the distance a little outside and inside is corrected as well, so that the side is right.
-    Where space is known to be empty, a shape that is there nevertheless is pushed out.
+    With normals, the distance is also corrected slightly outside and inside of the points, so that the sign is
+    right. A shape that fills space known to be empty is corrected there.
 
     Args:
         prior: The family of shapes.
-        code: The shape.
-        observations: In the normalised frame.
-        most: Points in use, at most.
+        code: Code of the shape.
+        observations: Observations in the normalised frame.
+        most: Largest number of points that are used.
     """
     generator = torch.Generator().manual_seed(0)
     chosen = torch.randperm(len(observations.points), generator=generator)[:most]
@@ -233,7 +235,7 @@ def residual_field(
 
 
 def unknown_parts(points: Float[Tensor, "P 3"], stray: Bool[Tensor, " P"]) -> Bool[Tensor, " P"]:
-    """Which strays lie together in numbers that are no accident."""
+    """Outliers that form connected parts of significant size, see `PART`."""
     tree = KDTree(points.detach().cpu().double().numpy())
     spacing = float(np.median(tree.query(tree.data[:: max(1, len(points) // 2000)], k=2)[0][:, 1]))
     places = stray.cpu().nonzero()[:, 0].numpy()
@@ -256,17 +258,17 @@ def completed_mesh(
     resolution: int,
     correct: bool = True,
 ) -> Mesh:
-    """The surface of a code, through the observed points and out of space seen to be empty.
+    """The surface of a code, corrected to pass through observed points and to leave observed empty space.
 
     Args:
         prior: The family of shapes.
-        code: The shape.
-        observations: In the normalised frame, where the mesh will be, too.
-        resolution: Nodes along each axis.
-        correct: False leaves the prior's surface as it is.
+        code: Code of the shape.
+        observations: Observations in the normalised frame, which is the frame of the mesh, too.
+        resolution: Number of grid nodes along each axis.
+        correct: Whether to correct the prior's surface.
 
     Raises:
-        InputError: There is none.
+        InputError: The code has no surface.
     """
     shape = evaluate = Evaluator(prior.decoder, code)
     residuals = residual_field(prior, code, observations) if correct else None
@@ -282,7 +284,7 @@ def completed_mesh(
 
 
 def without_unobserved_pieces(mesh: Mesh, observations: Observations) -> Mesh:
-    """The mesh without pieces that nothing was observed of; all of it if that is true of every piece."""
+    """The mesh without connected components that were not observed at all; the whole mesh if none was."""
     label = connected_components(mesh.faces, len(mesh.vertices))
     backed = torch.zeros(int(label.max()) + 1, dtype=torch.bool, device=label.device)
     backed[label[support(mesh, observations)[1]]] = True
@@ -291,10 +293,11 @@ def without_unobserved_pieces(mesh: Mesh, observations: Observations) -> Mesh:
 
 
 def support(mesh: Mesh, observations: Observations) -> tuple[Float[Tensor, " V"], Bool[Tensor, " V"]]:
-    """Distance of vertices to the nearest observation, and whether they count as observed.
+    """Distance of vertices to the nearest observed point, and whether they count as observed.
 
-    They do up to three times the noise, or twice the distance of neighbouring observations if that is more,
-    unless the observed normal points the other way: then it belongs to the far side of something thin.
+    A vertex counts as observed if this distance is at most three times the noise, or twice the spacing of the
+    observed points if that is larger. It does not if the observed normal points the other way, since the point
+    then belongs to the other side of a thin part.
     """
     tree = KDTree(observations.points.detach().cpu().double().numpy())
     own, _ = tree.query(tree.data[:: max(1, len(tree.data) // 2000)], k=4)
@@ -308,13 +311,14 @@ def support(mesh: Mesh, observations: Observations) -> tuple[Float[Tensor, " V"]
         ].to(mesh.vertices)
         places = mesh.vertices / float(
             mesh.vertices.abs().max()
-        )  # in the range of float32, whatever the unit
+        )  # stays in the range of float32 for any unit
         observed &= (vertex_normals(places, mesh.faces) * nearest).sum(dim=1) > 0
     return distance, observed
 
 
 def scan_misfit(mesh: Mesh, observations: Observations) -> dict[str, Any]:
-    """How far observed points are from a mesh in the frame of the scan, also in units of the noise."""
+    """Metrics of the distances of observed points from a mesh, in the unit of the scan and in units of the
+    noise."""
     distance = SurfaceIndex(mesh).closest(observations.points.to(mesh.vertices)).distance
     return {
         "noise": observations.noise,
@@ -325,18 +329,18 @@ def scan_misfit(mesh: Mesh, observations: Observations) -> dict[str, Any]:
 
 
 CLEARANCE = 0.02
-"""Nothing is cut nearer to what was observed, in units of the normalised frame."""
+"""Smallest distance of a cut from an observed point, in the normalised frame."""
 VIEWPOINTS = 64
-"""Segments that start in more places than these are no bundles of rays."""
+"""Largest number of distinct start points of segments that are treated as viewpoints with bundles of rays."""
 Field = Callable[[Tensor], Tensor]
 
 
 class RayBundle:
-    """Rays from one place, each empty up to some length.
+    """Rays from one viewpoint, each through empty space up to its end.
 
     Args:
-        origin: Where they start.
-        ends: Where they stop.
+        origin: The viewpoint.
+        ends: Ends of the rays.
     """
 
     def __init__(self, origin: Float[Tensor, "3"], ends: Float[Tensor, "Q 3"]) -> None:
@@ -350,7 +354,7 @@ class RayBundle:
         )
 
     def passes(self, points: npt.NDArray[Any], clearance: float) -> npt.NDArray[Any]:
-        """Whether rays all around points (N, 3) go on beyond them by a clearance."""
+        """Whether the rays on all sides of points (N, 3) extend beyond the points by at least a clearance."""
         way = points - self.origin
         distance = np.linalg.norm(way, axis=1)
         angle, ray = self._tree.query(way / np.maximum(distance, 1e-12)[:, None], k=min(4, len(self.length)))
@@ -360,7 +364,8 @@ class RayBundle:
 
 
 def ray_bundles(observations: Observations) -> list[RayBundle]:
-    """The rays of every viewpoint; none if emptiness was not observed from a few places."""
+    """The rays of every viewpoint; an empty list if there are more than `VIEWPOINTS` or no empty space is
+    known."""
     if observations.empty_from is None or observations.empty_to is None or len(observations.empty_from) < 4:
         return []
     origins, index = torch.unique(observations.empty_from, dim=0, return_inverse=True)
@@ -370,15 +375,15 @@ def ray_bundles(observations: Observations) -> list[RayBundle]:
 
 
 def cut(field: Field, observations: Observations, side: int = 128) -> Field | None:
-    """The distance to space that a shape fills although it was seen to be empty, positive within.
+    """Signed distance to the observed empty space that a shape fills, positive within.
 
-    The larger of it and the field is the shape without what cannot be there. None where a shape fills no
-    empty space.
+    The maximum of this and `field` is the shape without the parts in empty space. The result is None if the
+    shape fills no empty space.
 
     Args:
         field: The shape's signed distance in the normalised frame, negative inside.
-        observations: In the normalised frame.
-        side: Nodes along each axis of the grid over [-1, 1]^3 on which emptiness is decided.
+        observations: Observations in the normalised frame.
+        side: Number of nodes along each axis of the grid over [-1, 1]^3 on which empty space is computed.
     """
     bundles = ray_bundles(observations)
     if not bundles:
@@ -406,14 +411,14 @@ def _known_empty(
 
 
 def _signed_distance(mask: npt.NDArray[Any]) -> Float[Tensor, "X Y Z"]:
-    """Positive within the mask, in units of a frame in which the grid spans [-1, 1]."""
+    """Signed distance, positive within the mask, in a frame in which the grid spans [-1, 1]^3."""
     within, without = distance_transform_edt(mask), distance_transform_edt(~mask)
     spacing = 2 / (len(mask) - 1)
     return torch.from_numpy(spacing * (np.asarray(within) - np.asarray(without))).float()
 
 
 def _sampled(values: Float[Tensor, "X Y Z"]) -> Field:
-    """A grid over [-1, 1]^3 as a function of points."""
+    """Trilinear interpolation of a grid over [-1, 1]^3, as a function of points."""
 
     def at(points: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
         places = points.flip(-1).reshape(1, 1, 1, -1, 3)

@@ -10,27 +10,28 @@ Architecture = Literal["concatenate", "grid"]
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """The network that turns a code and a point into a signed distance."""
+    """Settings of the decoder, the network from code and point to signed distance."""
 
     architecture: Architecture = "grid"
-    """`concatenate` is the published network; `grid` maps the code to a small volume of features that the
-    network reads where the point lies."""
+    """`concatenate` is the published network. `grid` maps the code to a small volume of features, which a
+    smaller network takes interpolated at the point."""
     code_size: int = 128
-    """Numbers per shape."""
+    """Dimension of the codes."""
     hidden: int = 96
     """Width of the hidden layers."""
     layers: int = 3
-    """Hidden layers."""
+    """Number of hidden layers."""
     skip: int | None = None
-    """Hidden layer (counted from 0) before which code and point enter again; `concatenate` only."""
+    """Hidden layer (counted from 0) whose input has code and point concatenated again; None for no such layer.
+    `concatenate` only."""
     dropout: float = 0.0
-    """Share of hidden units switched off in training; `concatenate` only."""
+    """Dropout probability of hidden units in training; `concatenate` only."""
     grid: int = 8
-    """Nodes of the feature volume along each axis; `grid` only."""
+    """Number of nodes of the feature volume along each axis; `grid` only."""
     features: int = 16
-    """Features per node; `grid` only."""
+    """Number of features per node; `grid` only."""
     octaves: int = 3
-    """Octaves of sines and cosines of the position that the network also sees; `grid` only."""
+    """Octaves of the positional encoding, a further input of the network; `grid` only."""
 
 
 REFERENCE_DECODER = DecoderConfig(
@@ -41,28 +42,29 @@ REFERENCE_DECODER = DecoderConfig(
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(EpochConfig):
-    """How a prior is learned from samples of a collection."""
+    """Settings of the training of a prior on samples of a collection."""
 
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     """The network."""
     samples_per_shape: int = 1024
-    """Samples of each of them, half outside and half inside where there are enough."""
+    """Samples of each shape in a step, half outside and half inside where there are enough."""
     lr: float = 4e-3
     """Learning rate of the network (Adam)."""
     code_lr: float = 1e-2
     """Learning rate of the codes (Adam)."""
     schedule: Literal["halving", "cosine"] = "cosine"
-    """How learning rates fall: cut in half every quarter of the way, as published, or along a cosine."""
+    """Decay of the learning rates: halved after every quarter of the epochs, as published, or along a
+    cosine."""
     clamp: float = 0.1
-    """delta: distances beyond count as this one (equation 4); 0 never clamps."""
+    """delta of equation 4: distances are clamped to [-delta, delta]; 0 does not clamp."""
     far_weight: float = 0.05
-    """Weight of the part of the error beyond the clamp, so that the field is a distance everywhere."""
+    """Weight of the unclamped error, so that the field is a distance everywhere."""
     prior_weight: float = 1e-4
-    """Weight of the codes' penalty."""
+    """Weight of the penalty on the norm of the codes."""
     code_std: float = 0.2
-    """Standard deviation of the first codes."""
+    """Standard deviation of the initial codes."""
     max_code_norm: float = float("inf")
-    """Codes are kept within the ball of this radius."""
+    """Largest norm of a code; longer codes are projected to it after every step."""
 
 
 REFERENCE = TrainConfig(
@@ -86,6 +88,6 @@ SINGLE = TrainConfig(
     shapes_per_step=1,
     samples_per_shape=16384,
 )
-"""One shape: the code hardly matters, the volume is fine and the network sees high frequencies."""
+"""Settings for a single shape: a short code, a fine volume and high frequencies in the positional encoding."""
 
 PRESETS = {"default": TrainConfig(), "reference": REFERENCE, "single": SINGLE}

@@ -1,6 +1,6 @@
-"""Signed-distance samples of a shape, of a collection, and as training draws them.
+"""Samples of signed distances: of one shape, of a collection, and in random batches for training.
 
-A split says which shapes of a collection are meant, and which are held out for tests. A split file of the
+A split lists the shapes of a collection that are for training or held out for tests. A split file of the
 released code is JSON: {dataset: {class: [name, ...]}}.
 """
 
@@ -33,7 +33,7 @@ def load_split(path: str | os.PathLike[str]) -> dict[str, dict[str, list[str]]]:
     """Read a split file of the released code.
 
     Raises:
-        InputError: It is missing, no JSON, or has another form.
+        InputError: The file is missing, is not JSON, or has another structure.
     """
     path = Path(path)
     try:
@@ -53,10 +53,10 @@ def _is_split(content: object) -> bool:
 
 
 def split_names(split: str | os.PathLike[str] | Split) -> tuple[str, ...]:
-    """The shapes of a split file or its content, as `dataset/class/name`.
+    """Names of the shapes of a split file or its content, as `dataset/class/name`.
 
     Raises:
-        InputError: The file cannot be read or a name leaves the folder.
+        InputError: The file cannot be read, or a name would lead out of the folder.
     """
     content: Split = split if isinstance(split, Mapping) else load_split(split)
     names = tuple(f"{d}/{c}/{n}" for d, classes in content.items() for c, ids in classes.items() for n in ids)
@@ -66,7 +66,7 @@ def split_names(split: str | os.PathLike[str] | Split) -> tuple[str, ...]:
 
 
 def as_split(names: Sequence[str]) -> dict[str, dict[str, list[str]]]:
-    """The content of a split file with these shapes, named `dataset/class/name`."""
+    """The content of a split file for shapes with names `dataset/class/name`."""
     split: dict[str, dict[str, list[str]]] = {}
     for name in names:
         dataset, kind, shape = check_name(name)
@@ -75,10 +75,10 @@ def as_split(names: Sequence[str]) -> dict[str, dict[str, list[str]]]:
 
 
 def check_name(name: str) -> tuple[str, str, str]:
-    """The three parts of a shape's name.
+    """Split the name of a shape into dataset, class and name.
 
     Raises:
-        InputError: There are more or fewer, or one of them would lead somewhere else in the file system.
+        InputError: There are not three parts, or one of them is not a plain file name.
     """
     parts = name.split("/")
     if len(parts) != 3 or any(part in ("", ".", "..") or "\\" in part for part in parts):
@@ -87,10 +87,11 @@ def check_name(name: str) -> tuple[str, str, str]:
 
 
 def near_copies(meshes: Sequence[Mesh]) -> list[list[int]]:
-    """Groups of meshes with the same list of faces: one is a deformed copy of the other.
+    """Group meshes with the same list of faces, which are deformed copies of each other.
 
     Returns:
-        Positions of the meshes; each is in one group, alone in it if it has no copy.
+        Positions of the meshes of each group. Every mesh is in exactly one group; without copies it is the only
+        one.
     """
     groups: dict[bytes, list[int]] = {}
     for index, mesh in enumerate(meshes):
@@ -102,25 +103,25 @@ def near_copies(meshes: Sequence[Mesh]) -> list[list[int]]:
 def split_collection(
     names: Sequence[str], groups: Sequence[Sequence[int]], fraction: float = 0.8, seed: int = 0
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Divide shapes into those to learn from and those to test on, near-copies always on one side.
+    """Split shapes into training and test sets, with near-copies always in the same set.
 
-    Groups in random order go to the test side as long as they fit there.
+    Groups are assigned to the test set in random order as long as they fit.
 
     Args:
-        names: The shapes.
+        names: Names of the shapes.
         groups: Positions of shapes that belong together, see `near_copies`.
-        fraction: Part to learn from.
-        seed: Of the order.
+        fraction: Fraction of the shapes in the training set, in (0, 1).
+        seed: Seed of the order.
 
     Returns:
-        The names to learn from and those to test on, each in the given order.
+        The names of the training set and those of the test set, each in the given order.
 
     Raises:
-        InputError: The share is not between 0 and 1, the groups are no partition of the names, or one side
-            would be empty.
+        InputError: The fraction is not between 0 and 1, the groups are not a partition of the shapes, or one
+            set would be empty.
     """
     if not 0 < fraction < 1:
-        raise InputError(f"the share to learn from must lie between 0 and 1, got {fraction}")
+        raise InputError(f"the fraction to learn from must lie between 0 and 1, got {fraction}")
     if sorted(index for group in groups for index in group) != list(range(len(names))):
         raise InputError(f"every one of {len(names)} shapes must be in exactly one group; group them again")
     room = round(len(names) * (1 - fraction))
@@ -130,8 +131,8 @@ def split_collection(
             test.update(group)
     if not test:
         raise InputError(
-            f"{len(names)} shapes in {len(groups)} groups leave nothing to test on at a share of {fraction}; "
-            "take more shapes or a smaller share"
+            f"{len(names)} shapes in {len(groups)} groups leave nothing to test on at fraction {fraction}; "
+            "take more shapes or a smaller fraction"
         )
     return (
         tuple(name for i, name in enumerate(names) if i not in test),
@@ -141,10 +142,10 @@ def split_collection(
 
 @value_type
 class SdfSamples:
-    """Where the signed distance to a shape is known.
+    """Points with their signed distances to a shape.
 
     Attributes:
-        points: Positions, usually in the normalised frame, where the shape fits into the unit sphere.
+        points: Positions, usually in the normalised frame, in which the shape fits into the unit sphere.
         distances: Signed distances in the unit of the points, negative inside.
     """
 
@@ -162,12 +163,12 @@ class SdfSamples:
         return len(self.distances)
 
     def __getitem__(self, index: Tensor | slice) -> "SdfSamples":
-        """Some of the samples, by a mask, positions or a slice."""
+        """Select samples by a mask, positions or a slice."""
         return SdfSamples(self.points[index], self.distances[index])
 
     @property
     def outside(self) -> "SdfSamples":
-        """The samples outside the shape or on it."""
+        """The samples outside of the shape or on its surface."""
         return self[self.distances >= 0]
 
     @property
@@ -177,7 +178,9 @@ class SdfSamples:
 
 
 def save_sdf_samples(samples: SdfSamples, path: str | os.PathLike[str]) -> None:
-    """Write samples as the released code does: an NPZ of float32 arrays `pos` and `neg`, x y z distance.
+    """Write samples in the format of the released code.
+
+    The file is an NPZ of float32 arrays `pos` and `neg` with rows x, y, z, distance.
 
     Source: Park et al. 2019, as released: the files.
 
@@ -195,7 +198,7 @@ def load_sdf_samples(path: str | os.PathLike[str]) -> SdfSamples:
     """Read samples in the released layout; rows with NaN or infinite values, which occur there, are dropped.
 
     Raises:
-        InputError: The file is missing, damaged or laid out otherwise, or no row is left.
+        InputError: The file is missing, damaged or in another format, or no row is left.
     """
     arrays = _read(path, ("pos", "neg"), "SDF samples")
     for name, array in arrays.items():
@@ -214,7 +217,9 @@ def load_sdf_samples(path: str | os.PathLike[str]) -> SdfSamples:
 
 
 def save_normalisation(normalisation: Similarity, path: str | os.PathLike[str]) -> None:
-    """Write a similarity without rotation as the released code does: x_normalised = (x + offset) * scale.
+    """Write a similarity without rotation in the format of the released code.
+
+    Its numbers are those of x_normalised = (x + offset) * scale.
 
     The offset is float32, or float64 for shapes so far from the origin that float32 cannot hold it.
 
@@ -233,7 +238,7 @@ def load_normalisation(path: str | os.PathLike[str]) -> Similarity:
     """Read a normalisation in the released layout, as the map from a shape's own frame to the normalised one.
 
     Raises:
-        InputError: The file is missing, damaged or laid out otherwise.
+        InputError: The file is missing, damaged or in another format.
     """
     arrays = _read(path, ("offset", "scale"), "normalisation")
     offset, scale = (np.asarray(arrays[name]) for name in ("offset", "scale"))
@@ -263,13 +268,13 @@ def _read(path: str | os.PathLike[str], names: tuple[str, ...], what: str) -> di
 
 @value_type
 class SampleTable:
-    """Samples of all shapes, those outside before those inside, shape after shape.
+    """Samples of all shapes in one table, shape after shape, with outside samples before inside samples.
 
     Attributes:
         rows: x, y, z and signed distance, in the shapes' normalised frames.
-        starts: Per shape, where its outside samples start and where its inside samples start; last row:
-            the end of the table, twice.
-        names: Of the shapes.
+        starts: First row of the outside samples and first row of the inside samples of each shape; the last row
+            of `starts` is the end of the table, twice.
+        names: Names of the shapes.
     """
 
     rows: Float[Tensor, "P 4"]
@@ -282,7 +287,7 @@ class SampleTable:
     def draw(
         self, shapes: Int[Tensor, " B"], count: int, generator: torch.Generator
     ) -> tuple[Float[Tensor, "B N 3"], Float[Tensor, "B N"]]:
-        """Points and distances of some shapes, with replacement, half of them outside and half inside."""
+        """Random samples of some shapes, with replacement, half of them outside and half inside."""
         first, middle = self.starts[shapes].unbind(dim=1)
         end = self.starts[shapes + 1, 0]
         half = count // 2
@@ -293,10 +298,10 @@ class SampleTable:
         return rows[..., :3], rows[..., 3]
 
     def split(self, fraction: float, seed: int = 0) -> tuple["SampleTable", "SampleTable"]:
-        """The same shapes without a random fraction of their samples, and with only these.
+        """Split off a random fraction of the samples of every shape; return the rest and the fraction.
 
         Raises:
-            InputError: A shape has a single sample inside or outside.
+            InputError: A shape has only one sample inside or outside.
         """
         held = torch.zeros(len(self.rows), dtype=torch.bool)
         generator, bounds = torch.Generator().manual_seed(seed), self.starts.flatten()[:-1]
@@ -311,10 +316,10 @@ class SampleTable:
 
 
 def sample_table(samples: Sequence[SdfSamples], names: Sequence[str]) -> SampleTable:
-    """The table of a collection's samples.
+    """Build the table of the samples of several shapes.
 
     Raises:
-        InputError: There are no shapes, or one has no samples inside or none outside.
+        InputError: There are no shapes, or a shape has no samples inside or outside.
     """
     if not samples:
         raise InputError("there are no shapes to learn from")
@@ -336,13 +341,13 @@ SAMPLES, NORMALISATIONS = "SdfSamples", "NormalizationParameters"
 
 @dataclass(frozen=True)
 class Collection:
-    """Prepared shapes.
+    """A collection of prepared shapes.
 
     Attributes:
-        names: `dataset/class/name` of every shape.
-        samples: Their samples, each read when it is asked for.
-        normalisations: From the frame of each mesh to the normalised frame of its samples; the identity
-            where the folder has none, as folders of the released code for training.
+        names: Name of every shape, as `dataset/class/name`.
+        samples: Samples of every shape, read from their file on access.
+        normalisations: Similarity from the frame of each mesh to the normalised frame of its samples. It is the
+            identity if the folder has no normalisations, as training folders of the released code.
     """
 
     names: tuple[str, ...]
@@ -354,7 +359,8 @@ class Collection:
 
 
 class SampleFiles(Sequence[SdfSamples]):
-    """Samples that are read from their files when asked for, and kept as long as all of them are small."""
+    """Sequence of samples that are read from their files on access, and kept in memory if all of them are
+    small."""
 
     KEEP = 4 << 30
 
@@ -367,7 +373,7 @@ class SampleFiles(Sequence[SdfSamples]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> SdfSamples:  # type: ignore[override]  # no slices: they would read all
+    def __getitem__(self, index: int) -> SdfSamples:  # type: ignore[override]  # no slices: too much to read
         """The samples of one shape.
 
         Raises:
@@ -383,21 +389,22 @@ class SampleFiles(Sequence[SdfSamples]):
 
 
 def is_prepared(path: str | os.PathLike[str]) -> bool:
-    """Whether a folder has samples in the released layout (and need not be prepared)."""
+    """Whether a folder has samples in the format of the released code, so that it need not be prepared."""
     return (Path(path) / SAMPLES).is_dir()
 
 
 def load_collection(
     path: str | os.PathLike[str], split: str | os.PathLike[str] | Split | None = None
 ) -> Collection:
-    """A prepared folder, ours or one of the released code.
+    """Open a prepared folder, written by `prepare_collection` or by the released code.
 
     Args:
-        path: The folder that holds `SdfSamples`.
-        split: Which shapes, in this order: a split file or its content; all of them, by name, if None.
+        path: The folder that contains `SdfSamples`.
+        split: The shapes to open, in this order: a split file or its content; None opens all, sorted by name.
 
     Raises:
-        InputError: The folder is none, has no samples, or lacks shapes of the split; or the split is none.
+        InputError: The folder does not exist, has no samples or lacks shapes of the split; or the split is
+            invalid.
     """
     path = Path(path)
     if not is_prepared(path):
@@ -422,12 +429,12 @@ def load_collection(
 
 
 def sample_path(folder: Path, name: str) -> Path:
-    """Where the samples of a shape lie."""
+    """Path of the file with the samples of a shape."""
     return folder / SAMPLES / f"{name}.npz"
 
 
 def normalisation_path(folder: Path, name: str) -> Path:
-    """Where the normalisation of a shape lies."""
+    """Path of the file with the normalisation of a shape."""
     return folder / NORMALISATIONS / f"{name}.npz"
 
 

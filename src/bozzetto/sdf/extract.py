@@ -1,4 +1,4 @@
-"""Values of a code on grids, and the surface that it stands for, as a mesh."""
+"""Evaluation of the decoder for one code, and extraction of its surface as a mesh."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,18 +20,18 @@ from .prior import ShapePrior
 
 Precision = Literal["float32", "bfloat16"]
 
-_CPU_CHUNK = 1 << 18  # numbers of a layer for a chunk of points: they stay in a core's cache
+_CPU_CHUNK = 1 << 18  # size of a layer's output for a chunk of points, which fits into a core's cache
 _CUDA_CHUNK = 1 << 25
-_CPU_PART = 1 << 14  # points whose features are read together: narrow arrays need to be longer than layers
+_CPU_PART = 1 << 14  # points whose features are interpolated together: these arrays are narrower than layers
 
 
 class Evaluator:
     """f(z, .) for one code z, callable on points.
 
-    What depends on the code alone is computed once: its part of the layers that code and point enter
-    (equal to evaluating the decoder, as z W_z + x W_x = [z x] W), the volume of features, weight
-    normalisation. On the CPU, points go through the network in chunks that stay in the cache, one thread
-    per chunk: a layer of one chunk is too little work to share.
+    Everything that depends on the code alone is computed once: its part of the layers with code and point as
+    input (z W_z + x W_x = [z x] W), the feature volume, and weight normalisation. On the CPU, points are
+    evaluated in chunks that fit into the cache, one thread per chunk, since a layer of one chunk is too little
+    work to be divided among threads.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class Evaluator:
         """Prepare the evaluation.
 
         Args:
-            decoder: Taken as it is now; a copy of its weights is kept. Dropout is off.
-            code: The shape, on the decoder's device.
-            precision: Arithmetic of the hidden layers but the first. With bfloat16 distances are off by some
-                thousandths: good for pictures and statistics, not for fine grids.
+            decoder: The decoder. Its current weights are copied, and dropout is off.
+            code: Code of the shape, on the decoder's device.
+            precision: Floating-point type of the hidden layers except the first. With bfloat16 distances are
+                off by some thousandths, which suffices for pictures and statistics, but not for fine grids.
         """
         room = _CPU_CHUNK if code.device.type == "cpu" else _CUDA_CHUNK
         chunk = max(1, room // decoder.config.hidden)
@@ -71,18 +71,18 @@ class Evaluator:
                 run(index)
         else:
             list(_workers(threads).map(run, range(threads)))
-            torch.set_num_threads(threads)  # the workers have changed what later threads begin with
+            torch.set_num_threads(threads)  # the workers have changed the default of later threads
         return values
 
 
 @cache
 def _workers(count: int) -> ThreadPoolExecutor:
-    """Threads in each of which torch computes alone."""
+    """Threads in which torch uses a single core each."""
     return ThreadPoolExecutor(count, "bozzetto-sdf", initializer=torch.set_num_threads, initargs=(1,))
 
 
 def _network(decoder: Decoder, code: Tensor, dtype: torch.dtype, chunk: int) -> Callable[[Tensor], Tensor]:
-    """Points to distances, one part at a time, in layers of a chunk."""
+    """The function from a part of the points to distances, which evaluates the layers chunk by chunk."""
     if isinstance(decoder, ConcatenatingDecoder):
         return _concatenating(decoder, code, dtype)
     if isinstance(decoder, GridDecoder):
@@ -105,7 +105,7 @@ def _concatenating(
             before = weight.shape[1] - size - 3
             bias = bias + weight[:, before : before + size] @ code
             weight = torch.cat([weight[:, :before], weight[:, before + size :]], dim=1)
-        if index + 1 == skip:  # leave room for the point behind what the layer puts out
+        if index + 1 == skip:  # leave room for the point after the outputs of the layer
             weight, bias = F.pad(weight, (0, 0, 0, 3)), F.pad(bias, (0, 3))
         kind = torch.float32 if index == 0 else dtype
         layers.append((weight.clone().to(kind), bias.clone().to(kind)))
@@ -123,7 +123,9 @@ def _concatenating(
 
 
 def _grid(decoder: GridDecoder, code: Tensor, dtype: torch.dtype, chunk: int) -> Callable[[Tensor], Tensor]:
-    """Inputs of the network are rows here, one number of all points each, and the last row is 1 for biases."""
+    """The same as `_network`, with one row per input of the network and one column per point; the last row is 1
+    for
+    biases."""
     config, radius = decoder.config, decoder.RADIUS
     features, octaves = config.features, config.octaves
     table = decoder.volumes(code[None])[0].flatten(1).T.contiguous()
@@ -154,7 +156,8 @@ def _grid(decoder: GridDecoder, code: Tensor, dtype: torch.dtype, chunk: int) ->
 
 
 def _write_waves(places: Float[Tensor, "3 N"], out: Float[Tensor, "2 3 K N"]) -> None:
-    """What `waves` computes, higher octaves from lower ones: sin 2a = 2 sin a cos a, cos 2a = 1 - 2 sin^2 a."""
+    """Compute `positional_encoding`, higher octaves from lower ones: sin 2a = 2 sin a cos a, cos 2a = 1 - 2
+    sin^2 a."""
     sines, cosines = out.unbind(dim=0)
     for octave in range(out.shape[2]):
         sine, cosine = sines[:, octave], cosines[:, octave]
@@ -175,25 +178,26 @@ def extract_mesh(
     lipschitz: float | None = None,
     precision: Precision = "float32",
 ) -> Mesh:
-    """The surface of a code in the frame of normalised shapes: marching cubes over [-1, 1]^3.
+    """Extract the surface of a code as a mesh in the normalised frame, by marching cubes over [-1, 1]^3.
 
-    Nodes as in the released DeepSDF code, `resolution` along each axis with spacing 2 / (resolution - 1), the
-    first and the last on the border. Only the neighbourhood of the surface is evaluated (see
-    `sparse_isosurface`).
+    As in the released DeepSDF code, there are `resolution` grid nodes along each axis with spacing 2 /
+    (resolution - 1), the first and the last on the border. Only the neighbourhood of the surface is evaluated
+    (see `sparse_isosurface`).
 
     Args:
         prior: The prior, or its decoder.
-        code: The shape.
-        resolution: Nodes along each axis.
-        trusted: Larger distances tell nothing but the side; the clamp of the prior's training if None.
-        lipschitz: Bound of the slope of f in x. None measures it place by place.
-        precision: Arithmetic of the network.
+        code: Code of the shape.
+        resolution: Number of grid nodes along each axis.
+        trusted: Largest reliable distance, in the normalised frame; of larger ones only the sign is used. None
+            takes the clamp of the prior's training.
+        lipschitz: Bound on the norm of the gradient of f in x. None estimates it locally.
+        precision: Floating-point type of the network, see `Evaluator`.
 
     Returns:
         The mesh on the device of the decoder, faces counter-clockwise seen from outside.
 
     Raises:
-        InputError: The code is none of this prior, or it gives no surface.
+        InputError: The code does not fit this prior, or it has no surface.
     """
     return extract_surface(prior, code, resolution, trusted, lipschitz, precision).mesh
 
@@ -206,7 +210,8 @@ def extract_surface(
     lipschitz: float | None = None,
     precision: Precision = "float32",
 ) -> SparseIsosurface:
-    """As `extract_mesh`, with the cells that the surface crosses and what it cost to find them."""
+    """Extract a surface as `extract_mesh` does, and also return the crossed cells and the cost of finding
+    them."""
     if isinstance(prior, Decoder):
         prior = ShapePrior(prior, code.new_empty(0, prior.config.code_size), ())
     decoder, code = prior.decoder, prior.check_code(code).detach()

@@ -1,6 +1,6 @@
-"""The code of the shape in a file: of a mesh from its signed distance, of a scan by completing it.
+"""Codes of given shapes: of a mesh by its signed distance, of a scan by completion.
 
-A mesh may be turned: code and direction are then solved for together.
+A mesh may be rotated: code and rotation are then solved for together.
 """
 
 import os
@@ -40,20 +40,20 @@ from .solver import CompleteConfig, family_width, misfit, require_member
 
 ANY_AXIS = torch.eye(3, dtype=torch.float64)
 UPRIGHT_AXIS = ANY_AXIS[:, 1:2]
-"""Columns: axes, in the frame of the prior, about which a mesh is turned."""
+"""Axis of the prior's frame, as a column, about which an upright mesh may be rotated."""
 
 
 class TurnedMesh:
-    """The objective of `fit_code`, by code and direction.
+    """The objective of `fit_code` as a function of code and rotation.
 
-    In every direction a mesh is normalised anew, as training shapes are; so place and size are no unknowns.
+    The rotated mesh is normalised as training shapes are, so position and size are not unknown.
 
     Args:
         prior: The family of shapes.
-        corners: Vertices of the convex hull of the mesh, which alone tell its place and size.
-        points: Where its signed distance is known, in the frame of the corners.
-        distances: This distance.
-        axes: About which the mesh may be turned, as columns.
+        corners: Vertices of the convex hull of the mesh, which determine its position and size.
+        points: Points with known signed distance to the mesh, in the frame of the corners.
+        distances: Signed distances of these points, negative inside.
+        axes: Axes about which the mesh may be rotated, as columns.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class TurnedMesh:
     def solve(
         self, code: Float[Tensor, " K"], turn: Float64[Tensor, "3 3"], iterations: int
     ) -> Solution[State]:
-        """Levenberg-Marquardt from a code and a direction."""
+        """Levenberg-Marquardt from an initial code and rotation."""
         return levenberg_marquardt(
             self.linearise,
             self.moved,
@@ -85,7 +85,7 @@ class TurnedMesh:
         )
 
     def moved(self, state: State, step: Float64[Tensor, " P"]) -> State:
-        """The state after a step: numbers of the code, then angles about the axes."""
+        """The state after a step: change of the code, then angles about the axes in radians."""
         size = len(state.code)
         turn = rotation_by(self.axes @ step[size:].cpu()) @ rotation_of(state.pose)
         return State(state.code + step[:size], normalised_pose(self.corners, turn))
@@ -103,10 +103,10 @@ class TurnedMesh:
         )
 
     def _by_turn(self, pose: Similarity) -> tuple[Float64[Tensor, "3 3"], Float64[Tensor, " 3"]]:
-        """How the centre (in rows) and the logarithm of the scale change as the posed mesh is turned.
+        """Derivatives of the centre (in rows) and of the logarithm of the scale as the posed mesh is rotated.
 
-        (w x y)_i changes with w by y x e_i. The ends y of the mesh along axis i make the centre, and the vertex
-        that is farthest from it the scale.
+        The derivative of (w x y)_i with respect to w is y x e_i. The extreme vertices y along axis i determine
+        the centre, and the vertex farthest from it determines the scale.
         """
         places = pose.apply(self.corners)
         ends = (places[places.argmax(dim=0)] + places[places.argmin(dim=0)]) / 2
@@ -116,7 +116,7 @@ class TurnedMesh:
 
 
 def normalised_pose(corners: Float64[Tensor, "C 3"], turn: Float64[Tensor, "3 3"]) -> Similarity:
-    """The pose that turns a mesh and puts it where `shape_normalisation` would put the turned mesh."""
+    """The pose that rotates a mesh and then normalises it as `shape_normalisation` does."""
     places = corners @ turn.T
     centre = (places.amax(dim=0) + places.amin(dim=0)) / 2
     scale = RADIUS / float((places - centre).norm(dim=1).max())
@@ -124,27 +124,29 @@ def normalised_pose(corners: Float64[Tensor, "C 3"], turn: Float64[Tensor, "3 3"
 
 
 SAMPLES, SURFACE = 20_000, 2000
-"""Of the signed distance, and points that tell how well a code fits."""
+"""Numbers of samples of the signed distance, and of surface points that measure how well a code fits."""
 TRIAL_SAMPLES, TRIAL_ITERATIONS = 1500, 8
-"""Of the short fits that tell which way a mesh faces."""
+"""Numbers of samples and iterations of the short fits that determine the direction of a mesh."""
 SOLVED_SAMPLES, ITERATIONS = 8000, 25
-"""Of the fits of code and pose."""
+"""Numbers of samples and iterations of the final fits of code and pose."""
 LIKELY = 16
-"""Directions that are tried of those all around."""
+"""Number of most likely rotations that are tried, out of a set that covers all rotations."""
 FREE_SAMPLES, FREE_WIDTHS = 4000, (0.1, 0.03, 0.01)
-"""Samples near the surface, and widths of the error distribution, for a pose of seven numbers."""
+"""Number of samples near the surface, and widths of the error distribution, for fits of code and similarity."""
 UPRIGHT_COST, FREE_GAIN = 1.05, 0.9
-"""Factors of the error: a mesh stands upright if this explains it nearly as well as any other direction, and is
-not whole if place and size of its own explain it that much better."""
+"""Factors on the error. An upright pose is taken if its error is at most the first times that of any other
+rotation. A pose with free position and size is taken if its error is less than the second times that of a
+normalised mesh."""
 
 
 @value_type
 class ShapeFit:
-    """The code of a given shape.
+    """Result of fitting a code to a given shape.
 
     Attributes:
-        code: Of the shape of the prior that is nearest to it.
-        misfit: Median distance of its surface from that shape's, in radii; of a scan beyond its noise.
+        code: Code of the nearest shape of the prior.
+        misfit: Median distance of the given surface from that of the code, in radii of the shape; for a scan,
+            in excess of its noise.
     """
 
     code: Float[Tensor, " K"]
@@ -157,20 +159,20 @@ def fit(
     config: CompleteConfig | None = None,
     name: str = "the shape",
 ) -> ShapeFit:
-    """The code of a shape: the few numbers from which the prior's decoder makes it again.
+    """Find the code of a given shape, from which the prior's decoder reconstructs it.
 
-    A mesh is fitted by its signed distance, as in training, see `fit_mesh`; of a cloud or a depth map the most
-    probable completion is taken.
+    A mesh is fitted by its signed distance, as in training, see `fit_mesh`. For a cloud or a depth map, the
+    code is that of the most probable completion.
 
     Args:
         shape: A mesh, a cloud or the path of a file, in any frame and unit; or `Observations`.
-        prior: The family of shapes: a prior, or what `open_prior` takes, a name or a path.
-        config: Which axis points up, in how many directions the shape may face, and whether it may be no member
-            of the family; None takes the defaults of `CompleteConfig`.
-        name: What messages call the shape; a file is called by its path.
+        prior: The family of shapes: a prior, or a name or path for `open_prior`.
+        config: Upright axis, number of initial directions, and whether shapes outside of the family are
+            accepted; None takes the defaults of `CompleteConfig`.
+        name: Name of the shape in messages; a file is named by its path.
 
     Raises:
-        InputError: The file cannot be read, or the shape is no member of the prior's family.
+        InputError: The file cannot be read, or the shape is not a member of the prior's family.
     """
     config, prior = config or CompleteConfig(), as_prior(prior)
     if isinstance(shape, str | os.PathLike):
@@ -184,23 +186,23 @@ def fit(
 def fit_mesh(
     mesh: Mesh, prior: ShapePrior, config: CompleteConfig | None = None, name: str = "the mesh"
 ) -> ShapeFit:
-    """The code of a mesh, whichever way it faces.
+    """Find the code of a mesh of any orientation.
 
-    Code and direction are solved for together by the signed distance, as `fit_code` does for the code alone:
-    briefly from several directions around the upright axis, then fully from the best of them. If that does not
-    explain the mesh, all other directions are tried. Three poses compete: turned about the upright axis alone,
-    since leaning forward is also what a code can say; turned in any way; and of any place and size besides, for
-    meshes of which ends are missing or that have something beside them. Open meshes, whose inside is doubtful,
-    are scans.
+    Code and rotation are solved for together by the signed distance, as `fit_code` does for the code alone:
+    briefly from several directions around the upright axis, then fully from the best of them. If this does not
+    explain the mesh, all other rotations are tried. Three kinds of pose are compared: a rotation about the
+    upright axis only, since a code can also represent a leaning pose; any rotation; and any rotation, position
+    and size, for meshes with missing ends or additional objects. Open meshes, whose inside is ambiguous, are
+    completed as scans.
 
     Args:
         mesh: The shape, in any frame and unit.
         prior: The family of shapes.
-        config: As of `fit`.
-        name: What messages call it.
+        config: Settings, see `fit`.
+        name: Name of the mesh in messages.
 
     Raises:
-        InputError: The mesh is broken, encloses nothing, or is no member of the prior's family.
+        InputError: The mesh is broken, encloses nothing, or is not a member of the prior's family.
     """
     config = config or CompleteConfig()
     solid = _Solid(prior, mesh, config.seed)
@@ -217,7 +219,8 @@ def fit_mesh(
 
 
 class _Solid:
-    """A mesh with its signed distance, normalised as it lies, to be fitted in any direction."""
+    """A mesh, normalised in its given orientation, with samples of its signed distance, to be fitted in any
+    pose."""
 
     def __init__(self, prior: ShapePrior, mesh: Mesh, seed: int) -> None:
         self.prior, self.seed = prior, seed
@@ -234,7 +237,7 @@ class _Solid:
         self.surface = to_unit.apply(sample_surface(mesh, SURFACE, generator)[0].double()).float().to(device)
 
     def standing(self, config: CompleteConfig) -> State:
-        """Code and pose of the whole mesh if it stands upright, perhaps not quite."""
+        """Code and pose of the whole mesh, assuming that it is approximately upright."""
         begun = self.begun(turned_starts(config.up, config.turns))
         leaning = rotation_of(begun.pose) @ torch.tensor(direction(config.up), dtype=torch.float64)
         upright = rotation_between(leaning.tolist(), direction("y")) @ rotation_of(begun.pose)
@@ -243,7 +246,8 @@ class _Solid:
         return straight if self.error(straight) < UPRIGHT_COST * self.error(turned) else turned
 
     def lying(self) -> State:
-        """Code and pose of the whole mesh from any direction: of 208, those that suit the mean shape best."""
+        """Code and pose of the whole mesh in any orientation, from those of 208 rotations that fit the mean
+        shape best."""
         ups = [way for way in product((-1.0, 0.0, 1.0), repeat=3) if any(way)]
         turns = [
             turn @ rotation_between(way, direction("y")) for way in ups for turn in turned_starts("y", 8)
@@ -255,7 +259,7 @@ class _Solid:
         return self.turned(begun.code, rotation_of(begun.pose))
 
     def begun(self, turns: Sequence[Float64[Tensor, "3 3"]]) -> State:
-        """The best of short fits from some directions."""
+        """The best of short fits from several rotations."""
         mean = CodeDistribution.of(self.prior.codes).mean
         some = self.some(TRIAL_SAMPLES)
         fits = [
@@ -267,21 +271,21 @@ class _Solid:
     def turned(
         self, code: Float[Tensor, " K"], turn: Float64[Tensor, "3 3"], axes: Float64[Tensor, "3 A"] = ANY_AXIS
     ) -> State:
-        """Code and pose of the mesh as a whole, solved for from a direction nearby."""
+        """Code and pose of the whole mesh, solved for from a rotation nearby."""
         objective = TurnedMesh(self.prior, self.corners, *self.some(SOLVED_SAMPLES), axes)
         return objective.solve(code, turn, ITERATIONS).state
 
     def placed(self, whole: State, width: float) -> State:
-        """The state with place and size of its own, if so the mesh is explained better, and as a member.
+        """The state with free position and size if it fits better and is a member of the family, else `whole`.
 
-        Strangers resemble a small part of any shape.
+        The second condition is needed because any shape fits a small part of a shape of the family.
         """
         free = self.freed(whole)
         better = self.error(free) < FREE_GAIN * self.error(whole) and self.misfit(free) <= width
         return free if better else whole
 
     def freed(self, state: State) -> State:
-        """Code and pose, with place and size of its own, from what is near the surface."""
+        """Code and pose with free position and size, fitted to the samples near the surface."""
         places, distances = state.pose.apply(self.points), self.distances * state.pose.scale
         near = (distances.abs() < self.prior.clamp).nonzero()[:FREE_SAMPLES, 0]
         places, distances = places[near], distances[near]
@@ -297,9 +301,9 @@ class _Solid:
         return State(found.code, compose_poses(found.pose, state.pose))
 
     def fitted(self, state: State) -> ShapeFit:
-        """The code in the pose found, with all samples."""
+        """The code for the pose of a state, fitted to all samples."""
         points, distances = state.pose.apply(self.points), self.distances * state.pose.scale
-        within = points.abs().amax(dim=1) <= 1  # where decoders are trained
+        within = points.abs().amax(dim=1) <= 1  # the cube in which decoders are trained
         code = fit_code(self.prior, points[within], distances[within], samples=SAMPLES, seed=self.seed).code
         return ShapeFit(code, self.misfit(State(code, state.pose)))
 
@@ -318,7 +322,7 @@ class _Solid:
             return self.prior.decoder(state.code.float()[None], places[None])[0] / state.pose.scale
 
     def some(self, count: int) -> tuple[Float[Tensor, "N 3"], Float[Tensor, " N"]]:
-        """Some of the samples, half of them inside."""
+        """A subset of the samples, half of them inside."""
         chosen = balanced(self.distances, count, torch.Generator().manual_seed(self.seed))
         return self.points[chosen], self.distances[chosen]
 

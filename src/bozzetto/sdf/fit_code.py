@@ -18,20 +18,21 @@ from .prior import CodeDistribution, ShapePrior
 Regulariser = Literal["codes", "isotropic"]
 PENALTY = 1e-4
 TOLERANCE, RELAXATION = 2e-6, 1.9
-"""Of Levenberg-Marquardt on reweighted least squares."""
+"""Relative tolerance and step factor of Levenberg-Marquardt on reweighted least squares."""
 
 
 @value_type
 class CodeFit:
-    """A code with what is known about it.
+    """Result of fitting a code to signed distances.
 
     Attributes:
-        code: The most probable one.
-        covariance: Of the posterior near it (Laplace's approximation); None from Adam.
-        losses: What was minimised, at the start and after every iteration; from Adam each on the samples of
-            that step, before it.
-        iterations: Done.
-        seconds: Spent.
+        code: The most probable code.
+        covariance: Covariance of the posterior near the code (Laplace's approximation); None for the method
+            `adam`.
+        losses: Loss at the start and after every iteration; for `adam` the loss of every step before its
+            update, on its samples.
+        iterations: Number of iterations.
+        seconds: Duration in seconds.
     """
 
     code: Float[Tensor, " K"]
@@ -51,15 +52,16 @@ def fit_code(
     samples: int = 8000,
     seed: int = 0,
 ) -> CodeFit:
-    """The code whose shape has these signed distances.
+    """Find the code whose shape has given signed distances (maximum a posteriori).
 
-    With r_j = clamp(f(z, x_j)) - clamp(s_j) it minimises the published mean|r| + 1e-4 mean(z^2), or by default
+    With r_j = clamp(f(z, x_j)) - clamp(s_j), the published objective is mean|r| + 1e-4 mean(z^2). The default
+    is
 
         n log mean|r| + (z - m)^T C^-1 (z - m) / 2
 
-    the same with errors of unknown scale, n samples within the clamp, and codes of mean m and covariance C as
-    in training. Each second-order step goes 1.9 times as far as the minimum of a weighted least-squares problem
-    that touches the objective from above (`_ClampedL1`).
+    where the scale of the errors is unknown, n is the number of samples within the clamp, and m and C are mean
+    and covariance of the training codes. Each second-order step is 1.9 times as long as the step to the minimum
+    of a weighted least-squares problem that touches the objective from above (`ClampedL1`).
 
     Source: Park et al. 2019, section 4.2, equation 10. Differs: second-order steps, the Gaussian of the
     training codes as prior, and a scale of the errors that is found as well; `method="adam"` with
@@ -67,20 +69,21 @@ def fit_code(
 
     Args:
         prior: The family of shapes.
-        points: In the normalised frame of the prior.
-        distances: Signed distances there, negative inside.
+        points: Positions in the normalised frame of the prior.
+        distances: Signed distances of the points, negative inside.
         method: `second_order` is Levenberg-Marquardt on the code, with the Jacobian of all samples at once,
-            reweighted so that it minimises the L1 objective. `adam` is what was released: from
-            N(0, 0.01^2), 800 steps of 8,000 fresh samples, step size 5e-3, a tenth of it after half of them.
+            reweighted so that it minimises the L1 objective. `adam` is the released method: a start from N(0,
+            0.01^2), 800 steps with 8,000 new random samples each, step size 5e-3 and a tenth of it after half
+            of the steps.
         regulariser: `codes` makes the second-order fit a maximum a posteriori estimate: errors have Laplace's
             distribution, whose scale is found as well (n log mean|r|), and codes that of the training shapes.
             `isotropic` minimises the published mean|r| + 1e-4 mean(z^2), as Adam always does.
-        iterations: 15 or 800 by default.
-        samples: In use at a time, half of them inside as far as there are any.
-        seed: Of the choice of samples.
+        iterations: Number of iterations; None takes 15 (`second_order`) or 800 (`adam`).
+        samples: Number of samples that are used at a time, half of them inside if there are enough.
+        seed: Seed of the choice of samples.
 
     Raises:
-        InputError: Points and distances do not fit together, are empty, or are not finite.
+        InputError: The shapes of points and distances do not match, they are empty, or they are not finite.
     """
     check_samples(points, distances)
     start = time.perf_counter()
@@ -110,10 +113,10 @@ def fit_code(
 
 
 def check_samples(points: Tensor, distances: Tensor) -> None:
-    """Refuse samples that no shape can be fitted to.
+    """Raise an error for samples that no code can be fitted to.
 
     Raises:
-        InputError: Said in one sentence.
+        InputError: The shapes of points and distances do not match, they are empty, or they are not finite.
     """
     if points.ndim != 2 or points.shape[1] != 3 or distances.shape != points.shape[:1] or len(points) == 0:
         raise InputError(
@@ -125,7 +128,7 @@ def check_samples(points: Tensor, distances: Tensor) -> None:
 
 
 def balanced(distances: Float[Tensor, " N"], count: int, generator: torch.Generator) -> Int64[Tensor, " M"]:
-    """Positions of `count` samples, half inside and half outside as far as there are, none twice."""
+    """Positions of `count` different samples, half inside and half outside if there are enough of both."""
     inside = (distances < 0).nonzero()[:, 0]
     outside = (distances >= 0).nonzero()[:, 0]
     half = min(count // 2, len(inside))
@@ -141,8 +144,9 @@ def balanced(distances: Float[Tensor, " N"], count: int, generator: torch.Genera
 def published_fit_loss(
     prior: ShapePrior, code: Float[Tensor, " K"], points: Float[Tensor, "N 3"], distances: Float[Tensor, " N"]
 ) -> Float[Tensor, ""]:
-    """Mean clamped L1 + 1e-4 mean(z^2), as released, with the clamp that the prior was trained with;
-    differentiable with respect to the code.
+    """The released loss of a code, differentiable: mean clamped L1 error + 1e-4 mean(z^2).
+
+    The clamp is that of the prior's training.
 
     Source: Park et al. 2019, equation 10, as released.
     """
@@ -177,13 +181,14 @@ def _adam(
 class ClampedL1:
     """Clamped L1 with a Gaussian penalty of the code, as iteratively reweighted least squares.
 
-    |r| lies below r^2 / (2 w) + w / 2 with w = |r'| at the current residual r', and touches it there, so that
-    every quadratic solve lowers the L1 objective. Where residuals vanish, weights are bounded by a share of the
-    median residual. Large shares give longer steps and small ones the exact minimum, so it shrinks.
+    |r| is at most r^2 / (2 w) + w / 2 with w = |r'|, and both are equal at the current residual r', so that
+    every quadratic solve lowers the L1 objective. w is at least a fraction of the median residual, since
+    residuals may vanish. A large fraction gives longer steps and a small one the exact minimum, so the fraction
+    decreases.
 
     Args:
         prior: The family of shapes.
-        distances: What is known, of which those within the clamp count as observations.
+        distances: Known signed distances; those within the clamp count as observations.
         regulariser: See `fit_code`.
     """
 
@@ -211,13 +216,13 @@ class ClampedL1:
         distances: Float[Tensor, " N"],
         jacobian: Float[Tensor, "N P"],
     ) -> Quadratic:
-        """The objective near a code, and near whatever else is solved for.
+        """The quadratic model of the objective near a code and other unknowns.
 
         Args:
-            code: The current one.
-            values: Distances that it says.
-            distances: Those that are known.
-            jacobian: Of the difference; the columns of the code come first.
+            code: The current code.
+            values: Distances that the decoder predicts.
+            distances: Known distances.
+            jacobian: Jacobian of the difference; the columns of the code come first.
         """
         residual = values.clamp(-self.clamp, self.clamp) - distances.clamp(-self.clamp, self.clamp)
         size = residual.abs()
@@ -228,7 +233,7 @@ class ClampedL1:
         curvature = ((jacobian * weight[:, None]).T @ jacobian).double()
         gradient = (jacobian.T @ (weight * residual)).double()
         loss, share = float(size.double().mean()), 1.0
-        if self.likelihood:  # the logarithm, per sample that tells something
+        if self.likelihood:  # n log mean|r|, with n the number of samples within the clamp
             loss += 1e-7
             curvature, gradient = curvature / loss, gradient / loss
             loss, share = math.log(loss), 1 / self.unclamped
@@ -240,7 +245,7 @@ class ClampedL1:
 
 
 class _KnownPose:
-    """The objective of a code alone."""
+    """The objective as a function of the code alone."""
 
     def __init__(
         self, prior: ShapePrior, points: Tensor, distances: Tensor, regulariser: Regulariser
@@ -253,11 +258,11 @@ class _KnownPose:
         return self.errors.quadratic(code, values, self.distances, by_code)
 
     def covariance(self, code: Float64[Tensor, " K"]) -> Float64[Tensor, "K K"]:
-        """Of the posterior: least absolute deviations with the codes of the collection as prior.
+        """Covariance of the posterior: least absolute deviations, with the Gaussian of training codes as prior.
 
         An L1 estimate has the variance (J^T J)^-1 / (4 p^2), p the density of the errors at 0 (Bassett,
-        Koenker 1978, "Asymptotic theory of least absolute error regression"), whatever their distribution.
-        Errors count as independent; those of a network are not, so that it understates them.
+        Koenker 1978, "Asymptotic theory of least absolute error regression"), for any distribution of errors.
+        Errors are taken as independent, which those of a network are not, so the covariance is too small.
 
         Source: Bassett and Koenker 1978, the covariance of a median.
         """

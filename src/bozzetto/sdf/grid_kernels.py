@@ -1,4 +1,4 @@
-"""Warp kernels: trilinear reads of grids of features, and the residual field."""
+"""Warp kernels: trilinear interpolation of feature grids, and the residual field."""
 
 import warp as wp
 
@@ -35,7 +35,8 @@ def trilinear(
 ) -> None:
     """The eight nodes around each point in a volume of side^3 nodes that fills [-1, 1]^3, and their weights.
 
-    Nodes are numbered with x fastest. Beyond the border its values go on, as in torch's `grid_sample` with
+    Nodes are numbered with x fastest. Outside of the volume the border values continue, as in torch's
+    `grid_sample` with
     padding "border" and aligned corners, which takes several times longer than a weighted sum over rows.
     """
     point = wp.tid()

@@ -1,4 +1,4 @@
-"""From one shape to another through shapes of the family."""
+"""Interpolation between two shapes through shapes of the family."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,19 +21,20 @@ from .solver import CompleteConfig
 
 RELAXED = 0.3
 LOST, MISSING = 0.03, 0.1
-"""Distances, in the normalised frame, up to which a deformed mesh follows the true surface: for 99 of 100
-vertices of either, and for all of them. Beyond, the surface has parts that the deformed mesh has not."""
+"""Largest distances, in the normalised frame, between a deformed mesh and the true surface: for 99 of 100
+vertices of either, and for all vertices. If they are larger, the surface has parts that the deformed mesh
+lacks."""
 
 
 @value_type
 class Interpolation:
-    """Shapes along a path.
+    """Shapes along a path of codes.
 
     Attributes:
-        codes: From the first to the last.
-        meshes: Of these codes, in the normalised frame, each with vertices of its own.
-        morph: One mesh per code, all with the faces of the mesh in the middle, which is carried along to both
-            ends; None where the topology changes on the way or parts grow that it has not.
+        codes: Codes from the first to the last.
+        meshes: Meshes of these codes, in the normalised frame, each with its own connectivity.
+        morph: One mesh per code, all with the faces of the mesh at the middle of the path, which is deformed
+            towards both ends; None if the topology changes along the path or parts grow that this mesh lacks.
     """
 
     codes: Float[Tensor, "C K"]
@@ -49,19 +50,19 @@ def interpolate(
     path: Literal["straight", "spherical"] = "straight",
     resolution: int = 128,
 ) -> Interpolation:
-    """Shapes from code `a` to code `b`.
+    """Interpolate between the shapes of codes `a` and `b`.
 
     Args:
         prior: The family of shapes.
         a: The first code.
-        b: The last one.
-        count: Shapes, including both ends.
-        path: Straight, or an arc around the mean of the codes of the collection, on which shapes in the
-            middle are no more average than those at the ends.
-        resolution: Grid for the meshes, along each axis.
+        b: The last code.
+        count: Number of shapes, including both ends, at least 2.
+        path: `straight`, or `spherical`: an arc around the mean of the training codes, so that shapes in
+            between are not closer to the average shape than those at the ends.
+        resolution: Number of grid nodes along each axis for the meshes.
 
     Raises:
-        InputError: A code is not one of this prior, or fewer than two shapes are asked for.
+        InputError: A code does not fit this prior, or `count` is less than 2.
     """
     if count < 2:
         raise InputError(f"an interpolation needs at least 2 shapes, got {count}")
@@ -78,8 +79,10 @@ def code_path(
     count: int,
     path: Literal["straight", "spherical"] = "straight",
 ) -> Float[Tensor, "{count} K"]:
-    """Codes at equal steps from `a` to `b`; spherical turns the direction evenly and blends the length
-    (Shoemake 1985, "Animating rotation with quaternion curves").
+    """Codes at equal steps from `a` to `b`, on a straight or spherical path.
+
+    On the spherical path the direction changes at a constant rate (Shoemake 1985, "Animating rotation with
+    quaternion curves"), and the length is interpolated linearly.
 
     Source: Shoemake 1985, the spherical path.
     """
@@ -99,7 +102,8 @@ def code_path(
 def carried(
     prior: ShapePrior, codes: Float[Tensor, "C K"], meshes: Sequence[Mesh]
 ) -> tuple[Mesh, ...] | None:
-    """The mesh in the middle moved onto the surfaces of all codes; None if it cannot follow."""
+    """The mesh at the middle of the path, deformed to the surfaces of all codes; None if a surface is too
+    different."""
     middle = len(meshes) // 2
     ahead = _followed(prior, codes[middle:], meshes[middle:])
     back = _followed(prior, codes[: middle + 1].flip(0), meshes[middle::-1])
@@ -109,10 +113,11 @@ def carried(
 def _followed(
     prior: ShapePrior, codes: Float[Tensor, "C K"], meshes: Sequence[Mesh], steps: int = 6
 ) -> list[Mesh] | None:
-    """The first mesh moved onto the surfaces of all codes, in small steps along the gradient.
+    """Deform the first mesh to the surfaces of all codes in turn, in small steps; None if it fails.
 
-    Where surfaces slide along themselves, vertices would crowd; relaxing them within the surface after each
-    step keeps triangles even.
+    Steps follow the gradient, but this alone would make vertices crowd. Tangential relaxation after each step
+    keeps
+    triangles even.
     """
     mesh, found = meshes[0], [meshes[0]]
     for start, end, true in counted(list(zip(codes[:-1], codes[1:], meshes[1:], strict=True)), "morph"):
@@ -133,7 +138,7 @@ def _followed(
 
 
 def _along(mesh: Mesh) -> Float[Tensor, "V 3"]:
-    """From every vertex to the mean of its neighbours, within the tangent plane."""
+    """Displacement from every vertex to the mean of its neighbours, projected to the tangent plane."""
     matrix = laplacian(mesh.faces, len(mesh.vertices)).to(mesh.vertices.device)
     edges = unique_edges(mesh.faces).flatten()
     count = torch.bincount(edges, minlength=len(mesh.vertices)).clamp_min(1)
@@ -145,17 +150,18 @@ def _along(mesh: Mesh) -> Float[Tensor, "V 3"]:
 def find_shape(
     word: str, prior: ShapePrior, config: CompleteConfig | None = None
 ) -> tuple[Float[Tensor, " K"], float | None]:
-    """The code of a training shape, of a file with a code, or of the shape in a file, and its misfit there.
+    """Find a code by the name of a training shape, in a file with a code, or by a fit to the shape in a file.
 
-    A training shape may be called by the last part of its name if no other ends in the same.
+    A training shape may be given by the last part of its name if this is unique. The second result is the
+    misfit of a fitted code, and None otherwise.
 
     Args:
-        word: A name or a file.
-        prior: What the code is of.
-        config: How a mesh or scan is fitted.
+        word: Name of a training shape, or path of a file.
+        prior: The prior of the code.
+        config: Settings of the fit to a mesh or scan.
 
     Raises:
-        InputError: There is no such shape or file, or it cannot be used.
+        InputError: There is no such training shape or file, or the file cannot be used.
     """
     named = _named(word, prior)
     if len(named) == 1:
@@ -171,7 +177,7 @@ def find_shape(
 
 
 def needs_fit(word: str, prior: ShapePrior) -> bool:
-    """Whether `find_shape` reads a shape from a file and looks for its code."""
+    """Whether `find_shape` fits a code to the shape in a file."""
     path = Path(word)
     return len(_named(word, prior)) != 1 and path.is_file() and path.suffix.lower() not in ENDINGS
 

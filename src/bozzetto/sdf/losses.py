@@ -1,4 +1,4 @@
-"""What a prior over shapes is fitted to."""
+"""Losses of the training of a prior: clamped L1 error of distances, and the penalty on codes."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,7 +10,7 @@ def clamped_l1(
     clamp: float,
     far_weight: float = 0.0,
 ) -> Float[Tensor, "*batch"]:
-    """Absolute difference of distances, those beyond `clamp` counting as it (DeepSDF, equation 4).
+    """Absolute difference of distances that are clamped to [-clamp, clamp] (DeepSDF, equation 4).
 
     Source: Park et al. 2019, equation 4. Differs: `far_weight` adds the plain difference, so that the field
     is a distance everywhere.
@@ -19,9 +19,8 @@ def clamped_l1(
         predicted: Distances of the network.
         distances: True distances.
         clamp: delta; 0 does not clamp.
-        far_weight: Weight of the plain absolute difference on top. The paper has none, and leaves the
-            network free beyond delta: its values there say nothing about how far the surface is, which
-            extraction and pose search need to know.
+        far_weight: Weight of the additional unclamped absolute difference. The paper has none, so that values
+            of the network beyond delta are arbitrary, but extraction and pose search need distances there.
     """
     plain = (predicted - distances).abs()
     if clamp == 0:

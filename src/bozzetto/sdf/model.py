@@ -1,4 +1,4 @@
-"""What is optimised: decoders from (code, point) to signed distance, and the prior that a collection leaves."""
+"""Decoders: networks from code and point to signed distance."""
 
 from abc import ABC, abstractmethod
 from typing import cast
@@ -12,10 +12,10 @@ from .config import DecoderConfig
 
 
 class Decoder(nn.Module, ABC):
-    """f(z, x): signed distance, negative inside, of normalised shapes (they fit into the unit sphere).
+    """A network f(z, x) for the signed distance, negative inside, of shapes that fit into the unit sphere.
 
-    Under `torch.autocast` points are not rounded, which would move them by up to 0.004: layers that see
-    coordinates multiply them in float32.
+    Under `torch.autocast`, layers multiply coordinates in float32, since rounding would move points by up to
+    0.004.
     """
 
     def __init__(self, config: DecoderConfig) -> None:
@@ -31,7 +31,7 @@ class Decoder(nn.Module, ABC):
     ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N K"], Float[Tensor, "N 3"]]:
         """Distances, and their derivatives with respect to the code and to the point.
 
-        Every point has a copy of the code of its own, so that one backward pass of the sum gives all rows.
+        Every point has its own copy of the code, so that one backward pass of the sum gives all rows.
         """
         with torch.enable_grad():
             codes = code.detach().expand(len(points), -1).contiguous().requires_grad_()
@@ -44,8 +44,9 @@ class Decoder(nn.Module, ABC):
 class ConcatenatingDecoder(Decoder):
     """The published network (DeepSDF, section 4 and the released code).
 
-    Each hidden layer is linear with weight normalisation, ReLU and dropout; code and point enter at the
-    first one and again before layer `skip`, whose predecessor is narrower by their size. A tanh ends it.
+    Each hidden layer is linear with weight normalisation, ReLU and dropout; code and point are the input of the
+    first one and are concatenated again to the input of layer `skip`, whose predecessor is narrower by their
+    size. The output is passed through tanh.
 
     Source: Park et al. 2019, section 4, as released.
     """
@@ -76,7 +77,7 @@ class ConcatenatingDecoder(Decoder):
 
 
 def _with_points(layer: nn.Linear, x: Tensor, points: Tensor) -> Tensor:
-    """The layer of x and points, in two parts, so that only the smaller one is multiplied in float32."""
+    """Apply a layer to [x points] in two parts, so that only the smaller one is multiplied in float32."""
     weight = layer.weight
     out = nn.functional.linear(x, weight[:, :-3], layer.bias)
     with torch.autocast(points.device.type, enabled=False):
@@ -84,12 +85,13 @@ def _with_points(layer: nn.Linear, x: Tensor, points: Tensor) -> Tensor:
 
 
 class GridDecoder(Decoder):
-    """A code becomes a small volume of features; a network of modest width reads them where a point lies.
+    """A decoder with a feature volume, which is computed from the code and evaluated by a small network.
 
-    Nearly all of what depends on the shape alone is computed once per shape and not once per point, so the
-    network that every point passes is thirty times smaller than the published one, and features belong to
-    places, so that parts of shapes combine. It computes the difference to a sphere, which no code can make
-    positive or negative everywhere at the start of a training: the known way to collapse.
+    Nearly everything that depends on the shape alone is computed once per shape instead of once per point, so
+    the network that is evaluated per point is thirty times smaller than the published one. Features are local,
+    so that parts of different shapes can be combined. The network computes the difference to the signed
+    distance of a sphere. This avoids a known failure at the start of a training, in which the network becomes
+    positive or negative everywhere.
     """
 
     RADIUS = 0.5
@@ -106,12 +108,13 @@ class GridDecoder(Decoder):
         nn.init.zeros_(self.last.bias)
 
     def volumes(self, codes: Float[Tensor, "B K"]) -> Float[Tensor, "B C G G G"]:
-        """The features that codes stand for; the last axis runs along x."""
+        """The feature volumes of codes; the last axis is x."""
         side = self.config.grid
         return self.volume(codes).view(-1, self.config.features, side, side, side)
 
     def forward(self, codes: Float[Tensor, "B K"], points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N"]:
-        """Distances at N points for each of B codes; the volume fills [-1, 1]^3 and its border goes on."""
+        """Distances at N points for each of B codes; the volume fills [-1, 1]^3 and its border values continue
+        outside."""
         places = points[:, None, None].to(codes.dtype)
         volumes = self.volumes(codes).to(codes.dtype)
         found = nn.functional.grid_sample(
@@ -122,7 +125,7 @@ class GridDecoder(Decoder):
     def distances(
         self, found: Float[Tensor, "B N C"], points: Float[Tensor, "B N 3"]
     ) -> Float[Tensor, "B N"]:
-        """Distances at points where these features have been read."""
+        """Distances at points, given the features `found` interpolated at them."""
         first, *others = self.hidden
         x = torch.cat([found, points, positional_encoding(points, self.config.octaves)], dim=-1)
         with torch.autocast(points.device.type, enabled=False):
@@ -136,8 +139,8 @@ class GridDecoder(Decoder):
     ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N K"], Float[Tensor, "N 3"]]:
         """Distances, and their derivatives with respect to the code and to the point.
 
-        The features that a point reads are linear in the code. So one volume serves all points, and a row of
-        the Jacobian is the sum of the rows of the volume's matrix, at the eight nodes around the point, times
+        Interpolated features are linear in the code. So one volume is used for all points, and a row of the
+        Jacobian is the sum of the rows of the volume's matrix, at the eight nodes around the point, times
         the weight of the node and the derivative with respect to the feature.
         """
         side = self.config.grid
@@ -177,5 +180,5 @@ def positional_encoding(points: Float[Tensor, "*batch 3"], octaves: int) -> Floa
 
 
 def build_decoder(config: DecoderConfig) -> Decoder:
-    """The decoder that a configuration describes, with first weights from the global generator."""
+    """Build a decoder from its configuration, with weights initialised from the global generator."""
     return {"concatenate": ConcatenatingDecoder, "grid": GridDecoder}[config.architecture](config)

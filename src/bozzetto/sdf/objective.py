@@ -25,7 +25,7 @@ class Quadratic:
 
     Attributes:
         loss: The objective itself.
-        gradient: Its derivative (for a robust loss, that of the majorising quadratic, which is the same).
+        gradient: Its gradient (for a robust loss that of the majorising quadratic, which is the same).
         curvature: Gauss-Newton or majorising second derivative, positive semi-definite.
     """
 
@@ -36,13 +36,13 @@ class Quadratic:
 
 @dataclass(frozen=True)
 class Solution(Generic[S]):
-    """Where Levenberg-Marquardt arrived.
+    """Result of Levenberg-Marquardt.
 
     Attributes:
         state: The best state found.
-        model: The objective near it.
-        losses: At the start and after every iteration; never increasing.
-        converged: Whether it stopped because nothing was left to gain.
+        model: The quadratic model of the objective at this state.
+        losses: The objective at the start and after every iteration; it never increases.
+        converged: Whether it stopped because further gains were below the tolerance.
     """
 
     state: S
@@ -52,7 +52,7 @@ class Solution(Generic[S]):
 
     @property
     def iterations(self) -> int:
-        """Evaluations of objective and derivatives after the first."""
+        """Number of iterations, each of which evaluates objective and derivatives once."""
         return len(self.losses) - 1
 
 
@@ -67,9 +67,9 @@ def levenberg_marquardt(
 ) -> Solution[S]:
     """Minimise by damped Gauss-Newton steps (Levenberg 1944, Marquardt 1963).
 
-    Damping is relative to the diagonal of the curvature and follows the ratio of real to predicted gain
-    (Nielsen 1999, "Damping parameter in Marquardt's method"). Derivatives are computed at every trial, since
-    nearly all of them are accepted and a rejected one then costs no more than an accepted one.
+    Damping is relative to the diagonal of the curvature and is adapted by the ratio of actual to predicted gain
+    (Nielsen 1999, "Damping parameter in Marquardt's method"). Derivatives are computed at every trial step,
+    since nearly all trial steps are accepted.
 
     Source: Levenberg 1944, the damped step.
 
@@ -78,15 +78,16 @@ def levenberg_marquardt(
     Source: Nielsen 1999, how damping changes.
 
     Args:
-        linearise: The quadratic model at a state.
-        move: The state that a step leads to.
-        state: Where to start.
-        iterations: Trials, at most.
-        damping: At the start.
-        tolerance: Stop when two accepted steps in a row gain less than this share of the objective.
-        relaxation: How much longer than to the minimum of the model steps are after one that gained more than
-            predicted. A model that lies above the objective, as in iteratively reweighted least squares, is
-            lowered by any factor below 2, and close to 2 the objective falls several times as fast.
+        linearise: Function from a state to the quadratic model of the objective there.
+        move: Function from a state and a step to the new state.
+        state: Initial state.
+        iterations: Largest number of trial steps.
+        damping: Initial damping.
+        tolerance: Stop when two successive accepted steps gain less than this fraction of the objective.
+        relaxation: Factor on the step to the minimum of the model, used after a step that gained more than
+            predicted. If the model is an upper bound of the objective, as in iteratively reweighted least
+            squares, any factor below 2 lowers the objective, and factors close to 2 lower it several times as
+            fast.
     """
     model = linearise(state)
     losses, growth, idle, reach = [model.loss], 2.0, 0, 1.0
@@ -110,7 +111,7 @@ def levenberg_marquardt(
 
 
 def damped_step(model: Quadratic, damping: float) -> Float64[Tensor, " P"]:
-    """The minimum of the quadratic with `damping` times its diagonal added to the curvature."""
+    """The step to the minimum of the quadratic, with `damping` times its diagonal added to the curvature."""
     diagonal = model.curvature.diagonal()
     diagonal = diagonal.clamp_min(1e-9 * float(diagonal.max()) + 1e-30)
     factor = torch.linalg.cholesky(model.curvature + torch.diag(damping * diagonal + 1e-9 * diagonal))
@@ -118,23 +119,23 @@ def damped_step(model: Quadratic, damping: float) -> Float64[Tensor, " P"]:
 
 
 NEAR = 0.06
-"""Largest distance that is taken at its word: decoders are trained on distances clamped not far above."""
+"""Largest distance that is taken as exact, since decoders are trained on distances clamped slightly above
+it."""
 
 
 class NormalisationResidual:
-    """How far the shape of a code is from the middle and the size that normalisation gives.
+    """Residual of centre and radius of the shape of a code: their difference from those of a normalised shape.
 
-    Without it, a shape that a prior knows badly is explained by a smaller one beside the middle, at another
-    scale of the scan: the map from scan to prior is determined only because the shapes are normalised.
-
-    For any point x, a shape reaches at least as far in direction d as x . d - f(x), and from the origin at
-    least as far as |x| - f(x), with equality for points straight out from where it reaches farthest. So the
-    maximum over a grid of points tells both, and its derivative is that of -f at a single point.
+    The map from scan to prior is determined only because shapes are normalised. Without this residual, a shape
+    that a prior represents badly is explained by a smaller one off the centre, at another scale of the scan.
+    For any point x, the extent of a shape in direction d is at least x . d - f(x), and its radius is at least
+    |x| - f(x), with equality for points straight outward from the extremal point. So the maximum over a grid of
+    points gives both, and its derivative is that of -f at a single point.
 
     Args:
         decoder: The signed distance.
-        spread: Standard deviation of middle and size, in the normalised frame.
-        side: Grid points along each axis.
+        spread: Standard deviation of centre and radius, in the normalised frame.
+        side: Number of grid points along each axis.
     """
 
     def __init__(
@@ -148,9 +149,9 @@ class NormalisationResidual:
         self.extent: Tensor = torch.cat([self.grid, -self.grid, self.grid.norm(dim=1, keepdim=True)], dim=1)
 
     def __call__(self, code: Float[Tensor, " K"]) -> tuple[Float64[Tensor, " 4"], Float64[Tensor, "4 K"]]:
-        """Middle (x, y, z) and radius less what they should be, in standard deviations; by the code.
+        """Residuals of centre (x, y, z) and radius in standard deviations, and their derivatives by the code.
 
-        Zero for codes without a surface on the grid.
+        Both are zero for codes without a surface on the grid.
         """
         code = code.float()
         with torch.no_grad():
@@ -166,17 +167,18 @@ class NormalisationResidual:
 
 
 CELL = 0.1
-"""Errors of a decoder look alike over about this length, so points within such a cell count as one."""
+"""Correlation length of the errors of a decoder, in the normalised frame; points within a cell of this size
+count as one observation."""
 POSE_SPREAD = (0.2, 0.2, 0.2, 0.2, 1.0, 0.2, 0.15)
-"""Standard deviations of a pose about its guess: shift, turn about x, y (upright) and z in radians, and the
-logarithm of the scale. They matter only where the evidence leaves a choice: a scan that a prior explains
-badly is otherwise explained best as a small part of something else."""
+"""Standard deviations of a pose from its guess: shift along three axes, rotation about x, y (upright) and z in
+radians, and logarithm of the scale. They matter only where observations are ambiguous: without them, a scan
+that a prior explains badly is explained best as a small part of another shape."""
 REACH = 1.2
-"""Radius, in units of the scan's, within which empty space is of interest."""
+"""Radius within which empty space is sampled, in radii of the scan."""
 
 
 class State(NamedTuple):
-    """What is solved for: a code, and the map from the scan to the frame of the prior."""
+    """The unknowns: a code, and the similarity from the scan to the frame of the prior."""
 
     code: Float64[Tensor, " K"]
     pose: Similarity
@@ -184,13 +186,13 @@ class State(NamedTuple):
 
 @value_type
 class SdfConstraints:
-    """Observations as samples of the signed distance, in a frame where the scan has about radius 1.
+    """Observations as samples of the signed distance, in a frame in which the scan has radius about 1.
 
     Attributes:
-        places: Where something is known.
-        distances: What is known there: the signed distance, or for empty space its lower bound.
-        weights: How many independent observations each stands for.
-        empty: Which are samples of empty space.
+        places: Positions of the samples.
+        distances: Signed distance at each sample; for empty space its lower bound.
+        weights: Number of independent observations that each sample counts as.
+        empty: Whether a sample is one of empty space.
     """
 
     places: Float[Tensor, "M 3"]
@@ -202,13 +204,14 @@ class SdfConstraints:
     def of(
         cls, observations: Observations, surface: int, space: int, generator: torch.Generator
     ) -> "SdfConstraints":
-        """Samples of observations: points on the surface, beside it along their normals, and in empty space.
+        """Sample observations: points on the surface, points offset along normals, and points in empty space.
 
         Args:
-            observations: In the frame named above.
-            surface: Points to take, at most; with normals each gives two more, at +- eta (DeepSDF, 6.3).
-            space: Samples of empty space to take, at most.
-            generator: Chooses them.
+            observations: Observations in a frame in which the scan has radius about 1.
+            surface: Largest number of surface points; with normals each gives two more samples, at +- eta
+                (DeepSDF, section 6.3).
+            space: Largest number of samples of empty space.
+            generator: Source of randomness.
         """
         chosen = torch.randperm(len(observations.points), generator=generator)[:surface].to(
             observations.points.device
@@ -233,12 +236,13 @@ class SdfConstraints:
 
 
 def independent(points: Float[Tensor, "N 3"]) -> int:
-    """Cells of side `CELL` in which there are points."""
+    """Number of cells of side `CELL` that contain points."""
     return len(torch.unique((points / CELL).floor().long(), dim=0)) if len(points) else 0
 
 
 def empty_space(observations: Observations, count: int, generator: torch.Generator) -> Float[Tensor, "M 3"]:
-    """Random positions on the segments known to be empty, within `REACH` and not quite up to the surface."""
+    """Random positions on segments known to be empty, within radius `REACH` and slightly away from the
+    surface."""
     if observations.empty_from is None or observations.empty_to is None or count == 0:
         return observations.points[:0]
     start, end = observations.empty_from, observations.empty_to
@@ -253,30 +257,29 @@ def empty_space(observations: Observations, count: int, generator: torch.Generat
         return observations.points[:0]
     random = torch.rand(2, count, generator=generator).to(start)
     pick = usable[(random[0] * len(usable)).long().clamp(max=len(usable) - 1)]
-    # Half of the samples crowd towards the surface, where empty space says most about it.
+    # Half of the samples are dense near the surface, where empty space is most informative.
     crowd = torch.arange(count, device=start.device) % 2 == 0
     share = torch.where(crowd, 1 - 0.3 * random[1].square(), random[1])
     return start[pick] + ray[pick] * (first[pick] + (last - first)[pick] * share)[:, None]
 
 
 class Objective:
-    """Negative logarithm of the posterior of code and pose, up to a constant.
+    """Negative logarithm of the posterior of code and pose given a scan, up to a constant.
 
-    Residuals are distances in the unit of the scan, f(z, T x) / scale(T) - d, so that shrinking the scan to
-    a point on the surface explains nothing; empty space counts only where f is negative. They have a
-    Cauchy distribution of some width, which forgives strays and what the prior cannot represent. Beyond
+    Residuals are distances in the unit of the scan, f(z, T x) / scale(T) - d, so that shrinking the scan to a
+    point on the surface does not lower them. In empty space, only negative residuals count. Residuals
+    have a Cauchy distribution, which tolerates outliers and details that the prior cannot represent. Outside of
     [-1, 1]^3, where decoders are not trained, the distance to that cube is added.
 
     Args:
         prior: The family of shapes.
-        codes: Distribution of codes.
-        constraints: What was observed.
-        width: Of the Cauchy distribution.
-        solve_pose: Whether the pose is unknown. Then `NormalisationResidual` holds the shape in place.
-        solve_code: Whether the code is.
-        guess: The pose that is most probable beforehand, if it is unknown; how far from it poses are likely
-            says `POSE_SPREAD`.
-        spread: Standard deviations in place of these.
+        codes: Prior distribution of codes.
+        constraints: Samples of the observations.
+        width: Scale of the Cauchy distribution, in the unit of the scan.
+        solve_pose: Whether the pose is unknown. If pose and code are unknown, `NormalisationResidual` is added.
+        solve_code: Whether the code is unknown.
+        guess: Mean of the prior distribution of the pose, if it is unknown; None for no such prior.
+        spread: Standard deviations of the pose from the guess, see `POSE_SPREAD`.
     """
 
     def __init__(
@@ -305,17 +308,18 @@ class Objective:
         )
 
     def solve(self, state: State, iterations: int) -> Solution[State]:
-        """Levenberg-Marquardt from a state."""
+        """Minimise the objective by Levenberg-Marquardt from a state."""
         return levenberg_marquardt(self.linearise, self.move, state, iterations, damping=1e-2, tolerance=1e-3)
 
     def move(self, state: State, step: Float64[Tensor, " P"]) -> State:
-        """The state after a step: code first, then the seven numbers of the pose, as far as solved for."""
+        """The state after a step: change of the code, then the seven numbers of the pose, those that are
+        unknown."""
         size = len(state.code) * self.solve_code
         code = state.code + step[:size] if size else state.code
         return State(code, moved_pose(state.pose, step[size:]) if self.solve_pose else state.pose)
 
     def residuals(self, state: State) -> tuple[Tensor, Tensor]:
-        """Residuals in the unit of the evidence and their derivatives, a column per solved number."""
+        """Residuals in the unit of the scan and their derivatives, with one column per unknown."""
         places = state.pose.apply(self.constraints.places)
         inside = places.clamp(-1, 1)
         beyond = places - inside

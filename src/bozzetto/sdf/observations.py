@@ -1,4 +1,4 @@
-"""What a scan says about a shape: points on its surface, and space that is known to be empty."""
+"""Observations of a shape by a scan: points on its surface, and space that is known to be empty."""
 
 import math
 import os
@@ -25,15 +25,15 @@ NEIGHBOURS = 12
 
 @value_type
 class Observations:
-    """Evidence, in the frame and unit of whoever measured it.
+    """Observations of a shape, in the frame and unit of the scan.
 
     Attributes:
-        points: On the surface, up to noise.
-        noise: Standard deviation of their distance to the surface.
-        normals: Outward unit directions there, or None.
-        empty_from: One end of line segments that touch no solid, or None.
-        empty_to: The other end.
-        offset: What all positions are relative to, see `Mesh`.
+        points: Points on the surface, up to noise.
+        noise: Standard deviation of the distance of the points to the surface.
+        normals: Outward unit normals at the points, or None.
+        empty_from: Starts of line segments in empty space, or None.
+        empty_to: Ends of these segments, or None.
+        offset: Offset that all positions are relative to, see `Mesh`.
     """
 
     points: Float[Tensor, "P 3"]
@@ -44,7 +44,7 @@ class Observations:
     offset: Offset = NO_OFFSET
 
     def moved(self, similarity: Similarity) -> "Observations":
-        """The same evidence in another frame; the similarity takes positions as they are here."""
+        """The same observations in another frame; the similarity takes positions relative to the offset."""
 
         def place(points: Tensor | None) -> Tensor | None:
             return None if points is None else similarity.apply(points.double()).float()
@@ -62,14 +62,14 @@ class Observations:
         )
 
     def to(self, device: torch.device | str) -> "Observations":
-        """The evidence on another device."""
+        """The observations on another device."""
         parts = (self.normals, self.empty_from, self.empty_to)
         normals, start, end = (None if part is None else part.to(device) for part in parts)
         return Observations(self.points.to(device), self.noise, normals, start, end, self.offset)
 
 
 Scan = Observations | PointCloud | Mesh | str | os.PathLike[str]
-"""What a scan may be given as, see `as_observations`."""
+"""Types of a scan in arguments, see `as_observations`."""
 
 
 def observe_points(
@@ -78,15 +78,16 @@ def observe_points(
     viewpoint: Float[Tensor, "3"] | None = None,
     name: str = "the scan",
 ) -> Observations:
-    """A partial scan as points, perhaps with normals.
+    """Observations from a point cloud with or without normals.
 
     Args:
-        cloud: Points in any unit; strays, repeated points and normals that cannot be trusted are not used, see
+        cloud: Points in any unit; outliers, repeated points and unreliable normals are not used, see
             `clean_cloud`.
-        noise: Standard deviation in that unit; None estimates it from how far neighbours are from a plane.
-        viewpoint: Where the scanner stood, in world coordinates. Then the way from there to every point is
-            empty, and missing normals are estimated, towards it.
-        name: What messages call the scan.
+        noise: Standard deviation in that unit; None estimates it from the distances of neighbouring points to
+            planes.
+        viewpoint: Position of the scanner in world coordinates. If given, the segments from there to all points
+            are empty space, and missing normals are estimated and oriented towards it.
+        name: Name of the scan in messages.
 
     Raises:
         InputError: Fewer than 10 points, points that all coincide, or values that are not finite.
@@ -113,14 +114,14 @@ def observe_points(
 def observe_depth(
     depth: Float[Tensor, "H W"], camera: Cameras, noise: float | None = None, name: str = "the depth map"
 ) -> Observations:
-    """A depth map with the camera that took it.
+    """Observations from a depth map with its camera.
 
     Args:
-        depth: Camera-space z per pixel in the unit of the camera's pose. Infinite where the ray meets
-            nothing, which is evidence of empty space; 0, negative or NaN where nothing is known.
+        depth: Camera-space z per pixel in the unit of the camera's pose. Infinite where the ray hits nothing,
+            so that space is known to be empty; 0, negative or NaN where nothing is known.
         camera: One camera with an image of this size.
         noise: Standard deviation of the depth; None estimates it.
-        name: What messages call it.
+        name: Name of the depth map in messages.
 
     Raises:
         InputError: The sizes differ, or fewer than 10 pixels have a depth.
@@ -161,10 +162,10 @@ def observe_depth(
 def observe_mesh(
     mesh: Mesh, count: int = 6000, noise: float | None = None, seed: int = 0, name: str = "the mesh"
 ) -> Observations:
-    """A mesh, perhaps with holes, as samples of its faces with their normals, if these can be trusted.
+    """Observations from a mesh, possibly with holes: random points on its faces, with reliable normals.
 
     Raises:
-        InputError: It has no faces, no area, or values that are not finite.
+        InputError: The mesh has no faces, no area, or values that are not finite.
     """
     mesh.check(name)
     require_extent(mesh.corners().reshape(-1, 3), name)
@@ -176,10 +177,10 @@ def observe_mesh(
 
 
 def require_extent(points: Float[Tensor, "P 3"], name: str) -> None:
-    """Refuse what cannot be placed.
+    """Raise an error for points from which no pose can be computed.
 
     Raises:
-        InputError: Fewer than 10 points, or all in one place.
+        InputError: There are fewer than 10 points, they are not finite, or all of them coincide.
     """
     if len(points) < 10:
         raise InputError(f"{name} has {len(points)} points; a completion needs at least 10 on the surface")
@@ -194,7 +195,8 @@ def require_extent(points: Float[Tensor, "P 3"], name: str) -> None:
 def local_planes(
     points: Float[Tensor, "P 3"], neighbours: int = NEIGHBOURS
 ) -> tuple[Float[Tensor, "P 3"], Float[Tensor, " P"]]:
-    """Normals of either sign, and standard deviations from the plane, of each point's nearest neighbours."""
+    """Fit a plane to the nearest neighbours of each point: normal of either sign, and standard deviation from
+    the plane."""
     places = points.detach().cpu().double()
     count = min(neighbours, len(places))
     _, index = KDTree(places.numpy()).query(places.numpy(), k=count)
@@ -208,21 +210,21 @@ def local_planes(
 def load_scan(
     path: str | os.PathLike[str], noise: float | None = None, viewpoint: Float[Tensor, "3"] | None = None
 ) -> Observations:
-    """Read a partial scan.
+    """Read a partial scan from a file.
 
-    | file | what |
+    | file | content |
     |---|---|
-    | any format of shapes without faces | a point cloud, perhaps with normals |
-    | any format of shapes with faces | a mesh, perhaps with holes, sampled |
-    | `.npz` with `depth`, `K` and perhaps `T_cam_world` | a depth map (H, W), see `observe_depth` |
+    | any shape format, without faces | a point cloud with or without normals, see `observe_points` |
+    | any shape format, with faces | a mesh, possibly with holes, see `observe_mesh` |
+    | `.npz` with `depth`, `K` and optionally `T_cam_world` | a depth map (H, W), see `observe_depth` |
 
     Args:
         path: The file.
         noise: Standard deviation of points in the unit of the file; None estimates it.
-        viewpoint: Where the scanner of a point cloud stood.
+        viewpoint: Position of the scanner of a point cloud, in world coordinates.
 
     Raises:
-        InputError: The file is missing, damaged, of unknown kind, empty, or too small to say anything.
+        InputError: The file is missing, damaged, in an unknown format, empty, or has too few points.
     """
     path = Path(path)
     depth = _depth(path)
@@ -237,15 +239,15 @@ def load_scan(
 
 
 def as_observations(scan: Scan, name: str = "the scan") -> Observations:
-    """A scan in any form as observations.
+    """Convert a scan of any type to observations.
 
     Args:
-        scan: Observations, which stay as they are; a cloud, a mesh with holes, or the path of a file, which are
-            read with the defaults of `observe_points`, `observe_mesh` and `load_scan`.
-        name: What messages call it; a file is called by its path.
+        scan: Observations, which are returned unchanged; or a cloud, a mesh with holes, or the path of a file,
+            which are converted with the defaults of `observe_points`, `observe_mesh` and `load_scan`.
+        name: Name of the scan in messages; a file is named by its path.
 
     Raises:
-        InputError: The scan is empty, damaged, or too small to say anything.
+        InputError: The scan is empty or damaged, or has too few points.
     """
     if isinstance(scan, Observations):
         return scan
@@ -260,10 +262,10 @@ def _refuse_viewpoint(viewpoint: Tensor | None, reason: str) -> None:
 
 
 def holds_depth(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a depth map, and no shape.
+    """Whether a file contains a depth map instead of a shape.
 
     Raises:
-        InputError: It is damaged.
+        InputError: The file is damaged.
     """
     return _depth(Path(path)) is not None
 

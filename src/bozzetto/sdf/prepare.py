@@ -1,4 +1,4 @@
-"""A whole collection of meshes to a prepared folder: on all cores, resumable, whatever some meshes are like."""
+"""Preparation of a collection of meshes for training: on all cores, resumable, robust to unusable meshes."""
 
 import hashlib
 import json
@@ -41,22 +41,22 @@ MESH_ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf")
 def find_meshes(
     path: str | os.PathLike[str], split: str | os.PathLike[str] | Split | None = None
 ) -> list[tuple[str, Path]]:
-    """The meshes of a folder, with names under which to prepare them.
+    """Find the meshes of a folder and the names under which they are prepared.
 
-    Of a ShapeNet folder as it unpacks (`<class>/<id>/models/model_normalized.obj`, or `<class>/<id>/model.obj`
+    In a ShapeNet folder as unpacked (`<class>/<id>/models/model_normalized.obj`, or `<class>/<id>/model.obj`
     in version 1) the names are `ShapeNetV2/<class>/<id>` (or `ShapeNetV1`), so that split files of the released
-    code fit; what else lies there is left alone. Otherwise every mesh file counts: the class is the folder it
-    lies in, the dataset what is above that from `path` on, or `meshes`.
-
-    A file is a mesh of its own, whatever its format.
+    code fit; other files are ignored. In any other folder every mesh file is used: its class is the name of its
+    folder, and its dataset is the path from `path` to that folder, or `meshes`. Every file is a separate mesh,
+    also if files differ only in format.
 
     Args:
         path: The folder, or one mesh.
-        split: Which of them, in this order, also those that are not there: a report will name them. All, by
-            name, if None.
+        split: The meshes to find, in this order; missing ones are included, so that the report names them. None
+            finds all, sorted by name.
 
     Raises:
-        InputError: There is no such folder, no mesh in it, none of the split, or two meshes have one name.
+        InputError: There is no such folder, it has no mesh or none of the split, or two meshes have the same
+            name.
     """
     path = Path(path)
     if path.is_file():
@@ -100,10 +100,10 @@ def _plain(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 ANSWER_SECONDS = 0.2
-"""How soon an interruption is noticed."""
+"""Seconds within which an interruption is noticed."""
 DOUBTFUL = 0.02
-"""The report names shapes with a larger share of ambiguous signs; the paper rejects meshes at this share of
-double-sided views."""
+"""Largest fraction of ambiguous signs of a shape that the report does not name as doubtful. The paper rejects
+meshes with this fraction of double-sided views."""
 
 
 def prepare_collection(
@@ -117,33 +117,35 @@ def prepare_collection(
     quiet: bool = False,
     variants: int = 0,
 ) -> dict[str, Any]:
-    """Prepare every mesh and write the layout of the released code, see `collection`.
+    """Prepare all meshes and write their samples in the folder structure of the released code.
 
-    Beside it: `split.json` with all shapes, and `report.json`. Shapes that an earlier call has finished stay
-    as they are unless their mesh has changed since; a mesh that fails is left out with a
-    warning and never stops the others, unless most do.
-    What a shape gets depends on the seed and its name, not on the order or the other shapes.
+    Also writes `split.json` with all shapes, and `report.json`. Shapes that an earlier call has prepared are
+    not prepared again unless their mesh has changed since. A mesh that fails is left out with a warning; only
+    if most meshes fail there is an error. The samples of a shape depend on the seed and its name, not on the
+    order or the other shapes.
 
     Args:
         meshes: Names (`dataset/class/name`) and files, see `find_meshes`.
-        out: The prepared folder.
-        count: Samples per shape.
-        seed: Of the samples.
-        protocol: Where samples are taken, see `prepare_shape`.
-        device: Where distances are computed.
-        overwrite: Replace what an earlier call has made there, when all of the new is there.
-        quiet: Show no progress.
-        variants: Of every mesh so many smoothly stretched ones are prepared too, see `stretched_shape`; they
-            are called name~1, name~2, ...
+        out: The folder to write.
+        count: Number of samples per shape.
+        seed: Seed of the samples.
+        protocol: Distribution of the samples, see `prepare_shape`.
+        device: Device on which distances are computed.
+        overwrite: Whether to replace the results of an earlier call, once all new ones are complete.
+        quiet: Whether to hide the progress bar.
+        variants: Number of smoothly stretched variants of every mesh that are prepared as well, see
+            `stretched_shape`; they are named name~1, name~2, ...
 
     Returns:
-        What `report.json` holds: settings, `shapes` with samples, share inside, ambiguity and share of
-        faces turned round, `doubtful` names, and `failed` names with reasons.
+        The content of `report.json`: settings, `shapes` with number of samples, fraction inside, ambiguity and
+        fraction of flipped faces, `doubtful` names, and `failed` names with reasons.
 
     Raises:
-        InputError: A name is malformed, the folder holds shapes prepared with other settings, cannot be
-            written to, or most meshes cannot be prepared; those that can are kept for the next call.
-        Interrupted: With the number of shapes that are kept, also those at work when the signal came.
+        InputError: A name is malformed, the folder contains shapes prepared with other settings, the folder
+            cannot be written to, or most meshes cannot be prepared; the prepared ones are kept for the next
+            call.
+        Interrupted: A signal arrived; the message has the number of shapes that are kept, which includes those
+            in progress.
     """
     originals = {name for name, _ in meshes}
     wanted = {variant_name(name, i): Path(path) for i in range(variants + 1) for name, path in meshes}
@@ -196,7 +198,7 @@ def prepare_collection(
 
 
 def variant_name(name: str, number: int) -> str:
-    """Name of a stretched variant; number 0 is the shape itself."""
+    """Name of a stretched variant of a shape; number 0 is the shape itself."""
     return f"{name}~{number}" if number else name
 
 
@@ -209,7 +211,7 @@ def _work(
     protocol: Protocol,
     device: torch.device | str,
 ) -> tuple[PreparedShape, float]:
-    """One shape, and the seconds it took; runs in a thread."""
+    """Prepare one shape and measure the seconds; runs in a thread."""
     begin = time.perf_counter()
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
@@ -222,16 +224,16 @@ def _work(
 
 @contextmanager
 def _pool() -> Iterator[ThreadPoolExecutor]:
-    """Threads that load and sample shapes; kernels leave the interpreter to the others while they run."""
+    """Threads that load and sample shapes; kernels release the interpreter lock while they run."""
     pool = ThreadPoolExecutor(thread_count(), thread_name_prefix="bozzetto-prepare")
     try:
         yield pool
     finally:
-        pool.shutdown(cancel_futures=True)  # after an interruption nothing new begins
+        pool.shutdown(cancel_futures=True)  # after an interruption no further shape is started
 
 
 def _completed(running: Iterable[Future], interruption: Interruption) -> Iterator[Future]:
-    """Futures as they are done, the earlier first; after an interruption only those that have begun."""
+    """Futures in the order of completion; after an interruption only those that have started."""
     order = {future: place for place, future in enumerate(running)}
     pending = set(order)
     while pending:
@@ -258,10 +260,11 @@ UNFINISHED, FINISHED = ".unfinished", ".finished"
 def open_prepared(
     out: Path, settings: dict[str, Any], overwrite: bool
 ) -> tuple[Path, dict[str, dict[str, Any]]]:
-    """Where shapes are to be prepared, and the records of those that are finished there.
+    """The folder in which shapes are prepared, and the records of those that are already finished.
 
     Raises:
-        InputError: The folder holds samples of others, or some prepared with other settings.
+        InputError: The folder contains samples that were not prepared here, or that were prepared with other
+            settings.
     """
     replace_earlier(out)
     if not (out / SETTINGS).exists() and is_prepared(out):
@@ -280,14 +283,14 @@ def open_prepared(
     for folder in [place, *(path for path in place.glob("*/*/*") if path.is_dir())]:
         remove_leftovers(folder)
     write_text(place / SETTINGS, json.dumps(settings) + "\n")
-    # Anew, because a crash may have left half a line to which the next would be appended.
+    # Rewritten, because a crash may have left half a line to which the next would be appended.
     lines = (json.dumps({"name": name, **record}) + "\n" for name, record in records.items())
     write_text(place / RECORDS, "".join(lines))
     return place, records
 
 
 def close_prepared(place: Path, report: dict[str, Any], split: dict[str, Any]) -> None:
-    """Write what comes last; what was to replace earlier samples does so."""
+    """Write report and split, and replace earlier samples if this was requested."""
     write_text(place / SPLIT, json.dumps(split, indent=2) + "\n")
     write_text(place / REPORT, json.dumps(report, indent=2) + "\n")
     if place.name == UNFINISHED:
@@ -296,19 +299,19 @@ def close_prepared(place: Path, report: dict[str, Any], split: dict[str, Any]) -
 
 
 def replace_earlier(out: Path) -> None:
-    """Move what is complete to its place, and delete what it replaces."""
+    """Move complete new samples to their final folder, and delete the ones that they replace."""
     new = out / FINISHED
     if not (new / REPORT).is_file():
         shutil.rmtree(new, ignore_errors=True)
         return
-    (out / REPORT).unlink(missing_ok=True)  # so that a folder with a report holds shapes of one set
+    (out / REPORT).unlink(missing_ok=True)  # so that a folder with a report contains shapes of one set
     _delete(out, records_of(out).keys() - records_of(new).keys())
     kinds = (SAMPLES, NORMALISATIONS)
     for source in (path for kind in kinds for path in (new / kind).rglob("*") if path.is_file()):
         target = out / source.relative_to(new)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(source, target)
-    for name in (SPLIT, SETTINGS, RECORDS, REPORT):  # in this order: the records tell what is here
+    for name in (SPLIT, SETTINGS, RECORDS, REPORT):  # in this order: records list the shapes
         if (new / name).exists():
             os.replace(new / name, out / name)
     shutil.rmtree(new, ignore_errors=True)
@@ -321,7 +324,7 @@ def _delete(out: Path, names: Iterable[str]) -> None:
 
 
 def keep_shape(out: Path, name: str, shape: PreparedShape, seconds: float) -> dict[str, Any]:
-    """Write a shape; its record comes last, so that a shape with a record is whole."""
+    """Write a shape; its record is written last, so that a shape with a record is complete."""
     save_normalisation(shape.normalisation, normalisation_path(out, name))
     save_sdf_samples(shape.samples, sample_path(out, name))
     record = {
@@ -337,7 +340,7 @@ def keep_shape(out: Path, name: str, shape: PreparedShape, seconds: float) -> di
 
 
 def is_fresh(out: Path, name: str, mesh: Path) -> bool:
-    """Whether samples are there and no older than their mesh (which may be gone by now)."""
+    """Whether the samples of a shape exist and are not older than their mesh (which may have been deleted)."""
     samples = sample_path(out, name)
     if not samples.is_file():
         return False
@@ -345,7 +348,7 @@ def is_fresh(out: Path, name: str, mesh: Path) -> bool:
 
 
 def settings_of(out: Path) -> dict[str, Any] | None:
-    """What the shapes in a folder were prepared with; None if there is none."""
+    """Settings with which the shapes in a folder were prepared; None if there are none."""
     try:
         return json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -353,7 +356,7 @@ def settings_of(out: Path) -> dict[str, Any] | None:
 
 
 def records_of(out: Path) -> dict[str, dict[str, Any]]:
-    """Of the shapes in a folder that are finished, by name."""
+    """Records of the finished shapes in a folder, by name."""
     path, records = out / RECORDS, {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:

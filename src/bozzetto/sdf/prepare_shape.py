@@ -1,4 +1,4 @@
-"""From a mesh to the samples that a prior is trained on."""
+"""Sampling of the signed distance to a mesh, for the training of priors."""
 
 import math
 from dataclasses import dataclass, replace
@@ -18,19 +18,20 @@ from .data import SdfSamples
 Protocol = Literal["released", "paper"]
 
 MARGIN = 1.03
-"""A normalised shape reaches to the radius 1 / MARGIN (released code)."""
+"""Inverse of the radius of a normalised shape (released code)."""
 
 
 @dataclass(frozen=True)
 class SamplingProtocol:
-    """Where samples are taken.
+    """Distribution of the samples of a shape.
 
     Source: Park et al. 2019, section 5, as released.
 
     Attributes:
-        near: Share of samples near the surface; the others are uniform in [-1, 1]^3.
-        variances: Of the isotropic Gaussians that move points of the surface, in normalised units squared;
-            every point is moved by each, so that each gets half of the samples near the surface.
+        near: Fraction of samples near the surface; the others are uniform in [-1, 1]^3.
+        variances: Variances of the isotropic Gaussians by which surface points are perturbed, in normalised
+            units squared. Every point is perturbed by each of them, so that each gives half of the samples near
+            the surface.
     """
 
     near: float
@@ -47,15 +48,15 @@ PROTOCOLS: dict[str, SamplingProtocol] = {
 
 @dataclass(frozen=True)
 class PreparedShape:
-    """What a prior learns of one shape.
+    """Samples of one shape for training, and their reliability.
 
     Attributes:
-        samples: In the normalised frame, in random order.
-        normalisation: From the frame of the mesh to the normalised frame.
-        ambiguity: Share of samples whose sign is doubtful, because the mesh is open or turned inconsistently
-            there: the winding number differs from one half by less than 0.1.
-        turned: Share of faces that were turned inward and have been turned round, or left out because each has
-            a partner that looks to the other side.
+        samples: Samples in the normalised frame, in random order.
+        normalisation: Similarity from the frame of the mesh to the normalised frame.
+        ambiguity: Fraction of samples whose sign is ambiguous, because the mesh is open or inconsistently
+            oriented there: the winding number differs from one half by less than 0.1.
+        turned: Fraction of faces that were oriented inward and have been flipped, or that were left out because
+            there is a coincident face of opposite orientation.
     """
 
     samples: SdfSamples
@@ -70,12 +71,12 @@ def prepare_shape(
     generator: torch.Generator | None = None,
     protocol: Protocol = "released",
 ) -> PreparedShape:
-    """Sample the signed distance to a mesh, which may be open, self-intersecting or turned inside out.
+    """Sample the signed distance to a mesh, which may be open, self-intersecting or inside out.
 
     Points are chosen as in DeepSDF. Distances are exact, to the outer surface, and signs come from the
-    generalised winding number, after faces that look inward have been turned (`solid_distance`). The released
-    sampler takes the nearest pixel of renderings and a vote, and drops samples that are not unanimous: nothing
-    is dropped here and nothing needs a display.
+    generalised winding number, after faces that are oriented inward have been flipped (`solid_distance`). The
+    released sampler takes distances from the nearest pixels of renderings and signs from a vote, and drops
+    samples without a unanimous vote. Here no samples are dropped, and no display is needed.
 
     Source: Park et al. 2019, section 5. Differs: distances are exact and signs come from the winding number;
     the release takes the nearest rendered pixel and drops doubtful samples.
@@ -88,7 +89,7 @@ def prepare_shape(
             0.00025, 4.8 % uniform): code and paper differ.
 
     Returns:
-        Samples on the CPU, the normalisation, and how far the signs can be trusted.
+        Samples on the CPU, the normalisation, and the reliability of the signs.
 
     Raises:
         InputError: The mesh is empty, broken, without area, or encloses nothing; or `count` is below 2.
@@ -113,10 +114,11 @@ def prepare_shape(
 
 
 def shape_normalisation(mesh: Mesh) -> Similarity:
-    """The map that puts the middle of a mesh's bounding box to 0 and its farthest vertex to 1 / 1.03.
+    """The normalisation of a mesh: its bounding box is centred at 0, its farthest vertex has distance 1 / 1.03.
 
-    It takes world coordinates. Only vertices that faces use count (released code). The numbers are those that
-    a file of the released layout can hold, so that a stored normalisation is exactly the one that was used.
+    It takes world coordinates. Only vertices that belong to faces count (released code). The numbers are
+    rounded to the precision of the released file format, so that a stored normalisation is exactly the one that
+    was used.
 
     Raises:
         InputError: All vertices coincide.
@@ -130,7 +132,7 @@ def shape_normalisation(mesh: Mesh) -> Similarity:
 def sample_points(
     mesh: Mesh, count: int, generator: torch.Generator | None, protocol: SamplingProtocol
 ) -> Float[Tensor, "N 3"]:
-    """Points near the surface of a normalised mesh and uniform ones, in random order.
+    """Sample points near the surface of a normalised mesh and uniform points, in random order.
 
     Source: Park et al. 2019, section 5, as released.
     """
@@ -147,25 +149,25 @@ def _normal(count: int, generator: torch.Generator | None) -> Tensor:
 
 
 WAVES = 3
-"""Half waves along the upright axis that a stretch is made of."""
+"""Number of half waves along the upright axis that a stretch consists of."""
 
 
 def stretched_shape(
     mesh: Mesh, generator: torch.Generator, strength: float = 0.15, upright: int = 1, sideways: float = 0.05
 ) -> Mesh:
-    """A variant of a shape: heights moved, and cross sections scaled, both smoothly along the upright axis.
+    """A random variant of a shape, stretched and scaled in cross section smoothly along the upright axis.
 
-    What stands upright still does, mirror planes through the axis stay mirror planes, and round shapes stay
-    round up to `sideways`. A prior of some dozen shapes, which otherwise learns little but those, so learns
-    that proportions vary from shape to shape.
+    Upright shapes stay upright, mirror planes through the axis stay mirror planes, and round shapes stay round
+    up to `sideways`. From such variants, a prior of a few dozen shapes, which otherwise learns little beyond
+    these, learns that proportions vary from shape to shape.
 
     Args:
         mesh: The shape.
         generator: Source of randomness, on the CPU.
         strength: Standard deviation of the logarithm of the scale along the axis, and of that of the cross
             sections, for the longest wave; shorter ones vary less in proportion to their length.
-        upright: Number of the axis.
-        sideways: Standard deviation of the logarithm of the ratio of the other two scales.
+        upright: Index of the upright axis: 0, 1 or 2.
+        sideways: Standard deviation of the logarithm of the ratio of the scales along the other two axes.
     """
     low, high = mesh.bounds.double()
     height = ((mesh.vertices.double() - low) / (high - low).clamp_min(1e-12))[:, upright]
@@ -181,7 +183,7 @@ def stretched_shape(
 
 
 def _waves(height: Float[Tensor, " V"], weights: Float[Tensor, " W"]) -> Float[Tensor, " V"]:
-    """A constant and half waves, the shorter the weaker."""
+    """A constant and half waves, with amplitude proportional to the wavelength."""
     waves = torch.arange(len(weights), dtype=height.dtype)
     return torch.cos(math.pi * height[:, None] * waves) @ (weights / waves.clamp_min(1))
 
@@ -189,7 +191,8 @@ def _waves(height: Float[Tensor, " V"], weights: Float[Tensor, " W"]) -> Float[T
 def _moved(
     height: Float[Tensor, " V"], weights: Float[Tensor, " W"], nodes: int = 257
 ) -> Float[Tensor, " V"]:
-    """Heights in [0, 1] under the map whose slope is the exponential of waves: it never folds."""
+    """Map heights in [0, 1] by a function whose slope is the exponential of half waves, so that it is
+    monotonic."""
     grid = torch.linspace(0, 1, nodes, dtype=height.dtype)
     slope = _waves(grid, weights).exp()
     sums = torch.cat([slope.new_zeros(1), torch.cumulative_trapezoid(slope, grid)])

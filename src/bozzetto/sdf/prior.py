@@ -1,4 +1,4 @@
-"""What a training leaves behind: decoder, codes and their distribution; files of priors and of codes."""
+"""Priors over shapes: decoder, codes and their distribution; files of priors and of codes."""
 
 import math
 import os
@@ -22,16 +22,16 @@ from .model import Decoder, build_decoder
 
 @value_type
 class ShapePrior:
-    """A trained decoder with the codes of the shapes it has learned.
+    """A prior over a family of shapes: a trained decoder with the codes of its training shapes.
 
     Attributes:
-        decoder: In evaluation mode.
-        codes: One row per training shape.
-        names: Of the training shapes.
-        metadata: What it was trained on and how: name, licence, command, seed, figures.
-        clamp: delta of the training (equation 4): distances beyond it are not to be relied on; infinite if none
-            was clamped.
-        width: Of the family, see `family_width`; None where a file does not have it.
+        decoder: The decoder, in evaluation mode.
+        codes: Code of every training shape, one per row.
+        names: Names of the training shapes.
+        metadata: Description of the training: name, licence, command, seed, metrics.
+        clamp: delta of the training (equation 4), in the normalised frame: larger distances are not reliable;
+            infinite if distances were not clamped.
+        width: Width of the family, see `family_width`; None if the file does not have it.
     """
 
     decoder: Decoder
@@ -42,10 +42,10 @@ class ShapePrior:
     width: float | None = None
 
     def check_code(self, code: Tensor, name: str = "the code") -> Float[Tensor, " K"]:
-        """The code itself, if it is one of this prior.
+        """Check that a code fits this prior, and return it.
 
         Raises:
-            InputError: It has another length or values that are not finite.
+            InputError: The code has another length or values that are not finite.
         """
         size = self.decoder.config.code_size
         if code.shape != (size,):
@@ -77,10 +77,10 @@ def save_prior(prior: ShapePrior, path: str | Path, dtype: torch.dtype = torch.f
 
 
 def load_prior(path: str | Path) -> ShapePrior:
-    """Read a prior.
+    """Read a prior from a file of `save_prior`.
 
     Raises:
-        InputError: The file is missing, damaged, changed, or holds something else.
+        InputError: The file is missing, damaged or modified, or is not a prior.
     """
     path = Path(path)
     if not path.is_file():
@@ -91,7 +91,7 @@ def load_prior(path: str | Path) -> ShapePrior:
     decoder = build_decoder(DecoderConfig(**meta["decoder"]))
     weights = {n.removeprefix("decoder."): v.float() for n, v in tensors.items() if n.startswith("decoder.")}
     decoder.load_state_dict(weights)
-    clamp = meta.get("clamp", 0.1)  # files of the first version hold none, and were trained with this one
+    clamp = meta.get("clamp", 0.1)  # files of the first version have none, and were trained with this one
     return ShapePrior(
         decoder.eval().requires_grad_(False),
         tensors["codes"].float(),
@@ -104,11 +104,11 @@ def load_prior(path: str | Path) -> ShapePrior:
 
 @value_type
 class CodeDistribution:
-    """A Gaussian over codes.
+    """A Gaussian distribution of codes.
 
     Attributes:
-        mean: The most probable code.
-        covariance: Symmetric and positive definite.
+        mean: Mean, the most probable code.
+        covariance: Covariance, symmetric and positive definite.
     """
 
     mean: Float64[Tensor, " K"]
@@ -116,11 +116,11 @@ class CodeDistribution:
 
     @classmethod
     def of(cls, codes: Float[Tensor, "S K"]) -> "CodeDistribution":
-        """Mean and covariance of codes, the latter drawn towards a multiple of the identity.
+        """Estimate mean and covariance of codes, with the covariance shrunk towards a multiple of the identity.
 
-        How far is the oracle-approximating choice for a Gaussian (Chen, Wiesel, Eldar, Hero 2010,
-        "Shrinkage algorithms for MMSE covariance estimation", equation 23), so that directions which few
-        codes cannot tell stay possible. One code alone has the spread of the published prior, 0.01.
+        The shrinkage is the oracle-approximating one for a Gaussian (Chen, Wiesel, Eldar, Hero 2010, "Shrinkage
+        algorithms for MMSE covariance estimation", equation 23), so that directions that a few codes do not
+        cover have positive variance. A single code has the standard deviation of the published prior, 0.01.
 
         Source: Chen et al. 2010, the oracle-approximating shrinkage.
 
@@ -144,7 +144,7 @@ class CodeDistribution:
 
     @classmethod
     def isotropic(cls, size: int, std: float, device: torch.device | str = "cpu") -> "CodeDistribution":
-        """Independent numbers around 0 with one standard deviation, the published prior.
+        """The published prior: zero mean and the same standard deviation in all dimensions.
 
         Source: Park et al. 2019, section 4.2, the prior over codes.
         """
@@ -157,12 +157,12 @@ class CodeDistribution:
         return torch.linalg.inv(self.covariance)
 
     def distance(self, code: Float[Tensor, " K"]) -> float:
-        """Squared Mahalanobis distance from the mean; K on average over codes of this distribution."""
+        """Squared Mahalanobis distance of a code from the mean; K on average for codes of this distribution."""
         offset = code.double() - self.mean
         return float(offset @ self.precision @ offset)
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Float64[Tensor, "{count} K"]:
-        """Random codes."""
+        """Sample random codes."""
         noise = torch.randn(count, len(self.mean), dtype=torch.float64, generator=generator)
         return self.mean + noise.to(self.mean.device) @ torch.linalg.cholesky(self.covariance).T
 
@@ -174,18 +174,17 @@ def save_code(code: Float[Tensor, " K"], prior: ShapePrior, path: str | os.PathL
     """Write a code with the fingerprint of its prior, as safetensors.
 
     Raises:
-        InputError: It is no code of this prior, or the file cannot be written.
+        InputError: The code does not fit this prior, or the file cannot be written.
     """
     prior.check_code(code)
     write_checkpoint(Path(path), {"code": code}, {"kind": "sdf code", "prior": prior_fingerprint(prior)})
 
 
 def load_code(path: str | os.PathLike[str], prior: ShapePrior) -> Float[Tensor, " K"]:
-    """Read a code from a file of `save_code` or from a NumPy array (.npy), which does not know its prior.
+    """Read a code from a file of `save_code`, or from a NumPy array (.npy), which has no fingerprint.
 
     Raises:
-        InputError: The file is missing or damaged, was changed, holds something else, or was made with
-            another prior.
+        InputError: The file is missing, damaged or modified, is not a code, or belongs to another prior.
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS or not path.is_file():
@@ -204,7 +203,7 @@ def load_code(path: str | os.PathLike[str], prior: ShapePrior) -> Float[Tensor, 
 
 
 def prior_fingerprint(prior: ShapePrior) -> str:
-    """A short name for the weights of a decoder."""
+    """A short hash of the weights of a decoder."""
     state = prior.decoder.state_dict()
     return fingerprint(*[part for name in sorted(state) for part in (name, state[name].cpu())])
 

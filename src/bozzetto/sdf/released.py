@@ -1,4 +1,4 @@
-"""Priors by name, and experiments of the released DeepSDF code (facebookresearch/DeepSDF)."""
+"""Opening priors by name, and experiments of the released DeepSDF code (facebookresearch/DeepSDF)."""
 
 import io
 import json
@@ -26,18 +26,19 @@ _PARTS = {
 
 
 def load_deepsdf(folder: str | os.PathLike[str]) -> ShapePrior:
-    """The prior of an experiment of the released code.
+    """Read the prior of an experiment of the released code.
 
     Args:
-        folder: Holds `specs.json`, `ModelParameters/latest.pth` and `LatentCodes/latest.pth`.
+        folder: Folder of the experiment, with `specs.json`, `ModelParameters/latest.pth` and
+            `LatentCodes/latest.pth`.
 
     Returns:
-        The prior, whose values agree with those of the released network to rounding. `save_prior` converts
-        it to safetensors. Shapes are called `shape 0` and so on: their names are in the split file.
+        The prior, whose values agree with those of the released network up to rounding. `save_prior` converts
+        it to safetensors. Shapes are named `shape 0` and so on, since their names are in the split file.
 
     Raises:
-        InputError: A file is missing, damaged or holds something else, or the network has layers that ours
-            has not: `xyz_in_all`, `use_tanh`, several `latent_in`, layers without weight normalisation, or
+        InputError: A file is missing or damaged or has other content, or the network is not supported:
+            `xyz_in_all`, `use_tanh`, several `latent_in`, layers without weight normalisation, or
             another `NetworkArch` than `deep_sdf_decoder`.
     """
     folder = Path(folder)
@@ -74,7 +75,7 @@ def save_deepsdf(prior: ShapePrior, folder: str | os.PathLike[str]) -> None:
     """Write a prior as an experiment that the released code reads.
 
     Raises:
-        InputError: Its network is not the published one, or a file cannot be written.
+        InputError: The network is not the published one, or a file cannot be written.
     """
     config, folder = prior.decoder.config, Path(folder)
     if config.architecture != "concatenate":
@@ -118,10 +119,10 @@ def save_deepsdf(prior: ShapePrior, folder: str | os.PathLike[str]) -> None:
 
 
 def open_prior(name: str) -> ShapePrior:
-    """A prior from a file or a folder of the released code, or one that comes with the package, by its name.
+    """Open a prior: a file, a folder of the released code, or the name of a prior that comes with the package.
 
     Raises:
-        InputError: There is none of this name, or the file holds something else.
+        InputError: There is no prior of this name, or the file is not a prior.
     """
     path = Path(name)
     if (path / SPECS).is_file():
@@ -164,5 +165,5 @@ def _decoder_config(specs: dict[str, Any], path: Path) -> DecoderConfig:
 
 
 def as_prior(prior: ShapePrior | str) -> ShapePrior:
-    """The prior itself, or the one that `open_prior` finds under a name."""
+    """Return a prior unchanged, or open one by name or path with `open_prior`."""
     return open_prior(prior) if isinstance(prior, str) else prior

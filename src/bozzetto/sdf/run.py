@@ -37,12 +37,12 @@ PREVIEW_RESOLUTION = 96
 def prepared_collection(
     run: RunFolder, data: Path, count: int, split: Path | None = None, seed: int = 0, quiet: bool = False
 ) -> Collection:
-    """The samples of a folder: read if it is prepared, made under the run's folder if it holds meshes.
+    """The samples of a folder: read if it is prepared; computed, in the run folder, if it contains meshes.
 
-    One file is a shape of its own: a mesh, or a scan, whose closed surface is written as `surface.ply` first.
+    `data` may also be a single file: a mesh, or a scan, whose closed surface is first written as `surface.ply`.
 
     Raises:
-        InputError: The folder holds neither, or most meshes in it cannot be used.
+        InputError: The folder has neither samples nor meshes, or most meshes cannot be used.
     """
     if is_prepared(data):
         return load_collection(data, split)
@@ -59,7 +59,7 @@ def prepared_collection(
 
 
 def _as_mesh(run: RunFolder, path: Path) -> Path:
-    """The file itself if it is a mesh; of a cloud the file of its closed surface."""
+    """Path of a mesh: the file itself if it has faces, otherwise the written closed surface of its points."""
     shape = load_shape(path)
     if isinstance(shape, Mesh):
         return path
@@ -74,10 +74,11 @@ def learn_shape_prior(
 ) -> dict[str, Any]:
     """Train a prior in a run folder, continuing from its checkpoint if it has one.
 
-    Writes `prior.safetensors`, and `preview.png` with some of the shapes as the prior has learned them.
+    Writes `prior.safetensors`, and `preview.png` with the prior's reconstructions of some training shapes.
 
     Returns:
-        Metrics: loss and share of inside samples found at the end, steps, parameters.
+        Metrics: final loss, fraction of inside samples that are predicted to be inside, number of steps and of
+            parameters.
     """
 
     def complete(prior: ShapePrior) -> ShapePrior:
@@ -90,7 +91,7 @@ def learn_shape_prior(
 
 
 def training_preview(prior: ShapePrior, count: int = PREVIEWS) -> Tensor:
-    """A sheet of training shapes, spread over the collection, as the prior draws them."""
+    """Picture of the prior's reconstructions of training shapes, spread over the collection."""
     chosen = torch.linspace(0, len(prior.codes) - 1, min(count, len(prior.codes))).round().long()
     meshes = [extract_mesh(prior, prior.codes[i], PREVIEW_RESOLUTION) for i in chosen]
     return contact_sheet([turntable_views(mesh, frames=1, size=240, front=(0.6, 0, 1))[0] for mesh in meshes])
@@ -103,13 +104,14 @@ def complete_scan(
     config: CompleteConfig,
     name: str = "the scan",
 ) -> dict[str, Any]:
-    """Complete a scan into a run folder.
+    """Complete a scan and write the results to a run folder.
 
-    Writes `mesh.ply` and `mesh.glb` (colours tell observed from invented), `hypothesis-1.ply` and so on,
+    Writes `mesh.ply` and `mesh.glb` (colours distinguish observed from completed parts), `hypothesis-1.ply` and
+    so on,
     `code.safetensors`, `pose.json` and `preview.png`.
 
     Returns:
-        Figures: of the solution and of the mesh.
+        Metrics of the solution and of the mesh.
     """
     with run.stage("complete"):
         result = complete(observations, prior, config, name=name)
@@ -127,7 +129,8 @@ def complete_scan(
 
 
 def pose_entry(pose: Similarity) -> dict[str, Any]:
-    """A pose as JSON values: x' = scale * rotation @ x + translation, and matrices of it and its inverse."""
+    """A pose as JSON values: x' = scale * rotation @ x + translation, and 4 x 4 matrices of it and its
+    inverse."""
     return {
         "what": "from the scan to the normalised frame of the prior",
         "scale": pose.scale,
@@ -141,7 +144,7 @@ def pose_entry(pose: Similarity) -> dict[str, Any]:
 def completion_preview(
     result: Completion, up: Float[Tensor, "3"], front: Float[Tensor, "3"], size: int = 320
 ) -> Float[Tensor, "H W 3"]:
-    """Pictures from around: a row per shape, the best one first."""
+    """Pictures of shapes from several directions, one shape per row, the best one first."""
     rows = [
         turntable_views(mesh, 4, size, up.tolist(), front.tolist())
         for mesh in (result.mesh, *result.hypotheses)
@@ -158,10 +161,10 @@ def interpolate_codes(
     path: Literal["straight", "spherical"] = "straight",
     resolution: int = 128,
 ) -> dict[str, Any]:
-    """Write shapes from one code to another into a run folder.
+    """Interpolate between two codes and write the shapes to a run folder.
 
-    Writes `mesh-1.ply` and so on, `morph.glb` (one mesh that deforms, or meshes that take turns where the
-    topology changes), the codes of both ends and `strip.png`, all in the normalised frame of the prior.
+    Writes `mesh-1.ply` and so on, `morph.glb` (one mesh that deforms, or a sequence of meshes if the topology
+    changes), the codes of both ends and `strip.png`, all in the normalised frame of the prior.
     """
     with run.stage("interpolate"):
         result = interpolate(prior, a, b, count, path, resolution)
@@ -180,7 +183,7 @@ def interpolate_codes(
 
 
 def strip(result: Interpolation, size: int = 240) -> Float[Tensor, "H W 3"]:
-    """The shapes side by side; all have the size that normalisation gives."""
+    """Picture of the shapes side by side, all in the size of the normalised frame."""
     return contact_sheet(
         [turntable_views(mesh, 1, size)[0] for mesh in result.meshes], len(result.meshes), gap=0
     )
@@ -194,12 +197,12 @@ def invent_meshes(
     truncation: float = 1.0,
     resolution: int = 128,
 ) -> dict[str, Any]:
-    """Write meshes of new shapes into a run folder.
+    """Sample new shapes and write their meshes to a run folder.
 
     Writes `mesh-1.ply`, `code-1.safetensors` and so on, and `sheet.png`.
 
     Returns:
-        Metrics: how many shapes there are, and how many of them are closed and of one piece.
+        Metrics: number of shapes, and number of those that are closed and connected.
     """
     with run.stage("sample"):
         found = sample(prior, count, seed, truncation, resolution)

@@ -1,4 +1,4 @@
-"""Shapes that a prior invents."""
+"""Sampling of new shapes from a prior."""
 
 import torch
 from jaxtyping import Float
@@ -14,7 +14,7 @@ from .prior import CodeDistribution, ShapePrior
 from .released import as_prior
 
 ATTEMPTS = 16
-"""Codes that are drawn for a shape, at most, until one gives a closed surface of one piece."""
+"""Largest number of codes that are sampled for a shape until one has a closed connected surface."""
 
 
 def sample(
@@ -24,24 +24,25 @@ def sample(
     truncation: float = 1.0,
     resolution: int = 128,
 ) -> list[tuple[Float[Tensor, " K"], Mesh]]:
-    """Codes from the Gaussian that the codes of the training shapes have, and their meshes.
+    """Sample new shapes: codes from the Gaussian fitted to the training codes, and their meshes.
 
-    Pieces with less than a hundredth of the area are left out. A shape that is then not closed or not of one
-    piece is drawn again, up to 16 times; if none is, the last one stands, with a warning.
+    Connected components with less than a hundredth of the area are left out. If the rest is not closed and
+    connected, the shape is sampled again, up to 16 times in all; if none succeeds, the last one is returned,
+    with a warning.
 
     Args:
-        prior: The family of shapes: a prior, or what `open_prior` takes, a name or a path.
-        shapes: How many.
-        seed: The same seed gives the same shapes; shape i does not depend on how many there are.
-        truncation: In (0, 1]: factor of the distance from the average code; smaller gives more typical shapes
-            of less variety.
-        resolution: Grid for the meshes, along each axis.
+        prior: The family of shapes: a prior, or a name or path for `open_prior`.
+        shapes: Number of shapes, at least 1.
+        seed: Seed of the codes; shape i does not depend on the number of shapes.
+        truncation: Factor in (0, 1] on the difference from the mean code; smaller values give more typical
+            shapes and less variety.
+        resolution: Number of grid nodes along each axis for the meshes.
 
     Returns:
         Code and mesh, in the normalised frame of the prior, of every shape.
 
     Raises:
-        InputError: A number is out of range, or a code gives no surface.
+        InputError: A number is out of range, or a code has no surface.
     """
     if shapes < 1:
         raise InputError(f"at least one shape must be asked for, got {shapes}")
@@ -59,7 +60,7 @@ def sample(
 def _invented(
     prior: ShapePrior, seed: int, truncation: float, resolution: int
 ) -> tuple[Float[Tensor, " K"], Mesh]:
-    """The first good one of some shapes."""
+    """The first closed connected shape of up to `ATTEMPTS` random ones, or the last one."""
     codes, generator = CodeDistribution.of(prior.codes), torch.Generator().manual_seed(seed)
     for drawn in codes.sample(ATTEMPTS, generator):
         code = (codes.mean + truncation * (drawn - codes.mean)).float()

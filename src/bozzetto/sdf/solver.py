@@ -1,7 +1,6 @@
-"""Solving for the shape and the pose that explain a scan: many starts, from coarse to fine.
+"""Solver for the shape and the pose that explain a scan: many starts, from coarse to fine.
 
-How badly the best explanation fits, beside how shapes of the family differ, says whether the scan is one of
-them.
+The scan is a member of the family if the misfit of the best explanation is at most the width of the family.
 """
 
 import math
@@ -25,25 +24,26 @@ from .observations import Observations
 from .prior import CodeDistribution, ShapePrior
 
 LEAST_FAMILY_WIDTH = 0.01
-"""Of a family: what a decoder and a solved pose may be off by, also where all training shapes are alike."""
+"""Smallest width of a family, in the normalised frame: the error of decoder and solved pose, which remains if
+all training shapes are alike."""
 SHAPES, NEIGHBOURS, POINTS, RESOLUTION = 24, 256, 100, 48
-"""Training shapes that are compared, with how many others each, at how many points, from meshes of so many
-nodes along each axis."""
+"""For `family_width`: numbers of training shapes, of other shapes that each is compared with, of points, and of
+grid nodes along each axis for the meshes."""
 NORMAL_MEDIAN = 0.6745
 """Median of the absolute value of a standard normal variable."""
 
 
 def family_width(prior: ShapePrior) -> float:
-    """How far shapes of a family may be from the nearest one that a prior knows, in the normalised frame.
+    """Width of a prior's family of shapes: the largest distance of a training shape to its nearest other.
 
-    Every training shape (24 of them, spread over the collection) is left out in turn and compared with those
-    others whose codes are nearest: the distance is the median of |f| of the other over points of its surface.
-    The largest distance to a nearest other is the width. A prior explains a shape of its family that it has not
-    seen better than the nearest training shape alone, so that members lie well within it. Variants of a shape
-    are none of its others.
+    24 training shapes, spread over the collection, are compared with those other shapes whose codes are
+    nearest. The distance to another shape is the median of the other's |f| over points of the surface, in the
+    normalised frame. Variants of a shape do not count as others. A prior explains a new shape of its family
+    better than the nearest training shape does, so the misfit of members is well below the width.
 
     Returns:
-        What the prior has stored, or this number, which is at least 0.01. With one shape it is 0.01.
+        The stored width of the prior if it has one, otherwise this number, which is at least 0.01. With one
+        shape it is 0.01.
     """
     if prior.width is not None:
         return prior.width
@@ -65,18 +65,18 @@ def family_width(prior: ShapePrior) -> float:
 
 
 def with_width(prior: ShapePrior) -> ShapePrior:
-    """The prior with the width of its family, for a file."""
+    """The prior with the width of its family stored."""
     return replace(prior, width=family_width(prior))
 
 
 def misfit(residual: Float[Tensor, " N"], noise: float) -> float:
-    """How far observed points lie from a shape beyond their noise: sqrt(median^2 - (0.6745 noise)^2).
+    """Distance of observed points from a shape in excess of their noise: sqrt(median^2 - (0.6745 noise)^2).
 
-    Half of the points may belong to something else, a floor say.
+    Up to half of the points may belong to other objects, for instance a floor.
 
     Args:
-        residual: Distances of observed points.
-        noise: Their standard deviation.
+        residual: Distances of observed points from the shape.
+        noise: Standard deviation of the noise of the points, in the same unit.
     """
     middle = float(residual.abs().median())
     return math.sqrt(max(middle**2 - (NORMAL_MEDIAN * noise) ** 2, 0.0))
@@ -85,14 +85,14 @@ def misfit(residual: Float[Tensor, " N"], noise: float) -> float:
 def require_member(
     found: float, width: float, any_shape: bool = False, advice: str = "", what: str = "the scan"
 ) -> None:
-    """Refuse a scan that a prior cannot explain.
+    """Raise an error if a scan is not a member of a prior's family.
 
     Args:
-        found: Its `misfit` from the most probable shape, in radii.
-        width: Of the family.
-        any_shape: Warn instead.
-        advice: What else may be wrong, in front of what to do.
-        what: What the message is about.
+        found: The `misfit` of the scan to the most probable shape, in radii.
+        width: The width of the family.
+        any_shape: Whether to warn instead of raising an error.
+        advice: Further advice in the message, followed by a space.
+        what: Name of the scan in the message.
 
     Raises:
         InputError: The misfit is larger than the width.
@@ -114,7 +114,7 @@ def require_member(
 
 
 def _surface_points(prior: ShapePrior, index: int) -> Float[Tensor, "P 3"] | None:
-    """Random points of a training shape as the prior draws it; None if it draws nothing."""
+    """Random surface points of the prior's reconstruction of a training shape; None if it has no surface."""
     try:
         mesh = extract_mesh(prior, prior.codes[index], RESOLUTION)
     except InputError:
@@ -124,48 +124,52 @@ def _surface_points(prior: ShapePrior, index: int) -> Float[Tensor, "P 3"] | Non
 
 
 WIDTHS = (0.1, 0.03)
-"""Of the error distribution while poses are compared and while the best are refined, in radii of the scan."""
+"""Widths of the error distribution, in radii of the scan: while poses are compared, and while the best are
+refined."""
 LEAST_WIDTH, LARGEST_WIDTH = 0.003, 0.02
-"""Bounds of the width estimated in the end."""
+"""Bounds of the final, estimated width of the error distribution, in radii of the scan."""
 KEPT, CANDIDATES = 3, 4
 SETTLED_SPREAD = (0.01, 0.01, 0.01, 0.2, 1.0, 0.2, 0.01)
-"""As `POSE_SPREAD`, once a surface has told place and size."""
+"""Standard deviations as `POSE_SPREAD`, after position and size have been determined by a surface."""
 SETTLINGS, SETTLING_RESOLUTION, SETTLING_COST = 3, 96, 2.0
-"""Times that a pose is settled, at most; nodes along each axis for the surface; and the factor of the loss
-above which a scan contradicts the settled pose."""
+"""For `CompletionSolver.settled`: largest number of rounds; grid nodes along each axis for the surface; and the
+factor on the loss above which a new pose is rejected."""
 
 
 @dataclass(frozen=True)
 class CompleteConfig:
-    """How to complete a scan."""
+    """Settings of the completion of scans."""
 
     pose: Literal["solve", "known"] = "solve"
-    """Whether place, size and direction of the scan are unknown, or it is in the frame of the prior."""
+    """`solve` if position, size and direction of the scan are unknown; `known` if it is in the frame of the
+    prior."""
     up: str = "y"
-    """Axis of the scan that points upwards: x, y or z, perhaps with a minus; for unknown poses."""
+    """Axis of the scan that points up: x, y, z, -x, -y or -z; for unknown poses."""
     turns: int = 8
-    """Directions around that axis to start from; 1 if the scan faces as the shapes of the prior do."""
+    """Number of initial directions around the up axis; 1 if the scan faces the same way as the shapes of the
+    prior."""
     surface: int = 1500
-    """Points on the surface in use at a time."""
+    """Number of surface points that are used at a time."""
     space: int = 1500
-    """Samples of empty space in use at a time."""
+    """Number of samples of empty space that are used at a time."""
     iterations: int = 25
-    """Steps of the last refinement, at most."""
+    """Largest number of steps of the last refinement."""
     hypotheses: int = 0
-    """Further shapes that explain the scan, drawn at random."""
+    """Number of further random shapes that explain the scan."""
     resolution: int = 256
-    """Grid for the mesh, along each axis."""
+    """Number of grid nodes along each axis for the mesh."""
     correct: bool = True
-    """Let the surface pass through the observed points instead of nearby."""
+    """Whether to correct the surface so that it passes through the observed points."""
     any_shape: bool = False
-    """Complete also what is no member of the prior's family, with a warning."""
+    """Whether to complete scans that are not members of the prior's family as well, with a warning."""
     seed: int = 0
-    """Of everything random."""
+    """Seed of all random choices."""
 
 
 @value_type
 class Solved:
-    """Code and pose (from the solver's frame), the curvature there, the width of errors, and figures."""
+    """Result of the solver: code, pose from the solver's frame, curvature of the objective, width of errors,
+    metrics."""
 
     state: State
     curvature: Float64[Tensor, "P P"]
@@ -174,7 +178,7 @@ class Solved:
 
 
 class CompletionSolver:
-    """One scan, moved to about the unit sphere, ready to be explained."""
+    """Solver for one scan, which is first moved approximately into the unit sphere."""
 
     def __init__(self, prior: ShapePrior, observations: Observations, config: CompleteConfig) -> None:
         self.prior = prior
@@ -191,7 +195,7 @@ class CompletionSolver:
         self.noise: float = inside.noise
 
     def standing(self) -> list[Similarity]:
-        """Poses that stand the scan upright, turned around."""
+        """Initial poses: the scan upright, rotated about the up axis by equal steps."""
         still = Similarity(1.0, torch.zeros(3, dtype=torch.float64))
         turns = turned_starts(self.config.up, self.config.turns)
         poses = [Similarity(1.0, still.translation, turn) for turn in turns]
@@ -205,12 +209,12 @@ class CompletionSolver:
         solve_code: bool = True,
         spread: tuple[float, ...] = POSE_SPREAD,
     ) -> Objective:
-        """The posterior at a width of errors."""
+        """The objective for a width of the error distribution."""
         solve_pose = self.config.pose == "solve"
         return Objective(self.prior, self.codes, constraints, width, solve_pose, solve_code, guess, spread)
 
     def solve(self, starts: Sequence[Similarity]) -> Solved:
-        """The best explanation from all starts."""
+        """The best solution from all initial poses."""
         guesses = [compose_poses(start, self.to_internal.inverse()) for start in starts]
         begun = sorted(
             ((*self.screen(guess), guess) for guess in counted(guesses, "poses")), key=lambda found: found[0]
@@ -237,7 +241,7 @@ class CompletionSolver:
         return Solved(final.state, final.model.curvature, width, metrics)
 
     def screen(self, guess: Similarity) -> tuple[float, State]:
-        """Loss and state after a short solve: poses of a few known shapes, then everything."""
+        """Loss and state after a short solve: first the pose with a few known shapes, then code and pose."""
         objective = self.objective(self.coarse, WIDTHS[0], guess)
         known = torch.cat([self.codes.mean[None].to(self.prior.codes), self.prior.codes])
         likely = objective.loss_of(known, guess).argsort()[:CANDIDATES].tolist()
@@ -251,10 +255,10 @@ class CompletionSolver:
         return best.model.loss, best.state
 
     def settled(self, solution: Solution[State], width: float) -> Solution[State]:
-        """The solution near the pose that its own surface asks for, cut back and corrected.
+        """Refine the pose of a solution by its surface, without parts in empty space and corrected.
 
-        A shape that a prior knows badly is found at a wrong scale, with parts in space that was seen to be
-        empty. Without those, middle and size of the surface tell the pose better than the decoder does.
+        A shape that a prior represents badly is found at a wrong scale, with parts in observed empty space.
+        After these are removed, centre and size of the surface determine the pose better than the decoder does.
         """
         unsettled = solution
         for _ in counted(range(SETTLINGS), "settle"):
@@ -274,24 +278,25 @@ class CompletionSolver:
         return solution
 
     def misfit(self, state: State) -> float:
-        """How far the scan lies from the prior's own surface beyond its noise, in radii of the scan."""
+        """Distance of the scan from the uncorrected surface in excess of its noise, in radii of the scan."""
         return misfit(self.surface_residuals(state), self.noise)
 
     def surface_residuals(self, state: State) -> Float[Tensor, " M"]:
-        """Residuals of what was observed of the surface, in radii of the scan."""
+        """Residuals of the surface observations, in radii of the scan."""
         residual, _ = self.objective(self.fine, WIDTHS[1]).residuals(state)
         return residual[~self.fine.empty]
 
     def error_width(self, state: State) -> float:
-        """Standard deviation of most residuals on the surface, within bounds."""
+        """Robust standard deviation of the residuals on the surface, clamped to `LEAST_WIDTH` and
+        `LARGEST_WIDTH`."""
         spread = 1.4826 * float(self.surface_residuals(state).abs().median())
         return min(max(spread, self.noise, LEAST_WIDTH), max(LARGEST_WIDTH, self.noise))
 
     def alternative(self, solved: Solved, generator: torch.Generator) -> State:
-        """Another explanation: a draw from the posterior.
+        """Another explanation of the scan: a sample from the posterior.
 
-        The optimum of a problem whose prior mean and data are perturbed as they are uncertain is a draw; for
-        a linear problem exactly (Bardsley et al. 2014, "Randomize-then-optimize").
+        The optimum of a problem whose prior mean and data are perturbed according to their uncertainty is such
+        a sample, exactly so for a linear problem (Bardsley et al. 2014, "Randomize-then-optimize").
 
         Source: Bardsley et al. 2014, randomize-then-optimize.
         """
@@ -302,12 +307,12 @@ class CompletionSolver:
         shift[self.fine.empty.cpu()] = 0
         constraints = replace(self.fine, distances=self.fine.distances + shift.to(device))
         codes = CodeDistribution(centre, self.codes.covariance)
-        # The pose is kept: it is shared, and how it varies shows in the code as well.
+        # The pose is kept: all hypotheses have the same one, and its variation is included in that of the code.
         objective = Objective(self.prior, codes, constraints, solved.width, solve_pose=False)
         return objective.solve(solved.state, self.config.iterations).state
 
     def surface(self, state: State, resolution: int | None = None) -> Mesh:
-        """The mesh in the frame of the scan, corrected if wanted."""
+        """The mesh of a state in the frame of the scan, corrected if `CompleteConfig.correct` is set."""
         pose, code = compose_poses(state.pose, self.to_internal), state.code.float()
         observations = self.observations.moved(pose).to(code.device)
         mesh = completed_mesh(
@@ -317,7 +322,8 @@ class CompletionSolver:
 
 
 def robust_normalisation(points: Float[Tensor, "P 3"]) -> Similarity:
-    """As `normalisation`, but a hundredth of the points may be strays on either side of every axis."""
+    """Normalisation as `normalisation`, ignoring a hundredth of the points at either end of every axis as
+    outliers."""
     places = points.detach().double().cpu()
     ordered = places.sort(dim=0).values
     trim = len(places) // 100

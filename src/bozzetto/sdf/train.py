@@ -20,11 +20,11 @@ from .prior import ShapePrior, save_prior
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 WARM_UP_EPOCHS = 100
-"""Over so many epochs the penalty of the codes grows to its full weight, as released."""
+"""Number of epochs over which the penalty on codes grows to its full weight, as released."""
 
 
 class AutoDecoder(nn.Module):
-    """A decoder with a free code per shape: there is no encoder.
+    """A decoder with one free code per shape and no encoder.
 
     Source: Park et al. 2019, section 4.2, the auto-decoder.
     """
@@ -39,21 +39,23 @@ class AutoDecoder(nn.Module):
     def forward(
         self, shapes: Int[Tensor, " B"], points: Float[Tensor, "B N 3"]
     ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B K"]]:
-        """Distances, and the codes of the shapes."""
+        """Distances at points, and the codes of the shapes."""
         codes = self.codes(shapes)
         return self.decoder(codes, points).float(), codes
 
 
 class Training(EpochTraining[TrainConfig]):
-    """A training of a prior, a step at a time; see `runs.Training`.
+    """Training of a prior step by step; see `runs.Training`.
 
     Args:
-        table: What to learn from.
-        config: How.
-        device: Where to compute.
-        loss_fn: Error of predicted distances (B, N) against true ones, per sample; equation 4 if None.
-        validation: Fraction of the samples of every shape that is held out. Codes are free, so that only known
-            shapes have one; what is measured is the field between the samples.
+        table: Samples of the training shapes.
+        config: Settings of the training.
+        device: Device of the computation.
+        loss_fn: Function from predicted and true distances (B, N) to the error per sample; None takes equation
+            4.
+        validation: Fraction of the samples of every shape that is held out. Samples and not shapes are held
+            out, since only training shapes have codes; validation measures the field between the training
+            samples.
     """
 
     table: SampleTable
@@ -80,11 +82,11 @@ class Training(EpochTraining[TrainConfig]):
         self.set_up(model, torch.optim.Adam(groups))
 
     def step(self) -> dict[str, float]:
-        """One step; returns the loss and the fraction of inside samples that are predicted to be inside.
+        """Take one step; return the loss and the fraction of inside samples that are predicted to be inside.
 
         Raises:
-            InputError: The training has diverged, or collapsed: more than 200 steps are done, and it predicts
-                everything to be outside, which it never leaves again.
+            InputError: The training has diverged; or it has collapsed: after more than 200 steps all points are
+                predicted to be outside, from which it never recovers.
         """
         metrics = super().step()
         if self.steps_done > 200 and metrics["inside_found"] == 0.0:
@@ -95,7 +97,7 @@ class Training(EpochTraining[TrainConfig]):
         return metrics
 
     def loss(self) -> tuple[Tensor, dict[str, float]]:
-        """Equation 9, with the penalty growing at first.
+        """The loss of equation 9, with the penalty growing over the first epochs.
 
         Source: Park et al. 2019, equation 9, as released: the penalty grows over the first 100 epochs.
         """
@@ -124,18 +126,19 @@ class Training(EpochTraining[TrainConfig]):
         return float(torch.cat(errors).mean())
 
     def lr_factor(self) -> float:
-        """Halved four times as published, or along a cosine."""
+        """Factor on the learning rates: halved after every quarter of the epochs as published, or along a
+        cosine."""
         if self.config.schedule == "halving":
             return 0.5 ** math.floor(4 * self.progress)
         return cosine(self.progress)
 
     def after_step(self) -> None:
-        """Keep the codes within their ball."""
+        """Project codes to norms of at most `max_code_norm`."""
         codes = self.model.codes.weight
         codes *= (self.config.max_code_norm / codes.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1.0)
 
     def result(self, metadata: dict[str, Any] | None = None) -> ShapePrior:
-        """What has been learned so far, on the CPU."""
+        """The prior learned so far, on the CPU."""
         model = self.learned(AutoDecoder(self.config, self.shapes))
         codes, clamp = model.codes.weight.detach(), self.config.clamp or math.inf
         return ShapePrior(model.decoder, codes, self.table.names, metadata or {}, clamp)
@@ -151,10 +154,10 @@ def train_prior(
     device: torch.device | str = "cpu",
     callbacks: Sequence[Callback] = (),
 ) -> ShapePrior:
-    """Learn a prior from the samples of a collection; see `learn_shape_prior` for trainings in a folder.
+    """Train a prior on the samples of a collection; see `learn_shape_prior` for trainings in a run folder.
 
     Raises:
-        InputError: The training has diverged, or collapsed: everything is predicted to be outside.
+        InputError: The training has diverged, or collapsed: all points are predicted to be outside.
     """
     training = Training(table, config or TrainConfig(), device)
     training.callbacks += callbacks

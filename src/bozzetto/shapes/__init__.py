@@ -1,4 +1,4 @@
-"""Value types for shapes, and how they are loaded, saved, sampled and normalised."""
+"""Types of shapes, and functions that load, save, sample and normalise them."""
 
 import lazy_loader
 

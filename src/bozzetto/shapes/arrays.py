@@ -1,4 +1,4 @@
-"""What a reader returns: plain NumPy arrays, and notes about what it left out."""
+"""The result of readers: NumPy arrays, and notes about parts of the file that were not read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,21 +11,22 @@ from ..errors import join_names
 
 
 class Unsupported(ValueError):
-    """The file may be sound, but what it holds is not read. The message says what, and what to do instead."""
+    """The file may be valid, but its contents are not supported. The message says what, and what to do
+    instead."""
 
 
 @dataclass
 class Arrays:
-    """What a file holds.
+    """The contents of a file.
 
     Attributes:
         vertices: Positions (V, 3), in double precision where the file has it.
-        faces: Triangles (F, 3), or none.
-        normals: A direction per vertex as the file has it, or None.
+        faces: Triangles (F, 3); F is 0 for clouds.
+        normals: A normal per vertex, of the length in the file, or None.
         colors: RGB per vertex in [0, 1], as encoded in the file, or None.
-        linear: Whether the colours are linear light instead of sRGB.
-        notes: What was left out of the file or taken in a way that the user should know, as sentences that
-            follow the name of the file and a colon.
+        linear: Whether the colours are in linear light instead of sRGB.
+        notes: Omissions and assumptions that the user should know, as sentences for use after the name of the
+            file and a colon.
     """
 
     vertices: NDArray[Any]
@@ -37,11 +38,11 @@ class Arrays:
 
 
 def note_unread(names: Sequence[str], what: str, notes: list[str]) -> None:
-    """Note which columns of a table hold neither positions nor normals nor colours.
+    """Add a note about columns of a table that are not positions, normals or colours.
 
     Args:
-        names: Of these columns; none gives no note.
-        what: What the format calls them.
+        names: Names of these columns; if empty, no note is added.
+        what: The format's word for columns.
         notes: Receives the sentence.
     """
     if names:
@@ -49,7 +50,8 @@ def note_unread(names: Sequence[str], what: str, notes: list[str]) -> None:
 
 
 def joined_arrays(parts: Sequence[Arrays]) -> Arrays:
-    """One shape of many. Where only some have colours, the others become white; normals if all have them."""
+    """One shape of many. If only some have colours, the others become white; normals are kept if all have
+    them."""
     if not parts:
         return Arrays(np.zeros((0, 3)))
     offsets = np.cumsum([0] + [len(part.vertices) for part in parts])
@@ -73,14 +75,14 @@ def joined_arrays(parts: Sequence[Arrays]) -> Arrays:
 def unit_colors(values: NDArray[Any], notes: list[str], usual: int = 1) -> NDArray[Any]:
     """The first three columns as colours in [0, 1].
 
-    8-bit integers end at 255, 16-bit ones at 65535. For all else the values decide the range: up to 1 as they
-    are, up to 255, or whole numbers up to 65535; the last two with a note, since it is a guess. Values that
-    fit no range, such as negative ones, stay as they are.
+    The range of 8-bit integers is 255, that of 16-bit ones 65535. For other types, it follows from the values:
+    up to 1, up to 255, or integers up to 65535. The last two are guesses and get a note. Values outside of all
+    ranges, such as negative ones, are unchanged.
 
     Args:
         values: A row per vertex.
         notes: Receives a sentence about a guess.
-        usual: Largest number of the range that the format usually has; it needs no note.
+        usual: Largest value of the usual range of the format, which gets no note.
     """
     colors = np.asarray(values)[:, :3]
     kind, colors = colors.dtype, colors.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Shapes in folders: which files hold some, which of two folders belong together, and sets of clouds."""
+"""Shapes in folders: finding files, matching the files of two folders, and loading sets of clouds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,18 +11,18 @@ from .offsets import points_tensor
 from .readers import read_array
 
 SHAPE_ENDINGS = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf", ".npz", ".xyz", ".pcd", ".las", ".laz")
-"""Of files that hold one mesh or cloud; .npy may hold many clouds."""
+"""Endings of files with one mesh or cloud; .npy may contain many clouds."""
 HEIGHT_ENDINGS = (".exr", ".png", ".tif", ".tiff")
-"""Of height maps; of several files of one name the first of these is taken."""
+"""Endings of height maps; of several files with one name, the first of these is used."""
 
 
 def matched_shapes(pred: Path, ref: Path, arrays: bool = False) -> list[tuple[str, Path, Path]]:
-    """Name, prediction and reference; in folders those belong together whose names before the ending agree.
+    """Name, prediction and reference of each pair; files in folders are matched by name, without ending.
 
     Args:
         pred: A file or a folder.
-        ref: The same.
-        arrays: Whether .npy files are shapes, too.
+        ref: A file or a folder, like `pred`.
+        arrays: Whether .npy files are included.
 
     Raises:
         InputError: A path is missing, only one is a folder, or a reference has no prediction.
@@ -42,7 +42,7 @@ def matched_shapes(pred: Path, ref: Path, arrays: bool = False) -> list[tuple[st
 
 
 def matched_heights(pred: Path, ref: Path) -> dict[str, tuple[Path, Path]]:
-    """Prediction and reference of every height map, by name, see `height_field`.
+    """Prediction and reference of every height map, matched by name; for names see `height_files`.
 
     Predictions without a reference are left out with a warning.
 
@@ -73,10 +73,10 @@ def matched_heights(pred: Path, ref: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def height_files(folder: Path) -> dict[str, Path]:
-    """Height maps below a folder by name: that of the sub-folder of a `height.*`, else that of the file.
+    """Height maps below a folder by name: the sub-folder's name for `height.*`, else that of the file.
 
-    Of files of one name and several endings the first of `HEIGHT_ENDINGS` is taken, and a warning names the
-    others.
+    Of files with one name and several endings, the first of `HEIGHT_ENDINGS` is used, with a warning that names
+    the others.
 
     Raises:
         InputError: There are none.
@@ -100,13 +100,13 @@ def height_files(folder: Path) -> dict[str, Path]:
 
 
 def load_cloud_set(path: Path) -> dict[str, Tensor]:
-    """Many clouds in 3D by name: of a folder with a file each, or of an array of shape (clouds, points, 3).
+    """Many 3D clouds by name, from a folder with a file for each, or from an array (clouds, points, 3).
 
-    Of a folder that holds clouds one by one and all in an array, as `bozzetto sample` writes it, the single
-    files are taken. Clouds are float64 where they are far from the origin.
+    If a folder contains both single clouds and an array of all, as `bozzetto sample` writes it, the single
+    files are used. Clouds are float64 if they are far from the origin.
 
     Raises:
-        InputError: There is nothing there, fewer than two clouds, or something else than clouds in 3D.
+        InputError: The path is missing, has fewer than two clouds, or has something other than 3D clouds.
     """
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path")

@@ -1,4 +1,4 @@
-"""Frames: those in which clouds are normalised, and those that viewers and printers expect."""
+"""Coordinate frames: those of normalised clouds, and those that viewers and 3D printers expect."""
 
 import itertools
 import math
@@ -19,9 +19,9 @@ class Frame:
     """The map x -> rotation @ (x - center) / scale.
 
     Attributes:
-        center: Goes to the origin.
-        scale: Length that becomes 1.
-        rotation: None for no rotation.
+        center: The point that is mapped to the origin.
+        scale: The length that is mapped to 1.
+        rotation: A rotation matrix; None for no rotation.
     """
 
     center: Float64[Tensor, " D"]
@@ -29,14 +29,14 @@ class Frame:
     rotation: Float64[Tensor, "D D"] | None = None
 
     def apply(self, points: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
-        """Into the frame, computed in double precision: a cloud may be far from the origin."""
+        """Transform points to the frame, in double precision, since a cloud may be far from the origin."""
         moved = (points.double() - self.center.to(points.device)) / self.scale
         if self.rotation is not None:
             moved = moved @ self.rotation.T.to(moved)
         return moved.to(points.dtype)
 
     def undo(self, points: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
-        """Out of the frame."""
+        """Transform points from the frame back to the original one."""
         moved = points.double()
         if self.rotation is not None:
             moved = moved @ self.rotation.to(moved)
@@ -63,13 +63,13 @@ def box_frame(cloud: Float[Tensor, "N D"], name: str = "the cloud") -> Frame:
 
 
 def shared_frame(clouds: Sequence[Float[Tensor, "_ D"]], names: Sequence[str]) -> Frame:
-    """One frame for a collection: its mean point goes to the origin, all of it into [-1, 1]^D.
+    """One frame for a collection: its mean point becomes the origin, and all points lie in [-1, 1]^D.
 
-    PointFlow (Yang et al. 2019) divides by the standard deviation instead. That differs by a factor for the
-    whole collection, and here by one that keeps every shape on the grids of the model.
+    PointFlow (Yang et al. 2019) divides by the standard deviation instead, which differs by one factor for the
+    whole collection. The factor used here keeps every shape within the grids of the model.
 
     Raises:
-        InputError: As `box_frame`, for any of the clouds.
+        InputError: The same as for `box_frame`, for any of the clouds.
     """
     for cloud, name in zip(clouds, names, strict=True):
         box_frame(cloud, name)
@@ -79,16 +79,17 @@ def shared_frame(clouds: Sequence[Float[Tensor, "_ D"]], names: Sequence[str]) -
 
 
 def principal_frames(cloud: Float[Tensor, "N D"], name: str = "the cloud") -> list[Frame]:
-    """Frames along the axes of inertia, longest first, one for each proper choice of their signs.
+    """Frames along the principal axes, longest first, one for each choice of signs that is a rotation.
 
-    The first has positive third moments along as many axes as a rotation can have, which decides the choice
-    where shapes are not symmetric; the others are for whoever can tell which fits best (Puny et al. 2022,
-    "Frame averaging", section 3.1). In each the bounding box is centred and has longest side 2.
+    The first frame has positive third moments along as many axes as possible for a rotation, which is unique
+    for shapes without symmetry. The others are for callers that select the best by another criterion (Puny et
+    al. 2022, "Frame averaging", section 3.1). In each frame, the bounding box is centred and its longest side
+    is 2.
 
     Source: Puny et al. 2022, section 3.1.
 
     Raises:
-        InputError: As `box_frame`.
+        InputError: The same as for `box_frame`.
     """
     box_frame(cloud, name)
     points = cloud.detach().double().cpu()
@@ -115,16 +116,16 @@ def placed(
     size_mm: float | None = None,
     front: Float[Tensor, "3"] | None = None,
 ) -> Similarity:
-    """The similarity that stands a shape on the ground: +Y up, lowest point at y = 0, centred above the origin.
+    """The similarity to the frame of glTF: +Y up, the lowest point at y = 0, centred above the origin.
 
-    That is the frame of glTF, whose unit is the metre and whose front is +Z.
+    The unit of glTF is the metre, and its front is +Z.
 
     Args:
         mesh: The shape, in world coordinates.
         up: World direction that points up.
         size_mm: Longest side of the upright shape's bounding box, in millimetres; the result is in metres
             then. None keeps the unit of the input.
-        front: World direction from which the shape is looked at; None turns it as little as possible.
+        front: World direction from the shape to a viewer in front of it; None for the smallest rotation.
 
     Raises:
         InputError: A direction is zero or not finite, front is parallel to up, the size is not positive, or the
@@ -145,13 +146,13 @@ def placed(
 
 
 def for_printing(place: Similarity) -> Similarity:
-    """The same place as programs for 3D printers expect it: millimetres, +Z up."""
+    """Convert a similarity to the frame of glTF to one to the frame of 3D printers: millimetres, +Z up."""
     rotation = _Z_UP if place.rotation is None else _Z_UP @ place.rotation
     return Similarity(1000 * place.scale, 1000 * (_Z_UP @ place.translation), rotation)
 
 
 def _upright(up: Tensor, front: Tensor | None) -> Float64[Tensor, "3 3"]:
-    """The rotation that takes up to +Y, and front as near to +Z as that allows."""
+    """The rotation of `up` to +Y, and of `front` as near to +Z as that allows."""
     y = _unit(up, "up")
     if front is None:
         target = torch.tensor([0.0, 1, 0], dtype=torch.float64)

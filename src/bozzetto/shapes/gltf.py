@@ -1,6 +1,6 @@
 """Reading glTF 2.0, binary (.glb) and text (.gltf), as its specification says.
 
-All meshes of the default scene come one after the other, where their nodes, skins and instances put them.
+All meshes of the default scene are joined, transformed by their nodes, skins and instances.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,18 +22,19 @@ _INSTANCES = "EXT_mesh_gpu_instancing"
 def read_gltf(data: bytes, fetch: Callable[[str, int], bytes]) -> Arrays:
     """The meshes of the default scene, or its points where it has no triangles.
 
-    It is read at rest: without its animations, morph targets at their default weights, skins in the pose of
-    their joints. Colours are linear: those of the vertices times that of the material; textures are not read.
+    It is read in its rest state: without animations, with morph targets at their default weights, and with
+    skins in the pose of their joints. Colours are linear: those of the vertices times that of the material;
+    textures are not read.
 
     Args:
         data: The file.
-        fetch: Returns the first so many bytes of another file, by its address in this one.
+        fetch: Function of the address of another file, and of a number of bytes, that returns its first bytes.
     """
     return _Scene(Document(data, fetch)).read()
 
 
 class _Scene:
-    """The nodes of a file, and what their meshes become."""
+    """The nodes of a file, and the meshes read from them."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -242,7 +243,7 @@ class _Scene:
         return {**named, "indices": np.asarray(mesh.faces, np.int64).reshape(-1)}
 
     def _skinned(self, part: Arrays, attributes: dict[str, int], skin: dict[str, Any]) -> Arrays:
-        """Vertices moved by their joints; the transform of the node itself does not count."""
+        """Vertices moved by their joints; the transform of the node itself is ignored."""
         self.notes.append("its skinned meshes were read in the pose of the file")
         joints = _list(skin, "joints")
         inverse = np.tile(np.eye(4), (len(joints), 1, 1))
@@ -303,7 +304,7 @@ def _composed(translation: NDArray[Any], rotation: NDArray[Any], scale: NDArray[
 
 
 def _moved(part: Arrays, matrix: NDArray[Any]) -> Arrays:
-    """A part under a matrix; a mirrored surface is turned round, so that it faces outwards again."""
+    """A part transformed by a matrix; if it is a reflection, faces are reversed so that they stay outward."""
     if np.array_equal(matrix, np.eye(4)):
         return part
     linear = matrix[:3, :3]

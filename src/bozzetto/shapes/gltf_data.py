@@ -1,4 +1,4 @@
-"""The container of glTF 2.0: its JSON, its buffers, and the accessors that give them meaning."""
+"""The container of glTF 2.0: its JSON, its buffers, and the accessors to the data in them."""
 
 import base64
 import binascii
@@ -40,18 +40,18 @@ _MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")
 
 
 class Document:
-    """A glTF file taken apart.
+    """A parsed glTF file.
 
     Attributes:
         tree: Its JSON.
-        notes: What was left out.
+        notes: Notes about omitted parts.
     """
 
     def __init__(self, data: bytes, fetch: Callable[[str, int], bytes]) -> None:
         """
         Args:
             data: A .glb or .gltf file.
-            fetch: Returns the first so many bytes of a file that the JSON names.
+            fetch: Function of the name of another file, and of a number of bytes, that returns its first bytes.
 
         Raises:
             ValueError: It is damaged.
@@ -107,7 +107,7 @@ class Document:
         return [self._object(one) for one in found]
 
     def entry(self, kind: str, index: object) -> dict[str, Any]:
-        """One of them."""
+        """One entry of a kind."""
         found = self.tree.get(kind, [])
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(found):
             raise ValueError(f"there is no entry {str(index)[:20]} in {kind}")

@@ -1,6 +1,6 @@
 """Height fields: a relief over a rectangle, with its size in the world, and its files.
 
-Files never have 8 bits: they would show as terraces.
+Files never have 8 bits, whose steps would be visible.
 
 | ending | heights | keeps the size |
 |---|---|---|
@@ -9,7 +9,7 @@ Files never have 8 bits: they would show as terraces.
 | .tif, .tiff | float32, any range | no |
 
 Reading also takes any other grey picture. Unsigned integers become 0 to 1, signed ones -1 to 1 (by the
-largest number of their type), floats stay as they are. Tags about colour (gamma, profiles) say nothing about
+largest number of their type), floats stay as they are. Tags about colour (gamma, profiles) are ignored for
 heights.
 """
 
@@ -36,25 +36,25 @@ from ..values import value_type
 
 WIDTH_MM = 1000.0
 DEPTH_MM = 50.0
-"""A texture one metre wide and 5 % as deep, for maps that do not say how large they are."""
+"""Default depth in millimetres, for maps without a size: 5 % of a width of one metre."""
 
 
 def same_proportions(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two sizes in pixels may be the same rectangle, sides of the smaller one rounded."""
+    """Whether two sizes in pixels can be of the same rectangle, up to rounded sides of the smaller one."""
     (h, w), (rows, columns) = one, other
     return abs(w * rows - columns * h) <= max(w + h, columns + rows) / 2
 
 
 @value_type
 class HeightField:
-    """Heights over a rectangle of square pixels, seen from straight above.
+    """Heights over a rectangle of square pixels.
 
     Attributes:
-        height: White is high: what is 1 lies `depth_mm` above what is 0. Row 0 is on top. Usually within
-            [0, 1], which integer files demand.
-        width_mm: Width of the whole rectangle, all pixels of a row together.
-        depth_mm: How much height 1 is.
-        tiles: Whether opposite borders fit together.
+        height: Heights; 1 is `depth_mm` above 0. Row 0 is on top. Usually within [0, 1], which integer files
+            require.
+        width_mm: Width of the whole rectangle in millimetres.
+        depth_mm: Elevation of height 1 in millimetres.
+        tiles: Whether the map is periodic, so that opposite borders match.
 
     Raises:
         InputError: The heights are not floats of shape (H, W), or a size is not positive and finite.
@@ -79,7 +79,7 @@ class HeightField:
         """Return the field itself if all its heights are finite.
 
         Raises:
-            InputError: They are not.
+            InputError: Some are not finite.
         """
         bad = int((~torch.isfinite(self.height)).sum())
         if bad:
@@ -98,7 +98,7 @@ class HeightField:
 
     @property
     def boundary(self) -> str:
-        """What operators on the field call its borders: `periodic` if it tiles, else `free`."""
+        """The `boundary` argument of operators for this field: `periodic` if it tiles, else `free`."""
         return "periodic" if self.tiles else "free"
 
     def in_mm(self) -> Float[Tensor, "H W"]:
@@ -110,7 +110,7 @@ class HeightField:
         return self.height * (self.depth_mm / self.pixel_mm)
 
     def stretched(self) -> "HeightField":
-        """The same surface with heights from 0 to 1 and the depth to match; a flat one stays flat."""
+        """The same surface with heights from 0 to 1 and a depth to match; a flat one is unchanged."""
         low, high = self.height.min(), self.height.max()
         span = float(high - low)
         if span == 0:
@@ -119,11 +119,11 @@ class HeightField:
         return replace(self, height=height, depth_mm=self.depth_mm * span)
 
     def inverted(self) -> "HeightField":
-        """Hollows become hills, within the same range."""
+        """The field upside down: hollows become hills, within the same range."""
         return replace(self, height=self.height.max() + self.height.min() - self.height)
 
     def exaggerated(self, strength: float) -> "HeightField":
-        """The same map, `strength` times as deep.
+        """The same map with its depth multiplied by `strength`.
 
         Raises:
             InputError: The strength is not positive and finite.
@@ -135,7 +135,7 @@ class HeightField:
         """A field of heights in millimetres on pixels of this side, stretched to [0, 1].
 
         Raises:
-            InputError: As the constructor.
+            InputError: The same as for the constructor.
         """
         return cls(height_mm.float(), pixel_mm * height_mm.shape[1], 1.0, tiles).stretched()
 
@@ -145,13 +145,13 @@ class HeightField:
 
 
 MISSING = (-9999.0, -99999.0, -32767.0, -32768.0, 9999.0, 99999.0, 32767.0)
-"""What elevation models store where they know no height."""
+"""Values that elevation models use for missing heights."""
 KEYS = ("bozzetto_width_mm", "bozzetto_depth_mm", "bozzetto_tiles")
 ENDINGS = (".png", ".exr", ".tif", ".tiff")
 
 
 def save_height(field: HeightField, path: str | os.PathLike[str]) -> None:
-    """Save a height field; the ending of the name tells the format. Linear values, never sRGB-encoded.
+    """Save a height field, as linear values, in the format of the name's ending.
 
     Raises:
         InputError: The ending is unknown, heights are not finite, heights for PNG lie outside [0, 1], or the
@@ -177,17 +177,17 @@ def load_height(
     depth_mm: float | None = None,
     tiles: bool | None = None,
 ) -> HeightField:
-    """Load a height field. Unsigned integers become 0 to 1, signed ones -1 to 1, floats stay as they are.
+    """Load a height field. Unsigned integers become 0 to 1, signed ones -1 to 1, floats are unchanged.
 
     Args:
         path: The file.
-        width_mm: Instead of the width in the file; without either, one metre.
-        depth_mm: Instead of the depth in the file; without either, 50 mm.
-        tiles: Instead of what the file says; without either, no.
+        width_mm: Width in millimetres, instead of that in the file; if there is none, one metre.
+        depth_mm: Depth in millimetres, instead of that in the file; if there is none, 50 mm.
+        tiles: Whether the map is periodic, instead of the entry in the file; if there is none, False.
 
     Raises:
-        InputError: The file is missing, damaged, coloured, holds NaN or numbers that stand for missing heights,
-            or several EXR channels could be meant.
+        InputError: The file is missing, damaged, coloured, contains NaN or values of missing heights, or its
+            EXR channel is ambiguous.
     """
     path = Path(path)
     picture, stored = _read_exr(path) if is_exr(path, "height map") else _read_picture(path)
@@ -267,7 +267,7 @@ def _warn_of_transparency(path: Path, alpha: npt.NDArray[Any], picture: StoredPi
 
 
 def _refuse_missing(path: Path, values: npt.NDArray[Any], nodata: float | None) -> None:
-    """Refuse numbers that stand for missing heights, as the file says or as elevation models have them."""
+    """Raise an error for values of missing heights, as declared by the file or usual in elevation models."""
     if nodata is None and values.dtype.kind != "u":
         nodata = _lonely(values[np.isfinite(values)])
     if nodata is None or (values.dtype.kind != "f" and not _fits(nodata, values.dtype)):
@@ -280,7 +280,7 @@ def _refuse_missing(path: Path, values: npt.NDArray[Any], nodata: float | None) 
 
 
 def _lonely(values: npt.NDArray[Any]) -> float | None:
-    """The least or largest number if it is one for missing heights and lies far from all others."""
+    """The smallest or largest value if it is usual for missing heights and far from all others."""
     if values.size == 0:
         return None
     for end in (float(values.min()), float(values.max())):

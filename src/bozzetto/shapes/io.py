@@ -1,9 +1,9 @@
 """Loading and saving shapes.
 
-Loading never merges, splits or reorders vertices and never moves them; polygons become triangles. Coordinates
+Loading never merges, splits, reorders or moves vertices; polygons become triangles. Coordinates
 that float32 cannot hold, such as those of surveys, get an `offset` in double precision, which is added again
 when they are saved, in double precision or with as many digits as it takes (see `offsets`). Colours are sRGB in
-files (linear in GLB, as glTF demands, and in NPZ) and linear in memory. Saving is atomic: the file at the path
+files (linear in GLB, as glTF requires, and in NPZ) and linear in memory. Saving is atomic: the file at the path
 is either the old one or the whole new one.
 
 What is saved; more is read, see `docs/formats.md`:
@@ -59,7 +59,7 @@ _LINEAR = (".glb", ".npz")
 
 
 def load_mesh(path: str | os.PathLike[str]) -> Mesh:
-    """Load a triangle mesh; the ending of the name tells the format.
+    """Load a triangle mesh; the ending of the name selects the format.
 
     Args:
         path: A file of a format in the table above.
@@ -90,7 +90,7 @@ def _mesh(path: Path, arrays: Arrays) -> Mesh:
 
 
 def load_points(path: str | os.PathLike[str]) -> PointCloud:
-    """Load a point cloud; the ending of the name tells the format. Of a mesh, its vertices are taken.
+    """Load a point cloud; the ending of the name selects the format. For a mesh, these are its vertices.
 
     Raises:
         InputError: The file is missing, of unknown kind, damaged, or empty, has NaN or infinite values, or
@@ -114,7 +114,7 @@ def load_shape(path: str | os.PathLike[str]) -> Mesh | PointCloud:
     """Load a mesh if the file has faces, and otherwise a cloud.
 
     Raises:
-        InputError: As `load_mesh` and `load_points` do.
+        InputError: The same as for `load_mesh` and `load_points`.
     """
     path = Path(path)
     arrays = read_shape(path)
@@ -122,11 +122,11 @@ def load_shape(path: str | os.PathLike[str]) -> Mesh | PointCloud:
 
 
 def save_mesh(mesh: Mesh, path: str | os.PathLike[str]) -> None:
-    """Save a mesh; the ending of the name tells the format. STL, OFF and 3MF hold no colours.
+    """Save a mesh; the ending of the name selects the format. STL, OFF and 3MF hold no colours.
 
     Args:
-        mesh: Written in its frame and unit, with its offset.
-        path: Of the file to write; an existing one is replaced.
+        mesh: The mesh, which is written in its frame and unit, with its offset.
+        path: The file to write; an existing one is replaced.
 
     Raises:
         InputError: The ending is unknown, the mesh is empty or invalid, or the folder cannot be written to.
@@ -140,7 +140,7 @@ def save_mesh(mesh: Mesh, path: str | os.PathLike[str]) -> None:
 
 
 def save_points(cloud: PointCloud, path: str | os.PathLike[str]) -> None:
-    """Save a point cloud; the ending of the name tells the format.
+    """Save a point cloud; the ending of the name selects the format.
 
     Raises:
         InputError: The ending is unknown, the cloud is empty or invalid, an XYZ file would need colours
@@ -176,7 +176,7 @@ def _indices(faces: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _with_places(arrays: Arrays, name: str) -> Arrays:
-    """Without the points that have no coordinates at all: scanners write NaN where nothing came back."""
+    """Remove points whose coordinates are all NaN, which scanners write where nothing was measured."""
     missing = np.isnan(np.asarray(arrays.vertices, np.float64)).all(axis=1)
     if not missing.any() or missing.all():
         return arrays

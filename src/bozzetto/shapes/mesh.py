@@ -16,11 +16,11 @@ class Mesh:
     """A triangle mesh.
 
     Attributes:
-        vertices: Positions, float32, in the frame and unit of whoever made the mesh, relative to `offset`.
+        vertices: Positions, float32, in the frame and unit of the source of the mesh, relative to `offset`.
         faces: Vertex indices, counter-clockwise seen from outside.
         colors: Linear RGB per vertex in [0, 1], or None.
-        offset: Where vertices at 0 lie in the world: world coordinates are vertices + offset, in double
-            precision. Zero unless a file has coordinates, such as those of surveys, that float32 cannot hold.
+        offset: World coordinates are vertices + offset, in double precision. Zero unless a file has
+            coordinates, such as those of surveys, that float32 cannot represent.
 
     Constructing one checks dtypes and shapes only; `check` also looks at the values.
     """
@@ -50,10 +50,10 @@ class Mesh:
         """Return the mesh itself if it has faces, finite positions and indices in range.
 
         Args:
-            name: How the message calls the mesh, for instance its file name.
+            name: Name of the mesh for messages, for instance its file name.
 
         Raises:
-            InputError: It does not; the message says what is wrong.
+            InputError: The mesh is invalid; the message says why.
         """
         if len(self.vertices) == 0 or len(self.faces) == 0:
             raise InputError(
@@ -75,7 +75,7 @@ class Mesh:
 
     @property
     def used(self) -> Bool[Tensor, " V"]:
-        """Which vertices faces use."""
+        """Mask of the vertices that faces use."""
         used = torch.zeros(len(self.vertices), dtype=torch.bool, device=self.vertices.device)
         used[self.faces.flatten()] = True
         return used
@@ -96,11 +96,11 @@ class Mesh:
         return self.vertices[self.faces]
 
     def with_vertices(self, vertices: Float[Tensor, "V 3"]) -> "Mesh":
-        """The same faces, colours and offset over other positions."""
+        """A mesh with the same faces, colours and offset, and other positions."""
         return replace(self, vertices=vertices)
 
     def with_offset(self, offset: Offset) -> "Mesh":
-        """The mesh where it is, its vertices relative to another offset."""
+        """The same mesh in the world, with its vertices relative to another offset."""
         return replace(self, vertices=shifted(self.vertices, self.offset, offset), offset=offset)
 
     def to(self, device: torch.device | str) -> "Mesh":

@@ -17,12 +17,12 @@ from torch import Tensor
 from ..errors import InputError, warn_input
 
 Offset = tuple[float, float, float]
-"""What was subtracted from world coordinates: double precision."""
+"""The numbers that were subtracted from world coordinates, in double precision."""
 NO_OFFSET: Offset = (0.0, 0.0, 0.0)
 LOST = 1e-6
-"""Share of the size of a shape that may be lost by rounding to float32; beyond, an offset is subtracted."""
+"""Largest rounding error of float32, as a fraction of a shape's size, without an offset."""
 COARSE, COARSEST = 1e-4, 1e-2
-"""Steps of float32, in sizes of the shape, of positions that were stored so: those are noted, or refused."""
+"""Float32 steps of stored positions, as fractions of the shape's size, that give a note, or an error."""
 _HALF_STEP = 2.0**-24
 _SAMPLE, _PROBES = 20_000, 1000
 _CELLS, _CROWDED, _FEWEST, _NEIGHBOURS, _BLURRED = 64, 32, 8, 16, 0.02
@@ -32,7 +32,7 @@ def checked_offset(offset: Offset) -> Offset:
     """Three finite numbers as a tuple of floats.
 
     Raises:
-        InputError: It is something else.
+        InputError: The value is not three finite numbers.
     """
     numbers = tuple(float(number) for number in offset)
     if len(numbers) != 3 or not np.isfinite(numbers).all():
@@ -41,7 +41,7 @@ def checked_offset(offset: Offset) -> Offset:
 
 
 def shifted(points: Float[Tensor, "*batch 3"], before: Offset, after: Offset) -> Float[Tensor, "*batch 3"]:
-    """Positions relative to one offset, relative to another; computed in double, dtype and device stay."""
+    """Convert positions from one offset to another, in double precision; dtype and device are kept."""
     if before == after:
         return points
     shift = [b - a for b, a in zip(before, after, strict=True)]
@@ -56,12 +56,12 @@ def in_world(points: Float[Tensor, "P 3"], offset: Offset) -> Float[Tensor, "P 3
 
 
 def points_tensor(points: NDArray[Any], name: str) -> Tensor:
-    """World coordinates (..., 2 or 3) as a tensor: float32 where that loses nothing to speak of, or float64.
+    """World coordinates (..., 2 or 3) as a tensor: float32 if its rounding is negligible, or float64.
 
-    Arrays of other shapes hold no points and become float32.
+    Arrays of other shapes are not points and become float32.
 
     Raises:
-        InputError: As `split_offset`.
+        InputError: The same as for `split_offset`.
     """
     is_points = points.ndim > 1 and points.shape[-1] in (2, 3)
     far = is_points and any(split_offset(points.reshape(-1, points.shape[-1]), name=name)[1])
@@ -75,17 +75,17 @@ def split_offset(
 
     The offset is zero where rounding loses less than a millionth of the size, in particular where the numbers
     are single-precision numbers already and its steps are fine. Otherwise it is a short decimal number in the
-    middle of the shape. Numbers that need the last bit of coarse steps were rounded before: they are noted or
-    refused. Single points far from all others do not count.
+    middle of the shape. Numbers that use the last bit of coarse steps were rounded before, which gives a note
+    or an error. Single points far from all others are ignored.
 
     Args:
         points: (N, 3) or (N, 2) world coordinates, any type of number.
-        used: Which of them the shape consists of; all if None.
-        name: What messages call it.
+        used: Mask of the points that the shape consists of; all if None.
+        name: Name of the shape for messages.
 
     Raises:
-        InputError: Details are finer than float32 numbers in the middle of the shape can be, or were lost
-            when the file was written.
+        InputError: Details are finer than the steps of float32 relative to the middle of the shape, or were
+            lost when the file was written.
     """
     world = np.asarray(points, np.float64)
     with np.errstate(over="ignore"):
@@ -120,21 +120,21 @@ def offset_of(bounds: Float[Tensor, "2 3"]) -> Offset:
 
 
 def in_one_frame(first: Any, *others: Any) -> tuple[Any, ...]:
-    """Meshes and clouds where they are in the world, all relative to the one offset that suits the first."""
+    """Meshes and clouds at their world positions, all relative to one offset, which is chosen for the first."""
     bounds = first.bounds.detach().double()
     offset = offset_of(bounds + torch.tensor(first.offset, dtype=torch.float64, device=bounds.device))
     return tuple(shape.with_offset(offset) for shape in (first, *others))
 
 
 def is_far(points: NDArray[Any]) -> bool:
-    """Whether steps of float32 there are a larger share of the size than what rounding may lose."""
+    """Whether the steps of float32 there exceed `LOST` times the size."""
     return len(points) > 1 and float(np.abs(points).max()) * _HALF_STEP > LOST * float(
         np.ptp(points, axis=0).max()
     )
 
 
 def _bulk(points: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """The points without single ones far away, and the corners of their bounding box."""
+    """The points without single outliers, and the corners of their bounding box."""
     some = points[:: max(len(points) // _SAMPLE, 1)]
     first, last = np.quantile(some, [0.01, 0.99], axis=0)
     margin = 3 * (last - first).max()
@@ -160,7 +160,7 @@ def _use_last_bit(points: NDArray[Any], size: float) -> bool:
 
 
 def _require_fine_steps(step: float, size: float, reach: float, name: str) -> None:
-    """Positions in single precision far from the origin have lost their shape before they came here."""
+    """Raise an error for positions far from the origin that single precision has already made too coarse."""
     if step <= COARSE * size:
         return
     about = (
@@ -173,7 +173,7 @@ def _require_fine_steps(step: float, size: float, reach: float, name: str) -> No
 
 
 def _require_detail(points: NDArray[Any], low: NDArray[Any], size: float, name: str) -> None:
-    """Refuse shapes whose parts are so small and far apart that float32 cannot hold both."""
+    """Raise an error for shapes whose parts are too small and too far apart for float32."""
     some = points[:: max(len(points) // _SAMPLE, 1)]
     strides = [1 << 10 * axis for axis in range(points.shape[1])]
     cells = np.unique(((some - low) * (_CELLS / size)).astype(np.int64) @ strides)

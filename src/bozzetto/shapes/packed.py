@@ -1,6 +1,6 @@
-"""Reading regular files, also from gzip and zip, and NumPy files, within bounds.
+"""Reading of regular files, of gzip and zip archives, and of NumPy files, with bounds on their size.
 
-Nothing is unpacked beyond what a real shape would fill; headers may announce more than they hold.
+Decompression stops at a size beyond that of any real shape, and the sizes in headers are not trusted.
 """
 
 import io
@@ -25,7 +25,7 @@ _RATIO = 100  # times its packed size to which more may unpack; shapes shrink by
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
-    """The bytes of a regular file, or the first so many of them.
+    """The bytes of a regular file, or at most its first `most` bytes.
 
     Raises:
         InputError: It does not exist, is a folder, a pipe or a device, or may not be read.
@@ -44,11 +44,11 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 
 
 def gunzipped(data: bytes) -> bytes:
-    """What gzip packed, all of its members.
+    """The decompressed contents of a gzip file with all its members.
 
     Raises:
         ValueError: It ends early or is damaged.
-        Unsupported: It unpacks to far more than a shape would.
+        Unsupported: It decompresses to far more than a shape needs.
     """
     parts, total = [], 0
     while data:
@@ -94,11 +94,11 @@ class Zip:
         ]
 
     def read(self, name: str, most: int | None = None) -> bytes:
-        """One file, or the first so many bytes of it.
+        """One file of the archive, or its first bytes.
 
         Raises:
             ValueError: It is damaged or encrypted.
-            Unsupported: It unpacks to far more than a shape would.
+            Unsupported: It decompresses to far more than a shape needs.
         """
         parts = []
         try:
@@ -131,10 +131,11 @@ def read_npy(data: bytes) -> Arrays:
 
 
 def arrays_of(data: bytes, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
-    """Those of the named arrays (all, if None) that an .npz file has, of numbers or text.
+    """The arrays of an .npz file, of numbers or text: those of the given names, or all if None.
 
     Raises:
-        ValueError: It is no such file, damaged, holds objects, or unpacks to far more than its size.
+        ValueError: It is not an .npz file, is damaged, contains objects, or decompresses to far more than its
+            size.
     """
     archive = Zip(data)
     members = _members(archive)
@@ -152,10 +153,10 @@ def _members(archive: Zip) -> dict[str, str]:
 
 
 def numbers_of(data: bytes) -> NDArray[Any]:
-    """The array at the beginning of an .npy file, if its header announces no more than there is.
+    """The array of an .npy file, if the file is as long as its header declares.
 
     Raises:
-        ValueError: It is no such file, damaged, or holds something else than numbers.
+        ValueError: It is not an .npy file, is damaged, or contains something other than numbers.
     """
     return _checked(data, "fiub")
 
@@ -168,7 +169,7 @@ def _checked(data: bytes, kinds: str) -> NDArray[Any]:
 
 
 def _extent(data: bytes, kinds: str = "fiub") -> tuple[int, int]:
-    """Bytes of the header of an .npy file and of the numbers that it announces."""
+    """Number of bytes of the header of an .npy file, and of the data that it declares."""
     file = io.BytesIO(data)
     if not data.startswith(_MAGIC):
         raise Unsupported("it does not begin as NumPy files do; save it with numpy.save")

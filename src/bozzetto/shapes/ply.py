@@ -1,7 +1,7 @@
 """Reading Stanford PLY files.
 
-Read here and not by trimesh, which refuses the rows of varying length that range scans and files with both
-triangles and quads have, and does not notice missing rows.
+trimesh is not used because it rejects rows of varying length, as in range scans and in files with both
+triangles and quads, and does not detect missing rows.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ _HARMLESS = {"camera", "material", "range_grid", "multi_texture_vertex", "multi_
 
 @dataclass
 class Lists:
-    """A list per row: the values of all rows one after the other, and how many each row has."""
+    """A list per row: the concatenated values of all rows, and the number of values per row."""
 
     values: NDArray[Any]
     lengths: NDArray[Any]
@@ -69,9 +69,9 @@ class Element:
 
     Attributes:
         name: Its name in the header.
-        count: Rows.
+        count: Number of rows.
         properties: Name, type of the values, and type of the count for lists (None for single values).
-        columns: What was read.
+        columns: The values of each property.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Element:
     columns: dict[str, NDArray[Any] | Lists] = field(default_factory=dict)
 
     def chosen(self, choices: tuple[str, ...]) -> list[str]:
-        """The first choice of which all names are there, in capitals or not, as the file writes them."""
+        """The first choice whose names all exist, in any case, as spelled in the file."""
         single = {name.lower(): name for name, v in self.columns.items() if isinstance(v, np.ndarray)}
         for names in choices:
             if all(name in single for name in names.split()):
@@ -88,7 +88,7 @@ class Element:
         return []
 
     def group(self, choices: tuple[str, ...]) -> NDArray[Any] | None:
-        """The columns (rows, n) of the first choice of which all names are there."""
+        """The columns (rows, n) of the first choice whose names all exist."""
         names = self.chosen(choices)
         return np.stack([self.columns[name] for name in names], axis=1) if names else None  # type: ignore[arg-type]
 
@@ -146,9 +146,9 @@ def _polygons(element: Element) -> Polygons:
 
 
 def _strips(element: Element) -> NDArray[Any]:
-    """Triangles of strips, which -1 ends and every second of which is turned round.
+    """Triangles of strips, which end with -1; every second triangle is reversed.
 
-    Triangles without area join strips and were never meant to be seen; they are left out.
+    Triangles without area, which only join strips, are omitted.
     """
     polygons = _polygons(element)
     values = polygons.corners
@@ -194,7 +194,7 @@ def _elements(data: bytes, notes: list[str]) -> list[Element]:
 
 
 def _header(data: bytes, notes: list[str]) -> tuple[int, str, list[Element]]:
-    """Where the data begins, the order of its bytes (empty for text), and the elements."""
+    """The start of the data, its byte order (empty for text), and the elements."""
     at = len(data) - len(data.lstrip(b"\xef\xbb\xbf \t\r\n"))
     if data[at : at + 3] != b"ply" or data[at + 3 : at + 4].strip():
         raise Unsupported("the first line is not ply; check the ending of its name")
@@ -255,7 +255,7 @@ def _type(word: str) -> str:
 
 
 def _read_text(data: bytes, elements: list[Element], notes: list[str]) -> None:
-    """Read rows of words: one row per line, or, if the lines do not fit, one word after the other."""
+    """Read rows of words: one row per line, or, if the lines do not match, word by word."""
     lines = [line for line in data.splitlines() if line.strip()]
     try:
         spare = _read_rows(lines, elements)
@@ -268,7 +268,7 @@ def _read_text(data: bytes, elements: list[Element], notes: list[str]) -> None:
 
 
 def _read_rows(lines: list[bytes], elements: list[Element]) -> int:
-    """Read a row per line; the number of lines that are left."""
+    """Read a row per line; return the number of remaining lines."""
     at = 0
     for element in elements:
         if not element.properties:
@@ -316,7 +316,7 @@ def _check_room(places: NDArray[Any], widths: NDArray[Any], element: Element) ->
 
 
 def _ranges(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
-    """start, start + 1 ... for every start and length, one after the other."""
+    """Concatenated ranges start, start + 1, ..., for every start and length."""
     if len(lengths) and (lengths == 1).all():
         return starts
     total = int(lengths.sum())
@@ -325,7 +325,7 @@ def _ranges(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_words(words: list[bytes], elements: list[Element]) -> bool:
-    """Read words whatever the lines, if they are as many as announced. Slow, for files that break rows."""
+    """Read words regardless of lines, if their number is as declared. Slow; for files with broken rows."""
     at = 0
     for element in elements:
         if not element.properties:
@@ -343,7 +343,7 @@ def _read_words(words: list[bytes], elements: list[Element]) -> bool:
 
 
 def _whole(values: NDArray[Any], kind: str, name: str) -> NDArray[Any]:
-    """Numbers of text as the integers that they are announced to be."""
+    """Numbers of text as integers, as the header declares."""
     limits = np.iinfo(kind)
     fits = (values == np.floor(values)) & (values >= limits.min) & (values <= limits.max)
     if not fits.all():
@@ -352,7 +352,7 @@ def _whole(values: NDArray[Any], kind: str, name: str) -> NDArray[Any]:
 
 
 def _read_uniform(element: Element, data: bytes, start: int, order: str) -> int | None:
-    """Read rows whose lists all have the lengths of the first row; the end, or None if they have not."""
+    """Read rows whose lists all have the lengths of the first row; return the end, or None if they differ."""
     if not element.properties:
         return start
     layout, at = [], start
@@ -388,7 +388,7 @@ def _read_uniform(element: Element, data: bytes, start: int, order: str) -> int 
 
 
 def _read_ragged(element: Element, data: memoryview, at: int, order: str) -> int:
-    """Read rows with lists of any lengths; where they end."""
+    """Read rows with lists of any lengths; return their end."""
     sizes = [(np.dtype(kind).itemsize, counted) for _, kind, counted in element.properties]
     ends = len(data)
     byte_order = "big" if order == ">" else "little"

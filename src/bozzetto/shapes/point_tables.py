@@ -1,6 +1,6 @@
-"""Reading clouds from text: a point per line, with columns that a first line may name.
+"""Reading clouds from text: a point per line, with optional names of columns in the first line.
 
-Columns without names are identified by their number and values. A guess is noted; what is ambiguous is refused.
+Columns without names are identified by their number and values. A guess gives a note; an ambiguity is an error.
 """
 
 import re
@@ -40,10 +40,10 @@ def read_points(data: bytes) -> Arrays:
     """Points of an .xyz, .txt, .asc, .csv or .pts file.
 
     Columns are separated by blanks, commas or semicolons; a comma may also be the decimal point, where it
-    cannot separate. A first line may hold the number of points, as in PTS, or the names of the columns.
+    cannot separate. The first line may contain the number of points, as in PTS, or the names of the columns.
 
     Raises:
-        ValueError: Lines are no numbers, or of different lengths.
+        ValueError: Lines are not numbers, or have different lengths.
         Unsupported: The columns are ambiguous.
     """
     text = decoded(data)
@@ -74,7 +74,7 @@ def read_points(data: bytes) -> Arrays:
 
 
 def _without_count(lines: list[str]) -> tuple[list[str], int | None]:
-    """The lines without a first one that holds only the number of points, and that number."""
+    """The lines without a first line of only the number of points, and that number."""
     if len(lines) < 2 or not lines[0].isdigit() or lines[1].isdigit():
         return lines, None
     if any(re.match(r"[A-Z][a-z]?\s+[-+.\d]", line) for line in lines[1:3]):
@@ -83,7 +83,7 @@ def _without_count(lines: list[str]) -> tuple[list[str], int | None]:
 
 
 def _without_header(lines: list[str]) -> tuple[list[str], str | None]:
-    """The lines without a first one of words, and that line."""
+    """The lines without a first line of words, and that line."""
     words = re.split(r"[\s,;]+", lines[0]) if lines else []
     if words and not any(_is_number(word) for word in words):
         return lines[1:], lines[0]
@@ -99,7 +99,7 @@ def _is_number(word: str) -> bool:
 
 
 def _splitter(lines: Sequence[str]) -> Callable[[str], list[str]]:
-    """A function that splits a line into numbers with decimal points, judged by the first lines."""
+    """A function that splits a line into numbers with decimal points, inferred from the first lines."""
     if any(";" in line for line in lines):
         return lambda line: line.strip("; ").replace(",", ".").split(";")
     if not any("," in line for line in lines):
@@ -131,7 +131,7 @@ def _values(lines: list[str], split: Callable[[str], list[str]]) -> NDArray[Any]
 
 
 def _columns(line: str, count: int) -> dict[str, int] | None:
-    """Which column holds what, if a line names all of them and among them x, y and z.
+    """The columns by their meaning, if a line names all of them, including x, y and z.
 
     Columns of other names keep these.
     """
@@ -162,8 +162,8 @@ def _unnamed(values: NDArray[Any], is_pts: bool, notes: list[str]) -> Arrays:
 
     Args:
         values: The numbers of the lines.
-        is_pts: The file begins with a number of points: the fourth of four or seven columns is intensity.
-        notes: Receives what was guessed.
+        is_pts: Whether the file begins with the number of points: then column 4 of 4 or 7 is intensity.
+        notes: Receives sentences about guesses.
     """
     count = values.shape[1]
     readings = {

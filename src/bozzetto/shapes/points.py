@@ -14,13 +14,13 @@ from .offsets import NO_OFFSET, Offset, checked_offset, in_world, shifted
 
 @value_type
 class PointCloud:
-    """Points, with what is known at each of them.
+    """A point cloud with optional normals and colours.
 
     Attributes:
-        points: Positions, float32, in the frame and unit of whoever made the cloud, relative to `offset`.
-        normals: Outward directions, or None. Not necessarily of unit length; 0 where unknown.
+        points: Positions, float32, in the frame and unit of the source of the cloud, relative to `offset`.
+        normals: Outward normals, or None. Not necessarily of unit length; 0 where unknown.
         colors: Linear RGB per point in [0, 1], or None.
-        offset: Where points at 0 lie in the world, see `Mesh`.
+        offset: World coordinates are points + offset, see `Mesh`.
 
     Constructing one checks dtypes and shapes only; `check` also looks at the values.
     """
@@ -49,10 +49,10 @@ class PointCloud:
         """Return the cloud itself if it has points and all of its values are finite.
 
         Args:
-            name: How the message calls the cloud, for instance its file name.
+            name: Name of the cloud for messages, for instance its file name.
 
         Raises:
-            InputError: It does not; the message says what is wrong.
+            InputError: The cloud is invalid; the message says why.
         """
         if len(self.points) == 0:
             raise InputError(f"{name} is empty; a cloud with at least one point is needed")
@@ -75,7 +75,7 @@ class PointCloud:
         return in_world(self.points, self.offset)
 
     def with_offset(self, offset: Offset) -> "PointCloud":
-        """The cloud where it is, its points relative to another offset."""
+        """The same cloud in the world, with its points relative to another offset."""
         return replace(self, points=shifted(self.points, self.offset, offset), offset=offset)
 
     def to(self, device: torch.device | str) -> "PointCloud":
@@ -90,8 +90,8 @@ def sample_surface(
     """Points distributed uniformly over the area of a mesh.
 
     Args:
-        mesh: The surface; gradients flow from the points to its vertices.
-        count: How many points.
+        mesh: The surface; the points are differentiable with respect to its vertices.
+        count: Number of points.
         generator: Source of randomness, on the device of the mesh; torch's default if None.
 
     Returns:

@@ -1,9 +1,9 @@
-"""Polygons to triangles.
+"""Triangulation of polygons.
 
 Every polygon of n corners becomes n - 2 triangles over the same corners, so meshes that were closed stay
-closed. A convex polygon becomes the fan (a, b, c), (a, c, d) ... from its first corner. Any other planar one
-is triangulated inside its outline: by a fan from another corner where there is one, and otherwise by cutting
-ears (Meisters 1975).
+closed. A convex polygon becomes the fan (a, b, c), (a, c, d) ... from its first corner. Other planar polygons
+are triangulated inside their outline: by a fan from another corner if possible, and otherwise by cutting ears
+(Meisters 1975).
 """
 
 from bisect import bisect_left, bisect_right
@@ -26,7 +26,7 @@ FLAT = 1e-7  # share of a polygon's area by which a triangle may point the other
 
 @dataclass
 class Polygons:
-    """Polygons one after the other.
+    """Concatenated polygons.
 
     Attributes:
         corners: Vertex indices of all polygons.
@@ -38,7 +38,7 @@ class Polygons:
 
     @staticmethod
     def of(polygons: Sequence[Sequence[int]] | NDArray[Any]) -> "Polygons":
-        """From a list with a list of vertex indices per polygon, or an array with a row for each."""
+        """Make polygons from a list of lists of vertex indices, or from an array with a row per polygon."""
         lengths = np.array([len(polygon) for polygon in polygons], np.int64)
         flat = [np.asarray(polygon, np.int64) for polygon in polygons]
         return Polygons(np.concatenate(flat) if flat else np.zeros(0, np.int64), lengths)
@@ -50,10 +50,10 @@ def triangulated(vertices: NDArray[Any], polygons: Polygons, notes: list[str]) -
     Args:
         vertices: Positions (V, 3).
         polygons: Faces of any number of corners. Those with fewer than three are left out, with a note.
-        notes: Receives what a user should know: faces left out, faces that cross themselves.
+        notes: Receives sentences about omitted faces and faces that cross themselves.
 
     Raises:
-        Unsupported: A face has so many corners that cutting it would take too long.
+        Unsupported: A face has so many corners that its triangulation would take too long.
     """
     lengths = np.asarray(polygons.lengths, np.int64)
     corners = np.asarray(polygons.corners, np.int64)
@@ -87,7 +87,7 @@ def triangulated(vertices: NDArray[Any], polygons: Polygons, notes: list[str]) -
 
 @dataclass
 class _Budget:
-    """Steps that may still be taken."""
+    """Number of steps left."""
 
     left: int
 
@@ -137,7 +137,7 @@ def _fans(polygons: NDArray[Any], start: int) -> NDArray[Any]:
 
 
 def _fan_tiles(corners: NDArray[Any], start: int) -> NDArray[Any]:
-    """Whether the fan from a corner tiles its polygon: no triangle of it points against the whole."""
+    """Whether the fan from a corner tiles its polygon: no triangle has the opposite orientation."""
     arms = np.roll(corners, -start, axis=1)
     arms = arms[:, 1:] - arms[:, :1]
     with np.errstate(invalid="ignore", over="ignore"):
@@ -152,7 +152,7 @@ def _fan_tiles(corners: NDArray[Any], start: int) -> NDArray[Any]:
 
 
 def _flat(outline: NDArray[Any]) -> list[tuple[float, float]]:
-    """The corners seen along the polygon's normal, counter-clockwise on the whole."""
+    """The corners projected along the polygon's normal, so that the signed area is positive."""
     arms = outline - outline[0]
     normal = np.cross(arms[1:-1], arms[2:]).sum(axis=0)
     axis = int(np.abs(normal).argmax())
@@ -167,7 +167,7 @@ def _area(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]
 
 
 class _Ring:
-    """A polygon while ears are cut from it: its corners in a ring, and those that may lie in an ear."""
+    """A polygon from which ears are cut: its remaining corners, and those that may lie in an ear."""
 
     def __init__(self, points: list[tuple[float, float]], allowance: _Budget) -> None:
         n = len(points)
@@ -215,7 +215,7 @@ class _Ring:
         return True
 
     def cut(self, i: int) -> tuple[int, int, int]:
-        """Take a corner out of the ring; its triangle."""
+        """Remove a corner from the ring and return its triangle."""
         a, c = self.before[i], self.after[i]
         self.after[a], self.before[c] = c, a
         self.gone[i] = True

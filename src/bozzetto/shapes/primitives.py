@@ -67,8 +67,8 @@ def torus(major: float = 1.0, minor: float = 0.4, segments: int = 48, sides: int
     Args:
         major: Distance from the axis to the middle of the tube.
         minor: Radius of the tube.
-        segments: Steps around the axis.
-        sides: Steps around the tube.
+        segments: Number of segments around the axis.
+        sides: Number of segments around the tube.
     """
     turn = torch.arange(segments) * (2 * torch.pi / segments)
     roll = torch.arange(sides) * (2 * torch.pi / sides)
@@ -83,11 +83,11 @@ def torus(major: float = 1.0, minor: float = 0.4, segments: int = 48, sides: int
 
 
 def grid(rows: int, columns: int, size: float | Sequence[float] = 1.0) -> Mesh:
-    """A flat open sheet in the plane z = 0 that faces +z.
+    """A flat rectangular grid of triangles in the plane z = 0, facing +z.
 
     Args:
-        rows: Cells along y.
-        columns: Cells along x.
+        rows: Number of cells along y.
+        columns: Number of cells along x.
         size: Edge length, or the lengths along x and y.
     """
     lengths = torch.as_tensor(size, dtype=torch.float32).expand(2)

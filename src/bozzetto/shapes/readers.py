@@ -1,4 +1,4 @@
-"""Reading any file of a shape: which reader it needs, and the error if it cannot be read."""
+"""Reading of shape files of any format: choice of the reader, and errors for unreadable files."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ READERS: dict[str, Callable[[bytes], Arrays]] = {
 }
 _GLTF = (".glb", ".gltf")
 ENDINGS = (*READERS, *_GLTF)
-"""Endings of the files that are read; each may be followed by .gz or .zip."""
+"""Endings of supported files; each may be followed by .gz or .zip."""
 _PACKED = (".gz", ".zip")
 _HEAD = 4096  # bytes at the beginning, not all of which are zero in any format
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\3\4"
@@ -83,11 +83,11 @@ def ending_of(path: Path) -> str:
 
 
 def read_shape(path: Path) -> Arrays:
-    """Read a file of any known format; what was left out of it is issued as warnings.
+    """Read a file of any known format, with warnings about its parts that were not read.
 
     Raises:
-        InputError: The file is missing, no regular file, of unknown kind, damaged, or not read for another
-            reason that the message says.
+        InputError: The file is missing, not a regular file, of an unknown format, damaged, or unsupported for a
+            reason given by the message.
     """
     ending = ending_of(path)
     if ending not in (*ENDINGS, *_PACKED):
@@ -111,9 +111,9 @@ def _read(data: bytes, ending: str, fetch: Callable[[str, int], bytes]) -> Array
     """Read bytes of a known format.
 
     Args:
-        data: The bytes, perhaps packed.
-        ending: What the name says of them.
-        fetch: Returns the first so many bytes of another file, by its name.
+        data: The bytes, optionally compressed.
+        ending: The ending of the name.
+        fetch: Function of the name of another file, and of a number of bytes, that returns its first bytes.
     """
     if not data:
         raise Unsupported("it is empty")
@@ -133,7 +133,7 @@ def _read(data: bytes, ending: str, fetch: Callable[[str, int], bytes]) -> Array
 
 
 def _detected_ending(data: bytes, ending: str) -> str:
-    """The ending that fits the first bytes; `ending` where they show no other format."""
+    """The ending of the format of the first bytes; `ending` if they are of no other known format."""
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
     foreign = next((name for start, name in _FOREIGN.items() if head.startswith(start)), None)
     if head.startswith(b"<"):
@@ -164,7 +164,7 @@ def _read_archive(archive: Zip) -> Arrays:
 
 
 def _beside(path: Path, name: str) -> Path:
-    """A file that another one names, in its folder or below."""
+    """A file to which another one refers, in its folder or below."""
     if "://" in name:
         raise Unsupported(f"it needs {name[:100]} from the network; save it with its data inside, as GLB")
     beside = path.parent / name
@@ -174,10 +174,10 @@ def _beside(path: Path, name: str) -> Path:
 
 
 def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
-    """Those of the named arrays (all, if None) that an .npz file has.
+    """The arrays of an .npz file: those of the given names, or all if None.
 
     Raises:
-        InputError: It cannot be read, holds objects, or unpacks to far more than its size.
+        InputError: It cannot be read, contains objects, or decompresses to far more than its size.
     """
     data = read_bytes(path)
     try:
@@ -190,7 +190,7 @@ def read_array(path: Path) -> NDArray[Any]:
     """The numbers of an .npy file.
 
     Raises:
-        InputError: It cannot be read or holds something else.
+        InputError: It cannot be read or contains something other than numbers.
     """
     data = read_bytes(path)
     try:

@@ -66,7 +66,7 @@ def read_pcd(data: bytes) -> Arrays:
 
 
 def _header(data: bytes) -> tuple[dict[str, list[str]], int]:
-    """Words of the header by their key, and where the data begins."""
+    """Words of the header by key, and the start of the data."""
     header: dict[str, list[str]] = {}
     at = 0
     while "DATA" not in header:
@@ -150,7 +150,7 @@ def _compressed(body: bytes, fields: list[tuple[str, str, int]], count: int) -> 
 
 
 def _lzf(data: bytes, size: int) -> bytearray:
-    """Undo LZF compression (M. Lehmann): runs of literals, and references to what was already written."""
+    """Decompress LZF (M. Lehmann): runs of literals, and references to earlier output."""
     if size > 264 * len(data):  # no code stands for more
         raise ValueError(f"{len(data)} packed bytes cannot hold {size}")
     out = bytearray()
@@ -184,7 +184,7 @@ def _lzf(data: bytes, size: int) -> bytearray:
 
 
 def _unpacked(packed: NDArray[Any]) -> NDArray[Any]:
-    """8-bit colours of numbers, or of floats with the same bits, that hold 0xRRGGBB."""
+    """8-bit colours from integers 0xRRGGBB, or from floats with the same bits."""
     bits = np.ascontiguousarray(packed)
     bits = bits.view("<u4") if bits.dtype.kind == "f" and bits.dtype.itemsize == 4 else bits.astype(np.int64)
     return np.stack([(bits >> shift) & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)
@@ -196,7 +196,7 @@ _SHRINK = 200  # times that LAZ packs points at most
 
 
 def read_las(data: bytes) -> Arrays:
-    """Coordinates in double precision, scaled and moved as the header says, and colours if there are any.
+    """Coordinates in double precision, with the scale and offset of the header, and colours if there are any.
 
     Raises:
         Unsupported: laspy is not installed.

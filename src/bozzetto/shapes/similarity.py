@@ -31,13 +31,13 @@ class Similarity:
             raise InputError(f"the scale of a similarity must be positive and finite, got {self.scale}")
 
     def apply(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-        """Where the points go; dtype and device are those of the points."""
+        """Apply the map to points; dtype and device are kept."""
         if self.rotation is not None:
             points = points @ self.rotation.to(points).T
         return points * self.scale + self.translation.to(points)
 
     def inverse(self) -> "Similarity":
-        """The map that undoes this one."""
+        """The inverse map."""
         back = -self.translation / self.scale
         if self.rotation is None:
             return Similarity(1 / self.scale, back)
@@ -45,7 +45,7 @@ class Similarity:
 
     @property
     def matrix(self) -> Float64[Tensor, "4 4"]:
-        """The map on homogeneous coordinates."""
+        """The matrix of the map in homogeneous coordinates."""
         matrix = torch.eye(4, dtype=torch.float64)
         rotation = torch.eye(3, dtype=torch.float64) if self.rotation is None else self.rotation
         matrix[:3, :3] = self.scale * rotation
@@ -58,8 +58,8 @@ def normalisation(points: Float[Tensor, "P 3"], to: Literal["sphere", "box"] = "
 
     Args:
         points: Finite positions, at least two of them distinct.
-        to: What they then just fit into: the unit "sphere", or the "box" [-1, 1]^3. Either way the middle
-            of their bounding box goes to the origin.
+        to: The bound of the scaled points: the unit "sphere", or the "box" [-1, 1]^3. In both cases, the middle
+            of their bounding box becomes the origin.
 
     Raises:
         InputError: There are no points or they all coincide.
@@ -115,18 +115,19 @@ def compose_poses(outer: Similarity, inner: Similarity) -> Similarity:
 
 
 def rotation_of(pose: Similarity) -> Float64[Tensor, "3 3"]:
-    """The rotation matrix, also where it is left out because it is the identity."""
+    """The rotation matrix of a similarity: the identity if it is None."""
     return torch.eye(3, dtype=torch.float64) if pose.rotation is None else pose.rotation
 
 
 def rotation_about(axis: Sequence[float] | Float[Tensor, "3"], angle: float) -> Float64[Tensor, "3 3"]:
-    """Rotation by an angle (radians) about an axis through the origin, counter-clockwise seen against it."""
+    """Rotation by an angle (radians) about an axis through the origin, counter-clockwise if it points to the
+    viewer."""
     direction = torch.as_tensor(axis, dtype=torch.float64)
     return rotation_by(angle * direction / direction.norm())
 
 
 def rotation_by(vector: Float64[Tensor, "3"]) -> Float64[Tensor, "3 3"]:
-    """Rotation about a vector by its length (radians)."""
+    """Rotation about a vector by an angle of its length (radians)."""
     return torch.linalg.matrix_exp(_cross_matrix(vector))
 
 
@@ -147,12 +148,12 @@ def rotation_angle(a: Similarity, b: Similarity) -> float:
 
 
 def turned_starts(up: str, turns: int, prior_up: str = "y") -> list[Float64[Tensor, "3 3"]]:
-    """Rotations that stand a scan upright in the frame of the prior, turned around by equal angles.
+    """Rotations that make a scan upright in the frame of the prior, at equal angles around the vertical.
 
     Args:
         up: Axis of the scan that points upwards: x, y or z, perhaps with a minus in front.
-        turns: How many.
-        prior_up: The same of the prior.
+        turns: Number of rotations.
+        prior_up: Axis of the prior's frame that points upwards, in the same form.
     """
     stand = rotation_between(direction(up), direction(prior_up))
     return [rotation_about(direction(prior_up), 2 * math.pi * i / turns) @ stand for i in range(turns)]

@@ -1,7 +1,7 @@
 """Reading STL files, binary and ASCII.
 
-Read here and not by trimesh, which takes a header that begins with `solid` or a wrong count for text and misses
-ASCII solids that do not end.
+trimesh is not used because it treats files with a header that begins with `solid`, or with a wrong count, as
+text, and misses ASCII solids without an end.
 """
 
 import re
@@ -33,14 +33,14 @@ _WORDS = {"solid", "facet", "outer", "outerloop", "vertex", "end", "endloop", "e
 
 
 def read_stl(data: bytes) -> Arrays:
-    """The facets of all solids. The format has no shared vertices: there are three for every face."""
+    """Read the facets of all solids. The format has no shared vertices: there are three per face."""
     if _is_binary(data):
         return _binary(data)
     return _ascii(decoded(data))
 
 
 def _is_binary(data: bytes) -> bool:
-    """Binary if its size fits its count, whatever the header says; else unless it begins as text does."""
+    """Whether a file is binary: its size matches its count, or it does not begin like text."""
     count = int.from_bytes(data[80:_HEAD], "little") if len(data) >= _HEAD else -1
     if len(data) == _HEAD + 50 * count:
         return True
@@ -110,7 +110,7 @@ def _ascii(text: str) -> Arrays:
 
 
 def _regular(text: str) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Corners (F, 3, 3) and stated normals (F, 3) of facets that are all written as the format says."""
+    """Corners (F, 3, 3) and stated normals (F, 3) of facets, if all of them conform to the format."""
     words = text.lower().split()
     if len(words) % len(_PATTERN) or not all(
         set(words[place :: len(_PATTERN)]) <= {word} for place, word in enumerate(_PATTERN) if word

@@ -1,6 +1,6 @@
 """Reading meshes in text: Wavefront OBJ, and the Object File Format (OFF) as Geomview describes it.
 
-OBJ is read here and not by trimesh, which splits vertices at texture seams.
+trimesh is not used for OBJ because it splits vertices at texture seams.
 """
 
 import codecs
@@ -24,13 +24,13 @@ _HEAD = 4096
 
 
 def decoded(data: bytes) -> str:
-    """The text of a file with line ends of any system made to newlines.
+    """The text of a file, with the line ends of all systems converted to newlines.
 
     A byte order mark gives the encoding. Without one it is UTF-8, or UTF-16 if every other byte is zero; bytes
-    that are no UTF-8 (names in an older encoding) are replaced.
+    that are not UTF-8 (names in an older encoding) are replaced.
 
     Raises:
-        Unsupported: The bytes are no text.
+        Unsupported: The bytes are not text.
     """
     mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
     encoding = _MARKS[mark] if mark else _unmarked(data[:_HEAD])
@@ -67,7 +67,8 @@ _HARMLESS = set(
 
 
 def read_obj(data: bytes) -> Arrays:
-    """Positions, with colours behind them if there are any, faces, and normals that belong to one vertex."""
+    """Read positions, with colours after them if there are any, faces, and normals that are unique per
+    vertex."""
     text = decoded(data)
     if "#" in text:
         text = re.sub("#[^\n]*", "", text)
@@ -87,7 +88,7 @@ def read_obj(data: bytes) -> Arrays:
 
 
 class _Body:
-    """The statements of a file as they come."""
+    """The statements of a file in their order."""
 
     def __init__(self) -> None:
         self.numbers: list[float] = []  # of all vertices, one after the other
@@ -216,8 +217,8 @@ def read_off(data: bytes) -> Arrays:
     """Positions, faces, and the colours and normals that the header announces.
 
     The header is `[ST][C][N][4]OFF`, then the numbers of vertices, faces and perhaps edges. A vertex is x y z
-    (and w, which divides them), a normal, a colour, texture coordinates, as far as announced. Colours of
-    faces are left out, with a note.
+    (and w, which divides them), a normal, a colour, texture coordinates, as far as the header declares them.
+    Colours of faces are omitted, with a note.
     """
     if re.match(rb"\s*[A-Za-z0-9]*OFF\s+BINARY", data):
         raise Unsupported("it is binary OFF, which is not read; export it as ASCII OFF")

@@ -27,22 +27,23 @@ from .writers import Binary, digits_of, node, text_rows, write_glb
 
 @value_type
 class TexturedMesh:
-    """A mesh whose colours are an image.
+    """A mesh with a texture image.
 
-    The mesh keeps its connectivity: where the atlas cuts it, a vertex has several places in the image, so
-    corners of faces name places, as in OBJ files. `corners_split` gives one vertex per place.
+    The mesh keeps its connectivity: at seams of the atlas, a vertex has several texture coordinates, so that
+    corners of faces have a separate index into them, as in OBJ files. `corners_split` gives one vertex per
+    texture coordinate.
 
     Attributes:
         mesh: The surface; colours per vertex, if there are any, are a coarse version of the image.
-        uv: Places in the image: (0, 0) is the outer corner of its first texel, (1, 1) that of its last one, so
-            v grows downwards as in glTF.
+        uv: Texture coordinates: (0, 0) is the outer corner of the first texel, (1, 1) that of the last one, so
+            that v increases downwards as in glTF.
         uv_faces: For every corner of every face, the row of `uv`.
         image: Linear RGB in [0, 1], row 0 on top.
         normals: Unit normals of the vertices of the mesh, which renderers interpolate.
         normal_map: Unit normals in the tangent space of the surface, +X along u, +Y up the image (OpenGL), +Z
-            along the interpolated normal; None if there is no finer relief.
-        tangents: For every row of `uv`, the unit direction in which u grows, and as fourth number the sign of
-            the bitangent, cross(normal, tangent) times it, which points up the image. None without a map.
+            along the interpolated normal; None if there is none.
+        tangents: For every row of `uv`, the unit direction of increasing u, and as fourth number the sign s of
+            the bitangent s * cross(normal, tangent), which points up the image. None without a normal map.
     """
 
     mesh: Mesh
@@ -67,7 +68,7 @@ class TexturedMesh:
             raise InputError("places in the texture must be finite, got NaN or infinity")
 
     def placed(self, place: Similarity) -> "TexturedMesh":
-        """The textured surface under a similarity, which takes world coordinates."""
+        """The textured surface transformed by a similarity of world coordinates."""
         turn = torch.eye(3, dtype=torch.float64) if place.rotation is None else place.rotation
         tangents = self.tangents
         if tangents is not None:
@@ -76,7 +77,7 @@ class TexturedMesh:
         return replace(self, mesh=placed_mesh(self.mesh, place), normals=normals, tangents=tangents)
 
     def corners_split(self) -> tuple[Int64[Tensor, " S"], Int64[Tensor, " S"], Int64[Tensor, "F 3"]]:
-        """One vertex per pair of a vertex and its place in the image, as formats with one index need it.
+        """One vertex per pair of a vertex and its texture coordinates, for formats with a single index.
 
         Returns:
             The vertex and the row of `uv` of each, and the faces over them.
@@ -87,7 +88,7 @@ class TexturedMesh:
 
 
 def placed_mesh(mesh: Mesh, place: Similarity) -> Mesh:
-    """A mesh under a similarity, which takes world coordinates."""
+    """A mesh transformed by a similarity of world coordinates."""
     return Mesh(place.apply(mesh.world_vertices.double()).float(), mesh.faces, mesh.colors)
 
 
@@ -104,7 +105,7 @@ def save_textured(
 ) -> None:
     """Save a shape for other programs.
 
-    | ending | texture | frame and unit with a place |
+    | ending | texture | frame and unit if `place` is given |
     |---|---|---|
     | .glb | colour as JPEG, normal map as PNG, inside the file | +Y up, metres |
     | .obj | colour and normal map as PNG beside it, and an .mtl file | +Y up, metres |
@@ -114,11 +115,12 @@ def save_textured(
 
     Args:
         model: The shape.
-        path: The ending tells the format.
-        place: Takes world coordinates to the frame of glTF, see `placed`; None saves the input's own frame.
-        unlit: A texture from photographs holds their light. Unlit (KHR_materials_unlit of glTF), programs show
-            it as it is, like the photographs; otherwise they light it once more. Programs that do not know the
-            extension take it for a matte surface.
+        path: The file to write; its ending selects the format.
+        place: Similarity from world coordinates to the frame of glTF, see `placed`; None keeps the input's
+            frame.
+        unlit: Whether programs show the texture without lighting (KHR_materials_unlit of glTF). A texture from
+            photographs already contains their light, which would otherwise be applied twice. Programs without
+            this extension treat it as a matte surface.
 
     Raises:
         InputError: The ending is unknown, the mesh is empty or invalid, or the folder cannot be written to.
@@ -143,7 +145,7 @@ def save_textured(
 
 
 def _smooth_glb(mesh: Mesh) -> bytes:
-    """Binary glTF with vertex colours and normals, without which programs show every face flat."""
+    """Binary glTF with vertex colours and normals; without normals, programs use flat shading."""
     vertices, faces = mesh.world_vertices.detach().cpu().double().numpy(), mesh.faces.cpu().numpy()
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     areas = np.repeat(np.cross(b - a, c - a), 3, axis=0)
@@ -201,7 +203,7 @@ def _glb(model: TexturedMesh, unlit: bool) -> bytes:
 
 
 def _save_obj(model: TexturedMesh, path: Path) -> None:
-    """OBJ, MTL and PNG files that share a name; v counts from the bottom there."""
+    """Write OBJ, MTL and PNG files of the same name; in OBJ, v is from bottom to top."""
     stem = "_".join(path.stem.split()) or "mesh"  # programs split the lines that name files at spaces
     color, relief, library = (path.with_name(stem + end) for end in ("_color.png", "_normals.png", ".mtl"))
     write_bytes(color, _encoded(_color(model), "PNG"))

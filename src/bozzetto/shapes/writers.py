@@ -1,8 +1,8 @@
-"""One writer per file format: from plain NumPy arrays to bytes.
+"""Writers of file formats: from NumPy arrays to bytes.
 
 Float32 positions survive exactly. Float64 positions, those of shapes with an offset, are written in double
-precision or with 17 digits; GLB, whose positions are float32, holds the offset as translation of a node.
-Animations are binary glTF: one mesh with morph targets, or meshes that take turns.
+precision or with 17 digits; GLB, whose positions are float32, stores the offset as the translation of a node.
+Animations are binary glTF: one mesh with morph targets, or meshes that are shown in turn.
 """
 
 import io
@@ -85,7 +85,7 @@ def write_off(shape: Arrays) -> bytes:
 
 
 def write_xyz(shape: Arrays) -> bytes:
-    """A line per point: x y z, then the normal, then 8-bit sRGB colours, as far as there are any."""
+    """A line per point: x y z, then the normal and 8-bit sRGB colours if there are any."""
     text = [shape.vertices] + ([] if shape.normals is None else [shape.normals])
     values = np.hstack(text)
     formats = [digits_of(shape.vertices)] * 3 + ["%.9g"] * (values.shape[1] - 3)
@@ -95,7 +95,7 @@ def write_xyz(shape: Arrays) -> bytes:
 
 
 def digits_of(positions: NDArray[Any]) -> str:
-    """Nine digits tell float32 numbers apart; where the shape is small in relation, all of them are needed."""
+    """Printf format of coordinates: 9 digits for float32; 17 for float64 and for shapes far from the origin."""
     return "%.17g" if positions.dtype == np.float64 or is_far(positions) else "%.9g"
 
 
@@ -160,12 +160,12 @@ def write_glb(shape: Arrays) -> bytes:
 
 
 def node(mesh: int, offset: Offset) -> dict[str, Any]:
-    """A node of a glTF scene that puts a mesh to its place in the world."""
+    """A node of a glTF scene with a mesh and its translation in the world."""
     return {"mesh": mesh} if offset == NO_OFFSET else {"mesh": mesh, "translation": list(offset)}
 
 
 class Binary:
-    """The binary part of a glTF file while it is put together, and the entries that describe it."""
+    """The binary part of a glTF file under construction, and the JSON entries for it."""
 
     def __init__(self) -> None:
         self._blob, self._views, self._accessors = b"", [], []
@@ -176,8 +176,8 @@ class Binary:
         Args:
             values: A row per element.
             kind: SCALAR, VEC2, VEC3 or VEC4.
-            target: What a graphics card uses them for, as glTF numbers it.
-            bounds: State the least and the largest of them, as glTF demands in places.
+            target: The buffer target in glTF's numbers: vertex attributes or indices.
+            bounds: Whether to store the minimum and maximum, which glTF requires for some accessors.
         """
         integers = np.asarray(values).dtype.kind in "iu"
         values = np.ascontiguousarray(values, "<u4" if integers else "<f4")
@@ -198,7 +198,7 @@ class Binary:
         return len(self._accessors) - 1
 
     def add_file(self, content: bytes) -> int:
-        """Append a file, such as a picture, and return its view."""
+        """Append a file, such as a picture, and return its buffer view."""
         self._views.append({"buffer": 0, "byteOffset": len(self._blob), "byteLength": len(content)})
         self._blob += content + bytes(-len(content) % 4)
         return len(self._views) - 1
@@ -215,7 +215,8 @@ class Binary:
         return {"attributes": attributes, "indices": indices, "material": 0}
 
     def glb(self, tree: dict[str, Any]) -> bytes:
-        """The whole file, with the nodes, meshes and animations of `tree`, and its materials or a matte one."""
+        """The whole file, with the nodes, meshes and animations of `tree`, and its materials or a default matte
+        one."""
         whole = {
             "asset": {"version": "2.0", "generator": "bozzetto"},
             "scene": 0,
@@ -244,11 +245,11 @@ def save_morph(
     Args:
         mesh: The first shape.
         positions: Vertices of the following shapes, in the same order and relative to the same offset.
-        path: Ends in `.glb`.
-        seconds: From the first shape to the last.
+        path: The file to write; its name must end in `.glb`.
+        seconds: Time from the first shape to the last.
 
     Raises:
-        InputError: There is nothing to deform into, or the shapes do not fit together.
+        InputError: There is only one shape, or the shapes do not match.
     """
     _check(path, len(positions) + 1)
     if any(p.shape != mesh.vertices.shape for p in positions):
@@ -280,10 +281,10 @@ def save_morph(
 
 
 def save_sequence(meshes: Sequence[Mesh], path: str | os.PathLike[str], seconds: float = 4.0) -> None:
-    """Write meshes of any topology that are shown one after the other: an animation of their scales.
+    """Write an animation of meshes of any topology that are shown one by one, by animation of their scales.
 
     Raises:
-        InputError: There are fewer than two.
+        InputError: There are fewer than two meshes.
     """
     _check(path, len(meshes))
     binary, count = Binary(), len(meshes)

@@ -1,4 +1,4 @@
-"""Results on a page: a gallery of pictures and turnable meshes that opens from disk."""
+"""Galleries of results: HTML pages of pictures and interactive meshes that open from disk."""
 
 import lazy_loader
 

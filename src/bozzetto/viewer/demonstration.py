@@ -1,4 +1,4 @@
-"""Everything at work on subjects of our own, on one page."""
+"""A demonstration of all engines on synthetic subjects, on one page."""
 
 import math
 from typing import Any
@@ -35,13 +35,13 @@ def demo(
     `demonstrate_surfaces`.
 
     Args:
-        run: Where everything goes.
-        device: Where to compute.
-        seed: Of everything random.
-        quiet: Show no progress.
+        run: The run folder.
+        device: Device of the computation.
+        seed: Seed of all random choices.
+        quiet: Whether to hide progress.
 
     Returns:
-        The figures of all parts.
+        Metrics of all parts.
     """
     page = Gallery("bozzetto", "From what people have to shapes: photographs, half a scan, a photo.")
     figures = demonstrate_photographs(run, page, seed, device, quiet)
@@ -61,12 +61,12 @@ SEED = 1_000_003  # none of the trainings draws from it
 def demonstrate_surfaces(
     run: RunFolder, page: Gallery, device: torch.device | str = "cpu"
 ) -> dict[str, dict[str, float | None]]:
-    """Photograph surfaces of our own making and predict their heights with the best of the shipped weights.
+    """Render photos of procedural surfaces and predict their heights with the best shipped weights.
 
     Writes under `heightmap/`: the photos, the true and the predicted heights and pictures of them.
 
     Returns:
-        Per surface: how well predicted and true height agree.
+        Metrics of predicted against true heights, per surface.
     """
     predictor = open_predictor().to(device)
     page.text(
@@ -121,18 +121,18 @@ def colored_relief(field: HeightField, photo: Float[Tensor, "H W 3"]) -> Mesh:
 
 RESOLUTION, STEPS = 160, 7
 SIZE, NOISE = 160, 2.0
-"""Pixels of the depth map on a side, and standard deviation of its depths in millimetres."""
+"""Side of the depth map in pixels, and standard deviation of the noise of its depths in millimetres."""
 
 
 def demonstrate_body(
     run: RunFolder, page: Gallery, seed: int = 0, device: torch.device | str = "cpu"
 ) -> dict[str, Any]:
-    """Draw a person, scan it from one side in an unknown pose, complete the scan, and add all to a page.
+    """Sample a person, scan it from one side in an unknown pose, complete the scan, and add all to a page.
 
     Writes under `sdf/`: the true, the completed and the in-between shapes as pictures or PLY files.
 
     Returns:
-        Figures: distances to the true surface in millimetres.
+        Metrics: distances to the true surface in millimetres.
     """
     prior = load_prior(find("bodies")).to(device)
     with run.stage("scan"):
@@ -153,7 +153,7 @@ def demonstrate_body(
 
 
 def draw_person(prior: ShapePrior, seed: int) -> Mesh:
-    """A shape drawn from the distribution of codes, in millimetres, standing somewhere, turned somehow."""
+    """A random shape of the prior in millimetres, with random position and direction."""
     generator = torch.Generator().manual_seed(seed)
     code = CodeDistribution.of(prior.codes).sample(1, generator)[0].float()
     mesh = extract_mesh(prior, code, RESOLUTION).to("cpu")
@@ -163,7 +163,7 @@ def draw_person(prior: ShapePrior, seed: int) -> Mesh:
 
 
 def scan(mesh: Mesh, seed: int) -> tuple[Float[Tensor, "H W"], Cameras]:
-    """A noisy depth map from a little above, and its camera."""
+    """A noisy depth map of a mesh from slightly above, and its camera."""
     middle = mesh.bounds.double().mean(dim=0)
     radius = float((mesh.vertices.double() - middle).norm(dim=1).max())
     camera = orbit_cameras(
@@ -199,10 +199,10 @@ def _show(
     figures: dict[str, Any],
 ) -> None:
     page.text(
-        "A person is drawn from the prior over bodies, and a depth camera sees one side of it, from a place "
-        "and at a scale that nobody tells. Shape and pose are found together. Warm: observed; blue: what the "
-        "prior knows about bodies. (Drawn from the prior, so the prior can tell it; held-out people are in the "
-        "benchmarks.)",
+        "A person is sampled from the prior over bodies, and a depth camera observes one side of it, from an "
+        "unknown position and at an unknown scale. Shape and pose are found together. Warm: observed; blue: "
+        "inferred from the prior. (The person is a sample of the prior, which is an easy case; held-out people "
+        "are in the benchmarks.)",
         heading="From half a scan to a whole shape",
     )
     page.picture(_picture(depth), "What the camera saw")
@@ -212,7 +212,7 @@ def _show(
 
 
 def _picture(depth: Float[Tensor, "H W"]) -> Float[Tensor, "H W 1"]:
-    """Near is light, far is dark, nothing is paper."""
+    """Picture of a depth map: near is light, far is dark, no depth is the colour of the page."""
     seen = torch.isfinite(depth)
     near, far = depth[seen].min(), depth[seen].max()
     shade = 0.9 - 0.7 * (depth - near) / (far - near)

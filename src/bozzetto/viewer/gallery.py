@@ -1,4 +1,4 @@
-"""A page of pictures, turnable meshes and figures in one file that needs neither a server nor a network."""
+"""A page of pictures, interactive meshes and tables in one file that needs neither a server nor a network."""
 
 import base64
 import html
@@ -36,7 +36,7 @@ _TYPES = {
 
 
 class Gallery:
-    """Collects what to show, in order, and writes it as one self-contained HTML file.
+    """Builder of a page of pictures, meshes and tables as one self-contained HTML file.
 
     Neighbouring pictures and meshes share a row. Every method returns the gallery, so calls can be chained:
 
@@ -76,7 +76,7 @@ class Gallery:
             picture: A PNG, JPEG, WebP or GIF file (animations play), or sRGB values in [0, 1] with one,
                 three or four channels.
             caption: Text below it, and its description for those who cannot see it.
-            wide: Give it a row of its own over the full width.
+            wide: Whether to use a separate row over the full width.
 
         Raises:
             InputError: The file cannot be read or is of another kind; the array has another shape.
@@ -96,15 +96,16 @@ class Gallery:
         link: str = "",
         wide: bool = False,
     ) -> "Gallery":
-        """Add a mesh to turn, zoom and inspect.
+        """Add an interactive mesh, which can be rotated and zoomed.
 
         Args:
             mesh: The surface, with or without colours (linear).
             caption: Text below it; the number of faces is added.
             up: Direction of the mesh's frame that points upwards on the page.
-            front: Direction that faces the reader at first; +Z, or -Y where Z points upwards.
-            link: Meshes with the same link turn together, for comparison.
-            wide: Give it a row of its own over the full width.
+            front: Direction from the mesh towards the viewer at first; None takes +Z, or -Y if Z points
+                upwards.
+            link: Meshes with the same link rotate together, for comparison.
+            wide: Whether to use a separate row over the full width.
 
         Raises:
             InputError: The mesh is empty, not finite or has faces out of range; `front` is along `up`.
@@ -127,8 +128,8 @@ class Gallery:
         """Add a table.
 
         Args:
-            rows: Name and value per line; a dictionary of equal keys per line gives several columns.
-                Floats are shown with four significant digits.
+            rows: Name and value of every row; values that are dictionaries with the same keys give several
+                columns. Floats are shown with four significant digits.
             caption: Text below it.
         """
         self._end_row()
@@ -218,7 +219,7 @@ _STEPS = 65535
 
 
 def packed_mesh(mesh: Mesh) -> dict[str, Any]:
-    """A mesh as JSON values, about 8 bytes a vertex and face together; `viewer.js` reads the same layout.
+    """A mesh as JSON values, about 8 bytes per vertex and face together; `viewer.js` reads the same layout.
 
     Vertices are rounded to 16 bits per axis (1/65535 of the longest side of the bounds), colours to 8-bit
     sRGB. Each column of numbers (x, y, z, red, green, blue; then the corners of all faces) is stored as

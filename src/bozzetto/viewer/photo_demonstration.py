@@ -1,4 +1,4 @@
-"""A bust in a furnished room is photographed with a phone, and found again from these photos alone."""
+"""Reconstruction of a synthetic bust from simulated phone photos in a furnished room."""
 
 import shutil
 import tempfile
@@ -33,21 +33,21 @@ from .gallery import Gallery
 
 PHOTOS, WIDTH, HEIGHT = 20, 640, 480
 HELD_OUT = (4, 10, 16)
-DETAIL, RAYS = 0.6, 32  # of the room: textures, and rays per vertex of its light
-SAMPLES, FRAMES = 100_000, 36  # to measure distances; of the turntable
+DETAIL, RAYS = 0.6, 32  # of the room: density of textures, and rays per vertex for its light
+SAMPLES, FRAMES = 100_000, 36  # points for distances; frames of the turntable
 SCHEDULE = ReconstructConfig().stages
-_SHOWN_AT = (0.08, 0.3, 0.6)  # fractions of the steps at which a stage is kept for the gallery
+_SHOWN_AT = (0.08, 0.3, 0.6)  # fractions of the steps at which a mesh is kept for the gallery
 _WORST = 2e-3  # metres: full colour in the picture of distances
 _RED = (0.75, 0.10, 0.06)
 
 
 @dataclass(frozen=True)
 class FoundCameras:
-    """Cameras of the photographs, as the reconstruction uses them.
+    """Cameras of the photographs for the reconstruction.
 
     Attributes:
         posed: The cameras.
-        why_true: Why these are the true cameras; empty if they were estimated from the photographs.
+        why_true: Reason why the true cameras are used; empty if cameras were estimated from the photographs.
     """
 
     posed: PosedViews
@@ -57,21 +57,21 @@ class FoundCameras:
 def demonstrate_photographs(
     run: RunFolder, page: Gallery, seed: int = 0, device: torch.device | str = "cpu", quiet: bool = False
 ) -> dict[str, Any]:
-    """Photograph the bust with a phone in a room, reconstruct it, measure all steps, and add it to a page.
+    """Simulate phone photos of the bust, reconstruct it, evaluate all steps, and add the results to a page.
 
     Without the extra `poses` the true cameras are used, and the page says so. Writes under `inverse/`: the
     photographs, the true and the reconstructed mesh, and the pictures of the page.
 
     Args:
-        run: Where files go.
-        page: What is shown.
-        seed: Of the room, the photographs, and the choice of views in each step.
-        device: Where to compute.
-        quiet: Show no progress.
+        run: The run folder.
+        page: The page to add to.
+        seed: Seed of the room, the photographs, and the choice of views in each step.
+        device: Device of the computation.
+        quiet: Whether to hide progress.
 
     Returns:
-        Figures: errors of cameras and masks, distances to the true surface in millimetres for visual hull and
-        result, quality of the mesh, and how well photographs that were kept aside are predicted.
+        Metrics: errors of cameras and masks, distances to the true surface in millimetres for visual hull and
+            result, quality of the mesh, and errors of predicted held-out photographs.
     """
     with tempfile.TemporaryDirectory(prefix="bozzetto-") as name:
         return _demonstrate(run, page, Path(name), seed, device, quiet)
@@ -128,7 +128,7 @@ def _demonstrate(
 
 
 def find_cameras(photos: PhonePhotos, folder: Path, seed: int) -> FoundCameras:
-    """Cameras from the photographs alone if that is possible here, else the true ones."""
+    """Cameras estimated from the photographs if this is possible here, otherwise the true ones."""
     true = PosedViews(tuple(replace(view, mask=None) for view in photos.views), photos.posed.source)
     if find_spec("pycolmap") is None:
         return FoundCameras(true, "the extra `poses` is not installed (pip install 'bozzetto[poses]')")
@@ -139,7 +139,7 @@ def find_cameras(photos: PhonePhotos, folder: Path, seed: int) -> FoundCameras:
 
 
 def with_cameras(mesh: Mesh, posed: PosedViews, to_world: Similarity, length: float = 0.08) -> Mesh:
-    """A mesh, and cameras of another world brought to its world: pyramids that open towards what they see."""
+    """A mesh together with cameras, transformed to its frame, as pyramids that open in viewing direction."""
     vertices, faces, colors = [mesh.vertices], [mesh.faces], [_albedo(mesh)]
     sides = torch.tensor([[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 1], [1, 3, 2], [1, 4, 3]])
     count = len(mesh.vertices)
@@ -166,7 +166,7 @@ def _albedo(mesh: Mesh) -> Float[Tensor, "V 3"]:
 def _reconstruct(
     capture: Capture, config: ReconstructConfig, device: torch.device | str, quiet: bool
 ) -> tuple[Reconstruction, list[Mesh]]:
-    """The result, and meshes on the way to it in the same frame."""
+    """The result, and intermediate meshes in the same frame."""
     steps = [stage.steps for stage in config.stages]
     moments = [round(sum(steps) * fraction) for fraction in _SHOWN_AT]
     kept: list[Mesh] = []
@@ -211,7 +211,7 @@ def _with_true_masks(posed: PosedViews, photos: PhonePhotos) -> PosedViews:
 
 
 def _mask_figures(capture: Capture, posed: PosedViews, photos: PhonePhotos) -> dict[str, Any]:
-    """Masks against the true ones, both without the distortion that was estimated."""
+    """Metrics of masks against the true ones, both without the estimated distortion."""
     same = _some(_with_true_masks(posed, photos), lambda name: name in capture.names)
     with collected_warnings():
         true = load_views(same).require_masks()
@@ -239,7 +239,7 @@ def _mesh_figures(mesh: Mesh) -> dict[str, Any]:
 
 
 def _rendered(result: Reconstruction, capture: Capture) -> Float[Tensor, "N H W 4"]:
-    """What the result predicts: linear colours in the mean exposure, and coverage."""
+    """Render the result: linear colours in the mean exposure, and coverage."""
     pictures = render(result.mesh, capture.cameras, result.light.coefficients.detach().cpu())
     colors = pictures[..., :3] * result.light.log_exposure.detach().cpu().exp().mean()
     return torch.cat([colors, pictures[..., 3:]], dim=-1)
@@ -324,7 +324,7 @@ def _show_new_views(
 
 
 def _distance_map(mesh: Mesh, truth: Mesh) -> Mesh:
-    """The mesh coloured by how far it is from the truth, white to red."""
+    """The mesh coloured by its distance from the truth, from white to red."""
     share = (SurfaceIndex(truth).closest(mesh.vertices).distance / _WORST).clamp(0, 1)[:, None] ** 0.7
     colors = (1 - share) * torch.tensor([0.85, 0.85, 0.83]) + share * torch.tensor([0.62, 0.03, 0.06])
     return Mesh(mesh.vertices, mesh.faces, colors)

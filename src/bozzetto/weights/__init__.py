@@ -1,4 +1,4 @@
-"""Weights that come with the package; a card beside each file tells what it knows and how it was made."""
+"""Weights that are part of the package; the model card beside each file describes training and contents."""
 
 from pathlib import Path
 

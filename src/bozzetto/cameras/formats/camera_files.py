@@ -1,6 +1,6 @@
-"""What a camera file says: its views, before any picture is opened, and the points of the scene.
+"""Content of camera files: views, before any picture is opened, and points of the scene.
 
-Intrinsics are completed once the sizes of the pictures are known.
+Intrinsics are completed when the sizes of the pictures are known.
 """
 
 import json
@@ -25,25 +25,26 @@ from ..picture_files import SIDEWAYS, read_header, stored_size
 from ..rigs import intrinsics_from_fov
 
 LARGEST_FILE = 32 * 2**20
-"""Bytes of a camera file; twenty thousand photographs fill less."""
+"""Largest size of a camera file in bytes; one of twenty thousand photographs is smaller."""
 ROUNDED = 2e-2
-"""So far from the identity may R R^T be for R to be taken for a rounded rotation: two decimals."""
+"""Largest distance of R R^T from the identity at which R counts as a rotation rounded to two decimals."""
 
 
 @value_type
 class View:
-    """One line or frame of a camera file.
+    """One view of a camera file.
 
     Attributes:
         name: File name of the picture.
-        image: Its path.
-        T_cam_world: Pose, OpenCV camera axes.
+        image: Path of the picture.
+        T_cam_world: World-to-camera transform, with OpenCV camera axes.
         K: Intrinsics in pixels, or None if they follow from `fov` and the size of the picture.
         fov: Horizontal and vertical field of view in radians; the second may be None (square pixels).
-        size: Width and height that the file claims, or None.
-        lens: How it departs from a pinhole, or None.
-        mask: Path of the mask, if the file names one.
-        upright: The camera is for the picture as its EXIF orientation turns it; None if that is not known.
+        size: Width and height according to the file, or None.
+        lens: Lens model; None for a pinhole.
+        mask: Path of the mask if the file names one, or None.
+        upright: Whether the camera belongs to the picture after applying its EXIF orientation; None if this is
+            unknown.
     """
 
     name: str
@@ -59,12 +60,12 @@ class View:
 
 @dataclass(frozen=True)
 class PosedViews:
-    """What a camera file says.
+    """Content of a camera file.
 
     Attributes:
-        views: One per photograph.
+        views: One view per photograph.
         source: The file.
-        points: Points of the scene from structure from motion, None if it has none.
+        points: Points of the scene from structure from motion; None if the file has none.
     """
 
     views: tuple[View, ...]
@@ -73,10 +74,10 @@ class PosedViews:
 
 
 def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
-    """The text of a camera file of up to so many bytes.
+    """Read the text of a camera file of at most `largest` bytes.
 
     Raises:
-        InputError: It is missing, too large or no text.
+        InputError: The file is missing, too large or not text.
     """
     try:
         if path.stat().st_size > largest:
@@ -90,10 +91,10 @@ def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
 
 
 def read_json(path: Path, largest: int = LARGEST_FILE) -> Any:
-    """What a JSON file holds.
+    """Read a JSON file of at most `largest` bytes.
 
     Raises:
-        InputError: It is missing, too large, or no JSON.
+        InputError: The file is missing, too large, or not JSON.
     """
     text = read_text(path, largest)
     try:
@@ -105,10 +106,10 @@ def read_json(path: Path, largest: int = LARGEST_FILE) -> Any:
 
 
 def real_number(value: Any, what: str) -> float:
-    """A finite number from a camera file; numbers written as text count.
+    """Check a finite number of a camera file; numbers written as text are accepted.
 
     Raises:
-        InputError: It is none; the message begins with `what`.
+        InputError: It is not a finite number; the message begins with `what`.
     """
     try:
         number = math.nan if isinstance(value, bool) else float(value)
@@ -120,12 +121,12 @@ def real_number(value: Any, what: str) -> float:
 
 
 def reason(error: Exception) -> str:
-    """What an error says, as part of a message: one line, cut after 200 characters."""
+    """The text of an error for use in a message: one line of at most 200 characters."""
     return " ".join(str(error).split())[:200]
 
 
 def shorten(value: Any, length: int = 60) -> str:
-    """A value as text for a message, cut after so many characters."""
+    """A value as text for a message, cut after `length` characters."""
     if isinstance(value, int) and value.bit_length() > 4 * length:  # Python refuses to print huge numbers
         return f"a number of {value.bit_length()} bits"
     text = repr(value)
@@ -133,10 +134,10 @@ def shorten(value: Any, length: int = 60) -> str:
 
 
 def whole_number(value: Any, what: str) -> int:
-    """A whole number from a camera file; numbers written as text count.
+    """Check a whole number of a camera file; numbers written as text are accepted.
 
     Raises:
-        InputError: It is none; the message begins with `what`.
+        InputError: It is not a whole number; the message begins with `what`.
     """
     number = real_number(value, what)
     if number % 1 or abs(number) > 2**53:
@@ -145,10 +146,10 @@ def whole_number(value: Any, what: str) -> int:
 
 
 def real_numbers(values: Any, count: int, what: str) -> Float[Tensor, "count"]:
-    """So many finite numbers from a camera file, float64; nested lists count as one.
+    """Check `count` finite numbers of a camera file, returned as float64; nested lists are flattened.
 
     Raises:
-        InputError: They are not; the message begins with `what`.
+        InputError: They are not `count` finite numbers; the message begins with `what`.
     """
     flat = [v for row in values for v in (row if isinstance(row, list) else [row])] if _is_row(values) else []
     if len(flat) != count:
@@ -161,10 +162,10 @@ def _is_row(values: Any) -> bool:
 
 
 def picture_size(value: tuple[Any, Any], what: str) -> tuple[int, int]:
-    """Width and height of a picture from a camera file.
+    """Check width and height of a picture in a camera file.
 
     Raises:
-        InputError: They are no whole positive numbers; the message begins with `what`.
+        InputError: They are not positive whole numbers; the message begins with `what`.
     """
     width = real_number(value[0], f"the width of {what}")
     height = real_number(value[1], f"the height of {what}")
@@ -178,9 +179,9 @@ def picture_size(value: tuple[Any, Any], what: str) -> tuple[int, int]:
 def camera_at(
     T_world_cam: Float[Tensor, "3 3"], center: Float[Tensor, "3"]
 ) -> tuple[Float[Tensor, "4 4"], float]:
-    """T_cam_world of a camera with this rotation to the world and position, and how rounded the rotation was.
+    """T_cam_world of a camera with this rotation to the world and position, and the rotation's rounding error.
 
-    What is no rotation keeps its place and is refused with all poses.
+    A matrix that is not a rotation is kept; it causes an error when all poses are checked.
     """
     rotation, error = nearest_rotation(T_world_cam.T)
     T = torch.eye(4, dtype=torch.float64)
@@ -192,7 +193,7 @@ def camera_at(
 def intrinsics(
     fx: float, fy: float, cx: float, cy: float, what: str, skew: float = 0.0
 ) -> Float[Tensor, "3 3"]:
-    """K in pixels.
+    """Build the intrinsics K in pixels.
 
     Raises:
         InputError: A focal length is not positive; the message begins with `what`.
@@ -203,9 +204,9 @@ def intrinsics(
 
 
 def nearest_rotation(matrix: Float[Tensor, "3 3"]) -> tuple[Float[Tensor, "3 3"], float]:
-    """The rotation that a rounded matrix stands for, and how far R R^T of the matrix was from the identity.
+    """The rotation nearest to a rounded matrix, and the distance of R R^T of the matrix from the identity.
 
-    What is further away than `ROUNDED`, mirrored or not finite is returned as it is.
+    Matrices farther away than `ROUNDED`, mirrored or not finite are returned unchanged.
     """
     error = float((matrix @ matrix.T - torch.eye(3, dtype=matrix.dtype)).abs().max())
     if not error <= ROUNDED or float(torch.linalg.det(matrix)) < 0:
@@ -215,7 +216,7 @@ def nearest_rotation(matrix: Float[Tensor, "3 3"]) -> tuple[Float[Tensor, "3 3"]
 
 
 def warn_of_rounding(errors: Iterable[float], source: Path) -> None:
-    """Say that rotations were rounded in the file, if it can be noticed."""
+    """Warn if rotations in the file are noticeably rounded."""
     rounded = [error for error in errors if 1e-3 < error <= ROUNDED]
     if rounded:
         warn_input(
@@ -226,14 +227,14 @@ def warn_of_rounding(errors: Iterable[float], source: Path) -> None:
 
 @value_type
 class WholeView:
-    """A camera with all that a file can say.
+    """A camera with complete intrinsics, as written to files.
 
     Attributes:
-        name: What the file calls the picture.
-        T_cam_world: Pose, OpenCV camera axes.
+        name: Name of the picture in the file.
+        T_cam_world: World-to-camera transform, with OpenCV camera axes.
         K: Intrinsics in pixels of a picture of this size.
-        size: Width and height.
-        lens: How it departs from a pinhole, or None.
+        size: Width and height in pixels.
+        lens: Lens model; None for a pinhole.
     """
 
     name: str
@@ -244,10 +245,10 @@ class WholeView:
 
 
 def complete_intrinsics(view: View, width: int, height: int) -> Float[Tensor, "3 3"]:
-    """Intrinsics of a view for its picture of this size.
+    """Complete the intrinsics of a view for a picture of this size.
 
     Raises:
-        InputError: They are singular.
+        InputError: The intrinsics are singular.
     """
     if view.K is not None:
         middle = torch.tensor([[0, 0, width / 2], [0, 0, height / 2], [0, 0, 0]], dtype=torch.float64)
@@ -266,16 +267,16 @@ def complete_intrinsics(view: View, width: int, height: int) -> Float[Tensor, "3
 def whole_views(
     views: Capture | Cameras | PosedViews, names: Sequence[str] | None, folder: Path
 ) -> list[WholeView]:
-    """What a writer writes.
+    """Collect complete views for a writer of camera files.
 
     Args:
-        views: Cameras alone, those of a capture, or what a camera file says.
-        names: What the file calls the pictures; by default `images/0000.png` and so on, the names of the
-            capture, or the paths of the pictures as seen from the folder.
-        folder: Where the file is written.
+        views: Cameras, a capture, or the content of a camera file.
+        names: Names of the pictures in the file. None takes `images/0000.png` and so on for cameras, the names
+            of a capture, or the paths of the pictures relative to the folder.
+        folder: Folder of the file.
 
     Raises:
-        InputError: The cameras are orthographic, or the size of a picture is nowhere to be found.
+        InputError: The cameras are orthographic, or the size of a picture is unknown.
     """
     if isinstance(views, PosedViews):
         names = [_seen_from(folder, view.image) for view in views.views] if names is None else names
@@ -303,7 +304,7 @@ def _whole(view: View, name: str) -> WholeView:
 
 
 def _seen_from(folder: Path, image: Path) -> str:
-    """The path of a picture relative to a folder, or as it is on another drive."""
+    """The path of a picture relative to a folder, or unchanged if it is on another drive."""
     try:
         return Path(os.path.relpath(image, folder)).as_posix()
     except ValueError:
@@ -311,18 +312,18 @@ def _seen_from(folder: Path, image: Path) -> str:
 
 
 MOST_MARKS = 2**28
-"""Points times views of which it is kept who saw whom; of more points every so-manieth is kept."""
+"""Largest product of points and views in `ScenePoints`; if there are more points, a regular subset is kept."""
 
 
 def gathered_points(
     points: Iterable[tuple[Any, Iterable[Hashable]]], index: Mapping[Any, int], views: int
 ) -> ScenePoints | None:
-    """Points that at least two of the views saw; what has no three finite coordinates is left out.
+    """Collect points that were observed in at least two views, leaving out those without finite coordinates.
 
     Args:
-        points: Position and numbers of the views that saw it.
-        index: The place of a view by its number in the file.
-        views: How many views there are.
+        points: Position of each point, and numbers of the views that observed it.
+        index: Position of a view by its number in the file.
+        views: Number of views.
     """
     positions: list[tuple[float, float, float]] = []
     tracks: list[set[int]] = []
@@ -349,7 +350,7 @@ def _position(written: Any) -> tuple[float, float, float] | None:
 
 
 def points_of_cloud(path: Path, views: Sequence[View]) -> ScenePoints | None:
-    """Points from a file that does not say who saw them: every view that they lie in the frame of.
+    """Read points of a file without visibility; they count as visible in every view with them in its frame.
 
     None, with a warning, if the file cannot be used.
     """
@@ -366,7 +367,7 @@ def points_of_cloud(path: Path, views: Sequence[View]) -> ScenePoints | None:
 
 
 def _in_frame(points: Float[Tensor, "P 3"], view: View) -> Tensor:
-    """Points in front of a camera, within its picture as far as its size and intrinsics are in the file."""
+    """Whether points are in front of a camera and, if size and intrinsics are known, within its picture."""
     local = points @ view.T_cam_world[:3, :3].T + view.T_cam_world[:3, 3]
     ahead = local[:, 2] > 1e-9
     if view.size is None or view.K is None:

@@ -28,17 +28,17 @@ from .colmap_model import (
 from .picture_paths import MOST_VIEWS, PICTURE_FOLDERS, PictureFinder, unique_picture_names
 
 MODEL_FOLDERS = ("", "sparse", "colmap/sparse", "colmap", "dense/sparse", "dense", "dense/0/sparse")
-"""Where below a project's folder its model lies, or numbered models lie."""
+"""Paths relative to a project's folder at which its model, or numbered models, may be."""
 FILES = ("cameras", "images", "points3D")
 
 
 def find_colmap(path: Path) -> Path | None:
-    """The folder of the model below a project's folder, or of one of the model's files.
+    """Find the folder of the COLMAP model of a project's folder, or of one of the model's files.
 
-    Of several models the one with the most images is taken.
+    Of several models the one with most images is taken.
 
     Raises:
-        InputError: There are parts of a model only.
+        InputError: The model is incomplete.
     """
     if path.is_file():
         return path.parent if path.stem in FILES and path.suffix.lower() in (".bin", ".txt") else None
@@ -62,7 +62,7 @@ def find_colmap(path: Path) -> Path | None:
 
 
 def _ending(folder: Path) -> str | None:
-    """Whether a folder holds a model in binary or text files."""
+    """Extension of the files of a model in a folder, .bin or .txt; None if there is no complete model."""
     for ending in (".bin", ".txt"):
         if all((folder / f"{name}{ending}").is_file() for name in ("cameras", "images")):
             return ending
@@ -75,10 +75,10 @@ def _parts(folder: Path) -> list[str]:
 
 
 def require_model(folder: Path) -> str:
-    """The ending of the model's files.
+    """Check that a model is complete, and return the extension of its files.
 
     Raises:
-        InputError: Some are missing.
+        InputError: Files are missing.
     """
     ending = _ending(folder)
     if ending is None:
@@ -105,15 +105,15 @@ def _largest(models: Sequence[Path]) -> Path:
 
 
 def read_colmap(folder: Path, photos: Path | None = None) -> PosedViews:
-    """Views of a COLMAP model.
+    """Read the views of a COLMAP model.
 
     Poses are world to camera with OpenCV axes, the pixel (0.5, 0.5) is the centre of the first one (COLMAP's
     documentation of its output format and its camera models), so nothing is converted. Files on rigs and
     frames, which newer versions write beside the model, repeat what the images say and are not read.
 
     Args:
-        folder: What holds cameras, images and points3D.
-        photos: The folder that the names of the images are relative to; looked for by default.
+        folder: Folder with cameras, images and points3D.
+        photos: Folder that the names of the images are relative to; None searches for it.
 
     Raises:
         InputError: Files are missing, damaged or contradict each other.
@@ -173,14 +173,14 @@ def save_colmap(
 ) -> None:
     """Write perspective cameras as a COLMAP model: cameras.txt, images.txt and points3D.txt.
 
-    Points of the scene are written with the views that saw them; their places in the pictures are not kept
-    and are computed from the cameras, their colours are grey.
+    Points of the scene are written with the views that observed them. Image positions are computed from the
+    cameras, and colours are grey, since neither is stored.
 
     Args:
-        views: The cameras, the capture that has them, or what a camera file says.
-        folder: Where to, for instance `sparse/0` beside the pictures' folder `images`.
-        names: Image paths relative to the pictures' folder; by default the names of the capture, the paths of
-            the pictures below the folder that all of them share, or `0000.png` and so on.
+        views: Cameras, a capture, or the content of a camera file.
+        folder: Folder to write to, for instance `sparse/0` beside the folder `images` of the pictures.
+        names: Image paths relative to the folder of the pictures. None takes the names of a capture, the paths
+            of the pictures relative to their common folder, or `0000.png` and so on.
 
     Raises:
         InputError: The cameras are orthographic, or have skew or a lens, which COLMAP has no model for.
@@ -215,7 +215,7 @@ def _below_common_folder(images: Sequence[Path]) -> list[str]:
 
 
 def _camera(view: WholeView) -> str:
-    """The line of a camera without its number."""
+    """The line of a camera in cameras.txt, without its number."""
     (fx, skew, cx), (_, fy, cy) = view.K[:2].tolist()
     if skew:
         raise InputError(f"COLMAP has no cameras with skew, as that of {view.name}; write transforms.json")
@@ -225,7 +225,7 @@ def _camera(view: WholeView) -> str:
 
 
 def _model(view: WholeView) -> tuple[str, list[float]]:
-    """The simplest model that holds a lens, and its parameters after the intrinsics."""
+    """The simplest COLMAP camera model for a lens, and its parameters after the intrinsics."""
     lens = view.lens or Lens()
     if not lens:
         return "PINHOLE", []
@@ -253,7 +253,7 @@ def _model(view: WholeView) -> tuple[str, list[float]]:
 
 
 def _tracks(points: ScenePoints | None, whole: Sequence[WholeView]) -> tuple[list[str], list[list[str]]]:
-    """Lines of the points, and the places of the points in every picture."""
+    """Lines of the points, and the image positions of the points in every picture."""
     places: list[list[str]] = [[] for _ in whole]
     if points is None:
         return [], places
@@ -279,7 +279,8 @@ def _project_points(view: WholeView, points: Float[Tensor, "P 3"]) -> Float[Tens
 
 
 def quaternion(rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "4"]:
-    """(w, x, y, z) of a rotation, w not negative (Shepperd 1978: from the largest of four squares)."""
+    """Unit quaternion (w, x, y, z) of a rotation, with w >= 0 (Shepperd 1978: from the largest of four
+    squares)."""
     R = rotation.double()
     trace = R.diagonal().sum()
     squares = torch.cat([trace[None], R.diagonal()])  # 4 w^2 - 1 and so on, up to the trace

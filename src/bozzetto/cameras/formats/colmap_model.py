@@ -1,4 +1,4 @@
-"""What the files of a COLMAP model hold, binary (cameras.bin, ...) or text (cameras.txt, ...)."""
+"""Readers of the files of a COLMAP model, binary (cameras.bin, ...) or text (cameras.txt, ...)."""
 
 import os
 import re
@@ -44,7 +44,7 @@ CAMERA_MODELS: dict[str, tuple[int, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class ColmapCamera:
-    """One camera: model, size of its pictures, parameters."""
+    """A camera of a COLMAP model: camera model, picture size, parameters."""
 
     model: str
     width: int
@@ -52,10 +52,10 @@ class ColmapCamera:
     parameters: tuple[float, ...]
 
     def check(self, where: str) -> None:
-        """Refuse what is no camera.
+        """Raise an error for an invalid or unsupported camera.
 
         Raises:
-            InputError: It is a panorama, its size is none, or its numbers are not finite.
+            InputError: The camera is a panorama, its size is invalid, or its parameters are not finite.
         """
         if self.model == "EQUIRECTANGULAR":
             raise InputError(
@@ -70,7 +70,7 @@ class ColmapCamera:
             raise InputError(f"{where} has a focal length that is not positive; calibrate it again")
 
     def intrinsics(self) -> tuple[Float[Tensor, "3 3"], Lens | None]:
-        """K in pixels and the lens, None for a pinhole."""
+        """K in pixels and the lens model, which is None for a pinhole."""
         named = dict(zip(CAMERA_MODELS[self.model][1], self.parameters, strict=True))
         fx, fy = named.get("fx", named.get("f")), named.get("fy", named.get("f"))
         K = torch.tensor([[fx, 0, named["cx"]], [0, fy, named["cy"]], [0, 0, 1]], dtype=torch.float64)
@@ -100,7 +100,7 @@ class ColmapCamera:
 
 @dataclass(frozen=True)
 class ColmapImage:
-    """One image: world to camera as a quaternion (w, x, y, z) and a translation."""
+    """An image of a COLMAP model, with its world-to-camera pose as quaternion (w, x, y, z) and translation."""
 
     key: int
     quaternion: tuple[float, ...]
@@ -109,10 +109,10 @@ class ColmapImage:
     name: str
 
     def pose(self, source: Path) -> Float[Tensor, "4 4"]:
-        """T_cam_world.
+        """The pose as matrix T_cam_world.
 
         Raises:
-            InputError: There are NaN, or the quaternion is zero.
+            InputError: The pose has NaN, or the quaternion is zero.
         """
         T = torch.eye(4, dtype=torch.float64)
         T[:3, :3] = rotation_from_quaternion(self.quaternion)
@@ -127,14 +127,14 @@ class ColmapImage:
 
 @dataclass(frozen=True)
 class ColmapPoint:
-    """One point: world position, and the numbers of the images that it was matched in."""
+    """A point of a COLMAP model: world position, and numbers of the images that it was matched in."""
 
     position: tuple[float, ...]
     images: Sequence[int]
 
 
 def rotation_from_quaternion(quaternion: Sequence[float]) -> Float[Tensor, "3 3"]:
-    """The rotation of a quaternion (w, x, y, z) of any length; NaN for one of zeros."""
+    """The rotation matrix of a quaternion (w, x, y, z) of any length; NaN for a zero quaternion."""
     q = torch.tensor(quaternion, dtype=torch.float64)
     w, x, y, z = (q / torch.linalg.vector_norm(q)).tolist()
     return torch.tensor(
@@ -148,11 +148,11 @@ def rotation_from_quaternion(quaternion: Sequence[float]) -> Float[Tensor, "3 3"
 
 
 LONGEST_NAME = 4096
-"""Bytes of an image name."""
+"""Largest length of an image name in bytes."""
 
 
 class _Records:
-    """A file of little-endian numbers without padding, read from the front."""
+    """Sequential reader of a file of little-endian numbers without padding."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -166,12 +166,12 @@ class _Records:
         self.file.close()
 
     def take(self, layout: str) -> tuple[Any, ...]:
-        """The next numbers."""
+        """Read the next numbers, with a layout as in `struct`."""
         data = self._bytes(struct.calcsize("<" + layout))
         return struct.unpack("<" + layout, data)
 
     def count(self, least: int) -> int:
-        """The next number of records, each of which fills at least so many bytes."""
+        """Read a number of records, and check that the file has enough bytes, at least `least` per record."""
         (count,) = self.take("Q")
         if count * least > self.left:
             raise InputError(
@@ -181,7 +181,7 @@ class _Records:
         return count
 
     def text(self) -> str:
-        """The next text, which a zero byte ends."""
+        """Read a text that ends with a zero byte."""
         data = bytearray()
         while (byte := self._bytes(1)) != b"\0":
             data += byte
@@ -190,12 +190,12 @@ class _Records:
         return data.decode("utf-8", errors="surrogateescape")
 
     def skip(self, size: int) -> None:
-        """Leave out so many bytes."""
+        """Skip bytes."""
         self._reserve(size)
         self.file.seek(size, os.SEEK_CUR)
 
     def finish(self) -> None:
-        """Refuse a file that holds more than it announces."""
+        """Raise an error if bytes are left at the end."""
         if self.left:
             raise InputError(
                 f"{self.path} is damaged or no file of COLMAP: {self.left} bytes are left over; copy or "
@@ -213,7 +213,7 @@ class _Records:
 
 
 def read_cameras_bin(path: Path) -> dict[int, ColmapCamera]:
-    """Cameras by their number.
+    """Read cameras.bin: cameras by number.
 
     Raises:
         InputError: The file is damaged, or a camera model is not known.
@@ -235,7 +235,7 @@ def read_cameras_bin(path: Path) -> dict[int, ColmapCamera]:
 
 
 def read_images_bin(path: Path) -> list[ColmapImage]:
-    """Poses, without the image points.
+    """Read images.bin: poses, without the image points.
 
     Raises:
         InputError: The file is damaged.
@@ -252,13 +252,13 @@ def read_images_bin(path: Path) -> list[ColmapImage]:
 
 
 def count_images_bin(path: Path) -> int:
-    """How many images the file announces."""
+    """Number of images according to the header of images.bin."""
     with _Records(path) as records:
         return records.count(73)
 
 
 def read_points_bin(path: Path) -> Iterator[ColmapPoint]:
-    """Points one after the other.
+    """Read points3D.bin: iterate over the points.
 
     Raises:
         InputError: The file is damaged.
@@ -278,7 +278,7 @@ _WHOLE = re.compile(r"\d{1,18}")
 
 
 def read_cameras_txt(path: Path) -> dict[int, ColmapCamera]:
-    """Cameras by their number: `CAMERA_ID MODEL WIDTH HEIGHT PARAMS...` per line.
+    """Read cameras.txt: cameras by number, `CAMERA_ID MODEL WIDTH HEIGHT PARAMS...` per line.
 
     Raises:
         InputError: A line is not as expected.
@@ -311,7 +311,7 @@ def read_cameras_txt(path: Path) -> dict[int, ColmapCamera]:
 
 
 def read_images_txt(path: Path) -> list[ColmapImage]:
-    """Poses: `IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME`, and a line of image points after each.
+    """Read images.txt: lines `IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME`, each followed by image points.
 
     Raises:
         InputError: A line is not as expected.
@@ -339,18 +339,18 @@ def read_images_txt(path: Path) -> list[ColmapImage]:
 
 
 def _image_points(text: str) -> bool:
-    """Whether a line is a list of X Y POINT3D_ID, perhaps an empty one, and no image; its ends tell."""
+    """Whether a line is a possibly empty list of X Y POINT3D_ID instead of an image."""
     fields = text.split()
     return len(fields) % 3 == 0 and all(_NUMBER.fullmatch(f) or f == "nan" for f in fields[:6] + fields[-3:])
 
 
 def count_images_txt(path: Path) -> int:
-    """How many images the file holds."""
+    """Number of images of an images.txt."""
     return len(read_images_txt(path))
 
 
 def read_points_txt(path: Path) -> Iterator[ColmapPoint]:
-    """Points one after the other: `POINT3D_ID X Y Z R G B ERROR (IMAGE_ID POINT2D_IDX)...`.
+    """Read points3D.txt: iterate over lines `POINT3D_ID X Y Z R G B ERROR (IMAGE_ID POINT2D_IDX)...`.
 
     Raises:
         InputError: A line is not as expected.
@@ -370,7 +370,7 @@ def read_points_txt(path: Path) -> Iterator[ColmapPoint]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines that are no comments."""
+    """Lines with their numbers, without comments."""
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
             for number, text in enumerate(file, 1):

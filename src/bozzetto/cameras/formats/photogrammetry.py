@@ -34,18 +34,21 @@ from .picture_paths import find_pictures, require_files
 
 
 def read_metashape(path: Path, photos: Path | None = None) -> PosedViews:
-    """Views of an XML file of cameras.
+    """Read the views of an XML file of Metashape.
 
-    `transform` of a camera takes it (OpenCV axes) to its chunk, that of the chunk or of its component takes
-    these to the world, with a scale that only moves cameras. The point (x, y) of the ideal image plane comes to
+    `transform` of a camera maps camera coordinates (OpenCV axes) to its chunk. That of the chunk or of its
+    component maps these to the world, with a scale that only affects positions. The point (x, y) of the ideal
+    image plane is mapped to
     u = w / 2 + cx + x' f + x' b1 + y' b2, v = h / 2 + cy + y' f with Brown's model for x' and y', in which p1
-    and p2 change places against OpenCV; fisheyes are equidistant. The centre of the first pixel is (0.5, 0.5)
+    and p2 are exchanged compared with OpenCV; fisheyes are equidistant. The centre of the first pixel is (0.5,
+    0.5)
     (Metashape User Manual, appendix D, camera models).
 
-    Cameras that are switched off or were not aligned are left out.
+    Cameras that are disabled or not aligned are left out.
 
     Raises:
-        InputError: It is no such file, no camera is aligned, or a sensor is a panorama or not calibrated.
+        InputError: The file has another content, no camera is aligned, or a sensor is a panorama or not
+            calibrated.
     """
     root = read_xml(path)
     chunks = [c for c in root.iter("chunk") if c.find("cameras") is not None]
@@ -171,9 +174,9 @@ def _calibration(
 
 
 MOST_ELEMENTS = 500_000
-"""Elements of a file; twenty thousand cameras have fewer."""
+"""Largest number of XML elements of a file; twenty thousand cameras have fewer."""
 DEEPEST = 64
-"""Elements within each other."""
+"""Largest nesting depth of XML elements."""
 
 
 class _Bounded(ET.TreeBuilder):
@@ -193,11 +196,11 @@ class _Bounded(ET.TreeBuilder):
 
 
 def read_xml(path: Path) -> ET.Element:
-    """The root of an XML file.
+    """Read the root element of an XML file.
 
     Raises:
-        InputError: It is missing, too large, no XML, or declares a document type: entities can make a small
-            file arbitrarily large, and no camera file needs them.
+        InputError: The file is missing, too large, not XML, or declares a document type, since entities can
+            make a small file arbitrarily large and no camera file needs them.
     """
     text = read_text(path)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -221,11 +224,11 @@ _SYNONYMS = {
     "py_norm": "py",
     "filename": "name",
 }
-"""Names of the same columns in other versions."""
+"""Names of columns in other versions, and the names used here."""
 
 
 def is_reality_capture(path: Path) -> bool:
-    """Whether a file begins with the line that names the columns."""
+    """Whether a file begins with a line of the column names of RealityCapture."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             return any(_columns(file.readline(10_000)) is not None for _ in range(3))
@@ -240,10 +243,11 @@ def _columns(line: str) -> dict[str, int] | None:
 
 
 def read_reality_capture(path: Path, photos: Path | None = None) -> PosedViews:
-    """Views of a CSV file with a line per camera.
+    """Read the views of a CSV file of RealityCapture, with a line per camera.
 
-    x, y and alt are the position. Heading, pitch and roll in degrees turn a camera that looks straight down
-    with the top of its picture to +y: the rotation to the world is Rz(-heading) Rx(pitch) Ry(roll) with the
+    x, y and alt are the position. Heading, pitch and roll in degrees rotate a camera that looks straight down
+    with the top of its picture towards +y: the rotation to the world is Rz(-heading) Rx(pitch) Ry(roll) with
+    the
     camera axes of OpenGL. f is the focal length for a film of 36 mm, px and py are the principal point from the
     middle, both measured in the longer side of the picture (`f * 36`, `px`, `py` in the program's own template,
     whose template for OpenCV also says that t1 and t2 are OpenCV's p2 and p1). k1 to k4 belong to r^2 to r^8.
@@ -251,7 +255,7 @@ def read_reality_capture(path: Path, photos: Path | None = None) -> PosedViews:
     headers are read.
 
     Raises:
-        InputError: Columns or numbers are missing, or a picture is.
+        InputError: Columns, numbers or pictures are missing.
     """
     lines = read_text(path).splitlines()
     start = next((i for i, line in enumerate(lines[:3]) if _columns(line) is not None), None)
@@ -299,7 +303,7 @@ def read_reality_capture(path: Path, photos: Path | None = None) -> PosedViews:
 
 
 def _rotation(heading: float, pitch: float, roll: float) -> Float[Tensor, "3 3"]:
-    """Camera (OpenCV axes) to world."""
+    """Rotation from camera (OpenCV axes) to world."""
     (ch, cp, cr), (sh, sp, sr) = (
         [function(angle) for angle in (heading, pitch, roll)] for function in (math.cos, math.sin)
     )

@@ -1,4 +1,4 @@
-"""Where the pictures are that a camera file names."""
+"""Finding the pictures that a camera file names."""
 
 import os
 from collections import Counter
@@ -10,18 +10,18 @@ from ...images.io import SUFFIXES
 from .camera_files import View
 
 MOST_VIEWS = 20_000
-"""Cameras in a file."""
+"""Largest number of cameras in a file."""
 PICTURE_FOLDERS = ("images", "image", "images_2", "images_4", "images_8", "input", "imgs", "rgb", "photos")
-"""Folders beside a camera file, or below a project's folder, that may hold its pictures."""
+"""Names of folders beside a camera file, or in a project's folder, that may contain its pictures."""
 MOST_FILES = 200_000
-"""Files below a capture's folder among which a picture is looked for by its name."""
+"""Largest number of files below a capture's folder among which pictures are searched for by name."""
 
 
 def unique_picture_names(paths: Sequence[Path], source: Path) -> list[str]:
-    """File names of pictures, with as much of their folder as it takes to tell them apart.
+    """File names of pictures, with as many parent folders as needed to make them unique.
 
     Raises:
-        InputError: Two views use the same picture, or there are very many.
+        InputError: Two views use the same picture, or there are more than `MOST_VIEWS`.
     """
     if len(paths) > MOST_VIEWS:
         raise InputError(f"{source} lists {len(paths)} cameras, up to {MOST_VIEWS} are read; leave some out")
@@ -42,12 +42,13 @@ def unique_picture_names(paths: Sequence[Path], source: Path) -> list[str]:
 def find_pictures(
     source: Path, names: Sequence[str], photos: Path | None = None
 ) -> tuple[list[Path], list[str]]:
-    """Where the pictures are that a camera file names, and what to call the views.
+    """Find the pictures that a camera file names, and names for the views.
 
-    They lie in `photos`, or beside the camera file, or in a folder of the usual names beside it.
+    They are searched for in `photos`, beside the camera file, and in folders with usual names beside it.
 
     Raises:
-        InputError: Two views use the same picture, there are very many, or a name fits several pictures.
+        InputError: Two views use the same picture, there are more than `MOST_VIEWS`, or a name fits several
+            pictures.
     """
     home = source.parent
     folders = [home, *(home / name for name in PICTURE_FOLDERS if (home / name).is_dir())]
@@ -56,16 +57,17 @@ def find_pictures(
 
 
 class PictureFinder:
-    """Finds the files that a camera file names, also where it was written elsewhere.
+    """Finder of the files that a camera file names, also if it was written on another machine.
 
-    A name may lack its ending or have it in another case, and may use backslashes. If no file at all is where
-    the camera file says, the paths are those of another machine or working directory: then the files of these
-    names below a folder are taken that agree with most of the paths.
+    A name may lack its extension or have it in another case, and may use backslashes. If no file exists at its
+    path, the paths are those of another machine or working directory. Then files with these names below a
+    folder are taken whose paths agree best.
 
     Args:
         source: The camera file.
-        folders: Where its paths may begin, the first that holds any of the files counts; by default its own.
-        below: The folder below which names are looked for; by default the first of these.
+        folders: Folders that paths may be relative to, of which the first with any of the files is taken. If
+            empty, the folder of the camera file.
+        below: Folder below which names are searched for; None takes the first of `folders`.
     """
 
     def __init__(self, source: Path, folders: Sequence[Path] = (), below: Path | None = None) -> None:
@@ -75,14 +77,14 @@ class PictureFinder:
         self._listings: dict[Path, dict[str, list[str]]] = {}
 
     def locate(self, names: Sequence[str], masks: bool = False) -> list[Path]:
-        """Where the files are, or would be if they were there.
+        """Paths of the files, or the expected paths of missing ones.
 
         Args:
-            names: What the camera file says.
-            masks: These are masks, otherwise photographs.
+            names: Names in the camera file.
+            masks: Whether the files are masks instead of photographs.
 
         Raises:
-            InputError: A name lacks its ending and fits several pictures.
+            InputError: A name lacks its extension and fits several pictures.
         """
         written = [PurePosixPath(name.replace("\\", "/")) for name in names]
         found: list[Path | None] = [None] * len(written)
@@ -122,7 +124,7 @@ class PictureFinder:
 
 
 def _agreeing(below: dict[str, list[Path]], written: PurePosixPath, root: Path, masks: bool) -> Path | None:
-    """The one picture below the folder whose path agrees with the longest tail of the written one."""
+    """The picture below the folder whose path agrees with the written one in most of the last parts."""
     names = [written.name.lower(), *(written.name.lower() + suffix for suffix in SUFFIXES)]
     scores: dict[Path, int] = {}
     for path in (path for name in names for path in below.get(name, [])):
@@ -139,7 +141,7 @@ def _common_tail(path: Path, written: PurePosixPath) -> int:
 
 
 def _files_in(folder: Path) -> dict[str, list[str]]:
-    """Names of the files in a folder by their names in lower case."""
+    """Names of the files in a folder, by their lower-case name."""
     listing: dict[str, list[str]] = {}
     try:
         for entry in os.scandir(folder):
@@ -164,16 +166,16 @@ def _pictures_below(folder: Path) -> dict[str, list[Path]]:
 
 
 def require_pictures(views: Sequence[View]) -> None:
-    """Refuse a capture of which pictures are missing.
+    """Raise an error if pictures are missing.
 
     Raises:
-        InputError: Some are; the message names the first few.
+        InputError: Pictures are missing; the message names the first few.
     """
     require_files([view.image for view in views])
 
 
 def require_files(images: Sequence[Path]) -> None:
-    """The same for the places of the pictures."""
+    """As `require_pictures`, for paths of pictures."""
     missing = [str(image) for image in images if not _is_file(image)]
     if missing:
         count = f" ({len(missing)} of {len(images)} are missing)" if len(missing) > 1 else ""

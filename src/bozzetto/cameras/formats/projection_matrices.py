@@ -35,15 +35,15 @@ from .camera_files import (
 from .picture_paths import MOST_VIEWS, PICTURE_FOLDERS, PictureFinder, unique_picture_names
 
 PIXEL_OFFSET = 0.5
-"""Added to the principal point of projection matrices, of which integers are taken to be centres of pixels."""
+"""Offset added to the principal point of projection matrices, whose integer coordinates are pixel centres."""
 ENDINGS = (".camera", "_cam.txt", "_p.txt", ".p.txt", ".p")
-"""How names of such files end, in lower case; before it stands the picture's name."""
+"""Ends of the names of such files, in lower case, after the name of the picture."""
 FOLDERS = ("", "cams", "cameras", "calib", "txt", "p", "P", "gt_dense_cameras")
 _SIBLINGS = (*PICTURE_FOLDERS, "blended_images", "visualize")
 
 
 def matrix_files(folder: Path) -> list[Path]:
-    """Files of matrices in a folder or in its folders of the usual names."""
+    """Matrix files in a folder or in its sub-folders with usual names."""
     for name in FOLDERS:
         place = folder / name
         if place.is_dir():
@@ -56,13 +56,13 @@ def matrix_files(folder: Path) -> list[Path]:
 def decompose(
     matrix: Float[Tensor, "3 4"], what: str
 ) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "4 4"], float]:
-    """K, T_cam_world and the rounding of the rotation of a projection matrix of any scale and sign.
+    """Decompose a projection matrix of any scale and sign: K, T_cam_world and the rotation's rounding error.
 
     P = s K [R t]; K and R are the RQ factors of the left block with positive focal lengths (Hartley and
     Zisserman 2004, 6.2.4). Their sign follows from the determinant, so that R is a rotation.
 
     Raises:
-        InputError: The matrix is no projection of the perspective kind; the message begins with `what`.
+        InputError: The matrix is not a perspective projection; the message begins with `what`.
     """
     left = matrix[:, :3]
     if not bool(torch.isfinite(matrix).all()) or not float(torch.linalg.cond(left)) < 1e12:
@@ -82,23 +82,23 @@ def decompose(
 
 
 def read_matrices(path: Path, photos: Path | None = None) -> PosedViews:
-    """Views of a folder with a text file per picture.
+    """Read the views of a folder with one text file per picture.
 
-    - NAME.P, NAME_P.txt: twelve numbers, the matrix that projects the world to pixels, perhaps after the word
-      CONTOUR; integers are taken to be centres of pixels.
+    - NAME.P, NAME_P.txt: twelve numbers, the projection matrix from the world to pixels, optionally after the
+    word CONTOUR; integers are pixel centres.
     - NAME.jpg.camera (Strecha et al. 2008): K, three coefficients of distortion, the rotation from the camera
-      to the world, the position, width and height; integers are taken to be centres of pixels.
-    - NAME_cam.txt (MVSNet): `extrinsic` 4 x 4 from the world to the camera, `intrinsic` K; centres of pixels at
-      half-integers, as in its code.
+      to the world, the position, width and height; integers are pixel centres.
+    - NAME_cam.txt (MVSNet): `extrinsic` 4 x 4 from the world to the camera, `intrinsic` K; pixel centres are at
+    half-integers, as in its code.
 
     All cameras have OpenCV's axes.
 
     Args:
-        path: The folder, or one of the files, of which the others of the same kind beside it are read too.
-        photos: Where the pictures lie.
+        path: The folder, or one of the files; all files of the same kind in its folder are read.
+        photos: Folder of the pictures; None searches for them.
 
     Raises:
-        InputError: A file holds something else, or is no camera.
+        InputError: A file has other content, or is not a valid camera.
     """
     folder = path if path.is_dir() else path.parent
     files = matrix_files(folder)
@@ -155,7 +155,7 @@ def _intrinsics(numbers: Float[Tensor, "9"], file: Path) -> Float[Tensor, "3 3"]
 
 
 def _numbers(file: Path, count: int, words: tuple[str, ...], more: bool = False) -> Float[Tensor, "count"]:
-    """The numbers of a file that holds so many of them, or more of which the rest is not needed."""
+    """Read `count` numbers of a file; with `more`, further numbers are ignored."""
     fields = [field for field in read_text(file).split() if field.lower() not in words]
     try:
         numbers = [float(field) for field in fields]
@@ -172,15 +172,15 @@ def _numbers(file: Path, count: int, words: tuple[str, ...], more: bool = False)
 
 
 def read_idr(path: Path, photos: Path | None = None) -> PosedViews:
-    """Views of a `cameras.npz` or `cameras_sphere.npz` (IDR's DATA_CONVENTION.md).
+    """Read the views of a `cameras.npz` or `cameras_sphere.npz` (IDR's DATA_CONVENTION.md).
 
-    `world_mat_i` projects the world to pixels of the i-th picture of the folder `image`; integers are the
-    centres of pixels, as the programs that read these files take them. `scale_mat_i`, which takes a sphere
-    around the object to the world, is not needed: the world is that of `world_mat_i`.
+    `world_mat_i` projects the world to pixels of the i-th picture of the folder `image`; integers are pixel
+    centres, as in the programs that read these files. `scale_mat_i`, which maps a sphere around the object to
+    the world, is not used: the world is that of `world_mat_i`.
 
     Raises:
-        InputError: The file is damaged, a matrix is missing or no projection, or pictures and matrices are not
-            as many.
+        InputError: The file is damaged, a matrix is missing or not a projection, or the numbers of pictures and
+            matrices differ.
     """
     data = _bytes(path)
     try:
@@ -207,14 +207,14 @@ def read_idr(path: Path, photos: Path | None = None) -> PosedViews:
 
 
 def read_llff(path: Path, photos: Path | None = None) -> PosedViews:
-    """Views of a `poses_bounds.npy`, in the order of the sorted pictures (LLFF's README).
+    """Read the views of a `poses_bounds.npy`, in the order of the sorted pictures (LLFF's README).
 
-    Each row holds a matrix of 3 rows and 5 columns and two depths. The first four columns take the camera to
-    the world; its axes are down, right, backwards. The fifth is height, width and focal length in pixels; the
-    principal point is the middle. Depths are not needed.
+    Each row has a 3 x 5 matrix and two depths. The first four columns are the camera-to-world transform, with
+    camera axes down, right, backwards. The fifth column is height, width and focal length in pixels. The
+    principal point is the centre of the picture. Depths are not used.
 
     Raises:
-        InputError: The file is damaged, has another shape, or pictures and poses are not as many.
+        InputError: The file is damaged or has another shape, or the numbers of pictures and poses differ.
     """
     data = _bytes(path)
     try:
@@ -254,9 +254,9 @@ def _bytes(path: Path) -> bytes:
 
 
 def _pictures(path: Path, photos: Path | None, count: int, folders: tuple[str, ...]) -> list[Path]:
-    """The pictures that the format pairs with its rows by their order alone.
+    """The pictures, which the format assigns to cameras only by their order.
 
-    Of several folders the first with as many pictures as there are cameras is taken.
+    Of several folders the first with as many pictures as cameras is taken.
     """
     places = [photos] if photos else [path.parent / name for name in folders]
     found = [(place, _sorted_pictures(place)) for place in places if place.is_dir()]
@@ -280,16 +280,17 @@ def _sorted_pictures(folder: Path) -> list[Path]:
 
 
 def read_middlebury(path: Path, photos: Path | None = None) -> PosedViews:
-    """Views of a `*_par.txt` file.
+    """Read the views of a Middlebury `*_par.txt` file.
 
-    The first line is the number of images; each other line holds the image's name, K and R row by row, and
-    t: world to camera, OpenCV axes, the pixel is K (R X + t). The format does not say whether (0, 0) is the
-    centre or the corner of the first pixel. The photographs do: the silhouettes of dino and temple (some of
+    The first line is the number of images. Each other line has the image's name, K and R row by row, and t of
+    the world-to-camera transform with OpenCV axes; the pixel is K (R X + t). The format does not specify
+    whether (0, 0) is the centre or the corner of the first pixel. The photographs decide: the silhouettes of
+    dino and temple (some of
     them upside down) agree better with the hulls of the other views if it is the centre, mean IoU 0.9889
     against 0.9870 and 0.9750 against 0.9731. So half a pixel is added to cx and cy.
 
     Raises:
-        InputError: The number of lines, the fields or the numbers are not as expected.
+        InputError: The number of lines or of fields is wrong, or a number is invalid.
     """
     lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
     if not lines or len(lines[0]) != 1 or not re.fullmatch("[0-9]{1,9}", lines[0][0]):
@@ -312,11 +313,11 @@ def read_middlebury(path: Path, photos: Path | None = None) -> PosedViews:
 
 
 MIDDLEBURY_OFFSET = 0.5
-"""Added to cx and cy on reading: the pixel coordinates of these files are taken to be centres of pixels."""
+"""Offset added to cx and cy on reading: integer pixel coordinates of these files are pixel centres."""
 
 
 def _view(path: Path, name: str, image: Path, fields: list[str]) -> tuple[View, float]:
-    """The view, and how far R R^T in the file is from the identity."""
+    """The view, and the distance of R R^T in the file from the identity."""
     if len(fields) != 22:
         raise InputError(f"{path}: the line of {name} has {len(fields) - 1} numbers, expected 21 (K, R, t)")
     numbers = torch.tensor(
@@ -338,7 +339,7 @@ def save_middlebury(cameras: Cameras, path: str | os.PathLike[str], names: Seque
 
     Args:
         cameras: The cameras.
-        path: Where to; the name should end in `_par.txt` for `load_capture` to find it in its folder.
+        path: File to write; its name should end in `_par.txt`, so that `load_capture` finds it in its folder.
         names: Image file names, relative to the folder of `path` and without blanks.
 
     Raises:

@@ -1,6 +1,6 @@
-"""From a folder or file to what a camera file in it says, whatever its format.
+"""Reading of camera files of any supported format, given a file or a folder.
 
-Files of other programs that are not read are named, with the export that works.
+For known files of other programs that are not supported, messages say which export works.
 """
 
 import os
@@ -47,7 +47,7 @@ FOREIGN_ENDINGS = {
     ".dae": ("a scene with animated cameras", "export transforms.json, a COLMAP model or a CSV file instead"),
     ".blend": ("a scene of Blender", "export transforms.json from it"),
 }
-"""By the ending of the name: what it is, what to do."""
+"""Unsupported files by extension: description and advice."""
 FOREIGN_NAMES = {
     "reconstruction.json": ("a reconstruction of OpenSfM", "convert it with its command export_colmap"),
     "rigs.bin": ("a part of a COLMAP model", "give the folder that holds it"),
@@ -55,7 +55,7 @@ FOREIGN_NAMES = {
     "rigs.txt": ("a part of a COLMAP model", "give the folder that holds it"),
     "frames.txt": ("a part of a COLMAP model", "give the folder that holds it"),
 }
-"""By the whole name."""
+"""Unsupported files by name: description and advice."""
 _WORDS = {
     "BlocksExchange": ("a file of ContextCapture", "export its cameras to COLMAP or Metashape XML"),
     "ExportOrient": ("an orientation of MicMac", "convert it with mm3d Apero2NVM or to COLMAP"),
@@ -63,14 +63,14 @@ _WORDS = {
     "NVM_V3": FOREIGN_ENDINGS[".nvm"],
     "fileName imageWidth imageHeight": FOREIGN_ENDINGS[".p4d"],
 }
-"""By a word near the beginning of a text."""
+"""Unsupported files by a word near the beginning of their text: description and advice."""
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse a file that is known and not read.
+    """Raise an error for a file in a known but unsupported format.
 
     Raises:
-        InputError: It is one; the message names it and the export that works.
+        InputError: The format is unsupported; the message names it and the export that works.
     """
     found = FOREIGN_NAMES.get(path.name.lower()) or FOREIGN_ENDINGS.get(path.suffix.lower())
     if found is None:
@@ -82,7 +82,7 @@ def refuse_foreign(path: Path) -> None:
 
 
 def about_foreign(folder: Path) -> str | None:
-    """What to say of such a file in a folder in which there is nothing that is read."""
+    """Message about an unsupported file in a folder without supported camera files; None if there is none."""
     for file in sorted(folder.iterdir()):
         found = FOREIGN_NAMES.get(file.name.lower()) or FOREIGN_ENDINGS.get(file.suffix.lower())
         if found is not None:
@@ -91,7 +91,7 @@ def about_foreign(folder: Path) -> str | None:
 
 
 class NoCameras(InputError):
-    """A folder holds no camera file that is read; it may hold photographs."""
+    """A folder has no supported camera file; it may contain photographs."""
 
 
 Reader = Callable[[Path, Path | None], PosedViews]
@@ -99,13 +99,13 @@ KNOWN = (
     "transforms.json, COLMAP, Metashape XML, RealityCapture CSV, NeuS or IDR cameras.npz, LLFF "
     "poses_bounds.npy, OpenMVG and Meshroom JSON, Bundler, Polycam, Middlebury _par.txt and projection matrices"
 )
-"""What is read, for messages."""
+"""Supported formats, for messages."""
 NAMES: tuple[tuple[str, Reader], ...] = (
     ("transforms.json", read_transforms),
     ("transforms_train.json", read_transforms),
     ("*_par.txt", read_middlebury),
 )
-"""Names of files in a folder that are preferred to a COLMAP model in it."""
+"""Name patterns of camera files that are preferred to a COLMAP model in the same folder, and their readers."""
 OTHERS: tuple[tuple[str, Reader], ...] = (
     ("cameras_sphere.npz", read_idr),
     ("cameras*.npz", read_idr),
@@ -114,22 +114,22 @@ OTHERS: tuple[tuple[str, Reader], ...] = (
     ("cameras.sfm", read_alicevision),
     ("*.sfm", read_alicevision),
 )
-"""Names that count after it."""
+"""Name patterns of camera files that are tried after a COLMAP model, and their readers."""
 
 
 def read_cameras(path: str | os.PathLike[str], photos: str | os.PathLike[str] | None = None) -> PosedViews:
-    """The cameras of photographs from a file of any format that is known. Pictures are not decoded.
+    """Read the cameras of photographs from a file in any supported format, without decoding pictures.
 
     Args:
-        path: A camera file, or a folder that holds one.
-        photos: The folder where the pictures lie, if they are not where the file says.
+        path: A camera file, or a folder that contains one.
+        photos: Folder of the pictures if it differs from the paths in the file.
 
     Returns:
-        A view per photograph. The world is the file's.
+        One view per photograph, in the world frame of the file.
 
     Raises:
-        NoCameras: It is a folder without a camera file.
-        InputError: The camera file cannot be used; one sentence says why.
+        NoCameras: The path is a folder without a camera file.
+        InputError: The camera file cannot be used; the message says why.
     """
     source, reader = find_camera_file(Path(path))
     folder = None if photos is None else Path(photos)
@@ -145,10 +145,11 @@ def read_cameras(path: str | os.PathLike[str], photos: str | os.PathLike[str] | 
 
 
 def find_camera_file(path: Path) -> tuple[Path, Reader]:
-    """The camera file in a folder, or the path itself if it is a file, and what reads it.
+    """Find the camera file in a folder, or the path itself if it is a file, and its reader.
 
     Raises:
-        InputError: There is none, it is not read, or there are several and none is preferred.
+        InputError: There is no camera file, its format is not supported, or there are several and none is
+            preferred.
     """
     try:
         exists = path.exists()
@@ -188,7 +189,7 @@ def _named(folder: Path, names: tuple[tuple[str, Reader], ...]) -> tuple[Path, R
 
 
 def _by_content(folder: Path) -> tuple[Path, Reader] | None:
-    """The one file of a folder that its content shows to be a camera file."""
+    """The file of a folder that is a camera file by its content."""
     tests: tuple[tuple[str, Callable[[Path], bool], Reader], ...] = (
         ("*.xml", _is_metashape, read_metashape),
         ("*.csv", is_reality_capture, read_reality_capture),
@@ -224,7 +225,7 @@ def _is_bundler(path: Path) -> bool:
 
 
 def _reader(path: Path) -> Reader:
-    """What reads a file, by its name and then by its content."""
+    """The reader of a file, by its name and then by its content."""
     name, ending = path.name.lower(), path.suffix.lower()
     if not path.is_file():
         raise InputError(f"{path} is no regular file; give a folder with photographs and their cameras")

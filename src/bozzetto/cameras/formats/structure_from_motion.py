@@ -30,19 +30,19 @@ from .camera_files import (
 from .picture_paths import MOST_VIEWS, PICTURE_FOLDERS, PictureFinder, find_pictures, unique_picture_names
 
 LARGEST_BUNDLE = 256 * 2**20
-"""Bytes of such a file, most of which are points."""
+"""Largest size of such a file in bytes, most of which are points."""
 HEADER = "# Bundle file v0."
 
 
 def read_bundler(path: Path, photos: Path | None = None) -> PosedViews:
-    """Views of a bundle file; the names of the pictures stand in a list beside it.
+    """Read the views of a bundle file; the names of the pictures are in a list file beside it.
 
-    World to camera with OpenGL axes (+Y up, looking along -Z), focal length in pixels, k1 and k2; pixels count
-    from the middle of the picture (Bundler v0.4 User's Manual, output format), which is taken to be at half the
-    width and height. Cameras with the focal length 0 were not placed and are left out.
+    World to camera with OpenGL axes (+Y up, looking along -Z), focal length in pixels, k1 and k2; pixels are
+    relative to the centre of the picture (Bundler v0.4 User's Manual, output format), at half the width and
+    height. Cameras with focal length 0 were not placed and are left out.
 
     Raises:
-        InputError: The file is damaged, there is no list, or it has another number of names.
+        InputError: The file is damaged, or there is no list, or it has another number of names.
     """
     lines = read_text(path, LARGEST_BUNDLE).splitlines()
     if not lines or not lines[0].startswith(HEADER):
@@ -106,7 +106,7 @@ def _whole(path: Path, number: float) -> int:
 
 
 def _listed(path: Path, count: int) -> list[str]:
-    """Names of the pictures from the list that belongs to a bundle file."""
+    """Names of the pictures from the list file of a bundle file."""
     stem = path.name.removesuffix(".out")
     names = ("list.txt", f"{path.name}.list.txt", f"{stem}.list.txt", f"{stem}_list.txt", "image_list.txt")
     places = [place / name for place in (path.parent, path.parent.parent) for name in names]
@@ -122,21 +122,22 @@ def _listed(path: Path, count: int) -> list[str]:
 
 
 LARGEST_JSON = 128 * 2**20
-"""Bytes of such a file, most of which are points."""
+"""Largest size of such a file in bytes, most of which are points."""
 PINHOLES = ("pinhole", "radial1", "radial3", "brown", "fisheye4", "fisheye1")
-"""Kinds of AliceVision's cameras that are read, as older versions name camera and distortion together."""
+"""Supported camera types of AliceVision, by the names of older versions, which include the distortion."""
 
 
 def read_openmvg(path: Path, photos: Path | None = None) -> PosedViews:
-    """Views of an sfm_data.json of OpenMVG.
+    """Read the views of an sfm_data.json of OpenMVG.
 
-    `rotation` takes the world to the camera (OpenCV axes), `center` is the camera's position. Lenses are told
-    apart by their coefficients: disto_k1, disto_k3 (k1 k2 k3), disto_t2 (k1 k2 k3 t1 t2), fisheye (k1 to k4 of
-    the angle). The principal point is taken to be measured from the corner of the picture, since OpenMVG puts
-    it to half the width and height at first.
+    `rotation` is from the world to the camera (OpenCV axes), `center` is the camera's position. Lens models are
+    recognised by their coefficients: disto_k1, disto_k3 (k1 k2 k3), disto_t2 (k1 k2 k3 t1 t2), fisheye (k1 to
+    k4 of
+    the angle). The principal point is relative to the corner of the picture, since OpenMVG initialises it with
+    half the width and height.
 
     Raises:
-        InputError: The file is no such file, no view has a pose, or a camera is a panorama.
+        InputError: The file has another content, no view has a pose, or a camera is a panorama.
     """
     data = _tables(path, ("views", "intrinsics", "extrinsics"))
     cameras = {str(row.get("key")): _flat(row.get("value")) for row in data["intrinsics"]}
@@ -191,15 +192,15 @@ def _openmvg_points(document: dict[str, Any]):
 
 
 def read_alicevision(path: Path, photos: Path | None = None) -> PosedViews:
-    """Views of a .sfm or .json file of AliceVision (Meshroom): `cameras.sfm` of StructureFromMotion.
+    """Read the views of a .sfm or .json file of AliceVision (Meshroom: `cameras.sfm` of StructureFromMotion).
 
     `rotation` is world to camera (OpenCV axes) column by column, `center` the camera's position. The meaning of
-    the intrinsics depends on the file's version: before 1.2.1 the principal point counts from the corner, later
-    from the middle; before 1.2.2 the focal length is in pixels, later in the sensor's millimetres, and
-    `pixelRatio` is fx / fy before 1.2.5, fy / fx since. The middle is half the width and height.
+    the intrinsics depends on the file's version: before 1.2.1 the principal point is relative to the corner,
+    later to the centre; before 1.2.2 the focal length is in pixels, later in the sensor's millimetres, and
+    `pixelRatio` is fx / fy before 1.2.5, fy / fx since. The centre is at half the width and height.
 
     Raises:
-        InputError: The file is no such file, no view has a pose, or a lens is not known.
+        InputError: The file has another content, no view has a pose, or a lens model is not supported.
     """
     data = _tables(path, ("views", "intrinsics", "poses"))
     version = [int(v) for v in real_numbers(data["document"].get("version", ["1", "0", "0"]), 3, path.name)]
@@ -282,7 +283,7 @@ def _alicevision_points(document: dict[str, Any]):
 
 
 def _tables(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    """The document and its lists of these names."""
+    """The JSON document and its lists with these names."""
     document = read_json(path, LARGEST_JSON)
     if not isinstance(document, dict):
         raise InputError(f"{path} holds no views; export it again")
@@ -329,7 +330,7 @@ def _text(path: Path, folder: Any, name: Any) -> str:
 
 
 def _flat(value: Any) -> dict[str, Any]:
-    """An object with what objects within it hold; versions of OpenMVG nest differently."""
+    """A JSON object with the entries of nested objects, since versions of OpenMVG nest differently."""
     flat: dict[str, Any] = {}
     waiting = [value]
     while waiting:

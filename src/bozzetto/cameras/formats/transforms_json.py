@@ -39,22 +39,22 @@ from .camera_files import (
 )
 from .picture_paths import MOST_VIEWS, PictureFinder, unique_picture_names
 
-# Camera axes of the file (OpenGL: +Y up, looking along -Z) against ours (OpenCV).
+# From camera axes of the file (OpenGL: +Y up, looking along -Z) to OpenCV axes.
 FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
 PARAMETERS = ("k1", "k2", "k3", "k4", "p1", "p2")
-"""Lens coefficients that are read."""
+"""Supported lens coefficients."""
 _INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "skew", "w", "h", "camera_angle_x", "camera_angle_y")
 FISHEYES = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", *FISHEYES)
 
 
 def read_transforms(path: Path, photos: Path | None = None) -> PosedViews:
-    """Views of a `transforms.json` file.
+    """Read the views of a `transforms.json` file.
 
-    `transform_matrix` takes the camera (OpenGL axes) to the world. Intrinsics are `camera_angle_x` (radians,
-    horizontal; square pixels, principal point in the middle) or `fl_x fl_y cx cy w h`, for all frames or for
+    `transform_matrix` is the camera-to-world transform (OpenGL axes). Intrinsics are `camera_angle_x` (radians,
+    horizontal; square pixels, principal point at the centre) or `fl_x fl_y cx cy w h`, for all frames or for
     each, and `skew` (K[0][1] in pixels; our own key); distortion is `k1 k2 k3 k4 p1 p2`, or k1 to k4 of a
-    fisheye (`OPENCV_FISHEYE`, `is_fisheye`). Masks may be named by `mask_path` and mark the object.
+    fisheye (`OPENCV_FISHEYE`, `is_fisheye`). `mask_path` may name masks of the object.
     Pixel centres are at half-integers in all three variants: Blender and instant-ngp put cx = w / 2 in the
     middle of the picture, and nerfstudio adds 0.5 to pixel indices before it uses cx (its documentation
     says that "coordinates correspond to the centers of pixels", meaning these indices).
@@ -62,8 +62,8 @@ def read_transforms(path: Path, photos: Path | None = None) -> PosedViews:
     that `ply_file_path` names (nerfstudio has applied the transform to both).
 
     Raises:
-        InputError: The file is no such JSON, has no frames, a pose or intrinsics are missing, or the camera is
-            a panorama.
+        InputError: The file is not such a JSON file or has no frames, a pose or intrinsics are missing, or the
+            camera is a panorama.
     """
     data = read_json(path)
     frames = data.get("frames") if isinstance(data, dict) else None
@@ -114,7 +114,7 @@ def _mask_path(path: Path, name: str, frame: dict[str, Any]) -> str:
 def _view(
     path: Path, name: str, image: Path, values: dict[str, Any], mask: Path | None
 ) -> tuple[View, float]:
-    """The view, and how far the rotation in the file is from being one."""
+    """The view, and the rounding error of the rotation in the file."""
     _check_model(path, name, values)
     values = {key: value for key, value in values.items() if value is not None}
     numbers = {
@@ -184,7 +184,7 @@ def _pose(path: Path, name: str, rows: Any) -> tuple[Float[Tensor, "4 4"], float
     if len(matrix) == 3:
         matrix = torch.cat([matrix, matrix.new_tensor([[0, 0, 0, 1]])])
     rotation, error = nearest_rotation(matrix[:3, :3])
-    # The transpose inverts a rotation; what is none keeps its place and is refused with all poses.
+    # The transpose inverts a rotation; an invalid one is kept and causes an error when all poses are checked.
     inverse = torch.eye(4, dtype=torch.float64)
     inverse[:3, :3] = rotation.T
     inverse[:3, 3] = -rotation.T @ matrix[:3, 3]
@@ -195,7 +195,7 @@ def _pose(path: Path, name: str, rows: Any) -> tuple[Float[Tensor, "4 4"], float
 def _intrinsics(
     path: Path, name: str, numbers: dict[str, float], size: tuple[int, int] | None
 ) -> Float[Tensor, "3 3"]:
-    """Intrinsics; NaN where the principal point is in the middle of a picture of unknown size."""
+    """Intrinsics; NaN if the principal point is the centre of a picture of unknown size."""
     fx = numbers["fl_x"]
     fy = numbers.get("fl_y", fx)
     if not (fx > 0 and fy > 0):
@@ -223,17 +223,17 @@ def save_transforms(
 ) -> None:
     """Write perspective cameras as `transforms.json` with intrinsics per frame (instant-ngp, nerfstudio).
 
-    Points of the scene are written beside it, as `points.ply`. Skew is written under a key that only this
-    program reads.
+    Points of the scene are written to the same folder as `points.ply`. Skew is written with a key that only
+    this package reads.
 
     Args:
-        views: The cameras, the capture that has them, or what a camera file says.
-        path: Where to; `load_capture` finds the name `transforms.json` in its folder.
-        names: Image paths relative to the folder of `path`; by default the names of the capture, the paths of
-            the pictures, or `images/0000.png` and so on.
+        views: Cameras, a capture, or the content of a camera file.
+        path: File to write; `load_capture` finds the name `transforms.json` in its folder.
+        names: Image paths relative to the folder of `path`. None takes the names of a capture, the paths of the
+            pictures, or `images/0000.png` and so on.
 
     Raises:
-        InputError: The cameras are orthographic, or a lens is of a kind that the format does not have.
+        InputError: The cameras are orthographic, or the format does not support a lens model.
     """
     path = Path(path)
     whole = whole_views(views, names, path.parent)
@@ -281,11 +281,11 @@ def _frame(view: WholeView) -> dict[str, Any]:
 
 
 CAMERAS = {"corrected_cameras": "corrected_images", "cameras": "images"}
-"""Folders of cameras, best first, and where their pictures lie (polyform's README)."""
+"""Folders of cameras, best first, and the folders of their pictures (polyform's README)."""
 
 
 def find_polycam(path: Path) -> Path | None:
-    """The folder of cameras in an exported capture, its keyframes, or the folder itself."""
+    """Find the folder of cameras, given an exported capture, its keyframes, or the folder itself."""
     below = [place / name for place in (path / "keyframes", path) for name in CAMERAS]
     for folder in (*below, path) if path.name in CAMERAS else below:
         first = next(iter(sorted(folder.glob("*.json"))), None)
@@ -295,13 +295,14 @@ def find_polycam(path: Path) -> Path | None:
 
 
 def read_polycam(folder: Path, photos: Path | None = None) -> PosedViews:
-    """Views of a folder of cameras.
+    """Read the views of a folder of cameras of Polycam.
 
-    t_00 to t_23 take the camera (ARKit: OpenGL axes) to the world, row by row; fx fy cx cy are pixels from the
+    t_00 to t_23 are the camera-to-world transform (ARKit: OpenGL axes), row by row; fx fy cx cy are pixels from
+    the
     corner of the picture (Apple's documentation of ARCamera.intrinsics). The world is ARKit's: +Y up, metres.
 
     Raises:
-        InputError: A file is no such camera.
+        InputError: A file is not such a camera.
     """
     files = sorted(folder.glob("*.json"))
     if len(files) > MOST_VIEWS:

@@ -1,4 +1,4 @@
-"""Cameras from photographs: where each was taken from, by structure from motion."""
+"""Estimation of cameras from photographs by structure from motion."""
 
 import lazy_loader
 

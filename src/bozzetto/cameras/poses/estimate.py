@@ -1,7 +1,7 @@
-"""Cameras from photographs by structure from motion (COLMAP, Schoenberger and Frahm 2016).
+"""Estimation of cameras from photographs by structure from motion (COLMAP, Schoenberger and Frahm 2016).
 
-Settings are tried in order until the result stands. COLMAP runs in `colmap_program`, a child process that
-ends with this one and reports its progress.
+Settings are tried in order until a result is valid. COLMAP runs in `colmap_program`, a child process that ends
+with this one and reports its progress.
 """
 
 import json
@@ -50,15 +50,16 @@ PROGRAM = (
     f"import runpy, sys; sys.path.append({str(Path(__file__).parent)!r}); "
     "runpy.run_module('colmap_program', run_name='__main__', alter_sys=True)"
 )
-"""It is found without this package, which would load libraries that must not meet those of pycolmap."""
-_LAST = 2000  # characters of its messages that are shown when it fails
+"""The child process imports the program without this package, whose libraries conflict with those of
+pycolmap."""
+_LAST = 2000  # number of last characters of its messages that are shown if it fails
 
 
 def require_pycolmap() -> None:
-    """Refuse to begin without the optional package; it is looked for, not imported.
+    """Raise an error if the optional package pycolmap is not installed; it is not imported.
 
     Raises:
-        InputError: It is not installed.
+        InputError: pycolmap is not installed.
     """
     if find_spec("pycolmap") is None:
         raise InputError(
@@ -68,13 +69,13 @@ def require_pycolmap() -> None:
 
 
 def run_job(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Do one job of `colmap_program`; its messages go to `folder/log.txt`, its progress to `steps`.
+    """Run one job of `colmap_program`; its messages go to `folder/log.txt`, its progress to `steps`.
 
-    The child holds the other end of a pipe and ends when it is closed: when this process ends, in whatever way.
-    Ctrl-C does not reach it; it is killed when an exception leaves this function.
+    The child process ends when its pipe is closed, which happens when this process ends for any reason. It does
+    not receive Ctrl-C; it is killed if this function raises an exception.
 
     Raises:
-        InputError: It was ended by the system.
+        InputError: The child process was ended by the system.
     """
     log, described = folder / "log.txt", folder / "job.json"
     write_text(described, json.dumps({**job, "log": str(log)}))
@@ -120,15 +121,15 @@ def _failure(code: int, log: Path) -> Exception:
 
 
 USUAL_FOCAL = 1.0
-"""Focal length without EXIF data, to begin with, as a share of the longer side; phones have .7 to .9."""
+"""Initial focal length without EXIF data, as a fraction of the longer side; phones have .7 to .9."""
 ALIKE = 0.01
-"""Focal lengths that differ by less than this share are the same."""
+"""Relative difference below which focal lengths count as equal."""
 EXHAUSTIVE = 100
-"""Up to so many photographs each is compared with each."""
+"""Largest number of photographs of which all pairs are matched."""
 NEIGHBOURS = 12
-"""Of more photographs each is compared with so many before and after it, and with some far away."""
+"""With more photographs, number of neighbours before and after each that it is matched with."""
 LOOP_STEP = 6
-"""Every so many photographs are compared with each other, to close loops."""
+"""With more photographs, every n-th is also matched with every n-th, to close loops."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,9 @@ class SharedCamera:
     """Photographs that were taken with the same lens at the same zoom.
 
     Attributes:
-        size: Width and height of the small pictures.
-        focal: Focal length to begin with, in pixels of the small pictures.
-        known: Whether it is from EXIF data.
+        size: Width and height of the reduced pictures.
+        focal: Initial focal length, in pixels of the reduced pictures.
+        known: Whether the focal length is from EXIF data.
         photos: Positions of the photographs.
     """
 
@@ -149,10 +150,10 @@ class SharedCamera:
 
 
 def group_cameras(photos: Sequence[Photo]) -> list[SharedCamera]:
-    """Photographs of the same size, focal length and device share a camera.
+    """Group photographs of the same size, focal length and device, which share a camera.
 
-    The small pictures are as the sensor took them, so that portraits and landscapes of one phone share one,
-    but for those that were turned upright since. Nothing is lost by more cameras than necessary if each has
+    The reduced pictures have the orientation of the sensor, so that portraits and landscapes of one phone share
+    a camera, unless they were rotated upright afterwards. More cameras than necessary do no harm if each has
     several photographs.
     """
     groups: dict[tuple[Any, ...], list[int]] = {}
@@ -174,7 +175,7 @@ def group_cameras(photos: Sequence[Photo]) -> list[SharedCamera]:
 
 
 def choose_pairs(count: int) -> list[tuple[int, int]]:
-    """Pairs to compare: all of them, or of many photographs neighbours in their order, and some far apart."""
+    """Pairs to match: all pairs, or for many photographs neighbours in their order and some distant pairs."""
     if count <= EXHAUSTIVE:
         return list(combinations(range(count), 2))
     pairs = {(i, j) for i in range(count) for j in range(i + 1, min(count, i + 1 + NEIGHBOURS))}
@@ -203,28 +204,28 @@ LOOSE_MAPPING: dict[str, Any] = {
     "mapper.filter_max_reproj_error": 6.0,
 }
 PLENTY: dict[str, Any] = {"count": 1500, "peak_threshold": 0.01}
-"""With so many features in the median picture, not counting the finest, only those with more contrast are used:
-what is left out is mostly noise, and matching takes time with the square of the features."""
+"""Median number of features per picture, without the finest, above which only features with at least this
+contrast are used. The others are mostly noise, and matching time is quadratic in the number of features."""
 RICH = 2000
-"""Features of a picture with which more would not help."""
+"""Number of features per picture above which more would not help."""
 MOVES = (
     "parts of the photos move against each other, as when the object turns while the room rests; give masks of "
     "the object with --masks, or walk around it while it rests"
 )
 NEARLY_ALL = 0.95
-"""With this share of the photographs placed, no other settings are tried."""
+"""Fraction of placed photographs above which no other settings are tried."""
 
 
 @dataclass(frozen=True)
 class FoundModel:
-    """A model that stands.
+    """A valid model.
 
     Attributes:
-        model: Its pictures and points.
-        folder: Its files.
-        error: Mean reprojection error in pixels of the small pictures.
-        matches: What it was made from.
-        notes: Sentences about what is unusual.
+        model: Pictures and points of the model.
+        folder: Folder of its files.
+        error: Mean reprojection error in pixels of the reduced pictures.
+        matches: Matches that the model was computed from.
+        notes: Sentences about unusual properties.
     """
 
     model: Model
@@ -235,7 +236,7 @@ class FoundModel:
 
 
 class Search:
-    """Tries settings until nearly all photographs are placed, and keeps the best that stands."""
+    """Search over settings until nearly all photographs are placed; keeps the best valid model."""
 
     def __init__(self, photos: Sequence[Photo], folder: Path, seed: int) -> None:
         self.photos = photos
@@ -246,10 +247,10 @@ class Search:
         self._still = False
 
     def best(self) -> FoundModel:
-        """The best model.
+        """Search for the best model.
 
         Raises:
-            InputError: None stands.
+            InputError: No model is valid.
         """
         masked = any(photo.masked for photo in self.photos)
         held = any(photo.focal is not None for photo in self.photos)
@@ -263,7 +264,7 @@ class Search:
         faults: list[str] = []
         for number, (inside, features, mapping, hold) in enumerate(attempts):
             if features is FINE_FEATURES and np.median(self._matches.features) > RICH:
-                break  # it is not for lack of features
+                break  # a lack of features is not the reason
             self._match(inside, features)
             if self._matches.two_motions:
                 faults.append(MOVES)
@@ -280,7 +281,7 @@ class Search:
             if best is not None and len(best.model.names) >= NEARLY_ALL * len(self.photos):
                 break
             if best is not None and number >= usual - 1:
-                break  # the rest is for when nothing stands
+                break  # the remaining settings are only for the case that no model is valid
         if best is None:
             raise InputError(faults[0])
         return best
@@ -354,12 +355,12 @@ def _as_matches(result: dict[str, Any]) -> Matches:
 
 
 def largest(models: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Of several models the one with most pictures, and of those the one with most points."""
+    """The model with most pictures, and of several such models the one with most points."""
     return max(models, key=lambda m: (len(m["pictures"]), m["points"]), default=None)
 
 
 VERSION = 2
-"""Of the method; results of others are not read back."""
+"""Version of the method; stored results of other versions are not used."""
 
 
 def estimate_cameras(
@@ -369,38 +370,38 @@ def estimate_cameras(
     seed: int = 0,
     longest: int = LONGEST,
 ) -> EstimatedViews:
-    """Find where photographs were taken from, and with what lens.
+    """Estimate the poses and intrinsics of photographs by structure from motion.
 
-    Features are found in pictures of at most `longest` pixels, only inside the masks where there are masks, and
-    matched; photographs of equal size, device and EXIF focal length share a lens: portraits and landscapes too,
-    where EXIF says how the sensor was held. A focal length by EXIF is held until all photographs have a place.
-    Every lens has a focal length and a coefficient of radial distortion; where many photographs have it, a
-    second one, and a principal point that need not be in the middle, if that can be told for certain. What
-    pycolmap finds is then judged: by how many photographs have a camera, by the lens, the shape of the scene
+    Features are found in pictures reduced to at most `longest` pixels, only inside the masks if there are any,
+    and matched. Photographs of equal size, device and EXIF focal length share a lens, also portraits and
+    landscapes if EXIF has the orientation of the sensor. A focal length from EXIF is fixed until all
+    photographs are placed. Every lens has a focal length and a coefficient of radial distortion. For a lens
+    with many photographs, a second coefficient and the principal point are estimated, if they are certain. The
+    result of pycolmap is then validated by the number of placed photographs, the lens, the shape of the scene
     and the silhouettes.
 
-    Where a camera stood still and the object turned before it, matches that stay in place are left out.
+    If the camera was static and the object rotated in front of it, static matches are left out.
 
-    The world is arbitrary, as photographs tell neither scale nor place: the origin is what the cameras look
-    at, their median distance from it is 1, and +Z is up in most photographs.
+    Photographs determine neither scale nor position. In the returned world frame the origin is the point that
+    the cameras look at, their median distance from it is 1, and +Z is up in most photographs.
 
     Source: Schoenberger and Frahm 2016, COLMAP.
 
     Args:
         photos: Picture files, at least three.
-        masks: One for each, or None; white is the object.
-        folder: Where intermediate files and the result go. A result for the same photographs, masks and
-            settings that is found there is read back.
-        seed: Of everything random. Equal results are likely, but pycolmap does not promise them.
-        longest: Longer side of the pictures that are looked at.
+        masks: One mask file for each photograph, or None; white is the object.
+        folder: Folder for intermediate files and the result. A stored result for the same photographs, masks
+            and settings is used again.
+        seed: Seed of all random choices. Equal results are likely, but pycolmap does not guarantee them.
+        longest: Longer side, in pixels, of the reduced pictures.
 
     Returns:
-        The photographs that were placed, with cameras for their upright full-size pictures, points, and a
-        report. A warning names photographs that were not placed.
+        The placed photographs with cameras for their upright full-size pictures, points, and a report. A
+        warning names photographs that were not placed.
 
     Raises:
-        InputError: pycolmap is missing, photographs cannot be read, fewer than 80 % can be placed, or what was
-            found cannot be right; the sentence says what to do.
+        InputError: pycolmap is not installed, photographs cannot be read, fewer than 80 % can be placed, or the
+            result is not valid; the message says what to do.
     """
     paths = [Path(photo) for photo in photos]
     covers = [None if mask is None else Path(mask) for mask in masks or [None] * len(paths)]
@@ -442,9 +443,9 @@ def _find(
     seed: int,
     longest: int,
 ) -> None:
-    """Find cameras and store them with a report."""
+    """Estimate cameras and store them with a report."""
     names = unique_names(paths)
-    remove_intermediate(folder)  # of a process that was killed
+    remove_intermediate(folder)  # files of a killed process
     everything = prepare_photos(paths, names, covers, folder, longest)
     fault = photo_faults(everything)
     if fault is not None:

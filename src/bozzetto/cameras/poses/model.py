@@ -1,6 +1,6 @@
-"""What structure from motion found, a frame for it, and how it is stored.
+"""Results of structure from motion, their world frame, and their files.
 
-A folder holds the text model that pycolmap writes and a report on each photograph as JSON.
+A folder contains the text model of pycolmap, and a report on each photograph as JSON.
 """
 
 import json
@@ -26,16 +26,16 @@ from .prepare import Photo
 
 @value_type
 class Model:
-    """Placed pictures and points.
+    """Placed pictures and points of structure from motion.
 
     Attributes:
         names: File names of the pictures, sorted.
-        camera: Which row of `lenses` each has.
-        poses: World to camera, (N, 4, 4), OpenCV axes.
-        lenses: f, cx, cy, k1, k2 per camera, (C, 5), in pixels of the small pictures.
-        sizes: Their width and height, (C, 2).
-        points: Positions, (P, 3).
-        visible: Which pictures each point was matched in, (P, N).
+        camera: Row of `lenses` of each picture, (N,).
+        poses: World-to-camera transforms, (N, 4, 4), with OpenCV axes.
+        lenses: f, cx, cy, k1, k2 per camera, (C, 5), in pixels of the reduced pictures.
+        sizes: Width and height of the reduced pictures per camera, (C, 2).
+        points: Positions of the points, (P, 3).
+        visible: Whether each point was matched in each picture, (P, N).
     """
 
     names: tuple[str, ...]
@@ -61,7 +61,7 @@ def read_model(folder: Path) -> Model:
     """Read a COLMAP text model.
 
     Raises:
-        InputError: It is damaged.
+        InputError: The model is damaged.
     """
     cameras = read_cameras_txt(folder / "cameras.txt")
     images = sorted(read_images_txt(folder / "images.txt"), key=lambda image: image.name)
@@ -89,16 +89,16 @@ def read_model(folder: Path) -> Model:
 
 
 def turned_model(model: Model, turns: Mapping[str, int]) -> Model:
-    """The model of upright pictures, each with a lens of its own.
+    """Convert a model to upright pictures, each with its own lens.
 
     Args:
-        model: Of pictures as the sensor took them.
-        turns: Anticlockwise quarter turns that set them upright, by their names.
+        model: Model of pictures in the orientation of the sensor.
+        turns: Anticlockwise quarter turns that make pictures upright, by name.
     """
     poses, lenses, sizes = model.poses.copy(), [], []
     for row, (name, camera) in enumerate(zip(model.names, model.camera, strict=True)):
         (focal, x, y, k1, k2), (width, height) = model.lenses[camera], model.sizes[camera]
-        for _ in range(turns[name] % 4):  # what was at (x, y) comes to (y, width - x)
+        for _ in range(turns[name] % 4):  # (x, y) becomes (y, width - x)
             x, y, width, height = y, width - x, height, width
             poses[row, :2] = poses[row, 1], -poses[row, 0]
         lenses.append([focal, x, y, k1, k2])
@@ -113,11 +113,11 @@ def turned_model(model: Model, turns: Mapping[str, int]) -> Model:
 
 
 def placed_model(model: Model) -> Model:
-    """The model in a frame that means something, as far as photographs can say.
+    """Transform the model to a canonical world frame.
 
-    They tell neither scale nor orientation. The origin is the point nearest to all optical axes, or, if these
-    are nearly parallel, the middle of the points; the median distance of the cameras from it is 1; +Z is the
-    mean of what is up in the photographs.
+    Photographs determine neither scale nor orientation. The origin is the point nearest to all optical axes, or
+    the median of the points if these are nearly parallel. The median distance of the cameras from it is 1. +Z
+    is the mean upward direction of the photographs.
     """
     center = _middle(model)
     distance = float(np.median(np.linalg.norm(model.centers - center, axis=1)))
@@ -146,7 +146,7 @@ def _upright(model: Model) -> npt.NDArray[Any]:
     """A rotation after which +Z is up in most photographs."""
     ups = -model.poses[:, 1, :3]
     up = ups.mean(axis=0)
-    if np.linalg.norm(up) < 0.2:  # turned in all ways: the axis of the ring in which the cameras stand
+    if np.linalg.norm(up) < 0.2:  # rotated in all directions: take the axis of the ring of cameras
         spread = model.forward - model.forward.mean(axis=0)
         axis = np.linalg.eigh(spread.T @ spread)[1][:, 0]
         up = axis if np.mean(ups @ axis > 0) >= 0.5 else -axis
@@ -158,18 +158,17 @@ def _upright(model: Model) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class PoseReport:
-    """How cameras were found.
+    """Report on the estimation of cameras.
 
     Attributes:
-        photos: Names of all photographs that were given.
-        placed: Names of those that have a camera now.
-        reasons: For each of the others, why it has none.
-        points: Points of the scene that were placed with the cameras.
-        error: Mean distance between where points were seen and where they project, in pixels of the pictures
-            that were looked at (`work_size`).
-        work_size: Longer side of these pictures, in pixels.
-        focal: Focal length of each camera, as a share of the longer side of its photographs.
-        notes: Sentences about what is unusual.
+        photos: Names of all given photographs.
+        placed: Names of the photographs with a camera.
+        reasons: Reason for each of the others why it has no camera.
+        points: Number of reconstructed points of the scene.
+        error: Mean reprojection error, in pixels of the reduced pictures (`work_size`).
+        work_size: Longer side of the reduced pictures, in pixels.
+        focal: Focal length of each camera, as a fraction of the longer side of its photographs.
+        notes: Sentences about unusual properties.
     """
 
     photos: tuple[str, ...]
@@ -183,7 +182,7 @@ class PoseReport:
 
     @property
     def sentence(self) -> str:
-        """How many photographs were placed, and why others were not."""
+        """A sentence: how many photographs were placed, and why others were not."""
         text = f"{len(self.placed)} of {len(self.photos)} photos were placed, with {self.points} points"
         kinds: dict[str, list[str]] = {}
         for name, reason in self.reasons.items():
@@ -200,10 +199,10 @@ _INTERMEDIATE = (
 
 @dataclass(frozen=True)
 class EstimatedViews(PosedViews):
-    """Cameras that were found, and how.
+    """Estimated cameras with a report.
 
     Attributes:
-        report: What became of each photograph.
+        report: Report on the estimation.
     """
 
     report: PoseReport | None = None
@@ -211,13 +210,13 @@ class EstimatedViews(PosedViews):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a small picture comes from.
+    """Relation of a reduced picture to its photograph.
 
     Attributes:
-        number: Position of its photograph among those that were given.
+        number: Position of its photograph among the given ones.
         size: Width and height of the upright photograph.
-        scale: Its pixels along one of the small picture.
-        turn: Anticlockwise quarter turns that set the small picture upright.
+        scale: Number of pixels of the photograph per pixel of the reduced picture, along each axis.
+        turn: Anticlockwise quarter turns that make the reduced picture upright.
     """
 
     number: int
@@ -227,13 +226,13 @@ class Source:
 
 
 def store(folder: Path, key: str, report: PoseReport, photos: Sequence[Photo], found: Path) -> None:
-    """Keep the text model and the report, delete what is not needed any more.
+    """Store the text model and the report, and delete intermediate files.
 
     Args:
-        folder: Where to.
+        folder: Folder to store to.
         key: Fingerprint of the input.
-        report: What became of each photograph.
-        photos: The small pictures.
+        report: Report on the estimation.
+        photos: The prepared photographs.
         found: Folder of the text model.
     """
     shutil.rmtree(folder / MODEL, ignore_errors=True)
@@ -246,7 +245,7 @@ def store(folder: Path, key: str, report: PoseReport, photos: Sequence[Photo], f
 
 
 def remove_intermediate(folder: Path) -> None:
-    """Delete what is needed only while cameras are looked for."""
+    """Delete files that are needed only during estimation."""
     for name in _INTERMEDIATE:
         path = folder / name
         if path.is_dir():
@@ -258,13 +257,13 @@ def remove_intermediate(folder: Path) -> None:
 def read_stored_poses(
     folder: Path, key: str, paths: Sequence[Path], masks: Sequence[Path | None]
 ) -> EstimatedViews | None:
-    """The result of an earlier call for the same input; None if there is none.
+    """Read the stored result of an earlier call with the same input; None if there is none.
 
     Args:
-        folder: Where it is.
+        folder: Folder of the result.
         key: Fingerprint of the input.
         paths: The photographs.
-        masks: Their masks.
+        masks: Masks of the photographs.
     """
     try:
         content = json.loads((folder / REPORT).read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
-"""Which pictures of a folder are photographs of the object, and the sharpest frames of a video.
+"""Finding the photographs of a folder, and extracting the sharpest frames of a video.
 
-Videos are read through the optional package av.
+Videos are read with the optional package av.
 """
 
 import os
@@ -21,10 +21,10 @@ from ...steps import counted
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".3gp")
 FEWEST = 8
-"""Frames that a video must have."""
-_MIDDLE = 0.6  # share of each interval that is preferred, so that two frames do not meet at its ends
-_EDGE = 0.3  # by which the sharpness of others counts
-_LOOK = 640  # pixels of the longer side at which sharpness is judged
+"""Smallest number of frames of a video."""
+_MIDDLE = 0.6  # fraction of each interval that is preferred, so that successive frames are not too close
+_EDGE = 0.3  # factor on the sharpness of frames outside of it
+_LOOK = 640  # longer side in pixels at which sharpness is measured
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class _Film:
 def video_frames(path: Path, folder: Path, count: int = 60) -> list[Path]:
     """Write the sharpest frames of a video as frame-0001.jpg and so on, and return their paths.
 
-    The video is divided into `count` intervals; of the middle of each the frame whose pixels differ most from
-    their neighbours is taken (energy of the gradient, Subbarao and Tyan 1998). They are turned as the video
-    says. Memory holds one frame at a time.
+    The video is divided into `count` intervals; the sharpest frame of the middle of each is taken, by the
+    energy of the gradient (Subbarao and Tyan 1998). Frames are rotated by the metadata of the video. Only one
+    frame is in memory at a time.
 
     Args:
         path: The video.
-        folder: Where frames go.
-        count: How many to take; of a short video fewer.
+        folder: Folder to write frames to.
+        count: Number of frames; a short video gives fewer.
 
     Raises:
-        InputError: av is not installed, the file is no video, is damaged, or has too few frames.
+        InputError: av is not installed, or the file is not a video, is damaged, or has too few frames.
     """
     check_file(path, "video")
     try:
@@ -142,7 +142,7 @@ OTHERS = (
     "thumbnail",
     "thumbnails",
 )
-"""Words that mark a picture, or its folder, as something else than a photograph."""
+"""Words in names of pictures or folders that are not photographs."""
 _OTHER_KINDS = {
     "raw photos": (
         (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),
@@ -151,21 +151,21 @@ _OTHER_KINDS = {
     "videos": (VIDEO_SUFFIXES, "give the path of one of them"),
 }
 MOST = 20_000
-"""Pictures in a folder."""
+"""Largest number of pictures in a folder."""
 _WORDS = re.compile(r"[^\W\d_]+")
 _NUMBERS = re.compile(r"(\d+)")
 
 
 def find_photographs(folder: Path) -> list[Path]:
-    """The photographs in a folder, in natural order (2 before 10).
+    """Find the photographs in a folder, in natural order (2 before 10).
 
-    Left out are hidden files, masks, depth and normal maps, thumbnails (told by words in their names and in
-    those of their folders), and copies of a picture in another format (IMG_1.HEIC beside IMG_1.jpg), which get
-    a note. Videos and side files that phones leave (.mov, .aae, .xmp) are no pictures. If the folder has no
-    photograph itself, its sub-folders are looked at: `images` first, else the one that has any.
+    Hidden files, masks, depth and normal maps, and thumbnails are left out, by words in the names of files and
+    folders. So are copies of a picture in another format (IMG_1.HEIC beside IMG_1.jpg), with a warning, and
+    videos and side files of phones (.mov, .aae, .xmp). If the folder has no photographs, its sub-folders are
+    searched: `images` first, otherwise the only one with photographs.
 
     Raises:
-        InputError: There is none, or several sub-folders have some.
+        InputError: There are no photographs, or several sub-folders have some.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; give the folder that holds the photos")
@@ -188,7 +188,7 @@ def find_photographs(folder: Path) -> list[Path]:
 
 
 def _instead(folder: Path) -> str:
-    """What is in a folder without photographs, and what to do about it, as the end of a sentence."""
+    """Description of the content of a folder without photographs, and advice, as the end of a sentence."""
     endings = [path.suffix.lower() for path in folder.iterdir() if path.is_file()]
     for kind, (known, advice) in _OTHER_KINDS.items():
         count = sum(ending in known for ending in endings)
@@ -200,13 +200,13 @@ def _instead(folder: Path) -> str:
 
 
 def numbered_key(path: Path) -> list[tuple[int, int | str]]:
-    """Sorts names so that numbers in them count as numbers."""
+    """Sort key of file names by which numbers in them are compared as numbers."""
     parts = _NUMBERS.split(str(path).lower())
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """File names, with as much of the folders as it takes to tell them apart."""
+    """File names, with as many parent folders as needed to make them unique."""
     if len({path.name for path in paths}) == len(paths):
         return [path.name for path in paths]
     root = os.path.commonpath([os.path.abspath(path.parent) for path in paths])
@@ -226,13 +226,13 @@ def _photos_in(folder: Path) -> list[Path]:
 
 
 def _is_other(stem: str) -> bool:
-    """Whether a name says that this is no photograph: by its last word, or the first of two."""
+    """Whether a name is not that of a photograph, by its last word, or the first of two."""
     words = [word.lower() for word in _WORDS.findall(stem)]
     return bool(words) and (words[-1] in OTHERS or (words[0] in OTHERS and len(words) <= 2))
 
 
 def _without_copies(photos: list[Path]) -> list[Path]:
-    """One file of each name; of several formats the first of `SUFFIXES` stays."""
+    """One file of each stem; of several formats the first in `SUFFIXES` is kept."""
     kept: dict[str, Path] = {}
     for photo in sorted(photos, key=lambda p: (SUFFIXES.index(p.suffix.lower()), numbered_key(p))):
         kept.setdefault(str(photo.with_suffix("")), photo)

@@ -1,4 +1,4 @@
-"""Photographs made ready for structure from motion: upright, grey, small, one at a time."""
+"""Preparation of photographs for structure from motion: grey, reduced, one at a time."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,34 +20,34 @@ from ..exif_orientation import SIDEWAYS, proportional
 from ..mask_files import load_mask
 
 LONGEST = 1000
-"""Longer side of the pictures that are looked at. Larger ones give hardly more accuracy for much more time."""
+"""Longer side of the reduced pictures in pixels. Larger ones take much more time for little more accuracy."""
 SMALLEST = 160
-"""Photographs with a longer side of fewer pixels are refused."""
+"""Smallest longer side of a photograph in pixels."""
 _THUMB = 32
 QUARTER_TURNS = {3: 2, 6: -1, 8: 1}
-"""Anticlockwise quarter turns that set a picture upright, by its EXIF orientation."""
+"""Anticlockwise quarter turns that make a picture upright, by its EXIF orientation."""
 
 
 @value_type
 class Photo:
-    """A photograph that was made ready.
+    """A prepared photograph.
 
     Attributes:
-        name: How messages call it; unique.
-        path: The file.
-        mask: Its mask file, or None.
-        masked: Whether only a part of it is looked at: by its mask file, or else by its alpha.
+        name: Unique name in messages.
+        path: File of the photograph.
+        mask: Mask file, or None.
+        masked: Whether only a part of it is used, by its mask file or its alpha.
         size: Width and height of the upright photograph in pixels.
-        work: File name of the small picture, which is as the sensor took it.
-        work_size: Its width and height; turned upright it covers the upper left part of the photograph of
-            `scale` times its size, short of less than `scale` pixels.
-        turn: Anticlockwise quarter turns that set the small picture upright.
-        scale: Pixels of the photograph along a pixel of the small picture.
-        focal: Focal length by its EXIF data, in pixels of the photograph, or None.
-        device: Maker and model of the camera by its EXIF data.
-        detail: How much there is to see, see `detail_of`.
-        sharpness: How narrow edges are, see `sharpness_of`.
-        thumb: Tiny version, from which equal pictures are known.
+        work: File name of the reduced picture, which has the orientation of the sensor.
+        work_size: Width and height of the reduced picture. Rotated upright and enlarged by `scale`, it covers
+            the photograph except less than `scale` pixels at the right and bottom.
+        turn: Anticlockwise quarter turns that make the reduced picture upright.
+        scale: Number of pixels of the photograph per pixel of the reduced picture, along each axis.
+        focal: Focal length from EXIF data, in pixels of the photograph, or None.
+        device: Maker and model of the camera from EXIF data.
+        detail: Amount of image detail, see `detail_of`.
+        sharpness: Sharpness of edges, see `sharpness_of`.
+        thumb: Thumbnail by which equal pictures are recognised.
     """
 
     name: str
@@ -73,14 +73,13 @@ def prepare_photos(
     folder: Path,
     longest: int = LONGEST,
 ) -> list[Photo]:
-    """Write small grey versions of photographs to `folder/pictures`, and of their masks to `folder/masks`.
+    """Write reduced grey versions of photographs to `folder/pictures`, and of their masks to `folder/masks`.
 
-    They are as the sensor took them, so that portraits and landscapes of a phone have one lens.
-
-    Memory holds one photograph at a time.
+    They have the orientation of the sensor, so that portraits and landscapes of a phone share a lens. Only one
+    photograph is in memory at a time.
 
     Raises:
-        InputError: One cannot be read or is too small.
+        InputError: A photograph cannot be read or is too small.
     """
     pictures, covers = make_folder(folder / "pictures"), make_folder(folder / "masks")
     found = []
@@ -130,7 +129,7 @@ def prepare_photos(
 def _read_small(
     path: Path, longest: int
 ) -> tuple[npt.NDArray[Any], tuple[int, int], dict[int, Any], npt.NDArray[Any] | None]:
-    """The upright photograph as small grey levels, its full size, its EXIF tags, and alpha if it has some."""
+    """The reduced upright photograph in grey levels, its full size, its EXIF tags, and alpha if it has any."""
     heif = is_heif(check_file(path, "photo"))
     tags, small = ({}, None) if heif else _small_jpeg(path, longest)
     if small is not None:
@@ -150,7 +149,7 @@ def _read_small(
 def _small_jpeg(
     path: Path, longest: int
 ) -> tuple[dict[int, Any], tuple[npt.NDArray[Any], tuple[int, int]] | None]:
-    """EXIF tags; and of a large JPEG the rest, decoded at a fraction of its size, which takes little time."""
+    """EXIF tags, and for a large JPEG also the picture and size, decoded fast at a fraction of its size."""
     try:
         with open_picture(path) as image:
             exif = image.getexif()
@@ -162,16 +161,16 @@ def _small_jpeg(
             size = (height, width) if orientation in SIDEWAYS else (width, height)
             image.draft("L", (2 * longest, 2 * longest))
             values = turned_upright(np.asarray(image.convert("L")), orientation)
-    except Exception:  # its reader refuses it with a sentence
+    except Exception:  # reading it in full reports the error
         return {}, None
     grey = Image.fromarray(np.ascontiguousarray(values, np.float32) / 255)
     return tags, (_shrunk(grey, size, longest), size)
 
 
 def _shrunk(grey: Image.Image, size: tuple[int, int], longest: int) -> npt.NDArray[Any]:
-    """Grey levels of 8 bits of a picture that shows a photograph of this size, the longer side at most so long.
+    """Reduce a grey picture of a photograph of the given size to a longer side of at most `longest` pixels.
 
-    The scale is the same in both directions; what is left of a pixel at the right or bottom is cut off.
+    The scale is the same in both directions; fractions of a pixel at the right or bottom are cut off.
     """
     scale = max(1.0, max(size) / longest)
     new = tuple(max(1, int(side / scale + 1e-6)) for side in size)
@@ -182,10 +181,10 @@ def _shrunk(grey: Image.Image, size: tuple[int, int], longest: int) -> npt.NDArr
 
 
 def _read_mask(path: Path, photo: Path, size: tuple[int, int], orientation: int) -> npt.NDArray[Any]:
-    """Coverage of the upright photograph. Masks are taken for upright unless their size says otherwise.
+    """Read the mask of the upright photograph. Masks are taken as upright unless their size contradicts this.
 
     Raises:
-        InputError: It cannot be read or has other proportions than the photograph.
+        InputError: The mask cannot be read or has other proportions than the photograph.
     """
     coverage = load_mask(path).coverage.numpy()
     shown = (coverage.shape[1], coverage.shape[0])
@@ -200,22 +199,22 @@ def _read_mask(path: Path, photo: Path, size: tuple[int, int], orientation: int)
 
 
 def _small_mask(coverage: npt.NDArray[Any], size: tuple[int, int]) -> Image.Image:
-    """A mask of 0 and 255 in the size of the small picture; what is partly covered counts."""
+    """A mask of 0 and 255 in the size of the reduced picture; partly covered pixels are 255."""
     small = np.asarray(Image.fromarray(np.ascontiguousarray(coverage)).resize(size, Image.Resampling.BOX))
     return Image.fromarray(np.where(small > 0.25, 255, 0).astype(np.uint8))
 
 
 def detail_of(grey: npt.NDArray[Any]) -> float:
-    """How much the strongest tenth of places changes over 12 pixels, in grey levels; noise is averaged out."""
+    """Mean change over 12 pixels at the strongest tenth of places, in grey levels, with noise averaged out."""
     coarse = np.asarray(Image.fromarray(grey).reduce(4), np.float32)
     return max(_change(coarse, 3), _change(coarse.T, 3))
 
 
 def sharpness_of(grey: npt.NDArray[Any]) -> float:
-    """Change over 1 pixel as a share of that over 12, at the strongest tenth of places.
+    """Change over 1 pixel as a fraction of that over 12, at the strongest tenth of places.
 
     About .2 for a sharp photograph, .12 for one blurred by a Gaussian of 2 pixels, .09 by one of 5 or by a
-    motion of 20; of the two directions the blurred one counts.
+    motion of 20; the smaller of the two directions is taken.
     """
     values = grey.astype(np.float32)
     return min(_change(v, 1) / max(_change(v, 12), 1e-6) for v in (values, values.T))
@@ -231,18 +230,18 @@ MAKE, MODEL, ORIENTATION, EXIF = 0x010F, 0x0110, 0x0112, 0x8769
 FOCAL, FOCAL_35MM = 0x920A, 0xA405
 WIDTH, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0xA002, 0xA20E, 0xA20F, 0xA210
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
-"""Millimetres; equivalent focal lengths refer to it (CIPA DCG-001)."""
-_UNITS = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # of the resolution on the sensor, in millimetres
+"""Diagonal of 35 mm film in millimetres, to which equivalent focal lengths refer (CIPA DCG-001)."""
+_UNITS = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # units of the sensor's resolution, in millimetres
 PLAUSIBLE = (0.2, 20.0)
-"""Focal lengths as shares of the longer side beyond which EXIF data are not believed."""
+"""Smallest and largest plausible focal length in EXIF data, as fractions of the longer side."""
 
 
 def focal_pixels(tags: Mapping[int, Any], size: tuple[int, int]) -> float | None:
-    """Focal length in pixels of a photograph of this size, None where it is not said.
+    """Focal length in pixels from the EXIF tags of a photograph; None if they do not have it.
 
-    The equivalent focal length is preferred, because it holds for what is left of the sensor when the phone
-    zooms. Without it, the focal length and the resolution on the sensor, which holds for the picture as it was
-    taken: `ExifImageWidth` tells whether it was made smaller since.
+    The equivalent focal length is preferred, because it includes digital zoom. Otherwise the focal length and
+    the resolution of the sensor are used. The latter refers to the original picture, whose size is in
+    `ExifImageWidth`.
 
     Args:
         tags: EXIF tags of the main and the EXIF directory, by number.

@@ -1,6 +1,6 @@
-"""Judgements on structure from motion: photographs that cannot be placed, and models that are wrong.
+"""Validation of structure from motion: photographs that cannot be placed, and models that are wrong.
 
-Each says why, and what to do.
+Every message gives the reason and advice.
 """
 
 import math
@@ -24,22 +24,24 @@ from .prepare import Photo
 
 FEWEST = 3
 ENOUGH = 0.8
-"""Share of the photographs that have to be placed."""
+"""Smallest fraction of the photographs that must be placed."""
 SAME = 4
-"""Grey levels by which tiny versions of two photographs differ at most, if they are the same."""
+"""Largest difference of the thumbnails of equal photographs, in grey levels."""
 FEW_FEATURES = 120
 BLURRED = 0.1
-"""Sharpness (`sharpness_of`) below which nothing can be found; the softest public capture has .105."""
+"""Sharpness (`sharpness_of`) below which no features can be found; the softest public capture has .105."""
 PLAIN = 6.0
-"""Detail (`detail_of`) below which there is nothing to see; photographs of objects have 17 and more."""
+"""Detail (`detail_of`) below which a photograph is plain; photographs of objects have 17 and more."""
 STILL_SHARE = 0.25
-"""Pairs with a larger share of matches that stayed in place were taken by a camera that stood still."""
+"""Fraction of static matches of a pair above which its camera was static."""
 LINKED = 20
-"""Pairs with so many matches that fit one motion show something in common; by chance a few fit."""
+"""Smallest number of inliers of a pair that shows common content; a few inliers occur by chance."""
 SECOND_MOTION = 1.15
-"""Times as many matches fit several motions as fit one, if there are several; 1.0 in photos of what rests."""
+"""Ratio of matches that fit several motions to those that fit one, above which there are several motions; 1.0
+for static scenes."""
 SOFT = 0.6, 0.125
-"""Share of the usual sharpness, and sharpness, below which a photograph without a camera counts as blurred."""
+"""Sharpness relative to the median, and absolute sharpness, below which a photograph without a camera counts as
+blurred."""
 PLAIN_REASON, BLURRED_REASON = "shows too little detail", "blurred"
 ALONE = "shows nothing that the others show"
 PATTERN = "put the object on something with a pattern, such as a newspaper, and take them again in good light"
@@ -53,17 +55,18 @@ MOSTLY = {
     BLURRED_REASON: f"most are blurred; {HOLD_STILL}",
     ALONE: f"most show nothing in common; {EVERY_STEP}",
 }
-"""What is said if this is so for most of the photographs."""
+"""Messages for the case that a reason applies to most photographs."""
 
 
 @value_type
 class Matches:
-    """Features and matches of the small pictures.
+    """Features and matches of the reduced pictures.
 
     Attributes:
-        features: Per picture.
-        pairs: Rows of first picture, second picture, matches, those that stayed in place, inliers.
-        motions: Rows of first picture, second picture, matches that fit one motion, those that fit several.
+        features: Number of features per picture.
+        pairs: Rows of first picture, second picture, number of matches, of static matches, of inliers.
+        motions: Rows of first picture, second picture, number of matches that fit one motion, of those that fit
+            several.
     """
 
     features: npt.NDArray[Any]
@@ -71,7 +74,7 @@ class Matches:
     motions: npt.NDArray[Any]
 
     def links(self) -> npt.NDArray[Any]:
-        """(N, N): inliers between pictures."""
+        """Number of inliers between pictures, (N, N)."""
         count = len(self.features)
         links = np.zeros((count, count), int)
         if len(self.pairs):
@@ -81,7 +84,7 @@ class Matches:
 
     @property
     def camera_stood_still(self) -> bool:
-        """Whether most pairs have many matches in the same place of both pictures."""
+        """Whether most pairs have many static matches, at the same position in both pictures."""
         strong = self.pairs[self.pairs[:, 2] >= LINKED] if len(self.pairs) else self.pairs
         if len(strong) < FEWEST:
             return False
@@ -89,7 +92,8 @@ class Matches:
 
     @property
     def two_motions(self) -> bool:
-        """Whether parts of the pictures move against each other: an object turned before a moving camera."""
+        """Whether parts of the pictures move relative to each other: an object rotated in front of a moving
+        camera."""
         if len(self.motions) < FEWEST:
             return False
         one, several = self.motions[:, 2], self.motions[:, 3]
@@ -98,7 +102,7 @@ class Matches:
 
 
 def equal_photos(photos: Sequence[Photo]) -> dict[int, int]:
-    """Photographs that are the same as an earlier one, and that one."""
+    """Photographs that are equal to an earlier one, and the earlier one."""
     same: dict[int, int] = {}
     for i, photo in enumerate(photos):
         for j in range(i):
@@ -112,17 +116,17 @@ def equal_photos(photos: Sequence[Photo]) -> dict[int, int]:
 
 
 def is_blurred(photo: Photo) -> bool:
-    """Whether edges in a photograph are wide."""
+    """Whether a photograph is blurred, by its sharpness."""
     return photo.sharpness < BLURRED
 
 
 def is_plain(photo: Photo) -> bool:
-    """Whether there is hardly anything to see in a photograph."""
+    """Whether a photograph has hardly any detail."""
     return photo.detail < PLAIN
 
 
 def components(links: npt.NDArray[Any]) -> list[list[int]]:
-    """Groups of pictures that are linked with each other, the largest first."""
+    """Connected components of linked pictures, the largest first."""
     rest, groups = set(range(len(links))), []
     while rest:
         group, front = set(), {min(rest)}
@@ -135,7 +139,7 @@ def components(links: npt.NDArray[Any]) -> list[list[int]]:
 
 
 def reasons_of(photos: Sequence[Photo], matches: Matches, placed: Sequence[int]) -> dict[int, str]:
-    """Why each of the photographs that are not among the placed ones has no camera."""
+    """Reason for each photograph without a camera."""
     links, usual = matches.links(), float(np.median([photo.sharpness for photo in photos]))
     reasons = {}
     for i, photo in enumerate(photos):
@@ -157,7 +161,7 @@ def reasons_of(photos: Sequence[Photo], matches: Matches, placed: Sequence[int])
 
 
 def photo_faults(photos: Sequence[Photo]) -> str | None:
-    """Why these photographs cannot be placed, before anything is compared; None if they might."""
+    """Reason why photographs cannot be placed, before matching; None if there is none."""
     names = [photo.name for photo in photos]
     blurred = [p.name for p in photos if is_blurred(p) and not is_plain(p)]
     plain = [p.name for p in photos if is_plain(p)]
@@ -169,7 +173,7 @@ def photo_faults(photos: Sequence[Photo]) -> str | None:
 
 
 def placement_fault(photos: Sequence[Photo], matches: Matches, placed: Sequence[int]) -> str | None:
-    """Why too few photographs have a camera, and what to do; None if they are enough."""
+    """Reason why too few photographs have a camera, and advice; None if enough have one."""
     count = len(photos)
     if len(placed) >= max(FEWEST, ENOUGH * count):
         return None
@@ -195,20 +199,23 @@ def placement_fault(photos: Sequence[Photo], matches: Matches, placed: Sequence[
 
 
 VIEW_ANGLES = (8.0, 115.0)
-"""Degrees along the longer side beyond which no usual lens goes. The longest lens in public captures has 11."""
+"""Smallest and largest field of view of usual lenses along the longer side, in degrees. The longest lens in
+public captures has 11."""
 BENT = 0.3
-"""Share by which a lens moves the corners of a picture; more is a fisheye, or a wrong model."""
+"""Largest relative displacement of the corners of a picture by a lens; a larger one is a fisheye, or a wrong
+model."""
 FOCAL_RANGE = (0.62, 1.6)
-"""Focal length over what EXIF data say, beyond which one of the two is wrong; phones differ by 15 %."""
+"""Smallest and largest plausible ratio of the estimated focal length to that in EXIF data; for phones they
+differ by 15 %."""
 FLAT = 0.004
-"""Thickness of the points (`thickness`) below which they lie in a plane."""
+"""Thickness of the points (`thickness`) below which they are planar."""
 MOST_POINTS = 5000
 LEAST_ANGLE = 1.5
-"""Degrees between the rays of a point, median, below which the camera has only turned, not moved."""
+"""Median triangulation angle in degrees below which the camera was only rotated, not moved."""
 
 
 def triangulation_angles(model: Model) -> npt.NDArray[Any]:
-    """Largest angle between the rays of points, in degrees; of many points some are looked at."""
+    """Largest angle between the rays of points, in degrees; of many points a subset is used."""
     step = 1 + len(model.points) // MOST_POINTS
     angles = []
     for point, visible in zip(model.points[::step], model.visible[::step], strict=True):
@@ -219,9 +226,9 @@ def triangulation_angles(model: Model) -> npt.NDArray[Any]:
 
 
 def thickness(points: npt.NDArray[Any]) -> float:
-    """Distance from a plane within which 98 % of the points are, over their extent."""
+    """Distance from a plane within which 98 % of the points lie, relative to their extent."""
     chosen, distances = points, np.zeros(len(points))
-    for _ in range(6):  # the plane of those that fit it best
+    for _ in range(6):  # refit the plane to the points that fit it best
         middle = chosen.mean(axis=0)
         normal = np.linalg.svd(chosen - middle, full_matrices=False)[2][2]
         distances = np.abs((points - middle) @ normal)
@@ -231,7 +238,7 @@ def thickness(points: npt.NDArray[Any]) -> float:
 
 
 def geometry_fault(model: Model) -> str | None:
-    """What is wrong with the shape of the scene; None if nothing is."""
+    """Fault of the shape of the scene, as a message; None if there is none."""
     if float(np.median(triangulation_angles(model))) < LEAST_ANGLE:
         return (
             "the camera has turned but hardly moved between the photos, as for a panorama, so nothing tells "
@@ -246,9 +253,9 @@ def geometry_fault(model: Model) -> str | None:
 
 
 def lens_fault(model: Model, photos: Sequence[Photo]) -> str | None:
-    """What is impossible about the lens that was found; None if nothing is.
+    """Fault of the estimated lens, as a message; None if there is none.
 
-    A model of an object that turns while the room rests looks perfect but for its lens.
+    If the object rotates in a static room, the model may look perfect except for its lens.
     """
     by_work = {photo.work: photo for photo in photos}
     for row, (lens, size) in enumerate(zip(model.lenses, model.sizes, strict=True)):
@@ -288,12 +295,12 @@ def lens_fault(model: Model, photos: Sequence[Photo]) -> str | None:
 
 
 def silhouette_fault(model: Model, photos: Sequence[Photo], folder: Path) -> str | None:
-    """Whether no shape can have the silhouettes that the masks are from these cameras; None if one can.
+    """Message if the masks are not consistent silhouettes of any shape for these cameras; None if they are.
 
     Args:
         model: The cameras.
         photos: The photographs.
-        folder: Of the masks of the small pictures.
+        folder: Folder of the masks of the reduced pictures.
     """
     by_work = {photo.work: photo for photo in photos}
     rows = [i for i, name in enumerate(model.names) if by_work[name].masked]
@@ -312,7 +319,7 @@ def silhouette_fault(model: Model, photos: Sequence[Photo], folder: Path) -> str
 
 
 def _outlines(model: Model, rows: Sequence[int], names: Sequence[str], folder: Path) -> Outlines:
-    """Small masks with lens distortion undone, padded to one size."""
+    """Reduced masks without lens distortion, padded to the same size."""
     masks, known, intrinsics = [], [], []
     for row in rows:
         with Image.open(folder / f"{model.names[row]}.png") as image:

@@ -1,4 +1,4 @@
-"""Masks of photographs without a plain background, and writing them for users to mend."""
+"""Masks of photographs without a plain background, and files of masks that users can edit."""
 
 import lazy_loader
 

@@ -1,6 +1,7 @@
-"""Edges of masks: a minimum cut puts them between pixels, a matte at full resolution within them.
+"""Edges of masks: positions between pixels by a minimum cut, coverage of pixels by matting at full resolution.
 
-The cut is the global optimum of colours against edges. The matte says how much of a pixel the object covers.
+The cut is the global optimum of a cost of colours and edges. Matting estimates how much of a pixel the object
+covers.
 """
 
 import math
@@ -23,11 +24,12 @@ from ..masks import CROSS, local_mean, matte
 from .space import RegionSamples
 
 UNIT = 200
-"""Capacities are integers: so many to a nat."""
+"""Scale of integer capacities: units per nat."""
 NEIGHBOURS = ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 0.7071), (1, -1, 0.7071))
-"""Rows down, columns to the right, and the weight of a pair of pixels that far apart."""
+"""Offsets of neighbours: rows down, columns to the right, and the weight of such a pair of pixels."""
 FLOOR = 0.05
-"""Cost of an outline along the strongest edge, as a share of that between equal colours: none is free."""
+"""Cost of an outline along the strongest edge, as a fraction of that between equal colours, so that no outline
+is free."""
 
 
 def minimum_cut(
@@ -40,7 +42,7 @@ def minimum_cut(
 ) -> Bool[np.ndarray, "H W"]:
     """The mask that minimises the cost of its pixels and of its outline (Boykov and Jolly 2001).
 
-    A pixel on the wrong side costs its evidence; two of 8 neighbours on different sides cost
+    A pixel on the wrong side costs its log-odds; two 8-neighbours on different sides cost
     `smoothness * exp(-|difference of colours|^2 / (2 contrast^2))`. Found with Dinic's algorithm for the
     maximum flow.
 
@@ -51,8 +53,8 @@ def minimum_cut(
         colors: The picture.
         smoothness: Cost of an outline between equal colours, nats per pixel.
         contrast: Difference of colours that counts as an edge.
-        free: Pixels that are decided on.
-        fixed: The mask elsewhere.
+        free: Pixels whose side is optimised.
+        fixed: The mask of all other pixels.
     """
     count = int(free.sum())
     if not count:
@@ -73,7 +75,7 @@ def minimum_cut(
         starts += [here[both], there[both]]
         ends += [there[both], here[both]]
         capacities += [_whole(cost[both])] * 2
-        # A neighbour that is fixed is evidence for its own side.
+        # A fixed neighbour contributes to the log-odds for its own side.
         sides = [2.0 * side[used] - 1 for side in _pair(fixed, down, right)]
         inner, outer = _pair(odds, down, right)  # views
         first, second = used.copy(), used.copy()
@@ -105,32 +107,32 @@ def _whole(nats: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _pair(values: npt.NDArray[Any], down: int, right: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Views of all pixels that have such a neighbour, and of these neighbours."""
+    """Array views of all pixels that have such a neighbour, and of these neighbours."""
     height, width = values.shape[:2]
     left, stop = max(0, -right), width - max(0, right)
     return values[: height - down, left:stop], values[down:, left + right : stop + right]
 
 
 CONTRADICTED = 8
-"""A hole is filled where other views show object so many times as often as background."""
+"""Ratio of object to background pixels of other views above which a hole is filled."""
 
 
 def without_false_holes(
     masks: Bool[Tensor, "N H W"], space: RegionSamples, fraction: float, least: int
 ) -> Bool[Tensor, "N H W"]:
-    """Masks, with the holes filled that the other views contradict: a face may be as pale as the wall.
+    """Fill holes of masks that the other views contradict, since objects may partly look like background.
 
-    Were a hole a gap, the object would have a tunnel along the rays through it. Pixels of other views whose
-    rays meet nothing but this tunnel would then show background. They are counted: those in holes of their own
-    views speak for a gap, those that show object against it. Measured: against a pale face before a pale wall
-    spoke 30 to 500 times as many as for it; where gaps between the columns of a temple were wider than 1 % of
-    the mask, at most 6 times as many.
+    If a hole were a real gap, the object would have a tunnel along the rays through it. Pixels of other views
+    whose rays pass only through this tunnel would then show background. Of these pixels, those in holes of
+    their own views are votes for a gap, and those that show object are votes against it. Measured: for a pale
+    face in front of a pale wall, votes against were 30 to 500 times as many as votes for a gap; for gaps
+    between the columns of a temple that were wider than 1 % of the mask, at most 6 times as many.
 
     Args:
-        masks: Of all views.
+        masks: Masks of all views.
         space: Samples of the region of the object.
-        fraction: Share of the views that a sample of the object has on its side, at least.
-        least: Views that show a sample of the object, at least.
+        fraction: Smallest fraction of the views that agree on a sample of the object.
+        least: Smallest number of views that show a sample of the object.
     """
     whole = torch.from_numpy(
         np.stack([np.asarray(ndimage.binary_fill_holes(mask)) for mask in masks.numpy()])
@@ -157,33 +159,33 @@ def without_false_holes(
 
 
 def _through(tunnel: Int[Tensor, "T"], samples: Int[Tensor, "P"]) -> Int[Tensor, "Q"]:
-    """The pixels of a view that show no sample beside those of a tunnel.
+    """The pixels of a view that show only samples of a tunnel.
 
     Args:
         tunnel: The pixel of each sample of the tunnel.
-        samples: How many samples each pixel shows.
+        samples: Number of samples that each pixel shows.
     """
     pixels, count = tunnel.unique(return_counts=True)
     return pixels[count == samples[pixels]]
 
 
 MOST = 3.0
-"""Local colours count for at most so many nats."""
+"""Largest log-odds by local colours, in nats."""
 SMOOTHNESS = 2.0
 """Cost of an outline between equal colours, nats per pixel."""
 
 
 def with_edges(capture: Capture, masks: Bool[Tensor, "N h w"], blur: float | None = None) -> Capture:
-    """The capture with soft masks at its own resolution, from binary ones of small pictures.
+    """The capture with soft masks at full resolution, from binary masks of reduced pictures.
 
-    In a band along the outline, as wide as the pixels of the small masks demand, a minimum cut decides by the
-    colours on both sides nearby and by edges. Then coverage is found as for plain backgrounds (`masks.matte`).
-    Along soft edges what is behind the object is subtracted from the picture, as `Capture.foreground` expects.
+    In a band along the outline, as wide as pixels of the reduced masks require, a minimum cut uses colours on
+    both sides nearby and edges. Then coverage is computed as for plain backgrounds (`masks.matte`). Along soft
+    edges the background is subtracted from the picture, as `Capture.foreground` expects.
 
     Args:
         capture: The views.
-        masks: Their masks, in any size.
-        blur: By how many pixels of the capture outlines may be wrong; by default the size of a mask's pixel.
+        masks: Masks of the views, in any size.
+        blur: Largest error of the outlines, in pixels of the capture; None takes the size of a mask's pixel.
     """
     size = (capture.cameras.height, capture.cameras.width)
     reach = max(2, math.ceil(1.5 * (blur or size[1] / masks.shape[2])))
@@ -204,7 +206,7 @@ def with_edges(capture: Capture, masks: Bool[Tensor, "N h w"], blur: float | Non
 
 
 def _around(inside: Bool[np.ndarray, "H W"], margin: int) -> tuple[slice, slice]:
-    """The part of a picture that holds the object, and a margin; all of it if there is no object."""
+    """The part of a picture that contains the object and a margin; the whole picture if there is no object."""
     if not inside.any():
         return slice(None), slice(None)
     rows, columns = (np.nonzero(inside.any(axis=axis))[0] for axis in (1, 0))
@@ -220,7 +222,7 @@ def _refined(
     known: Bool[np.ndarray, "H W"],
     reach: int,
 ) -> Bool[np.ndarray, "H W"]:
-    """The mask with its outline moved by up to `reach` pixels to where colours and edges say."""
+    """The mask with its outline moved by up to `reach` pixels by colours and edges."""
     cores = [
         np.asarray(ndimage.binary_erosion(side, CROSS, iterations=reach, border_value=1), dtype=bool)
         for side in (inside, ~inside)

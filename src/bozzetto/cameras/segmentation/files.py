@@ -1,4 +1,4 @@
-"""Masks as files that belong to the photographs as they were given, for users to mend and to read back."""
+"""Writing masks as files in the geometry of the original photographs, so that users can edit them."""
 
 import os
 from collections.abc import Sequence
@@ -19,28 +19,29 @@ from ..formats.camera_files import PosedViews, View, complete_intrinsics
 from ..picture_files import SIDEWAYS, load_linear, read_header
 
 STEP = 8
-"""Pixels between the places at which a lens is inverted; between them the change is linear to 1/100 pixel."""
+"""Spacing in pixels of the points at which a lens is inverted; in between, linear interpolation is accurate to
+1/100 pixel."""
 TRIAL = 64
-"""Longer side of the pictures from which it is seen whether a photograph was turned upright."""
+"""Longer side, in pixels, of the pictures by which it is decided whether a photograph was rotated upright."""
 
 
 def save_masks(capture: Capture, posed: PosedViews, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write the masks of a capture as 8-bit PNG files that fit the photographs as given.
+    """Write the masks of a capture as 8-bit PNG files in the geometry of the original photographs.
 
-    They have the full size of the photographs, with their lens distortion, and the orientation in which the
-    masks of such photographs are read. `load_views(posed, folder)` reads them back. What the capture does not
-    show of a photograph is background in the files.
+    They have the full size and the lens distortion of the photographs, and the orientation in which masks of
+    such photographs are read. `load_views(posed, folder)` reads them. Parts of a photograph that the capture
+    does not show are background in the files.
 
     Args:
-        capture: Views with masks, as `load_views` has loaded them from `posed`.
+        capture: Views with masks that `load_views` loaded from `posed`.
         posed: The cameras and photographs.
-        folder: Where to; made if it is not there. Files are called after the photographs.
+        folder: Folder to write to, which is created if necessary. Files are named after the photographs.
 
     Returns:
         The files, in the order of the views.
 
     Raises:
-        InputError: The capture has no masks, or is one of other views.
+        InputError: The capture has no masks, or has other views.
     """
     masks = capture.require_masks().cpu()
     views = {view.name: view for view in posed.views}
@@ -58,7 +59,7 @@ def save_masks(capture: Capture, posed: PosedViews, folder: str | os.PathLike[st
 
 
 def _paths(views: Sequence[View], folder: Path) -> list[Path]:
-    """NAME.png, or NAME.jpg.png where photographs differ in their ending only."""
+    """Paths NAME.png, or NAME.jpg.png if photographs differ only in their extension."""
     names = [Path(view.name) for view in views]
     relative = [Path(*name.parts[-2:]) if name.is_absolute() else name for name in names]
     stems = [path.with_suffix(".png") for path in relative]
@@ -94,7 +95,7 @@ def _of_photograph(
 
 
 def _was_turned(path: Path, orientation: int, image: Float[Tensor, "H W 3"]) -> bool:
-    """Whether a picture shows the photograph upright and not as it is stored."""
+    """Whether a picture shows the photograph upright instead of as stored."""
     light = load_linear(path, TRIAL).light[..., :3]
     misfits = []
     for candidate in (light, upright(light, orientation)):
@@ -106,7 +107,7 @@ def _was_turned(path: Path, orientation: int, image: Float[Tensor, "H W 3"]) -> 
 
 
 def _places(full: tuple[int, int], K: Float[Tensor, "3 3"], lens: Lens | None) -> Float[Tensor, "h w 2"]:
-    """Where the pixels of a photograph lie in the picture without distortion, both at full size."""
+    """Positions of the pixels of a photograph in the undistorted picture, both at full size."""
     width, height = full
     if lens is None:
         return _pixel_centers(width, height, 1)
@@ -120,14 +121,15 @@ def _places(full: tuple[int, int], K: Float[Tensor, "3 3"], lens: Lens | None) -
 
 
 def _pixel_centers(width: int, height: int, step: int) -> Float[Tensor, "h w 2"]:
-    """Centres of every so many pixels, up to the last or beyond."""
+    """Centres of every `step`-th pixel, up to the last pixel or beyond."""
     counts = [-(-(side - 1) // step) + 1 for side in (width, height)]
     axes = [torch.arange(count, dtype=torch.float64) * step + 0.5 for count in counts]
     return torch.stack(torch.meshgrid(*axes, indexing="xy"), dim=-1)
 
 
 def undistorted(points: Float[Tensor, "P 2"], lens: Lens) -> Float[Tensor, "P 2"]:
-    """Points of the ideal plane that a lens puts at these places, by Newton's method; inf if there are none."""
+    """Invert the distortion of a lens by Newton's method: points of the ideal plane, or inf if there are
+    none."""
     found = points.clone()
     step = 1e-6
     for _ in range(12):

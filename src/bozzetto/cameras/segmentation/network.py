@@ -1,4 +1,4 @@
-"""Masks by a segmentation network of the user's, an ONNX file."""
+"""Masks by a segmentation network that the user provides as an ONNX file."""
 
 import os
 from pathlib import Path
@@ -18,21 +18,22 @@ from ..capture import Capture
 from .edges import with_edges
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the sRGB-encoded colours of ImageNet, by which most networks expect their input to be normalised."""
+"""Mean and standard deviation of sRGB-encoded colours in ImageNet, with which most networks normalise their
+input."""
 SIZE = 512
-"""Height and width of the input of networks that leave it open."""
+"""Height and width of the input of networks with variable input size."""
 
 
 def network_masks(capture: Capture, path: str | os.PathLike[str]) -> Capture:
-    """The capture with masks by a network, each view for itself, and edges as of `with_edges`.
+    """The capture with masks by a network, for each view independently, with edges by `with_edges`.
 
-    Any network for salient objects or for foreground against background will do that takes one picture
-    (1 x 3 x height x width, RGB, normalised as ImageNet) and answers with a map of the object, as
-    probabilities or logits; of two channels the second counts. The size is the network's own, or 512 x 512 if
-    it leaves it open.
+    Networks for salient objects or foreground segmentation are supported. The input is one picture (1 x 3 x
+    height x width, RGB, normalised as for ImageNet). The output is a map of the object, as probabilities or
+    logits; of two channels the second is used. The input size is that of the network, or 512 x 512 if it is
+    variable.
 
     Raises:
-        InputError: onnxruntime is not installed, or the file is no such network.
+        InputError: onnxruntime is not installed, or the file is not such a network.
     """
     path = Path(path)
     session = _opened(path)
@@ -40,7 +41,7 @@ def network_masks(capture: Capture, path: str | os.PathLike[str]) -> Capture:
     size = (capture.cameras.height, capture.cameras.width)
     found = []
     for image, known in counted(list(zip(capture.images, capture.known, strict=True)), "network"):
-        # Padding would be taken for something.
+        # The network might mistake padding for content.
         rows, columns = (int(known.any(dim=axis).nonzero().max()) + 1 for axis in (1, 0))
         encoded = linear_to_srgb(area_resize(image[None, :rows, :columns].cpu(), width, height).clamp(0, 1))
         normal = (encoded - torch.tensor(MEAN)) / torch.tensor(DEVIATION)
@@ -86,7 +87,7 @@ def _run(session: Any, picture: npt.NDArray[Any], path: Path) -> npt.NDArray[Any
 
 
 def _probabilities(answer: npt.NDArray[Any], path: Path) -> Float[Tensor, "h w"]:
-    """The map in an answer; numbers outside [0, 1] are logits."""
+    """The map of the object in the output of a network; values outside of [0, 1] are logits."""
     shape = answer.shape
     if answer.ndim == 4 and shape[0] == 1:
         answer = answer[0]

@@ -1,6 +1,6 @@
-"""Where the object is: a ball of space that most views look at, and the ground under it.
+"""The region of the object: a ball of space that most views look at, and the ground plane under the object.
 
-The ground is found by points of the scene.
+The ground is found from points of the scene.
 """
 
 from collections.abc import Sequence
@@ -20,15 +20,16 @@ from .space import ROOM, Ground, Region, pixels_per_unit
 
 
 def starting_region(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -> Region:
-    """A ball around the middle of the object, as large as half of the pictures that have its centre show whole.
+    """A ball around the centre of the object, fully visible in half of the pictures that show its centre.
 
-    Its centre is where the rays through the pixels of the object meet; with one pixel, the place on its ray
-    that is nearest to the points that its view sees beside it, or to what all views look at. Without any, the
-    middle of the points that most views see, or the point nearest to all viewing axes.
+    Its centre is the point nearest to the rays through the given pixels of the object. With one pixel, it is
+    the point on its ray that is nearest to the scene points near the pixel, or to the point that all views look
+    at. Without pixels, it is the centre of the points that most views see, or the point nearest to all viewing
+    axes.
 
     Args:
         capture: The views.
-        around: Pixels of the object: name of the view, column and row.
+        around: Pixels on the object: name of the view, column and row.
 
     Raises:
         InputError: There is no such view or pixel, or the rays do not meet.
@@ -67,7 +68,7 @@ def _pixels(
 
 
 def nearest_to_rays(cameras: Cameras, views: Tensor, pixels: Float[Tensor, "P 2"]) -> Float[Tensor, "3"]:
-    """The point that is nearest to rays through pixels of some views, in the sense of least squares."""
+    """The point nearest to rays through pixels of some views, by least squares."""
     found = [cameras[[int(v)]].rays_through(p[None, None]) for v, p in zip(views, pixels, strict=True)]
     origins, directions = (torch.cat([f[i][:, 0] for f in found]) for i in (0, 1))
     off = torch.eye(3, dtype=torch.float64) - directions[:, :, None] * directions[:, None, :]
@@ -78,7 +79,7 @@ def nearest_to_rays(cameras: Cameras, views: Tensor, pixels: Float[Tensor, "P 2"
 
 
 def known_frames(capture: Capture) -> Float[Tensor, "N 4"]:
-    """Left, top, right and bottom of the known part of each picture: views of other sizes are padded."""
+    """Left, top, right and bottom of the known part of each picture, without the padding of smaller views."""
     frames = []
     for known in capture.known.cpu():
         rows, columns = (torch.nonzero(known.any(dim=axis))[:, 0] for axis in (1, 0))
@@ -92,7 +93,8 @@ def known_frames(capture: Capture) -> Float[Tensor, "N 4"]:
 def fitting_radii(
     cameras: Cameras, frames: Float[Tensor, "N 4"], center: Float[Tensor, "3"]
 ) -> Float[Tensor, "N"]:
-    """Radius of the largest ball around a point that each frame shows whole; 0 or less if not even that."""
+    """Radius of the largest ball around a point that is fully visible in each frame; 0 or less if the point is
+    not."""
     place = cameras.project(center[None])[:, 0, :2]
     room = torch.cat([place - frames[:, :2], frames[:, 2:] - place], dim=1).amin(dim=1)
     scale = pixels_per_unit(cameras, center)
@@ -102,7 +104,7 @@ def fitting_radii(
 def _densest(
     cameras: Cameras, frames: Float[Tensor, "N 4"], points: ScenePoints, start: Float[Tensor, "3"]
 ) -> Float[Tensor, "3"]:
-    """The middle of the points that most views see, by mean shift from a start."""
+    """The centre of the points that most views see, by mean shift from a start."""
     weights = points.visible.double().sum(dim=1).cpu()
     positions = points.positions.double().cpu()
     fits = fitting_radii(cameras, frames, start)
@@ -124,7 +126,7 @@ def _on_ray(
     points: ScenePoints | None,
     center: Float[Tensor, "3"],
 ) -> Float[Tensor, "3"]:
-    """The place on a pixel's ray where the nearest points of the scene are, or else nearest to a point."""
+    """The point on a pixel's ray next to the nearest scene points, or nearest to `center` without points."""
     origins, directions = cameras[[int(view)]].rays_through(pixel[None, None])
     origin, direction = origins[0, 0], directions[0, 0]
     if points is not None and bool(points.visible[:, int(view)].any()):
@@ -136,42 +138,42 @@ def _on_ray(
 
 
 FEWEST = 200
-"""Points with which a ground is looked for."""
+"""Smallest number of points with which a ground plane is searched for."""
 MOST = 5000
-"""Of more, so many at random are."""
+"""Largest number of points that are used, chosen at random."""
 TRIALS = 2000
-"""Planes through three points that are tried."""
+"""Number of random planes through three points that are tried."""
 TOLERANCE = 0.02
-"""Distance from the ground, in radii of the region, up to which points lie on it."""
+"""Largest distance from the ground of points on it, in radii of the region."""
 LEAST = 0.12
-"""Share of the points that lie on the ground, at least."""
+"""Smallest fraction of the points that lie on the ground."""
 SUNK = 0.1
-"""The middle of the region is at most so many radii below the ground."""
+"""Largest depth of the centre of the region below the ground, in radii."""
 DEEP, BELOW = 0.08, 0.06
-"""Depth below the ground, in radii of the region, and the share of the points that may be deeper."""
+"""Depth below the ground, in radii of the region, and largest fraction of the points that are deeper."""
 RIM, SECTORS, SIDES = 0.7, 8, 5
-"""The ground goes on beyond what stands on it: further from the middle than `RIM` radii it has points in at
+"""The ground extends beyond the objects on it: farther from the centre than `RIM` radii it has points in at
 least `SIDES` of `SECTORS` equal sectors."""
 FEW = 0.005
-"""Share of its points that such a sector has, at least."""
+"""Smallest fraction of its points in such a sector."""
 CELLS = 28
-"""Cells along the diameter of the region in which points are counted."""
+"""Number of cells along the diameter of the region in which points are counted."""
 STANDING = 0.06
-"""Points more than so many radii above the ground belong to what stands on it."""
+"""Height above the ground, in radii, above which points belong to objects on it."""
 ENOUGH = 500_000
-"""Of more points, evenly chosen ones are looked at."""
+"""Largest number of points that are used, chosen evenly."""
 CENTRAL = 0.4
-"""Of several things that stand there the one with most points near the middle is taken: standard deviation, in
-radii, of the Gaussian that weighs them."""
+"""Of several objects on the ground, the one with most points near the centre is taken: standard deviation, in
+radii, of the Gaussian weight."""
 
 
 def find_ground(
     points: Float[Tensor, "P 3"], cameras: Cameras, region: Region, seed: int = 0
 ) -> Ground | None:
-    """The plane that many points of a region lie on and hardly any below, with the cameras above it.
+    """Find the ground: a plane with many points of a region on it, hardly any below, and the cameras above.
 
-    Found by random triples of points (RANSAC, Fischler and Bolles 1981), then by least squares. None if there
-    is no such plane.
+    It is found by random triples of points (RANSAC, Fischler and Bolles 1981) and refined by least squares.
+    None if there is no such plane.
     """
     near = points[(points - region.center).norm(dim=1) < 1.1 * region.radius].double()
     if len(near) < FEWEST:
@@ -182,7 +184,7 @@ def find_ground(
     triples = near[torch.randint(len(near), (TRIALS, 3), generator=generator)]
     normals = torch.linalg.cross(triples[:, 1] - triples[:, 0], triples[:, 2] - triples[:, 0])
     sizes = normals.norm(dim=1)
-    wide = sizes > 1e-3 * region.radius**2  # the same point twice, or three in a line, say nothing
+    wide = sizes > 1e-3 * region.radius**2  # equal or collinear points define no plane
     if not bool(wide.any()):
         return None
     triples, normals = triples[wide], normals[wide] / sizes[wide, None]
@@ -210,7 +212,7 @@ def find_ground(
 
 
 def _goes_on(points: Float[Tensor, "P 3"], region: Region, ground: Ground) -> bool:
-    """Whether points of a plane lie to most sides of the region; else it is part of the object, or a plinth."""
+    """Whether points of a plane surround the region; otherwise it is part of the object, or a plinth."""
     if len(points) < 3 * SECTORS:
         return False
     across = torch.linalg.svd(ground.normal[None]).Vh[1:]
@@ -221,7 +223,7 @@ def _goes_on(points: Float[Tensor, "P 3"], region: Region, ground: Ground) -> bo
 
 
 def standing_on(points: Float[Tensor, "P 3"], region: Region) -> Region | None:
-    """The part of a region around the most central thing that stands on its ground; None if nothing does."""
+    """The part of a region around the most central object on its ground; None if there is none."""
     if region.ground is None:
         return None
     near = points[(points - region.center).norm(dim=1) < region.radius].double()

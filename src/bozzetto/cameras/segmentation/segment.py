@@ -1,6 +1,7 @@
-"""Masks of photographs without a plain background.
+"""Segmentation of the object in photographs without a plain background.
 
-All views take turns: colours, places in space, a minimum cut per view, and what the other views say.
+The steps are repeated: learning colours, positions in space by stereo, a minimum cut per view, and agreement of
+the views.
 """
 
 import math
@@ -26,52 +27,53 @@ from .space import Region, region_samples
 from .stereo import Stereo, plane_sweep
 
 MOST = 4.0
-"""Colours count for at most so many nats: shadows and highlights look like nothing seen before."""
+"""Largest log-odds by colours, in nats, since shadows and highlights have colours without examples."""
 SMOOTHNESS = 1.5
 """Cost of an outline between equal colours, nats per pixel."""
 AGREED = 0.9
-"""Share of the other views that a place of the object has on its side, at least."""
+"""Smallest fraction of the other views that agree on a point of the object."""
 CERTAIN = 0.95
-"""Share of the other views that speak for a pixel."""
+"""Fraction of agreeing other views at which a pixel is certainly object."""
 FIRST = 4.0
-"""How much more the middle of the first region counts than its rim, as a power."""
+"""Exponent of the larger weight of the centre of the first region."""
 SHOWN = 0.34
-"""What fewer of the views have in their frame is not taken for object."""
+"""Smallest fraction of the views with a point of the object in their frame."""
 IN_FRAME = 0.65
-"""The region follows what so many of the views have in their frame."""
+"""Fraction of the views that must have points in their frame for the region to follow them."""
 LOCAL = 0.5
-"""Weight of the background's colours near a pixel beside those in the whole view."""
+"""Weight of the background's colours near a pixel relative to those in the whole view."""
 DOUBT = -1.0
-"""A background pixel with more evidence than this speaks neither for nor against the object."""
+"""Log-odds above which a background pixel counts as undecided."""
 UNCLEAR = 0.6
-"""What these count for where 1 is object and 0 background."""
+"""Value of undecided pixels, where 1 is object and 0 background."""
 OTHERS = 0.5
-"""Weight of pixels as examples of the object that only the other views take for object."""
+"""Weight, as examples of the object, of pixels that are object only according to the other views."""
 REFUSAL = 6.0
-"""Nats against pixels where no place is agreed on by most views."""
+"""Log-odds against pixels without a point on their ray that most views agree on, in nats."""
 SUPPORT = 1.0
-"""Nats for pixels deep inside what the other views agree on."""
+"""Log-odds for pixels deep inside the part that the other views agree on, in nats."""
 STEREO = 10.0
-"""Nats for a difference of correlations of 1 (`Stereo.log_odds`)."""
+"""Log-odds per difference of correlations of 1 (`stereo_log_odds`), in nats."""
 PLACES = 3.0
-"""Places in space count for at most so many nats."""
+"""Largest log-odds by positions in space, in nats."""
 GROUNDLESS = 0.5
-"""What speaks for object counts so much where the ground is not known: it is in the region, too."""
+"""Factor on positive log-odds by positions if the ground is unknown, since it is inside the region, too."""
 FAT = 2
-"""Pixels by which squares of pixels widen what stands in front: so near to outlines, places do not count."""
+"""Distance from outlines, in pixels, within which positions are not used, since windows widen foreground
+objects."""
 
 
 @value_type
 class Masks:
-    """Binary masks, and what the views made of them.
+    """Binary masks, and quantities from which they were computed.
 
     Attributes:
-        region: In which they were found.
-        fitted: A region around what they agree on; None if nothing.
-        inside: The object.
-        agreeing: `Samples.agreeing` of these masks.
-        log_odds: Log-odds of object by colour, in the last turn.
-        places: Log-odds by places in space.
+        region: Region in which they were found.
+        fitted: A region around the part that the views agree on; None if there is none.
+        inside: Whether each pixel is object.
+        agreeing: `RegionSamples.agreeing` of these masks.
+        log_odds: Log-odds of object by colour, in the last round.
+        places: Log-odds of object by positions in space.
     """
 
     region: Region
@@ -83,7 +85,8 @@ class Masks:
 
 
 def first_masks(views: SmallViews, stereo: Stereo, region: Region, across: int) -> Masks:
-    """Masks of what differs from what is outside a region; the middle of the region counts most."""
+    """First masks: pixels whose colours differ from those outside of a region; its centre has the largest
+    weight."""
     places = stereo_log_odds(views, stereo, region)
     examples = region.depth(views.cameras) ** FIRST * (2 * torch.sigmoid(places)).clamp(max=1)
     examples = torch.maximum(examples, 2 * torch.sigmoid(places) - 1)
@@ -91,14 +94,14 @@ def first_masks(views: SmallViews, stereo: Stereo, region: Region, across: int) 
 
 
 def next_masks(views: SmallViews, stereo: Stereo, masks: Masks, region: Region, across: int) -> Masks:
-    """Masks by the colours of earlier ones of the same views, and by what the views agree on."""
+    """Next masks, from the colours of earlier masks of the same views and from the agreement of the views."""
     examples = torch.maximum(masks.inside.float(), OTHERS * (masks.agreeing >= AGREED).float())
     places = stereo_log_odds(views, stereo, region)
     return _turn(views, region, examples, places, _prior(masks.inside, masks.agreeing), across, LOCAL)
 
 
 def carried_over(masks: Masks, views: SmallViews) -> Masks:
-    """Masks of whole views as parts of these views show them."""
+    """Crop masks of whole views to parts of these views."""
     inside, *rest = (
         views.from_whole(p.float()) for p in (masks.inside, masks.agreeing, masks.log_odds, masks.places)
     )
@@ -106,7 +109,7 @@ def carried_over(masks: Masks, views: SmallViews) -> Masks:
 
 
 def stereo_log_odds(views: SmallViews, stereo: Stereo, region: Region) -> Float[Tensor, "N H W"]:
-    """Log-odds of object by where pixels are in space; none near the outlines, which squares of pixels blur."""
+    """Log-odds of object by positions of pixels in space; 0 near outlines, which windows blur."""
     odds = (STEREO * stereo.preference(region)).clamp(-PLACES, PLACES)
     least = -torch.nn.functional.max_pool2d(-odds[:, None], 2 * FAT + 1, stride=1, padding=FAT)[:, 0]
     most = torch.nn.functional.max_pool2d(odds[:, None], 2 * FAT + 1, stride=1, padding=FAT)[:, 0]
@@ -142,14 +145,15 @@ def _turn(
 
 
 def grown(region: Region, fitted: Region | None) -> Region:
-    """The region for the next turn: the fitted one, at most half as large again as the last, on its ground."""
+    """The region for the next round: the fitted one, at most 1.5 times as large as the last, on the same
+    ground."""
     if fitted is None:
         return region
     return replace(region, center=fitted.center, radius=min(fitted.radius, 1.5 * region.radius))
 
 
 def _prior(masks: Bool[Tensor, "N H W"], agreeing: Float[Tensor, "N H W"]) -> Float[Tensor, "N H W"]:
-    """Log-odds of object by what the other views say."""
+    """Log-odds of object by agreement of the other views."""
     against = -REFUSAL * ((AGREED - agreeing) / (1 - AGREED)).clamp(0, 1)
     hull = (agreeing >= CERTAIN).numpy()
     deep = np.stack([np.asarray(ndimage.distance_transform_edt(h)) for h in hull])
@@ -159,51 +163,51 @@ def _prior(masks: Bool[Tensor, "N H W"], agreeing: Float[Tensor, "N H W"]) -> Fl
 
 
 COARSE, FINE = 128, 256
-"""Longer side, in pixels, of the pictures in which masks are searched for, and of the parts of them in which
-masks are finished."""
+"""Longer side, in pixels, of the pictures in which masks are searched for, and of the crops in which they are
+refined."""
 SIZES = (0.6, 0.85, 1.2)
-"""Radii of the balls that are tried, as shares of the radius that fits into half of the pictures."""
+"""Radii of the balls that are tried, as fractions of the radius that fits into half of the pictures."""
 GROWN = (0.9, 1.2)
-"""Or, where something stands on the ground, as shares of the radius around it."""
+"""Radii that are tried if there is an object on the ground, as fractions of the radius around it."""
 SURE, CONTRAST = 0.8, 0.5
-"""Correlation and weight of pixels that are taken for points of the scene."""
+"""Smallest correlation and weight of pixels that are used as points of the scene."""
 TURNS = 4
-"""Turns in the coarse pictures for every region, and once more for the best; the region may grow in each."""
+"""Number of rounds in coarse pictures for every region, and again for the best; the region may grow in each."""
 LAST = 3
-"""Turns in the fine ones."""
+"""Number of rounds in fine pictures."""
 SAMPLES = 48
-"""Samples along the diameter of a region in coarse pictures; twice as many in fine ones."""
+"""Number of samples along the diameter of a region in coarse pictures; twice as many in fine ones."""
 DOUBTFUL = 0.1
-"""Masks of which the others see more than this share as background are named."""
+"""Fraction of a mask that is background for the others above which a warning names it."""
 
 
 def segment(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -> Capture:
-    """The capture with masks of the object that all views look at, whatever is behind it.
+    """The capture with masks of the object that all views look at, with any background.
 
-    After Campbell et al. 2007 and 2010: the object is what lies in a region that all views look at and differs
-    in colour from what is around it. A ball is put there (`region`), and pixels are compared with other views
-    at places inside and outside (`stereo`, after Kowdle et al. 2012). If there is a ground on which something
-    stands, the region is what is around that, above the ground (`ground`); else balls of several sizes are
-    tried. In turns, colours of object and background are learned from the masks so far, every view is segmented
-    by a minimum cut, and space shows where the views agree: a pixel is object only if somewhere on its ray most
-    other views have object, too. The region follows what they agree on. Deviations from the papers: views are
-    cut one by one and not space as a whole, which keeps outlines sharp, and background colours are learned in
-    parts of each picture.
+    Following Campbell et al. 2007 and 2010, the object lies in a region that all views look at, and differs in
+    colour from its surroundings. The region is a ball (`starting_region`). Pixels are compared with other views
+    at positions inside and outside of it (`stereo`, after Kowdle et al. 2012). If there is a ground with an
+    object on it, the region is around this object, above the ground (`find_ground`); otherwise balls of several
+    sizes are tried. In every round, colours of object and background are learned from the current masks, every
+    view is segmented by a minimum cut, and the views are compared in space: a pixel is object only if most
+    other views have object at some point of its ray. The region follows the part that they agree on. Deviations
+    from the papers: views are cut one by one instead of space as a whole, which keeps outlines sharp, and
+    background colours are learned in parts of each picture.
 
     Source: Campbell et al. 2010, segmentation without user input.
 
     Source: Kowdle et al. 2012, stereo as a cue.
 
     Args:
-        capture: Views of which nothing is known but pictures and cameras; points help to find the object.
-        around: Pixels of the object, if it is not found by itself: name of the view, column and row.
+        capture: Views with pictures and cameras; scene points help to find the object.
+        around: Pixels on the object, if it is not found automatically: name of the view, column and row.
 
     Returns:
-        The views that show the object, with soft masks. What lies outside a frame stays unknown. Along soft
-        edges the light of what is behind is subtracted from the pictures.
+        The views that show the object, with soft masks. Unknown pixels stay unknown. Along soft edges the
+        background is subtracted from the pictures.
 
     Raises:
-        InputError: No object is found, or `around` names none of the views.
+        InputError: No object is found, or `around` names a view that does not exist.
     """
     if len(capture) < 3:
         raise InputError(
@@ -222,7 +226,7 @@ def segment(capture: Capture, around: Sequence[tuple[str, float, float]] = ()) -
 
 
 def _search(capture: Capture, around: Sequence[tuple[str, float, float]]) -> tuple[Masks, SmallViews]:
-    """Masks, and the parts of the views in which they are."""
+    """Masks, and the crops of the views to which they belong."""
     views, start = small_views(capture, COARSE), starting_region(capture, around)
     stereo = plane_sweep(views.grey, views.known, views.cameras, start)
     tried: list[tuple[float, Masks]] = []
@@ -239,7 +243,7 @@ def _search(capture: Capture, around: Sequence[tuple[str, float, float]]) -> tup
 
 
 def _candidates(capture: Capture, views: SmallViews, stereo: Stereo, start: Region) -> list[Region]:
-    """Regions to try: around what stands on the ground, or of several sizes."""
+    """Regions to try: around an object on the ground, or balls of several sizes."""
     points = stereo.points(SURE, CONTRAST)
     if capture.points is not None:
         points = torch.cat([points, capture.points.positions.to(points)])
@@ -253,7 +257,7 @@ def _candidates(capture: Capture, views: SmallViews, stereo: Stereo, start: Regi
 def _turns(
     views: SmallViews, stereo: Stereo, masks: Masks, turns: int, across: int
 ) -> list[tuple[float, Masks]]:
-    """Masks after each turn, with their quality."""
+    """Masks after each round, with their quality."""
     found = []
     for _ in counted(range(turns), "object"):
         masks = next_masks(views, stereo, masks, grown(masks.region, masks.fitted), across)
@@ -262,7 +266,7 @@ def _turns(
 
 
 def _with_object(capture: Capture, inside: Bool[Tensor, "N H W"]) -> list[int]:
-    """The views in which there is some object and some background; the others are named."""
+    """The views with both object and background; a warning names the others."""
     shares = [float(m.float().mean()) for m in inside]
     kept = [i for i, share in enumerate(shares) if 1e-4 < share < 0.999]
     if 2 * len(kept) < len(capture):
@@ -281,7 +285,7 @@ def _with_object(capture: Capture, inside: Bool[Tensor, "N H W"]) -> list[int]:
 
 
 def _report(capture: Capture) -> None:
-    """Warn of masks that do not fit those of the other views."""
+    """Warn of masks that contradict those of the other views."""
     try:
         missing = agreement(outlines(capture)).missing
     except InputError:
@@ -295,15 +299,16 @@ def _report(capture: Capture) -> None:
 
 
 TOUCHING = 0.5
-"""Masks all along the border of the pictures are worth less by this share: they are the room."""
+"""Factor by which the quality of masks along the whole border of the pictures is reduced, since they are
+background."""
 
 
 def quality(views: SmallViews, masks: Masks) -> float:
-    """A number in [0, 1]: outlines on edges, background that looks like background, no object along the frame.
+    """Quality of masks in [0, 1]: outlines on edges, background of background colours, no object at the border.
 
-    It is the product of three means over the views: how much of a full edge the outline runs along; the share
-    of the background inside the region whose colour speaks for background; and 1 less half of the share of the
-    picture's border that is object. It follows the IoU of known masks only roughly.
+    It is the product of three means over the views: the strength of edges along the outline; the fraction of
+    the background inside the region whose colour is more likely background; and 1 minus half of the fraction of
+    the picture's border that is object. It is only roughly correlated with the IoU with true masks.
     """
     found = [
         _of_view(*view)

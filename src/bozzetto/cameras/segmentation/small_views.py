@@ -1,7 +1,6 @@
-"""Small pictures in which masks are searched for, and which colours in them are the object's.
+"""Reduced pictures in which masks are searched for, and models of the colours of object and background.
 
-They show whole views, or the part of each that shows a region. Colours are told apart by histograms, per
-view and of all views.
+Pictures show whole views, or crops to a region. Colours are modelled by histograms, per view and of all views.
 """
 
 import math
@@ -20,19 +19,20 @@ from ..capture import Capture
 from .space import Region, pixels_per_unit
 
 BINS = 20
-"""Bins along each of the three axes of colour."""
+"""Number of bins along each of the three colour axes."""
 SHARED = 0.8
-"""Weight of the object's colours in all views beside those in the view itself."""
+"""Weight of the object's colours in all views relative to those in the view itself."""
 TILES = 4
-"""Parts of a picture along its longer side that have colours of their own."""
+"""Number of parts of a picture along its longer side with their own background colours."""
 FEW = 0.3
-"""Parts with fewer examples than this share of the mean take colours of the whole view, too."""
+"""Number of examples in a part, as a fraction of the mean, below which colours of the whole view are used,
+too."""
 FLOOR = 5e-5
-"""Probability of a bin that nothing was seen in."""
+"""Probability of an empty bin."""
 
 
 def color_bins(encoded: Float[Tensor, "N H W 3"]) -> Int[Tensor, "N H W"]:
-    """The bin of each sRGB-encoded colour: brightness and two differences of colours, which vary less."""
+    """The histogram bin of each sRGB-encoded colour, in axes of brightness and two colour differences."""
     red, green, blue = encoded.unbind(dim=-1)
     axes = [
         (red + 2 * green + blue) / 4,
@@ -49,16 +49,16 @@ def color_log_odds(
     outside: Float[Tensor, "N H W"],
     local: float = 0.5,
 ) -> Float[Tensor, "N H W"]:
-    """Log-odds of object against background by the colour of each pixel.
+    """Log-odds of object against background for the colour of each pixel.
 
-    The object has much the same colours in all views; those that few of them have count less (mean of square
-    roots).
+    The object has similar colours in all views; colours that occur in few views have less weight (mean of
+    square roots).
 
     Args:
-        bins: Colours.
+        bins: Histogram bin of each pixel.
         inside: Weights of pixels as examples of the object.
-        outside: Weights as examples of the background.
-        local: Weight of the background's colours near the pixel beside those in the whole view.
+        outside: Weights of pixels as examples of the background.
+        local: Weight of the background's colours near the pixel relative to those in the whole view.
     """
     own = _normalised(_histograms(bins, inside))
     common = _normalised(own.sqrt().mean(dim=0, keepdim=True) ** 2)
@@ -106,20 +106,20 @@ def _histograms(bins: Int[Tensor, "N H W"], weights: Float[Tensor, "N H W"]) -> 
 
 
 AROUND = 1.05
-"""Side of the part that shows a region, as a multiple of the region's diameter."""
+"""Side of the crop to a region, as a multiple of the region's diameter."""
 
 
 @value_type
 class SmallViews:
-    """Views of a capture made small, or parts of them.
+    """Reduced views of a capture, or crops of them.
 
     Attributes:
         cameras: The views.
-        colors: sRGB-encoded.
-        known: Pixels that count.
+        colors: sRGB-encoded colours.
+        known: Whether each pixel is known.
         bins: `color_bins` of the colours.
         contrast: Difference of colours that counts as an edge, per view.
-        boxes: Left, top, width and height of each part, as shares of the whole picture.
+        boxes: Left, top, width and height of each crop, as fractions of the whole picture.
     """
 
     cameras: Cameras
@@ -131,23 +131,23 @@ class SmallViews:
 
     @property
     def grey(self) -> Float[Tensor, "N H W"]:
-        """sRGB-encoded."""
+        """Grey values, sRGB-encoded."""
         return torch.from_numpy(self.colors).float() @ torch.tensor([0.25, 0.5, 0.25])
 
     def from_whole(self, pictures: Float[Tensor, "N h w"]) -> Float[Tensor, "N H W"]:
-        """Pictures of whole views, as these parts show them."""
+        """Crop pictures of whole views to these crops."""
         size = self.known.shape[1:]
         return torch.cat([_part(p, box, size) for p, box in zip(pictures, self.boxes.tolist(), strict=True)])
 
     def to_whole(self, pictures: Float[Tensor, "N H W"], width: int, height: int) -> Float[Tensor, "N h w"]:
-        """The other way round; 0 outside the parts."""
+        """Paste pictures of the crops into whole views; 0 outside of the crops."""
         boxes = [[-left / w, -top / h, 1 / w, 1 / h] for left, top, w, h in self.boxes.tolist()]
         rows = [_part(p, box, (height, width)) for p, box in zip(pictures, boxes, strict=True)]
         return torch.cat(rows)
 
 
 def _part(picture: Float[Tensor, "h w"], box: list[float], size: tuple[int, ...]) -> Float[Tensor, "1 H W"]:
-    """Part of a picture, by linear interpolation; 0 outside."""
+    """Crop of a picture by linear interpolation; 0 outside."""
     left, top, width, height = box
     v, u = (
         ((torch.arange(n) + 0.5) / n * side + start)
@@ -158,7 +158,7 @@ def _part(picture: Float[Tensor, "h w"], box: list[float], size: tuple[int, ...]
 
 
 def small_views(capture: Capture, size: int) -> SmallViews:
-    """The whole views with a longer side of `size` pixels, one after the other."""
+    """The whole views reduced to a longer side of `size` pixels."""
     cameras = capture.cameras
     scale = min(1.0, size / max(cameras.width, cameras.height))
     width, height = (max(1, round(side * scale)) for side in (cameras.width, cameras.height))
@@ -167,7 +167,7 @@ def small_views(capture: Capture, size: int) -> SmallViews:
 
 
 def close_views(capture: Capture, region: Region, size: int) -> SmallViews:
-    """The part of each view that shows a region, `size` pixels wide and high, or less: nothing is enlarged."""
+    """Crops of each view to a region, at most `size` pixels wide and high; pictures are never enlarged."""
     cameras = capture.cameras.to("cpu")
     side = 2 * AROUND * region.radius * pixels_per_unit(cameras, region.center)
     side = side.clamp(8, 2 * max(cameras.width, cameras.height))
@@ -185,7 +185,7 @@ def close_views(capture: Capture, region: Region, size: int) -> SmallViews:
 
 
 def _span(middle: float, length: int, end: int) -> tuple[int, int]:
-    """Beginning and end of the pixels around a middle that a picture has; at least one of them."""
+    """First and last pixel of an interval around a centre, clipped to the picture, of at least one pixel."""
     start = round(middle - length / 2)
     first = min(max(0, start), end - 1)
     return first, min(end, max(start + length, first + 1))
@@ -197,7 +197,7 @@ def _made_small(
     boxes: list[tuple[int, int, int, int]],
     size: tuple[int, int],
 ) -> SmallViews:
-    """Parts of views that are made small; what is missing to the size at the right and bottom is unknown."""
+    """Reduced crops of views, padded to a common size with unknown pixels at the right and bottom."""
     width, height = size
     colors = np.zeros((len(capture), height, width, 3), np.float32)
     known = torch.zeros(len(capture), height, width, dtype=torch.bool)

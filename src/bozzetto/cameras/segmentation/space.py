@@ -1,4 +1,4 @@
-"""A region of space as samples: which of them can be object, and which pixels show these."""
+"""Samples of a region of space, the pixels that show them, and agreement of views on them."""
 
 import math
 
@@ -10,36 +10,36 @@ from ...values import value_type
 from ..camera import Cameras
 
 DEEPER = 0.01
-"""The object may reach so far below the ground, in radii of the region: it is not known exactly."""
+"""Depth below the ground that still counts as above, in radii of the region, since the ground is inexact."""
 ROOM = 1.4
-"""Radius of a ball around the object, as a multiple of the object's."""
+"""Radius of a ball around the object, as a multiple of the object's radius."""
 
 
 @value_type
 class Ground:
-    """What the object stands on: points x with normal . x = height; above it, normal . x is larger.
+    """The ground plane under the object: points x with normal . x = height, and larger values above.
 
     Attributes:
-        normal: Unit vector, upwards, float64.
-        height: Along it, in the unit of the world.
+        normal: Upward unit vector, float64.
+        height: Offset of the plane along the normal, in world units.
     """
 
     normal: Float[Tensor, "3"]
     height: float
 
     def above(self, points: Float[Tensor, "*S 3"]) -> Float[Tensor, "*S"]:
-        """How high points are above the ground."""
+        """Height of points above the ground, in world units."""
         return points @ self.normal.to(points) - self.height
 
 
 @value_type
 class Region:
-    """Where the object can be: a ball, or what of it is above the ground.
+    """The region that contains the object: a ball, or the part of it above the ground.
 
     Attributes:
-        center: World coordinates, float64.
-        radius: In the unit of the world.
-        ground: What the object stands on, if it is known.
+        center: Centre of the ball in world coordinates, float64.
+        radius: Radius of the ball in world units.
+        ground: The ground plane if it is known, or None.
     """
 
     center: Float[Tensor, "3"]
@@ -49,7 +49,7 @@ class Region:
     def chord(
         self, origins: Float[Tensor, "*S 3"], directions: Float[Tensor, "*S 3"]
     ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
-        """Where rays enter and leave the region, as distances along them; equal where they miss it."""
+        """Distances along rays at which they enter and leave the region; equal if they miss it."""
         offset = self.center - origins
         along = (offset * directions).sum(dim=-1)
         half = (self.radius**2 - (offset**2).sum(dim=-1) + along**2).clamp(min=0).sqrt()
@@ -64,20 +64,20 @@ class Region:
         return enter, torch.maximum(enter, leave)
 
     def depth(self, cameras: Cameras) -> Float[Tensor, "N H W"]:
-        """Length of every pixel's ray inside the region, as a share of the ball's diameter."""
+        """Length of every pixel's ray inside the region, as a fraction of the ball's diameter."""
         enter, leave = self.chord(*cameras.rays())
         return ((leave - enter) / (2 * self.radius)).float()
 
 
 @value_type
 class RegionSamples:
-    """Samples of a region on a regular grid, and the pixels of the views in which they lie.
+    """Samples of a region on a regular grid, and the pixels of the views onto which they project.
 
     Attributes:
         points: World coordinates, float64.
-        pixels: Index of the pixel (row * width + column); 0 where a view does not show the sample.
-        visible: Whether a view shows it, in a known pixel.
-        spread: Pixels from the middle of a sample to its edge, one per view.
+        pixels: Index of the pixel (row * width + column); 0 if a view does not show the sample.
+        visible: Whether a view shows the sample in a known pixel.
+        spread: Half the side of a sample in pixels, per view.
         size: Height and width of the pictures.
     """
 
@@ -88,11 +88,11 @@ class RegionSamples:
     size: tuple[int, int]
 
     def agreeing(self, support: Float[Tensor, "N H W"], least: int) -> Float[Tensor, "N H W"]:
-        """For every pixel the largest share of the other views that a sample on its ray has on its side.
+        """For every pixel, the largest fraction of the other views that agree on a sample on its ray.
 
         Args:
-            support: How much each pixel speaks for the object: 1 object, 0 background.
-            least: Samples that fewer views show count for nothing.
+            support: Support of each pixel for the object: 1 object, 0 background.
+            least: Samples that fewer views show are ignored.
         """
         against = self._against(support)
         total, shown = against.sum(dim=0), self.visible.sum(dim=0)
@@ -106,16 +106,18 @@ class RegionSamples:
         return torch.stack([_grown(p[None], s)[0] for p, s in zip(pictures, self.spread, strict=True)])
 
     def agreed(self, support: Float[Tensor, "N H W"], fraction: float, least: int) -> Bool[Tensor, "P"]:
-        """The samples that so many views show and this share of them has on its side."""
+        """Whether a sample is shown by at least `least` views, of which at least `fraction` agree on it."""
         against, shown = self._against(support).sum(dim=0), self.visible.sum(dim=0)
         return (shown >= least) & (against <= (1 - fraction) * shown)
 
     def _against(self, support: Float[Tensor, "N H W"]) -> Float[Tensor, "N P"]:
-        """How much each view speaks against a sample; what is less than a pixel beside the object does not."""
+        """Contradiction of each view to a sample; samples less than a pixel away from the object are not
+        contradicted."""
         return self.visible * (1 - _grown(support, 1).flatten(1).gather(1, self.pixels))
 
     def fitted(self, support: Float[Tensor, "N H W"], least: int, fraction: float) -> Region | None:
-        """A region, with room, around samples that this share of the views agrees on; None if there are few."""
+        """A region with a margin around the samples that at least `fraction` of the views agree on; None if
+        these are few."""
         chosen = self.points[self.agreed(support, fraction, least)]
         if len(chosen) < 8:
             return None
@@ -127,7 +129,7 @@ class RegionSamples:
 def region_samples(
     region: Region, cameras: Cameras, known: Bool[Tensor, "N H W"], across: int
 ) -> RegionSamples:
-    """Samples of a region, so many along the diameter of its ball."""
+    """Sample a region on a grid with `across` samples along the diameter of its ball."""
     axis = torch.linspace(-1, 1, across, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
     points = grid[grid.norm(dim=1) <= 1] * region.radius + region.center
@@ -149,7 +151,7 @@ def region_samples(
 
 
 def pixels_per_unit(cameras: Cameras, place: Float[Tensor, "3"]) -> Float[Tensor, "N"]:
-    """How many pixels a unit of length covers at a place in the world; 0 behind a camera."""
+    """Number of pixels that a unit of length covers at a point of the world; 0 behind a camera."""
     focal = torch.linalg.det(cameras.K[:, :2, :2]).abs().sqrt()
     if cameras.orthographic:
         return focal
@@ -158,7 +160,7 @@ def pixels_per_unit(cameras: Cameras, place: Float[Tensor, "3"]) -> Float[Tensor
 
 
 def _grown(pictures: Float[Tensor, "N H W"], reach: int) -> Float[Tensor, "N H W"]:
-    """The largest value within so many pixels."""
+    """Dilation: the largest value within `reach` pixels."""
     if reach < 1:
         return pictures
     return torch.nn.functional.max_pool2d(pictures[:, None], 2 * reach + 1, stride=1, padding=reach)[:, 0]

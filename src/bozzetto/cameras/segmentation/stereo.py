@@ -1,4 +1,4 @@
-"""What differences between views tell: whether a pixel shows something in a region, or what is around it."""
+"""Multi-view stereo by a plane sweep: whether a pixel shows a point inside of a region or outside of it."""
 
 from dataclasses import dataclass, replace
 
@@ -12,41 +12,41 @@ from ..camera import Cameras
 from .space import Region
 
 PARTNERS = 6
-"""Views that each view is compared with."""
+"""Number of views that each view is compared with."""
 BEST = 3
-"""Of these so many count at every pixel: in the others it may be hidden."""
+"""Number of best views that are used per pixel, since the point may be occluded in the others."""
 ANGLES = (3.0, 40.0)
-"""Degrees between two views, as seen from the region, within which they are compared."""
+"""Smallest and largest angle in degrees between views that are compared, seen from the region."""
 WINDOW = 5
-"""Side of the squares that are compared, in pixels."""
+"""Side of the windows that are compared, in pixels."""
 NOISE = 0.012
-"""Standard deviation of sRGB-encoded grey in a square below which it tells little."""
+"""Standard deviation of sRGB-encoded grey in a window below which it is hardly informative."""
 POOR, GOOD = 0.4, 0.8
-"""Correlation up to which the best place means nothing, and from which it counts in full."""
+"""Correlation of the best position up to which its weight is 0, and from which it is 1."""
 BEFORE, INSIDE, BEHIND = 16, 56, 40
-"""Places on each ray before the region, inside and behind it."""
+"""Numbers of positions on each ray in front of the region, inside of it and behind it."""
 NEAREST = 0.35
-"""How near to the camera these places begin, as a share of the distance of the region."""
+"""Distance of the first position from the camera, as a fraction of the distance of the region."""
 THINNEST = 0.3
-"""Places inside extend over so many radii where a ray passes beside the region or meets its rim."""
+"""Smallest extent of the positions inside, in radii, for rays that miss the region or meet its rim."""
 CLEAR = 0.025
-"""What fits best less far above the ground, in radii of the region, is taken for ground."""
+"""Height above the ground, in radii of the region, below which the best position counts as ground."""
 SWEPT = 1.25
-"""Pixels are looked at that show a ball so much larger than the region, which may grow."""
+"""Radius of the ball whose pixels are compared, in radii of the region, since the region may grow."""
 BATCH = 16
-"""Places that are looked at together."""
+"""Number of positions that are processed together."""
 SCALE = 100.0
-"""Correlations are kept as whole numbers: so many to 1."""
+"""Scale with which correlations are stored as integers."""
 
 
 @value_type
 class RaySamples:
-    """Places on rays: before a region evenly in 1/distance, evenly in it, behind it alike, and on the ground.
+    """Positions on rays: uniform in 1/distance before and behind a region, uniform inside, and on the ground.
 
     Attributes:
-        near: Distance at which the region begins on each ray.
-        far: Distance at which it ends.
-        ground: Distance of the ground, None without; this place lets it be told from what stands on it.
+        near: Distance at which each ray enters the region.
+        far: Distance at which it leaves the region.
+        ground: Distance of the ground, by which it is distinguished from objects on it; None without ground.
     """
 
     near: Float[Tensor, "h w"]
@@ -57,7 +57,7 @@ class RaySamples:
     def on(
         cls, region: Region, origins: Float[Tensor, "h w 3"], directions: Float[Tensor, "h w 3"]
     ) -> "RaySamples":
-        """Places on the rays of pixels."""
+        """Positions on the rays of pixels."""
         enter, leave = replace(region, ground=None).chord(origins, directions)
         middle = ((region.center - origins) * directions).sum(dim=-1)
         thin = THINNEST * region.radius
@@ -70,7 +70,7 @@ class RaySamples:
 
     @property
     def distances(self) -> Float[Tensor, "S h w"]:
-        """Of all places, along the rays; made anew each time, as for all views together they are large."""
+        """Distances of all positions along the rays; computed on every call, to save memory."""
         near, far = self.near, self.far
         shares = [torch.arange(n)[:, None, None] / n for n in (BEFORE, INSIDE, BEHIND)]
         before = 1 / ((1 - shares[0]) / (NEAREST * near) + shares[0] / near)
@@ -81,13 +81,13 @@ class RaySamples:
 
 @value_type
 class Sweep:
-    """How well places on the rays of one view's pixels fit other views.
+    """Matching scores of positions on the rays of one view's pixels with other views.
 
     Attributes:
-        part: Rows and columns of the picture that were looked at.
-        places: On the rays of these pixels.
-        scores: Mean correlation of the best other views at each place, times `SCALE`.
-        weight: How much there is to compare: 0 for a plain square, towards 1 for one with contrast.
+        part: Rows and columns of the picture that were compared.
+        places: Positions on the rays of these pixels.
+        scores: Mean correlation of the best other views at each position, times `SCALE`.
+        weight: Weight by contrast of the window: 0 for a plain one, towards 1 for one with contrast.
     """
 
     part: tuple[slice, slice]
@@ -98,18 +98,18 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Stereo:
-    """How well places on the rays of pixels fit other views.
+    """Matching scores of positions on the rays of pixels with other views, for all views.
 
     Attributes:
-        cameras: Of the pictures that were compared, on the CPU.
-        sweeps: What was found in each.
+        cameras: Cameras of the compared pictures, on the CPU.
+        sweeps: Matching scores of each view.
     """
 
     cameras: Cameras
     sweeps: tuple[Sweep, ...]
 
     def preference(self, region: Region) -> Float[Tensor, "N H W"]:
-        """How much better places in a region fit than all others, times the weight; 0 where no ray meets it.
+        """Best score inside a region minus the best score outside, times the weight; 0 for rays that miss it.
 
         Object and background compete as in Kowdle et al. 2012.
         """
@@ -130,7 +130,8 @@ class Stereo:
         return found
 
     def points(self, correlation: float, weight: float) -> Float[Tensor, "P 3"]:
-        """Where pixels are in the world whose best place fits, and is in the region, float64."""
+        """World positions, float64, of pixels whose best position is in the region with enough correlation and
+        weight."""
         found = []
         for view, sweep in enumerate(self.sweeps):
             origins, directions = _rays(self.cameras, view, sweep.part)
@@ -150,18 +151,19 @@ def _rays(cameras: Cameras, view: int, part: tuple[slice, slice]) -> tuple[Tenso
 def plane_sweep(
     grey: Float[Tensor, "N H W"], known: Bool[Tensor, "N H W"], cameras: Cameras, region: Region
 ) -> Stereo:
-    """Compare pixels with other views, at places along their rays (Collins 1996).
+    """Compare pixels with other views at positions along their rays (plane sweep, Collins 1996).
 
-    A square of pixels is compared with where it would be seen in neighbouring views if it were at a place, by
-    normalised cross-correlation.
+    A window of pixels is compared by normalised cross-correlation with its projection into neighbouring views
+    for every hypothetical position.
 
     Source: Collins 1996, the sweep.
 
     Args:
-        grey: Pictures, sRGB-encoded.
-        known: Pixels that count.
-        cameras: Of the pictures, on the CPU.
-        region: Around which the places lie; only pixels that show it, and some around them, are looked at.
+        grey: Grey pictures, sRGB-encoded.
+        known: Whether each pixel is known.
+        cameras: Cameras of the pictures, on the CPU.
+        region: Region around which positions are sampled; only pixels that show it and some around them are
+            compared.
     """
     wide = replace(region, radius=SWEPT * region.radius, ground=None)
     seen = wide.depth(cameras) > 0
@@ -184,7 +186,7 @@ def plane_sweep(
 
 
 def _around(seen: Bool[Tensor, "H W"]) -> tuple[slice, slice]:
-    """Rows and columns of all pixels that are seen; one pixel if there are none."""
+    """Rows and columns of the bounding box of all true pixels; one pixel if there are none."""
     bounds = []
     for axis in (1, 0):
         index = torch.nonzero(seen.any(dim=axis))[:, 0]
@@ -193,7 +195,8 @@ def _around(seen: Bool[Tensor, "H W"]) -> tuple[slice, slice]:
 
 
 def partners(cameras: Cameras, place: Float[Tensor, "3"]) -> list[list[int]]:
-    """For each view those to compare it with: the nearest ones by the angle at a place, but not too near."""
+    """For each view, the views to compare it with: the nearest ones by the angle at a point, but not too
+    near."""
     toward = torch.nn.functional.normalize(cameras.centers - place, dim=1)
     if cameras.orthographic:
         toward = -cameras.forward
@@ -214,7 +217,7 @@ def _scores(
     lines: list[tuple[Tensor, Tensor, bool]],
     pictures: list[Float[Tensor, "2 H W"]],
 ) -> Float[Tensor, "S h w"]:
-    """Mean correlation of the best other views with one, at places."""
+    """Mean correlation of one view with the best other views, at all positions."""
     best = [torch.full_like(distances, -1) for _ in range(min(BEST, len(lines)))]
     for (start, slope, perspective), other in zip(lines, pictures, strict=True):
         height, width = other.shape[1:]
@@ -238,7 +241,8 @@ def _scores(
 def _lines(
     cameras: Cameras, other: int, origins: Float[Tensor, "h w 3"], directions: Float[Tensor, "h w 3"]
 ) -> tuple[Tensor, Tensor, bool]:
-    """Rays in another view: homogeneous pixels `start + distance * slope`, and whether to divide by depth."""
+    """Projections of rays into another view: homogeneous pixels `start + distance * slope`, and whether to
+    divide by depth."""
     pose, K = cameras.T_cam_world[other], cameras.K[other]
     start, slope = origins @ pose[:3, :3].T + pose[:3, 3], directions @ pose[:3, :3].T
     if not cameras.orthographic:

@@ -1,4 +1,4 @@
-"""Shapes, materials and photographs of our own making, for demos, tests and training."""
+"""Synthetic shapes, materials and photographs, for demos, tests and training."""
 
 import lazy_loader
 

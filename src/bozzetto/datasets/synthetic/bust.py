@@ -1,8 +1,8 @@
-"""A bust and a vase of our own, modelled from signed distances.
+"""A bust and a vase, modelled by signed distance functions.
 
-The bust is in the manner of a classical marble. Its frame: X to the subject's left, Y up, Z where the face
-looks; the origin lies between the eyes and the head is two units tall, chin to crown. Numbers are places and
-sizes in that unit, read off the canon of facial proportions and then adjusted by eye.
+The bust resembles a classical marble. Its frame: X to the subject's left, Y up, Z to the front of the face. The
+origin lies between the eyes, and the head is two units tall, from chin to crown. Numbers are positions and
+sizes in that unit, from the canon of facial proportions, adjusted by eye.
 """
 
 import math
@@ -42,7 +42,7 @@ LOW, HIGH = (-1.55, -3.35, -1.40), (1.55, 1.30, 1.05)  # a box around everything
 
 
 def bust_parts() -> dict[str, Field]:
-    """The parts of different material: skin, hair, cloth, gold and stone. They overlap inside."""
+    """The parts by material: skin, hair, cloth, gold and stone. They overlap inside."""
     body = translate(_body(), (0, 0.15, 0))
     return {
         "skin": smooth_union(body, _turned(_head()), radius=0.16),
@@ -54,7 +54,7 @@ def bust_parts() -> dict[str, Field]:
 
 
 def bust_field(parts: dict[str, Field]) -> Field:
-    """All parts in one piece, with narrow fillets where they meet."""
+    """The union of all parts, with narrow fillets where they meet."""
     return union(
         smooth_union(parts["skin"], parts["hair"], parts["cloth"], parts["gold"], radius=0.04), parts["stone"]
     )
@@ -65,7 +65,7 @@ def _turned(head: Field) -> Field:
 
 
 def polyline(points: list[Vector], radii: list[float], blend: float) -> Field:
-    """A limb through several points with a radius at each."""
+    """A tube through several points, with a radius at each."""
     ends = list(zip(points, radii, strict=True))
     return smooth_union(
         *(rounded_cone(a, b, ra, rb) for (a, ra), (b, rb) in zip(ends, ends[1:], strict=False)), radius=blend
@@ -268,7 +268,7 @@ def _brooch() -> Field:
 
 
 def _socle() -> Field:
-    """A turned foot with a beaded ring and flutes, on a square plinth."""
+    """A round foot with a beaded ring and flutes, on a square plinth."""
     profile = torch.tensor(
         [(0, 0.70), (0.42, 0.70), (0.42, 0.60), (0.36, 0.57), (0.31, 0.45), (0.33, 0.30), (0.44, 0.18),
          (0.56, 0.14), (0.58, 0.08), (0.56, 0.02), (0.60, 0.0), (0, 0)]
@@ -303,14 +303,15 @@ _TINTS = {
 def bust(detail: float = 1.0) -> Mesh:
     """A woman's bust with braided crown, wavy hair, draped cloth and a fluted foot.
 
-    Modelled from signed distances (`bust_parts`), extracted with marching cubes. Watertight, one piece.
+    Modelled by signed distances (`bust_parts`), extracted with marching cubes. Watertight, one component.
 
     Args:
         detail: Samples per length relative to the default, which gives about 85 thousand faces; the number
             of faces grows with its square. Below 0.6 the finest relief is lost, and handles may appear.
 
     Returns:
-        The mesh in metres, life size (0.52 high), Y up, facing +Z, standing on the plane y = 0, with linear
+        The mesh in metres, life size (0.52 high), Y up, facing +Z, with its base on the plane y = 0, with
+        linear
         albedo as colours.
 
     Raises:
@@ -325,7 +326,7 @@ def bust(detail: float = 1.0) -> Mesh:
 
 
 def _tinted(parts: dict[str, Field], points: Float[Tensor, "V 3"]) -> Float[Tensor, "V 3"]:
-    """Albedo of points on the bust: that of the nearest part, with soft borders and a faint marbling."""
+    """Albedo of points on the bust: that of the nearest part, with blended borders and a faint marbling."""
     distance = torch.stack([field_values(parts[name], points) for name in _TINTS], dim=-1)
     weights = torch.softmax(-distance / 0.008, dim=-1)
     colors = weights @ torch.tensor(list(_TINTS.values())).to(points)
@@ -341,13 +342,13 @@ def check_detail(detail: float) -> None:
 
 
 def vase(detail: float = 1.0) -> Mesh:
-    """A turned amphora with spiral flutes: smaller and smoother than the bust, with a hollow.
+    """An amphora with spiral flutes: smaller and smoother than the bust, and hollow.
 
     Args:
         detail: Samples per length relative to the default (about 40 thousand faces).
 
     Returns:
-        The mesh in metres, 0.3 high, Y up, standing on the plane y = 0.
+        The mesh in metres, 0.3 high, Y up, with its base on the plane y = 0.
 
     Raises:
         InputError: `detail` is not between 0.2 and 4.

@@ -1,4 +1,4 @@
-"""A furnished room of our own, rendered: somewhere to photograph the bust as people would."""
+"""A synthetic furnished room: an indoor scene for photographs of the bust."""
 
 import math
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ from .room.prints import Color
 from .room.scene import Lamp, Scene, illuminated, joined_scene
 
 WIDTH, DEPTH, HEIGHT = 5.0, 4.6, 2.6
-"""Of the room in metres, along x, z and y. The floor is y = 0, its middle the origin."""
+"""Size of the room in metres, along x, z and y. The floor is y = 0, its middle the origin."""
 TABLE = 0.75
-"""Height of the table on which the subject stands, above the origin."""
+"""Height, in metres, of the table below the subject."""
 WINDOW = (-0.5 * WIDTH + 0.1, 1.55, 0.0)
-"""Middle of the window, where most of the light comes from."""
+"""Middle of the window, the main light source."""
 FREE = 1.4
-"""Metres around the middle in which nothing but table and rug stands."""
+"""Radius, in metres, around the middle that contains only table and rug."""
 
 
 @dataclass(frozen=True)
 class FurnishedRoom:
-    """The room with the subject in it.
+    """The room with the subject.
 
     Attributes:
-        scene: Everything; the subject is its first part.
-        subject: The subject where it stands, world frame: Y up, metres.
+        scene: The complete scene; the subject is its first part.
+        subject: The subject in the world frame: Y up, metres.
     """
 
     scene: Scene
@@ -45,15 +45,15 @@ def furnished_room(
     """A living room in daylight with the subject on a table in its middle.
 
     Wooden floor, rug, papered and plastered walls with pictures, window, door, shelves with books, furniture;
-    every texture is drawn for its place. Light falls through the window and from a lamp, with soft shadows,
-    and is reflected by walls and furniture (`room.light`).
+    every part has its own texture. Light comes from the window and a lamp, with soft shadows, and is reflected
+    by walls and furniture (`room.scene.illuminated`).
 
     Args:
-        seed: Of all that is drawn and placed at random.
-        subject: What stands on the table, in metres, Y up, on the plane y = 0, at most 0.3 from the axis; the
-            bust if None.
+        seed: Seed of all textures and positions.
+        subject: The mesh on the table, in metres, Y up, its base at y = 0, at most 0.3 from the axis; the bust
+            if None.
         detail: Texels per length, relative to the default; memory grows with its square (200 MB for 1).
-        rays: Per vertex, for reflected light.
+        rays: Number of rays per vertex for reflected light.
 
     Raises:
         InputError: The detail is not between 0.05 and 4.
@@ -109,7 +109,7 @@ def _shell(pieces: PartCollector, make: Finishes) -> None:
 
 
 def _wall(pieces: PartCollector, k: int) -> PartCollector:
-    """The local frame in the middle of the foot of a wall, +z into the room: that at -z, -x, +z, +x."""
+    """The local frame at the foot of the middle of a wall, +z into the room; walls are at -z, -x, +z, +x."""
     turn = 0.5 * math.pi * k
     far = 0.5 * (WIDTH if k % 2 else DEPTH)
     return pieces.at(-far * math.sin(turn), 0, -far * math.cos(turn), turn)

@@ -1,6 +1,6 @@
-"""A hand-held phone of our own: photographs of the furnished room, with exactly known cameras.
+"""A simulated hand-held phone: photographs of the furnished room, with exactly known cameras.
 
-Results made from the photographs are measured against the truth.
+Reconstructions from the photographs can be compared with the ground truth.
 """
 
 import math
@@ -33,27 +33,27 @@ from .furnished_room import FREE, TABLE, WINDOW, FurnishedRoom, furnished_room
 from .room.scene import lens_picture
 
 EQUIVALENT = 26
-"""Focal length in millimetres on 35 mm film, as EXIF says it; the true one is 1 % longer."""
+"""Focal length in EXIF, in millimetres on 35 mm film; the true one is 1 % longer."""
 FOCAL = 1.01 * EQUIVALENT / math.hypot(36, 24)
-"""True focal length in diagonals of the picture."""
+"""True focal length as a fraction of the diagonal of the picture."""
 LENS = Lens(radial=(-0.06, 0.025), tangential=(4e-4, -3e-4))
-"""Its distortion in the frame of the sensor."""
+"""Lens distortion in the frame of the sensor."""
 OFF_AXIS = (0.004, -0.003)
-"""Principal point from the middle of the sensor, in diagonals."""
+"""Offset of the principal point from the middle of the sensor, as a fraction of the diagonal."""
 TRUTH = "truth/transforms.json"
 UPRIGHT, LEFT, RIGHT = 1, 6, 8
-"""EXIF orientations: as stored; to be turned clockwise (the phone's left side was up); anticlockwise."""
+"""EXIF orientations: as stored; to be rotated clockwise (the phone's left side was up); anticlockwise."""
 
 
 @dataclass(frozen=True)
 class PhonePhotos:
-    """Photographs and what is true of them.
+    """Photographs and their ground truth.
 
     Attributes:
         photos: JPEG files with EXIF, some of them stored sideways.
-        views: Their cameras, of the pictures as EXIF turns them upright, with lens distortion, in the world of
-            the room, with the paths of their masks.
-        subject: The true mesh in that world.
+        views: Their cameras, for the pictures after their EXIF rotation, with lens distortion, in the world
+            frame of the room, and with the paths of their masks.
+        subject: The true mesh in that frame.
     """
 
     photos: tuple[Path, ...]
@@ -62,18 +62,18 @@ class PhonePhotos:
 
     @property
     def posed(self) -> PosedViews:
-        """The true cameras as if they came from a file."""
+        """The true cameras in the form of loaded ones."""
         return PosedViews(self.views, self.photos[0].parent)
 
     @property
     def masks(self) -> tuple[Path, ...]:
-        """8-bit PNG files of the true coverage by the subject, upright."""
+        """Paths of the true masks: 8-bit PNG files of the coverage by the subject, upright."""
         return tuple(view.mask for view in self.views if view.mask is not None)
 
 
 @value_type
 class _Shot:
-    """One press of the button."""
+    """One exposure."""
 
     T_sensor_world: Float[Tensor, "4 4"]
     orientation: int
@@ -88,19 +88,19 @@ def phone_photos(
     room: FurnishedRoom | None = None,
     samples: int = 2,
 ) -> PhonePhotos:
-    """Walk around the subject with a phone and take pictures: `photos/*.jpg`; the truth goes to `truth/`.
+    """Render photographs of a phone around the subject to `photos/*.jpg`, and the ground truth to `truth/`.
 
     Three rounds at different heights, near and far, portrait and landscape. The phone has a wide lens with
-    distortion and vignetting; it sets exposure and white balance for every picture, which is a little blurred
-    and noisy. Most portraits are stored sideways with an EXIF orientation; some are turned.
+    distortion and vignetting; it sets exposure and white balance for every picture, which is slightly blurred
+    and noisy. Most portraits are stored sideways with an EXIF orientation; some are stored upright.
 
     Args:
-        folder: Where the pictures go.
-        count: How many to take.
+        folder: Output folder.
+        count: Number of pictures, at least 3.
         size: Width and height of the sensor in pixels, the width being the larger.
-        seed: Of everything at random.
-        room: Where; `furnished_room(seed)` if None.
-        samples: Points along each side of a pixel that are averaged.
+        seed: Seed of all random numbers.
+        room: The scene; `furnished_room(seed)` if None.
+        samples: Number of samples along each side of a pixel, which are averaged.
 
     Returns:
         The pictures, their true cameras and masks, and the subject.
@@ -136,7 +136,7 @@ def phone_photos(
 
 
 def load_phone_photos(folder: Path) -> PhonePhotos:
-    """What `phone_photos` left in a folder.
+    """Load the output of `phone_photos` from a folder.
 
     Raises:
         InputError: Files are missing.
@@ -155,7 +155,7 @@ def _intrinsics(size: tuple[int, int]) -> Float[Tensor, "3 3"]:
 
 
 def _walk(rng: np.random.Generator, subject: Mesh, count: int) -> list[_Shot]:
-    """Where the phone is held: rounds at the height of the subject, above it, and from standing height."""
+    """Positions of the phone: rounds at the height of the subject, above it, and from eye level."""
     low, high = subject.bounds.double()
     middle, tall = (low + high) / 2, float(high[1] - low[1])
     shots = []
@@ -177,7 +177,7 @@ def _walk(rng: np.random.Generator, subject: Mesh, count: int) -> list[_Shot]:
 
 
 def _rolled(T_cam_world: Float[Tensor, "4 4"], angle: float) -> Float[Tensor, "4 4"]:
-    """The pose of a camera turned about its axis: what was to its right is `angle` further clockwise."""
+    """The pose of a camera rotated about its axis: its picture's right is `angle` radians further clockwise."""
     c, s = math.cos(angle), math.sin(angle)
     T = torch.eye(4, dtype=torch.float64)
     T[:2, :2] = torch.tensor([[c, -s], [s, c]], dtype=torch.float64)
@@ -185,7 +185,7 @@ def _rolled(T_cam_world: Float[Tensor, "4 4"], angle: float) -> Float[Tensor, "4
 
 
 def _upright_view(photo: Path, mask: Path, camera: Cameras, quarter: int) -> View:
-    """The camera of the sensor's picture after so many anticlockwise quarter turns (-1, 0 or 1)."""
+    """The camera of the sensor's picture after `quarter` anticlockwise quarter turns (-1, 0 or 1)."""
     K = camera.K[0].clone()
     width, height = camera.width, camera.height
     p1, p2 = tangential = LENS.tangential
@@ -211,7 +211,7 @@ def _upright_view(photo: Path, mask: Path, camera: Cameras, quarter: int) -> Vie
 
 
 def _developed(rng: np.random.Generator, light: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """What the phone makes of linear light (H, W, 3): sRGB bytes."""
+    """Simulate the phone's processing of linear light (H, W, 3) to sRGB bytes."""
     height, width = light.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     from_middle = np.hypot(x - 0.5 * width, y - 0.5 * height) / (FOCAL * math.hypot(width, height))
@@ -229,7 +229,7 @@ def _developed(rng: np.random.Generator, light: npt.NDArray[Any]) -> npt.NDArray
 
 
 def _blurred(rng: np.random.Generator, light: npt.NDArray[Any], scale: float) -> npt.NDArray[Any]:
-    """Out of focus by a little, and shaken while the shutter was open."""
+    """Apply a slight defocus and motion blur."""
     light = ndimage.gaussian_filter(light, (*[scale * rng.uniform(0.35, 0.7)] * 2, 0), truncate=3.0)
     length, angle = scale * rng.exponential(0.5), rng.uniform(0, math.pi)
     shift = 0.5 * min(length, 2.0 * scale) * np.array([math.sin(angle), math.cos(angle), 0])
@@ -248,13 +248,14 @@ def _save_jpeg(path: Path, pixels: npt.NDArray[Any], orientation: int) -> None:
 
 
 DEEPER = 2e-3
-"""Metres behind the nearest surface at which a point still counts as seen."""
+"""Distance, in metres, behind the nearest surface up to which a point counts as visible."""
 HALF = 0.42
-"""Half the side of the table, which hides the subject's underside."""
+"""Half the side of the table, in metres, which occludes the subject's underside."""
 
 
 def photographed_faces(photos: PhonePhotos) -> Bool[Tensor, " F"]:
-    """Faces of the subject whose middle two photos or more show; itself and the table may hide it."""
+    """Faces of the subject whose middle is visible in two photos or more, with occlusion by subject and
+    table."""
     subject = photos.subject
     corners = torch.tensor(
         [[-HALF, TABLE, -HALF], [HALF, TABLE, -HALF], [HALF, TABLE, HALF], [-HALF, TABLE, HALF]]
@@ -279,12 +280,12 @@ def photographed_faces(photos: PhonePhotos) -> Bool[Tensor, " F"]:
 
 @value_type
 class SurfaceErrors:
-    """Distances in metres between a result and what the photos show of the truth.
+    """Distances in metres between a result and the photographed part of the true surface.
 
     Attributes:
-        to_result: From points of the true surface.
-        to_truth: From points of the result whose nearest point of the true surface the photos show.
-        to_world: The similarity from the world of the result to the true one.
+        to_result: Distances from points of the true surface to the result.
+        to_truth: Distances from points of the result to the true surface, if the nearest point is photographed.
+        to_world: The similarity from the world frame of the result to the true one.
     """
 
     to_result: Float[Tensor, " P"]
@@ -293,7 +294,7 @@ class SurfaceErrors:
 
     @property
     def mean(self) -> float:
-        """Mean of both ways."""
+        """Mean of both directions."""
         return 0.5 * (float(self.to_result.mean()) + float(self.to_truth.mean()))
 
 
@@ -307,11 +308,11 @@ def surface_errors(
     """Compare a reconstruction with the true subject, after the best similarity.
 
     Args:
-        mesh: In any world.
-        photos: With the truth.
-        photographed: As of `photographed_faces`.
-        start: About the similarity from that world to the true one; None if they are the same.
-        samples: Points on each surface.
+        mesh: The reconstruction, in any world frame.
+        photos: The photographs with their ground truth.
+        photographed: From `photographed_faces`.
+        start: Approximate similarity from that frame to the true one; None if they are the same.
+        samples: Number of points on each surface.
     """
     part = Mesh(photos.subject.vertices, photos.subject.faces[photographed])
     points = sample_surface(part, samples, torch.Generator().manual_seed(0))[0]
@@ -324,7 +325,7 @@ def surface_errors(
 
 
 def mask_overlap(folder: Path, photos: PhonePhotos) -> dict[str, float]:
-    """IoU of the masks in a folder with the true ones, by name of the photo, whichever way up."""
+    """IoU of the masks in a folder with the true ones, by name of the photo, upright or sideways."""
     made = find_masks(list(photos.views), folder) or []
     pairs = zip(photos.views, made, strict=False)
     return {
@@ -335,7 +336,7 @@ def mask_overlap(folder: Path, photos: PhonePhotos) -> dict[str, float]:
 
 
 def _overlap(made: Path, truth: Path) -> float:
-    """The better one of both quarter turns counts, if the mask lies on its side."""
+    """IoU of two masks; if the first is sideways, the larger IoU of both quarter turns."""
     with Image.open(truth) as image:
         true = np.asarray(image) >= 128
     with Image.open(made) as image:

@@ -1,8 +1,9 @@
-"""Chairs and machined parts whose distribution is known: any number of independent shapes.
+"""Synthetic chairs and machined parts from a known distribution: any number of independent shapes.
 
-Points and distances are exact. Two sets of chairs are equally distributed, so that the right 1-NNA is one
-half; of no collection of files is that known. Machined parts are plates with holes, turned pieces and unions
-of them; walls are thick or thin and edges are sharp, as in mechanical engineering and unlike in `implicit`,
+Points and distances are exact. Two sets of chairs have the same distribution, so that the true 1-NNA is one
+half, which is not known for any data set of files. Machined parts are plates with holes, solids of revolution
+and unions of them. Their walls are thick or thin and their edges are sharp, as in mechanical engineering, and
+unlike those of `implicit`,
 whose combinations only bound the distance.
 """
 
@@ -16,14 +17,14 @@ from torch import Tensor
 from ...values import value_type
 
 MARGIN = 0.01
-"""Parts overlap by so much, so that where they meet is inside of one of them."""
+"""Overlap of parts, so that where they meet is inside of one of them."""
 
 
 def chair_boxes(seed: int, index: int) -> Float[Tensor, "K 2 3"]:
     """Low and high corners of the boxes of a chair; y up, the back at low z, the seat about 1 wide.
 
-    Four legs, side panels or a column below the seat; a plain back, slats or none; perhaps arms. Chair `index`
-    of a seed is always the same.
+    Four legs, side panels or a column below the seat; a plain back, slats or none; optionally arms. Chair
+    `index` of a seed is reproducible.
     """
     draw = torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63)
 
@@ -81,7 +82,7 @@ def union_points(
 ) -> Float[Tensor, "{count} 3"]:
     """Random points of the surface of a union of boxes, uniform over its area, exact.
 
-    Points of all faces, less those inside of another box. Faces must not coincide.
+    Points of all faces except those inside of another box. Faces must not coincide.
     """
     low, high = boxes[:, 0], boxes[:, 1]
     size = high - low
@@ -101,7 +102,7 @@ def union_points(
 
 
 def union_distance(boxes: Float[Tensor, "K 2 3"], points: Float[Tensor, "P 3"]) -> Float[Tensor, " P"]:
-    """Signed distance to a union of boxes: exact outside, negative inside (there a bound from above)."""
+    """Signed distance to a union of boxes: exact outside, negative inside (there an upper bound)."""
     middle, half = boxes.mean(dim=1), (boxes[:, 1] - boxes[:, 0]) / 2
     q = (points[:, None] - middle).abs() - half
     outside = q.clamp(min=0).norm(dim=2)
@@ -109,13 +110,13 @@ def union_distance(boxes: Float[Tensor, "K 2 3"], points: Float[Tensor, "P 3"]) 
 
 
 def chairs(count: int, points: int, seed: int = 0, first: int = 0) -> Float[Tensor, "{count} {points} 3"]:
-    """Clouds of chairs, each centred on its box with longest side 2.
+    """Point clouds of chairs, each with its bounding box centred and its longest side 2.
 
     Args:
-        count: How many.
-        points: Points on each.
-        seed: Of the family.
-        first: Number of the first chair: sets that share no number are independent.
+        count: Number of chairs.
+        points: Number of points on each.
+        seed: Seed of the distribution.
+        first: Number of the first chair; sets without common numbers are independent.
     """
     clouds = []
     for index in range(first, first + count):
@@ -128,18 +129,19 @@ def chairs(count: int, points: int, seed: int = 0, first: int = 0) -> Float[Tens
 
 
 CORNERS = 32
-"""Of a round hole."""
+"""Number of corners of a round hole."""
 KINDS = ("bar", "angle", "channel", "tee", "cross", "wheel")
 
 
 @value_type
 class Solid:
-    """A body.
+    """A solid by functions of its distance and of surface points.
 
     Attributes:
-        distance: Of points (P, 3) to its surface, (P,), negative inside. Exact; inside of a union a bound.
-        points: So many random points of its surface, uniform over the area, with a generator.
-        area: Of the surface; of a union a bound from above.
+        distance: Function from points (P, 3) to signed distances (P,), negative inside. Exact; inside of a
+            union, a bound.
+        points: Function of a number and a generator to random points of its surface, uniform over the area.
+        area: Area of the surface; of a union, an upper bound.
     """
 
     distance: Callable[[Tensor], Tensor]
@@ -172,7 +174,7 @@ class Polygon:
         return torch.where(crosses.sum(dim=1) % 2 == 1, -1.0, 1.0) * (nearest + 1e-24).sqrt()
 
     def area(self) -> float:
-        """Of the region, for outer rings counter-clockwise and holes clockwise."""
+        """Area of the region, for outer rings counter-clockwise and holes clockwise."""
         end = self.start + self.edge
         return float((self.start[:, 0] * end[:, 1] - end[:, 0] * self.start[:, 1]).sum() / 2)
 
@@ -205,7 +207,7 @@ def extruded(outline: Polygon, thickness: float) -> Solid:
 
 
 def lathe(profile: Float[Tensor, "M 2"]) -> Solid:
-    """A turned piece: a line of (radius, z) corners, positive radii, around the z-axis.
+    """A solid of revolution: a polyline of (radius, z) corners with positive radii, around the z-axis.
 
     Its ends are joined to the axis by flat faces.
     """
@@ -232,7 +234,7 @@ def lathe(profile: Float[Tensor, "M 2"]) -> Solid:
 
 
 def moved_solid(solid: Solid, rotation: Float[Tensor, "3 3"], by: Float[Tensor, "3"]) -> Solid:
-    """A solid turned, then shifted."""
+    """A solid, rotated and then translated."""
     return Solid(
         lambda x: solid.distance((x - by) @ rotation),
         lambda count, draw: solid.points(count, draw) @ rotation.T + by,
@@ -263,7 +265,7 @@ def united(solids: list[Solid]) -> Solid:
 
 
 def machined_part(seed: int) -> Solid:
-    """One to three plates and turned pieces, about 2 long, whose walls are 0.04 to 0.4 thick."""
+    """One to three plates and solids of revolution, about 2 long, whose walls are 0.04 to 0.4 thick."""
     draw = torch.Generator().manual_seed(seed)
     pieces = []
     for _ in range(1 + int(_between(draw, 0, 2.999))):

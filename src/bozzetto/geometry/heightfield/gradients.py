@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 from ...errors import InputError
 
 STEEPEST = 20.0
-"""Largest slope that normals are taken for, 87 degrees; nearer to the horizon they say nothing about height."""
+"""Largest slope, 87 degrees, to which normals are limited: steeper normals do not determine the height."""
 
 CONVENTIONS = ("gl", "dx")
 BOUNDARIES = ("free", "periodic")
@@ -28,10 +28,10 @@ def gradients_from_normals(
     """Height gained per pixel to the right and per pixel downwards: (-x / z, y / z) of the normal.
 
     Args:
-        normals: Of any positive length.
+        normals: In tangent space, of any positive length.
         convention: `gl`, green or y is up (OpenGL); `dx`, green or y is down (DirectX).
-        steepest: Slopes are limited to this by lifting z; normals that point down or have no length get
-            slopes of this order too.
+        steepest: Largest slope. z is raised where the slope would be larger; normals that point down or are
+            zero get slopes of this order, too.
 
     Raises:
         InputError: The convention is unknown.
@@ -62,11 +62,11 @@ def gradients_from_height(
     """Height gained per pixel to the right and per pixel downwards.
 
     Args:
-        height: In pixels, if slopes are to be slopes of the real surface.
-        boundary: `free` takes one-sided differences of second order at the borders, `periodic` goes on at
-            the opposite border.
-        spectral: Differentiate the waves of the Fourier transform, exact for what repeats and is sampled
-            finely enough, instead of taking central differences. Needs `periodic`.
+        height: Heights in pixels, for slopes without a unit.
+        boundary: `free` uses one-sided differences of second order at the borders; `periodic` continues at the
+            opposite border.
+        spectral: Differentiate in the Fourier domain, which is exact for periodic, band-limited heights,
+            instead of by central differences. Requires `periodic`.
 
     Raises:
         InputError: The boundary is unknown, or spectral derivatives are asked for without `periodic`.
@@ -90,14 +90,14 @@ def normals_from_height(
     spectral: bool = False,
     convention: str = "gl",
 ) -> Float[Tensor, "*batch H W 3"]:
-    """Unit normals of a height map; heights in pixels. Arguments and errors as of `gradients_from_height`."""
+    """Unit normals of a height map in pixels. Arguments and errors are those of `gradients_from_height`."""
     return normals_from_gradients(gradients_from_height(height, boundary, spectral), convention)
 
 
 def spectral_derivatives(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """What differentiation along columns and rows multiplies every wave of `rfft2` by: (1, K) and (H, 1).
+    """Factors of the coefficients of `rfft2` for derivatives along columns and rows: (1, K) and (H, 1).
 
-    The wave that changes sign from pixel to pixel has no derivative at the pixels, so it gets zero.
+    The derivative of the Nyquist frequency is zero at all pixels, so its factor is zero.
     """
     factors = []
     for side, frequencies in ((width, torch.fft.rfftfreq), (height, torch.fft.fftfreq)):
@@ -137,28 +137,29 @@ def _central(height: Tensor, dim: int, periodic: bool) -> Tensor:
 
 
 def differences(height: Tensor, dim: int, periodic: bool = False) -> Tensor:
-    """What the height gains from each pixel to the next along a side; one less than pixels unless periodic."""
+    """Difference from each pixel to the next along a dimension; one fewer than pixels unless periodic."""
     return height.roll(-1, dim) - height if periodic else height.diff(dim=dim)
 
 
 def divergence(right: Tensor, down: Tensor, periodic: bool = False) -> Tensor:
-    """Minus the adjoint of `differences` along columns and rows: nothing flows across a free border."""
+    """Minus the adjoint of `differences` along columns and rows, with zero flow across free borders."""
     if periodic:
         return right - right.roll(1, -1) + down - down.roll(1, -2)
     return pad(right, (0, 1)) - pad(right, (1, 0)) + pad(down, (0, 0, 0, 1)) - pad(down, (0, 0, 1, 0))
 
 
 def steps(slope: Tensor, dim: int, periodic: bool = False, inside: Tensor | None = None) -> Tensor:
-    """What a height with these slopes at the pixels gains from each pixel to the next.
+    """Difference from each pixel to the next of a height with these slopes at the pixels.
 
-    The cubic through the nearest four pixels is integrated, (-1, 13, 13, -1) / 24, at free ends
-    (9, 19, -5, 1) / 24. The usual mean of two pixels weakens a wave of five pixels by 14 %, the cubic by 4 %.
+    The cubic through the nearest four pixels is integrated: weights (-1, 13, 13, -1) / 24, and (9, 19, -5, 1) /
+    24 at free ends. The usual mean of two pixels attenuates a wavelength of five pixels by 14 %, the cubic by 4
+    %.
 
     Args:
-        slope: Height per pixel along a side.
-        dim: That side, -1 or -2.
+        slope: Height per pixel along the dimension.
+        dim: The dimension: -1 or -2.
         periodic: Whether the last pixel is followed by the first.
-        inside: Pixels that may be used; where one of the four may not, the mean of two is taken.
+        inside: Pixels that may be used. Where one of the four may not, the mean of two pixels is used.
     """
     slope = slope.movedim(dim, -1)
     means = _pairs(slope, periodic)
@@ -193,7 +194,7 @@ def _four(inside: Tensor, periodic: bool) -> Tensor:
 
 
 def bordered(x: Tensor, margin: int, tiles: bool) -> Tensor:
-    """With so many pixels more at every side: of the opposite side where the map tiles, else of the border."""
+    """The map padded at every side: circularly if it is periodic, else by repetition of the border."""
     if not tiles:
         return pad(x, (margin,) * 4, mode="replicate")
     rows, columns = (torch.arange(-margin, n + margin, device=x.device) % n for n in x.shape[-2:])

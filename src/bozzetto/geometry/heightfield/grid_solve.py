@@ -16,8 +16,8 @@ from ..launch import thread_count
 class GridSpectrum:
     """The eigenvectors of `grid_laplacian(height, width, periodic)` as a transform.
 
-    They are the cosines of the discrete cosine transform where the grid ends at its borders, and the waves
-    of the discrete Fourier transform where opposite borders are joined; the eigenvalues are
+    For free borders, these are the cosines of the discrete cosine transform; for periodic borders, the waves of
+    the discrete Fourier transform. The eigenvalues are
     2 - 2 cos(angle), summed over both sides (Strang 1999, The Discrete Cosine Transform).
 
     Args:
@@ -27,8 +27,8 @@ class GridSpectrum:
         device: Where the images will be.
 
     Attributes:
-        eigenvalues: Between 0 and 8, one per wave. A real Fourier transform stores the first half of the
-            waves along a row only.
+        eigenvalues: Between 0 and 8, one per frequency. A real Fourier transform stores only the first half of
+            the frequencies along a row.
     """
 
     def __init__(
@@ -48,7 +48,8 @@ class GridSpectrum:
         self.eigenvalues: Tensor = rows[:, None] + columns
 
     def filter(self, values: Float[Tensor, "n C"], response: Float[Tensor, "H K"]) -> Float[Tensor, "n C"]:
-        """Multiply every wave in an image, given as its texels row by row, by a factor per eigenvalue."""
+        """Multiply every coefficient of an image, given as its texels row by row, by a factor per
+        eigenvalue."""
         images = values.detach().t().reshape(-1, *self.shape)
         response = response.to(values.dtype)
         if self.periodic:
@@ -61,7 +62,8 @@ class GridSpectrum:
         return result.reshape(len(result), -1).t().contiguous()
 
     def mean(self, response: Float[Tensor, "H K"]) -> float:
-        """Mean of a response over all waves: how much of an impulse stays at its texel, on average."""
+        """Mean of a response over all frequencies: the fraction of an impulse that stays at its texel, on
+        average."""
         if not self.periodic:
             return float(response.mean())
         twice = torch.full_like(response[0], 2)  # waves of the other half
@@ -105,9 +107,9 @@ class GridSolver:
 def filter_cosines(
     images: Sequence[Float[Tensor, "*batch H W"]], responses: Sequence[Float[Tensor, "H W"]]
 ) -> Float[Tensor, "*batch H W"]:
-    """The sum of images whose cosine waves are multiplied by a factor each; differentiable.
+    """Filter images by factors of their cosine coefficients and add them up; differentiable.
 
-    Gradients for the responses cost more than for the images alone, on the CPU.
+    On the CPU, gradients with respect to the responses cost more than those with respect to the images.
     """
     if images[0].is_cuda or any(response.requires_grad for response in responses):
         waves = [dct(dct(x).mT).mT * r for x, r in zip(images, responses, strict=True)]
@@ -116,7 +118,7 @@ def filter_cosines(
 
 
 class _FilterCosines(torch.autograd.Function):
-    """SciPy's real transforms, which autograd cannot see. Filtering is symmetric: its adjoint is itself."""
+    """Filtering by SciPy's transforms, without autograd: the operator is symmetric and so its own adjoint."""
 
     @staticmethod
     def forward(ctx: Any, count: int, *tensors: Tensor) -> Tensor:
@@ -147,9 +149,9 @@ def _idct2(waves: Tensor) -> Tensor:
 
 
 def dct(signal: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
-    """The cosine transform of type II along the last side, X_k = sum_n x_n cos(pi k (2 n + 1) / (2 N)).
+    """The cosine transform of type II along the last dimension, X_k = sum_n x_n cos(pi k (2 n + 1) / (2 N)).
 
-    One real Fourier transform of the same length: the even samples followed by the odd ones backwards
+    By one real Fourier transform of the same length, of the even samples followed by the odd ones in reverse
     (Makhoul 1980, A fast cosine transform in one and two dimensions).
 
     Source: Makhoul 1980, the cosine transform by one Fourier transform.

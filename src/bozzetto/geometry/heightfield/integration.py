@@ -1,6 +1,6 @@
 """From gradients or normals to height: least squares, solved exactly by Fourier and cosine transforms.
 
-All minimise |grad h - g|^2 + a |h - guide|^2. A map that repeats is differentiated in the Fourier domain
+All minimise |grad h - g|^2 + a |h - guide|^2. A periodic map is differentiated in the Fourier domain
 (Frankot and Chellappa 1988, A method for enforcing integrability in shape from shading algorithms, with the
 height as the unknown); one that ends at its borders by differences between neighbours, which the discrete
 cosine transform diagonalises (Simchony, Chellappa and Shao 1990, Direct analytical methods for solving
@@ -33,7 +33,7 @@ MAX_ITERATIONS = 2000
 
 
 class WeightedGrid(NamedTuple):
-    """What a weighted solve needs to know besides its tensors."""
+    """Settings of a weighted solve."""
 
     height: int
     width: int
@@ -45,8 +45,8 @@ class WeightedGrid(NamedTuple):
 def solve_weighted(gradients: Tensor, weights: Tensor, guide: Tensor | None, grid: WeightedGrid) -> Tensor:
     """Minimise sum w_e (step of h - step of g)^2 + a sum w (h - guide)^2, in float64.
 
-    The weight of a step is the harmonic mean of its two pixels: what the mean of two measurements with
-    variances 1 / w is worth. So nothing crosses into pixels of weight zero.
+    The weight of a step is the harmonic mean of the weights of its two pixels: the inverse variance of the mean
+    of two measurements with variances 1 / w. So pixels of weight zero have no influence.
 
     Args:
         gradients: (*batch, H, W, 2).
@@ -126,7 +126,7 @@ class _System:
         return self.spectrum.filter(scaled, self.response).reshape(x.shape) * self.scale
 
     def centred(self, x: Tensor) -> Tensor:
-        """Zero outside, and of mean zero on every part."""
+        """Set values outside to zero and subtract the mean of every part."""
         if self.parts is None:
             return torch.where(self.inside, x, 0)
         count = int(self.parts.max()) + 1
@@ -159,7 +159,7 @@ class _System:
 
 
 def _parts(right: Tensor, down: Tensor, inside: Tensor, grid: WeightedGrid) -> Tensor:
-    """A number per connected part; pixels outside have that of part 0."""
+    """Labels of connected parts; pixels outside have the label of part 0."""
     mask = inside.cpu().numpy()
     labels = np.zeros(mask.shape, np.int64)
     count = int(ndimage.label(mask, output=labels))  # pyright: ignore[reportArgumentType] (it is a number then)
@@ -189,18 +189,17 @@ def integrate_gradients(
     Args:
         gradients: Height gained per pixel to the right and per pixel downwards.
         boundary: `free`, the map ends at its borders; `periodic`, opposite borders are joined.
-        mask: Pixels to integrate over. Heights elsewhere are zero, and unconnected parts know nothing of
-            each other.
-        weights: How much each pixel's gradient counts, at least 0; only ratios matter unless there is a guide.
-        guide: A height to stay close to, for instance a blurred one that holds the overall shape.
-        guide_weight: a of the minimised sum. A number counts for all waves alike: waves longer than about
-            6.3 / sqrt(a) pixels follow the guide. A tensor has one number per wave (see `crossover`) and
-            cannot be had together with a mask or weights.
+        mask: Pixels to integrate over. Heights elsewhere are zero, and unconnected parts are independent.
+        weights: Weight of each pixel's gradient, at least 0. Only ratios matter unless there is a guide.
+        guide: A height for the result to stay close to, for instance a blurred one with the overall shape.
+        guide_weight: a of the minimised sum. A number applies to all frequencies: wavelengths above about 6.3 /
+            sqrt(a) pixels follow the guide. A tensor has one number per frequency (see `crossover`) and cannot
+            be combined with a mask or weights.
         tolerance: Residual at which conjugate gradients stop, relative to the right-hand side; without mask
             and weights the solution is exact up to rounding.
 
     Returns:
-        Heights of mean zero, within each connected part of the mask; with a guide, of its mean.
+        Heights, whose mean in each connected part of the mask is zero or, with a guide, that of the guide.
 
     Raises:
         InputError: The boundary is unknown, a guide comes without a weight or the other way round, a weight
@@ -233,17 +232,17 @@ def integrate_normals(
 ) -> Float[Tensor, "*batch H W"]:
     """The height map, in pixels, whose normals are closest to the given ones.
 
-    Orthographic: the surface is seen from straight above. Arguments as of `integrate_gradients`.
+    The projection is orthographic, from above. Arguments are as for `integrate_gradients`.
 
     Args:
         normals: Tangent space, of any positive length.
         boundary: `free` or `periodic`.
         mask: Pixels to integrate over.
-        weights: How much each pixel counts.
+        weights: Weight of each pixel, at least 0.
         convention: `gl`, y is up; `dx`, y is down.
 
     Raises:
-        InputError: As `integrate_gradients`, or the convention is unknown.
+        InputError: The same as for `integrate_gradients`, or the convention is unknown.
     """
     return integrate_gradients(gradients_from_normals(normals, convention), boundary, mask, weights)
 
@@ -256,17 +255,17 @@ def crossover(
     order: int = 4,
     device: torch.device | str = "cpu",
 ) -> Float[Tensor, "H K"]:
-    """A `guide_weight` per wave that hands over from the guide to the gradients at a wavelength.
+    """A `guide_weight` per frequency: above a wavelength the guide determines the height, below the gradients.
 
-    A wave of length l takes a share 1 / (1 + (wavelength / l)^order) from the guide and the rest from the
-    gradients (a Butterworth filter). A number as `guide_weight` does the same with order 2.
+    At wavelength l, the height is the fraction 1 / (1 + (wavelength / l)^order) of the guide plus the rest of
+    the integrated gradients (a Butterworth filter). A number as `guide_weight` does the same with order 2.
 
     Args:
         height: Rows of the map.
         width: Columns of the map.
-        wavelength: In pixels, positive.
+        wavelength: Wavelength of equal weight in pixels, positive.
         boundary: As given to `integrate_gradients`.
-        order: Steepness, at least 2.
+        order: Steepness of the transition, at least 2.
         device: Where the maps are.
 
     Raises:
@@ -293,7 +292,7 @@ def _check(gradients: Tensor, guide: Tensor | None, guide_weight: float | Tensor
 
 
 def _squares(height: int, width: int, periodic: bool, like: Tensor) -> Tensor:
-    """What the squared gradient multiplies the square of every wave by."""
+    """Factors of the squared gradient per frequency, for squared coefficients."""
     if periodic:
         right, down = spectral_derivatives(height, width, like)
         return right.abs() ** 2 + down.abs() ** 2
@@ -305,7 +304,7 @@ def _squares(height: int, width: int, periodic: bool, like: Tensor) -> Tensor:
 
 
 def _divide(weight: float | Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
-    """1 / (squares + a) and a / (squares + a), nothing where both are zero."""
+    """1 / (squares + a) and a / (squares + a); 0 where squares + a is zero."""
     total = squares + weight
     inverse = torch.where(total > 0, 1 / torch.where(total > 0, total, 1), 0)
     return inverse, weight * inverse

@@ -19,20 +19,21 @@ from .gradients import check_convention
 def ambient_occlusion(
     field: HeightField, radius: float = 0.05, directions: int = 16, steps: int = 12
 ) -> Float[Tensor, "H W"]:
-    """The share of an evenly bright sky that reaches each pixel, weighted by its angle to the normal.
+    """Visible fraction of a uniform sky per pixel, weighted by the cosine of the angle to the normal.
 
     In every direction the horizon is the steepest line of sight within the radius (horizon-based ambient
-    occlusion, Bavoil and Sainz 2008, with the horizon measured from the plane of the map): a flat map and one
-    that is flat around a pixel give 1. Looks at whole pixels along each direction, denser nearby.
+    occlusion, Bavoil and Sainz 2008, with the horizon measured from the plane of the map): where the map is
+    flat within the radius, the result is 1. Samples are whole pixels along each direction, denser near the
+    pixel.
 
     Args:
-        field: Heights and their size; a field that tiles goes on at the opposite border.
-        radius: How far to look, as a share of the width.
-        directions: Directions around.
-        steps: Samples along each direction.
+        field: Heights and their size. A field that tiles continues at the opposite border.
+        radius: Largest distance of occluders, as a fraction of the width.
+        directions: Number of directions around each pixel.
+        steps: Number of samples along each direction.
 
     Returns:
-        1 in the open, towards 0 in deep hollows.
+        Values in [0, 1]: 1 where nothing occludes the sky, towards 0 in deep hollows.
 
     Raises:
         InputError: The radius or a count is not positive.
@@ -71,7 +72,7 @@ def curvature(field: HeightField, scale: float = 1.0) -> Float[Tensor, "H W"]:
 
     Args:
         field: Heights and their size.
-        scale: Standard deviation, in pixels, of a Gaussian that smooths the heights first; 0 does not.
+        scale: Standard deviation, in pixels, of a Gaussian that smooths the heights first; 0 for no smoothing.
 
     Raises:
         InputError: The scale is negative.
@@ -114,7 +115,7 @@ def save_normal_map(
 
     Args:
         normals: Tangent space, y up.
-        path: PNG for 16 bits.
+        path: The file to write: PNG for 16 bits.
         convention: `gl` writes green up (OpenGL, Blender), `dx` green down (DirectX).
         bits: 8 or 16 per channel.
 
@@ -127,9 +128,9 @@ def save_normal_map(
 def load_normal_map(path: str | os.PathLike[str], convention: str = "gl") -> Float[Tensor, "H W 3"]:
     """Unit normals, y up, of a picture with 8 or 16 bits per channel.
 
-    Levels are taken to run from -1 to 1; the middle level of an odd range, as which some programs store zero,
-    tilts by a quarter of a degree. Floats with negative ones among them are the vectors
-    themselves. Pixels without a direction become (0, 0, 1).
+    Integer levels are mapped to -1 to 1. Some programs store zero as a middle level (128 of 255), which tilts
+    normals by a quarter of a degree. Floats, if some are negative, are the vectors themselves. Zero vectors
+    become (0, 0, 1).
 
     Raises:
         InputError: The file cannot be read, is grey, or the convention is unknown.

@@ -1,4 +1,4 @@
-"""From a height field to a textured mesh: a plane or a cylinder with triangles where the relief needs them.
+"""Textured meshes of height fields: a plane or a cylinder with adaptive triangles.
 
 Triangles are those of right-triangulated irregular networks (Evans, Kirkpatrick and Townsend 2001). Every
 triangle is half a square; it is halved at the middle of its longest side as long as the surface there is
@@ -32,12 +32,12 @@ from . import normals_from_height
 
 
 def split_errors(points: NDArray[Any], side: int, joined: bool = False) -> NDArray[Any]:
-    """How far off the surface is where a grid point is left out, at least.
+    """Lower bound of the distance to the surface where a grid point is left out.
 
     Args:
         points: (rows * side + 1, columns * side + 1, 3), a grid of rows x columns blocks.
         side: Cells along a block, a power of two.
-        joined: Opposite borders get the same errors, so that copies fit side by side.
+        joined: Whether opposite borders get the same errors, so that copies fit side by side.
 
     Returns:
         An error per grid point; 0 at corners of blocks, which are always kept.
@@ -62,7 +62,8 @@ def split_errors(points: NDArray[Any], side: int, joined: bool = False) -> NDArr
 
 
 def tolerance_for(errors: NDArray[Any], max_faces: int, blocks: int) -> float:
-    """The smallest tolerance that leaves at most so many triangles (but two per block)."""
+    """The smallest tolerance that leaves at most the given number of triangles, or two per block if that is
+    more."""
     added = np.full(errors.shape, 2)
     added[[0, -1]] = added[:, [0, -1]] = 1
     flat = errors.ravel()
@@ -106,7 +107,7 @@ def _first_triangles(shape: tuple[int, ...], side: int) -> NDArray[np.int64]:
 
 
 def _edge_errors(level: NDArray[Any], centres: NDArray[Any] | None) -> NDArray[Any]:
-    """Of points in the middle of horizontal edges of length 2, and of the finer centres around them."""
+    """Errors of points in the middle of horizontal edges of length 2, and of the finer centres around them."""
     rows = level[::2]
     own = np.linalg.norm(rows[:, 1::2] - (rows[:, :-1:2] + rows[:, 2::2]) / 2, axis=-1)
     if centres is None:
@@ -117,7 +118,7 @@ def _edge_errors(level: NDArray[Any], centres: NDArray[Any] | None) -> NDArray[A
 
 
 def _centre_errors(level: NDArray[Any]) -> NDArray[Any]:
-    """Of the centres of squares of side 2, from their diagonal, which alternates like a chequerboard."""
+    """Errors of the centres of squares of side 2, from their diagonal, which alternates like a chequerboard."""
     middle, corners = level[1::2, 1::2], level[::2, ::2]
     falling = (corners[:-1, :-1] + corners[1:, 1:]) / 2
     rising = (corners[:-1, 1:] + corners[1:, :-1]) / 2
@@ -136,11 +137,11 @@ class Relief:
     """A mesh over a height field.
 
     Attributes:
-        mesh: In millimetres, x to the right, y up, z out of the surface, centred at x = y = 0; where height is
-            0, z is 0. On a cylinder y is the axis and the middle of the map faces +z.
+        mesh: In millimetres, x to the right, y up, z out of the surface, centred at x = y = 0; z is 0 where the
+            height is 0. On a cylinder y is the axis and the middle of the map faces +z.
         uv: Texture coordinates per vertex, (0, 0) at the lower left of the map.
         normals: Unit normals of the full height field at the vertices.
-        tolerance_mm: Distance that was allowed between the mesh and the height field.
+        tolerance_mm: Largest allowed distance between the mesh and the height field, in millimetres.
     """
 
     mesh: Mesh
@@ -157,8 +158,9 @@ def relief_mesh(
     Args:
         field: Heights and their size. If it tiles, copies of a plane fit together without cracks.
         wrap: `plane`; or `cylinder`, whose circumference is the width of the map, with the relief outside.
-        tolerance_mm: How far the mesh may be from the field; by default 1/500 of the range of heights.
-        max_faces: The tolerance grows until there are no more triangles than this.
+        tolerance_mm: Largest distance between mesh and field in millimetres; by default 1/500 of the range of
+            heights.
+        max_faces: Largest number of triangles; the tolerance is increased until it is met.
 
     Raises:
         InputError: The wrap is unknown, heights are not finite, a limit is not positive, or hollows are deeper
@@ -198,13 +200,13 @@ def save_relief(
     photo: Float[Tensor, "H W C"] | None = None,
     quality: int = 92,
 ) -> None:
-    """Write a GLB with the photo as its texture, in metres, as glTF demands (one thousandth of the mesh).
+    """Write a GLB, with the photo as its texture. Units are metres, as glTF requires: 1/1000 of the mesh's.
 
     Args:
-        relief: What to write.
+        relief: The relief to write.
         path: A name that ends in .glb.
         photo: sRGB-encoded values in [0, 1], grey or RGB, of any size; without it the relief is plain.
-        quality: Of the JPEG that holds the photo.
+        quality: JPEG quality of the photo, 1 to 100.
 
     Raises:
         InputError: The name ends otherwise, or the folder cannot be written to.

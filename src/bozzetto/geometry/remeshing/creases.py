@@ -26,12 +26,12 @@ WINDOW = 1.5  # over the shorter segment at a node: how far to both sides its be
 
 @dataclass(frozen=True)
 class Curves:
-    """Polygons in space, one after the other, each from one fixed point to the next.
+    """Polygonal curves in space, concatenated, each from one fixed point to the next.
 
     Attributes:
-        points: (N, 3) their nodes.
-        arc: (N,) ascending; within a curve the distance along it.
-        length: (N,) edge length wanted between a node and the next.
+        points: (N, 3) the nodes.
+        arc: (N,) parameters of the nodes, ascending; within a curve, differences are distances along it.
+        length: (N,) target edge length between a node and the next.
     """
 
     points: Floats
@@ -45,7 +45,7 @@ class Curves:
         return np.stack([np.interp(at, self.arc, x) for x in self.points.T], axis=1)
 
     def length_at(self, at: Floats) -> Floats:
-        """(M,) the edge length wanted at these parameters; the shorter one at a node."""
+        """(M,) the target edge length at these parameters; at a node, the shorter one."""
         left = np.clip(np.searchsorted(self.arc, at, "left") - 1, 0, None)
         right = np.clip(np.searchsorted(self.arc, at, "right") - 1, 0, None)
         return np.minimum(self.length[left], self.length[right])
@@ -56,18 +56,18 @@ def trace(
 ) -> tuple[Curves, Features]:
     """Follow edges from fixed point to fixed point.
 
-    Fixed is a vertex where other than two of the edges meet or where the line bends sharply, so that edges of
-    the wanted length cannot follow it; and one vertex of a loop that has none.
+    A vertex is fixed where the number of edges is not two, or where the line bends so sharply that edges of the
+    target length cannot follow it. A loop without such a vertex gets one.
 
     Args:
         vertices: (V, 3) positions.
         edges: (C, 2) the edges of the lines.
-        length: (C,) edge length wanted at each of them.
+        length: (C,) target edge length at each of them.
         fixed: (V,) vertices that are fixed in any case.
-        bend: Radians from which on a bend is sharp.
+        bend: Smallest angle of sharp bends, in radians.
 
     Returns:
-        The curves, and where the edges lie on them; with the fixed vertices.
+        The curves; the parameters of the edges' ends on them; and the fixed vertices.
     """
     degree = np.bincount(edges.ravel(), minlength=len(vertices))
     fixed = fixed | ((degree != 2) & (degree > 0))
@@ -91,7 +91,7 @@ def trace(
 
 
 def paths(edges: Ints, fixed: Flags) -> list[tuple[Ints, Ints]]:
-    """Vertices and edges of every line from fixed vertex to fixed vertex; loops begin and end in one place."""
+    """Vertices and edges of every line from fixed vertex to fixed vertex; loops begin and end at one vertex."""
     at_vertex: dict[int, list[int]] = {}
     for number, (a, b) in enumerate(edges.tolist()):
         at_vertex.setdefault(a, []).append(number)
@@ -115,7 +115,8 @@ def paths(edges: Ints, fixed: Flags) -> list[tuple[Ints, Ints]]:
 
 
 def _bends(path: Floats) -> Floats:
-    """(N - 2,) radians by which a polygon (N, 3) bends at its inner nodes, over a little way to both sides."""
+    """(N - 2,) bend angles, in radians, of a polygon (N, 3) at its inner nodes, over a short distance to both
+    sides."""
     steps = lengths(np.diff(path, axis=0))
     arc = np.concatenate([[0.0], np.cumsum(steps)])
     reach = WINDOW * np.minimum(steps[:-1], steps[1:])
@@ -151,7 +152,7 @@ def dihedral_angles(surface: WorkingMesh) -> Floats:
 
 
 def triangle_normals(surface: WorkingMesh) -> Floats:
-    """(F, 3) unit normals; of a sliver, whose own means little, that of the face beyond its longest edge."""
+    """(F, 3) unit normals; for slivers, whose own is inexact, that of the neighbour at the longest edge."""
     corners = surface.vertices[surface.faces]
     vectors = area_vectors(corners)
     normals = vectors / np.maximum(lengths(vectors), 1e-300)[:, None]
@@ -171,23 +172,24 @@ def triangle_normals(surface: WorkingMesh) -> Floats:
 def find_creases(surface: WorkingMesh, bend: Floats, angle: float) -> Flags:
     """(E,) whether the surface bends at an edge by at least an angle, as part of a line.
 
-    Noise bends single edges as sharply: at a crease the faces around either end of the edge, on both sides,
-    bend together by most of the angle at least, and the line does not end after two edges.
+    Noise can bend single edges as sharply. So at a crease, the mean normals on both sides, around either end of
+    the edge, must differ by most of the angle, and the line must have more than two edges.
     """
     crease = _sharp(surface, np.abs(bend) >= angle, NOISE * angle)
     return _pruned(surface, crease, lambda count, length, ends: count < FRAGMENT and length < 1 and ends)
 
 
 def rough_creases(surface: WorkingMesh, crease: Flags, angle: float) -> Flags:
-    """(E,) those creases that stand out of a rough surface, whose bumps make many short lines.
+    """(E,) the creases that exceed the noise of a rough surface, whose bumps give many short lines.
 
-    The faces around bend by the whole angle, and the lines are much longer than the wanted edges.
+    The mean normals on both sides differ by the full angle, and the lines are much longer than the target
+    edges.
     """
     return _pruned(surface, _sharp(surface, crease, angle), lambda count, length, ends: length < LONG)
 
 
 def find_tips(surface: WorkingMesh, lines: Flags, angle: float) -> Flags:
-    """(V,) whether a vertex off the lines is a tip, as of a cone.
+    """(V,) whether a vertex that is not on a line is a tip, for instance of a cone.
 
     All faces around it are inclined to its normal by at least half the angle.
     """
@@ -202,7 +204,7 @@ def find_tips(surface: WorkingMesh, lines: Flags, angle: float) -> Flags:
 
 
 def _sharp(surface: WorkingMesh, chosen: Flags, angle: float) -> Flags:
-    """(E,) the chosen edges where the faces around bend together by at least an angle."""
+    """(E,) the chosen edges where the mean normals on both sides differ by at least an angle."""
     index = np.flatnonzero(chosen)
     result = np.zeros(len(chosen), bool)
     result[index] = _bends_around(surface, index) >= angle
@@ -212,8 +214,8 @@ def _sharp(surface: WorkingMesh, chosen: Flags, angle: float) -> Flags:
 def _bends_around(surface: WorkingMesh, chosen: npt.NDArray[Any]) -> Floats:
     """(N,) radians between the mean normals of the faces left and right of each chosen edge.
 
-    The faces around both its ends, each counted up to twice the smaller of the two at the edge: large faces do
-    not drown small steps.
+    The mean is over the faces around both ends. The weight of each is its area, up to twice the smaller area of
+    the two faces at the edge, so that large faces do not hide small steps.
     """
     vectors = area_vectors(surface.vertices[surface.faces])
     double = np.maximum(lengths(vectors), 1e-300)
@@ -234,10 +236,10 @@ def _bends_around(surface: WorkingMesh, chosen: npt.NDArray[Any]) -> Floats:
 
 
 def _pruned(surface: WorkingMesh, crease: Flags, falls: Callable[[int, float, bool], bool]) -> Flags:
-    """The creases without lines that fall, one after the other, as neighbours join when one has gone.
+    """The creases without rejected lines. Lines are removed one by one, since neighbours join after a removal.
 
-    A line runs from one place where other than two lines meet to the next. Whether it falls is decided by the
-    number of its edges, its length over that of the wanted edges, and whether it ends freely.
+    A line runs between vertices where the number of creases is not two. `falls` decides whether to remove it,
+    by the number of its edges, its length relative to the target edge length, and whether it has a free end.
     """
     crease, edges = crease.copy(), surface.edges
     while crease.any():

@@ -1,4 +1,5 @@
-"""The edge operations of remeshing: splits of long edges, collapses of short ones, flips for even valence."""
+"""The edge operations of remeshing: splits of long edges, collapses of short ones, flips for regular
+valence."""
 
 from dataclasses import dataclass, replace
 
@@ -32,11 +33,11 @@ SPLIT_ROUNDS = 40  # each halves the longest edge, so this is never reached
 
 
 def split_long_edges(surface: WorkingMesh, longest: float, original: Original) -> WorkingMesh:
-    """Halve edges longer than `longest` times the wanted length until there are none.
+    """Halve edges longer than `longest` times the target length until there are none.
 
     All long edges are split at the same time: a face with one, two or three of them becomes two, three or
     four faces. Botsch & Kobbelt split one edge after the other; the result differs only in diagonals. An edge
-    on a kept line is split where the line has its middle.
+    on a kept line is split at the middle of the line between its ends.
     """
     for _ in range(SPLIT_ROUNDS):
         long = surface.relative_length() > longest
@@ -49,10 +50,10 @@ def split_long_edges(surface: WorkingMesh, longest: float, original: Original) -
 
 
 def _longest_sides(surface: WorkingMesh, long: Flags) -> Flags:
-    """(E,) the longest edge of every face with a long one, so that halving makes no needles.
+    """(E,) the longest edges of faces with a long edge, so that halving makes no slivers.
 
     Rivara 1984, "Algorithms for refining triangular grids suitable for adaptive and multigrid techniques".
-    Where one length is wanted everywhere, all long edges are about equally long and need no such care.
+    With one target length everywhere, all long edges have similar lengths and need no such rule.
 
     Source: Rivara 1984, longest-edge refinement.
     """
@@ -123,7 +124,7 @@ def _columns(faces: Ints, middle: Ints, rows: Flags) -> tuple[Ints, ...]:
 
 
 COLLAPSE_ROUNDS = 60  # of collapses at the same time, an end in case that none of the following comes
-FEW_COLLAPSES = 1e-3  # share of the vertices: a round that looks at fewer edges is the last one
+FEW_COLLAPSES = 1e-3  # fraction of the vertices: a round with fewer candidate edges is the last
 STRAIGHT = 0.05  # over the wanted length: how far a collapse may move a kept line
 
 
@@ -140,12 +141,11 @@ class _Collapses:
 def collapse_short_edges(
     surface: WorkingMesh, shortest: float, longest: float, curves: Curves, generator: np.random.Generator
 ) -> WorkingMesh:
-    """Collapse edges shorter than `shortest` times the wanted length, as far as that is safe.
+    """Collapse edges shorter than `shortest` times the target length where that is safe.
 
     A collapse needs the link condition (so that a manifold keeps its genus and boundaries), makes no edge
-    longer than `longest`, turns no face over and leaves boundary, creases and corners where they are. In each
-    round those edges go together which come first in all the faces around them, in an order that prefers
-    short ones.
+    longer than `longest`, flips no face and keeps boundary, creases and corners. In each round, those edges are
+    collapsed that come first among the edges of all faces around them, in an order that prefers short ones.
     """
     refused = np.empty(0, np.int64)
     for _ in range(COLLAPSE_ROUNDS):
@@ -174,7 +174,7 @@ def collapse_short_edges(
 def _independent(surface: WorkingMesh, ends: Ints, order: Ints) -> Flags:
     """Edges that come first among all those with an end in one of the faces around them.
 
-    The faces around two such edges are disjoint, so neither changes what the other was checked against.
+    The faces around two such edges are disjoint, so that their checks are independent.
     """
     faces = surface.faces
     at_vertex = lowest(len(surface.vertices), ends.ravel(), np.repeat(order, 2))
@@ -186,7 +186,8 @@ def _independent(surface: WorkingMesh, ends: Ints, order: Ints) -> Flags:
 
 
 def _place(surface: WorkingMesh, chosen: Ints, curves: Curves) -> _Collapses:
-    """The midpoint; the vertex on a kept line if there is one; of two, the one that matters more."""
+    """Position after the collapse: the midpoint; or the end on a kept line; of two such ends, the more
+    important."""
     kept, gone = surface.edges.ends[chosen].T
     on_kept, on_gone = surface.kept[kept], surface.kept[gone]
     both = on_kept & on_gone
@@ -199,9 +200,9 @@ def _place(surface: WorkingMesh, chosen: Ints, curves: Curves) -> _Collapses:
 
 
 def _bend(surface: WorkingMesh, vertices: Ints, curves: Curves) -> Floats:
-    """How far kept lines lie from the straight edge that would replace a vertex on them; infinite if none can.
+    """Distance of kept lines from the edge that would replace a vertex on them; infinite if impossible.
 
-    Measured at the vertex and where the line has its middle between the neighbours of the vertex on it.
+    Measured at the vertex and at the middle of the line between its two neighbours.
     """
     lines = surface.features
     order = np.argsort(lines.ends.ravel(), kind="stable")  # all but fixed vertices appear twice
@@ -248,7 +249,7 @@ def _safe(surface: WorkingMesh, collapses: _Collapses, longest: float, curves: C
 
 
 def _link_condition(surface: WorkingMesh, stars: Stars, collapses: _Collapses) -> Flags:
-    """Whether the ends have no common neighbours but the corners opposite to the edge, which keep a fan.
+    """Whether the only common neighbours of the ends are the corners opposite to the edge, which keep a fan.
 
     Dey, Edelsbrunner, Guha & Nekhayev 1999, "Topology preserving edge contraction".
 
@@ -300,7 +301,7 @@ def _joined(surface: WorkingMesh, edge: Ints, kept: Ints, gone: Ints, index: Int
 
 
 FLIP_ROUNDS = 40  # of flips at the same time; every flip lowers the valence error, so it ends anyway
-FEW_FLIPS = 1e-3  # share of the vertices: a round with fewer flips is the last one
+FEW_FLIPS = 1e-3  # fraction of the vertices: a round with fewer flips is the last
 CREASE = 0.5  # cosine: other edges between faces that meet at a sharper angle than 60 degrees stay, too
 TURN = 0.5  # cosine: a flip may not turn the surface by more than this
 MENDING = 8  # gain, more than any of valence, of mending a sliver at a kept line
@@ -310,10 +311,9 @@ BEFORE, AFTER = [[0, 1, 2], [1, 0, 3]], [[3, 1, 2], [2, 0, 3]]  # the two faces 
 def flip_edges(surface: WorkingMesh, generator: np.random.Generator) -> WorkingMesh:
     """Flip edges while that brings valences closer to 6, or 4 on the boundary.
 
-    A flip lowers the sum of absolute deviations over its four vertices, joins two vertices that no edge joins
-    yet, leaves kept lines alone and does not fold the surface; or it mends a sliver at a kept line. In each
-    round those edges go together which share no vertex with a better one, so the valences that decided are
-    still true.
+    A flip lowers the sum of absolute deviations over its four vertices, joins two vertices without a common
+    edge, changes no kept line and does not fold the surface; or it improves a sliver at a kept line. In each
+    round, those edges are flipped that share no vertex with a better one, so that valences change at most once.
     """
     ideal = _ideal(surface)
     smallest = np.where(surface.boundary, 2, 3)
@@ -348,7 +348,8 @@ def flip_edges(surface: WorkingMesh, generator: np.random.Generator) -> WorkingM
 
 
 def _ideal(surface: WorkingMesh) -> Ints:
-    """(V,) valence for angles of 60 degrees: 6 within the surface, 4 on the boundary, others at corners."""
+    """(V,) ideal valence, for angles of 60 degrees: 6 inside the surface, 4 on the boundary, others at
+    corners."""
     fixed = surface.features.fixed
     angles = surface.sums_of_corners(corner_angles(surface.vertices[surface.faces]))
     wedges = np.maximum(np.rint(angles / (np.pi / 3)), 1).astype(np.int64)
@@ -356,16 +357,17 @@ def _ideal(surface: WorkingMesh) -> Ints:
 
 
 def _gain(excess: Ints) -> Ints:
-    """How much flipping lowers the valence error; columns a, b lose an edge, c, d win one."""
+    """Decrease of the valence error by flips; the vertices of columns a, b lose an edge, those of c, d gain
+    one."""
     a, b, c, d = excess.T
     lost = np.abs(a) - np.abs(a - 1) + np.abs(b) - np.abs(b - 1)
     return lost + np.abs(c) - np.abs(c + 1) + np.abs(d) - np.abs(d + 1)
 
 
 def _keeps_shape(corners: Floats, kept: Flags) -> Flags:
-    """Whether flipping the edge of quads (N, 4, 3) leaves creases and orientation as they are.
+    """Whether flipping the edge of quads (N, 4, 3) keeps creases and orientation.
 
-    Nor may it make a sliver, for quads at kept lines: three vertices on one line have no area.
+    For quads at kept lines, it also must not make a sliver: three vertices on one line have no area.
     """
     old, new = _normals(corners, BEFORE), _normals(corners, AFTER)
     both = old[0] + old[1]
@@ -378,7 +380,7 @@ def _keeps_shape(corners: Floats, kept: Flags) -> Flags:
 
 
 def _mends(corners: Floats) -> Flags:
-    """Whether flipping the edge of quads (N, 4, 3) makes a sliver less slim, by half at least."""
+    """Whether flipping the edge of quads (N, 4, 3) improves the slimness of a sliver by at least half."""
     before = _slimmest(corners, BEFORE)
     return (before < SLIM) & (_slimmest(corners, AFTER) > 1.5 * before)
 

@@ -1,4 +1,4 @@
-"""Tangential relaxation, and the original surface that vertices are put back onto."""
+"""Tangential relaxation, and projection of the vertices onto the original surface."""
 
 from dataclasses import replace
 
@@ -15,14 +15,14 @@ SWEEPS = 10  # of the grading over neighbours
 
 
 class Original:
-    """Nearest points on the input surface, the lines that are kept, and the wanted length everywhere."""
+    """The original surface: nearest points, kept lines and target lengths."""
 
     def __init__(self, mesh: Mesh, target: Floats, curves: Curves, planned: Floats | None = None) -> None:
         """Prepare the queries.
 
         Args:
             mesh: The input.
-            target: (V,) the length wanted at most, at its vertices.
+            target: (V,) the largest target length at its vertices.
             curves: The lines that are kept.
             planned: (F,) shorter lengths because of curvature.
         """
@@ -35,21 +35,20 @@ class Original:
 
     @property
     def graded(self) -> bool:
-        """Whether the wanted length depends on curvature."""
+        """Whether the target length depends on curvature."""
         return self._planned is not None
 
     def project(self, surface: WorkingMesh, places: Floats, normals: Floats) -> Floats:
         """(V, 3) nearest points of the original surface.
 
-        A vertex stays where the surface has it if the nearest face looks the other way: the far side of a
-        thin part.
+        A vertex stays if the nearest face is oriented the other way: then it is on the far side of a thin part.
         """
         found = self._index.closest(torch.from_numpy(places))
         behind = dots(self._normals[found.face.numpy()], normals) < 0
         return np.where(behind[:, None], surface.vertices, found.point.numpy())
 
     def target_at(self, surface: WorkingMesh) -> Floats:
-        """(V,) the wanted length at the vertices: as at the nearest points of the original, and graded."""
+        """(V,) the target length at the vertices: that at the nearest points of the original, graded."""
         target = self._length_at(surface.vertices)
         if self._planned is None:
             return target
@@ -66,7 +65,7 @@ class Original:
         return target
 
     def between(self, surface: WorkingMesh, ends: Ints, places: Floats) -> Floats:
-        """(N,) the wanted length at places in the middle of edges with these ends (N, 2)."""
+        """(N,) the target length at positions in the middle of edges with these ends (N, 2)."""
         target = surface.target[ends]
         if self._planned is None:
             return target.mean(axis=1)
@@ -89,10 +88,10 @@ SLIDE = 2 / 3  # of the way to the middle between neighbours; all the way, verti
 def relax(surface: WorkingMesh, original: Original, project: bool = True) -> WorkingMesh:
     """Move vertices within the surface towards even edge lengths, then onto the original.
 
-    Every vertex goes to the mean of its neighbours, weighted by the area around them over the square of the
-    length wanted there, without the part along its normal (Botsch & Kobbelt 2004, section 4; the wanted
-    length makes it adaptive). Vertices on kept lines slide along them in the same way, as Vorsatz et al. 2001,
-    "Feature sensitive remeshing", let them; corners stay. Moves that would turn a face over are taken back.
+    Every vertex moves to the mean of its neighbours, weighted by the area around them over the squared target
+    length there, without the component along its normal (Botsch & Kobbelt 2004, section 4; the target length
+    makes it adaptive). Vertices on kept lines slide along them in the same way, as in Vorsatz et al. 2001,
+    "Feature sensitive remeshing"; corners are fixed. Moves that would flip a face are undone.
 
     Source: Botsch and Kobbelt 2004, section 4. Differs: wanted lengths make it adaptive, and vertices on kept
     lines slide along them.
@@ -113,7 +112,7 @@ def relax(surface: WorkingMesh, original: Original, project: bool = True) -> Wor
 
 
 def _slid(surface: WorkingMesh) -> Floats:
-    """(V,) new places on the lines of vertices that may slide; NaN elsewhere."""
+    """(V,) new parameters, on the lines, of vertices that may slide; NaN elsewhere."""
     lines, count = surface.features, len(surface.vertices)
     weight = 1 / surface.target[lines.ends].mean(axis=1) ** 2
     ends, weights = lines.ends.T.ravel(), np.tile(weight, 2)
@@ -135,7 +134,7 @@ def _tangential(offset: Floats, normals: Floats) -> Floats:
 
 
 def _centroids(surface: WorkingMesh) -> Floats:
-    """(V, 3) weighted mean of the neighbours of every vertex; its own place where it has none."""
+    """(V, 3) weighted mean of the neighbours of every vertex; its own position where it has none."""
     area = lengths(area_vectors(surface.vertices[surface.faces]))
     weight = surface.sums(area[:, None])[:, 0] / surface.target**2
     a, b = surface.edges.ends.T
@@ -151,7 +150,7 @@ def _centroids(surface: WorkingMesh) -> Floats:
 
 
 def _without_turns(surface: WorkingMesh, moved: Floats) -> WorkingMesh:
-    """Move the vertices, except those whose faces would turn over; none if that does not end."""
+    """Move the vertices, except those whose faces would flip; if that does not terminate, move none."""
     every = np.arange(len(surface.faces))
     for _ in range(ROUNDS):
         touched = (moved != surface.vertices).any(axis=1)[surface.faces].any(axis=1)

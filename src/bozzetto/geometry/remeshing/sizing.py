@@ -1,4 +1,4 @@
-"""Edge lengths that keep volume and area within a tolerance, and rough surfaces, where they cannot.
+"""Edge lengths that keep volume and area within a tolerance, and detection of surfaces too rough for that.
 
 A surface is rough, as scans are, if noise and small bumps bend it more than the tolerance allows.
 """
@@ -25,13 +25,14 @@ DETAIL = np.radians(1)  # edges that bend less are no details
 
 @dataclass(frozen=True)
 class Facets:
-    """The flat parts of a surface, in values of its faces.
+    """The flat parts of a surface, as values per face.
 
     Attributes:
-        area: (F,) of the face.
+        area: (F,) area of the face.
         longest: (F,) longest edge of the face.
-        height: (F,) of an equilateral triangle with the ratio of area to outline that the flat part has.
-        single: (F,) whether the face is a flat part for itself.
+        height: (F,) height of the equilateral triangle with the same ratio of area to perimeter as the flat
+            part.
+        single: (F,) whether the face is a flat part by itself.
     """
 
     area: Floats
@@ -41,12 +42,12 @@ class Facets:
 
     @property
     def stout(self) -> Flags:
-        """(F,) whether the face is nearly equilateral, a sample of a smooth surface if it is single."""
+        """(F,) whether the face is nearly equilateral; if it is also single, it samples a smooth surface."""
         return self.height > STOUT * self.longest
 
     @classmethod
     def of(cls, surface: WorkingMesh, bend: Floats, lines: Flags) -> "Facets":
-        """Join faces over edges that hardly bend."""
+        """Join faces across edges with a small bend."""
         corners = surface.vertices[surface.faces]
         area = lengths(area_vectors(corners)) / 2
         sides = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=2)
@@ -64,11 +65,12 @@ class Facets:
 def curvature_lengths(surface: WorkingMesh, bend: Floats, lines: Flags, tolerance: float) -> Floats:
     """(F,) the longest edges, up to the wanted length, that keep volume and area within a tolerance.
 
-    Between a surface and triangles with edges of length L whose corners lie on it is, on average, a gap of
-    H L^2 / 8 where the mean curvature is H (an equilateral triangle under the osculating paraboloid); and
-    the area differs by up to H^2 L^2 / 5 of itself (5/24 on a sphere, 1/6 on a cylinder). Of all lengths for
-    which both stay within their bounds, those with the fewest triangles, that is with the least integral of
-    1 / L^2, are inversely proportional to the fourth root of the cost per L^2 (Lagrange). Dunyach et al. 2013,
+    For triangles with edges of length L whose corners lie on a surface of mean curvature H, the mean distance
+    to the surface is H L^2 / 8 (an equilateral triangle under the osculating paraboloid), and the relative
+    difference of areas is up to H^2 L^2 / 5 (5/24 on a sphere, 1/6 on a cylinder). Of all lengths for which
+    both are within their bounds, those with the fewest triangles, that is, with the least integral of 1 / L^2,
+    are inversely proportional to the fourth root of the cost per L^2 (by a Lagrange multiplier). Dunyach et al.
+    2013,
     equation 1, bound the gap everywhere alike instead, which wastes triangles on small parts.
 
     Source: Dunyach et al. 2013, equation 1. Differs: lengths spread a given cost over the surface instead of
@@ -78,7 +80,7 @@ def curvature_lengths(surface: WorkingMesh, bend: Floats, lines: Flags, toleranc
         surface: The input, with the longest edges allowed as target.
         bend: (E,) from `bends`.
         lines: (E,) edges that are kept, whose bends do not count.
-        tolerance: Of volume and area, relative.
+        tolerance: Largest relative change of volume and area.
     """
     facets = Facets.of(surface, bend, lines)
     area = facets.area
@@ -109,12 +111,13 @@ def curvature_lengths(surface: WorkingMesh, bend: Floats, lines: Flags, toleranc
 def find_details(
     surface: WorkingMesh, bend: Floats, lines: Flags, planned: Floats, tolerance: float
 ) -> Flags:
-    """(E,) edges to keep beside the creases, so that cutting across all others costs no more area than allowed.
+    """(E,) edges to keep besides creases, so that cutting across the others loses no more area than allowed.
 
     Where facets meet at an angle t, edges of length L that cut across lose t^2 L / 12 of area per unit length.
-    The sharpest edges are kept, so many that the rest fits, without triangles that are finer than the input's;
-    between facets almost all, since triangles that follow many facets as if they were curved would be tiny.
-    Faces about as large as the wanted triangles are left out: evenly sampled meshes are sampled evenly again.
+    The sharpest edges are kept, as many as necessary for the bound, without triangles finer than the input's.
+    Between facets, almost all are kept, since triangles that approximate many facets as a curved surface would
+    be tiny. Faces about as large as the target triangles are left out, so that evenly sampled meshes get even
+    triangles again.
     """
     edges = surface.edges
     facets = Facets.of(surface, bend, lines)
@@ -143,13 +146,13 @@ def find_details(
 def within_narrow_facets(
     surface: WorkingMesh, bend: Floats, lines: Flags, details: Flags, planned: Floats
 ) -> Floats:
-    """(F,) planned lengths, shorter in narrow facets between kept lines, which are filled by good triangles.
+    """(F,) planned lengths, shortened in narrow facets between kept lines, for well-shaped triangles.
 
     Args:
         surface: The input, with the longest edges allowed as target.
         bend: (E,) from `bends`.
         lines: (E,) edges that are kept.
-        details: (E,) those of them that `find_details` found; facets of one face matter beside these only.
+        details: (E,) the kept edges from `find_details`; facets of one face matter next to these only.
         planned: (F,) lengths.
     """
     facets = Facets.of(surface, bend, lines)
@@ -190,7 +193,7 @@ def keeps_size(before: WorkingMesh, after: WorkingMesh, tolerance: float) -> boo
 
 
 def _volume(surface: WorkingMesh, area: float) -> float:
-    """The volume inside a closed surface; of an open one, that of the ball with as much area."""
+    """The volume inside a closed surface; for an open one, that of the ball with the same area."""
     ball = float(area * np.sqrt(area / np.pi) / 6)
     if surface.boundary.any():
         return ball
@@ -198,7 +201,7 @@ def _volume(surface: WorkingMesh, area: float) -> float:
     return max(abs(float(dots(a, np.cross(b, c)).sum())) / 6, 1e-6 * ball)
 
 
-ROUGH = 0.2  # share of squared bends against their surroundings: to 0.07 on smooth shapes, from 0.23 on scans
+ROUGH = 0.2  # fraction of squared bends against their surroundings: to 0.07 if smooth, from 0.23 on scans
 EXCESS = (
     3 / 8
 )  # area that noise adds, over the mean square of its bends (equilateral triangles, heights at random)
@@ -207,17 +210,18 @@ TIMES = np.array([1, 2, 2, 1, 2, 1])  # how often each of them is in the matrix
 
 
 def is_rough(surface: WorkingMesh, bend: Floats, lines: Flags, tolerance: float) -> bool:
-    """Whether noise, rather than shape, bends the edges, and costs as much area as a tolerance allows.
+    """Whether noise rather than shape bends the edges, and adds more area than a tolerance allows.
 
-    Shape bends an edge the way the surface around it is curved, be it smooth or made of facets; noise bends at
-    least as many edges against their surroundings as with them. The area it adds is taken as twice that of the
-    edges against. Where too few of them are against, shape dominates, and the noise does not matter.
+    Shape bends an edge in the same direction as the surface around it is curved, whether smooth or faceted.
+    Noise bends at least as many edges against their surroundings as with them. The area that noise adds is
+    estimated as twice that of the edges against. If too few edges are against, shape dominates and noise is
+    ignored.
 
     Args:
         surface: The input.
         bend: (E,) from `bends`.
         lines: (E,) creases and boundaries, left out.
-        tolerance: Of area, relative.
+        tolerance: Largest relative change of area.
     """
     against = bends_against(surface, np.where(lines, 0, bend))
     square = np.where(lines, 0, bend**2)
@@ -229,7 +233,7 @@ def is_rough(surface: WorkingMesh, bend: Floats, lines: Flags, tolerance: float)
 
 
 def bends_against(surface: WorkingMesh, bend: Floats) -> Flags:
-    """(E,) whether an edge bends the other way than its surroundings, two rings of edges without itself.
+    """(E,) whether an edge bends in the opposite direction to its surroundings: two rings of other edges.
 
     Their curvature along a direction across the edge is that of the tensor of Cohen-Steiner & Morvan 2003,
     "Restricted Delaunay triangulations and normal cycle": the sum of bend times length times e e^T, with e the
@@ -248,7 +252,7 @@ def bends_against(surface: WorkingMesh, bend: Floats) -> Flags:
 
 
 def _scattered(surface: WorkingMesh, at_first: Floats, at_second: Floats) -> Floats:
-    """(V, C) sums of values (E, C) for the first and for the second end of every edge."""
+    """(V, C) sums over the edges at each vertex, of values (E, C) for their first and their second ends."""
     a, b = surface.edges.ends.T
     count = len(surface.vertices)
     pairs = zip(at_first.T, at_second.T, strict=True)

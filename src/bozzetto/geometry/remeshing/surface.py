@@ -1,4 +1,4 @@
-"""What the steps of remeshing work on."""
+"""The triangle mesh of the remeshing steps, with its edges, vertex stars and kept features."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,12 +17,12 @@ SLIM = 0.05  # height over longest edge: slimmer faces are slivers, which no ste
 
 @dataclass(frozen=True)
 class WorkingMesh:
-    """A consistently wound manifold triangle mesh and the edge length wanted at every vertex.
+    """A consistently wound manifold triangle mesh with a target edge length at every vertex.
 
     Attributes:
         vertices: (V, 3) positions.
         faces: (F, 3) vertex indices.
-        target: (V,) wanted edge length.
+        target: (V,) target edge length.
         features: The lines and points that are kept.
     """
 
@@ -79,10 +79,11 @@ class WorkingMesh:
         return np.minimum(values[first], values[np.where(second < 0, first, second)])
 
     def turns_over(self, faces: Ints, places: Floats) -> Flags:
-        """(N,) whether these faces turn over or become slivers when their corners move to (N, 3, 3) places.
+        """(N,) whether these faces flip or become slivers if their corners move to positions (N, 3, 3).
 
-        Beyond some 70 degrees from where the face looks now, and from where the surface around it looks: the
-        direction of a sliver says little, and slivers could not be mended otherwise.
+        A face flips if its normal rotates by more than about 70 degrees from its own old normal and from that
+        of the surface around it. The latter is for slivers, whose own normal is inexact and which could not be
+        improved otherwise.
         """
         corners = self.faces[faces]
         around = self.normals[corners[:, 0]] + self.normals[corners[:, 1]] + self.normals[corners[:, 2]]
@@ -93,7 +94,7 @@ class WorkingMesh:
         return (turned_over(before, after, TURN) & turned_over(around, after, TURN)) | worse | (slim == 0)
 
     def relative_length(self) -> Floats:
-        """(E,) edge length over the smaller of the lengths wanted at its ends.
+        """(E,) edge length over the smaller target length at its ends.
 
         The minimum follows Dunyach et al. 2013, "Adaptive remeshing for real-time mesh deformation", eq. 4.
 
@@ -118,8 +119,8 @@ class Features:
 
     Attributes:
         ends: (C, 2) vertex indices of the edges on the lines.
-        at: (C, 2) where on the original lines these ends lie, see `Curves`.
-        fixed: (V,) whether a vertex stays where it is: a corner, or the end of a line.
+        at: (C, 2) parameters of these ends on the original lines, see `Curves`.
+        fixed: (V,) whether a vertex is fixed: a corner, or the end of a line.
     """
 
     ends: Ints
@@ -145,7 +146,7 @@ class Edges:
 
     @classmethod
     def of(cls, faces: Ints, vertex_count: int) -> "Edges":
-        """Sort the half-edges so that those of one edge meet."""
+        """Sort the half-edges so that those of one edge are adjacent."""
         start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
         keys = np.minimum(start, end) * vertex_count + np.maximum(start, end)
         order = np.argsort(keys)  # several times faster than a stable sort
@@ -246,7 +247,7 @@ def lengths(vectors: Floats) -> Floats:
 
 
 def turned_over(old: Floats, new: Floats, cosine: float) -> Flags:
-    """Whether normals turned by more than an angle; from or to a triangle without area counts as no turn."""
+    """Whether normals rotated by more than an angle; False for triangles without area, before or after."""
     return dots(old, new) < cosine * np.sqrt(dots(old, old) * dots(new, new))
 
 
@@ -258,14 +259,14 @@ def onto_segment(points: Floats, start: Floats, end: Floats) -> Floats:
 
 
 def ranks(values: Floats) -> Ints:
-    """(N,) place of each value in ascending order: distinct integers."""
+    """(N,) rank of each value in ascending order: distinct integers."""
     rank = np.empty(len(values), np.int64)
     rank[np.argsort(values)] = np.arange(len(values))
     return rank
 
 
 def lowest(size: int, index: Ints, value: Ints) -> Ints:
-    """(size,) the smallest value given for each index; a number beyond all values where there is none."""
+    """(size,) the smallest value for each index; a number larger than all values where there is none."""
     result = np.full(size, np.iinfo(np.int64).max)
     np.minimum.at(result, index, value)
     return result

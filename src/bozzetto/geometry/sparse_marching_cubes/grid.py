@@ -1,4 +1,4 @@
-"""A function on the nodes of a large regular grid of which only a small part is ever evaluated."""
+"""A function on the nodes of a large regular grid, evaluated at a small part of them only."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ _WITHIN = (1 << BITS) - 1
 
 
 class SparseGrid:
-    """A float per node of a regular grid, NaN at first, in blocks that are made when they are first used.
+    """A float per node of a regular grid, initially NaN, in blocks that are allocated at first use.
 
     Nodes are given as three tensors of indices that broadcast, so that indices of whole boxes of nodes cost
     little: x of shape (K, 2, 1, 1), y (K, 1, 2, 1) and z (K, 1, 1, 2) for the corners of K cells. Where only
@@ -34,7 +34,7 @@ class SparseGrid:
         self.values: Tensor = torch.empty(0, device=device)
 
     def address(self, x: Tensor, y: Tensor, z: Tensor) -> Int[Tensor, "*batch"]:
-        """Where the values of nodes are kept: numbers that stay valid."""
+        """Addresses of the values of nodes; they stay valid when the grid grows."""
         x, y, z = x.int(), y.int(), z.int()
         rows, planes = self._blocks[2], self._blocks[1] * self._blocks[2]
         block = (x >> BITS) * planes + (y >> BITS) * rows + (z >> BITS)
@@ -66,7 +66,7 @@ class SparseGrid:
         self.values.masked_fill_(self.values.isinf(), torch.nan)
 
     def make(self, blocks: Shaped[Tensor, " B"]) -> None:
-        """Room for blocks that have none yet."""
+        """Allocate the blocks that are not allocated yet."""
         used = len(self._origins)
         self.slots[blocks] = torch.arange(used, used + len(blocks), dtype=torch.int32, device=blocks.device)
         self._origins = torch.cat([self._origins, blocks.long()])
@@ -76,14 +76,14 @@ class SparseGrid:
             self.values = torch.cat([self.values, self.values.new_full((more,), torch.nan)])
 
     def layout(self) -> Any:
-        """What kernels need to find nodes."""
+        """Tables with which kernels find the values of nodes."""
         return fill_struct(
             Layout, slots=self.slots, blocks=wp.vec3i(*self._blocks), last=wp.vec3i(*self.last)
         )
 
 
 class Cells:
-    """Cells of a grid that are no wider than a block, looked at as wholes."""
+    """Cells of a grid, no wider than a block, with all their nodes."""
 
     def __init__(self, grid: SparseGrid, lower: Int64[Tensor, "K 3"], side: int) -> None:
         """The cells between side^3 nodes that begin at `lower`."""
@@ -94,13 +94,13 @@ class Cells:
     def prove(
         self, middle: Float[Tensor, " K"], slope: Float[Tensor, " K"], step: Float[Tensor, "3"]
     ) -> None:
-        """Set unknown nodes of cells of 27 to +-inf where they must have the sign of the middle."""
+        """In cells of 27 nodes, set unknown nodes to +-inf where they must have the sign of the middle."""
         self._launch(
             prove, middle.contiguous(), slope.contiguous(), wp.vec3(*step.tolist()), self._grid.values
         )
 
     def wanted(self, certain: bool) -> Int64[Tensor, " N"]:
-        """Addresses of nodes of which nothing is known or, if asked to be certain, not the value."""
+        """Addresses of nodes of which nothing is known or, if `certain`, of which the value is not known."""
         wanted = torch.zeros_like(self._grid.values, dtype=torch.bool)
         self._launch(want, self._side, certain, self._grid.values, wanted)
         return wanted.nonzero()[:, 0]
@@ -124,7 +124,7 @@ CORNERS = torch.cartesian_prod(*[torch.arange(2)] * 3)
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Torch with so many threads for a while."""
+    """Context manager: torch with this number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -136,16 +136,16 @@ def torch_threads(count: int) -> Iterator[None]:
 class SampledFunction:
     """A function on the nodes of a regular grid, each evaluated at most once.
 
-    It is called with the threads that torch had when this was made.
+    The function runs with the number of torch threads at the time of construction.
 
     Attributes:
         counts: Nodes along each axis.
         low: Position of the first node, float64.
         step: Distance between nodes along each axis, float64.
         last: Indices of the last node.
-        grid: The values; +-inf where only the sign is known, NaN where nothing is.
-        evaluations: How many values were computed, by purpose.
-        value_range: Smallest and largest of them.
+        grid: The values: +-inf where only the sign is known, NaN where nothing is known.
+        evaluations: Number of computed values, by purpose.
+        value_range: Smallest and largest computed value.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class SampledFunction:
         return sum(self.evaluations.values())
 
     def place(self, nodes: Tensor) -> Float[Tensor, "*batch 3"]:
-        """Where (fractions of) nodes lie; rounded once, to float32."""
+        """Positions of nodes, which may be fractional; rounded once, to float32."""
         return (self.low + nodes * self.step).float()
 
     def __call__(self, points: Float[Tensor, "P 3"], purpose: str) -> Float[Tensor, " P"]:
@@ -220,7 +220,7 @@ class SampledFunction:
         return x[:, :, None, None], y[:, None, :, None], z[:, None, None, :]
 
     def corners(self, cells: Int64[Tensor, "C 3"]) -> Float[Tensor, "C 2 2 2"]:
-        """What is known at the corners of cells of the grid."""
+        """Values at the corners of cells, as far as they are known: as in `grid`."""
         return self.grid.read(self.grid.address(*self.box(cells, 2)))
 
     def inside(self, cells: Int64[Tensor, "N 3"]) -> Int64[Tensor, "M 3"]:

@@ -1,4 +1,4 @@
-"""What is known at the nodes of many small cells of a `SparseGrid`, cell by cell without index arrays.
+"""Kernels on the nodes of many small cells of a `SparseGrid`, cell by cell without index arrays.
 
 Cells are given by their lower corners and the number of nodes along a side. Nodes beyond the grid are
 replaced by the last ones that it has. Several cells may write to a node, but all of them the same.
@@ -13,12 +13,12 @@ BITS = 2  # blocks of 4 nodes along each axis: small, since coarse levels look a
 WITHIN: int = wp.constant((1 << BITS) - 1)
 SHIFT: int = wp.constant(BITS)
 RESERVED: int = wp.constant(-2)
-"""Slot of a block that is to be made."""
+"""Slot of a block that is to be allocated."""
 
 
 @kernel_struct
 class Layout:
-    """Where values of nodes are kept."""
+    """Tables from nodes to the slots of their values."""
 
     slots: wp.array[int]
     blocks: wp.vec3i

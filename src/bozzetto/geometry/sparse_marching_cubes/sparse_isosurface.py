@@ -20,13 +20,14 @@ _MARGIN = 1.25  # assumed bound of the slope over the largest one seen near by
 
 
 class SlopeBound:
-    """A bound of the slope of a function for every block of a grid, from slopes seen in it and around it.
+    """An estimated bound of the slope of a function for every block of a grid, from observed slopes nearby.
 
-    A single bound for all places is that of the steepest one, and twice as large as what most of the surface
-    needs in trained networks; the work is nearly proportional to it.
+    A single bound for the whole grid is that of the steepest part. For trained networks, it is twice the bound
+    that most of the surface needs, and the number of evaluations is nearly proportional to it.
 
-    The bound of a block is 1.25 times the largest slope that was noted in it and in the 26 around it, and at
-    least 1.25 times the median of what was noted first. Or it is the same constant everywhere.
+    The bound of a block is 1.25 times the largest slope that was observed in it and in the 26 blocks around it,
+    and at least 1.25 times the median of the slopes that were observed first. Alternatively, it is a given
+    constant.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class SlopeBound:
         self._least: float | None = None
 
     def note(self, cells: Int64[Tensor, "P 3"], slopes: Float[Tensor, " P"]) -> None:
-        """Take slopes seen in cells into account."""
+        """Add observed slopes in cells."""
         if len(slopes) == 0 or self.constant is not None:
             return
         if self._least is None:
@@ -90,7 +91,7 @@ def crossed_cells(
 def _centres(
     samples: SampledFunction, lower: Int64[Tensor, "K 3"], width: int, trusted: float
 ) -> Float[Tensor, " K"]:
-    """Values in the middle of cells, those of larger size than is trusted cut down to it."""
+    """Values in the middle of cells, clamped to [-trusted, trusted]."""
     _, centre = _extent(samples, lower, width)
     return samples.at(centre, str(width)).clamp(-trusted, trusted)
 
@@ -98,7 +99,8 @@ def _centres(
 def _split(
     samples: SampledFunction, parents: Int64[Tensor, "K 3"], width: int, bound: SlopeBound, trusted: float
 ) -> tuple[Int64[Tensor, "C 3"], Float[Tensor, " C"]]:
-    """The eighths of cells, as far as they are in the grid, and their values; slopes between them are noted."""
+    """The eighths of cells that are in the grid, and their values. Slopes between them are added to the
+    bound."""
     lower = parents[:, None] + width * CORNERS.to(samples.device)
     exist = (lower < samples.last).all(dim=-1)
     values = torch.full_like(exist, torch.nan, dtype=torch.float32)
@@ -142,7 +144,7 @@ def _roots(samples: SampledFunction, width: int) -> Int64[Tensor, "K 3"]:
 
 
 def _extent(samples: SampledFunction, lower: Int64[Tensor, "K 3"], width: int) -> tuple[Tensor, Tensor]:
-    """Upper corners of cells, where the grid ends if they reach beyond, and the node in the middle."""
+    """Upper corners of cells, clamped to the grid, and the node in the middle."""
     above = torch.minimum(lower + width, samples.last)
     return above, (lower + above) // 2
 
@@ -152,7 +154,7 @@ def _candidates(
 ) -> Int64[Tensor, "C 3"]:
     """Cells of the grid with a sign change, in cells of width 2 with the value at their middle.
 
-    Of their nodes, those near to a middle get +-inf if they must have its sign, and others are evaluated.
+    Nodes near a middle get +-inf if they must have its sign; other nodes are evaluated.
     """
     cells = Cells(samples.grid, lower, 3)
     cells.prove(value, bound.at(lower), samples.step)
@@ -188,7 +190,7 @@ def _follow(
 def _evaluated(
     samples: SampledFunction, cells: Int64[Tensor, "C 3"], purpose: str
 ) -> tuple[Float[Tensor, "C 8"], Int64[Tensor, "N 3"]]:
-    """Values at the corners of cells, and the nodes whose sign was believed to be the other one."""
+    """Values at the corners of cells, and the nodes for which pruning had inferred the wrong sign."""
     address = Cells(samples.grid, cells, 2).wanted(certain=True)
     believed = samples.grid.read(address)
     samples.complete(address, purpose)
@@ -199,7 +201,7 @@ def _evaluated(
 def _behind(
     samples: SampledFunction, cells: Int64[Tensor, "C 3"], values: Float[Tensor, "C 8"], outer: bool
 ) -> Int64[Tensor, "N 3"]:
-    """Neighbours across the faces that have a sign change; if `outer`, only out of their cell of width 2."""
+    """Neighbours across faces with a sign change; if `outer`, only those in another cell of width 2."""
     above = (values > 0).view(-1, 2, 2, 2)
     shifts = torch.eye(3, dtype=torch.int64, device=samples.device)
     neighbours = []
@@ -227,12 +229,12 @@ _ATTEMPTS = 4  # times that the bound is raised when the surface turns out steep
 
 
 class NoSurfaceError(InputError):
-    """The function has one sign at all that was looked at."""
+    """The function has the same sign at all nodes that were evaluated."""
 
 
 @value_type
 class SparseIsosurface:
-    """A surface and what it cost to find.
+    """An extracted surface, with the number of evaluations.
 
     Attributes:
         mesh: The surface.
@@ -240,7 +242,7 @@ class SparseIsosurface:
         evaluations: Values of the function that were computed, by purpose: "8" for centres of cells
             8 spacings wide and so on, "nodes" for corners of the cells of the grid, "continuation" for cells
             that pruning had left out wrongly.
-        lipschitz: The largest bound of the slope that the pruning rested on at the surface.
+        lipschitz: The largest bound of the slope that pruning used at the surface.
         bounded: Whether the slope in every crossed cell is within the bound.
     """
 
@@ -269,31 +271,31 @@ def sparse_isosurface(
 ) -> SparseIsosurface:
     """Marching cubes of a function, exact on every cell that the surface crosses, at a fraction of the cost.
 
-    Cells of about `coarse` per axis are split in eight again and again, except those whose value at the
-    centre is too far from 0 for a sign change anywhere inside: |f(centre)| > L radius. On the finest level
-    the same bound proves the signs of nodes around each centre; nodes it proves nothing about, and nodes of
-    cells with a sign change, are evaluated. All centres are nodes of the grid, and no node is evaluated twice.
+    The grid is divided into about `coarse` cells per axis. Cells are split in eight recursively, except where
+    the value at the centre is too far from 0 for a sign change inside: |f(centre)| > L radius. On the finest
+    level, the same bound proves the signs of nodes around each centre. The other nodes, and the nodes of cells
+    with a sign change, are evaluated. All centres are nodes of the grid, and no node is evaluated twice.
 
     Then the surface is followed: where a face of a crossed cell has a sign change, the cell behind it is
-    crossed as well and is added if it was left out. So a piece of surface that is found at all is complete
-    even where L is too small.
+    crossed, too, and is added if it was pruned. So every component of the surface of which a part is found is
+    complete, even where L is too small.
 
-    Without a given L, the slopes between all values found so far give one for each place (`SlopeBound`). It
-    is raised, and the search repeated with all values kept, if the surface turns out to be steeper. What such
-    a bound can miss is a separate piece of surface, smaller than a coarse cell, whose slope shows nowhere.
+    Without a given L, the slopes between all values so far give an L for each block (`SlopeBound`). If the
+    surface turns out to be steeper, L is raised and the search repeated with all values kept. Such a bound can
+    miss a separate component of the surface that is smaller than a coarse cell.
 
     Args:
         function: Negative inside, on points of the given device; called without gradients.
         resolution: Nodes along each axis, or one number for all three; at least 2.
         low: Position of the first node.
         high: Position of the last one.
-        lipschitz: L, a bound of the slope |f(x) - f(y)| / |x - y| wherever |f| < trusted. None measures it
-            place by place.
-        trusted: Where |f| is larger it tells nothing but its sign, as in networks trained with clamped
-            distances. Levels at which L radius exceeds this keep all cells.
+        lipschitz: L, a bound of the slope |f(x) - f(y)| / |x - y| wherever |f| < trusted. None estimates it for
+            each block.
+        trusted: Where |f| is larger, only its sign is used, as for networks trained with clamped distances.
+            Levels at which L radius exceeds this keep all cells.
         batch: Points per call.
-        coarse: Cells along the longest axis to begin with, about.
-        device: Where nodes are kept and the function is called.
+        coarse: Approximate number of cells along the longest axis on the coarsest level.
+        device: Device of the values and of the calls of the function.
 
     Returns:
         The mesh, on the device, with the cells it crosses and the evaluations it took. Triangles as in
@@ -324,7 +326,7 @@ def _check(counts: list[int], low: Tensor, high: Tensor, lipschitz: float | None
 def _extract(
     samples: SampledFunction, widths: list[int], lipschitz: float | None, trusted: float
 ) -> SparseIsosurface:
-    """Search until the surface is nowhere steeper than the bound that the search rested on."""
+    """Search until the surface is nowhere steeper than the bound that the search used."""
     bound = SlopeBound(samples.counts, widths[0], samples.device, lipschitz)
     cells, corners = crossed_cells(samples, widths, bound, trusted)
     steep = mean_slopes(corners, samples.step)

@@ -1,4 +1,4 @@
-"""Textured meshes: an atlas, colours blended from the photographs, and a map of the finer relief."""
+"""Textured meshes: an atlas, colours blended from photographs, and a normal map of the finer relief."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""A place in an image for every point of a surface, and the relief of a fine surface as a normal map."""
+"""Texture atlases of surfaces, and normal maps of the relief of a finer surface."""
 
 from dataclasses import dataclass
 
@@ -17,16 +17,16 @@ from ...shapes import Mesh
 from ...values import value_type
 
 PADDING = 4  # texels between charts
-_COARSE = 1024  # texels along a side from which on packing gets slow and no better
+_COARSE = 1024  # texels along a side; with more, packing gets slower and no better
 
 
 @value_type
 class Atlas:
-    """Where the faces of a mesh lie in an image, see `TexturedMesh`.
+    """Texture coordinates of the faces of a mesh, see `TexturedMesh`.
 
     Attributes:
-        uv: Places in [0, 1], v downwards.
-        uv_faces: Row of `uv` of every corner of every face.
+        uv: Texture coordinates in [0, 1], v downwards.
+        uv_faces: Index into `uv` of every corner of every face.
     """
 
     uv: Float[Tensor, "U 2"]
@@ -36,15 +36,15 @@ class Atlas:
 def unwrap(mesh: Mesh, size: int = 2048) -> Atlas:
     """Cut a surface into charts and pack them into a square, with the package xatlas.
 
-    Charts keep angles (least squares conformal maps, Lévy et al. 2002) and do not overlap; lengths in the image
-    are about the same all over the surface. It takes some 3 seconds for 20,000 faces and grows faster than
-    their number, so surfaces are simplified first.
+    Charts preserve angles (least squares conformal maps, Lévy et al. 2002) and do not overlap. The scale is
+    about the same on the whole surface. 20,000 faces take some 3 seconds, and time grows faster than the number
+    of faces, so surfaces are simplified first.
 
     Source: Levy et al. 2002, charts that keep angles.
 
     Args:
         mesh: The surface.
-        size: Texels along a side, for which the charts are `PADDING` texels apart.
+        size: Texels along a side of the image; at this size charts are `PADDING` texels apart.
 
     Raises:
         InputError: The mesh is empty or broken, or xatlas is not installed.
@@ -79,7 +79,7 @@ class Texels:
 
     Attributes:
         size: Texels along a side of the image.
-        fragments: Where each lies on the surface, as a picture of the flattened surface.
+        fragments: Face and barycentric coordinates of each texel, as fragments of the flattened surface.
     """
 
     size: int
@@ -100,15 +100,15 @@ class Texels:
 
     @property
     def face(self) -> Int64[Tensor, " T"]:
-        """The face that each lies in."""
+        """Index of the face of each covered texel."""
         return self.fragments.face
 
     def interpolate(self, corners: Float[Tensor, "F 3 C"]) -> Float[Tensor, "T C"]:
-        """Values at the corners of faces, linear over each face."""
+        """Interpolate values at the corners of faces linearly to the covered texels."""
         return interpolate(self.fragments, corners)
 
     def image(self, values: Float[Tensor, "T C"], elsewhere: float = 0.0) -> Float[Tensor, "H W C"]:
-        """The image with these values, and another number where no chart lies."""
+        """The image with these values in covered texels, and `elsewhere` in all others."""
         rows = values.new_full((self.size**2, values.shape[1]), elsewhere)
         return rows.index_copy_(0, self.fragments.pixel, values).view(self.size, self.size, -1)
 
@@ -117,10 +117,10 @@ _RING = 3  # texels around every chart that repeat its border
 
 
 def fill_gutter(image: Float[Tensor, "H W C"], covered: Bool[Tensor, "H W"]) -> Float[Tensor, "H W C"]:
-    """The image with colours everywhere: next to charts the mean of their borders, beyond them coarser means.
+    """Fill uncovered texels: means of the chart borders next to charts, coarser means farther away.
 
-    Push-pull interpolation (Gortler et al. 1996): averages of what is known at half the size, and so on, fill
-    what is still unknown. Mip levels then hold no colour that is far from those of the charts around.
+    Push-pull interpolation (Gortler et al. 1996): unknown texels take averages of known ones at half the size,
+    and so on. Mip levels then have no colour that differs much from those of nearby charts.
 
     Source: Gortler et al. 1996, push-pull interpolation.
     """
@@ -151,14 +151,15 @@ def _pulled(values: Tensor, known: Tensor) -> Tensor:
 
 
 _BLOCK = 1_000_000  # texels at a time
-_STEEPEST = 0.2  # cosine to the coarse normal from which on fine ones are folds or the other side of a wall
+_STEEPEST = 0.2  # smallest cosine to the coarse normal; below it there are folds or the other side of a wall
 
 
 def tangents_of(mesh: Mesh, atlas: Atlas, normals: Float[Tensor, "V 3"]) -> Float[Tensor, "U 4"]:
-    """Tangents for every place of an atlas, as `TexturedMesh` and glTF have them.
+    """Tangents for every texture coordinate of an atlas, with the conventions of `TexturedMesh` and glTF.
 
-    The mean over the faces of a chart around each place of the directions in which u grows, weighted by area
-    and made perpendicular to the normal. v grows downwards, so the bitangent points against it.
+    A tangent is the direction in which u grows: the area-weighted mean over the adjacent faces of the chart,
+    made perpendicular to the normal. v grows downwards, so the bitangent points in the direction of decreasing
+    v.
     """
     a, b, c = mesh.corners().double().unbind(dim=1)
     places = atlas.uv[atlas.uv_faces].double()
@@ -169,7 +170,7 @@ def tangents_of(mesh: Mesh, atlas: Atlas, normals: Float[Tensor, "V 3"]) -> Floa
     owner[atlas.uv_faces.flatten()] = mesh.faces.flatten()
     sums, sides = along.new_zeros(len(atlas.uv), 3), along.new_zeros(len(atlas.uv))
     sums.index_add_(0, atlas.uv_faces.flatten(), along.repeat_interleave(3, dim=0))
-    # Where the image shows the surface as seen from outside, u to the right and v down turn clockwise.
+    # If the image shows the outside of the surface, the rotation from u (right) to v (down) is clockwise.
     sides.index_add_(0, atlas.uv_faces.flatten(), -turned.repeat_interleave(3))
     normal = normals[owner].double()
     sums = sums - (sums * normal).sum(dim=1, keepdim=True) * normal
@@ -190,8 +191,9 @@ def relief_map(
 ) -> Float[Tensor, "T 3"]:
     """Normals of a fine surface in the tangent space of a coarse one, for every covered texel.
 
-    The fine surface is met at the point nearest to the texel's. Renderers interpolate normal and tangent, take
-    their cross product as bitangent and add up; the map is the inverse of that.
+    The normal is that of the point of the fine surface nearest to the texel. Renderers interpolate normal and
+    tangent, take their cross product as bitangent and multiply the three with the map; this is the inverse
+    operation.
     """
     corner_normals = normals[mesh.faces]
     corner_tangents = tangents[atlas.uv_faces]

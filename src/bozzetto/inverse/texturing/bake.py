@@ -1,4 +1,4 @@
-"""A texture from photographs."""
+"""Baking of photographs into the texture of a surface."""
 
 import math
 from dataclasses import replace
@@ -16,12 +16,12 @@ from ...values import value_type
 from .atlas import Texels, fill_gutter, relief_map, tangents_of, unwrap
 from .observation import Observation, PointObservations, solve_exposures, usual_colors
 
-_BROAD_POWER, _FINE_POWER = 2.0, 3.0  # of the quality of a view, in its weight for the two bands
-_SURE = 0.1  # trust in the most trusted view from which on nothing is filled in
+_BROAD_POWER, _FINE_POWER = 2.0, 3.0  # exponents of the quality of a view in its weights for the two bands
+_SURE = 0.1  # trust in the most trusted view above which no colour is filled in
 _SMALLEST, _LARGEST = 256, 4096  # texels along a side
-_ENOUGH = 20_000  # vertices that tell the exposures
-_USED = 0.7  # share of the texels that charts cover
-_TYPICAL = 0.75  # quantile of the photographs' resolution over the surface that the texture has
+_ENOUGH = 20_000  # vertices from which exposures are estimated
+_USED = 0.7  # fraction of the texels that charts cover
+_TYPICAL = 0.75  # quantile, over the surface, of the photographs' resolution that the texture resolves
 
 
 @torch.no_grad()
@@ -34,32 +34,35 @@ def bake_texture(
 ) -> TexturedMesh:
     """Blend photographs into the texture of a surface.
 
-    Every texel is the mean of what the photographs show there. A photograph counts by its resolution on the
-    surface, which includes the angle, by its distance from outlines and borders of masks, and by how well it
-    agrees with what most show (`usual_colors`), nothing where the surface hides the texel (depth of our own
-    rasteriser). Broad features are averaged over more views than fine ones, so that there are no seams and
-    errors of a pixel blur little: two bands as in Baumberg 2002, "Blending images for texturing 3D models".
-    Exposures are made alike first. What no photograph shows is filled smoothly from around it.
+    Every texel is a weighted mean of the photographs at this point. The weight of a photograph depends on its
+    resolution on the surface, which includes the viewing angle, on the distance from outlines and mask borders,
+    and on its agreement with the colours of most views (`usual_colors`). It is 0 where the surface occludes the
+    texel (by depth). Low frequencies are averaged over more views than high ones, so that there are no seams
+    and errors of a pixel blur little: two bands as in Baumberg 2002, "Blending images for texturing 3D models".
+    Exposures are equalised first. Parts that no photograph shows are filled smoothly from their surroundings.
 
-    The texture is light as photographed: shading and highlights are part of it. For a surface to be lit anew,
-    the albedo of a reconstruction is in the mesh's colours.
+    The texture contains shading and highlights as photographed. For relighting, use the vertex colours of a
+    reconstruction, which are albedo.
 
-    Photographs are worked on one at a time; beside the capture this takes some 150 bytes per texel and 60 bytes
+    Photographs are processed one at a time; in addition to the capture this takes some 150 bytes per texel and
+    60 bytes
     per vertex and photograph. Cutting the surface into charts is slow for many faces: 5 s for 20,000 of them,
     over a minute for 80,000.
 
     Source: Baumberg 2002, two bands.
 
     Args:
-        mesh: The surface, best with fewer than 100,000 faces, see `simplify`.
-        capture: Photographs with cameras, and with masks if there are any.
-        exposures: What each photograph was multiplied with, per view or also per channel; None finds out from
-            where they overlap.
-        size: Texels along a side; None takes what the photographs resolve, a power of two up to 4096.
-        fine: The surface before simplification; what the mesh lacks of it becomes a normal map.
+        mesh: The surface, preferably with fewer than 100,000 faces, see `simplify`.
+        capture: Photographs with cameras, with or without masks.
+        exposures: Exposure factor of each photograph, per view or per view and channel; None estimates them
+            where photographs overlap.
+        size: Texels along a side, 16 to 16384; None takes the resolution of the photographs, a power of two
+            from 256 to 4096.
+        fine: The surface before simplification; its finer detail becomes a normal map. None writes no normal
+            map.
 
     Returns:
-        The mesh, its colours replaced by those of the texture at the vertices, and the texture.
+        The mesh with its texture; its vertex colours are those of the texture at the vertices.
 
     Raises:
         InputError: The mesh is empty or broken, exposures do not fit the views, the size is out of range, or
@@ -92,10 +95,10 @@ def color_vertices(
     capture: Capture,
     exposures: Float[Tensor, " N"] | Float[Tensor, "N 3"] | None = None,
 ) -> Mesh:
-    """Give the vertices of a surface the colours of photographs; what `bake_texture` does, without an atlas.
+    """Colour the vertices of a surface from photographs, as `bake_texture` does for texels.
 
     Args:
-        mesh: The surface; its own colours do not matter.
+        mesh: The surface; its own colours are ignored.
         capture: Photographs with cameras.
         exposures: See `bake_texture`.
 
@@ -108,13 +111,13 @@ def color_vertices(
 
 @value_type
 class _Look:
-    """What photographs show at the vertices of a mesh.
+    """Colours of photographs at the vertices of a mesh.
 
     Attributes:
-        mesh: With the blended colours.
-        exposures: Factors per view and channel.
-        agreement: How well each view agrees with the others at each vertex, 0 to 1.
-        quality: Pixels per area of the best view of each vertex.
+        mesh: The mesh with blended colours.
+        exposures: Exposure factors per view and channel.
+        agreement: Agreement of each view with the others at each vertex, 0 to 1.
+        quality: Pixels per surface area of the best view of each vertex.
     """
 
     mesh: Mesh
@@ -169,7 +172,7 @@ def _texture_size(mesh: Mesh, best: Float[Tensor, " V"]) -> int:
 
 @value_type
 class _Band:
-    """A weighted mean of colours that is summed up view by view."""
+    """A weighted mean of colours, accumulated view by view."""
 
     total: Float[Tensor, "T 3"]
     weight: Float[Tensor, " T"]
@@ -186,7 +189,7 @@ class _Band:
 
 def _blended(look: _Look, normals: Tensor, capture: Capture, texels: Texels) -> Float[Tensor, "T 3"]:
     """Colours of all covered texels."""
-    mesh, unit = look.mesh, float(look.quality.max()) or 1.0  # a quality that is 1 in the sums
+    mesh, unit = look.mesh, float(look.quality.max()) or 1.0  # unit of quality, so that sums stay near 1
     assert mesh.colors is not None
     broad, sharp = (
         _Band(torch.zeros(len(texels), 3), torch.zeros(len(texels)), power)
@@ -209,23 +212,24 @@ def _blended(look: _Look, normals: Tensor, capture: Capture, texels: Texels) -> 
     return torch.lerp(filled, broad.mean() + sharp.mean(), share).clamp(0, 1)
 
 
-_SMOOTH = 1e-2  # weight of smoothness against a colour that is well known
-_HOLD = 1e-6  # weight of the mean colour, for pieces without any known one
-_UNKNOWN = 0.5  # linear grey, if nothing at all is known
+_SMOOTH = 1e-2  # weight of smoothness relative to a colour with confidence 1
+_HOLD = 1e-6  # weight of the mean colour, for components without any known colour
+_UNKNOWN = 0.5  # linear grey, if no colour is known
 
 
 def spread_colors(
     mesh: Mesh, colors: Float[Tensor, "V 3"], confidence: Float[Tensor, " V"]
 ) -> Float[Tensor, "V 3"]:
-    """Colours of all vertices: the given ones where they are known, smooth between them elsewhere.
+    """Fill in unknown vertex colours smoothly; known colours are kept.
 
     Minimises sum confidence (x - color)^2 + smooth x^T L x with the graph Laplacian, so that unknown colours
-    are means of their neighbours (harmonic): never darker, brighter or more saturated than all that is around.
+    are means of their neighbours (harmonic): each channel stays within the range of the surrounding known
+    colours.
 
     Args:
         mesh: The surface.
         colors: Linear RGB; anything where the confidence is 0.
-        confidence: 0 to 1.
+        confidence: Confidence in each colour, 0 (unknown) to 1.
     """
     weight = confidence.double().clamp(0, 1)
     if float(weight.sum()) == 0:

@@ -1,4 +1,4 @@
-"""What one photograph shows of a surface, and how far it is to be trusted there."""
+"""Colours of a surface in single photographs, their reliability, and exposures that make them consistent."""
 
 import math
 
@@ -14,24 +14,24 @@ from ...rendering import rasterize
 from ...shapes import Mesh
 from ...values import value_type
 
-_FEATHER = 0.01  # distance to edges at which a photograph has its full weight, as a share of its diagonal
-_JUMP = 8.0  # pixel footprints of depth between neighbouring pixels from which on there is an edge
-_BEHIND = 10.0  # pixel footprints by which a visible point may lie behind the nearest pixel's surface
+_FEATHER = 0.01  # distance to edges at which a photograph has its full weight, as a fraction of its diagonal
+_JUMP = 8.0  # depth difference between neighbouring pixels at an edge, in pixel footprints
+_BEHIND = 10.0  # depth tolerance of visible points, in pixel footprints
 _GRAZING, _FACING = 0.1, 0.5  # cosines between which a photograph gains its full weight
-_BROAD = 0.01  # standard deviation of the blur that splits the bands, as a share of the picture's diagonal
-_COVERED = 0.9  # coverage from which on a pixel shows the object and hardly anything else
+_BROAD = 0.01  # standard deviation of the blur that splits the bands, as a fraction of the diagonal
+_COVERED = 0.9  # smallest coverage of a pixel that shows almost only the object
 _MARGIN = 4  # pixels around the surface
-_FINE = 3.0  # pixels of standard deviation for which the blur is computed
+_FINE = 3.0  # standard deviation in pixels, after reduction, at which the blur is computed
 
 
 @value_type
 class Sight:
-    """How a camera sees points of a surface.
+    """Projections of surface points into a camera.
 
     Attributes:
-        place: Homogeneous pixel coordinates (x w, y w, w): linear over flat faces.
-        depth: Along the viewing direction.
-        quality: Pixels per area of surface, 0 at grazing angles.
+        place: Homogeneous pixel coordinates (x w, y w, w), which are linear over flat faces.
+        depth: Depth along the viewing direction, in world units.
+        quality: Pixels per surface area, 0 at grazing angles.
     """
 
     place: Float[Tensor, "P 3"]
@@ -41,15 +41,16 @@ class Sight:
 
 @value_type
 class Observation:
-    """One photograph beside the surface as its camera sees it, cut to the part that shows the surface.
+    """One photograph and the depth of the surface in its camera, cropped to the surface.
 
     Attributes:
-        camera: One camera, of a world relative to the offset of the mesh.
-        corner: Column and row of the first pixel of that part.
-        depth: Of the surface in every pixel, infinite beside it.
-        layers: What is looked up: the photograph's broad band (linear RGB) and the difference to it, both 0
-            where they must not be used: at outlines, inner edges, outside of the mask and where nothing is
-            known; trust, which is 0 there and 1 far from them; and whether they may be used.
+        camera: The camera, relative to the offset of the mesh.
+        corner: Column and row of the first pixel of the crop.
+        depth: Depth of the surface in every pixel, infinite where there is none.
+        layers: Eight channels: the photograph's low-frequency band (linear RGB) and its difference from the
+            photograph (3 channels), both 0 where they must not be used, which is at outlines, depth edges,
+            outside of the mask and in unknown pixels; trust, which is 0 there and 1 far from these pixels; and
+            whether the pixel may be used.
     """
 
     camera: Cameras
@@ -59,7 +60,7 @@ class Observation:
 
     @classmethod
     def of(cls, mesh: Mesh, capture: Capture, view: int, split: bool = True) -> "Observation":
-        """A view of a capture, as a photograph of the mesh; not `split`, the broad band is all of it."""
+        """A view of a capture; without `split` the low-frequency band is the whole photograph."""
         camera = capture.cameras[[view]].relative_to(mesh.offset)
         fragments = rasterize(mesh.vertices, mesh.faces, camera)
         shown = fragments.triangle[0].cpu() >= 0
@@ -72,7 +73,7 @@ class Observation:
         if capture.masks is not None:
             clear &= capture.masks[view].cpu()[part] > _COVERED
         diagonal = math.hypot(camera.width, camera.height)
-        # A first row of pixels counts a little: on thin parts there may be no others.
+        # The outermost pixels have a small weight: on thin parts there may be no others.
         distance = torch.from_numpy(distance_transform_cdt(clear.numpy(), "chessboard")).float() - 0.5
         trust = (distance / (_FEATHER * diagonal)).clamp(0, 1)
         image = capture.images[view].cpu()[part]
@@ -82,7 +83,7 @@ class Observation:
         return cls(camera, (columns[0], rows[0]), depth, layers.permute(2, 0, 1).contiguous())
 
     def sight(self, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Sight:
-        """How the camera sees points with these normals, wherever they are; `look_up` tells what is hidden."""
+        """Project points with normals, ignoring occlusion; `look_up` handles occlusion."""
         T, K = self.camera.T_cam_world[0].cpu(), self.camera.K[0].cpu()
         local = points.cpu().double() @ T[:3, :3].T + T[:3, 3]
         depth = local[:, 2].clone()
@@ -99,7 +100,8 @@ class Observation:
     def look_up(
         self, pixels: Float[Tensor, "P 2"], depth: Float[Tensor, " P"]
     ) -> tuple[Float[Tensor, "P 6"], Float[Tensor, " P"]]:
-        """Both bands at places in the photograph, and trust in them: 0 where the surface hides the point."""
+        """Interpolate both bands and the trust at pixel positions; the trust is 0 where the surface occludes
+        the point."""
         height, width = self.depth.shape
         pixels = pixels - pixels.new_tensor(self.corner)
         column, row = pixels.nan_to_num(-1.0).clamp(-1, max(width, height)).floor().long().unbind(dim=1)
@@ -112,13 +114,13 @@ class Observation:
 
 
 def footprint(camera: Cameras, depth: Tensor) -> Tensor:
-    """Length across a pixel at this depth, in world units."""
+    """Side length of a pixel at this depth, in world units."""
     focal = float(camera.K[0, :2, :2].det().abs().sqrt())
     return torch.ones_like(depth) / focal if camera.orthographic else depth / focal
 
 
 def _span(shown: Bool[Tensor, " n"]) -> tuple[int, int]:
-    """First and last place with something, with a margin; one place if there is nothing."""
+    """First and last true index, with a margin; a single index if there are none."""
     places = torch.nonzero(shown).flatten()
     if len(places) == 0:
         return 0, 1
@@ -148,20 +150,20 @@ def _blurred(
     return torch.where(weight > 1e-3, sums[..., :3] / weight.clamp_min(1e-3), image)
 
 
-_DARK, _BRIGHT = 0.01, 0.98  # linear light between which a pixel says something about the exposure
-_SPREAD = 0.15  # logarithmic difference between views that is nothing unusual
+_DARK, _BRIGHT = 0.01, 0.98  # linear values of pixels that are used for exposures: neither dark nor clipped
+_SPREAD = 0.15  # usual difference between views, in logarithms
 _OUTLIER = 0.15  # sRGB-like difference from the usual colour at which the weight of a view has halved
-_PRIOR = 0.02  # weight of "all exposures are alike", as a share of what an average view knows
+_PRIOR = 0.02  # weight of the prior that exposures are equal, as a fraction of the weight of an average view
 _ROUNDS = 6
 
 
 @value_type
 class PointObservations:
-    """What N photographs show of P points.
+    """Colours of P points in N photographs.
 
     Attributes:
-        colors: Linear RGB, 0 where not seen.
-        weights: How well it is seen; 0 where it is not.
+        colors: Linear RGB, 0 where the point is not visible.
+        weights: Reliability of the colour; 0 where the point is not visible.
     """
 
     colors: Float[Tensor, "P N 3"]
@@ -169,11 +171,11 @@ class PointObservations:
 
 
 def solve_exposures(samples: PointObservations) -> Float[Tensor, "N 3"]:
-    """Factors, per view and channel, such that colours divided by them agree where views overlap.
+    """Estimate exposure factors, per view and channel: colours divided by them agree where views overlap.
 
     Least squares in logarithms, min sum w (log I - g_view - x_point)^2 with the colours x eliminated,
-    reweighted so that points on which views differ for other reasons (gloss, wrong geometry) count less. What
-    overlaps do not tell stays 1, and so does the geometric mean over the views.
+    reweighted so that points on which views differ for other reasons (gloss, wrong geometry) count less.
+    Factors that overlaps do not determine are 1, and the geometric mean over the views is 1.
     """
     count = samples.colors.shape[1]
     gains = torch.zeros(count, 3, dtype=torch.float64)
@@ -199,10 +201,10 @@ def solve_exposures(samples: PointObservations) -> Float[Tensor, "N 3"]:
 
 
 def usual_colors(samples: PointObservations) -> tuple[Float[Tensor, "P 3"], Float[Tensor, "P N"]]:
-    """The colour of every point that most views agree on, and how well each view agrees with it, 0 to 1.
+    """The colour of every point that most views agree on, and the agreement of each view with it, 0 to 1.
 
-    A weighted median per channel, then differences to it in roughly even steps of brightness (square roots).
-    Points that no view sees get 0.
+    The colour is a weighted median per channel. Agreement depends on the difference of square roots, which are
+    roughly perceptually uniform. Points that no view sees get 0.
     """
     even = samples.colors.clamp_min(0).sqrt()
     usual = torch.stack([_median(even[..., c], samples.weights) for c in range(3)], dim=1)
@@ -213,13 +215,13 @@ def usual_colors(samples: PointObservations) -> tuple[Float[Tensor, "P 3"], Floa
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Over the last dimension, which stays; 0 without weight."""
+    """Weighted mean over the last dimension, which is kept; 0 where all weights are 0."""
     total = weights.sum(dim=-1, keepdim=True)
     return (values * weights).sum(dim=-1, keepdim=True) / total.clamp_min(1e-30)
 
 
 def _median(values: Float[Tensor, "P N"], weights: Float[Tensor, "P N"]) -> Float[Tensor, " P"]:
-    """Weighted median over views; 0 without weight."""
+    """Weighted median over views; 0 where all weights are 0."""
     order = torch.where(weights > 0, values, torch.inf).argsort(dim=1)
     sums = weights.gather(1, order).cumsum(dim=1)
     at = (sums < 0.5 * sums[:, -1:]).sum(dim=1, keepdim=True).clamp_max(values.shape[1] - 1)

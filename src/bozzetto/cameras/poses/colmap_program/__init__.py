@@ -1,1 +1,1 @@
-"""Structure from motion by pycolmap: a program of its own, which `estimate.run_job` starts."""
+"""Structure from motion by pycolmap: a separate program, which `estimate.run_job` starts."""

@@ -1,7 +1,7 @@
-"""Structure from motion by pycolmap, as a program of its own: one job per call, progress as lines of JSON.
+"""Structure from motion by pycolmap as a separate program: one job per call, progress as lines of JSON.
 
-It is run without the package around it and imports only the files beside it: pycolmap brings libraries of
-its own that must not meet those of Pillow in one process. What pycolmap writes to the terminal goes to a file.
+It runs without importing the package and imports only the files of its folder, because libraries of pycolmap
+conflict with those of Pillow in one process. Output of pycolmap to the terminal is redirected to a file.
 """
 
 import json
@@ -19,7 +19,7 @@ from .matching import match, verify
 
 
 def main(job_file: str) -> None:
-    """Do the job that a JSON file describes; its result is the last line of stdout."""
+    """Do the job that a JSON file describes; the last line of stdout is its result."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
@@ -33,14 +33,14 @@ def main(job_file: str) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it has closed our stdin, or has ended."""
-    while os.read(0, 1024):  # not through sys.stdin, whose lock this thread would hold when Python ends
+    """End this process when its parent closes stdin or ends."""
+    while os.read(0, 1024):  # not with sys.stdin, whose lock this thread would hold when Python ends
         pass
     os._exit(1)
 
 
 def _redirect(log: Path) -> Callable[[dict[str, Any]], None]:
-    """Send what anybody prints to a file; what the returned function is given goes to the old stdout."""
+    """Redirect all output to a file; the returned function writes messages to the original stdout."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with log.open("ab") as file:
         for stream in (1, 2):
@@ -59,4 +59,4 @@ if __name__ == "__main__":
     except Exception:
         traceback.print_exc()
         os._exit(1)
-    os._exit(0)  # at once: a thread of ours waits for stdin
+    os._exit(0)  # at once, because a thread waits for stdin

@@ -1,4 +1,4 @@
-"""Places the pictures of a database of matches, and adjusts their lens as exactly as the pictures tell it."""
+"""Mapping: poses of the pictures of a database of matches, and adjustment of their lens models."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,26 +7,27 @@ from typing import Any
 import numpy as np
 
 FEWEST_PICTURES, FEWEST_SEEN = 10, 2000
-"""Pictures with a camera, and points seen in them, from which its principal point and a second coefficient of
-distortion can be told."""
+"""Smallest numbers of pictures with a camera, and of observed points, at which its principal point and a second
+coefficient of distortion are estimated."""
 CLOSE = 2.0
-"""Pixels from where a point projects beyond which it was seen there by mistake, at the end."""
+"""Largest reprojection error in pixels of an observation that is kept at the end."""
 CERTAIN = 0.001
-"""Standard deviation of the principal point, as a share of the longer side, up to which it is believed."""
+"""Largest standard deviation of an accepted principal point, as a fraction of the longer side."""
 OFF_AXIS = 0.02
-"""Distance of the principal point from the middle, as a share of the longer side; phones stay well below."""
+"""Largest distance of an accepted principal point from the centre, as a fraction of the longer side; phones
+have much less."""
 SAME_FOCAL = 0.05
-"""Share by which the focal length changes at most while the principal point is set free."""
+"""Largest relative change of the focal length when the principal point is estimated."""
 LEFT = 0.5
-"""Share of the points that has to be left; where pictures are too poor for that, the model stays as it was."""
+"""Smallest fraction of the points that has to remain; otherwise the model is not changed."""
 ROUNDS = 2
 
 
 def refine_lens(pycolmap: Any, model: Any) -> Any:
-    """The model after a last adjustment; the lens gets more freedom where enough is seen to tell it.
+    """Refine the model by a last bundle adjustment, with more lens parameters if there are enough observations.
 
-    Cameras of many pictures get a second coefficient of radial distortion and their own principal point. What
-    this gives is kept if it is plausible and certain.
+    For cameras of many pictures, a second coefficient of radial distortion and the principal point are
+    estimated. They are kept if they are plausible and certain.
     """
     rich = [key for key in model.cameras if _seen(model, key)[0] >= FEWEST_PICTURES]
     rich = [key for key in rich if _seen(model, key)[1] >= FEWEST_SEEN]
@@ -51,7 +52,7 @@ def refine_lens(pycolmap: Any, model: Any) -> Any:
 
 
 def _free_centers(pycolmap: Any, model: Any, rich: list[int]) -> bool:
-    """Set the principal points of these cameras free; returns whether what comes out can be believed."""
+    """Estimate the principal points of these cameras; return whether the result is plausible and certain."""
     before = pycolmap.Reconstruction(model)
     deviations = _adjust(pycolmap, model, rich)
     for key in rich:
@@ -64,13 +65,13 @@ def _free_centers(pycolmap: Any, model: Any, rich: list[int]) -> bool:
 
 
 def _seen(model: Any, key: int) -> tuple[int, int]:
-    """Pictures with a camera, and points seen in them."""
+    """Number of pictures with a camera, and number of points observed in them."""
     images = [model.image(i) for i in model.reg_image_ids() if model.image(i).camera_id == key]
     return len(images), sum(image.num_points3D for image in images)
 
 
 def is_plausible(before: Any, after: Any, key: int) -> bool:
-    """Whether the focal length stayed much the same and the principal point near the middle."""
+    """Whether the focal length hardly changed and the principal point is near the centre."""
     old, new = before.camera(key), after.camera(key)
     middle = np.array([new.width / 2, new.height / 2])
     far = np.abs(np.array([new.principal_point_x, new.principal_point_y]) - middle).max()
@@ -79,16 +80,16 @@ def is_plausible(before: Any, after: Any, key: int) -> bool:
 
 
 def _adjust(pycolmap: Any, model: Any, centers: Any) -> dict[int, float]:
-    """Adjust everything, and leave out what fits badly.
+    """Bundle adjustment, followed by removing observations with large errors.
 
     Args:
         pycolmap: The library.
-        model: Changed in place.
-        centers: Cameras whose principal points are free; the lenses of the others rest meanwhile. Without
-            any, all lenses are free but for their principal points.
+        model: The model, which is changed in place.
+        centers: Cameras whose principal points are estimated; the lens parameters of the others are fixed. If
+            empty, all lens parameters except principal points are estimated.
 
     Returns:
-        Standard deviations of the free principal points, in pixels.
+        Standard deviations of the estimated principal points, in pixels.
     """
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
@@ -129,12 +130,12 @@ def _deviations(pycolmap: Any, model: Any, adjuster: Any, centers: Any) -> dict[
 
 
 def place(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Place the pictures; every model is written as text into a folder of its own.
+    """Estimate the poses of the pictures; every model is written as text to its own folder.
 
-    If the job says `hold`, lenses whose focal length is known stay as they are until all pictures have a place,
-    and are free then.
+    If `hold` is set in the job, lens parameters with known focal length are fixed until all pictures are
+    placed.
     """
-    placed = most = 0  # models are begun several times, the share does not go back
+    placed = most = 0  # models are started several times, but progress never decreases
 
     def count(number: int) -> None:
         nonlocal placed, most
@@ -200,7 +201,7 @@ def _known_cameras(pycolmap: Any, job: dict[str, Any]) -> set[int]:
 
 
 def _released(pycolmap: Any, job: dict[str, Any], model: Any) -> Any:
-    """A model with held lenses after they were set free, with the points and pictures that fit then."""
+    """A model after estimating previously fixed lens parameters, with the points and pictures that fit."""
     adjustment = pycolmap.BundleAdjustmentOptions()
     adjustment.print_summary = False
     pycolmap.bundle_adjustment(model, adjustment)

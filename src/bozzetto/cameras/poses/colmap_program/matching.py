@@ -1,4 +1,4 @@
-"""Matches between pictures: which pairs are compared, how, and how many fit."""
+"""Matching of pictures: choice of pairs, matching, and verification by geometry."""
 
 import math
 import os
@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 MOTION_PAIRS, MOTION_MATCHES = 150, 40
-"""In so many pairs, with so many matches that fit, it is looked for a second motion."""
+"""Number of pairs in which a second motion is searched for, and smallest number of inliers of such a pair."""
 STILL = 1.5
-"""Pixels by which the two ends of a match may differ that did not move."""
+"""Largest displacement in pixels of a match that counts as static."""
 
 
 def model_summary(pycolmap: Any, job: dict[str, Any]) -> dict[str, Any]:
-    """Features per picture; of pairs with matches: all, those that stayed in place, those that fit; motions."""
+    """Summary of the matches: features per picture; matches, static matches and inliers per pair; motions."""
     database = pycolmap.Database.open(job["database"])
     images = [database.read_image_with_name(picture["name"]) for picture in job["pictures"]]
     known = [-1 if image is None else image.image_id for image in images]
@@ -61,7 +61,7 @@ def _fitting(
     second: npt.NDArray[Any],
     matches: npt.NDArray[Any],
 ) -> list[int]:
-    """How many matches fit one motion, and how many fit several."""
+    """Number of matches that fit one motion, and number of those that fit several motions."""
     counts = []
     for several in (False, True):
         options = pycolmap.TwoViewGeometryOptions()
@@ -73,19 +73,20 @@ def _fitting(
 
 
 MANY_PAIRS = 600
-"""Of more pairs those worth it are chosen, by few features of each picture."""
+"""Number of pairs above which promising pairs are chosen by a few features of each picture."""
 COARSE = 1000
-"""So many features choose pairs: the largest, which most of the other pictures show too."""
+"""Number of features per picture for choosing pairs: the largest ones, which are visible in most other
+pictures."""
 PARTNERS = 14
-"""Of these pairs each picture keeps so many, those with most in common."""
+"""Number of pairs that are kept per picture, those with most matches."""
 ONE_PLANE = (4, 5, 6)
-"""Geometries of pycolmap that are homographies: a plane, a panorama, or either."""
+"""Two-view geometries of pycolmap that are homographies: a plane, a panorama, or either."""
 CERTAIN = 250
-"""Pairs with so many matches that fit do not need more."""
+"""Number of inliers above which a pair needs no further matching."""
 
 
 def match(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Find and match features in all pictures; returns features per picture and what `model_summary` tells."""
+    """Find and match features in all pictures; return the result of `model_summary`."""
     remove_database(Path(job["database"]))
     find_features(pycolmap, job, say)
     pairs = [tuple(pair) for pair in job["pairs"]]
@@ -97,7 +98,7 @@ def match(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], No
 
 
 def verify(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Judge the matches again, by other options; returns as `match`."""
+    """Verify the matches again with other options; return the result of `model_summary`."""
     say({"stage": "matching", "share": 0.0})
     database = pycolmap.Database.open(job["database"])
     database.clear_two_view_geometries()
@@ -112,12 +113,12 @@ def verify(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], N
 def _promising(
     pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], None]
 ) -> list[tuple[int, int]]:
-    """Of the pairs of a job those with most in common by the largest features of each picture."""
+    """The pairs of a job with most matches of the largest features of each picture."""
     say({"stage": "matching", "share": 0.0})
     pairs = [(int(a), int(b)) for a, b in job["pairs"]]
     coarse = [
         descriptors[:COARSE] for _, descriptors in _features(pycolmap, job)
-    ]  # they begin with the largest
+    ]  # sorted from large to small
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         counts = list(
             pool.map(lambda pair: len(match_near(coarse[pair[0]], coarse[pair[1]], np.True_)), pairs)
@@ -128,7 +129,7 @@ def _promising(
 def _match_pairs(
     pycolmap: Any, job: dict[str, Any], pairs: list[Any], say: Callable[[dict[str, Any]], None]
 ) -> None:
-    """Match features of pairs and find which matches fit one motion."""
+    """Match features of pairs, and find the inliers of one motion."""
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu = False
     verification = _verification(pycolmap, job)
@@ -148,7 +149,7 @@ def _match_pairs(
 def _match_more(
     pycolmap: Any, job: dict[str, Any], pairs: list[Any], say: Callable[[dict[str, Any]], None]
 ) -> None:
-    """Match again near epipolar lines, in pairs that have a geometry but not plenty of matches."""
+    """Match again near epipolar lines, in pairs with a geometry but not many inliers."""
     database = pycolmap.Database.open(job["database"])
     known = [database.read_image_with_name(picture["name"]) for picture in job["pictures"]]
     ids = [-1 if image is None else image.image_id for image in known]
@@ -180,7 +181,7 @@ def _match_more(
 
 
 def _features(pycolmap: Any, job: dict[str, Any]) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-    """Places and descriptors of length 1 of each picture."""
+    """Positions and normalised descriptors of the features of each picture."""
     database = pycolmap.Database.open(job["database"])
     rows = []
     for picture in job["pictures"]:
@@ -208,13 +209,14 @@ def _write_pairs(listed: Path, job: dict[str, Any], pairs: list[Any]) -> None:
 
 
 RATIO, ANGLE = 0.8, 0.7
-"""The nearest descriptor is nearer than this times the second, and within so many radians."""
+"""Largest ratio of the distances to the nearest and the second nearest descriptor, and largest angle to the
+nearest in radians."""
 ERROR = 4.0
-"""Pixels from the epipolar line (Sampson) within which a match is looked for."""
+"""Largest distance in pixels from the epipolar line (Sampson) of a match."""
 
 
 def unit_rows(descriptors: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Descriptors of length 1."""
+    """Normalise descriptors to length 1."""
     values = descriptors.astype(np.float32)
     return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
 
@@ -232,7 +234,7 @@ def near_line(first: npt.NDArray[Any], second: npt.NDArray[Any], F: npt.NDArray[
     slopes = (lines[:, :2] ** 2).sum(axis=1)
     scale = 1 / np.sqrt(
         max(float(slopes.mean()), 1e-300)
-    )  # F has any scale, single precision needs a fit one
+    )  # F has arbitrary scale, which must be moderate for single precision
     products = (lines * scale).astype(np.float32) @ b.astype(np.float32).T
     np.square(products, out=products)
     limit = ERROR**2 * scale**2
@@ -252,24 +254,24 @@ def near_place(first: npt.NDArray[Any], second: npt.NDArray[Any], H: npt.NDArray
 def match_near(
     first: npt.NDArray[Any], second: npt.NDArray[Any], near: npt.NDArray[Any] | np.bool_
 ) -> npt.NDArray[Any]:
-    """Rows of the two sets that are each other's nearest among those that are `near`, (K, 2).
+    """Mutual nearest neighbours of two sets of descriptors among the pairs that are `near`: indices (K, 2).
 
     Args:
         first: Descriptors of length 1, (M, 128).
         second: The same of the other picture, (N, 128).
-        near: Which may match, (M, N); or np.True_ for all.
+        near: Whether pairs may match, (M, N); or np.True_ for all.
     """
     if not len(first) or not len(second):
         return np.zeros((0, 2), np.uint32)
     likeness = first @ second.T
-    likeness *= near  # the others count as unlike
+    likeness *= near  # all other pairs count as dissimilar
     best = likeness.argmax(axis=1)
     rows = np.arange(len(first))
     nearest = likeness[rows, best]
     mutual = nearest >= likeness.max(axis=0)[best]  # much faster than argmax along columns
     chosen = rows[mutual & (nearest > math.cos(ANGLE))]
     chosen = chosen[np.bincount(best[chosen], minlength=len(second))[best[chosen]] == 1]
-    likeness[chosen, best[chosen]] = 0  # what is left are the second nearest of the chosen
+    likeness[chosen, best[chosen]] = 0  # then the maxima are the second nearest of the chosen
     second_nearest = likeness[chosen].max(axis=1, initial=0)
     second_back = likeness[:, best[chosen]].max(axis=0, initial=0)
     next_one = np.arccos(np.clip(np.maximum(second_nearest, second_back), -1, 1))
@@ -279,11 +281,12 @@ def match_near(
 
 
 BLOCK = 8
-"""Pictures are matched in blocks of so many against so many."""
+"""Number of pictures on each side of a block of pairs that are matched together."""
 
 
 def best_pairs(pairs: list[tuple[int, int]], counts: list[int], partners: int) -> list[tuple[int, int]]:
-    """Pairs that are among those with most matches of one of their two pictures, in their old order."""
+    """Pairs that are among the `partners` pairs with most matches of one of their pictures, in the given
+    order."""
     of_picture: dict[int, list[tuple[int, int]]] = {}
     for number, pair in enumerate(pairs):
         for picture in pair:
@@ -293,7 +296,7 @@ def best_pairs(pairs: list[tuple[int, int]], counts: list[int], partners: int) -
 
 
 def blocks(pairs: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """Pairs in groups that share their pictures, so that each is loaded a few times only."""
+    """Pairs in groups with common pictures, so that each picture is loaded only a few times."""
     last = max((b for _, b in pairs), default=0) // BLOCK
     found: dict[tuple[int, int], list[tuple[int, int]]] = {
         (a, b): [] for a, b in product(range(last + 1), range(last + 1))
@@ -304,11 +307,11 @@ def blocks(pairs: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
 
 
 SAMPLE = 8
-"""In so many pictures it is looked how rich the whole set is."""
+"""Number of pictures from which the number of features of the whole set is estimated."""
 
 
 def find_features(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
-    """Find features in all pictures; where there are plenty, only those with more contrast."""
+    """Find features in all pictures; if there are many, only those with higher contrast."""
     sift = dict(job["features"])
     rich = job.get("rich")
     if rich and _plain_count(pycolmap, job) > rich["count"]:
@@ -317,7 +320,7 @@ def find_features(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, A
 
 
 def _plain_count(pycolmap: Any, job: dict[str, Any]) -> float:
-    """Features of the median picture when the finest are not looked for, which is fast."""
+    """Median number of features per picture without the finest ones, which is fast to compute."""
     database = Path(job["database"]).with_name("sample.db")
     remove_database(database)
     pictures = job["pictures"][:: max(1, len(job["pictures"]) // SAMPLE)]
@@ -334,13 +337,13 @@ def _plain_count(pycolmap: Any, job: dict[str, Any]) -> float:
 
 
 def remove_database(database: Path) -> None:
-    """Delete a database and the journals that a process that was killed may have left."""
+    """Delete a database and journals of a killed process."""
     for old in database.parent.glob(f"{database.name}*"):
         old.unlink()
 
 
 def extract(pycolmap: Any, job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
-    """Find features in all pictures by the options of a job, into a new database."""
+    """Find features in all pictures with the options of a job, and write them to a new database."""
     database = pycolmap.Database.open(job["database"])
     identifiers = []
     for camera in job["cameras"]:

@@ -1,4 +1,5 @@
-"""Procedural surfaces with exact heights, and what a camera makes of them: training data without a download."""
+"""Procedural surfaces with exact heights, and simulated photographs of them: training data without a
+download."""
 
 import lazy_loader
 

@@ -1,8 +1,8 @@
-"""Patterns that repeat: random fields, cells, and loose things that lie on each other.
+"""Periodic patterns: random fields, cells, and scattered objects.
 
-Every map fits its own copies on all sides. Maps are square float32 arrays, row 0 on top. Positions are in
-tiles: x to the right and y downwards, both from 0 to 1. Cells are random or regular, courses of bricks and
-planks, grids of shapes; loose things are stones, leaves, twigs, blades of grass, pits.
+Every map tiles seamlessly. Maps are square float32 arrays, row 0 on top. Positions are in
+tiles: x to the right and y downwards, both from 0 to 1. Cells are random or regular, rows of bricks and planks,
+or grids of shapes. Scattered objects are stones, leaves, twigs, blades of grass and pits.
 """
 
 from collections.abc import Callable
@@ -36,15 +36,15 @@ def fractal(
     stretch: float = 1.0,
     angle: float = 0.0,
 ) -> Map:
-    """Gaussian noise whose power falls with the frequency, of mean 0 and standard deviation 1.
+    """Gaussian noise whose amplitude decreases with the frequency, of mean 0 and standard deviation 1.
 
     Args:
         rng: Source of randomness.
         side: Pixels along a side.
-        slope: Power of the frequency by which the spectrum of amplitudes falls: 0 white, 1 pink, 2 smooth.
-        cycles: Fewest and most waves per tile.
-        stretch: How much longer features are along the angle than across it.
-        angle: In radians, from x towards y.
+        slope: Amplitudes are proportional to the frequency to the power of -slope: 0 white, 1 pink, 2 smooth.
+        cycles: Lowest and highest frequency, in cycles per tile.
+        stretch: Ratio of the size of features along the angle to that across it.
+        angle: Angle of the stretch in radians, from x towards y.
     """
     v = np.fft.fftfreq(side, 1 / side).astype(np.float32)[:, None]
     u = np.fft.rfftfreq(side, 1 / side).astype(np.float32)
@@ -59,30 +59,30 @@ def fractal(
 
 
 def normal(values: NDArray[Any]) -> Map:
-    """Of mean 0 and standard deviation 1; zeros for a constant."""
+    """Normalise to mean 0 and standard deviation 1; zeros for a constant."""
     centred = values - values.mean()
     return (centred / max(float(centred.std()), 1e-9)).astype(np.float32)
 
 
 def to_unit_range(values: NDArray[Any]) -> Map:
-    """From 0 to 1; zeros for a constant."""
+    """Scale to the range from 0 to 1; zeros for a constant."""
     low = values.min()
     return ((values - low) / max(float(values.max() - low), 1e-9)).astype(np.float32)
 
 
 def ramp(values: NDArray[Any], start: float, end: float) -> Map:
-    """0 before the start, 1 after the end, smooth in between."""
+    """Smooth step: 0 before the start, 1 after the end."""
     t = ((values - start) / (end - start)).clip(0, 1)
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
 def periodic_blur(values: NDArray[Any], sigma: float) -> Map:
-    """Gaussian blur with a standard deviation in pixels, across the borders."""
+    """Periodic Gaussian blur with a standard deviation in pixels."""
     return np.asarray(ndimage.gaussian_filter(values, sigma, mode="wrap", truncate=3.0), np.float32)
 
 
 def displaced(values: NDArray[Any], right: NDArray[Any], down: NDArray[Any]) -> Map:
-    """Every pixel takes the value from so many tiles away: a bent map."""
+    """Look up the value of every pixel at an offset in tiles: a distorted map."""
     side = len(values)
     rows, columns = np.mgrid[:side, :side].astype(np.float32)
     where = np.stack([rows + down * side, columns + right * side])
@@ -92,7 +92,7 @@ def displaced(values: NDArray[Any], right: NDArray[Any], down: NDArray[Any]) -> 
 def random_displacements(
     rng: Rng, side: int, amount: float, cycles: float = 4.0, slope: float = 2.0
 ) -> tuple[Map, Map]:
-    """Random displacements in tiles, for positions before a pattern is drawn or for a finished map."""
+    """Random displacements in tiles, for the positions of a pattern or for a complete map."""
     return (
         amount * fractal(rng, side, slope, (1.0, 8 * cycles)),
         amount * fractal(rng, side, slope, (1.0, 8 * cycles)),
@@ -100,20 +100,20 @@ def random_displacements(
 
 
 def log_uniform(rng: Rng, low: float, high: float) -> float:
-    """A number whose logarithm is uniform."""
+    """A random number whose logarithm is uniformly distributed."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 @value_type
 class CellMap:
-    """Which piece a pixel belongs to and where in it, lengths in tiles.
+    """The piece that each pixel belongs to, and its position in the piece; lengths in tiles.
 
     Attributes:
         border: Distance to the border of the piece.
         centre: Distance to its centre.
         right, down: Position relative to the centre.
-        index: Number of the piece.
-        count: How many there are.
+        index: Index of the piece.
+        count: Number of pieces.
     """
 
     border: Map
@@ -129,7 +129,7 @@ class CellMap:
 
 
 def scattered(rng: Rng, count: int, jitter: float = 1.0) -> npt.NDArray[Any]:
-    """About so many points (P, 2): a square grid that is disturbed by shares of its step."""
+    """About `count` points (P, 2): a jittered square grid."""
     side = max(1, round(np.sqrt(count)))
     rows, columns = np.mgrid[:side, :side]
     grid = np.stack([columns, rows], axis=-1).reshape(-1, 2) + 0.5
@@ -145,12 +145,12 @@ def honeycomb(rows: int) -> npt.NDArray[Any]:
 
 
 def cells(x: Map, y: Map, centres: npt.NDArray[Any], stretch: tuple[float, float] = (1.0, 1.0)) -> CellMap:
-    """Pixels go to their nearest centre (Worley 1996, A cellular texture basis function).
+    """Cells of the pixels nearest to each centre (Worley 1996, A cellular texture basis function).
 
     Args:
-        x, y: Positions, bent or not.
+        x, y: Positions, distorted or not.
         centres: (P, 2), P >= 3.
-        stretch: Lengths along x and y count so many times, so that cells become oblong.
+        stretch: Factors of distances along x and y, for oblong cells.
     """
     box = np.array(stretch, np.float64)
     tree = KDTree(centres % 1 * box % box, boxsize=box)
@@ -172,9 +172,9 @@ def courses(
 
     Args:
         rng: Source of randomness.
-        x, y: Positions, bent or not.
-        rows, columns: How many.
-        shift: Of every other row, in columns; negative shifts all rows randomly.
+        x, y: Positions, distorted or not.
+        rows, columns: Number of rows and columns.
+        shift: Shift of every other row, in columns; if negative, all rows are shifted randomly.
         uneven: Spread of the sizes, 0 to 1.
     """
     tops = _cuts(rng, rows, uneven)
@@ -283,20 +283,20 @@ def scatter(
     thickness: float,
     angles: tuple[float, float] = (0.0, 2 * np.pi),
 ) -> tuple[Map, Map]:
-    """Put things onto the ground one after another; each lies on what is under its middle.
+    """Scatter objects on the ground one by one; each lies on the surface under its middle.
 
     Args:
         rng: Source of randomness.
         ground: Heights in the unit of the result.
         shape: Height over the ellipse |(u, v)| <= 1; negative outside.
-        count: How many.
+        count: Number of objects.
         size: Smallest and largest half length, in tiles; small ones are more frequent.
         slender: Length over width.
-        thickness: Of a thing of the largest size.
+        thickness: Thickness of an object of the largest size.
         angles: Range of directions.
 
     Returns:
-        Heights, and a number from 0 to 1 for the thing on top: 0 where there is none.
+        Heights, and a number from 0 to 1 for the object on top: 0 where there is none.
     """
     side = len(ground)
     height, label = ground.copy(), np.zeros_like(ground)
@@ -324,11 +324,11 @@ def scatter(
 
 @dataclass(frozen=True)
 class MaterialSurface:
-    """A material that repeats.
+    """A periodic material.
 
     Attributes:
-        height: From 0 to 1; 1 is high.
-        tint: A number from 0 to 1 per pixel that the colour may depend on: pieces, layers, grain.
+        height: Height from 0 to 1; 1 is high.
+        tint: Value from 0 to 1 per pixel on which the colour may depend: pieces, layers, grain.
     """
 
     height: Map
@@ -342,19 +342,19 @@ def chamfered(rng: Rng, pieces: CellMap, joint: float, edge: float) -> Map:
 
 
 def uneven_pieces(rng: Rng, pieces: CellMap, amount: float) -> Map:
-    """Every piece higher or lower, and tilted."""
+    """Random heights and tilts of pieces."""
     size = max(float(np.abs(pieces.right).max()), 1e-6)
     tilt = pieces.right * pieces.per_piece(rng) + pieces.down * pieces.per_piece(rng)
     return amount * (pieces.per_piece(rng) + rng.uniform(0, 1) * tilt / size)
 
 
 def tint_of(rng: Rng, pieces: CellMap) -> Map:
-    """A tint of its own for every piece."""
+    """A random tint for every piece."""
     return rng.random(pieces.count).astype(np.float32)[pieces.index]
 
 
 def bent_positions(rng: Rng, side: int, most: float) -> tuple[Map, Map]:
-    """Positions x and y of pixels, mostly bent by up to about `most`."""
+    """Positions x and y of pixels, in most cases distorted by up to about `most`."""
     x, y = positions(side)
     if rng.random() < 0.3:
         return x, y
@@ -365,7 +365,7 @@ def bent_positions(rng: Rng, side: int, most: float) -> tuple[Map, Map]:
 
 
 def transposed_or_not(rng: Rng, surface: MaterialSurface) -> MaterialSurface:
-    """As it is, or rows for columns."""
+    """Transpose at random."""
     if rng.random() < 0.5:
         return surface
     return MaterialSurface(surface.height.T.copy(), surface.tint.T.copy())

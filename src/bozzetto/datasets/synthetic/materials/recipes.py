@@ -1,4 +1,4 @@
-"""Materials at random: one of the recipes or two of them mixed, with everything about it random."""
+"""Random materials: one of the recipes or a mixture of two, with random parameters."""
 
 from collections.abc import Callable
 
@@ -74,7 +74,7 @@ def slabs(rng: Rng, side: int) -> MaterialSurface:
 
 
 def cobbles(rng: Rng, side: int) -> MaterialSurface:
-    """Round stones set side by side, of random or ordered places."""
+    """Round stones side by side, at random or ordered positions."""
     count = int(log_uniform(rng, 12, 400))
     step = 1 / np.sqrt(count)
     x, y = bent_positions(rng, side, 0.12 * step)
@@ -169,7 +169,7 @@ def panels(rng: Rng, side: int) -> MaterialSurface:
 
 
 def mail(rng: Rng, side: int) -> MaterialSurface:
-    """Rings, knots and knitting: a small raised thing per place of a grid, leaning alternately."""
+    """Rings, knots and knitting: a small raised element per cell of a grid, tilted alternately."""
     rows = 2 * int(log_uniform(rng, 3, 16))
     x, y = bent_positions(rng, side, 0.05 / rows)
     height = np.zeros((side, side), np.float32)
@@ -220,7 +220,7 @@ def facets(rng: Rng, side: int) -> MaterialSurface:
 
 
 def strata(rng: Rng, side: int) -> MaterialSurface:
-    """Layers that come to light one below another."""
+    """Layers that are exposed one below another."""
     angle = rng.uniform(0, np.pi)
     base = fractal(rng, side, rng.uniform(1.4, 2.2), (1.0, 1e9), log_uniform(rng, 1, 8), angle)
     base = to_unit_range(base) * rng.uniform(3, 12)
@@ -323,11 +323,11 @@ RECIPES: dict[str, Callable[[Rng, int], MaterialSurface]] = {
         *(bark, weave, scales, panels, debris, pits, mail),
     )
 }
-"""All of them by name, in the order that samples are drawn from."""
+"""All recipes by name; samples depend on this order."""
 
 
 def make_surface(rng: Rng, side: int, recipe: str | None = None) -> MaterialSurface:
-    """A surface of some recipe, or of two of them mixed, of `side` x `side` pixels."""
+    """A surface of `side` x `side` pixels, of a random recipe or a mixture of two."""
     if recipe is not None:
         return RECIPES[recipe](rng, side)
     names = list(RECIPES)
@@ -362,7 +362,7 @@ def layered(rng: Rng, base: MaterialSurface, other: MaterialSurface) -> Material
 
 
 def detailed(rng: Rng, surface: MaterialSurface) -> MaterialSurface:
-    """With roughness, unevenness and another distribution of heights."""
+    """Add roughness, unevenness and another distribution of heights."""
     side, height = len(surface.height), surface.height
     if rng.random() < 0.7:
         rough = fractal(rng, side, rng.uniform(0.3, 1.5), (4.0, 1e9))

@@ -1,4 +1,4 @@
-"""Photographs and heights of procedural materials: sample k of a seed is always the same."""
+"""Photographs and heights of procedural materials; sample k of a seed is reproducible."""
 
 import io
 from collections.abc import Generator, Sequence
@@ -26,11 +26,11 @@ from .recipes import make_surface
 
 @value_type
 class MaterialSample:
-    """A picture of a surface and its height; both repeat.
+    """A picture of a surface and its height; both are periodic.
 
     Attributes:
         color: (S, S, 3) uint8, sRGB.
-        height: (S, S) uint16, 65535 is high.
+        height: (S, S) uint16; 65535 is high.
     """
 
     color: npt.NDArray[Any]
@@ -38,7 +38,7 @@ class MaterialSample:
 
 
 def make_sample(seed: int, number: int, side: int = 256, recipe: str | None = None) -> MaterialSample:
-    """Sample `number` of a seed, of some recipe or of the given one."""
+    """Sample `number` of a seed, of a random recipe or of the given one."""
     rng = np.random.default_rng([seed, number])
     surface = make_surface(rng, side, recipe)
     return MaterialSample(photograph(rng, surface), (surface.height * 65535 + 0.5).astype(np.uint16))
@@ -50,10 +50,10 @@ def make_samples(
     """Samples in the order of their numbers.
 
     Args:
-        seed: Of all of them.
-        numbers: Which.
+        seed: Seed of all samples.
+        numbers: Numbers of the samples.
         side: Pixels along a side.
-        workers: Processes; 1 stays in this one, None takes one per core.
+        workers: Number of processes; 1 uses the current process, None one per core.
     """
     if workers == 1:
         yield from (make_sample(seed, number, side) for number in numbers)
@@ -62,10 +62,10 @@ def make_samples(
 
 
 def photograph(rng: Rng, surface: MaterialSurface) -> npt.NDArray[Any]:
-    """An sRGB picture (S, S, 3) uint8 of a surface, seen from above; it repeats as the surface does.
+    """An sRGB picture (S, S, 3) uint8 of a surface from above; it is periodic like the surface.
 
-    The share of pictures without visible light follows texture libraries, whose colour maps have most of it
-    removed: 40 % keep only dirt and occlusion, 60 % have a sun, a third of these with cast shadows.
+    As in texture libraries, whose colour maps have most of the shading removed, 40 % of the pictures have only
+    dirt and occlusion; 60 % have a sun, a third of these with cast shadows.
     """
     side = len(surface.height)
     relief = log_uniform(rng, 0.02, 0.12) * side  # depth in pixels
@@ -114,7 +114,7 @@ def _albedo(rng: Rng, surface: MaterialSurface, height: Map) -> npt.NDArray[Any]
 
 
 def _palette(rng: Rng, count: int) -> npt.NDArray[Any]:
-    """Linear colours (count, 3) that go together: one hue with neighbours, now and then a stranger."""
+    """Linear colours (count, 3) of similar hue, occasionally with a different one."""
     hue, saturation = rng.choice([rng.uniform(0.02, 0.14), rng.uniform(0, 1)]), rng.beta(1.0, 4.0)
     center = rng.uniform(0.15, 0.85)
     colors = []
@@ -128,7 +128,7 @@ def _palette(rng: Rng, count: int) -> npt.NDArray[Any]:
 
 
 def _hollows(height: Map) -> Map:
-    """How far a pixel lies below its surroundings over several scales, in slopes: about 0 to 3."""
+    """Depth of a pixel below its surroundings, summed over several scales, as a slope: about 0 to 3."""
     total = np.zeros_like(height)
     for sigma in (1.0, 2.5, 6.0, 15.0):
         total += np.maximum(periodic_blur(height, sigma) - height, 0) / sigma
@@ -166,7 +166,7 @@ def _highlight(rng: Rng, cos_half: Map, view: float) -> Map:
 
 
 def _shadow(height: Map, sun: npt.NDArray[Any], softness: float) -> Map:
-    """1 in the sun and 0 in shadow: does anything towards the sun rise above the ray?"""
+    """1 in the sun and 0 in shadow, where a height towards the sun is above the ray."""
     flat = float(np.hypot(sun[0], sun[1]))
     slope = sun[2] / flat
     above = np.zeros_like(height)

@@ -1,1 +1,1 @@
-"""What the furnished room is made of: materials, panels, furniture, light, and how a lens sees it."""
+"""Components of the furnished room: materials, panels, furniture, light, and pictures through a lens."""

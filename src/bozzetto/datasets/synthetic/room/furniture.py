@@ -1,4 +1,4 @@
-"""Furniture: every piece stands on y = 0 of its local frame and faces +z."""
+"""Furniture: the base of every piece is at y = 0 of its local frame, and its front faces +z."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from .prints import PIGMENTS, Color
 
 Printer = Callable[[Rng, tuple[int, int]], np.ndarray]
 ALL = "frlbtu"
-"""The sides of a box that is seen from everywhere."""
+"""The sides of a box that is visible from all sides."""
 
 
 def add_table(pieces: PartCollector, make: Finishes, height: float, size: float = 0.84) -> None:
@@ -57,7 +57,7 @@ def _paper(pieces: PartCollector, make: Finishes, size: tuple[float, float], pai
 
 
 def add_bookshelf(pieces: PartCollector, make: Finishes, long: float = 2.2, high: float = 2.05) -> None:
-    """Two bays of shelves full of books, no two alike; its back is at z = 0."""
+    """Two bays of shelves full of books, all different; its back is at z = 0."""
     deep, thick = 0.29, 0.024
     pieces.panel((-0.5 * long, 0, 0.01), (long, 0, 0), (0, high, 0), make.wood(OAK))
     for x in (0.5 * (thick - long), 0.0, 0.5 * (long - thick)):
@@ -73,7 +73,7 @@ def add_bookshelf(pieces: PartCollector, make: Finishes, long: float = 2.2, high
 
 
 def _add_books(pieces: PartCollector, make: Finishes, rng: Rng, long: float, room: float) -> None:
-    """A row of books along x, with a gap here and there."""
+    """A row of books along x, with occasional gaps."""
     x = rng.uniform(0, 0.02)
     while True:
         if rng.random() < 0.05:
@@ -146,7 +146,7 @@ def add_plant(pieces: PartCollector, make: Finishes, size: float, leaves: int, w
 
 
 def add_armchair(pieces: PartCollector, make: Finishes) -> None:
-    """Upholstered in striped cloth, with a cushion."""
+    """An armchair, upholstered in striped cloth, with a cushion."""
     cover = _fabric((0.30, 0.38, 0.36), (0.5, 0.52, 0.44))
     for base, size in (
         ((0, 0.12, 0.02), (0.5, 0.3, 0.55)),
@@ -189,7 +189,7 @@ def add_cartons(pieces: PartCollector, make: Finishes) -> None:
 
 
 def add_door(pieces: PartCollector, make: Finishes) -> None:
-    """With six panels; its back is at z = 0."""
+    """A door with six panels; its back is at z = 0."""
     paint = make.plain((0.80, 0.78, 0.72), gloss=0.04)
     pieces.box((0, 0, 0.02), (0.95, 2.08, 0.04), paint, 0, "frlt")
     for y, height in ((0.14, 0.6), (0.86, 0.5), (1.48, 0.48)):

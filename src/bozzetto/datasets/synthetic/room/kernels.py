@@ -1,4 +1,4 @@
-"""Warp kernels of the furnished room: light at its vertices, and the colour of what a camera sees of it."""
+"""Warp kernels of the furnished room: light at its vertices, and colours of pixels."""
 
 import warp as wp
 
@@ -7,7 +7,7 @@ BRIGHTEST: float = wp.constant(2.0)
 
 @wp.func
 def frame_direction(normal: wp.vec3, x: float, y: float) -> wp.vec3:
-    """A point of the unit disc lifted onto the hemisphere around a normal: distributed by the cosine."""
+    """Project a point of the unit disc onto the hemisphere around a normal: cosine-weighted sampling."""
     s = 1.0
     if normal[2] < 0.0:
         s = -1.0
@@ -59,7 +59,7 @@ def look_around(
     lift: float,
     seen: wp.array2d[int],  # (P, D)
 ) -> None:
-    """The face that each of D rays from a point meets, distributed by the cosine; -1 for none."""
+    """The face hit by each of D cosine-weighted rays from a point; -1 for none."""
     i = wp.tid()
     normal = wp.vec3(normals[i, 0], normals[i, 1], normals[i, 2])
     start = wp.vec3(points[i, 0], points[i, 1], points[i, 2]) + lift * normal
@@ -73,7 +73,7 @@ def look_around(
 
 @wp.func
 def texel(texels: wp.array2d[wp.uint8], start: int, width: int, x: int, y: int) -> wp.vec3:
-    """One linear colour; texels are stored as square roots, which suits the eye as sRGB does."""
+    """One linear colour; texels are stored as square roots, a perceptual encoding similar to sRGB."""
     i = start + y * width + x
     r = float(texels[i, 0]) / 255.0
     g = float(texels[i, 1]) / 255.0
@@ -101,7 +101,7 @@ def bilinear(
 
 @wp.func
 def grain(place: wp.vec3, footprint: float, coarsest: float, seed: wp.uint32) -> float:
-    """Solid noise of all sizes from the coarsest down to what a pixel resolves, deviation about 1."""
+    """Solid noise of all scales from the coarsest to that of a pixel; its standard deviation is about 1."""
     total = float(0.0)
     size = float(coarsest)
     for _ in range(9):
@@ -133,7 +133,7 @@ def radiance(
     first: int,
     out: wp.array2d[float],  # (P, 3)
 ) -> None:
-    """Linear light that leaves the surface towards the eye, one thread per covered pixel."""
+    """Linear radiance from the surface towards the camera, one thread per covered pixel."""
     p = first + wp.tid()
     f = int(face[p])
     part = part_of[f]

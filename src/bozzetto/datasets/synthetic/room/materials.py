@@ -1,8 +1,8 @@
-"""Pictures of what a room is made of, and finishes drawn for each of its parts.
+"""Textures of the materials of a room, and finishes for each of its parts.
 
-Wood, plaster, wallpaper, rugs, cloth, what is outside the window: all are sRGB arrays (H, W, 3) float32, row
-0 on top, at a density of texels per metre. Nothing repeats: two places that look alike would mislead whoever
-matches photographs of the room.
+Wood, plaster, wallpaper, rugs, cloth and the view outside of the window are sRGB arrays (H, W, 3) float32, row
+0 on top, with a given number of texels per metre. Textures are not periodic: repeated parts would cause wrong
+matches between photographs.
 """
 
 import math
@@ -60,7 +60,7 @@ def floorboards(rng: Rng, shape: tuple[int, int], per_metre: float) -> Picture:
 
 
 def worn(rng: Rng, shape: tuple[int, int], per_metre: float, amount: float = 1.0) -> Map:
-    """What use leaves on a surface, as a factor: dull patches, stains and scratches."""
+    """Wear of a surface as a factor: dull patches, stains and scratches."""
     patches = 1 + 0.05 * amount * field(rng, shape, 1.7)
     image = Image.new("L", (shape[1], shape[0]), 0)
     draw = ImageDraw.Draw(image)
@@ -103,7 +103,7 @@ def wallpaper(
 
 
 def rug(rng: Rng, shape: tuple[int, int], per_metre: float) -> Picture:
-    """A woven rug: borders and bands of knotted figures, no two of them alike."""
+    """A woven rug: borders and bands of knotted ornaments, all different."""
     yarns = [ink_of(PIGMENTS[k]) for k in (5, 9, 0, 3, 4, 10, 1)]
     knots = (int(shape[0] / per_metre / 0.006), int(shape[1] / per_metre / 0.006))
     image = Image.new("RGB", (knots[1], knots[0]), yarns[0])
@@ -152,7 +152,7 @@ def cloth(rng: Rng, shape: tuple[int, int], per_metre: float, color: Color, stri
 
 
 def outdoors(rng: Rng, shape: tuple[int, int]) -> Picture:
-    """What stands outside a window: a bright sky, blurred trees and a roof."""
+    """The view outside of a window: a bright sky, blurred trees and a roof."""
     rows = np.mgrid[: shape[0], : shape[1]][0].astype(np.float32) / shape[0]
     sky = blended(rows * 1.2, (0.80, 0.90, 1.0), (1.0, 1.0, 1.0))
     crowns = ramp(field(rng, shape, 2.2) * 0.18 + rows - 0.62, 0, 0.08)[..., None]
@@ -169,10 +169,10 @@ WHITE: Color = (0.86, 0.85, 0.82)
 
 
 class Finishes:
-    """Makes finishes from one seed.
+    """Factory of finishes from one seed.
 
     Attributes:
-        detail: Texels per length, relative to the usual.
+        detail: Texels per length, relative to the default.
     """
 
     def __init__(self, seed: int, detail: float) -> None:
@@ -185,11 +185,11 @@ class Finishes:
         }
 
     def rng(self) -> Rng:
-        """A generator of its own for one thing, so that nothing depends on how much another one draws."""
+        """A separate random generator for one part, so that parts are independent."""
         return np.random.default_rng(self._rng.integers(2**63))
 
     def painted(self, paint: Painter, per_metre: float, **others: float) -> Finish:
-        """A picture made for the place; `others` are attributes of `Finish`."""
+        """A finish with a picture for one part; `others` are attributes of `Finish`."""
         rng = self.rng()
         return Finish(lambda shape, density: paint(rng, shape, density), per_metre * self.detail, **others)
 

@@ -1,4 +1,4 @@
-"""What a room is built of: textured rectangles, boxes of them, sheets and meshes."""
+"""Parts of a room: textured rectangles, boxes, sheets and meshes."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from ....values import value_type
 
 Vector = Sequence[float]
 Paint = Callable[[tuple[int, int], float], np.ndarray]
-"""Draws an sRGB picture (H, W, 3) of so many rows and columns, at so many texels per metre."""
+"""Function of (rows, columns) and texels per metre that returns an sRGB picture (H, W, 3)."""
 _SIDES = {
     "f": ((1, 0, 0), (0, 1, 0)),
     "b": ((-1, 0, 0), (0, 1, 0)),
@@ -26,20 +26,20 @@ _SIDES = {
     "t": ((1, 0, 0), (0, 0, -1)),
     "u": ((1, 0, 0), (0, 0, 1)),
 }
-"""What is right and up for who looks at the front, back, right, left, top and underside of a box."""
+"""Right and up directions in views of the front, back, right, left, top and underside of a box."""
 
 
 @dataclass(frozen=True)
 class Finish:
-    """How a part is made.
+    """The appearance of a part.
 
     Attributes:
-        paint: Its picture; None is plain white, for parts with colours of their own.
+        paint: Its texture; None is plain white, for parts with vertex colours.
         per_metre: Texels per metre of the picture.
-        spacing: Metres between the points at which its light is known.
-        grain: Contrast of the fine noise that covers everything, in logarithms of the albedo.
-        grain_size: Coarsest waves of that noise in metres.
-        glow: Light that it sends out itself, in units of its picture.
+        spacing: Distance, in metres, of the points at which its light is computed.
+        grain: Contrast of the fine noise on all surfaces, in logarithms of the albedo.
+        grain_size: Longest wavelength of that noise in metres.
+        glow: Emitted light, as a factor of its picture.
         gloss: Strength of highlights.
     """
 
@@ -52,7 +52,7 @@ class Finish:
     gloss: float = 0.0
 
     def picture(self, width: float, height: float) -> npt.NDArray[Any]:
-        """The picture of a part of so many metres."""
+        """The picture of a part of the given size in metres."""
         shape = (max(2, round(height * self.per_metre)), max(2, round(width * self.per_metre)))
         return np.ones((2, 2, 3)) if self.paint is None else np.asarray(self.paint(shape, self.per_metre))
 
@@ -72,12 +72,12 @@ class Piece:
 
 @dataclass(frozen=True)
 class PartCollector:
-    """Collects parts, placed relative to an origin and turned around the vertical.
+    """Collects parts, positioned relative to an origin and rotated around the vertical.
 
     Attributes:
-        all: What has been collected, from all places.
-        origin: Where the local frame lies in the world.
-        turn: By which angle it is turned, from z to x, in radians.
+        all: All collected parts, from all local frames.
+        origin: Origin of the local frame in the world.
+        turn: Rotation of the local frame, from z to x, in radians.
     """
 
     all: list[Piece] = field(default_factory=list)
@@ -90,12 +90,12 @@ class PartCollector:
         return PartCollector(self.all, (place[0], place[1], place[2]), self.turn + turn)
 
     def panel(self, corner: Vector, right: Vector, up: Vector, finish: Finish) -> None:
-        """Add a rectangle, seen from where `right` x `up` points to.
+        """Add a rectangle, visible from the side that `right` x `up` points to.
 
         Args:
-            corner: Lower left one.
+            corner: Lower left corner.
             right, up: Its sides in metres.
-            finish: How it looks; its picture stands upright along `up`.
+            finish: Its appearance; the picture is upright along `up`.
         """
         o, a, b = (torch.tensor(v, dtype=torch.float32) for v in (corner, right, up))
         cells = [max(1, round(float(side.norm()) / finish.spacing)) for side in (a, b)]
@@ -111,13 +111,13 @@ class PartCollector:
         finish: Finish,
         normal: Float[Tensor, "3"] | None = None,
     ) -> None:
-        """Add a grid of points that hangs together, like a cloth.
+        """Add a connected grid of points, like a cloth.
 
         Args:
             points: The first index runs to the right, the second upwards.
             size: Width and height of its picture in metres.
-            finish: How it looks.
-            normal: If it is flat.
+            finish: Its appearance.
+            normal: Unit normal if it is flat, or None.
         """
         m, n = points.shape[:2]
         index = torch.arange(m * n).view(m, n)
@@ -137,15 +137,15 @@ class PartCollector:
         sides: str = "frlbt",
         front: Finish | None = None,
     ) -> None:
-        """Add a box that stands on the middle of its base.
+        """Add a box, positioned by the middle of its base.
 
         Args:
             base: Middle of its lower side.
-            size: Along x, y and z before it is turned.
-            finish: Of all sides.
-            turn: Radians around the vertical, from z to x.
-            sides: Which sides there are: front (+z), right, left, back, top, under.
-            front: Another finish of the front.
+            size: Size along x, y and z before the rotation.
+            finish: Appearance of all sides.
+            turn: Rotation in radians around the vertical, from z to x.
+            sides: Initials of the sides that exist: front (+z), right, left, back, top, under.
+            front: Appearance of the front, if different.
         """
         x, y, z = base
         inside = self.at(x, y + 0.5 * size[1], z, turn)
@@ -157,7 +157,7 @@ class PartCollector:
             inside.panel(corner.tolist(), (2 * right).tolist(), (2 * up).tolist(), chosen)
 
     def mesh(self, mesh: Mesh, finish: Finish) -> None:
-        """Add a mesh with colours of its own (linear)."""
+        """Add a mesh with (linear) vertex colours."""
         nowhere = torch.zeros(len(mesh.vertices), 2)
         self._add(mesh.vertices, mesh.faces, nowhere, mesh.colors, np.ones((2, 2, 3)), finish)
 

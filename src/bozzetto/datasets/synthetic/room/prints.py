@@ -1,4 +1,4 @@
-"""What is painted and printed: pictures, book spines, newspapers, flowers."""
+"""Painted and printed textures: pictures, book spines, newspapers, flowers."""
 
 import math
 from functools import cache
@@ -13,7 +13,7 @@ Color = tuple[float, float, float]
 Picture = np.ndarray
 
 CUT, DRAWN = 320, 1024
-"""Sides up to which noise is cut out of a stock, and up to which it is drawn."""
+"""Sides in pixels up to which noise is cropped from cached maps, and up to which it is computed in full."""
 PIGMENTS: tuple[Color, ...] = (
     *((0.72, 0.55, 0.25), (0.55, 0.30, 0.18), (0.42, 0.43, 0.25), (0.18, 0.27, 0.40), (0.25, 0.34, 0.56)),
     *((0.62, 0.22, 0.17), (0.85, 0.80, 0.68), (0.17, 0.16, 0.17), (0.48, 0.55, 0.50), (0.38, 0.15, 0.19)),
@@ -25,9 +25,10 @@ PIGMENTS: tuple[Color, ...] = (
 def field(
     rng: Rng, shape: tuple[int, int], slope: float = 2.0, finest: float = 1e9, stretch: float = 1
 ) -> Map:
-    """Noise of mean 0 and deviation 1; `finest` is the most waves over the longer side, `stretch` along x.
+    """Noise of mean 0 and standard deviation 1.
 
-    Small ones are cut out of a larger one, large ones are drawn at a lower density.
+    Small maps are cropped from a larger one; large maps are computed at a lower density. `finest` is the
+    largest number of cycles over the longer side, and `stretch` is along x.
     """
     longest = max(shape)
     if longest <= CUT and finest > 1e8:
@@ -55,17 +56,17 @@ def blended(fraction: Map, first: Color, second: Color) -> Picture:
 
 
 def canvas(shape: tuple[int, int], color: Color) -> Image.Image:
-    """A picture of so many rows and columns in one colour."""
+    """A picture of the given number of rows and columns in one colour."""
     return Image.new("RGB", (shape[1], shape[0]), ink_of(color))
 
 
 def pixels(image: Image.Image) -> Picture:
-    """What was drawn, with softened edges."""
+    """The pixels of a drawing, with softened edges."""
     return ndimage.gaussian_filter(np.asarray(image, np.float32) / 255, (0.5, 0.5, 0))
 
 
 def ink_of(color: Color) -> str:
-    """A colour as Pillow takes it."""
+    """A colour in Pillow's format."""
     return "#" + "".join(f"{round(255 * min(max(c, 0), 1)):02x}" for c in color)
 
 
@@ -80,7 +81,7 @@ _SYLLABLES = "ba ro lin ter mo sa vi no del ka ri um pe to gra fi lo es an cor d
 
 
 def painting(rng: Rng, shape: tuple[int, int]) -> Picture:
-    """A landscape, a still life of shapes, or a drawing, never the same twice."""
+    """A random landscape, still life of shapes, or drawing."""
     kind = rng.integers(3)
     picture = (_landscape, _composition, _drawing)[kind](rng, shape)
     strokes = 1 + 0.07 * field(rng, shape, 0.8, stretch=3.0)
@@ -134,7 +135,7 @@ def _drawing(rng: Rng, shape: tuple[int, int]) -> Picture:
 
 
 def spine(rng: Rng, shape: tuple[int, int]) -> Picture:
-    """The back of a book: cloth or paper, bands, a title that runs along it."""
+    """The spine of a book: cloth or paper, bands, and a title along it."""
     ground = pigment(rng)
     along = (shape[1], shape[0])  # drawn lying, then set upright
     image = canvas(along, ground)

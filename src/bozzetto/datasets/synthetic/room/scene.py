@@ -1,6 +1,6 @@
 """All parts of a room as one textured mesh, its light, and pictures of it.
 
-Light comes from windows and lamps with soft shadows, and from wall to wall. Pictures are taken through a
+Light comes from windows and lamps, with soft shadows, and from interreflection. Pictures are rendered through a
 lens, tile by tile.
 """
 
@@ -28,21 +28,21 @@ from .kernels import direct_light, look_around
 from .panels import Piece, Vector
 
 LEVELS = 10
-"""Sizes of every texture, each half of the one before."""
+"""Number of mipmap levels of every texture."""
 
 
 @value_type
 class Scene:
-    """Everything there is to see, as one mesh.
+    """The complete scene as one mesh.
 
     Attributes:
         vertices, faces, normals: World frame, metres.
-        uv: Places in the texture of the part.
-        tint: Linear factor of the texture.
-        light: Irradiance at the vertices divided by pi, so that the light that leaves is albedo times it.
-        part: Of every face.
-        texels: All textures at all sizes, square roots of linear albedo as bytes.
-        layout: Per part and size: first texel, width, height.
+        uv: Texture coordinates in the texture of the part.
+        tint: Linear colour factor of the texture, per vertex.
+        light: Irradiance at the vertices divided by pi, so that the outgoing radiance is albedo times light.
+        part: Index of the part of every face.
+        texels: All textures at all mipmap levels, as bytes of square roots of linear albedo.
+        layout: Per part and level: first texel, width, height.
         settings: Per part: texels per metre, grain and its size, glow, gloss.
     """
 
@@ -58,18 +58,18 @@ class Scene:
     settings: Float[Tensor, "parts 5"]
 
     def lit(self, light: Float[Tensor, "V 3"]) -> "Scene":
-        """The same under another light."""
+        """The same scene with another light."""
         return replace(self, light=light)
 
     @property
     def albedo(self) -> Float[Tensor, "F 3"]:
-        """Mean linear albedo of every face, roughly: the smallest size of its texture."""
+        """Approximate mean linear albedo of every face: the smallest mipmap level of its texture."""
         last = self.texels[self.layout[:, -1, 0].long()].float() / 255
         return (last**2)[self.part.long()] * self.tint[self.faces].mean(dim=1)
 
 
 def joined_scene(pieces: Sequence[Piece]) -> Scene:
-    """One scene of all parts, numbered in their order, in the dark."""
+    """One scene of all parts, numbered in their order, without light."""
     first = np.cumsum([0, *(len(p.vertices) for p in pieces)])
     texels, layout, start = [], [], 0
     plain: dict[bytes, list[list[int]]] = {}  # the many parts in one colour share their texels
@@ -117,12 +117,12 @@ def _levels(picture: npt.NDArray[Any]) -> list[UInt8[Tensor, "_h _w 3"]]:
 
 
 LIFT = 1e-3
-"""Metres above the surface at which rays begin."""
+"""Distance, in metres, from the surface at which rays start."""
 
 
 @dataclass(frozen=True)
 class Lamp:
-    """A rectangle that shines towards `right` x `up`, with this radiance (linear RGB)."""
+    """A rectangle that emits light towards `right` x `up`, with the given radiance (linear RGB)."""
 
     corner: Vector
     right: Vector
@@ -130,7 +130,7 @@ class Lamp:
     radiance: Vector
 
     def places(self, count: int) -> tuple[Float[Tensor, "L 3"], Float[Tensor, "L 3"], Float[Tensor, "L 3"]]:
-        """About so many places on it, their normals, and radiance times area of each."""
+        """About `count` points on the lamp, their normals, and the radiance times area of each."""
         o, a, b = (torch.tensor(v, dtype=torch.float32) for v in (self.corner, self.right, self.up))
         across = max(1, round(math.sqrt(count * float(a.norm() / b.norm()))))
         down = max(1, round(count / across))
@@ -147,15 +147,15 @@ class Lamp:
 def illuminated(scene: Scene, lamps: list[Lamp], rays: int = 64, places: int = 24, bounces: int = 4) -> Scene:
     """The scene with the light of the lamps, direct and reflected by diffuse surfaces.
 
-    Radiosity over the faces: what a point receives beside direct light is the mean, over rays distributed by
-    the cosine, of what the faces that they meet reflect.
+    Radiosity over the faces: the indirect light at a point is the mean, over cosine-weighted rays, of the light
+    reflected by the faces that they hit.
 
     Args:
-        scene: In any light.
-        lamps: They stand in front of the surfaces that show them, by more than `LIFT`.
+        scene: The scene; its light is ignored.
+        lamps: The lamps, in front of the surfaces that depict them by more than `LIFT`.
         rays: Rays per vertex for reflected light.
-        places: Places per lamp, for direct light.
-        bounces: How often light is reflected.
+        places: Number of sample points per lamp, for direct light.
+        bounces: Number of reflections.
     """
     index = warp_mesh(scene.vertices, scene.faces)
     parts = [torch.cat(p) for p in zip(*(lamp.places(places) for lamp in lamps), strict=True)]
@@ -183,7 +183,7 @@ def illuminated(scene: Scene, lamps: list[Lamp], rays: int = 64, places: int = 2
 
 
 def _smoothed(scene: Scene, light: Float[Tensor, "V 3"], rounds: int = 2) -> Float[Tensor, "V 3"]:
-    """Every vertex half its own and half the mean of its neighbours: hides the pattern of the rays."""
+    """Smooth the light: half the vertex's own and half the mean of its neighbours, to reduce ray noise."""
     edges = torch.cat([scene.faces[:, [0, 1]], scene.faces[:, [1, 2]], scene.faces[:, [2, 0]]])
     edges = torch.cat([edges, edges.flip(1)])
     degree = torch.zeros(len(light)).index_add_(0, edges[:, 0], torch.ones(len(edges)))[:, None]
@@ -194,7 +194,7 @@ def _smoothed(scene: Scene, light: Float[Tensor, "V 3"], rounds: int = 2) -> Flo
 
 
 TILE = 1536
-"""Rows and columns of what is rendered at a time, which bounds the memory."""
+"""Rows and columns of tiles, which bound the memory."""
 NEAR = 0.05
 
 
@@ -205,17 +205,17 @@ def lens_picture(
     window: Float[Tensor, "3"],
     samples: int = 2,
 ) -> Float[Tensor, "H W 4"]:
-    """What one camera with a distorting lens sees: linear RGB, and coverage by the first part of the scene.
+    """Picture of a camera with lens distortion: linear RGB, and the coverage by the first part of the scene.
 
-    The ideal picture is rendered with `samples` x `samples` points per pixel and looked up where the lens takes
-    each of as many points of the sensor's pixel from.
+    The pinhole picture is rendered with `samples` x `samples` points per pixel and then sampled at the
+    undistorted positions of as many points per pixel of the sensor.
 
     Args:
-        scene: What there is to see.
-        camera: One, of the sensor: its size, intrinsics and pose.
-        lens: How it departs from a pinhole, by little.
-        window: Where highlights come from.
-        samples: Points along each side of a pixel.
+        scene: The scene.
+        camera: The camera of the sensor: its size, intrinsics and pose.
+        lens: Its distortion, which must be weak.
+        window: Position of the light source of highlights.
+        samples: Number of samples along each side of a pixel.
     """
     fine = camera.resized(camera.width * samples, camera.height * samples)
     picture = torch.empty(camera.height, camera.width, 4)
@@ -235,7 +235,8 @@ def lens_picture(
 def _lookup(
     K: tuple[float, ...], lens: Lens, first: tuple[int, int], size: tuple[int, int]
 ) -> tuple[Float[Tensor, "2"], tuple[int, int], Float[Tensor, "1 h w 2"]]:
-    """The part of the ideal picture that a tile shows: its corner, its size, and where in it the pixels lie."""
+    """The part of the pinhole picture that a tile covers: its corner, its size, and the positions of pixels in
+    it."""
     source = ideal_pixels(torch.tensor(K, dtype=torch.float64).view(3, 3), lens, first, size)
     low = (source.amin(dim=(0, 1)) - 1.5).floor()
     columns, rows = ((source.amax(dim=(0, 1)) + 1.5).ceil() - low).long().tolist()
@@ -246,14 +247,14 @@ def _lookup(
 def ideal_pixels(
     K: Float[Tensor, "3 3"], lens: Lens, first: tuple[int, int], size: tuple[int, int]
 ) -> Float[Tensor, "h w 2"]:
-    """Where the pixels of a distorted picture would lie without distortion.
+    """Undistorted positions of the pixels of a distorted picture.
 
-    Undoes `Lens.distort` by fixed-point steps, which shrink the error of weak lenses tenfold:
-    twelve on a coarse grid, one more on all pixels. Together within 1e-3 pixel.
+    Inverts `Lens.distort` by fixed-point steps, which reduce the error of weak lenses tenfold each: twelve on a
+    coarse grid, then one on all pixels. The error is below 1e-3 pixel.
 
     Args:
         K: Intrinsics of both pictures.
-        lens: How it departs from a pinhole.
+        lens: Its distortion.
         first: Column and row of the first pixel.
         size: Columns and rows.
     """
@@ -302,7 +303,7 @@ def _tile(
     height: int,
     window: Float[Tensor, "3"],
 ) -> Float[Tensor, "h w 4"]:
-    """A rectangle of the ideal picture, which may reach beyond it."""
+    """A rectangle of the pinhole picture, which may extend beyond it."""
     K = camera.K.clone()
     K[0, :2, 2] -= low
     view = Cameras(camera.T_cam_world, K, width, height, near=NEAR)
