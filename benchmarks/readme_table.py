@@ -51,7 +51,7 @@ class Row:
         """The line of the table in Markdown."""
         what, figure = self.text(*(stored(name) for name in self.results))
         commits = f" ({', '.join(self.commits()) or 'no commit'})" if with_commit else ""
-        return f"| {what} | {figure} | `{self.script}`, {self.date()}{commits} |"
+        return f"| {what} | {figure} | `{Path(self.script).name}`, {self.date()}{commits} |"
 
 
 ROWS: list[Row] = []

@@ -118,8 +118,8 @@ MUTATIONS = (
     Mutation(
         "clamp of the second-order fit",
         "sdf/fit_code.py",
-        "self.clamp = prior.clamp",
-        "self.clamp = 0.1",
+        "self.clamp: float = prior.clamp",
+        "self.clamp: float = 0.1",
         "sdf/test_fit_code.py",
     ),
     Mutation(

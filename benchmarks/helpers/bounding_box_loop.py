@@ -15,10 +15,10 @@ wp.set_module_options({"enable_backward": False})
 
 @wp.kernel
 def project(
-    vertices: wp.array(dtype=wp.vec3),
-    cameras: wp.array(dtype=wp.mat44),
+    vertices: wp.array[wp.vec3],
+    cameras: wp.array[wp.mat44],
     view: int,
-    screen: wp.array(dtype=wp.vec3),
+    screen: wp.array[wp.vec3],
 ):
     i = wp.tid()
     v = vertices[i]
@@ -28,11 +28,11 @@ def project(
 
 @wp.kernel
 def draw(
-    faces: wp.array(dtype=wp.vec3i),
-    screen: wp.array(dtype=wp.vec3),
+    faces: wp.array[wp.vec3i],
+    screen: wp.array[wp.vec3],
     width: int,
     height: int,
-    nearest: wp.array(dtype=wp.int64),
+    nearest: wp.array[wp.int64],
 ):
     i = wp.tid()
     f = faces[i]
@@ -61,7 +61,7 @@ def draw(
 
 
 @wp.kernel
-def resolve(nearest: wp.array(dtype=wp.int64), view: int, triangle: wp.array2d(dtype=wp.int32)):
+def resolve(nearest: wp.array[wp.int64], view: int, triangle: wp.array2d[wp.int32]):
     i = wp.tid()
     word = nearest[i]
     triangle[view, i] = wp.where(

@@ -18,16 +18,15 @@ from ..errors import InputError
 from .autoencode import Autoencode
 from .cameras import CamerasVerb
 from .checks import checked_words, options_of, positional_names
-from .cite import Cite
 from .common import Options, carry_out, complain
 from .complete import Complete
 from .data import DataGet, DataList
-from .demo import Demo
 from .denoise import Denoise
 from .doctor import Doctor
 from .evaluate import EvaluateGeneration, EvaluateHeightmap, EvaluatePoints, EvaluateSurface
 from .heightmap import Heightmap
 from .interpolate import Interpolate
+from .introduction import Cite, Demo
 from .prepare import Prepare
 from .reconstruct import Reconstruct
 from .sample import Sample

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..cameras import Cameras, Capture, object_bounds, visual_hull
 from ..errors import warn_input
-from ..geometry import face_areas, intersecting_faces, remesh, resurface, transfer
+from ..geometry import face_areas, intersecting_faces, remesh, resurface, transfer, untangle
 from ..metrics import silhouette_iou
 from ..rendering import rasterize
 from ..shapes import Mesh, icosphere, load_mesh, normalisation
@@ -272,7 +272,8 @@ def reconstruct_capture(
             light = Light(first_light, len(capture.names))
             result = replace(other, mesh=_with_own_colors(seen, other.mesh, light, config))
     open_mesh = with_ends(result.mesh, replace(capture, cameras=result.cameras), config.boundary)
-    mesh = open_mesh.with_vertices(frame.inverse().apply(open_mesh.vertices)).to("cpu")
+    # Faces that nearly touch may cross after the rounding of another frame.
+    mesh = untangle(open_mesh.with_vertices(frame.inverse().apply(open_mesh.vertices))).to("cpu")
     mesh = replace(mesh, offset=start.offset)
     if not config.refine_cameras:
         return Reconstruction(mesh, start, light, given)

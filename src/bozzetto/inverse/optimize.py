@@ -237,6 +237,7 @@ class Optimization:
         with torch.no_grad():
             self.positions.add(displacement)
             self.positions.latent.copy_(motion.apply(self.positions.latent))
+            self.uncrossed, self.checked = motion.apply(self.uncrossed), -1
         self.targets = self.targets.with_cameras(cameras.relative_to(self.offset))
 
     def _choose_views(self) -> Tensor:

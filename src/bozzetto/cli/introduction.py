@@ -1,6 +1,7 @@
-"""`bozzetto cite [ENGINE]`: BibTeX entries of the publications that a result is based on."""
+"""`bozzetto demo` and `bozzetto cite [ENGINE]`: all engines on synthetic subjects, and their literature."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -8,6 +9,30 @@ import tyro
 from .. import __version__
 from ..citations import Engine, cited_by
 from .common import Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Options):
+    """Run the engines on synthetic subjects and make a gallery of the results, index.html.
+
+    Needs no network and no GPU. Cameras of the photos are estimated where pycolmap is installed
+    (pip install 'bozzetto[poses]'), otherwise the true ones are used.
+    """
+
+    out: Path = Path("bozzetto-out/demo")
+    """Folder for the gallery."""
+
+    def run(self) -> dict[str, Any]:
+        """Make the gallery."""
+        from ..viewer import demo
+
+        device = self.begin()
+        return self.in_folder(
+            {"verb": "demo", "seed": self.seed},
+            lambda run: demo(run, device=device, seed=self.seed, quiet=self.quiet),
+            f"Gallery: {self.out / 'index.html'}",
+            device=device,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
