@@ -1,9 +1,10 @@
 """Switches run-time shape checking on for every module of the library except Warp kernels.
 
 Warp compiles the source of a kernel and reads its annotations, so a kernel cannot be wrapped. Kernels live in
-files named `*kernels.py`, which this leaves out.
+files named `*kernels.py`, which this leaves out. With BOZZETTO_TYPE_CHECKS=0 nothing is checked.
 """
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -25,10 +26,12 @@ def _checked_modules() -> list[str]:
     return [".".join(p.with_suffix("").parts) for p in checked]
 
 
+TYPE_CHECKS = os.environ.get("BOZZETTO_TYPE_CHECKS", "1") != "0"
 # An int is good where a float is asked for (PEP 484). The hook takes a name, hence a module.
 _checker = sys.modules["bozzetto_type_checker"] = ModuleType("bozzetto_type_checker")
 _checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
-jaxtyping.install_import_hook(_checked_modules(), "bozzetto_type_checker.check")
+if TYPE_CHECKS:
+    jaxtyping.install_import_hook(_checked_modules(), "bozzetto_type_checker.check")
 
 
 @pytest.fixture(scope="session")
