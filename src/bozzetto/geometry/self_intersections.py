@@ -59,10 +59,14 @@ class CrossingSearch:
         vertices: Positions to begin with.
         faces: Triangles. Corners count as common if they are the same vertex, other than in
             `intersecting_faces`.
+
+    Attributes:
+        ignored: Faces whose intersections with each other are not reported; none at the start.
     """
 
     def __init__(self, vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"]) -> None:
         self.faces: Tensor = faces.contiguous()
+        self.ignored: Tensor = torch.zeros(len(faces), dtype=torch.bool, device=faces.device)
         self._lower, self._upper = self._boxes(vertices, self.faces)
         with stream(faces.device):
             low, high = (wp.from_torch(x, dtype=wp.vec3) for x in (self._lower, self._upper))
@@ -110,7 +114,7 @@ class CrossingSearch:
         pairs = empty(int(count.sum()), 2)
         if len(chosen):
             search(chosen, torch.cumsum(count, dim=0) - count, empty(len(chosen)), pairs)
-        return pairs
+        return pairs[~self.ignored[pairs].all(dim=1)]
 
 
 HALVINGS, TURNS = 12, 30

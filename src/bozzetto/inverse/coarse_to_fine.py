@@ -110,7 +110,7 @@ def begin_stage(
         final_step_size=config.final_step_size,
         smoothness=stage.smoothness,
         views_per_step=config.views_per_step,
-        check_crossings=config.check_crossings if _stays(stage, config) else 0,
+        check_crossings=config.check_crossings if _keeps_from_crossing(stage, config) else 0,
         seed=config.seed,
     )
     appearance = config.appearance
@@ -119,10 +119,10 @@ def begin_stage(
     return Optimization(targets, mesh, light, settings, appearance)
 
 
-def _stays(stage: Stage, config: ReconstructConfig) -> bool:
-    """Whether the surface of a level is used as it is, and not made anew from the solid it encloses."""
+def _keeps_from_crossing(stage: Stage, config: ReconstructConfig) -> bool:
+    """Whether the surface of a level must not cross itself, since no level makes it anew afterwards."""
     later = config.stages[config.stages.index(stage) + 1 :] if stage in config.stages else ()
-    return not (later and later[0].resurface)
+    return config.check_crossings > 0 and not (later and later[0].resurface)
 
 
 def at_level(capture: Capture, begun: Mesh, mesh: Mesh, config: ReconstructConfig, stage: Stage) -> Mesh:
@@ -134,7 +134,7 @@ def at_level(capture: Capture, begun: Mesh, mesh: Mesh, config: ReconstructConfi
         return remesh(surface, edge, crease_angle=None, tolerance=None)
 
     level = triangles(_with_open_topology(mesh) if stage.resurface else mesh)
-    if _stays(stage, config) and len(intersecting_faces(level)):
+    if _keeps_from_crossing(stage, config) and len(intersecting_faces(level)):
         level = triangles(_with_open_topology(mesh, min(edge, RESURFACE_CELL)))
     return level
 

@@ -46,7 +46,7 @@ class OptimizeConfig:
     """Factor on the step size at every remeshing. The paper takes 0.8 and has no other decay."""
     check_crossings: int = 0
     """Steps between checks that no faces cross: where they do, vertices go back towards where they were at the
-    check before. The mesh must have no crossing faces at the start. 0 never checks, as in the paper."""
+    check before. Faces that cross each other at the start may do so later. 0 never checks, as in the paper."""
     seed: int = 0
     """Seed of the random choice of views."""
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cameras import Cameras
-from ..errors import InputError, warn_input
+from ..errors import InputError
 from ..geometry import CrossingSearch, edge_lengths, remesh, unique_edges, vertex_normals, without_crossings
 from ..rendering import Fragments, ImageLoss, Picture, compose, interpolate, rasterize, shade
 from ..shapes import Mesh, Similarity
@@ -123,14 +123,12 @@ class Optimization:
             self.look_optimizers.append(torch.optim.Adam(learned, look.light_step))
 
     def _crossing_search(self) -> CrossingSearch | None:
-        """To keep faces from crossing, if that is wanted and none do."""
+        """To keep faces from crossing, if that is wanted, other than those that cross already."""
         if not self.config.check_crossings:
             return None
         search = CrossingSearch(self.uncrossed, self.faces)
-        count = len(search.pairs(self.uncrossed))
-        if count:
-            warn_input(f"{count} pairs of faces of the first mesh cross, so others may as well; make it anew")
-        return None if count else search
+        search.ignored[search.pairs(self.uncrossed).flatten()] = True
+        return search
 
     @property
     def mesh(self) -> Mesh:
@@ -273,6 +271,7 @@ class Optimization:
         }
         if self.search is not None:
             tensors |= {"uncrossed": self.uncrossed, "checked": torch.tensor(self.checked)}
+            tensors |= {"ignored": self.search.ignored}
         if self.albedo is not None:
             tensors["albedo"] = self.albedo.latent
         elif self.fixed_colors is not None:
@@ -294,10 +293,9 @@ class Optimization:
                 self.albedo.latent.copy_(state["albedo"])
         self.steps_done, self.remeshings = int(state["steps_done"]), int(state["remeshings"])
         self.seconds_spent = float(state["seconds_spent"])
-        if "uncrossed" in state:
+        if self.search is not None:
             self.uncrossed, self.checked = state["uncrossed"], int(state["checked"])
-        else:
-            self.search = None
+            self.search.ignored = state["ignored"]
         self.carried = {n.removeprefix(CARRIED): t for n, t in state.items() if n.startswith(CARRIED)}
         restore_optimizers([self.optimizer, *self.look_optimizers], state)
 

@@ -349,7 +349,8 @@ def mended_by_surface(
     Returns:
         The capture with corrected masks; views whose masks the surface does not fit keep the old ones.
     """
-    config = replace(config or ReconstructConfig(stages=ReconstructConfig().stages[:LEVELS]), seed=seed)
+    config = config or ReconstructConfig(stages=ReconstructConfig().stages[:LEVELS])
+    config = replace(config, seed=seed, check_crossings=0)
     total = TURNS * sum(stage.steps for stage in config.stages)
     done = 0
 
