@@ -92,7 +92,7 @@ def shapes(count: int, peer: str | None) -> dict:
 
 
 def in_folder(folder: Path, peer: str | None) -> dict:
-    """All meshes of a folder, what `bozzetto demo` writes say."""
+    """All mesh files of a folder, for example of what `bozzetto demo` writes."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix in (".ply", ".glb", ".stl", ".obj"))
     found = {str(path.relative_to(folder)): load_shape(path) for path in paths}
     return {name: judged(shape, peer) for name, shape in found.items() if isinstance(shape, Mesh)}
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--shapes", type=int, default=0)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--peer", help="Python interpreter with Open3D")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the runs on captures")
     options = parser.parse_args()
     for name in options.captures:
         result = reconstructed(name, options.out / f"clean_{name}", options.preset, options.peer)

@@ -26,11 +26,10 @@ def _checked_modules() -> list[str]:
     return [".".join(p.with_suffix("").parts) for p in checked]
 
 
-TYPE_CHECKS = os.environ.get("BOZZETTO_TYPE_CHECKS", "1") != "0"
 # An int is good where a float is asked for (PEP 484). The hook takes a name, hence a module.
 _checker = sys.modules["bozzetto_type_checker"] = ModuleType("bozzetto_type_checker")
 _checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
-if TYPE_CHECKS:
+if os.environ.get("BOZZETTO_TYPE_CHECKS") != "0":
     jaxtyping.install_import_hook(_checked_modules(), "bozzetto_type_checker.check")
 
 
