@@ -244,3 +244,18 @@ def test_boundaries_stay():
     parted = untangle(folded)
     assert len(intersecting_faces(parted)) == 0 < len(intersecting_faces(folded))
     assert torch.equal(parted.vertices[border], vertices[border])
+
+
+def test_seams_are_no_boundaries_and_stay_closed():
+    ball = icosphere(4)
+    vertices = ball.vertices.clone()
+    apex = int(vertices[:, 2].argmax())
+    vertices[apex] += torch.tensor([0.3, 0, -0.02])
+    apart = Mesh(vertices[ball.faces].reshape(-1, 3), torch.arange(3 * len(ball.faces)).view(-1, 3))
+    whole = untangle(ball.with_vertices(vertices))
+    assert len(intersecting_faces(apart)) > 5
+    parted = untangle(apart)
+    assert len(intersecting_faces(parted)) == 0
+    torch.testing.assert_close(parted.vertices, whole.vertices[ball.faces].reshape(-1, 3))
+    unharmed = Mesh(ball.corners().reshape(-1, 3), apart.faces)
+    assert untangle(unharmed) is unharmed

@@ -196,6 +196,15 @@ def test_faces_that_cross_at_the_start_hold_up_no_others(begin, ball):
     assert torch.equal(first.mesh.vertices, second.mesh.vertices)
 
 
+def test_checks_begin_with_the_positions_of_a_state_without_them(begin):
+    settings = dict(steps=12, smoothness=0.0, step_size=0.05, optimizer="adam", final_step_size=0.5)
+    first, second = begin(**settings), begin(**settings, check_crossings=3)
+    run(first, 3)
+    second.restore(first.state())
+    run(second, 9)
+    assert len(intersecting_faces(second.mesh)) == 0
+
+
 def test_colours_survive_a_restore(begin, ball):
     red = Mesh(ball.vertices, ball.faces, torch.tensor([0.8, 0.2, 0.1]).expand(len(ball.vertices), 3).clone())
     first, second = begin(start=red, steps=5), begin(start=red, steps=5)

@@ -45,7 +45,7 @@ def intersecting_faces(mesh: Mesh) -> Int64[Tensor, "N 2"]:
         InputError: The mesh is empty, has coordinates that are not finite or faces out of range.
     """
     mesh.check()
-    positions, position = torch.unique(mesh.vertices.detach().contiguous(), dim=0, return_inverse=True)
+    positions, position = torch.unique(mesh.vertices.detach(), dim=0, return_inverse=True)
     pairs = CrossingSearch(positions, position[mesh.faces]).pairs(positions)
     return pairs[(pairs[:, 0] * len(mesh.faces) + pairs[:, 1]).argsort()]
 
@@ -159,7 +159,8 @@ def untangle(mesh: Mesh) -> Mesh:
 
     Corners of crossing faces, with more and more rings of vertices around them, go to the mean of their
     neighbours (umbrella operator). This opens folds and thin parts whose two sides crossed a little. Parts that
-    have passed through each other stay as they are, see `resurface`, and so do boundaries.
+    have passed through each other stay as they are, see `resurface`, and so do boundaries. Vertices at the same
+    position count as one, so seams stay closed.
 
     Args:
         mesh: Triangles.
@@ -167,7 +168,8 @@ def untangle(mesh: Mesh) -> Mesh:
     Returns:
         The mesh with fewer crossing faces, if possible none, or the mesh itself.
     """
-    faces, start = mesh.faces, mesh.vertices.detach()
+    start, position = torch.unique(mesh.vertices.detach(), dim=0, return_inverse=True)
+    faces = position[mesh.faces]
     search = CrossingSearch(start, faces)
     crossing = search.pairs(start)
     count = len(crossing)
@@ -185,10 +187,10 @@ def untangle(mesh: Mesh) -> Mesh:
         vertices = torch.where(held[:, None], mean, vertices)
         crossing = search.pairs(vertices, torch.nonzero(held[faces].any(dim=1))[:, 0])
         if len(crossing) == 0:
-            return mesh.with_vertices(vertices)
+            return mesh.with_vertices(vertices[position])
     helpless = _around(crossing, faces, len(start), 2 + SMOOTHINGS // 5)
     vertices = torch.where(helpless[:, None], start, vertices)
-    return mesh.with_vertices(vertices) if len(search.pairs(vertices)) < count else mesh
+    return mesh.with_vertices(vertices[position]) if len(search.pairs(vertices)) < count else mesh
 
 
 def _around(

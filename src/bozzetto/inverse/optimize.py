@@ -98,9 +98,9 @@ class Optimization:
         config, look = self.config, self.appearance
         self.faces: Tensor = mesh.faces
         self.positions: VertexField = VertexField(mesh.vertices, mesh.faces, config.smoothness)
-        self.uncrossed: Tensor = mesh.vertices.detach().clone()
-        self.checked: int = self.steps_done
-        self.search: CrossingSearch | None = self._crossing_search()
+        self._uncrossed: Tensor = mesh.vertices.detach().clone()
+        self._checked: int = self.steps_done
+        self._search: CrossingSearch | None = self._crossing_search()
         self.optimizer: torch.optim.Optimizer = make_optimizer(
             config.optimizer, self.positions.parameters(), config.step_size
         )
@@ -126,8 +126,8 @@ class Optimization:
         """To keep faces from crossing, if that is wanted, other than those that cross already."""
         if not self.config.check_crossings:
             return None
-        search = CrossingSearch(self.uncrossed, self.faces)
-        search.ignored[search.pairs(self.uncrossed).flatten()] = True
+        search = CrossingSearch(self._uncrossed, self.faces)
+        search.ignored[search.pairs(self._uncrossed).flatten()] = True
         return search
 
     @property
@@ -137,8 +137,8 @@ class Optimization:
             colors = self.fixed_colors if self.albedo is None else self.albedo()
             colors = None if colors is None else colors.clone()
             # The solve rounds: where faces nearly touch, only what was checked is certain.
-            checked = self.search is not None and self.checked == self.steps_done
-            vertices = self.uncrossed if checked else self.positions()
+            checked = self._search is not None and self._checked == self.steps_done
+            vertices = self._uncrossed if checked else self.positions()
             return Mesh(vertices.clone(), self.faces, colors, self.offset)
 
     @property
@@ -175,9 +175,9 @@ class Optimization:
         value = float(loss.detach())
         self.seconds_spent += time.perf_counter() - begin
         every = self.config.check_crossings
-        if self.search is not None and (self.steps_done % every == 0 or self.progress >= 1):
+        if self._search is not None and (self.steps_done % every == 0 or self.progress >= 1):
             begin = time.perf_counter()
-            self._uncross(self.search)
+            self._uncross(self._search)
             self.seconds_spent += time.perf_counter() - begin
         return value
 
@@ -185,10 +185,10 @@ class Optimization:
         """Take vertices of crossing faces back towards where they were when no faces crossed."""
         with torch.no_grad():
             now = self.positions()
-            self.uncrossed, back = without_crossings(self.uncrossed, now, search)
+            self._uncrossed, back = without_crossings(self._uncrossed, now, search)
             if back:
-                self.positions.add(self.uncrossed - now)
-        self.checked = self.steps_done
+                self.positions.add(self._uncrossed - now)
+        self._checked = self.steps_done
 
     def _diagnosis(self, positions: Float[Tensor, "V 3"], index: Tensor) -> str:
         """Error message: which value is not finite in this step, and in which view."""
@@ -235,7 +235,7 @@ class Optimization:
         with torch.no_grad():
             self.positions.add(displacement)
             self.positions.latent.copy_(motion.apply(self.positions.latent))
-            self.uncrossed, self.checked = motion.apply(self.uncrossed), -1
+            self._uncrossed, self._checked = motion.apply(self._uncrossed), -1
         self.targets = self.targets.with_cameras(cameras.relative_to(self.offset))
 
     def _choose_views(self) -> Tensor:
@@ -269,9 +269,9 @@ class Optimization:
             "light": self.light.coefficients,
             "log_exposure": self.light.log_exposure,
         }
-        if self.search is not None:
-            tensors |= {"uncrossed": self.uncrossed, "checked": torch.tensor(self.checked)}
-            tensors |= {"ignored": self.search.ignored}
+        if self._search is not None:
+            tensors |= {"uncrossed": self._uncrossed, "checked": torch.tensor(self._checked)}
+            tensors |= {"ignored": self._search.ignored}
         if self.albedo is not None:
             tensors["albedo"] = self.albedo.latent
         elif self.fixed_colors is not None:
@@ -293,9 +293,12 @@ class Optimization:
                 self.albedo.latent.copy_(state["albedo"])
         self.steps_done, self.remeshings = int(state["steps_done"]), int(state["remeshings"])
         self.seconds_spent = float(state["seconds_spent"])
-        if self.search is not None:
-            self.uncrossed, self.checked = state["uncrossed"], int(state["checked"])
-            self.search.ignored = state["ignored"]
+        if self._search is not None and "uncrossed" in state:  # not so in checkpoints of earlier versions
+            self._uncrossed, self._checked = state["uncrossed"], int(state["checked"])
+            self._search.ignored = state["ignored"]
+        elif self._search is not None:
+            self._uncrossed = self.positions().detach().clone()
+            self._search = self._crossing_search()
         self.carried = {n.removeprefix(CARRIED): t for n, t in state.items() if n.startswith(CARRIED)}
         restore_optimizers([self.optimizer, *self.look_optimizers], state)
 
