@@ -58,12 +58,13 @@ def depth_inside(views: Views, view: int, point: wp.vec3):
 @wp.kernel
 def carve(
     start: int,
-    points: wp.array[wp.vec3],
+    points: wp.array[wp.vec3],  # (P,)
     views: Views,
-    exclude: int,
-    values: wp.array2d[float],
-    which: wp.array2d[int],
+    exclude: int,  # a view that is left out, or -1
+    values: wp.array2d[float],  # (P, 2) smallest and second smallest depth, in world units
+    which: wp.array2d[int],  # (P, 3) view of the smallest, views that see the point, views that carve it away
 ) -> None:
+    """The two smallest depths inside silhouettes, the view of the smallest, and counts of views, per point."""
     p = start + wp.tid()
     smallest = float(1.0e30)
     second = float(1.0e30)
@@ -93,13 +94,14 @@ def carve(
 @wp.kernel
 def classify(
     start: int,
-    centers: wp.array[wp.vec3],
+    centers: wp.array[wp.vec3],  # (P,)
     views: Views,
-    reach: float,
-    min_views: int,
-    tolerance: int,
-    classes: wp.array[int],
+    reach: float,  # radius of the balls in world units
+    min_views: int,  # that must see a point of the hull
+    tolerance: int,  # views that may contradict
+    classes: wp.array[int],  # (P,)
 ) -> None:
+    """Whether a ball around a centre is certainly outside (-1), certainly inside (1) or neither (0)."""
     p = start + wp.tid()
     carving = int(0)
     containing = int(0)

@@ -13,11 +13,13 @@ SMALL: float = wp.constant(1.0e-4)
 
 @wp.func
 def row(array: wp.array2d[float], i: int):
+    """Row i of an array of at least three columns."""
     return wp.vec3(array[i, 0], array[i, 1], array[i, 2])
 
 
 @wp.func
 def add_row(array: wp.array2d[float], i: int, value: wp.vec3) -> None:
+    """Add a vector to the first three columns of row i."""
     wp.atomic_add(array, i, 0, value[0])
     wp.atomic_add(array, i, 1, value[1])
     wp.atomic_add(array, i, 2, value[2])
@@ -25,6 +27,7 @@ def add_row(array: wp.array2d[float], i: int, value: wp.vec3) -> None:
 
 @wp.func
 def angle(u: wp.vec3, v: wp.vec3):
+    """Angle in radians between two vectors."""
     return wp.atan2(wp.length(wp.cross(u, v)), wp.dot(u, v))
 
 

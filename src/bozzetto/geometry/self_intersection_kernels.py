@@ -19,11 +19,13 @@ FOLD: wp.float64 = wp.constant(wp.float64(1.0e-6))  # angle in radians between f
 
 @wp.func
 def corner(vertices: wp.array2d[float], i: wp.int64) -> wp.vec3d:
+    """Position of vertex i in double precision."""
     return wp.vec3d(wp.float64(vertices[i, 0]), wp.float64(vertices[i, 1]), wp.float64(vertices[i, 2]))
 
 
 @wp.func
 def snapped(distance: wp.float64, tolerance: wp.float64) -> wp.float64:
+    """The distance, or 0 if it is within the tolerance."""
     if wp.abs(distance) <= tolerance:
         return wp.float64(0.0)
     return distance
@@ -31,6 +33,7 @@ def snapped(distance: wp.float64, tolerance: wp.float64) -> wp.float64:
 
 @wp.func
 def largest_axis(v: wp.vec3d) -> int:
+    """Axis along which a vector is longest."""
     axis = int(0)
     if wp.abs(v[1]) > wp.abs(v[0]):
         axis = 1
@@ -148,6 +151,7 @@ def folded(start: wp.vec3d, end: wp.vec3d, a: wp.vec3d, b: wp.vec3d) -> bool:
 
 @wp.func
 def faces_intersect(vertices: wp.array2d[float], faces: wp.array2d[wp.int64], f: int, g: int) -> bool:
+    """Whether faces f and g intersect, see `intersecting_faces`."""
     shared = int(0)
     own_f = int(0)  # the corner of f that g lacks, meaningful if they share an edge
     own_g = int(3)

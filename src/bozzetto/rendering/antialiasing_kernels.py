@@ -64,11 +64,13 @@ class Plane:
 
 @wp.func
 def corner(scene: Scene, view: int, vertex: int) -> wp.vec3:
+    """Image position of a vertex, and its q (see `linear_depth_at`)."""
     return project(scene.cameras[view], scene.vertices[vertex], scene.perspective, scene.near)
 
 
 @wp.func
 def plane(scene: Scene, view: int, triangle: int) -> Plane:
+    """Edges of a triangle in the image, and q at its corners."""
     face = scene.faces[triangle]
     a = corner(scene, view, face[0])
     b = corner(scene, view, face[1])
@@ -81,6 +83,7 @@ def plane(scene: Scene, view: int, triangle: int) -> Plane:
 
 @wp.func
 def center(scene: Scene, flat: int) -> wp.vec2:
+    """Image position of the centre of a pixel, given by its index in the flattened (N, H, W) pictures."""
     return wp.vec2(float(flat % scene.width) + 0.5, float((flat / scene.width) % scene.height) + 0.5)
 
 
@@ -330,6 +333,7 @@ def cross_at_intersection(scene: Scene, view: int, p: int, q: int, found: Found)
 
 @wp.func
 def shares_corner(f: wp.vec3i, g: wp.vec3i) -> bool:
+    """Whether two triangles have a common vertex."""
     for i in range(3):
         if f[i] == g[0] or f[i] == g[1] or f[i] == g[2]:
             return True
@@ -421,6 +425,7 @@ def find_rows(
     pixel: wp.array[wp.int64],  # (P,)
     rows: wp.array[wp.vec4i],  # (K,) of p, q, the pixel behind p and the one behind q; -1 for none
 ) -> None:
+    """Rows among the covered pixels of the two pixels of each crossing, and of those behind them."""
     n = wp.tid()
     p = ends[n][0]
     q = ends[n][1]
@@ -474,6 +479,7 @@ def mix_adjoint(
     grad_outside: wp.array2d[float],  # (X, C) likewise
     grad_distance: wp.array[float],  # (K,)
 ) -> None:
+    """Gradients of `mix`; for that of the distances, colours are extrapolated to the outline."""
     n = wp.tid()
     p = rows[n][0]
     q = rows[n][1]
@@ -575,6 +581,7 @@ def distance_adjoint(
     grad_distance: wp.array[float],  # (K,)
     grad_vertices: wp.array[wp.vec3],  # (V,)
 ) -> None:
+    """Gradients of the distances of crossings with respect to the vertices."""
     n = wp.tid()
     if ends[n][2] >= 0:
         outline_adjoint(scene, ends[n], grad_distance[n], grad_vertices)

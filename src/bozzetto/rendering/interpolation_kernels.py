@@ -24,11 +24,13 @@ def corner_rows(face_index: wp.int64, faces: wp.array[wp.vec3i], per_corner: boo
 
 @wp.func
 def inner(a: float, b: float) -> float:
+    """Inner product of two values."""
     return a * b
 
 
 @wp.func
 def inner(a: wp.vec3, b: wp.vec3) -> float:  # noqa: F811 (Warp overloads functions by type)
+    """Inner product of two values."""
     return wp.dot(a, b)
 
 
@@ -42,6 +44,7 @@ def gather(
     start: int,
     out: wp.array2d[Any],  # (P, C values)
 ) -> None:
+    """Interpolate an attribute at pixels by barycentric coordinates."""
     n = start + wp.tid()
     i = corner_rows(face_index[n], faces, per_corner)
     b = barycentric[n]
@@ -62,6 +65,7 @@ def gather_adjoint(
     grad_attribute: wp.array3d[Any],  # (parts, V or 3 F, C values), or no parts where not wanted
     grad_barycentric: wp.array[wp.vec3],  # (P,)
 ) -> None:
+    """Gradients of `gather` with respect to the attribute and the barycentric coordinates."""
     n = start + wp.tid()
     i = corner_rows(face_index[n], faces, per_corner)
     b = barycentric[n]
@@ -105,6 +109,7 @@ class Taps:
 
 @wp.func
 def wrapped(i: int, size: int, repeat: bool) -> int:
+    """Index of a texel beyond the border: repeated, or the nearest one at the border."""
     if repeat:
         return (i % size + size) % size
     return wp.clamp(i, 0, size - 1)
@@ -136,6 +141,7 @@ def sample(
     start: int,
     out: wp.array2d[float],  # (P, C) starts at 0
 ) -> None:
+    """Read a texture at pixels, bilinearly and between two levels."""
     n = start + wp.tid()
     fine = int(0)
     share = float(0.0)
@@ -165,6 +171,7 @@ def sample_adjoint(
     grad_texels: wp.array3d[float],  # (parts, T, C)
     grad_uv: wp.array[wp.vec2],  # (P,)
 ) -> None:
+    """Gradients of `sample` with respect to texels and uv."""
     n = start + wp.tid()
     fine = int(0)
     share = float(0.0)

@@ -21,6 +21,7 @@ def evaluate(
     start: int,
     out: wp.array[wp.vec3],  # (P,)
 ) -> None:
+    """Quadratic forms of the unit normal, one per colour: irradiance."""
     n = start + wp.tid()
     h = lifted(normals[n])
     out[n] = wp.vec3(wp.dot(h, forms[0] * h), wp.dot(h, forms[1] * h), wp.dot(h, forms[2] * h))
@@ -34,6 +35,7 @@ def evaluate_adjoint(
     start: int,
     grad_normals: wp.array[wp.vec3],  # (P,)
 ) -> None:
+    """Gradient of `evaluate` with respect to the normals."""
     n = start + wp.tid()
     h = lifted(normals[n])
     g = grad_out[n]
@@ -57,6 +59,7 @@ def forms_adjoint(
     part: int,
     grad_forms: wp.array2d[wp.mat44],  # (parts, 3)
 ) -> None:
+    """Gradient of `evaluate` with respect to the forms, a sum over CHUNK normals per thread."""
     first = start + wp.tid() * CHUNK
     red = wp.mat44(0.0)
     green = wp.mat44(0.0)

@@ -90,6 +90,7 @@ def turned(edge: Edges, sign: wp.vec3) -> Edges:
 
 @wp.func
 def sum3(a: wp.vec3) -> float:
+    """Sum of the components."""
     return a[0] + a[1] + a[2]
 
 

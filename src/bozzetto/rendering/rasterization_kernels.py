@@ -152,6 +152,7 @@ class PixelCamera:
 
 @wp.func
 def pixel_camera(camera: wp.mat44, x: float, y: float) -> PixelCamera:
+    """The camera with the image point (x, y) as the origin of its image."""
     result = PixelCamera()
     result.x = camera[0] - x * camera[2]
     result.y = camera[1] - y * camera[2]
@@ -161,18 +162,21 @@ def pixel_camera(camera: wp.mat44, x: float, y: float) -> PixelCamera:
 
 @wp.func
 def seen(camera: PixelCamera, p: wp.vec3) -> wp.vec3:
+    """(u w, v w) and the depth of a world point."""
     h = wp.vec4(p[0], p[1], p[2], 1.0)
     return wp.vec3(wp.dot(camera.x, h), wp.dot(camera.y, h), wp.dot(camera.z, h))
 
 
 @wp.func
 def seen_adjoint(camera: PixelCamera, g: wp.vec3) -> wp.vec3:
+    """Gradient of `seen` with respect to the point."""
     h = g[0] * camera.x + g[1] * camera.y + g[2] * camera.z
     return wp.vec3(h[0], h[1], h[2])
 
 
 @wp.func
 def cross2(a: wp.vec3, b: wp.vec3) -> float:
+    """Cross product of the x and y components."""
     return a[0] * b[1] - a[1] * b[0]
 
 

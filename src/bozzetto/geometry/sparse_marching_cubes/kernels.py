@@ -4,7 +4,6 @@ Cells are given by their lower corners and the number of nodes along a side. Nod
 replaced by the last ones that it has. Several cells may write to a node, but all of them the same.
 """
 
-# ruff: noqa: D103 (kernels are documented above them)
 import warp as wp
 
 from ..launch import kernel_struct
@@ -27,19 +26,21 @@ class Layout:
 
 @wp.func
 def block_of(grid: Layout, node: wp.vec3i) -> int:
+    """Number of the block that a node lies in."""
     row = (node[0] >> SHIFT) * grid.blocks[1] + (node[1] >> SHIFT)
     return row * grid.blocks[2] + (node[2] >> SHIFT)
 
 
 @wp.func
 def address_of(grid: Layout, node: wp.vec3i) -> int:
+    """Index of a node's value; its block must be allocated."""
     within = ((((node[0] & WITHIN) << SHIFT) + (node[1] & WITHIN)) << SHIFT) + (node[2] & WITHIN)
     return (grid.slots[block_of(grid, node)] << 3 * SHIFT) + within
 
 
-# Ask for the blocks in which cells lie, of which none is wider than a block.
 @wp.kernel(enable_backward=False)
 def reserve(grid: Layout, lower: wp.array[wp.vec3i], side: int) -> None:
+    """Ask for the blocks in which cells lie, of which none is wider than a block."""
     cell = wp.tid()
     for corner in range(8):
         shift = wp.vec3i(corner >> 2, corner >> 1 & 1, corner & 1) * (side - 1)
@@ -48,7 +49,6 @@ def reserve(grid: Layout, lower: wp.array[wp.vec3i], side: int) -> None:
             grid.slots[block] = RESERVED
 
 
-# Infinite values of the sign of the middle, for nodes too near to it for a change of sign.
 @wp.kernel(enable_backward=False)
 def prove(
     grid: Layout,
@@ -58,6 +58,7 @@ def prove(
     step: wp.vec3,
     values: wp.array[float],
 ) -> None:
+    """Write infinite values of the sign of the middle at nodes too near to it for a change of sign."""
     cell = wp.tid()
     centre = (lower[cell] + wp.min(lower[cell] + wp.vec3i(2, 2, 2), grid.last)) / 2
     for x in range(3):
@@ -71,7 +72,6 @@ def prove(
                         values[address] = wp.sign(middle[cell]) * wp.inf
 
 
-# Mark nodes of which nothing is known or, if asked to be certain, not the value.
 @wp.kernel(enable_backward=False)
 def want(
     grid: Layout,
@@ -81,6 +81,7 @@ def want(
     values: wp.array[float],
     wanted: wp.array[wp.bool],
 ) -> None:
+    """Mark nodes of unknown sign or, if asked to be certain, of unknown value."""
     cell = wp.tid()
     for x in range(side):
         for y in range(side):
@@ -91,7 +92,6 @@ def want(
                     wanted[address] = True
 
 
-# Which eighths of cells of 27 nodes have a sign change and are in the grid.
 @wp.kernel(enable_backward=False)
 def mixed_eighths(
     grid: Layout,
@@ -99,6 +99,7 @@ def mixed_eighths(
     values: wp.array[float],
     mixed: wp.array2d[wp.bool],
 ) -> None:
+    """Which eighths of cells of 27 nodes have a change of sign and are in the grid."""
     cell = wp.tid()
     above = int(0)  # a bit per node
     for x in range(3):
