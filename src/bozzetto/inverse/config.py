@@ -92,6 +92,59 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class VolumeLevel:
+    """One level of the fit of a volume."""
+
+    resolution: int
+    """Number of cells along the longest side of the object."""
+    steps: int
+    """Number of steps at this level."""
+    rays: int
+    """Random rays in each step."""
+    beta: tuple[float, float]
+    """Width of the density at the beginning and at the end of the level, in cells."""
+
+
+@dataclass(frozen=True)
+class VolumeConfig:
+    """Settings of the fit of a signed-distance grid by volume rendering."""
+
+    levels: tuple[VolumeLevel, ...] = (
+        VolumeLevel(32, 200, 2048, (2.0, 1.0)),
+        VolumeLevel(64, 250, 4096, (1.6, 0.8)),
+        VolumeLevel(128, 250, 8192, (1.2, 0.6)),
+    )
+    """Levels, coarse to fine."""
+    distance_step: float = 0.15
+    """Step size of the distances at the beginning of a level, in cells (Adam)."""
+    color_step: float = 0.03
+    """Step size of the colours at the beginning of a level (Adam)."""
+    final_step: float = 0.1
+    """Step sizes at the end of a level as a fraction of those at its beginning."""
+    mask_weight: float = 0.3
+    """Weight of the masks beside the colours."""
+    eikonal: float = 0.1
+    """Weight of the loss that keeps the gradient of the distance at length 1."""
+    smoothness: float = 0.03
+    """Weight of the area of the surface."""
+    refresh: int = 50
+    """Steps between choices of the nodes that are learned."""
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of all levels."""
+        return sum(level.steps for level in self.levels)
+
+    def level_of(self, step: int) -> tuple[int, int]:
+        """The level of a step, and its number in the level."""
+        for number, level in enumerate(self.levels):
+            if step < level.steps:
+                return number, step
+            step -= level.steps
+        return len(self.levels) - 1, self.levels[-1].steps
+
+
+@dataclass(frozen=True)
 class ReconstructConfig:
     """Settings of the reconstruction of a mesh from photographs."""
 
