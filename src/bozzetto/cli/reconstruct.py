@@ -62,7 +62,7 @@ class Reconstruct(Options):
     metre."""
     up: Annotated[str, tyro.conf.arg(metavar="auto|x|y|z|-x|-y|-z")] = "auto"
     """Axis of the world frame that points up; auto: the direction that is up in most photographs."""
-    init: Annotated[str, tyro.conf.arg(metavar="hull|sphere|MESH")] = "hull"
+    init: Annotated[str, tyro.conf.arg(metavar="hull|volume|sphere|MESH")] = "hull"
     """Initial surface: the visual hull of the masks, a sphere, or a mesh file."""
     hold_out: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME,...|COUNT")
@@ -126,7 +126,7 @@ class Reconstruct(Options):
         from ..shapes import load_mesh
 
         content: list[object] = [source.fingerprint()]
-        if self.init not in ("hull", "sphere"):  # read early, so that an invalid file is reported at once
+        if self.init not in ("hull", "volume", "sphere"):  # read early, so that an invalid file is reported at once
             content.append(load_mesh(self.init).world_vertices)
         return {
             "verb": "reconstruct",
@@ -155,11 +155,11 @@ class Reconstruct(Options):
         Args:
             inexact: Whether the cameras are inexact, so that masks and colours may correct them.
         """
-        from ..inverse.config import PRESETS
+        from ..inverse.config import PRESETS, begun_with
 
         refine = inexact if self.refine_cameras == "auto" else self.refine_cameras == "yes"
-        changes = {"init": self.init, "seed": self.seed, "boundary": self.boundary}
-        return replace(PRESETS[self.preset], refine_cameras=refine, **changes)
+        config = begun_with(PRESETS[self.preset], self.init)
+        return replace(config, refine_cameras=refine, seed=self.seed, boundary=self.boundary)
 
 
 def object_pixels(around: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, float, float], ...]:

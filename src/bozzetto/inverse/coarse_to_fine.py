@@ -22,6 +22,7 @@ from .model import Light, ambient_light
 from .optimize import Optimization
 from .refinement import CameraRefinement, CameraReport, camera_report
 from .silhouette_alignment import align_silhouettes
+from .volume import fit_volume
 
 LARGEST = 1024
 """Silhouettes are compared in pictures with a longer side of at most this many pixels."""
@@ -338,6 +339,8 @@ def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
             resolution=config.hull_resolution,
             names=capture.names,
         )
+    if config.init == "volume":
+        return fit_volume(capture, config.volume, seed=config.seed).surface()
     if config.init != "sphere":
         return load_mesh(config.init)
     bounds = object_bounds(capture.cameras, capture.require_masks(), capture.known)

@@ -149,9 +149,12 @@ class ReconstructConfig:
     """Settings of the reconstruction of a mesh from photographs."""
 
     init: str = "hull"
-    """First surface: `hull` (visual hull of the masks), `sphere`, or the path of a mesh."""
+    """First surface: `hull` (visual hull of the masks), `volume` (a signed-distance grid fitted to the photographs),
+    `sphere`, or the path of a mesh."""
     hull_resolution: int = 128
     """Number of grid cells of the visual hull along the longest side."""
+    volume: VolumeConfig = VolumeConfig()
+    """Fit of the first surface if it is a volume."""
     stages: tuple[Stage, ...] = (
         Stage(scale=0.25, edge_pixels=2.5, steps=200, resurface=False),
         Stage(scale=0.5, edge_pixels=2.0, steps=200),
@@ -181,6 +184,18 @@ class ReconstructConfig:
     """Steps between checks that no faces cross, at levels whose surface is not made anew afterwards."""
     seed: int = 0
     """Seed of the random choice of views."""
+
+
+def begun_with(config: ReconstructConfig, init: str) -> ReconstructConfig:
+    """The settings with another first surface, and the schedule that suits it.
+
+    A volume is finer than what the first level makes of a hull, and its topology is to be kept: the schedule
+    begins with the second level, and the surface is not replaced between levels.
+    """
+    stages = config.stages
+    if init == "volume":
+        stages = tuple(replace(stage, resurface=False) for stage in stages[1:])
+    return replace(config, init=init, stages=stages)
 
 
 def _preset(effort: float, most_faces: int) -> ReconstructConfig:

@@ -68,6 +68,16 @@ class Volume:
         distances = (inside - 1) * float(radii.min())
         return cls(low, cell, distances.contiguous(), color.expand(*shape, 3).contiguous())
 
+    def bounds(self) -> Float[Tensor, "2 3"]:
+        """Low and high corner (float64) of a box around the inside, with a cell of room."""
+        inside = _without_specks(self.distances.cpu()) <= 0
+        ends = []
+        for axis in range(3):
+            others = [a for a in range(3) if a != axis]
+            places = torch.nonzero(inside.any(dim=others[1]).any(dim=others[0]))[:, 0]
+            ends.append(torch.stack([places[0] - 1, places[-1] + 1]))
+        return self.low + self.cell * torch.stack(ends, dim=1).double()
+
     def refined(self, bounds: Float[Tensor, "2 3"], resolution: int) -> "Volume":
         """The same field on a finer grid."""
         low, cell, shape = _layout(bounds, resolution)
@@ -154,7 +164,7 @@ class VolumeFit:
         self._level = -1
         inside = capture.require_masks()[..., None] * capture.foreground()
         mean = inside.sum(dim=(0, 1, 2)) / capture.require_masks().sum().clamp(min=1)
-        self.volume = Volume.sphere(self.bounds, config.levels[0].resolution, mean.float().to(self.device))
+        self.volume = Volume.sphere(self.bounds, config.levels[0].resolution, mean.float().clamp(min=0).sqrt().to(self.device))
 
     @property
     def progress(self) -> float:
@@ -197,7 +207,7 @@ class VolumeFit:
         """Set up the grid, its moments and the pixels of a level."""
         level, volume = self.config.levels[number], self.volume
         if number > 0:
-            self.volume = volume = volume.refined(self.bounds, level.resolution)
+            self.volume = volume = volume.refined(volume.bounds(), level.resolution)
         self._level = number
         shape = tuple(volume.distances.shape)
         zeros = lambda *more: torch.zeros(*more, device=self.device)  # noqa: E731
@@ -215,7 +225,7 @@ class VolumeFit:
         known = torch.ones(targets.images.shape[:3], dtype=torch.bool)
         known = known if targets.weights is None else targets.weights.cpu() > 0
         self._pixels = torch.nonzero(known.flatten())[:, 0]
-        self._images = targets.images.reshape(-1, 4)
+        self._images = encoded(targets.images).reshape(-1, 4)
         self._shape = targets.images.shape[1:3]
 
     def _refresh(self, beta: float) -> None:
@@ -268,6 +278,11 @@ class VolumeFit:
 
         in_parts(update, count, self.device)
         volume.distances, self._next = self._next, volume.distances
+
+
+def encoded(pictures: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+    """Square roots of linear RGB, and coverage: dark surfaces have as much contrast as bright ones."""
+    return torch.cat([pictures[..., :3].clamp(min=0).sqrt(), pictures[..., 3:]], dim=-1)
 
 
 def kernels_tail() -> float:
