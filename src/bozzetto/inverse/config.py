@@ -111,21 +111,21 @@ class VolumeConfig:
 
     levels: tuple[VolumeLevel, ...] = (
         VolumeLevel(32, 200, 2048, (2.0, 1.0)),
-        VolumeLevel(64, 250, 4096, (1.6, 0.8)),
-        VolumeLevel(128, 250, 8192, (1.2, 0.6)),
+        VolumeLevel(64, 400, 4096, (1.6, 0.8)),
+        VolumeLevel(128, 300, 8192, (1.2, 0.6)),
     )
     """Levels, coarse to fine."""
     distance_step: float = 0.15
     """Step size of the distances at the beginning of a level, in cells (Adam)."""
-    color_step: float = 0.03
+    color_step: float = 0.015
     """Step size of the colours at the beginning of a level (Adam)."""
     final_step: float = 0.1
     """Step sizes at the end of a level as a fraction of those at its beginning."""
     mask_weight: float = 0.3
     """Weight of the masks beside the colours."""
-    eikonal: float = 0.1
+    eikonal: float = 0.01
     """Weight of the loss that keeps the gradient of the distance at length 1."""
-    smoothness: float = 0.03
+    smoothness: float = 0.02
     """Weight of the area of the surface."""
     refresh: int = 50
     """Steps between choices of the nodes that are learned."""

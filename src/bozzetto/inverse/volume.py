@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.ndimage import distance_transform_edt, label
+from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 from torch import Tensor
 
 from ..cameras import Cameras, Capture, object_bounds
@@ -33,6 +33,9 @@ BAND = 2.0
 """Cells beyond the density in which the grid is learned."""
 STEP = 0.5
 """Distance of samples along a ray near the surface, in cells."""
+TUNNEL = 0.7
+"""Standard deviation in cells of the filter before extraction. Noise makes tunnels of the width of a cell, which
+it closes; parts of two cells and more stay."""
 PIXELS_PER_CELL = 1.5
 """Size of the photographs at a level: pixels along a cell."""
 
@@ -107,7 +110,8 @@ class Volume:
 
     def surface(self) -> Mesh:
         """The zero level, without specks and inner cavities, in the frame of the cameras."""
-        values = _without_specks(self.distances.cpu())
+        smoothed = gaussian_filter(self.distances.cpu().numpy(), TUNNEL)
+        values = _without_specks(torch.from_numpy(smoothed))
         low = self.low
         high = low + self.cell * (torch.tensor(values.shape, dtype=torch.float64) - 1)
         offset = offset_of(torch.stack([low, high]))
