@@ -19,6 +19,7 @@ import argparse
 import ast
 import sys
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -50,15 +51,16 @@ class Module:
     imports: dict[str, Place] = field(default_factory=dict)
 
 
-def read_package() -> dict[str, Module]:
-    """All modules by name."""
+@cache
+def read_package(package: Path) -> dict[str, Module]:
+    """All modules of a package by name."""
     modules = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in sorted(package.rglob("*.py")):
+        name = ".".join(path.relative_to(package).with_suffix("").parts)
         modules[name] = _read_module(name, ast.parse(path.read_text(encoding="utf-8")))
     stubs: dict[Place, Place] = {}
-    for path in PACKAGE.rglob("__init__.pyi"):
-        room = ".".join(path.relative_to(PACKAGE).parts[:-1])
+    for path in package.rglob("__init__.pyi"):
+        room = ".".join(path.relative_to(package).parts[:-1])
         for local, place in _imports(
             f"{room}.x" if room else "x", ast.parse(path.read_text(encoding="utf-8"))
         ):
@@ -250,7 +252,7 @@ def walk(start: str, count: Count = "room") -> Walk:
     Raises:
         KeyError: There is no such module, function or parameter.
     """
-    modules = read_package()
+    modules = read_package(PACKAGE)
     module, function, parameter = start.split(":")
     arguments = modules[module].functions[function].args
     if parameter not in [a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]]:

@@ -90,6 +90,22 @@ REFERENCES = (
         ("inverse",),
     ),
     Reference(
+        "Yariv et al. 2021",
+        ("Lior Yariv", "Jiatao Gu", "Yoni Kasten", "Yaron Lipman"),
+        "Volume Rendering of Neural Implicit Surfaces",
+        "Advances in Neural Information Processing Systems",
+        "inproceedings",
+        ("inverse",),
+    ),
+    Reference(
+        "Wang et al. 2021",
+        ("Peng Wang", "Lingjie Liu", "Yuan Liu", "Christian Theobalt", "Taku Komura", "Wenping Wang"),
+        "NeuS: Learning Neural Implicit Surfaces by Volume Rendering for Multi-view Reconstruction",
+        "Advances in Neural Information Processing Systems",
+        "inproceedings",
+        ("inverse",),
+    ),
+    Reference(
         "Park et al. 2019",
         ("Jeong Joon Park", "Peter Florence", "Julian Straub", "Richard Newcombe", "Steven Lovegrove"),
         "DeepSDF: Learning Continuous Signed Distance Functions for Shape Representation",

@@ -63,7 +63,8 @@ class Reconstruct(Options):
     up: Annotated[str, tyro.conf.arg(metavar="auto|x|y|z|-x|-y|-z")] = "auto"
     """Axis of the world frame that points up; auto: the direction that is up in most photographs."""
     init: Annotated[str, tyro.conf.arg(metavar="hull|volume|sphere|MESH")] = "hull"
-    """Initial surface: the visual hull of the masks, a sphere, or a mesh file."""
+    """Initial surface: the visual hull of the masks; a volume fitted to masks and colours (a minute more), for
+    holes and hollows that no outline shows; a sphere; or a mesh file."""
     hold_out: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME,...|COUNT")
     ] = ()
@@ -126,7 +127,7 @@ class Reconstruct(Options):
         from ..shapes import load_mesh
 
         content: list[object] = [source.fingerprint()]
-        if self.init not in ("hull", "volume", "sphere"):  # read early, so that an invalid file is reported at once
+        if self.init not in ("hull", "volume", "sphere"):  # an invalid file is reported at once
             content.append(load_mesh(self.init).world_vertices)
         return {
             "verb": "reconstruct",

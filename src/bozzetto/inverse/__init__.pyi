@@ -4,6 +4,9 @@ from .config import AppearanceConfig as AppearanceConfig
 from .config import OptimizeConfig as OptimizeConfig
 from .config import ReconstructConfig as ReconstructConfig
 from .config import Stage as Stage
+from .config import VolumeConfig as VolumeConfig
+from .config import VolumeLevel as VolumeLevel
+from .config import begun_with as begun_with
 from .data import Targets as Targets
 from .data import capture_light as capture_light
 from .data import capture_targets as capture_targets
@@ -28,3 +31,6 @@ from .texture import TextureFit as TextureFit
 from .texture import reconstruct_texture as reconstruct_texture
 from .texturing import bake_texture as bake_texture
 from .texturing import color_vertices as color_vertices
+from .volume import Volume as Volume
+from .volume import VolumeFit as VolumeFit
+from .volume import fit_volume as fit_volume

@@ -330,7 +330,7 @@ def _with_own_colors(capture: Capture, mesh: Mesh, light: Light, config: Reconst
 
 
 def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
-    """The surface to begin with: visual hull, a sphere at the centre of the object's bounds, or a mesh file."""
+    """The surface to begin with: visual hull, volume, a sphere in the bounds of the object, or a mesh file."""
     if config.init == "hull":
         return visual_hull(
             capture.cameras,
@@ -340,7 +340,7 @@ def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
             names=capture.names,
         )
     if config.init == "volume":
-        return fit_volume(capture, config.volume, seed=config.seed).surface()
+        return fit_volume(capture, config.volume, capture.images.device, config.seed).surface()
     if config.init != "sphere":
         return load_mesh(config.init)
     bounds = object_bounds(capture.cameras, capture.require_masks(), capture.known)

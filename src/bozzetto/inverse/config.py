@@ -93,7 +93,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class VolumeLevel:
-    """One level of the fit of a volume."""
+    """One level of the fit of a volume, coarse to fine."""
 
     resolution: int
     """Number of cells along the longest side of the object."""
@@ -102,7 +102,7 @@ class VolumeLevel:
     rays: int
     """Random rays in each step."""
     beta: tuple[float, float]
-    """Width of the density at the beginning and at the end of the level, in cells."""
+    """Scale of the Laplace distribution that blurs the surface, first and last value at the level, in cells."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,12 @@ class VolumeConfig:
     mask_weight: float = 0.3
     """Weight of the masks beside the colours."""
     eikonal: float = 0.01
-    """Weight of the loss that keeps the gradient of the distance at length 1."""
+    """Weight of the loss that keeps the gradient of the distance at length 1. Large weights keep thin parts and
+    holes from appearing."""
     smoothness: float = 0.02
-    """Weight of the area of the surface."""
+    """Weight of the mean curvature flow, which removes noise and shrinks what nothing shows."""
     refresh: int = 50
-    """Steps between choices of the nodes that are learned."""
+    """Steps between two choices of the nodes near the surface, which are learned."""
 
     @property
     def steps(self) -> int:
@@ -149,12 +150,13 @@ class ReconstructConfig:
     """Settings of the reconstruction of a mesh from photographs."""
 
     init: str = "hull"
-    """First surface: `hull` (visual hull of the masks), `volume` (a signed-distance grid fitted to the photographs),
-    `sphere`, or the path of a mesh."""
+    """First surface: `hull` (visual hull of the masks), `volume` (a grid of signed distances fitted to the
+    photographs, for holes and concavities that the hull fills), `sphere`, or the path of a mesh. `begun_with`
+    sets it together with the levels that suit it."""
     hull_resolution: int = 128
     """Number of grid cells of the visual hull along the longest side."""
     volume: VolumeConfig = VolumeConfig()
-    """Fit of the first surface if it is a volume."""
+    """How a volume is fitted, if it is the first surface."""
     stages: tuple[Stage, ...] = (
         Stage(scale=0.25, edge_pixels=2.5, steps=200, resurface=False),
         Stage(scale=0.5, edge_pixels=2.0, steps=200),
@@ -187,10 +189,10 @@ class ReconstructConfig:
 
 
 def begun_with(config: ReconstructConfig, init: str) -> ReconstructConfig:
-    """The settings with another first surface, and the schedule that suits it.
+    """The settings with another first surface (`ReconstructConfig.init`), and the levels that suit it.
 
-    A volume is finer than what the first level makes of a hull, and its topology is to be kept: the schedule
-    begins with the second level, and the surface is not replaced between levels.
+    A volume is finer than what the first level makes of a hull, and its topology shall stay. So the first level
+    is left out, and no level makes the surface anew.
     """
     stages = config.stages
     if init == "volume":

@@ -16,6 +16,8 @@ CAUTION: float = wp.constant(0.7)  # part of a distance that a ray may jump, sin
 SOFT: float = wp.constant(0.02)  # residual below which the loss of a colour is quadratic
 LEAST: float = wp.constant(1.0e-3)  # least coverage and transmittance in the loss of masks
 
+SMALL: float = wp.constant(1.0e-4)  # added to the root of the second moment
+
 
 @kernel_struct
 class Field:
@@ -28,7 +30,11 @@ class Field:
 
 @wp.func
 def open_part(distance: float, beta: float) -> float:
-    """The cumulative Laplace distribution of a distance: near 0 inside, 1/2 on the surface, near 1 outside."""
+    """The cumulative Laplace distribution of a distance: near 0 inside, 1/2 on the surface, near 1 outside.
+
+    Source: Yariv et al. 2021, the distribution of its density. Differs: of the distance, not of minus the
+    distance.
+    """
     tail = 0.5 * wp.exp(-wp.abs(distance) / beta)
     if distance > 0.0:
         return 1.0 - tail
@@ -104,7 +110,7 @@ def add_at(gradient: wp.array4d[wp.vec4], part: int, p: wp.vec3, value: wp.vec4)
 
 @wp.func
 def inside_box(field: Field, origin: wp.vec3, direction: wp.vec3) -> wp.vec2:
-    """Where a ray enters and leaves the grid."""
+    """Lengths along a ray at which it enters and leaves the grid."""
     near = float(0.0)
     far = float(1.0e30)
     for axis in range(3):
@@ -126,41 +132,6 @@ def jump(distance: float, step: float, beta: float) -> float:
 
 
 @wp.kernel
-def render_rays(
-    start: int,
-    origins: wp.array[wp.vec3],  # (R,)
-    directions: wp.array[wp.vec3],  # (R,) of unit length
-    offsets: wp.array[float],  # (R,) of the first sample, in steps
-    field: Field,
-    step: float,  # distance of samples near the surface
-    out: wp.array[wp.vec4],  # (R,) colour times coverage, and coverage
-) -> None:
-    """Volume rendering of rays: quadrature of the density along each."""
-    r = start + wp.tid()
-    ends = inside_box(field, origins[r], directions[r])
-    first = ends[0] + offsets[r] * step
-    t = first
-    through = float(1.0)
-    before = float(1.0)
-    color = wp.vec3(0.0, 0.0, 0.0)
-    while t < ends[1] and through > OPAQUE:
-        p = origins[r] + t * directions[r]
-        distance = distance_at(field, p)
-        if distance > TAIL * field.beta:
-            before = 1.0
-            t += jump(distance, step, field.beta)
-        else:
-            now = open_part(distance, field.beta)
-            left = through * wp.min(now / before, 1.0)
-            if through - left > FAINT:
-                color += (through - left) * color_at(field, p)
-            through = left
-            before = now
-            t += step
-    out[r] = wp.vec4(color[0], color[1], color[2], 1.0 - through)
-
-
-@wp.kernel
 def learn_rays(
     start: int,
     origins: wp.array[wp.vec3],  # (R,)
@@ -169,12 +140,22 @@ def learn_rays(
     targets: wp.array[wp.vec4],  # (R,) colour times coverage, and coverage
     field: Field,
     step: float,  # distance of samples near the surface
-    weights: wp.vec2,  # of colour and coverage
+    color_weight: float,
+    coverage_weight: float,
     part: int,
     gradient: wp.array4d[wp.vec4],  # (parts, X, Y, Z) by colour and distance, added to
     losses: wp.array[wp.vec2],  # (R,) of colour and coverage
 ) -> None:
-    """Loss of rays against pixels, and its gradient: every ray is walked twice, so that nothing is stored."""
+    """Loss of rays against pixels, and its gradient by distances and colours.
+
+    Between two samples at which the cumulative distribution falls from P to Q, the transmittance is multiplied
+    by Q / P; where it rises, the ray leaves a surface and the transmittance stays. A ray that touches the
+    surface is then half covered. With the density of VolSDF, outlines would be too small by several beta. Every
+    ray is walked twice, so that nothing is stored.
+
+    Source: Wang et al. 2021, the opacity between two samples. Differs: the Laplace distribution of VolSDF in
+    place of the logistic one, and the colour of the second of the two samples.
+    """
     r = start + wp.tid()
     ends = inside_box(field, origins[r], directions[r])
     first = ends[0] + offsets[r] * step
@@ -205,13 +186,11 @@ def learn_rays(
     for channel in range(3):
         size = wp.sqrt(residual[channel] * residual[channel] + SOFT * SOFT)
         color_loss += size - SOFT
-        by_color[channel] = weights[0] * residual[channel] / size
+        by_color[channel] = color_weight * residual[channel] / size
     coverage = wp.max(1.0 - last, LEAST)
     mask = target[3]
-    losses[r] = wp.vec2(
-        color_loss, -(mask * wp.log(coverage) + (1.0 - mask) * wp.log(wp.max(last, LEAST)))
-    )
-    by_last = weights[1] * (mask * last / coverage - (1.0 - mask))  # by the logarithm of `last`
+    losses[r] = wp.vec2(color_loss, -(mask * wp.log(coverage) + (1.0 - mask) * wp.log(wp.max(last, LEAST))))
+    by_last = coverage_weight * (mask * last / coverage - (1.0 - mask))  # by the logarithm of `last`
 
     behind = wp.dot(by_color, color)  # of all samples that come after the current one
     waiting = wp.vec4(0.0, 0.0, 0.0, 0.0)  # gradient of the sample before, at this place
@@ -290,7 +269,7 @@ def parts_at(parts: wp.array4d[wp.vec4], i: int, j: int, k: int) -> wp.vec4:
 
 
 @wp.kernel
-def smooth_once(
+def average_gradient(
     start: int,
     nodes: wp.array[wp.vec3i],  # (M,) at least one node from the border
     parts: wp.array4d[wp.vec4],  # (parts, X, Y, Z)
@@ -312,13 +291,17 @@ def update_nodes(
     start: int,
     nodes: wp.array[wp.vec3i],  # (M,) at least two nodes from the border
     parts: wp.array4d[wp.vec4],  # (parts, X, Y, Z), set to zero
-    gradient: wp.array3d[wp.vec4],  # of `smooth_once`, averaged once more here
+    gradient: wp.array3d[wp.vec4],  # of `average_gradient`, averaged once more here
     flow: wp.array3d[wp.vec3],  # of `eikonal_flow`, zero at other nodes
     eikonal: float,  # weight of that loss
     smoothness: float,  # weight of half the squared length of the gradient
-    steps: wp.vec2,  # step sizes of colours and distances
-    bias: wp.vec2,  # 1 - beta^t of the two moments
-    first: wp.array3d[wp.vec4],  # moments of Adam
+    color_step: float,
+    distance_step: float,
+    first_beta: float,  # decay of the moments of Adam
+    second_beta: float,
+    first_bias: float,  # 1 - beta^t
+    second_bias: float,
+    first: wp.array3d[wp.vec4],  # the moments
     second: wp.array3d[wp.vec4],
     before: wp.array3d[float],  # distances that are read
     distances: wp.array3d[float],  # distances that are written
@@ -336,23 +319,29 @@ def update_nodes(
     around += gradient[i, j, k + 1] + gradient[i, j, k - 1]
     g = 0.5 * gradient[i, j, k] + (0.5 / 6.0) * around
     divergence = 0.5 * (
-        flow[i + 1, j, k][0] - flow[i - 1, j, k][0]
-        + flow[i, j + 1, k][1] - flow[i, j - 1, k][1]
-        + flow[i, j, k + 1][2] - flow[i, j, k - 1][2]
+        flow[i + 1, j, k][0]
+        - flow[i - 1, j, k][0]
+        + flow[i, j + 1, k][1]
+        - flow[i, j - 1, k][1]
+        + flow[i, j, k + 1][2]
+        - flow[i, j, k - 1][2]
     )
     mean = (
-        before[i + 1, j, k] + before[i - 1, j, k]
-        + before[i, j + 1, k] + before[i, j - 1, k]
-        + before[i, j, k + 1] + before[i, j, k - 1]
+        before[i + 1, j, k]
+        + before[i - 1, j, k]
+        + before[i, j + 1, k]
+        + before[i, j - 1, k]
+        + before[i, j, k + 1]
+        + before[i, j, k - 1]
     ) / 6.0
     g[3] = g[3] - eikonal * divergence + smoothness * (before[i, j, k] - mean)
-    m = 0.9 * first[i, j, k] + 0.1 * g
-    v = 0.99 * second[i, j, k] + 0.01 * wp.cw_mul(g, g)
+    m = first_beta * first[i, j, k] + (1.0 - first_beta) * g
+    v = second_beta * second[i, j, k] + (1.0 - second_beta) * wp.cw_mul(g, g)
     first[i, j, k] = m
     second[i, j, k] = v
     move = wp.vec4(0.0, 0.0, 0.0, 0.0)
     for c in range(4):
-        move[c] = m[c] / bias[0] / (wp.sqrt(v[c] / bias[1]) + 1.0e-4)
-    color = colors[i, j, k] - steps[0] * wp.vec3(move[0], move[1], move[2])
+        move[c] = m[c] / first_bias / (wp.sqrt(v[c] / second_bias) + SMALL)
+    color = colors[i, j, k] - color_step * wp.vec3(move[0], move[1], move[2])
     colors[i, j, k] = wp.vec3(wp.max(color[0], 0.0), wp.max(color[1], 0.0), wp.max(color[2], 0.0))
-    distances[i, j, k] = before[i, j, k] - steps[1] * move[3]
+    distances[i, j, k] = before[i, j, k] - distance_step * move[3]
