@@ -199,17 +199,15 @@ class _Journal:
     ) -> None:
         self.run, self.config, self.content = run, config, content
         self.interruption: Interruption | None = None  # noted from the first step on; before, nothing is lost
-        self.noting = ExitStack()
+        self.begun = ExitStack()  # from the first step on; before, the first surface reports its own progress
         self.progress = Progress(self._work(None), "reconstruct", quiet, done=self._work(done))
         self.saved = time.monotonic()
 
     def __enter__(self) -> "_Journal":
-        self.progress.__enter__()
         return self
 
     def __exit__(self, *error) -> None:
-        self.noting.close()
-        self.progress.__exit__(*error)
+        self.begun.__exit__(*error)
 
     def _work(self, steps: int | None) -> float:
         """Cost of the first `steps` steps (None: of all) in arbitrary units: a fixed part, and a part per
@@ -219,7 +217,8 @@ class _Journal:
 
     def on_step(self, stage: int, optimization: Optimization, loss: float) -> None:
         if self.interruption is None:
-            self.interruption = self.noting.enter_context(deferred_interruptions())
+            self.begun.enter_context(self.progress)
+            self.interruption = self.begun.enter_context(deferred_interruptions())
         step = sum(s.steps for s in self.config.stages[:stage]) + optimization.steps_done
         self.run.log(step, stage=stage, loss=loss, vertices=len(optimization.positions.latent))
         self.progress.advance(self._work(step) - self.progress.done, loss=loss)
