@@ -32,6 +32,27 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "gradient of the first of two samples on a ray",
+        "inverse/volume_kernels.py",
+        "waiting[3] = waiting[3] - by_ratio * slope_before",
+        "waiting[3] = waiting[3]",
+        "inverse/test_volume.py",
+    ),
+    Mutation(
+        "opacity where a ray leaves a surface",
+        "inverse/volume_kernels.py",
+        "left = through * wp.min(now / before, 1.0)",
+        "left = through * now / before",
+        "inverse/test_volume.py",
+    ),
+    Mutation(
+        "distances of a finer grid in coarse cells",
+        "inverse/volume.py",
+        "fine[0] * (self.cell / cell)",
+        "fine[0] * 1.0",
+        "inverse/test_volume.py",
+    ),
+    Mutation(
         "Langevin noise without sqrt 2",
         "score/solvers.py",
         "math.sqrt(2) * sigma * noise",
