@@ -41,8 +41,8 @@ MUTATIONS = (
     Mutation(
         "opacity where a ray leaves a surface",
         "inverse/volume_kernels.py",
-        "left = through * wp.min(now / before, 1.0)",
-        "left = through * now / before",
+        "left = transmittance * wp.min(now / before, 1.0)",
+        "left = transmittance * now / before",
         "inverse/test_volume.py",
     ),
     Mutation(

@@ -16,11 +16,11 @@ from bozzetto.inverse import (
     Volume,
     VolumeConfig,
     VolumeLevel,
-    begun_with,
     capture_light,
     fit_volume,
     reconstruct_capture,
     volume_kernels,
+    with_init,
 )
 from bozzetto.inverse.config import PRESETS
 from bozzetto.metrics import surface_distance
@@ -207,11 +207,13 @@ def test_what_cannot_be_fitted_is_said():
 
 
 def test_levels_after_a_volume_keep_its_topology():
-    config = begun_with(PRESETS["default"], "volume")
+    config = with_init(PRESETS["default"], "volume")
     assert config.init == "volume"
     assert [stage.scale for stage in config.stages] == [0.5, 1.0]
     assert not any(stage.resurface for stage in config.stages)
-    assert begun_with(PRESETS["default"], "hull") == PRESETS["default"]
+    assert with_init(PRESETS["default"], "hull") == PRESETS["default"]
+    one = replace(config, stages=config.stages[-1:])
+    assert with_init(one, "volume").stages == one.stages  # the only level stays
 
 
 def test_a_reconstruction_keeps_the_hole_of_its_volume():

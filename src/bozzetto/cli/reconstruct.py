@@ -156,10 +156,10 @@ class Reconstruct(Options):
         Args:
             inexact: Whether the cameras are inexact, so that masks and colours may correct them.
         """
-        from ..inverse.config import PRESETS, begun_with
+        from ..inverse.config import PRESETS, with_init
 
         refine = inexact if self.refine_cameras == "auto" else self.refine_cameras == "yes"
-        config = begun_with(PRESETS[self.preset], self.init)
+        config = with_init(PRESETS[self.preset], self.init)
         return replace(config, refine_cameras=refine, seed=self.seed, boundary=self.boundary)
 
 

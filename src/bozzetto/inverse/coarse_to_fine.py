@@ -16,7 +16,7 @@ from ..shapes import Mesh, icosphere, load_mesh, normalisation
 from ..shapes.offsets import NO_OFFSET, offset_of
 from ..steps import counted
 from .config import OptimizeConfig, ReconstructConfig, Stage
-from .data import cameras_in_frame, capture_targets, mean_albedo, object_boxes
+from .data import cameras_in_frame, capture_targets, mean_albedo, object_boxes, pixel_size
 from .ends import with_ends
 from .model import Light, ambient_light
 from .optimize import Optimization
@@ -154,12 +154,6 @@ def _with_open_topology(mesh: Mesh, cell: float = RESURFACE_CELL) -> Mesh:
     if mesh.colors is None:
         return solid
     return replace(solid, colors=transfer(mesh, mesh.colors, solid.vertices))
-
-
-def pixel_size(cameras: Cameras) -> float:
-    """Length that covers one pixel at the origin of the frame, median over the cameras."""
-    depth = torch.ones(len(cameras)) if cameras.orthographic else cameras.T_cam_world[:, 2, 3].cpu()
-    return float((depth / cameras.K[:, 0, 0].cpu()).median())
 
 
 COLLAPSE = 0.1

@@ -151,7 +151,7 @@ class ReconstructConfig:
 
     init: str = "hull"
     """First surface: `hull` (visual hull of the masks), `volume` (a grid of signed distances fitted to the
-    photographs, for holes and concavities that the hull fills), `sphere`, or the path of a mesh. `begun_with`
+    photographs, for holes and concavities that the hull fills), `sphere`, or the path of a mesh. `with_init`
     sets it together with the levels that suit it."""
     hull_resolution: int = 128
     """Number of grid cells of the visual hull along the longest side."""
@@ -188,15 +188,15 @@ class ReconstructConfig:
     """Seed of the random choice of views."""
 
 
-def begun_with(config: ReconstructConfig, init: str) -> ReconstructConfig:
+def with_init(config: ReconstructConfig, init: str) -> ReconstructConfig:
     """The settings with another first surface (`ReconstructConfig.init`), and the levels that suit it.
 
-    A volume is finer than what the first level makes of a hull, and its topology shall stay. So the first level
-    is left out, and no level makes the surface anew.
+    A volume is finer than what the first level makes of a hull, and its topology shall stay. So the first of
+    several levels is left out, and no level makes the surface anew.
     """
     stages = config.stages
     if init == "volume":
-        stages = tuple(replace(stage, resurface=False) for stage in stages[1:])
+        stages = tuple(replace(stage, resurface=False) for stage in stages[1:] or stages)
     return replace(config, init=init, stages=stages)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from ..cameras import Cameras, Capture
@@ -195,6 +195,13 @@ def cameras_in_frame(cameras: Cameras, to_frame: Similarity) -> Cameras:
     if cameras.orthographic:
         K[:, :2, :2] /= scale
     return replace(cameras, T_cam_world=T_cam_frame, K=K, near=cameras.near * scale)
+
+
+def pixel_size(cameras: Cameras, point: Float64[Tensor, "3"] | None = None) -> float:
+    """Length that covers one pixel at a point, by default the origin of the frame; median over the cameras."""
+    at = torch.zeros(3, dtype=torch.float64) if point is None else point
+    depth = torch.ones(len(cameras)) if cameras.orthographic else cameras.project(at[None])[:, 0, 2].cpu()
+    return float((depth / cameras.K[:, 0, 0].cpu()).median())
 
 
 def capture_light() -> Float[Tensor, "9 3"]:

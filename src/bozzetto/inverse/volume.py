@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 from torch import Tensor
 
-from ..cameras import Cameras, Capture, object_bounds
+from ..cameras import Capture, object_bounds
 from ..errors import InputError
 from ..geometry import isosurface
 from ..geometry.launch import fill_struct, in_parts, launch, part_count
@@ -24,14 +24,14 @@ from ..shapes.offsets import offset_of
 from ..steps import counted
 from . import volume_kernels as kernels
 from .config import VolumeConfig, VolumeLevel
-from .data import cameras_in_frame, capture_targets, object_boxes
+from .data import cameras_in_frame, capture_targets, object_boxes, pixel_size
 
 MARGIN = 4
 """Cells between the bounds of the object and the border of the grid."""
 BORDER = 2
 """Width in nodes of the border of the grid, which stays outside."""
 BAND = 2.0
-"""Distance in cells, beyond that where the density ends, up to which the grid is learned."""
+"""Cells beyond the distance at which rays pass freely, up to which the grid is learned."""
 STEP = 0.5
 """Distance of samples along a ray near the surface, in cells."""
 PIXELS_PER_CELL = 1.5
@@ -188,7 +188,7 @@ class VolumeFit:
 
     Every step draws random pixels, renders their rays and moves the nodes near the surface by Adam. The
     gradient of the rays is averaged over neighbouring nodes twice, since single rays meet few of them. Random
-    choices depend on the seed only.
+    choices depend on the seed only; sums over rays also depend, in the last digits, on the number of threads.
 
     Source: Yariv et al. 2021, volume rendering of a signed distance. Differs: a grid in place of networks, one
     colour per point for all viewing directions, a beta that falls on a schedule, masks, and the opacity of Wang
@@ -253,7 +253,7 @@ class VolumeFit:
         self._gradient, self._first, self._second = (torch.zeros(*shape, 4, device=device) for _ in range(3))
         self._flow = torch.zeros(*shape, 3, device=device)
         self._next = volume.distances.clone()
-        pixel = _pixel_size(self._capture.cameras, volume.bounds())
+        pixel = pixel_size(self._capture.cameras, volume.bounds().mean(dim=0))
         scale = min(1.0, PIXELS_PER_CELL * pixel / volume.cell)
         targets = capture_targets(self._capture, object_boxes(self._capture, scale))
         frame = Similarity(1 / volume.cell, -volume.low / volume.cell)
@@ -325,13 +325,6 @@ class VolumeFit:
 
             in_parts(run, len(nodes), self._device)
         volume.distances, self._next = self._next, volume.distances
-
-
-def _pixel_size(cameras: Cameras, bounds: Float64[Tensor, "2 3"]) -> float:
-    """Length that covers one pixel at the middle of a box, median over the cameras."""
-    depth = cameras.project(bounds.mean(dim=0, keepdim=True))[:, 0, 2]
-    depth = torch.ones_like(depth) if cameras.orthographic else depth
-    return float((depth / cameras.K[:, 0, 0]).median())
 
 
 def fit_volume(

@@ -11,11 +11,10 @@ wp.set_module_options({"enable_backward": False})
 
 OPAQUE: float = wp.constant(1.0e-3)  # transmittance at which a ray ends
 FAINT: float = wp.constant(1.0e-4)  # weight below which a colour is not looked up
-TAIL: float = wp.constant(5.0)  # distance beyond which there is no density, in betas
+TAIL: float = wp.constant(5.0)  # distance beyond which rays pass freely, in betas
 CAUTION: float = wp.constant(0.7)  # part of a distance that a ray may jump, since distances are not exact
 SOFT: float = wp.constant(0.02)  # residual below which the loss of a colour is quadratic
 LEAST: float = wp.constant(1.0e-3)  # least coverage and transmittance in the loss of masks
-
 SMALL: float = wp.constant(1.0e-4)  # added to the root of the second moment
 
 
@@ -24,12 +23,12 @@ class Field:
     """Grid of signed distances and colours."""
 
     distances: wp.array3d[float]  # (X, Y, Z), negative inside
-    colors: wp.array3d[wp.vec3]  # (X, Y, Z), linear RGB
-    beta: float  # width of the surface
+    colors: wp.array3d[wp.vec3]  # (X, Y, Z), square roots of linear RGB
+    beta: float  # scale of the Laplace distribution
 
 
 @wp.func
-def open_part(distance: float, beta: float) -> float:
+def laplace_cdf(distance: float, beta: float) -> float:
     """The cumulative Laplace distribution of a distance: near 0 inside, 1/2 on the surface, near 1 outside.
 
     Source: Yariv et al. 2021, the distribution of its density. Differs: of the distance, not of minus the
@@ -42,8 +41,8 @@ def open_part(distance: float, beta: float) -> float:
 
 
 @wp.func
-def log_slope(distance: float, beta: float) -> float:
-    """Derivative of the logarithm of `open_part`."""
+def log_cdf_slope(distance: float, beta: float) -> float:
+    """Derivative of the logarithm of `laplace_cdf`."""
     if distance > 0.0:
         tail = 0.5 * wp.exp(-distance / beta)
         return tail / ((1.0 - tail) * beta)
@@ -86,8 +85,8 @@ def color_at(field: Field, p: wp.vec3) -> wp.vec3:
         a = corner >> 2
         b = (corner >> 1) & 1
         c = corner & 1
-        share = wp.where(a == 1, x, 1.0 - x) * wp.where(b == 1, y, 1.0 - y) * wp.where(c == 1, z, 1.0 - z)
-        total += share * field.colors[i + a, j + b, k + c]
+        weight = wp.where(a == 1, x, 1.0 - x) * wp.where(b == 1, y, 1.0 - y) * wp.where(c == 1, z, 1.0 - z)
+        total += weight * field.colors[i + a, j + b, k + c]
     return total
 
 
@@ -104,8 +103,8 @@ def add_at(gradient: wp.array4d[wp.vec4], part: int, p: wp.vec3, value: wp.vec4)
         a = corner >> 2
         b = (corner >> 1) & 1
         c = corner & 1
-        share = wp.where(a == 1, x, 1.0 - x) * wp.where(b == 1, y, 1.0 - y) * wp.where(c == 1, z, 1.0 - z)
-        wp.atomic_add(gradient, part, i + a, j + b, k + c, share * value)
+        weight = wp.where(a == 1, x, 1.0 - x) * wp.where(b == 1, y, 1.0 - y) * wp.where(c == 1, z, 1.0 - z)
+        wp.atomic_add(gradient, part, i + a, j + b, k + c, weight * value)
 
 
 @wp.func
@@ -127,7 +126,7 @@ def inside_box(field: Field, origin: wp.vec3, direction: wp.vec3) -> wp.vec2:
 
 @wp.func
 def jump(distance: float, step: float, beta: float) -> float:
-    """Length that a ray may advance where there is no density."""
+    """Length that a ray may advance at a distance of more than `TAIL` betas."""
     return wp.max(step, CAUTION * (distance - TAIL * beta))
 
 
@@ -160,24 +159,24 @@ def learn_rays(
     ends = inside_box(field, origins[r], directions[r])
     first = ends[0] + offsets[r] * step
     t = first
-    through = float(1.0)
+    transmittance = float(1.0)
     before = float(1.0)
     color = wp.vec3(0.0, 0.0, 0.0)
-    while t < ends[1] and through > OPAQUE:
+    while t < ends[1] and transmittance > OPAQUE:
         p = origins[r] + t * directions[r]
         distance = distance_at(field, p)
         if distance > TAIL * field.beta:
             before = 1.0
             t += jump(distance, step, field.beta)
         else:
-            now = open_part(distance, field.beta)
-            left = through * wp.min(now / before, 1.0)
-            if through - left > FAINT:
-                color += (through - left) * color_at(field, p)
-            through = left
+            now = laplace_cdf(distance, field.beta)
+            left = transmittance * wp.min(now / before, 1.0)
+            if transmittance - left > FAINT:
+                color += (transmittance - left) * color_at(field, p)
+            transmittance = left
             before = now
             t += step
-    last = through
+    last = transmittance
 
     target = targets[r]
     residual = color - wp.vec3(target[0], target[1], target[2])
@@ -197,9 +196,9 @@ def learn_rays(
     place = origins[r]
     slope_before = float(0.0)
     t = first
-    through = float(1.0)
+    transmittance = float(1.0)
     before = float(1.0)
-    while t < ends[1] and through > OPAQUE:
+    while t < ends[1] and transmittance > OPAQUE:
         p = origins[r] + t * directions[r]
         distance = distance_at(field, p)
         if distance > TAIL * field.beta:
@@ -209,12 +208,12 @@ def learn_rays(
             before = 1.0
             t += jump(distance, step, field.beta)
         else:
-            now = open_part(distance, field.beta)
-            slope = log_slope(distance, field.beta)
+            now = laplace_cdf(distance, field.beta)
+            slope = log_cdf_slope(distance, field.beta)
             own = wp.vec4(0.0, 0.0, 0.0, 0.0)
             if now < before:
-                left = through * now / before
-                weight = through - left
+                left = transmittance * now / before
+                weight = transmittance - left
                 shade = float(0.0)
                 if weight > FAINT:
                     shade = wp.dot(by_color, color_at(field, p))
@@ -223,7 +222,7 @@ def learn_rays(
                 by_ratio = behind - left * shade + by_last
                 own[3] = by_ratio * slope
                 waiting[3] = waiting[3] - by_ratio * slope_before
-                through = left
+                transmittance = left
             if slope_before > 0.0:
                 add_at(gradient, part, place, waiting)
             waiting = own
@@ -294,7 +293,7 @@ def update_nodes(
     gradient: wp.array3d[wp.vec4],  # of `average_gradient`, averaged once more here
     flow: wp.array3d[wp.vec3],  # of `eikonal_flow`, zero at other nodes
     eikonal: float,  # weight of that loss
-    smoothness: float,  # weight of half the squared length of the gradient
+    smoothness: float,  # weight of mean curvature flow
     color_step: float,
     distance_step: float,
     first_beta: float,  # decay of the moments of Adam
