@@ -7,6 +7,7 @@ from .measures import edge_lengths as edge_lengths
 from .measures import face_areas as face_areas
 from .measures import is_one_solid as is_one_solid
 from .measures import largest_component as largest_component
+from .measures import vertex_areas as vertex_areas
 from .measures import without_specks as without_specks
 from .mesh_queries import ClosestPoints as ClosestPoints
 from .mesh_queries import SurfaceIndex as SurfaceIndex
@@ -15,6 +16,7 @@ from .normals import face_normals as face_normals
 from .normals import vertex_normals as vertex_normals
 from .poisson import screened_poisson as screened_poisson
 from .remesh import remesh as remesh
+from .remesh import remesh_pass as remesh_pass
 from .remesh import transfer as transfer
 from .self_intersections import CrossingSearch as CrossingSearch
 from .self_intersections import intersecting_faces as intersecting_faces

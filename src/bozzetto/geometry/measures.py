@@ -28,6 +28,12 @@ def corner_edges(
     return b - a, c - a, c - b
 
 
+def vertex_areas(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"]) -> Float[Tensor, "V"]:
+    """A third of the area of the faces around each vertex; differentiable."""
+    areas = face_areas(vertices, faces) / 3
+    return torch.zeros_like(vertices[:, 0]).index_add(0, faces.flatten(), areas.repeat_interleave(3))
+
+
 def face_areas(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"]) -> Float[Tensor, "F"]:
     """Area of every face in the squared unit of the vertices; the gradient is zero where the area is."""
     u, v, _ = corner_edges(vertices, faces)

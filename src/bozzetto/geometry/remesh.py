@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..errors import InputError
@@ -16,8 +16,8 @@ from .remeshing.creases import dihedral_angles, find_creases, find_tips, rough_c
 from .remeshing.edge_operations import collapse_short_edges, flip_edges, split_long_edges
 from .remeshing.relax import Original, relax
 from .remeshing.sizing import curvature_lengths, find_details, is_rough, keeps_size, within_narrow_facets
-from .remeshing.surface import Features, Flags, Floats, WorkingMesh, area_vectors
-from .self_intersections import untangle
+from .remeshing.surface import NOWHERE, Balls, Features, Flags, Floats, WorkingMesh, area_vectors
+from .self_intersections import CrossingSearch, untangle, without_crossings
 from .topology import is_consistently_wound, is_manifold
 
 FACE_LIMIT = 50_000_000
@@ -109,6 +109,89 @@ def remesh(
     if source.colors is not None:
         result = replace(result, colors=transfer(source, source.colors, result.vertices))
     return result.to(mesh.vertices.device)
+
+
+ATTEMPTS = 4
+"""Times that a pass of remeshing is tried, on less and less of the surface, before it only splits edges."""
+BESIDE = 3.0
+"""How far around crossing faces edges stay as they are at the second attempt, in edge lengths."""
+
+
+def remesh_pass(
+    mesh: Mesh,
+    edge_length: float | Float[Tensor, "V"],
+    split_above: float = 1.4,
+    collapse_below: float = 0.7,
+    seed: int = 0,
+) -> tuple[Mesh, CrossingSearch]:
+    """Improve the triangles of a moving surface a little, without making faces cross.
+
+    One pass of splits, collapses, flips and tangential relaxation as in `remesh`, without projection and with
+    one length everywhere or given lengths. If faces cross then, collapses and flips are done again without the
+    edges near them, and vertices are relaxed only as far as no faces cross (`without_crossings`). Faces that
+    crossed before may still do so.
+
+    Source: Botsch and Kobbelt 2004, section 4. Differs: one pass, no projection, no crossings.
+
+    Args:
+        mesh: A consistently wound manifold, open or closed.
+        edge_length: Target edge length, in the unit of the mesh, or one per vertex.
+        split_above: As in `remesh`.
+        collapse_below: As in `remesh`.
+        seed: As in `remesh`.
+
+    Returns:
+        The new mesh on the device of the old one, without colours (see `transfer`), and a search for crossings
+        of its faces, which ignores those that cross already.
+
+    Raises:
+        InputError: As in `remesh`.
+    """
+    source = mesh.check().to("cpu")
+    _check_options(split_above, collapse_below, None, None)
+    before, bend, kept = _surveyed(source, edge_length, None, None)
+    split, original = _prepared(source, before, bend, kept, None, None)
+    split = split_long_edges(split, split_above, original)
+    generator = np.random.default_rng(seed)
+
+    def result(surface: WorkingMesh, search: CrossingSearch) -> tuple[Mesh, CrossingSearch]:
+        vertices, faces = _tensors(surface)
+        return Mesh(vertices, faces, offset=mesh.offset).to(mesh.vertices.device), search
+
+    def improved(still: Balls) -> WorkingMesh:
+        surface = collapse_short_edges(split, collapse_below, split_above, original.curves, generator, still)
+        return flip_edges(surface, generator, still)
+
+    relaxed = relax(improved(NOWHERE), original, project=False)
+    search, places = _crossings(relaxed)
+    if len(places) == 0:
+        return result(relaxed, search)
+    crossed = _crossings(split)[1]
+    places = np.concatenate([places, crossed])
+    for attempt in range(1, ATTEMPTS):
+        surface = improved(Balls(places, BESIDE * 2 ** (attempt - 1) * float(split.target.max())))
+        search, found = _crossings(surface)
+        if len(found) <= len(crossed):
+            break
+        places = np.concatenate([places, found])
+    else:
+        surface, search = split, _crossings(split)[0]
+    (start, _), (end, _) = _tensors(surface), _tensors(relax(surface, original, project=False))
+    vertices, _ = without_crossings(start, end, search)
+    return result(replace(surface, vertices=vertices.double().numpy()), search)
+
+
+def _tensors(surface: WorkingMesh) -> tuple[Float[Tensor, "V 3"], Int64[Tensor, "F 3"]]:
+    return torch.from_numpy(surface.vertices).float(), torch.from_numpy(surface.faces)
+
+
+def _crossings(surface: WorkingMesh) -> tuple[CrossingSearch, Floats]:
+    """A search for further crossings, and the middles (N, 3) of the faces that cross now."""
+    vertices, faces = _tensors(surface)
+    search = CrossingSearch(vertices, faces)
+    crossing = search.pairs(vertices).flatten().unique()
+    search.ignored[crossing] = True
+    return search, surface.vertices[surface.faces[crossing.numpy()]].mean(axis=1)
 
 
 def transfer(mesh: Mesh, values: Float[Tensor, "V C"], points: Float[Tensor, "P 3"]) -> Float[Tensor, "P C"]:

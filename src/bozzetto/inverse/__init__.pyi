@@ -1,6 +1,7 @@
 from .coarse_to_fine import Reconstruction as Reconstruction
 from .coarse_to_fine import reconstruct_capture as reconstruct_capture
 from .config import AppearanceConfig as AppearanceConfig
+from .config import ContinuousRemeshing as ContinuousRemeshing
 from .config import OptimizeConfig as OptimizeConfig
 from .config import ReconstructConfig as ReconstructConfig
 from .config import Stage as Stage

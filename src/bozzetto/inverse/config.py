@@ -3,8 +3,34 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-OptimizerName = Literal["adam_uniform", "adam", "momentum", "gradient_descent"]
+OptimizerName = Literal["adam_uniform", "vector_adam", "adam", "momentum", "gradient_descent"]
 Regularizer = Literal["none", "laplacian", "bilaplacian"]
+
+
+@dataclass(frozen=True)
+class ContinuousRemeshing:
+    """How a surface is remeshed all the time while it is optimised, after Palfinger 2022.
+
+    Triangles shrink from coarse to fine. The moments of the optimiser are kept, and no faces cross that did not
+    at the start.
+    """
+
+    last_edge: float
+    """Target edge length at the end. Two to three pixels hold what pictures show."""
+    first_edge: float = 0.2
+    """Target edge length at the beginning."""
+    decline: float = 0.6
+    """Fraction of the budget in which the edge length falls, by the same factor in every step."""
+    every: int = 8
+    """Steps between remeshings."""
+    smoothing: float = 0.1
+    """Weight of the pull of every vertex towards the mean of its neighbours, beside the gradient of the
+    pictures; it moves what no picture shows. See `NeighbourPull`."""
+
+    def edge(self, progress: float) -> float:
+        """Target edge length when a fraction of the budget is spent."""
+        fallen = min(1.0, progress / self.decline) if self.decline > 0 else 1.0
+        return self.first_edge * (self.last_edge / self.first_edge) ** fallen
 
 
 @dataclass(frozen=True)
@@ -44,6 +70,9 @@ class OptimizeConfig:
     """Target edge length of remeshing; 0 halves the mean edge length each time."""
     remesh_decay: float = 1.0
     """Factor on the step size at every remeshing. The paper takes 0.8 and has no other decay."""
+    remeshing: ContinuousRemeshing | None = None
+    """Continuous remeshing in place of `remesh_at`. Step sizes are then in target edge lengths: 0.5 to 1 suits
+    `vector_adam`, with a smoothness of 2. Crossings are checked before every remeshing."""
     check_crossings: int = 0
     """Steps between checks that no faces cross: where they do, vertices go back towards where they were at the
     check before. Faces that cross each other at the start may do so later. 0 never checks, as in the paper."""

@@ -12,13 +12,23 @@ from torch import Tensor
 
 from ..cameras import Cameras
 from ..errors import InputError
-from ..geometry import CrossingSearch, edge_lengths, remesh, unique_edges, vertex_normals, without_crossings
+from ..geometry import (
+    CrossingSearch,
+    SurfaceIndex,
+    edge_lengths,
+    remesh,
+    remesh_pass,
+    unique_edges,
+    vertex_areas,
+    vertex_normals,
+    without_crossings,
+)
 from ..rendering import Fragments, ImageLoss, Picture, compose, interpolate, rasterize, shade
 from ..shapes import Mesh, Similarity
 from ..shapes.offsets import Offset
-from .config import AppearanceConfig, OptimizeConfig
+from .config import AppearanceConfig, ContinuousRemeshing, OptimizeConfig
 from .data import Targets
-from .losses import SmoothnessPenalty
+from .losses import NeighbourPull, SmoothnessPenalty
 from .model import Light, VertexField
 from .optimizers import make_optimizer
 
@@ -46,6 +56,10 @@ def restore_optimizers(optimizers: list[torch.optim.Optimizer], tensors: dict[st
         optimizer.load_state_dict(content)
 
 
+MEMORY = 0.99
+"""Decay of the second moment under continuous remeshing, since gradients change with the triangles."""
+TINY = 1e-20
+"""Smallest area around a vertex, of a mesh of radius about 1, that anything is divided by."""
 CARRIED = "carried."
 """Prefix of the names of the caller's tensors in a state."""
 
@@ -93,20 +107,31 @@ class Optimization:
         self._begin(start)
         self.seconds_spent: float = time.perf_counter() - begin
 
-    def _begin(self, mesh: Mesh) -> None:
-        """Set up unknowns and fresh optimiser state for a mesh with new connectivity."""
+    def _begin(self, mesh: Mesh, search: CrossingSearch | None = None) -> None:
+        """Set up unknowns and fresh optimiser state for a mesh with new connectivity.
+
+        Args:
+            mesh: The mesh.
+            search: For crossings of its faces, if there is one already.
+        """
         config, look = self.config, self.appearance
         self.faces: Tensor = mesh.faces
         self.positions: VertexField = VertexField(mesh.vertices, mesh.faces, config.smoothness)
         self._uncrossed: Tensor = mesh.vertices.detach().clone()
         self._checked: int = self.steps_done
-        self._search: CrossingSearch | None = self._crossing_search()
+        self._search: CrossingSearch | None = search or self._crossing_search()
         self.optimizer: torch.optim.Optimizer = make_optimizer(
             config.optimizer, self.positions.parameters(), config.step_size
         )
         self.penalty: SmoothnessPenalty = SmoothnessPenalty(
             mesh.faces, len(mesh.vertices), config.regularizer, config.regularizer_weight
         )
+        self._pull: NeighbourPull | None = None
+        if config.remeshing is not None:
+            self._pull = NeighbourPull(mesh.faces, len(mesh.vertices), config.remeshing.smoothing)
+            for group in self.optimizer.param_groups:
+                if "betas" in group:
+                    group["betas"] = (group["betas"][0], MEMORY)
         self.fixed_colors: Tensor | None = mesh.colors
         self.albedo: VertexField | None = None
         self.look_optimizers: list[torch.optim.Optimizer] = []
@@ -124,11 +149,17 @@ class Optimization:
 
     def _crossing_search(self) -> CrossingSearch | None:
         """To keep faces from crossing, if that is wanted, other than those that cross already."""
-        if not self.config.check_crossings:
+        if not self._check_every:
             return None
         search = CrossingSearch(self._uncrossed, self.faces)
         search.ignored[search.pairs(self._uncrossed).flatten()] = True
         return search
+
+    @property
+    def _check_every(self) -> int:
+        """Steps between checks for crossings; 0 for none."""
+        remeshing = self.config.remeshing
+        return self.config.check_crossings if remeshing is None else remeshing.every
 
     @property
     def mesh(self) -> Mesh:
@@ -156,7 +187,10 @@ class Optimization:
             InputError: Loss or vertices are not finite; the message says in which step and view.
         """
         begin = time.perf_counter()
-        if self.steps_done in self.config.remesh_at:
+        if self.config.remeshing is not None:
+            if self.steps_done % self.config.remeshing.every == 0:
+                self._remesh_continuously(self.config.remeshing)
+        elif self.steps_done in self.config.remesh_at:
             self._remesh()
         index = self._choose_views()
         self._set_step_size()
@@ -166,6 +200,8 @@ class Optimization:
         positions = self.positions()
         loss = self._image_loss(positions, index)
         total = loss + self.penalty(positions)
+        if self._pull is not None:
+            total = total + self._pull(positions)
         total.backward()
         if not (torch.isfinite(total) and torch.isfinite(positions).all()):
             raise InputError(self._diagnosis(positions.detach(), index))
@@ -174,7 +210,7 @@ class Optimization:
         self.steps_done += 1
         value = float(loss.detach())
         self.seconds_spent += time.perf_counter() - begin
-        every = self.config.check_crossings
+        every = self._check_every
         if self._search is not None and (self.steps_done % every == 0 or self.progress >= 1):
             begin = time.perf_counter()
             self._uncross(self._search)
@@ -251,12 +287,16 @@ class Optimization:
         return np.random.default_rng((self.config.seed, epoch)).permutation(len(self.targets)).tolist()
 
     def _set_step_size(self) -> None:
-        decay = 1 - (1 - self.config.final_step_size) * self.progress
+        progress, remeshed = self.progress, self.config.remesh_decay**self.remeshings
+        if (remeshing := self.config.remeshing) is not None:
+            remeshed = remeshing.edge(progress)
+            progress = max(0.0, progress - remeshing.decline) / max(1 - remeshing.decline, 1e-9)
+        decay = 1 - (1 - self.config.final_step_size) * progress
         for optimizer in [self.optimizer, *self.look_optimizers]:
-            remeshed = self.config.remesh_decay**self.remeshings if optimizer is self.optimizer else 1.0
+            factor = decay * (remeshed if optimizer is self.optimizer else 1.0)
             for group in optimizer.param_groups:
                 first = group.setdefault("first_lr", group["lr"])
-                group["lr"] = first * decay * remeshed
+                group["lr"] = first * factor
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the coming steps depend on, as tensors; `restore` puts it back."""
@@ -318,6 +358,47 @@ class Optimization:
         # Creases of an unfinished surface need not be kept, and triangles of equal size learn evenly.
         self._begin(remesh(mesh, edge, crease_angle=None, tolerance=None))
         self.remeshings += 1
+
+    def _remesh_continuously(self, remeshing: ContinuousRemeshing) -> None:
+        """Improve the triangles, and continue with a new L, a new u and the same moments.
+
+        A gradient with respect to a vertex is proportional to the area around it. So moments are interpolated
+        per area at the nearest points of the old surface.
+
+        Source: Palfinger 2022, continuous remeshing. Differs: steps are those of Large Steps; the target length
+        is the same everywhere and falls with time instead of following the speed of the vertices; no faces
+        cross.
+        """
+        old, before = self.mesh, [self.optimizer, *self.look_optimizers]
+        seed = self.config.seed + self.steps_done
+        mesh, search = remesh_pass(old, remeshing.edge(self.progress), seed=seed)
+        nearest = SurfaceIndex(old).closest(mesh.vertices)
+        corners, weights = old.faces[nearest.face], nearest.weights.to(mesh.vertices)
+        area = vertex_areas(mesh.vertices, mesh.faces)[:, None]
+        per_area = 1 / vertex_areas(old.vertices, old.faces)[:, None].clamp(min=TINY)
+
+        def carried(values: Float[Tensor, "V C"]) -> Float[Tensor, "W C"]:
+            return torch.einsum("pk,pkc->pc", weights, values[corners])
+
+        def moment(name: str, value: Tensor) -> Tensor:
+            if value.ndim != 2:
+                return value  # the number of steps
+            if name.endswith("_sq"):
+                return (area * carried(per_area * value.sqrt())).square()
+            return area * carried(per_area * value)
+
+        self._begin(replace(mesh, colors=None if old.colors is None else carried(old.colors)), search)
+        for last, now in zip(before, [self.optimizer, *self.look_optimizers], strict=True):
+            for one, two in zip(_parameters(last), _parameters(now), strict=True):
+                moments = last.state.get(one, {})
+                now.state[two] = (
+                    moments if one is two else {name: moment(name, value) for name, value in moments.items()}
+                )
+        self.remeshings += 1
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def optimize(

@@ -9,7 +9,9 @@ from .creases import Curves
 from .relax import Original
 from .surface import (
     DEGENERATE,
+    NOWHERE,
     SLIM,
+    Balls,
     Features,
     Flags,
     Floats,
@@ -139,13 +141,19 @@ class _Collapses:
 
 
 def collapse_short_edges(
-    surface: WorkingMesh, shortest: float, longest: float, curves: Curves, generator: np.random.Generator
+    surface: WorkingMesh,
+    shortest: float,
+    longest: float,
+    curves: Curves,
+    generator: np.random.Generator,
+    except_in: Balls = NOWHERE,
 ) -> WorkingMesh:
     """Collapse edges shorter than `shortest` times the target length where that is safe.
 
     A collapse needs the link condition (so that a manifold keeps its genus and boundaries), makes no edge
-    longer than `longest`, flips no face and keeps boundary, creases and corners. In each round, those edges are
-    collapsed that come first among the edges of all faces around them, in an order that prefers short ones.
+    longer than `longest`, flips no face and keeps boundary, creases and corners. Edges with an end in one of
+    the balls `except_in` stay. In each round, those edges are collapsed that come first among the edges of all
+    faces around them, in an order that prefers short ones.
     """
     refused = np.empty(0, np.int64)
     for _ in range(COLLAPSE_ROUNDS):
@@ -157,6 +165,8 @@ def collapse_short_edges(
         a, b = edges.ends.T
         candidate &= (surface.feature_of_edge >= 0) | ~(surface.kept[a] & surface.kept[b])
         candidate &= ~(surface.features.fixed[a] & surface.features.fixed[b])
+        still = except_in.contain(surface.vertices)
+        candidate &= ~(still[a] | still[b])
         index = np.flatnonzero(candidate)
         if len(index) == 0:
             break
@@ -308,14 +318,17 @@ MENDING = 8  # gain, more than any of valence, of mending a sliver at a kept lin
 BEFORE, AFTER = [[0, 1, 2], [1, 0, 3]], [[3, 1, 2], [2, 0, 3]]  # the two faces of a quad
 
 
-def flip_edges(surface: WorkingMesh, generator: np.random.Generator) -> WorkingMesh:
+def flip_edges(
+    surface: WorkingMesh, generator: np.random.Generator, except_in: Balls = NOWHERE
+) -> WorkingMesh:
     """Flip edges while that brings valences closer to 6, or 4 on the boundary.
 
     A flip lowers the sum of absolute deviations over its four vertices, joins two vertices without a common
-    edge, changes no kept line and does not fold the surface; or it improves a sliver at a kept line. In each
-    round, those edges are flipped that share no vertex with a better one, so that valences change at most once.
+    edge, changes no kept line and does not fold the surface; or it improves a sliver at a kept line. Edges of
+    quads with a vertex in one of the balls `except_in` stay. In each round, those edges are flipped that share
+    no vertex with a better one, so that valences change at most once.
     """
-    ideal = _ideal(surface)
+    ideal, still = _ideal(surface), except_in.contain(surface.vertices)
     smallest = np.where(surface.boundary, 2, 3)
     for _ in range(FLIP_ROUNDS):
         edges, count = surface.edges, len(surface.vertices)
@@ -330,7 +343,7 @@ def flip_edges(surface: WorkingMesh, generator: np.random.Generator) -> WorkingM
         near = surface.kept[quad[:, 0]] | surface.kept[quad[:, 1]]
         near |= surface.kept[quad[:, 2]] | surface.kept[quad[:, 3]]
         gain[near] += MENDING * _mends(surface.vertices[quad[near]])
-        index = np.flatnonzero(gain > 0)
+        index = np.flatnonzero((gain > 0) & ~still[quad].any(axis=1))
         quad, halves, gain, near = quad[index], halves[index], gain[index], near[index]
         allowed = ((excess + ideal)[quad[:, :2]] > smallest[quad[:, :2]]).all(axis=1)
         allowed &= ~edges.exist(quad[:, 2], quad[:, 3], count)

@@ -1,6 +1,7 @@
 """Tangential relaxation, and projection of the vertices onto the original surface."""
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,12 +27,16 @@ class Original:
             curves: The lines that are kept.
             planned: (F,) shorter lengths because of curvature.
         """
-        self._index = SurfaceIndex(mesh)
+        self._mesh = mesh
         self._faces = mesh.faces.numpy()
         self._normals = area_vectors(mesh.vertices.detach().double().numpy()[self._faces])
         self._target = target
         self._planned = planned
         self.curves = curves
+
+    @cached_property
+    def _index(self) -> SurfaceIndex:
+        return SurfaceIndex(self._mesh)
 
     @property
     def graded(self) -> bool:

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -126,6 +127,28 @@ class Features:
     ends: Ints
     at: Floats
     fixed: Flags
+
+
+class Balls:
+    """Balls of one radius, in which edges are left alone.
+
+    Args:
+        centers: (N, 3) middle points.
+        radius: Radius of all of them.
+    """
+
+    def __init__(self, centers: Floats, radius: float) -> None:
+        self._tree = KDTree(centers) if len(centers) else None
+        self._radius = radius
+
+    def contain(self, points: Floats) -> Flags:
+        """(P,) whether points lie in one of the balls."""
+        if self._tree is None:
+            return np.zeros(len(points), bool)
+        return np.isfinite(self._tree.query(points, distance_upper_bound=self._radius)[0])
+
+
+NOWHERE = Balls(np.empty((0, 3)), 0.0)
 
 
 @dataclass(frozen=True)
