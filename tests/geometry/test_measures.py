@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bozzetto.geometry import edge_lengths, face_areas, unique_edges
+from bozzetto.geometry import edge_lengths, face_areas, unique_edges, vertex_areas
 from bozzetto.geometry.measures import mesh_faults
 from bozzetto.shapes import Mesh, box, grid, icosphere, join, torus
 
@@ -27,6 +27,15 @@ def test_area_and_length_grow_with_scale():
     (by_length,) = torch.autograd.grad(length, scale)
     torch.testing.assert_close(by_area, area.detach())  # 2 area / scale
     torch.testing.assert_close(by_length, length.detach() / 2)
+
+
+def test_areas_of_vertices():
+    solid = box((1.0, 2.0, 3.0))
+    assert float(vertex_areas(solid.vertices, solid.faces).sum()) == pytest.approx(22.0)
+    sphere = icosphere(2)
+    areas = vertex_areas(sphere.vertices, sphere.faces)
+    around = face_areas(sphere.vertices, sphere.faces)[(sphere.faces == 0).any(dim=1)]
+    assert len(around) == 5 and float(areas[0]) == pytest.approx(float(around.sum()) / 3)
 
 
 def test_gradients():

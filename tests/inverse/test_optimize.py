@@ -7,9 +7,10 @@ import torch
 from safetensors.torch import load, save
 
 from bozzetto import InputError, Mesh
-from bozzetto.geometry import intersecting_faces, is_manifold, is_watertight
+from bozzetto.geometry import intersecting_faces, is_manifold, is_watertight, largest_component
 from bozzetto.inverse import (
     AppearanceConfig,
+    ContinuousRemeshing,
     Light,
     ambient_light,
     capture_light,
@@ -135,6 +136,79 @@ def test_the_edge_length_asked_for(begin):
     assert mean == pytest.approx(0.05, rel=0.15)
 
 
+def test_edges_of_continuous_remeshing():
+    remeshing = ContinuousRemeshing(last_edge=0.01, first_edge=0.16, decline=0.5)
+    lengths = [remeshing.edge(progress) for progress in (0, 0.125, 0.25, 0.5, 0.7, 1)]
+    assert lengths == pytest.approx([0.16, 0.08, 0.04, 0.01, 0.01, 0.01])
+    assert replace(remeshing, decline=0.0).edge(0) == pytest.approx(0.01)
+
+
+CONTINUOUS = dict(
+    optimizer="vector_adam",
+    step_size=0.7,
+    final_step_size=0.1,
+    remeshing=ContinuousRemeshing(last_edge=0.1, first_edge=0.4, decline=0.5, every=4),
+)
+
+
+def test_continuous_remeshing(begin, ball):
+    optimization = begin(start=icosphere(1, 0.6), steps=40, **CONTINUOUS)
+    sizes, counts = [], []
+    while optimization.progress < 1:
+        loss = optimization.step()
+        sizes.append(optimization.optimizer.param_groups[0]["lr"])
+        counts.append(len(optimization.positions.latent))
+        if optimization.steps_done % 4 == 0:
+            assert len(intersecting_faces(optimization.mesh)) == 0
+    mesh = optimization.mesh
+    corners = mesh.corners()
+    assert float((corners - corners.roll(1, dims=1)).norm(dim=2).mean()) == pytest.approx(0.1, rel=0.15)
+    assert optimization.remeshings == 10 and len(set(counts)) > 5 and counts[-1] > 10 * counts[0]
+    assert is_watertight(mesh.faces) and is_manifold(mesh.faces, len(mesh.vertices))
+    assert sizes[0] == pytest.approx(0.7 * 0.4) and sizes[20] == pytest.approx(0.7 * 0.1)
+    assert sizes[-1] == pytest.approx(0.7 * 0.1 * (1 - 0.9 * 19 / 20))
+    assert loss < 0.01 and distance(mesh, ball) < 0.01
+
+
+def test_continuous_remeshing_keeps_moments_per_area_and_colours(begin):
+    start = icosphere(2, 0.6)
+    start = replace(start, colors=0.5 + 0.5 * start.vertices)
+    config = CONTINUOUS | {"remeshing": ContinuousRemeshing(0.1, 0.1, every=3)}
+    optimization = begin(start=start, steps=20, appearance=AppearanceConfig(learn_albedo=True), **config)
+    run(optimization, 3)  # a remeshing, and three steps
+    look = optimization.look_optimizers
+    before = [o.state[o.param_groups[0]["params"][0]] for o in (optimization.optimizer, look[0])]
+    light = look[1].state[optimization.light.coefficients]["exp_avg"].clone()
+    colors, count = optimization.mesh.colors.mean(dim=0), len(optimization.positions.latent)
+    optimization._remesh_continuously(ContinuousRemeshing(0.05, 0.05))
+    assert len(optimization.positions.latent) > 2 * count
+    look = optimization.look_optimizers
+    after = [o.state[o.param_groups[0]["params"][0]] for o in (optimization.optimizer, look[0])]
+    for old, new in zip(before, after, strict=True):
+        assert float(new["step"]) == float(old["step"]) == 3
+        total = old["exp_avg"].abs().sum(dim=0)
+        # Four times as many vertices, each with a quarter of the area: the same sum.
+        torch.testing.assert_close(new["exp_avg"].abs().sum(dim=0), total, rtol=0.1, atol=0)
+        root = old["exp_avg_sq"].sqrt().sum()
+        torch.testing.assert_close(new["exp_avg_sq"].sqrt().sum(), root, rtol=0.1, atol=0)
+    torch.testing.assert_close(optimization.mesh.colors.mean(dim=0), colors, rtol=0.02, atol=0)
+    assert torch.equal(look[1].state[optimization.light.coefficients]["exp_avg"], light)
+
+
+def test_what_no_picture_shows_contracts(begin, ball):
+    # A ball inside of the one that the pictures show has no gradient from them.
+    radius = {}
+    for smoothing in (0.0, 0.1):
+        remeshing = ContinuousRemeshing(0.1, 0.1, every=5, smoothing=smoothing)
+        settings = CONTINUOUS | {"remeshing": remeshing}
+        optimization = begin(start=join([ball, icosphere(2, 0.3)]), steps=3, **settings)
+        run(optimization, 3)
+        radii = optimization.mesh.vertices.norm(dim=1)
+        radius[smoothing] = float(radii[radii < 0.42].mean())
+        assert distance(largest_component(optimization.mesh), ball) < 0.02
+    assert radius[0.0] == pytest.approx(0.3, rel=0.03) and radius[0.1] < 0.25
+
+
 def test_epochs_see_every_view(begin):
     optimization = begin(steps=50, views_per_step=2, seed=3)
     chosen = []
@@ -159,6 +233,8 @@ def test_epochs_see_every_view(begin):
         ),
         dict(appearance=AppearanceConfig(learn_light=False)),
         dict(smoothness=0.0, step_size=0.2, check_crossings=3),
+        dict(optimizer="vector_adam", step_size=0.7, remeshing=ContinuousRemeshing(0.2, 0.4, 0.5, 3)),
+        dict(appearance=AppearanceConfig(), step_size=0.7, remeshing=ContinuousRemeshing(0.2, 0.4, 0.5, 2)),
     ],
 )
 def test_a_restored_run_ends_bit_identically(begin, settings):
