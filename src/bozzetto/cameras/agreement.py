@@ -8,14 +8,21 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..errors import InputError
 from ..images.resizing import area_resize
 from ..steps import counted
 from ..values import value_type
 from .camera import Cameras
 from .capture import Capture
-from .carving import carve_grid, depths, fewest_carving, grid_silhouettes, prepare_silhouettes
-from .hull import bounds_of, min_views_or_half
+from .carving import (
+    CarvedGrid,
+    Silhouettes,
+    carve_grid,
+    depths,
+    fewest_carving,
+    grid_silhouettes,
+    prepare_silhouettes,
+)
+from .hull import find_bounds, min_views_or_half
 
 SIZE = 96
 """Silhouettes are compared in pictures with a longer side of at most this many pixels."""
@@ -107,33 +114,56 @@ def outlines(capture: Capture) -> Outlines:
 
 def agreement(views: Outlines) -> Agreement:
     """Compare every silhouette with the hull of the others, with a tolerance of one pixel."""
-    cameras, count = views.cameras, len(views.cameras)
-    nothing = torch.ones(count, device=views.masks.device)
-    least = min_views_or_half(cameras, None)
-    silhouettes = prepare_silhouettes(cameras, views.masks, views.known)
-    bad = count // 6
-    try:
-        bounds = bounds_of(silhouettes, least, max(bad, 1 if count > 3 else 0))
-    except InputError:
+    nothing = torch.ones(len(views.cameras), device=views.masks.device)
+    found = _hull_of_others(views)
+    if found is None:
         return Agreement(nothing, nothing, nothing, nothing)
-    grid = carve_grid(silhouettes, bounds, GRID, least)
-    hull = grid_silhouettes(cameras, grid, leave_out=True)
-    inside = (views.masks > 0.5) & views.known
-    missing = inside & ~_dilated(hull)
+    silhouettes, grid, hull = found
+    missing, excess = _missing_and_excess(views, hull)
     against = torch.zeros_like(missing)
     blame = torch.zeros_like(nothing)
     for view, pixels in enumerate(missing):
         if bool(pixels.any()):
             centers = torch.nonzero(pixels).flip(1)[None].double() + 0.5
-            origins, directions = cameras[[view]].to(pixels.device).rays_through(centers)
+            origins, directions = views.cameras[[view]].to(pixels.device).rays_through(centers)
             erasing, places = fewest_carving(grid, origins[0], directions[0])
-            against[view][pixels] = erasing > bad
+            against[view][pixels] = erasing > _few(views)
             guilty = (depths(silhouettes, places) < 0).float()
             blame += (guilty / guilty.sum(dim=0).clamp(min=1)).sum(dim=1)
-    area = inside.sum(dim=(1, 2)).clamp(min=1)
-    excess = hull & views.known & ~inside
-    shares = [region.sum(dim=(1, 2)) / area for region in (missing, against, excess)]
+    shares = [_share_of_mask(views, region) for region in (missing, against, excess)]
     return Agreement(shares[0], shares[1], shares[2], blame)
+
+
+def _few(views: Outlines) -> int:
+    """Number of views that may be bad."""
+    return len(views.cameras) // 6
+
+
+def _hull_of_others(views: Outlines) -> tuple[Silhouettes, CarvedGrid, Bool[Tensor, "N H W"]] | None:
+    """The silhouettes prepared for carving, the carved grid, and in each view the hull of all others; None if
+    there is no hull."""
+    cameras = views.cameras
+    least = min_views_or_half(cameras, None)
+    silhouettes = prepare_silhouettes(cameras, views.masks, views.known)
+    bounds = find_bounds(silhouettes, least, max(_few(views), 1 if len(cameras) > 3 else 0))
+    if bounds is None:
+        return None
+    grid = carve_grid(silhouettes, bounds, GRID, least)
+    return silhouettes, grid, grid_silhouettes(cameras, grid, leave_out=True)
+
+
+def _missing_and_excess(
+    views: Outlines, hull: Bool[Tensor, "N H W"]
+) -> tuple[Bool[Tensor, "N H W"], Bool[Tensor, "N H W"]]:
+    """Pixels of the masks outside of the hull of the others, and pixels of the hull outside of the masks."""
+    inside = (views.masks > 0.5) & views.known
+    return inside & ~_dilated(hull), hull & views.known & ~inside
+
+
+def _share_of_mask(views: Outlines, region: Bool[Tensor, "N H W"]) -> Float[Tensor, "N"]:
+    """Size of a region as a fraction of the mask, per view."""
+    area = ((views.masks > 0.5) & views.known).sum(dim=(1, 2)).clamp(min=1)
+    return region.sum(dim=(1, 2)) / area
 
 
 def _dilated(regions: Bool[Tensor, "N H W"]) -> Bool[Tensor, "N H W"]:
@@ -167,12 +197,16 @@ def explanation(views: Outlines, now: Agreement, exact: bool = False) -> str | N
     """
     found: list[tuple[float, str]] = []
     for sentence, change in counted(list(_alternatives(views)), "explain contradictions"):
-        changed = agreement(change())
-        if changed.misfit < EXACT and float(changed.excess.median()) < 0.2:
+        changed = change()
+        others = _hull_of_others(changed)
+        if others is None:
+            continue
+        missing, excess = (_share_of_mask(changed, r) for r in _missing_and_excess(changed, others[2]))
+        misfit, larger = float(missing.double().quantile(0.5)), float(excess.median())
+        if misfit < EXACT and larger < 0.2:
             return sentence
-        fits = changed.misfit < 0.4 * min(now.misfit, CONTRADICTION) and float(changed.excess.median()) < 0.5
-        if fits and not exact:
-            found.append((float(changed.missing.mean()), sentence))
+        if misfit < 0.4 * min(now.misfit, CONTRADICTION) and larger < 0.5 and not exact:
+            found.append((float(missing.mean()), sentence))
     return min(found)[1] if found else None
 
 

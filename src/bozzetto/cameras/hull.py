@@ -110,11 +110,19 @@ def bounds_of(
     Raises:
         InputError: The hull is empty.
     """
+    bounds = find_bounds(silhouettes, min_views, tolerance)
+    if bounds is None:
+        center, half = _seen_space(silhouettes)
+        raise InputError(_disagreement(silhouettes.moved(center), half, min_views, tolerance, names))
+    return bounds
+
+
+def find_bounds(silhouettes: Silhouettes, min_views: int, tolerance: int) -> Float[Tensor, "2 3"] | None:
+    """`bounds_of`, or None where the hull is empty, without the search for the views that make it so."""
     center, half = _seen_space(silhouettes)
-    local = silhouettes.moved(center)
-    cells, size = _octree(local, half, min_views, tolerance)
+    cells, size = _octree(silhouettes.moved(center), half, min_views, tolerance)
     if len(cells) == 0:
-        raise InputError(_disagreement(local, half, min_views, tolerance, names))
+        return None
     low, high = cells.amin(dim=0) - size, cells.amax(dim=0) + size
     return torch.stack([low, high]).double().cpu() + center
 
