@@ -2,6 +2,7 @@ import math
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import trimesh
 from bozzetto.cameras import Cameras, Capture, fibonacci_cameras, orbit_cameras
 from bozzetto.errors import Interrupted
 from bozzetto.geometry.measures import face_areas
-from bozzetto.inverse import reconstruct_photographs
+from bozzetto.inverse import coarse_to_fine, reconstruct_photographs
 from bozzetto.inverse import run as photographs
 from bozzetto.inverse.config import ReconstructConfig, Stage
 from bozzetto.inverse.run import mean_up
@@ -63,8 +64,9 @@ def reconstruct_until(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(photographs, "CHECKPOINT_SECONDS", -1.0)
         patch.setattr(RunFolder, "log", log_or_die)
-        if not pictures:
-            patch.setattr(photographs, "turntable", lambda *arguments, **options: None)
+        patch.setattr(coarse_to_fine, "RESURFACE_CELL", 1 / 24)
+        spin = partial(photographs.turntable, frames=4, size=64) if pictures else lambda *_, **__: None
+        patch.setattr(photographs, "turntable", spin)
         return reconstruct_photographs(run, used, CONFIG, held_out, quiet=True)[0]
 
 
@@ -113,6 +115,7 @@ def test_a_signal_waits_for_a_checkpoint(tmp_path, capture, monkeypatch):
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(RunFolder, "log", log_and_signal)
+    monkeypatch.setattr(coarse_to_fine, "RESURFACE_CELL", 1 / 24)
     before, run = signal.getsignal(signal.SIGTERM), RunFolder.create(tmp_path / "a", CONFIG)
     with pytest.raises(Interrupted, match="stopped after step 2, a checkpoint is written") as error:
         reconstruct_photographs(run, capture, CONFIG, quiet=True)
@@ -123,6 +126,7 @@ def test_a_signal_waits_for_a_checkpoint(tmp_path, capture, monkeypatch):
 
 def test_known_light_stays(tmp_path, capture, monkeypatch):
     monkeypatch.setattr(photographs, "turntable", lambda *arguments, **options: None)
+    monkeypatch.setattr(coarse_to_fine, "RESURFACE_CELL", 1 / 24)
     light = torch.zeros(9, 3)
     light[0], light[2] = 2.0, 0.6
     run = RunFolder.create(tmp_path / "a", CONFIG)

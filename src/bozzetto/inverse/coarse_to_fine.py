@@ -134,7 +134,7 @@ def at_level(capture: Capture, begun: Mesh, mesh: Mesh, config: ReconstructConfi
         # Creases of an unfinished surface need not be kept, and triangles of equal size learn evenly.
         return remesh(surface, edge, crease_angle=None, tolerance=None)
 
-    level = triangles(_with_open_topology(mesh) if stage.resurface else mesh)
+    level = triangles(_with_open_topology(mesh, RESURFACE_CELL) if stage.resurface else mesh)
     if _keeps_from_crossing(stage, config) and len(intersecting_faces(level)):
         level = triangles(_with_open_topology(mesh, min(edge, RESURFACE_CELL)))
     return level
@@ -148,7 +148,7 @@ def level_edge(capture: Capture, begun: Mesh, config: ReconstructConfig, stage: 
     return max(stage.edge_pixels / stage.scale * pixel_size(capture.cameras), fewest)
 
 
-def _with_open_topology(mesh: Mesh, cell: float = RESURFACE_CELL) -> Mesh:
+def _with_open_topology(mesh: Mesh, cell: float) -> Mesh:
     """The boundary of the solid that a possibly self-intersecting surface encloses, with the old colours."""
     solid = resurface(mesh, cell)
     if mesh.colors is None:
