@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -9,9 +10,10 @@ from bozzetto.datasets.synthetic import PhonePhotos, phone_photos
 from bozzetto.datasets.synthetic.furnished_room import TABLE, FurnishedRoom
 from bozzetto.datasets.synthetic.room.panels import Finish, PartCollector
 from bozzetto.datasets.synthetic.room.scene import joined_scene
-from bozzetto.inverse import Stage
+from bozzetto.inverse import ReconstructConfig, Stage, coarse_to_fine
 from bozzetto.inverse import photo_source as mended_masks
 from bozzetto.runs import RunFolder
+from bozzetto.sdf import CompleteConfig, completed_surface, solver
 from bozzetto.shapes import Mesh, Similarity, icosphere, load_mesh
 from bozzetto.viewer import demo, photo_demonstration
 from bozzetto.viewer import demonstration as surface_demonstration
@@ -36,13 +38,20 @@ def small_room(*_, **__) -> FurnishedRoom:
 @pytest.fixture
 def small(monkeypatch):
     """The demo as a miniature: few photographs, few pixels, few steps, an egg for a bust."""
-    sizes = {"PHOTOS": 12, "HELD_OUT": (3, 7), "WIDTH": 96, "HEIGHT": 72, "SAMPLES": 2000, "FRAMES": 3}
+    sizes = {"PHOTOS": 10, "HELD_OUT": (3, 7), "WIDTH": 72, "HEIGHT": 54, "SAMPLES": 2000, "FRAMES": 3}
     for name, value in sizes.items():
         monkeypatch.setattr(photo_demonstration, name, value)
     monkeypatch.setattr(photo_demonstration, "furnished_room", small_room)
     monkeypatch.setattr(photo_demonstration, "find_spec", lambda name: None)
-    monkeypatch.setattr(surface_demonstration, "SIDE", 64)
-    monkeypatch.setattr(mended_masks, "LEVELS", 1)
+    for name, value in {"SIDE": 64, "RESOLUTION": 64, "SIZE": 64, "STEPS": 3}.items():
+        monkeypatch.setattr(surface_demonstration, name, value)
+    quick = partial(CompleteConfig, surface=400, space=400, turns=2)
+    monkeypatch.setattr(surface_demonstration, "CompleteConfig", quick)
+    monkeypatch.setattr(solver, "SETTLING_RESOLUTION", 48)
+    monkeypatch.setattr(completed_surface, "cut", partial(completed_surface.cut, side=48))
+    monkeypatch.setattr(coarse_to_fine, "RESURFACE_CELL", 1 / 24)
+    rough = partial(ReconstructConfig, stages=(Stage(0.5, 2.0, 15),))
+    monkeypatch.setattr(mended_masks, "ReconstructConfig", rough)
     monkeypatch.setattr(mended_masks, "TURNS", 1)
     monkeypatch.setattr(photo_demonstration, "SCHEDULE", (Stage(0.5, 2.0, 15), Stage(1.0, 2.0, 10)))
 
@@ -55,12 +64,13 @@ def photos(tmp_path_factory) -> PhonePhotos:
 def test_demo_writes_a_gallery_and_honest_figures(tmp_path, small):
     run = RunFolder.create(tmp_path / "out", {"verb": "demo"})
     figures = demo(run, quiet=True)
+    mesh = load_mesh(tmp_path / "out" / "inverse" / "mesh.ply")
     page = (tmp_path / "out" / "index.html").read_text()
     assert page.count('class="view"') >= 5 and "http" not in page.split("<script>")[0].replace("data:", "")
     assert "bozzetto[poses]" in page
     for name in ("mesh.ply", "mesh.glb", "subject.ply", "photos.jpg", "masks.jpg", "comparison.png"):
         assert (tmp_path / "out" / "inverse" / name).stat().st_size > 0
-    assert len(list((tmp_path / "out" / "inverse" / "photos").glob("*.jpg"))) == 12
+    assert len(list((tmp_path / "out" / "inverse" / "photos").glob("*.jpg"))) == 10
     assert figures["cameras"]["estimated from the photographs"] is False
     assert figures["cameras"]["direction, largest error (degrees)"] < 1e-4
     assert figures["masks"]["overlap (IoU, mean)"] > 0.8
