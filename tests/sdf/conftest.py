@@ -1,13 +1,15 @@
 """A small family of shapes with a prior that is trained in seconds."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from bozzetto.sdf import Decoder, DecoderConfig, ShapePrior, build_decoder
+from bozzetto.sdf import Decoder, DecoderConfig, ShapePrior, build_decoder, completed_surface, solver
 from bozzetto.sdf.completed_surface import project, value_and_gradient
+from bozzetto.sdf.solver import with_width
 
 RADIUS = 1 / 1.03
 SHAPES = 32
@@ -43,6 +45,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def coarse_grids(monkeypatch) -> None:
+    """Grids on which completed surfaces are settled and cut, coarse enough for these simple shapes."""
+    monkeypatch.setattr(solver, "SETTLING_RESOLUTION", 48)
+    monkeypatch.setattr(completed_surface, "cut", partial(completed_surface.cut, side=48))
+
+
 @pytest.fixture(scope="session")
 def figures(one_thread: None) -> ShapePrior:
     """A prior over `figure`, with codes that are their parameters; shared, so leave it as it is."""
@@ -68,7 +77,7 @@ def figures(one_thread: None) -> ShapePrior:
         loss.backward()
         optimizer.step()
     names = tuple(f"figure-{i}" for i in range(SHAPES))
-    return ShapePrior(decoder.eval().requires_grad_(False), codes, names)
+    return with_width(ShapePrior(decoder.eval().requires_grad_(False), codes, names))
 
 
 class Ball(Decoder):

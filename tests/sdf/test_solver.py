@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -35,11 +36,12 @@ def test_variants_of_a_shape_are_none_of_its_others(balls):
 
 
 def test_the_width_is_kept_in_the_file(figures, tmp_path):
-    known = with_width(figures)
-    assert known.width == family_width(figures) > LEAST_FAMILY_WIDTH
+    unknown = replace(figures, width=None)
+    known = with_width(unknown)
+    assert known.width == family_width(unknown) > LEAST_FAMILY_WIDTH
     save_prior(known, tmp_path / "prior.safetensors")
     assert load_prior(tmp_path / "prior.safetensors").width == known.width == known.to("cpu").width
-    save_prior(figures, tmp_path / "older.safetensors")
+    save_prior(unknown, tmp_path / "older.safetensors")
     assert load_prior(tmp_path / "older.safetensors").width is None
 
 
