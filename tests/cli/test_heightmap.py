@@ -201,13 +201,6 @@ def test_training_from_the_command_line(folder, tmp_path, capsys):
     assert "--held-out" in capsys.readouterr().err
 
 
-def test_two_processes_train_one_network(folder, torchrun, tmp_path):
-    words = ["train", "heightmap", folder / "in", "--procedural-samples", "0", "--steps", "2"]
-    assert torchrun(*words, "--out", tmp_path / "run").count("Network:") == 1
-    report = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert report["figures"]["steps"] == 2 and (tmp_path / "run" / "heights.safetensors").is_file()
-
-
 def test_references_without_prediction_are_named(folder, tmp_path, capsys):
     (tmp_path / "pred").mkdir()
     Image.fromarray(make_sample(0, 0, 48).height).save(tmp_path / "pred" / "bark.png")

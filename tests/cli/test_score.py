@@ -32,13 +32,6 @@ def test_training_writes_a_model_and_keeps_it(trained, capsys):
     assert (run / "model.safetensors").read_bytes() == before
 
 
-def test_two_processes_train_one_model(trained, torchrun, tmp_path):
-    said = torchrun("train", "score", trained / "rings.npy", "--epochs", "6", "--out", tmp_path / "out")
-    assert said.count("Model:") == 1
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["figures"]["steps"] == 3  # both processes take all four shapes in a step
-
-
 def test_sampling_writes_clouds(trained, tmp_path, capsys):
     model = ["--model", str(trained / "run" / "model.safetensors")]
     words = ["sample", *model, "--count", "2", "--points", "50", "--out", str(tmp_path / "a"), "--json"]

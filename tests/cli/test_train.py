@@ -104,17 +104,6 @@ def test_other_samples_replace_those_of_an_earlier_training(folder, tmp_path):
     assert report["settings"]["count"] == 300
 
 
-def test_two_processes_train_one_prior(folder, torchrun, tmp_path):
-    prepared = tmp_path / "prepared"
-    assert main(["prepare", "sdf", str(folder), "--samples", "2000", "--out", str(prepared), "--quiet"]) == 0
-    said = torchrun("train", "sdf", prepared, "--epochs", "4", "--out", tmp_path / "out")
-    assert said.count("Prior:") == 1
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    shapes = len(load_prior(tmp_path / "out" / "prior.safetensors").codes)
-    # Both processes take all shapes in a step, so that four passes are two steps.
-    assert shapes == 3 and report["figures"]["steps"] == 2
-
-
 def test_validation_names_the_best_prior_and_missing_tensorboard_is_said_before_any_work(
     folder, tmp_path, capsys, monkeypatch
 ):
