@@ -102,7 +102,7 @@ HELD_OUT = [("chair", 900_003), ("part", 950_001), ("blob", 900_002), ("limbs", 
 @pytest.mark.parametrize("noise", [0.01, 0.03])
 @pytest.mark.parametrize(("family", "seed"), HELD_OUT)
 def test_estimated_noise_is_as_good_as_the_true_one(family, seed, noise):
-    clean, distance = training_shape(seed, 3000, family)
+    clean, distance = training_shape(seed, 2000, family)
     noisy = clean + noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     found = denoise(PointCloud(noisy))
     told = denoise(PointCloud(noisy), noise).cloud.points
@@ -115,7 +115,7 @@ def test_estimated_noise_is_as_good_as_the_true_one(family, seed, noise):
 @pytest.mark.parametrize("noise", [0.0, 0.0025])
 @pytest.mark.parametrize(("family", "seed"), HELD_OUT)
 def test_clouds_with_little_noise_are_left_nearly_alone(family, seed, noise):
-    clean, distance = training_shape(seed, 5000, family)
+    clean, distance = training_shape(seed, 3000, family)
     noisy = clean + noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     found = denoise(PointCloud(noisy)).cloud.points
     assert rms((found - noisy).norm(dim=1)) < 0.001 + 1.5 * noise

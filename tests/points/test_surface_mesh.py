@@ -48,7 +48,7 @@ def test_a_ring_is_one_closed_sheet():
 
 
 def test_noise_is_removed_first():
-    noisy = ring(2500) + 0.02 * torch.randn(2500, 3, generator=torch.Generator().manual_seed(0))
+    noisy = ring(1500) + 0.02 * torch.randn(1500, 3, generator=torch.Generator().manual_seed(0))
     mesh = surface(PointCloud(noisy))
     assert euler_number(mesh.faces) == 0
     assert float(ring_distance(mesh.vertices).square().mean().sqrt()) < 0.01
@@ -101,12 +101,12 @@ def test_rays_hit_a_ring_and_nothing_between():
 
 
 def test_strays_repeated_points_and_bad_normals_change_nothing():
-    points = sphere(400)
+    points = sphere(200)
     wanted = surface(PointCloud(points), 24, noise=0).vertices
     worse = {
         "far away": PointCloud(torch.cat([points, torch.tensor([[1e3, 0.0, 0.0]])])),
         "in the same place as others": PointCloud(points.repeat(2, 1)),
-        "are zero at 400": PointCloud(points, torch.zeros_like(points)),
+        "are zero at 200": PointCloud(points, torch.zeros_like(points)),
     }
     for words, cloud in worse.items():
         with pytest.warns(InputWarning, match=words):
@@ -126,16 +126,16 @@ def scan_lines(count: int, ratio: float) -> torch.Tensor:
     return torch.stack(rows, dim=-1).view(-1, 3)
 
 
-@pytest.mark.parametrize("ratio", [3, 6, 10])
+@pytest.mark.parametrize("ratio", [3, 10])
 def test_scan_lines_make_one_sheet(ratio):
-    mesh = surface(PointCloud(scan_lines(24, ratio)))
+    mesh = surface(PointCloud(scan_lines(20, ratio)))
     assert is_watertight(mesh.faces) and euler_number(mesh.faces) == 2
     assert volume(mesh) == pytest.approx(4 / 3 * math.pi, rel=0.02)
 
 
 def test_a_sphere_of_two_densities_is_one_sheet():
-    points = sphere(6_000)
-    rare = torch.rand(6_000, generator=torch.Generator().manual_seed(1)) < 0.08
+    points = sphere(3_000)
+    rare = torch.rand(3_000, generator=torch.Generator().manual_seed(1)) < 0.08
     mesh = surface(PointCloud(points[(points[:, 0] > 0) | rare]), boundary="closed")
     assert is_watertight(mesh.faces) and euler_number(mesh.faces) == 2
     assert volume(mesh) == pytest.approx(4 / 3 * math.pi, rel=0.02)
@@ -143,23 +143,23 @@ def test_a_sphere_of_two_densities_is_one_sheet():
 
 def test_layers_of_misaligned_scans_are_one_sheet():
     draw = torch.Generator().manual_seed(2)
-    whole = ring(10_000)
+    whole = ring(7_000)
     scans = []
     for _ in range(8):
         facing = torch.randn(3, generator=draw)
-        seen = whole[(whole @ facing > -0.2) & (torch.rand(10_000, generator=draw) < 0.3)]
+        seen = whole[(whole @ facing > -0.2) & (torch.rand(7_000, generator=draw) < 0.3)]
         scans.append(seen + 0.004 * torch.randn(3, generator=draw))
-    mesh = surface(PointCloud(torch.cat(scans)), 96)
+    mesh = surface(PointCloud(torch.cat(scans)), 64)
     assert is_watertight(mesh.faces) and euler_number(mesh.faces) == 0
     assert volume(mesh) == pytest.approx(2 * math.pi**2 * 0.7 * 0.25**2, rel=0.02)
 
 
 @pytest.mark.parametrize("given", [False, True])
 def test_outliers_leave_no_crumbs(given):
-    points = sphere(4000)
+    points = sphere(2000)
     draw = torch.Generator().manual_seed(5)
-    stray = 2.4 * torch.rand(40, 3, generator=draw) - 1.2
-    normals = torch.cat([points, sphere(40, 6)]) if given else None
+    stray = 2.4 * torch.rand(20, 3, generator=draw) - 1.2
+    normals = torch.cat([points, sphere(20, 6)]) if given else None
     with pytest.warns(InputWarning, match="alone"):
         mesh = surface(PointCloud(torch.cat([points, stray]), normals), boundary="closed")
     assert is_watertight(mesh.faces) and euler_number(mesh.faces) == 2
@@ -171,7 +171,7 @@ def test_pieces_and_handles_are_said():
     two = PointCloud(torch.cat([points, points + 4]), torch.cat([points, points]))
     with pytest.warns(InputWarning, match="2 separate pieces"):
         surface(two, 64, noise=0)
-    foam = torch.rand(2000, 3, generator=torch.Generator().manual_seed(7))
+    foam = torch.rand(1000, 3, generator=torch.Generator().manual_seed(7))
     with pytest.warns(InputWarning, match="handles"):
         surface(PointCloud(foam), 64, "closed", noise=0)
 
