@@ -16,7 +16,7 @@ KNOWN = Frame(torch.zeros(2, dtype=torch.float64), 1.0)
 def test_observed_points_stay_and_the_rest_is_invented(tiny):
     whole = ellipses(8, 600, seed=5)[4]
     part = whole[whole[:, 0] < 0]
-    results = complete(part, tiny, CompleteConfig(hypotheses=3, points=400), KNOWN)
+    results = complete(part, tiny, CompleteConfig(hypotheses=3, points=400, candidates=24), KNOWN)
     assert len(results) == 3
     for one in results:
         assert one.points.shape[1] == 2 and 300 <= len(one.points) <= 400
@@ -32,7 +32,7 @@ def test_observed_points_stay_and_the_rest_is_invented(tiny):
 def test_of_a_huge_cloud_some_points_are_looked_at(tiny, monkeypatch):
     monkeypatch.setattr(sys.modules[complete.__module__], "LARGEST", 300)
     part = ellipses(8, 5000, seed=6)[1]
-    few, many = (complete(part, tiny, CompleteConfig(hypotheses=1, points=n))[0] for n in (200, 2000))
+    few, many = (complete(part, tiny, CompleteConfig(hypotheses=1, points=n, candidates=4))[0] for n in (200, 2000))
     assert len(few.points) <= 200 and int(many.observed.sum()) > 300
     kept = few.points[few.observed]
     assert (kept[:, None] == part).all(dim=2).any(dim=1).all()
@@ -40,15 +40,15 @@ def test_of_a_huge_cloud_some_points_are_looked_at(tiny, monkeypatch):
 
 def test_the_frame_of_the_part_is_kept(tiny):
     part = ellipses(8, 300, seed=6)[1] * 20 + 500
-    one = complete(part, tiny, CompleteConfig(hypotheses=1, points=200))[0]
+    one = complete(part, tiny, CompleteConfig(hypotheses=1, points=200, candidates=4))[0]
     assert 470 < float(one.points.min()) and float(one.points.max()) < 530
 
 
 def test_hypotheses_differ_where_nothing_was_seen_and_follow_the_seed(tiny):
     whole = ellipses(8, 600, seed=5)[4]
     part = whole[whole[:, 0] < -0.4]
-    first = complete(part, tiny, CompleteConfig(hypotheses=4, points=200, seed=3), KNOWN)
-    again = complete(part, tiny, CompleteConfig(hypotheses=4, points=200, seed=3), KNOWN)
+    first = complete(part, tiny, CompleteConfig(hypotheses=4, points=200, candidates=16, seed=3), KNOWN)
+    again = complete(part, tiny, CompleteConfig(hypotheses=4, points=200, candidates=16, seed=3), KNOWN)
     assert all(torch.equal(a.points, b.points) for a, b in zip(first, again, strict=True))
     codes = torch.stack([one.code for one in first])
     assert float(torch.pdist(codes).min()) > 0.01
