@@ -6,8 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bozzetto.cameras import Cameras, Capture, fibonacci_cameras, intrinsics_from_fov, orbit_cameras
+from bozzetto.cameras import Cameras, Capture, agreement, fibonacci_cameras, intrinsics_from_fov, orbit_cameras
 from bozzetto.cameras.carving import prepare_silhouettes
+
+
+@pytest.fixture
+def coarse_hulls(monkeypatch) -> None:
+    """A cell of the hulls that silhouettes are compared with is two pixels of the small pictures here."""
+    monkeypatch.setattr(agreement, "GRID", 32)
 
 
 def sphere_coverage(cameras, center=(0.0, 0.0, 0.0), radius=1.0):

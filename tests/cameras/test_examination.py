@@ -90,6 +90,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.usefixtures("coarse_hulls")
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistakes_that_spoil_the_result_are_fatal(balls, mistake):
     change, sentence = MISTAKES[mistake]
@@ -97,6 +98,7 @@ def test_mistakes_that_spoil_the_result_are_fatal(balls, mistake):
     assert found.fatal is not None and sentence in found.fatal
 
 
+@pytest.mark.usefixtures("coarse_hulls")
 def test_pictures_in_alphabetical_order_are_recognised(ball_capture):
     capture = ball_capture(12)
     names = sorted(f"{i}.png" for i in range(12))
