@@ -7,6 +7,7 @@ files named `*kernels.py`, which this leaves out. With BOZZETTO_TYPE_CHECKS=0 no
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -50,6 +51,23 @@ def _check(signature: Callable[..., object]) -> Callable[..., object]:
 _checker.check = _check
 if os.environ.get("BOZZETTO_TYPE_CHECKS") != "0":
     jaxtyping.install_import_hook(_checked_modules(), "bozzetto_type_checker.check")
+
+
+@pytest.fixture
+def coarse_resurfacing(monkeypatch) -> None:
+    """Between the levels of a reconstruction surfaces are made anew on a coarser grid, in a tenth of the time."""
+    from bozzetto.inverse import coarse_to_fine
+
+    monkeypatch.setattr(coarse_to_fine, "RESURFACE_CELL", 1 / 24)
+
+
+@pytest.fixture
+def coarse_completion(monkeypatch) -> None:
+    """Grids on which completed surfaces are settled and cut that are coarse enough for simple shapes."""
+    from bozzetto.sdf import completed_surface, solver
+
+    monkeypatch.setattr(solver, "SETTLING_RESOLUTION", 48)
+    monkeypatch.setattr(completed_surface, "cut", partial(completed_surface.cut, side=48))
 
 
 @pytest.fixture(scope="session")

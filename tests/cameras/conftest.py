@@ -6,7 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bozzetto.cameras import Cameras, Capture, agreement, fibonacci_cameras, intrinsics_from_fov, orbit_cameras
+from bozzetto.cameras import (
+    Cameras,
+    Capture,
+    agreement,
+    fibonacci_cameras,
+    intrinsics_from_fov,
+    orbit_cameras,
+)
 from bozzetto.cameras.carving import prepare_silhouettes
 
 

@@ -17,6 +17,9 @@ from bozzetto.shapes import (
 )
 
 
+pytestmark = pytest.mark.usefixtures("coarse_completion")
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A prior that knows spheres only (an untrained decoder does), half a sphere in millimetres, and a mesh."""

@@ -12,7 +12,7 @@ from bozzetto.cameras.formats.transforms_json import save_transforms
 from bozzetto.cameras.poses import EstimatedViews, PoseReport
 from bozzetto.errors import InputError, InputWarning
 from bozzetto.images import save_image
-from bozzetto.inverse import ReconstructConfig, Stage, coarse_to_fine, photo_source
+from bozzetto.inverse import ReconstructConfig, Stage, photo_source
 from bozzetto.inverse.photo_source import (
     CaptureSettings,
     PreparedCapture,
@@ -153,12 +153,6 @@ def test_refined_cameras_are_written_for_the_photographs(posed, tmp_path):
             assert torch.allclose(after.K[:2, 2], before.K[:2, 2])
 
 
-@pytest.fixture
-def coarse(monkeypatch) -> None:
-    """Surfaces are made anew on a coarser grid, in a tenth of the time."""
-    monkeypatch.setattr(coarse_to_fine, "RESURFACE_CELL", 1 / 24)
-
-
 def a_ball_before_stripes(count=8, size=(84, 72)):
     """Views of a ball with colours, before other stripes in each; true masks."""
     mesh = icosphere(3)
@@ -180,7 +174,7 @@ def overlaps(first, second):
     return (first & second).sum(dim=(1, 2)) / (first | second).sum(dim=(1, 2))
 
 
-def test_bumps_and_bites_of_single_views_are_mended(coarse):
+def test_bumps_and_bites_of_single_views_are_mended(coarse_resurfacing):
     clean = a_ball_before_stripes()
     masks = (clean.masks > 0.5).float()
     for view, mask in enumerate(masks):
@@ -195,7 +189,7 @@ def test_bumps_and_bites_of_single_views_are_mended(coarse):
     assert after.mean() > before.mean() + 0.02 and bool((after > before).all())
 
 
-def test_a_view_that_cuts_away_what_all_others_show_is_mended_by_them(coarse):
+def test_a_view_that_cuts_away_what_all_others_show_is_mended_by_them(coarse_resurfacing):
     clean = a_ball_before_stripes(10)
     masks = (clean.masks > 0.5).float()
     masks[4, :40] = 0  # more than half of the ball is taken for background

@@ -106,7 +106,7 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path, capture, straight, la
     assert [line["step"] for line in resumed.metrics()] == list(range(1, 9))
 
 
-def test_a_signal_waits_for_a_checkpoint(tmp_path, capture, monkeypatch):
+def test_a_signal_waits_for_a_checkpoint(tmp_path, capture, monkeypatch, coarse_resurfacing):
     log = RunFolder.log
 
     def log_and_signal(self, step, **values):
@@ -115,7 +115,6 @@ def test_a_signal_waits_for_a_checkpoint(tmp_path, capture, monkeypatch):
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(RunFolder, "log", log_and_signal)
-    monkeypatch.setattr(coarse_to_fine, "RESURFACE_CELL", 1 / 24)
     before, run = signal.getsignal(signal.SIGTERM), RunFolder.create(tmp_path / "a", CONFIG)
     with pytest.raises(Interrupted, match="stopped after step 2, a checkpoint is written") as error:
         reconstruct_photographs(run, capture, CONFIG, quiet=True)
@@ -124,9 +123,8 @@ def test_a_signal_waits_for_a_checkpoint(tmp_path, capture, monkeypatch):
     assert saved is not None and saved[0] == 2
 
 
-def test_known_light_stays(tmp_path, capture, monkeypatch):
+def test_known_light_stays(tmp_path, capture, monkeypatch, coarse_resurfacing):
     monkeypatch.setattr(photographs, "turntable", lambda *arguments, **options: None)
-    monkeypatch.setattr(coarse_to_fine, "RESURFACE_CELL", 1 / 24)
     light = torch.zeros(9, 3)
     light[0], light[2] = 2.0, 0.6
     run = RunFolder.create(tmp_path / "a", CONFIG)

@@ -1,13 +1,12 @@
 """A small family of shapes with a prior that is trained in seconds."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from bozzetto.sdf import Decoder, DecoderConfig, ShapePrior, build_decoder, completed_surface, solver
+from bozzetto.sdf import Decoder, DecoderConfig, ShapePrior, build_decoder
 from bozzetto.sdf.completed_surface import project, value_and_gradient
 from bozzetto.sdf.solver import with_width
 
@@ -43,13 +42,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def coarse_grids(monkeypatch) -> None:
-    """Grids on which completed surfaces are settled and cut, coarse enough for these simple shapes."""
-    monkeypatch.setattr(solver, "SETTLING_RESOLUTION", 48)
-    monkeypatch.setattr(completed_surface, "cut", partial(completed_surface.cut, side=48))
 
 
 @pytest.fixture(scope="session")

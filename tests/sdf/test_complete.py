@@ -14,6 +14,8 @@ from bozzetto.shapes.similarity import compose_poses, rotation_about, rotation_a
 TRUE = Similarity(0.002, torch.tensor([0.3, -0.1, 0.2]).double(), rotation_about((0, 1, 0), 0.5))
 QUICK = CompleteConfig(resolution=48, surface=600, space=600)
 
+pytestmark = pytest.mark.usefixtures("coarse_completion")
+
 
 @pytest.fixture(scope="module")
 def scan(figures, half_of):

@@ -10,6 +10,8 @@ from bozzetto.shapes.similarity import rotation_about
 
 CODE = torch.tensor([0.25, 0.1, -0.2, 0.2])
 
+pytestmark = pytest.mark.usefixtures("coarse_completion")
+
 
 @pytest.mark.parametrize("degrees", [0, 100])
 def test_a_mesh_is_its_code_whichever_way_it_faces(figures, tmp_path, degrees):

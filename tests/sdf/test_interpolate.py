@@ -7,6 +7,8 @@ from bozzetto.errors import InputError
 from bozzetto.sdf import find_shape, interpolate, open_prior, save_code, save_prior
 from bozzetto.sdf.interpolate import code_path, needs_fit
 
+pytestmark = pytest.mark.usefixtures("coarse_completion")
+
 
 def test_paths_begin_and_end_at_the_codes():
     a, b = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])

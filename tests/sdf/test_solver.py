@@ -18,6 +18,8 @@ from bozzetto.sdf.solver import LEAST_FAMILY_WIDTH, misfit, require_member, with
 
 QUICK = CompleteConfig(turns=1, resolution=24, surface=300, space=300)
 
+pytestmark = pytest.mark.usefixtures("coarse_completion")
+
 
 def balls_of(balls: ShapePrior, radii: list[float], names: tuple[str, ...] = ()) -> ShapePrior:
     codes = torch.tensor([[0.0, 0.0, 0.0, radius] for radius in radii])

@@ -10,10 +10,10 @@ from bozzetto.datasets.synthetic import PhonePhotos, phone_photos
 from bozzetto.datasets.synthetic.furnished_room import TABLE, FurnishedRoom
 from bozzetto.datasets.synthetic.room.panels import Finish, PartCollector
 from bozzetto.datasets.synthetic.room.scene import joined_scene
-from bozzetto.inverse import ReconstructConfig, Stage, coarse_to_fine
+from bozzetto.inverse import ReconstructConfig, Stage
 from bozzetto.inverse import photo_source as mended_masks
 from bozzetto.runs import RunFolder
-from bozzetto.sdf import CompleteConfig, completed_surface, solver
+from bozzetto.sdf import CompleteConfig
 from bozzetto.shapes import Mesh, Similarity, icosphere, load_mesh
 from bozzetto.viewer import demo, photo_demonstration
 from bozzetto.viewer import demonstration as surface_demonstration
@@ -36,7 +36,7 @@ def small_room(*_, **__) -> FurnishedRoom:
 
 
 @pytest.fixture
-def small(monkeypatch):
+def small(monkeypatch, coarse_resurfacing, coarse_completion):
     """The demo as a miniature: few photographs, few pixels, few steps, an egg for a bust."""
     sizes = {"PHOTOS": 10, "HELD_OUT": (3, 7), "WIDTH": 72, "HEIGHT": 54, "SAMPLES": 2000, "FRAMES": 3}
     for name, value in sizes.items():
@@ -47,9 +47,6 @@ def small(monkeypatch):
         monkeypatch.setattr(surface_demonstration, name, value)
     quick = partial(CompleteConfig, surface=400, space=400, turns=2)
     monkeypatch.setattr(surface_demonstration, "CompleteConfig", quick)
-    monkeypatch.setattr(solver, "SETTLING_RESOLUTION", 48)
-    monkeypatch.setattr(completed_surface, "cut", partial(completed_surface.cut, side=48))
-    monkeypatch.setattr(coarse_to_fine, "RESURFACE_CELL", 1 / 24)
     rough = partial(ReconstructConfig, stages=(Stage(0.5, 2.0, 15),))
     monkeypatch.setattr(mended_masks, "ReconstructConfig", rough)
     monkeypatch.setattr(mended_masks, "TURNS", 1)
