@@ -55,7 +55,7 @@ if os.environ.get("BOZZETTO_TYPE_CHECKS") != "0":
 
 @pytest.fixture
 def coarse_resurfacing(monkeypatch) -> None:
-    """Between the levels of a reconstruction surfaces are made anew on a coarser grid, in a tenth of the time."""
+    """Between levels of a reconstruction surfaces are made anew on a coarser grid, in a tenth of the time."""
     from bozzetto.inverse import coarse_to_fine
 
     monkeypatch.setattr(coarse_to_fine, "RESURFACE_CELL", 1 / 24)

@@ -16,7 +16,6 @@ from bozzetto.shapes import (
     save_points,
 )
 
-
 pytestmark = pytest.mark.usefixtures("coarse_completion")
 
 

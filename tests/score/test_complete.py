@@ -1,5 +1,6 @@
 import copy
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
