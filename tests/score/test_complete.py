@@ -33,9 +33,8 @@ def test_observed_points_stay_and_the_rest_is_invented(tiny):
 def test_of_a_huge_cloud_some_points_are_looked_at(tiny, monkeypatch):
     monkeypatch.setattr(sys.modules[complete.__module__], "LARGEST", 300)
     part = ellipses(8, 5000, seed=6)[1]
-    few, many = (
-        complete(part, tiny, CompleteConfig(hypotheses=1, points=n, candidates=4))[0] for n in (200, 2000)
-    )
+    quick = CompleteConfig(hypotheses=1, candidates=4)
+    few, many = (complete(part, tiny, replace(quick, points=n))[0] for n in (200, 2000))
     assert len(few.points) <= 200 and int(many.observed.sum()) > 300
     kept = few.points[few.observed]
     assert (kept[:, None] == part).all(dim=2).any(dim=1).all()
