@@ -110,7 +110,7 @@ def test_a_photo_becomes_heights(tmp_path):
     assert (bz.height_map(tmp_path / "photo.png", "heights").height - found.height).abs().mean() < 0.02
 
 
-def test_a_part_becomes_a_whole(body):
+def test_a_part_becomes_a_whole(body, coarse_completion):
     prior, mesh = body
     points, faces = sample_surface(mesh, 1500, torch.Generator().manual_seed(0))
     normals = bz.geometry.face_normals(mesh.vertices, mesh.faces)[faces]
@@ -121,7 +121,7 @@ def test_a_part_becomes_a_whole(body):
     assert whole.chamfer_mean < 0.02 and whole.iou is not None and whole.iou > 0.85
 
 
-def test_a_mesh_becomes_a_code(body):
+def test_a_mesh_becomes_a_code(body, coarse_completion):
     prior, mesh = body
     large = mesh.with_vertices(90 * mesh.vertices + torch.tensor([0.0, 40.0, 0.0]))
     found = bz.fit(large, prior, bz.sdf.CompleteConfig(turns=1))
