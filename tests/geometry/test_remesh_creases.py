@@ -72,7 +72,7 @@ def test_boxes_keep_corners_edges_volume_and_area(size, share, seed):
 
 
 @pytest.mark.parametrize("share", [None, 0.05, 0.5])
-@pytest.mark.parametrize("sides", [3, 5, 8, 12, 16, 24, 40, 90])
+@pytest.mark.parametrize("sides", [3, 8, 16, 24, 90])
 def test_prisms_of_any_number_of_sides_keep_volume_and_area(sides, share):
     mesh = fan(sides, 1.0, 1.2)
     after = remesh(mesh, share and 2 * share)
@@ -82,7 +82,7 @@ def test_prisms_of_any_number_of_sides_keep_volume_and_area(sides, share):
 
 
 @pytest.mark.parametrize("share", [None, 0.05, 0.5])
-@pytest.mark.parametrize(("sides", "top"), [(4, 0.0), (16, 0.0), (48, 0.0), (90, 0.0), (32, 0.5)])
+@pytest.mark.parametrize(("sides", "top"), [(4, 0.0), (16, 0.0), (90, 0.0), (32, 0.5)])
 def test_cones_keep_volume_and_area(sides, top, share):
     mesh = fan(sides, top, 1.5)
     after = remesh(mesh, share and 2 * share)

@@ -153,7 +153,7 @@ def test_the_number_of_iterations_does_not_grow_with_a_masked_picture():
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_gradients_reach_every_tensor(boundary):
-    size = (5, 6)
+    size = (3, 4)
     gradients, guide = random(*size, 2).requires_grad_(), random(*size, seed=1).requires_grad_()
     weights = (random(*size, seed=2).abs() + 0.2).requires_grad_()
     wave = crossover(*size, 4.0, boundary).double().requires_grad_()
