@@ -38,7 +38,7 @@ def small_room(*_, **__) -> FurnishedRoom:
 @pytest.fixture
 def small(monkeypatch, coarse_resurfacing, coarse_completion):
     """The demo as a miniature: few photographs, few pixels, few steps, an egg for a bust."""
-    sizes = {"PHOTOS": 10, "HELD_OUT": (3, 7), "WIDTH": 72, "HEIGHT": 54, "SAMPLES": 2000, "FRAMES": 3}
+    sizes = {"PHOTOS": 9, "HELD_OUT": (3, 7), "WIDTH": 72, "HEIGHT": 54, "SAMPLES": 2000, "FRAMES": 3}
     for name, value in sizes.items():
         monkeypatch.setattr(photo_demonstration, name, value)
     monkeypatch.setattr(photo_demonstration, "furnished_room", small_room)
@@ -67,7 +67,7 @@ def test_demo_writes_a_gallery_and_honest_figures(tmp_path, small):
     assert "bozzetto[poses]" in page
     for name in ("mesh.ply", "mesh.glb", "subject.ply", "photos.jpg", "masks.jpg", "comparison.png"):
         assert (tmp_path / "out" / "inverse" / name).stat().st_size > 0
-    assert len(list((tmp_path / "out" / "inverse" / "photos").glob("*.jpg"))) == 10
+    assert len(list((tmp_path / "out" / "inverse" / "photos").glob("*.jpg"))) == 9
     assert figures["cameras"]["estimated from the photographs"] is False
     assert figures["cameras"]["direction, largest error (degrees)"] < 1e-4
     assert figures["masks"]["overlap (IoU, mean)"] > 0.8
