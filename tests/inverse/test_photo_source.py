@@ -197,7 +197,6 @@ def test_a_view_that_cuts_away_what_all_others_show_is_mended_by_them(coarse_res
     config = ReconstructConfig(stages=(Stage(scale=1.0, edge_pixels=2.5, steps=40),))
     mended = mended_by_surface(replace(clean, masks=masks), replace(clean, masks=None), config=config)
     after = overlaps(mended.masks, clean.masks)
-    print("CUT", after)
     assert float(overlaps(masks, clean.masks)[4]) < 0.5 and float(after.min()) > 0.95
 
 
