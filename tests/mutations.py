@@ -53,6 +53,27 @@ MUTATIONS = (
         "inverse/test_volume.py",
     ),
     Mutation(
+        "a pass of remeshing that lets faces cross",
+        "geometry/remesh.py",
+        "    if len(places) == 0:\n",
+        "    if len(places) >= 0:\n",
+        "geometry/test_remesh_pass.py",
+    ),
+    Mutation(
+        "moments that do not know how triangles shrink",
+        "inverse/optimize.py",
+        "return area * carried(per_area * value)",
+        "return carried(value)",
+        "inverse/test_optimize.py",
+    ),
+    Mutation(
+        "crossing faces that are not looked for between passes of remeshing",
+        "inverse/optimize.py",
+        "self.config.check_crossings if remeshing is None else remeshing.every",
+        "self.config.check_crossings",
+        "inverse/test_optimize.py",
+    ),
+    Mutation(
         "Langevin noise without sqrt 2",
         "score/solvers.py",
         "math.sqrt(2) * sigma * noise",
