@@ -199,7 +199,7 @@ def test_what_no_picture_shows_contracts(begin, ball):
     # A ball inside of the one that the pictures show has no gradient from them.
     radius = {}
     for smoothing in (0.0, 0.1):
-        remeshing = ContinuousRemeshing(0.1, 0.1, every=5, smoothing=smoothing)
+        remeshing = ContinuousRemeshing(0.1, 0.1, every=5, floor=0.0, smoothing=smoothing)
         settings = CONTINUOUS | {"remeshing": remeshing}
         optimization = begin(start=join([ball, icosphere(2, 0.3)]), steps=3, **settings)
         run(optimization, 3)
@@ -207,6 +207,13 @@ def test_what_no_picture_shows_contracts(begin, ball):
         radius[smoothing] = float(radii[radii < 0.42].mean())
         assert distance(largest_component(optimization.mesh), ball) < 0.02
     assert radius[0.0] == pytest.approx(0.3, rel=0.03) and radius[0.1] < 0.25
+
+
+def test_a_surface_that_vanishes_is_an_error(begin):
+    remeshing = ContinuousRemeshing(0.1, 0.4, every=2, floor=0.0, smoothing=100.0)
+    optimization = begin(start=icosphere(2, 0.6), steps=60, **(CONTINUOUS | {"remeshing": remeshing}))
+    with pytest.raises(InputError, match="vanished before step"):
+        run(optimization, 60)
 
 
 def test_epochs_see_every_view(begin):

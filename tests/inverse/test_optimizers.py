@@ -105,3 +105,15 @@ def test_bad_settings_are_named():
         AdamUniform([p], lr=-1.0)
     with pytest.raises(InputError, match="betas"):
         AdamUniform([p], betas=(1.0, 0.9))
+
+
+def test_a_floor_slows_rows_with_weak_gradients():
+    rows = torch.zeros(3, 3, requires_grad=True)
+    optimizer = VectorAdam([rows], lr=1.0, floor=0.5)
+    rows.grad = torch.tensor([[3.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 0.001]])
+    optimizer.step()
+    floor = 0.5 * ((9 + 16 + 1e-6) / 3) ** 0.5
+    expected = torch.diag(torch.tensor([-3 / (3 + floor), -4 / (4 + floor), -0.001 / (0.001 + floor)]))
+    torch.testing.assert_close(rows.detach(), expected)
+    with pytest.raises(InputError, match="floor"):
+        VectorAdam([rows], floor=-1.0)

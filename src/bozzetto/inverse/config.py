@@ -23,9 +23,12 @@ class ContinuousRemeshing:
     """Fraction of the budget in which the edge length falls, by the same factor in every step."""
     every: int = 8
     """Steps between remeshings."""
-    smoothing: float = 0.1
+    floor: float = 0.3
+    """`VectorAdam.floor`: keeps vertices that the pictures hardly tell about from moving as fast as the others.
+    With few pictures, they would grow spikes."""
+    smoothing: float = 0.05
     """Weight of the pull of every vertex towards the mean of its neighbours, beside the gradient of the
-    pictures; it moves what no picture shows. See `NeighbourPull`."""
+    pictures; it moves what no picture shows. Thin shapes vanish under large weights. See `NeighbourPull`."""
 
     def edge(self, progress: float) -> float:
         """Target edge length when a fraction of the budget is spent."""

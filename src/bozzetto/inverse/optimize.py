@@ -58,6 +58,8 @@ def restore_optimizers(optimizers: list[torch.optim.Optimizer], tensors: dict[st
 
 MEMORY = 0.99
 """Decay of the second moment under continuous remeshing, since gradients change with the triangles."""
+FEWEST = 8
+"""Number of vertices below which a surface counts as vanished."""
 TINY = 1e-20
 """Smallest area around a vertex, of a mesh of radius about 1, that anything is divided by."""
 CARRIED = "carried."
@@ -132,6 +134,8 @@ class Optimization:
             for group in self.optimizer.param_groups:
                 if "betas" in group:
                     group["betas"] = (group["betas"][0], MEMORY)
+                if "floor" in group:
+                    group["floor"] = config.remeshing.floor
         self.fixed_colors: Tensor | None = mesh.colors
         self.albedo: VertexField | None = None
         self.look_optimizers: list[torch.optim.Optimizer] = []
@@ -372,6 +376,11 @@ class Optimization:
         old, before = self.mesh, [self.optimizer, *self.look_optimizers]
         seed = self.config.seed + self.steps_done
         mesh, search = remesh_pass(old, remeshing.edge(self.progress), seed=seed)
+        if len(mesh.vertices) < FEWEST:
+            raise InputError(
+                f"the surface vanished before step {self.steps_done}: {len(mesh.vertices)} vertices are left; "
+                "lower the step size or the smoothing of continuous remeshing, or begin with a larger surface"
+            )
         nearest = SurfaceIndex(old).closest(mesh.vertices)
         corners, weights = old.faces[nearest.face], nearest.weights.to(mesh.vertices)
         area = vertex_areas(mesh.vertices, mesh.faces)[:, None]

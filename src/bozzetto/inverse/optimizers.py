@@ -52,13 +52,13 @@ class _Moments(Optimizer):
         step = float(state["step"])
         state["exp_avg"].lerp_(gradient, 1 - beta1)
         state["exp_avg_sq"].lerp_(square, 1 - beta2)
-        scale = self._scale(state["exp_avg_sq"] / (1 - beta2**step)) + group["eps"]
+        scale = self._scale(state["exp_avg_sq"] / (1 - beta2**step), group) + group["eps"]
         parameter.sub_(state["exp_avg"] / scale * (group["lr"] / (1 - beta1**step)))
 
     def _square(self, gradient: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def _scale(self, second_moment: Tensor) -> Tensor:
+    def _scale(self, second_moment: Tensor, group: dict[str, Any]) -> Tensor:
         raise NotImplementedError
 
 
@@ -82,7 +82,7 @@ class AdamUniform(_Moments):
     def _square(self, gradient: Tensor) -> Tensor:
         return gradient.square()
 
-    def _scale(self, second_moment: Tensor) -> Tensor:
+    def _scale(self, second_moment: Tensor, group: dict[str, Any]) -> Tensor:
         return second_moment.max().sqrt()
 
 
@@ -91,20 +91,37 @@ class VectorAdam(_Moments):
 
     For rows that are vectors in space the update does not depend on the choice of axes.
 
-    Source: Ling et al. 2022, the update rule.
+    Source: Ling et al. 2022, the update rule. Differs: `floor`, 0 by default.
 
     Args:
         params: Tensors of shape (rows, components), or groups of them.
         lr: Step size in the unit of the parameters.
         betas: Decay of the first and second moment.
         eps: Added to the denominator.
+        floor: Added to the denominator as a fraction of the root mean second moment of all rows, so that rows
+            with much weaker gradients, which are mostly noise, move less.
     """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 0.1,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        floor: float = 0.0,
+    ) -> None:
+        if not floor >= 0:
+            raise InputError(f"the floor must be at least 0, got {floor}")
+        super().__init__(params, lr, betas, eps)
+        self.defaults["floor"] = floor
+        for group in self.param_groups:
+            group.setdefault("floor", floor)
 
     def _square(self, gradient: Tensor) -> Tensor:
         return gradient.square().sum(dim=-1, keepdim=True)
 
-    def _scale(self, second_moment: Tensor) -> Tensor:
-        return second_moment.sqrt()
+    def _scale(self, second_moment: Tensor, group: dict[str, Any]) -> Tensor:
+        return second_moment.sqrt() + group["floor"] * second_moment.mean().sqrt()
 
 
 OPTIMIZERS: dict[str, Callable[[Any, float], Optimizer]] = {
