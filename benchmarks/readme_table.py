@@ -316,6 +316,58 @@ def figure1(r: dict) -> tuple[str, str]:
     )
 
 
+@row("continuous_remeshing.py", code="inverse rendering geometry")
+def continuous_remeshing(r: dict) -> tuple[str, str]:
+    """Palfinger's protocol at equal time."""
+
+    def scores(found: dict) -> str:
+        return (
+            f"{found['rms_mean']:.5f} ({found['rms_root_mean_square']:.5f}), {found['flipped_area_mean']:.4f}, "
+            f"{found['self_intersecting_faces']:,}"
+        )
+
+    found = r["summary"]
+    ours, others = found["continuous remeshing"], [n for n in found if n != "continuous remeshing"]
+    return (
+        f"{len(r['rows']['continuous remeshing'])} scans from {r['views']} pictures of normals, {r['size']} x "
+        f"{r['size']}, {r['seconds_each']:.0f} s each (Palfinger 2022): mean of the RMS distances over "
+        "vertices (root of their mean square), of the radius; flipped area; crossing faces of all",
+        f"ours {scores(ours)}; "
+        + "; ".join(f"{name} {scores(found[name])}" for name in others)
+        + f"; published, on a GPU, {r['published']['continuous remeshing']:.5f}",
+    )
+
+
+@row("few_views.py", code="inverse rendering geometry")
+def few_views(r: dict) -> tuple[str, str]:
+    """Continuous remeshing against plain Large Steps."""
+    means = {name: f"{facts['mean_distance']:.5f}" for name, facts in r["means"].items()}
+    return (
+        f"{r['mesh']}, {r['steps']} steps, mean distance (of the radius), mean of "
+        f"{len(next(iter(r['rows'].values())))} sets of directions",
+        "; ".join(f"{name} {value}" for name, value in means.items()),
+    )
+
+
+@row("changing_connectivity.py", code="geometry")
+def changing_connectivity(r: dict) -> tuple[str, str]:
+    """What a preconditioner costs between two remeshings."""
+    largest = [row for row in r["rows"] if row["vertices"] == max(other["vertices"] for other in r["rows"])]
+
+    def seconds(row: dict) -> str:
+        ways = {name: way for name, way in row.items() if isinstance(way, dict)}
+        costs = (
+            f"{name} {way['prepare_seconds'] + way['solve_seconds']:.2f} s" for name, way in ways.items()
+        )
+        return f"lambda {row['lambda']:g}: " + ", ".join(costs)
+
+    return (
+        f"preconditioner of {largest[0]['vertices']:,} vertices for {r['steps']} steps between two remeshings, "
+        "with its factorisation",
+        "; ".join(seconds(row) for row in largest),
+    )
+
+
 @row("one_default.py", code="inverse")
 def one_default(r: dict) -> tuple[str, str]:
     """How far the default is from each shape's best settings."""
