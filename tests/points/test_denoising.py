@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bozzetto.errors import InputError
-from bozzetto.points import denoise, estimate_noise, orient_normals, upsample
+from bozzetto.points import denoise, estimate_noise, orient_normals, surface, upsample
 from bozzetto.points.fit_training import training_shape
 from bozzetto.shapes import PointCloud, sample_surface, torus
 
@@ -181,3 +181,10 @@ def test_points_on_a_line_do_no_harm():
     line = torch.linspace(0, 1, 200)[:, None] * torch.tensor([1.0, 2.0, 3.0])
     result = denoise(PointCloud(line)).cloud
     assert torch.isfinite(result.points).all() and float((result.points - line).abs().max()) < 0.05
+
+
+def test_a_cloud_without_normals_gets_outward_ones_that_surfaces_take():
+    cloud = denoise(PointCloud(sphere(1500, 0.01))).cloud
+    assert cloud.normals is not None
+    assert bool(((cloud.normals * cloud.points).sum(dim=1) > 0).all())
+    surface(cloud)  # a warning would be an error: normals are taken, not estimated again

@@ -19,6 +19,7 @@ from ..steps import counted
 from .cloud_cleaning import clean_cloud
 from .denoiser import shipped_denoiser
 from .local_fits import BATCH, FEW, SCALES, estimated_level, local_fits, neighbours, support_of
+from .orient import orient_normals
 
 LEAST_POINTS = 8
 """Smallest number of points of a cloud that can be processed."""
@@ -35,8 +36,8 @@ class Denoised:
     """A denoised cloud.
 
     Attributes:
-        cloud: Points in the order, frame and unit of the input, with unit normals. Their signs are those of the
-            input's normals, or arbitrary if it has none.
+        cloud: Points in the order, frame and unit of the input, with unit normals on the side of the input's
+            normals, or outwards if it has none (`orient_normals`).
         noise: Standard deviation per coordinate of the removed noise, in the unit of the input.
     """
 
@@ -83,7 +84,9 @@ def denoise(
         )
     level = estimate_noise(points) if noise is None else noise / frame.scale
     points, normals = cleaned(points, level, iterations)
-    if given is not None:
+    if given is None:
+        normals = orient_normals(points, normals)
+    else:
         normals = torch.where((normals * given).sum(dim=1, keepdim=True) < 0, -normals, normals)
     moved = replace(sound.cloud, points=frame.undo(points), normals=normals)
     return Denoised(sound.restored(cloud, moved), level * frame.scale)

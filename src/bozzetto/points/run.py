@@ -1,6 +1,6 @@
 """Denoising and surface reconstruction of clouds in run folders."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from ..metrics import mesh_report
 from ..rendering import cloud_pictures, contact_sheet, turntable_views
 from ..runs import RunFolder
 from ..shapes import PointCloud, box_frame, save_mesh, save_points
-from . import denoise, estimate_noise, orient_normals, surface, upsample
+from . import denoise, estimate_noise, surface, upsample
 from .cloud_cleaning import clean_cloud, is_line
 from .local_fits import FEW
 from .surface_mesh import Boundary
@@ -43,9 +43,6 @@ def denoise_cloud(
         check_given_noise(noise, sound.cloud)
         result = denoise(sound.cloud, noise, iterations)
         cleaned = result.cloud
-        if sound.cloud.normals is None and cleaned.normals is not None:
-            normals = orient_normals(box_frame(cleaned.points).apply(cleaned.points), cleaned.normals)
-            cleaned = replace(cleaned, normals=normals)
     if count is not None:
         with run.stage("upsample"):
             cleaned = upsample(cleaned, count - len(cloud) + len(cleaned))
