@@ -341,11 +341,11 @@ def continuous_remeshing(r: dict) -> tuple[str, str]:
 @row("few_views.py", code="inverse rendering geometry")
 def few_views(r: dict) -> tuple[str, str]:
     """Continuous remeshing against plain Large Steps."""
-    means = {name: f"{facts['mean_distance']:.5f}" for name, facts in r["means"].items()}
+    means = "; ".join(f"{name} {facts['mean_distance']:.5f}" for name, facts in r["means"].items())
     return (
         f"{r['mesh']}, {r['steps']} steps, mean distance (of the radius), mean of "
         f"{len(next(iter(r['rows'].values())))} sets of directions",
-        "; ".join(f"{name} {value}" for name, value in means.items()),
+        f"{means}",
     )
 
 
@@ -364,7 +364,7 @@ def changing_connectivity(r: dict) -> tuple[str, str]:
     return (
         f"preconditioner of {largest[0]['vertices']:,} vertices for {r['steps']} steps between two remeshings, "
         "with its factorisation",
-        "; ".join(seconds(row) for row in largest),
+        f"{'; '.join(seconds(row) for row in largest)}",
     )
 
 
