@@ -151,8 +151,11 @@ CONTINUOUS = dict(
 )
 
 
-def test_continuous_remeshing(begin, ball):
-    optimization = begin(start=icosphere(1, 0.6), steps=40, **CONTINUOUS)
+@pytest.mark.parametrize("device", DEVICES)
+def test_continuous_remeshing(begin, pictures, ball, device):
+    light = Light(capture_light().to(device), len(pictures))
+    start = icosphere(1, 0.6).to(device)
+    optimization = begin(pictures.to(device), start, light, steps=40, **CONTINUOUS)
     sizes, counts = [], []
     while optimization.progress < 1:
         loss = optimization.step()

@@ -156,7 +156,12 @@ def remesh_pass(
 
     def result(surface: WorkingMesh, search: CrossingSearch) -> tuple[Mesh, CrossingSearch]:
         vertices, faces = _tensors(surface)
-        return Mesh(vertices, faces, offset=mesh.offset).to(mesh.vertices.device), search
+        moved = Mesh(vertices, faces, offset=mesh.offset).to(mesh.vertices.device)
+        if moved.faces.is_cuda:  # where the search has to be as well
+            ignored = search.ignored.to(moved.faces.device)
+            search = CrossingSearch(moved.vertices, moved.faces)
+            search.ignored = ignored
+        return moved, search
 
     def improved(still: Balls) -> WorkingMesh:
         surface = collapse_short_edges(split, collapse_below, split_above, original.curves, generator, still)
