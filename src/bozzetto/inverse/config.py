@@ -28,7 +28,8 @@ class ContinuousRemeshing:
     With few pictures, they would grow spikes."""
     smoothing: float = 0.05
     """Weight of the pull of every vertex towards the mean of its neighbours, beside the gradient of the
-    pictures; it moves what no picture shows. Thin shapes vanish under large weights. See `NeighbourPull`."""
+    pictures; it moves what no picture shows. Few pictures need more, 0.1; thin shapes vanish under large
+    weights. See `NeighbourPull`."""
 
     def edge(self, progress: float) -> float:
         """Target edge length when a fraction of the budget is spent."""
