@@ -212,6 +212,22 @@ def test_what_no_picture_shows_contracts(begin, ball):
     assert radius[0.0] == pytest.approx(0.3, rel=0.03) and radius[0.1] < 0.25
 
 
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (dict(remeshing=ContinuousRemeshing(0.0)), "edge lengths"),
+        (dict(remeshing=ContinuousRemeshing(0.1, every=0)), "one step"),
+        (dict(remeshing=ContinuousRemeshing(0.1, decline=2.0)), "decline"),
+        (dict(remeshing=ContinuousRemeshing(0.1, floor=-1.0)), "floor"),
+        (dict(remeshing=ContinuousRemeshing(0.1), remesh_at=(3,)), "leave out remesh_at"),
+        (dict(remeshing=ContinuousRemeshing(0.1), check_crossings=5), "check_crossings"),
+    ],
+)
+def test_continuous_remeshing_that_is_set_up_wrongly(begin, settings, message):
+    with pytest.raises(InputError, match=message):
+        begin(**settings)
+
+
 def test_a_surface_that_vanishes_is_an_error(begin):
     remeshing = ContinuousRemeshing(0.1, 0.4, every=2, floor=0.0, smoothing=100.0)
     optimization = begin(start=icosphere(2, 0.6), steps=60, **(CONTINUOUS | {"remeshing": remeshing}))

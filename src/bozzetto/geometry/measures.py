@@ -29,7 +29,7 @@ def corner_edges(
 
 
 def vertex_areas(vertices: Float[Tensor, "V 3"], faces: Int64[Tensor, "F 3"]) -> Float[Tensor, "V"]:
-    """A third of the area of the faces around each vertex; differentiable."""
+    """A third of the area of the faces around each vertex, in the squared unit of the vertices."""
     areas = face_areas(vertices, faces) / 3
     return torch.zeros_like(vertices[:, 0]).index_add(0, faces.flatten(), areas.repeat_interleave(3))
 

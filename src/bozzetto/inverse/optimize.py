@@ -96,6 +96,7 @@ class Optimization:
         config: OptimizeConfig,
         appearance: AppearanceConfig | None = None,
     ) -> None:
+        _check_remeshing(config)
         self.offset: Offset = start.offset
         self.targets: Targets = replace(targets, cameras=targets.cameras.relative_to(self.offset))
         self.config = config
@@ -404,6 +405,31 @@ class Optimization:
                     moments if one is two else {name: moment(name, value) for name, value in moments.items()}
                 )
         self.remeshings += 1
+
+
+def _check_remeshing(config: OptimizeConfig) -> None:
+    """Raise an error if continuous remeshing is set up wrongly, or together with what it replaces."""
+    remeshing = config.remeshing
+    if remeshing is None:
+        return
+    lengths = remeshing.first_edge, remeshing.last_edge
+    if not all(0 < length < math.inf for length in lengths):
+        raise InputError(f"edge lengths of continuous remeshing must be positive and finite, got {lengths}")
+    if remeshing.every < 1 or not 0 <= remeshing.decline <= 1:
+        raise InputError(
+            "continuous remeshing needs at least one step between remeshings and a decline in [0, 1], "
+            f"got {remeshing.every} and {remeshing.decline:g}"
+        )
+    if not (remeshing.floor >= 0 and remeshing.smoothing >= 0):
+        raise InputError(
+            "floor and smoothing of continuous remeshing must be at least 0, "
+            f"got {remeshing.floor:g} and {remeshing.smoothing:g}"
+        )
+    if config.remesh_at or config.check_crossings:
+        raise InputError(
+            "continuous remeshing remeshes and checks crossings at steps of its own: leave out remesh_at "
+            "and check_crossings, or remeshing"
+        )
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
