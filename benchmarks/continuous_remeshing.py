@@ -75,6 +75,7 @@ def methods(seconds: float, weight: float) -> dict[str, tuple[Mesh, OptimizeConf
         step_size=0.7,
         final_step_size=0.05,
         optimizer="vector_adam",
+        floor=0.3,
         remeshing=ContinuousRemeshing(EDGE),
     )
     adam = replace(

@@ -50,6 +50,7 @@ def methods(steps: int) -> dict[str, tuple[Mesh, OptimizeConfig]]:
         step_size=0.7,
         final_step_size=0.05,
         optimizer="vector_adam",
+        floor=0.3,
         remeshing=ContinuousRemeshing(2.5 * pixel(SIZE), smoothing=SMOOTHING),
     )
     plain = {

@@ -5,6 +5,10 @@ files named `*kernels.py`, which this leaves out. With BOZZETTO_TYPE_CHECKS=0 no
 """
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several processes would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -51,14 +55,6 @@ def _check(signature: Callable[..., object]) -> Callable[..., object]:
 _checker.check = _check
 if os.environ.get("BOZZETTO_TYPE_CHECKS") != "0":
     jaxtyping.install_import_hook(_checked_modules(), "bozzetto_type_checker.check")
-
-
-@pytest.fixture
-def coarse_resurfacing(monkeypatch) -> None:
-    """Between levels of a reconstruction surfaces are made anew on a coarser grid, in a tenth of the time."""
-    from bozzetto.inverse import coarse_to_fine
-
-    monkeypatch.setattr(coarse_to_fine, "RESURFACE_CELL", 1 / 24)
 
 
 @pytest.fixture

@@ -74,9 +74,7 @@ def test_photographs_become_the_shape_that_they_show():
     known = torch.ones(6, 32, 32, dtype=torch.bool)
     names = tuple(f"{i}.png" for i in range(6))
     capture = bz.Capture(names, cameras, pictures[..., :3], pictures[..., 3], known)
-    few = ReconstructConfig(
-        hull_resolution=24, stages=(Stage(scale=1.0, edge_pixels=3.0, steps=8, resurface=False),)
-    )
+    few = ReconstructConfig(hull_resolution=24, stages=(Stage(scale=1.0, edge_pixels=2.0, steps=20),))
     found = bz.reconstruct(capture, few)
     assert bz.geometry.is_watertight(found.mesh.faces)
     assert bz.evaluate(found.mesh, ball, samples=2000).chamfer_mean < 0.04

@@ -40,9 +40,7 @@ def capture(intact, tmp_path) -> Path:
     return Path(shutil.copytree(intact, tmp_path / "capture"))
 
 
-def test_reconstruct_and_what_it_refuses_afterwards(
-    capture, tmp_path, monkeypatch, capsys, coarse_resurfacing
-):
+def test_reconstruct_and_what_it_refuses_afterwards(capture, tmp_path, monkeypatch, capsys):
     few = replace(PRESETS["fast"], stages=tuple(replace(one, steps=2) for one in PRESETS["fast"].stages))
     monkeypatch.setitem(PRESETS, "fast", few)
     monkeypatch.setattr(photographs, "turntable", lambda *arguments, **options: None)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.geometry import cotangent_laplacian, factorise, grid_laplacian, laplacian, solve
+from bozzetto.geometry import cotangent_laplacian, factorise, grid_laplacian, laplacian, solve, solve_all
 from bozzetto.geometry.solve import ConjugateGradients
 from bozzetto.shapes import icosphere
 
@@ -143,3 +143,29 @@ def test_missing_cholespy_is_explained(monkeypatch):
     monkeypatch.setitem(sys.modules, "cholespy", None)
     with pytest.raises(InputError, match=r"pip install .bozzetto\[cholespy\]"):
         factorise(torch.eye(2), "cholespy")
+
+
+@pytest.mark.parametrize("method", ["direct", "cg"])
+def test_several_systems_are_solved_like_each_alone(method):
+    matrix = system().double()
+    solvers = [factorise(matrix, method, tolerance=1e-12) for _ in range(3)]
+    right = [torch.randn(len(matrix), 2, dtype=torch.float64, requires_grad=True) for _ in solvers]
+    together = solve_all(solvers, right)
+    sum((i + 1) * x.square().sum() for i, x in enumerate(together)).backward()
+    for i, side in enumerate(right):
+        alone = side.detach().requires_grad_()
+        x = solve(factorise(matrix, method, tolerance=1e-12), alone)
+        ((i + 1) * x.square().sum()).backward()
+        torch.testing.assert_close(together[i], x, atol=1e-9, rtol=0)
+        torch.testing.assert_close(side.grad, alone.grad, atol=1e-9, rtol=0)
+    with pytest.raises(InputError, match="unknowns"):
+        solve_all(solvers[:2], [right[0], right[1][:-1]])
+
+
+def test_factors_have_the_precision_of_the_matrix():
+    matrix, rhs = system(), torch.randn(len(system()), 2)
+    errors = [
+        float((m @ factorise(m, "direct")(rhs.to(m.dtype)) - rhs).abs().max())
+        for m in (matrix, matrix.double())
+    ]
+    assert errors[1] < 1e-12 < errors[0] < 1e-4

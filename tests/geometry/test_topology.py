@@ -10,6 +10,7 @@ from bozzetto.geometry import (
     drop_unused_vertices,
     euler_number,
     face_neighbours,
+    in_spatial_order,
     is_consistently_wound,
     is_manifold,
     is_watertight,
@@ -225,3 +226,20 @@ def test_the_parity_of_a_face_is_that_of_its_corners():
     for turn in (0, 1, 2):
         assert int(orientation_parity(torch.tensor([[2, 5, 9]]).roll(turn, dims=1))) == 1
         assert int(orientation_parity(torch.tensor([[9, 5, 2]]).roll(turn, dims=1))) == -1
+
+
+def test_spatial_order_changes_only_the_numbers_of_vertices_and_faces():
+    mesh = icosphere(4)
+    mixed = torch.randperm(len(mesh.vertices), generator=torch.Generator().manual_seed(0))
+    place = torch.argsort(mixed)
+    mesh = Mesh(mesh.vertices[mixed], place[mesh.faces], mesh.vertices[mixed].abs(), (1.0, 2.0, 3.0))
+    ordered = in_spatial_order(mesh)
+    assert torch.equal(ordered.colors, ordered.vertices.abs()) and ordered.offset == mesh.offset
+
+    def corners(of: Mesh) -> set:
+        return {tuple(map(tuple, face)) for face in of.vertices[of.faces].tolist()}
+
+    assert corners(ordered) == corners(mesh)
+    gap = [(m.faces - m.faces.roll(1, dims=1)).abs().float().mean() for m in (ordered, mesh)]
+    assert gap[0] < gap[1] / 5
+    assert in_spatial_order(Mesh(torch.ones(3, 3), torch.tensor([[0, 1, 2]]))).faces.tolist() == [[0, 1, 2]]

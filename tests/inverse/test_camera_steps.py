@@ -269,7 +269,7 @@ def test_views_that_are_far_off_are_fitted_to_a_finished_surface():
 def test_surface_and_cameras_are_found_together_and_resumed_alike():
     _, capture = photographed(views=6, size=64)
     wrong = replace(capture, cameras=disturbed(capture.cameras, 1.0, 0.01))
-    stage = Stage(scale=1.0, edge_pixels=4.0, steps=25, resurface=False)
+    stage = Stage(scale=1.0, edge_pixels=4.0, steps=25)
     stages = (stage, replace(stage, edge_pixels=3.0))
     config = ReconstructConfig(
         hull_resolution=40, stages=stages, refine_cameras=True, refine_focal=False, views_per_step=4

@@ -1,5 +1,6 @@
 """A result is never worse than the surface it began with."""
 
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from bozzetto import InputError
 from bozzetto.cameras import Capture, fibonacci_cameras
 from bozzetto.errors import InputWarning
+from bozzetto.geometry import connected_components, intersecting_faces, is_watertight
 from bozzetto.inverse import (
     Light,
     ReconstructConfig,
@@ -26,7 +28,7 @@ from bozzetto.inverse.coarse_to_fine import (
 )
 from bozzetto.inverse.data import mean_albedo
 from bozzetto.rendering import render
-from bozzetto.shapes import Mesh, icosphere, save_mesh, torus
+from bozzetto.shapes import Mesh, icosphere, join, save_mesh, torus
 
 
 def photographed(mesh: Mesh, light: torch.Tensor, views: int = 6, size: int = 48) -> Capture:
@@ -85,7 +87,7 @@ def test_the_first_albedo_is_that_of_an_even_object(albedo):
 
 def test_a_dark_object_does_not_shrink():
     capture = photographed(painted(icosphere(4, 0.8), 0.03), ambient_light())
-    stage = Stage(scale=1.0, edge_pixels=4.0, steps=20, resurface=False)
+    stage = Stage(scale=1.0, edge_pixels=4.0, steps=20)
     result = reconstruct_capture(
         capture, ReconstructConfig(hull_resolution=32, stages=(stage,), views_per_step=3)
     )
@@ -96,7 +98,7 @@ def test_a_dark_object_does_not_shrink():
 def test_a_result_that_is_worse_is_not_delivered():
     ball = painted(icosphere(4, 0.8), 0.3)
     capture = photographed(ball, ambient_light())
-    stage = Stage(scale=1.0, edge_pixels=4.0, steps=15, smoothness=0.0, resurface=False)
+    stage = Stage(scale=1.0, edge_pixels=4.0, steps=15, smoothness=0.0)
     wild = ReconstructConfig(hull_resolution=32, stages=(stage, stage), step_size=10.0)
     with pytest.warns(InputWarning, match="made the surface worse"):
         result = reconstruct_capture(capture, wild)
@@ -107,7 +109,7 @@ def test_a_result_that_is_worse_is_not_delivered():
 
 def test_a_worse_result_is_replaced_in_a_resumed_run_alike():
     capture = photographed(painted(icosphere(4, 0.8), 0.3), ambient_light())
-    gentle = Stage(scale=1.0, edge_pixels=4.0, steps=6, resurface=False)
+    gentle = Stage(scale=1.0, edge_pixels=4.0, steps=6)
     wild = replace(gentle, smoothness=0.0, step_factor=10.0)
     config = ReconstructConfig(hull_resolution=32, stages=(gentle, wild))
     states = []
@@ -160,7 +162,7 @@ def test_far_captures_begin_with_the_same_surfaces(tmp_path):
 
 def test_a_far_capture_is_reconstructed_where_it_is(tmp_path):
     save_mesh(ring(FAR), tmp_path / "ring.ply")
-    stage = Stage(scale=1.0, steps=2, edge_pixels=1.5, step_factor=0.1, resurface=False)
+    stage = Stage(scale=1.0, steps=2, edge_pixels=1.5, step_factor=0.1)
     result = reconstruct_capture(
         captured(FAR), ReconstructConfig(init=str(tmp_path / "ring.ply"), stages=(stage,))
     )
@@ -172,9 +174,25 @@ def test_a_far_capture_is_reconstructed_where_it_is(tmp_path):
 
 def test_edges_are_as_long_as_the_faces_are_few():
     capture, ball = captured((0.0, 0.0, 0.0)), ring((0.0, 0.0, 0.0))
-    stage = Stage(scale=1.0, steps=1, edge_pixels=0.25, resurface=False)
+    stage = Stage(scale=1.0, steps=1, edge_pixels=0.25)
     few, many = (ReconstructConfig(most_faces=count) for count in (4000, 10**9))
     assert level_edge(capture, ball, many, stage) == pytest.approx(0.25 * pixel_size(capture.cameras))
     mesh = at_level(capture, ball, ball, few, stage)
     assert 3000 < len(mesh.faces) < 5000
     assert len(at_level(capture, ball, ball, many, stage).faces) > 10_000
+
+
+def test_a_first_surface_that_crosses_itself_is_made_anew(tmp_path):
+    capture = photographed(painted(icosphere(4, 0.8), 0.4), capture_light())
+    half = icosphere(3, 0.5)
+    shift = torch.tensor([0.3, 0.0, 0.0])
+    twice = join([half.with_vertices(half.vertices + shift), half.with_vertices(half.vertices - shift)])
+    assert len(intersecting_faces(twice))
+    save_mesh(twice, tmp_path / "twice.ply")
+    stage = Stage(scale=1.0, edge_pixels=3.0, steps=2)
+    config = ReconstructConfig(init=str(tmp_path / "twice.ply"), stages=(stage,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        found = reconstruct_capture(capture, config).mesh
+    assert len(intersecting_faces(found)) == 0 and is_watertight(found.faces)
+    assert connected_components(found.faces, len(found.vertices)).max() == 0

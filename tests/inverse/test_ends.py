@@ -79,7 +79,7 @@ def test_an_object_that_leaves_the_frame():
 
 def test_reconstruct_leaves_out_what_nobody_saw():
     capture = photographed(front=True, size=48)
-    stage = Stage(scale=1.0, edge_pixels=3.0, steps=4, step_factor=0.1, resurface=False)
+    stage = Stage(scale=1.0, edge_pixels=3.0, steps=4, step_factor=0.1)
     result = reconstruct_capture(
         capture, ReconstructConfig(hull_resolution=32, stages=(stage,), boundary="auto")
     )

@@ -147,6 +147,7 @@ CONTINUOUS = dict(
     optimizer="vector_adam",
     step_size=0.7,
     final_step_size=0.1,
+    floor=0.3,
     remeshing=ContinuousRemeshing(last_edge=0.1, first_edge=0.4, decline=0.5, every=4),
 )
 
@@ -202,8 +203,8 @@ def test_what_no_picture_shows_contracts(begin, ball):
     # A ball inside of the one that the pictures show has no gradient from them.
     radius = {}
     for smoothing in (0.0, 0.1):
-        remeshing = ContinuousRemeshing(0.1, 0.1, every=5, floor=0.0, smoothing=smoothing)
-        settings = CONTINUOUS | {"remeshing": remeshing}
+        remeshing = ContinuousRemeshing(0.1, 0.1, every=5, smoothing=smoothing)
+        settings = CONTINUOUS | {"remeshing": remeshing, "floor": 0.0}
         optimization = begin(start=join([ball, icosphere(2, 0.3)]), steps=3, **settings)
         run(optimization, 3)
         radii = optimization.mesh.vertices.norm(dim=1)
@@ -218,7 +219,7 @@ def test_what_no_picture_shows_contracts(begin, ball):
         (dict(remeshing=ContinuousRemeshing(0.0)), "edge lengths"),
         (dict(remeshing=ContinuousRemeshing(0.1, every=0)), "one step"),
         (dict(remeshing=ContinuousRemeshing(0.1, decline=2.0)), "decline"),
-        (dict(remeshing=ContinuousRemeshing(0.1, floor=-1.0)), "floor"),
+        (dict(remeshing=ContinuousRemeshing(0.1, smoothing=-1.0)), "smoothing"),
         (dict(remeshing=ContinuousRemeshing(0.1), remesh_at=(3,)), "leave out remesh_at"),
         (dict(remeshing=ContinuousRemeshing(0.1), check_crossings=5), "check_crossings"),
     ],
@@ -229,7 +230,7 @@ def test_continuous_remeshing_that_is_set_up_wrongly(begin, settings, message):
 
 
 def test_a_surface_that_vanishes_is_an_error(begin):
-    remeshing = ContinuousRemeshing(0.1, 0.4, every=2, floor=0.0, smoothing=100.0)
+    remeshing = ContinuousRemeshing(0.1, 0.4, every=2, smoothing=100.0)
     optimization = begin(start=icosphere(2, 0.6), steps=60, **(CONTINUOUS | {"remeshing": remeshing}))
     with pytest.raises(InputError, match="vanished before step"):
         run(optimization, 60)

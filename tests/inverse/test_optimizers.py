@@ -117,3 +117,10 @@ def test_a_floor_slows_rows_with_weak_gradients():
     torch.testing.assert_close(rows.detach(), expected)
     with pytest.raises(InputError, match="floor"):
         VectorAdam([rows], floor=-1.0)
+
+
+def test_only_vector_adam_has_a_floor():
+    p = torch.zeros(4, 3, requires_grad=True)
+    assert make_optimizer("vector_adam", [p], 0.1, floor=0.5).param_groups[0]["floor"] == 0.5
+    with pytest.raises(InputError, match="floor"):
+        make_optimizer("adam_uniform", [p], 0.1, floor=0.5)

@@ -174,7 +174,7 @@ def overlaps(first, second):
     return (first & second).sum(dim=(1, 2)) / (first | second).sum(dim=(1, 2))
 
 
-def test_bumps_and_bites_of_single_views_are_mended(coarse_resurfacing):
+def test_bumps_and_bites_of_single_views_are_mended():
     clean = a_ball_before_stripes()
     masks = (clean.masks > 0.5).float()
     for view, mask in enumerate(masks):
@@ -189,7 +189,7 @@ def test_bumps_and_bites_of_single_views_are_mended(coarse_resurfacing):
     assert after.mean() > before.mean() + 0.02 and bool((after > before).all())
 
 
-def test_a_view_that_cuts_away_what_all_others_show_is_mended_by_them(coarse_resurfacing, monkeypatch):
+def test_a_view_that_cuts_away_what_all_others_show_is_mended_by_them(monkeypatch):
     monkeypatch.setattr(photo_source, "TURNS", 1)
     clean = a_ball_before_stripes(10)
     masks = (clean.masks > 0.5).float()

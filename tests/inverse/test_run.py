@@ -12,7 +12,7 @@ import trimesh
 from bozzetto.cameras import Cameras, Capture, fibonacci_cameras, orbit_cameras
 from bozzetto.errors import Interrupted
 from bozzetto.geometry.measures import face_areas
-from bozzetto.inverse import coarse_to_fine, reconstruct_photographs
+from bozzetto.inverse import reconstruct_photographs
 from bozzetto.inverse import run as photographs
 from bozzetto.inverse.config import ReconstructConfig, Stage
 from bozzetto.inverse.run import mean_up
@@ -64,7 +64,6 @@ def reconstruct_until(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(photographs, "CHECKPOINT_SECONDS", -1.0)
         patch.setattr(RunFolder, "log", log_or_die)
-        patch.setattr(coarse_to_fine, "RESURFACE_CELL", 1 / 24)
         spin = partial(photographs.turntable, frames=4, size=64) if pictures else lambda *_, **__: None
         patch.setattr(photographs, "turntable", spin)
         return reconstruct_photographs(run, used, CONFIG, held_out, quiet=True)[0]
@@ -106,7 +105,7 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path, capture, straight, la
     assert [line["step"] for line in resumed.metrics()] == list(range(1, 9))
 
 
-def test_a_signal_waits_for_a_checkpoint(tmp_path, capture, monkeypatch, coarse_resurfacing):
+def test_a_signal_waits_for_a_checkpoint(tmp_path, capture, monkeypatch):
     log = RunFolder.log
 
     def log_and_signal(self, step, **values):
@@ -123,7 +122,7 @@ def test_a_signal_waits_for_a_checkpoint(tmp_path, capture, monkeypatch, coarse_
     assert saved is not None and saved[0] == 2
 
 
-def test_known_light_stays(tmp_path, capture, monkeypatch, coarse_resurfacing):
+def test_known_light_stays(tmp_path, capture, monkeypatch):
     monkeypatch.setattr(photographs, "turntable", lambda *arguments, **options: None)
     light = torch.zeros(9, 3)
     light[0], light[2] = 2.0, 0.6

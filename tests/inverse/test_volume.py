@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bozzetto import InputError
-from bozzetto.cameras import Cameras, Capture, fibonacci_cameras
+from bozzetto.cameras import Cameras, Capture, fibonacci_cameras, visual_hull
 from bozzetto.geometry import connected_components, euler_number, implicit, is_watertight
 from bozzetto.geometry.launch import fill_struct, launch
 from bozzetto.inverse import (
@@ -15,17 +15,17 @@ from bozzetto.inverse import (
     Stage,
     Volume,
     VolumeConfig,
+    VolumeFit,
     VolumeLevel,
     capture_light,
     fit_volume,
     reconstruct_capture,
     volume_kernels,
-    with_init,
 )
-from bozzetto.inverse.config import PRESETS
+from bozzetto.inverse.volume import hull_or_volume
 from bozzetto.metrics import surface_distance
 from bozzetto.rendering import render
-from bozzetto.shapes import Mesh, icosphere, torus
+from bozzetto.shapes import Mesh, icosphere, join, torus
 
 CPU = torch.device("cpu")
 SMALL = VolumeConfig((VolumeLevel(16, 80, 1024, (2.0, 1.0)), VolumeLevel(40, 160, 2048, (1.6, 0.6))))
@@ -206,18 +206,42 @@ def test_what_cannot_be_fitted_is_said():
         empty.surface()
 
 
-def test_levels_after_a_volume_keep_its_topology():
-    config = with_init(PRESETS["default"], "volume")
-    assert config.init == "volume"
-    assert [stage.scale for stage in config.stages] == [0.5, 1.0]
-    assert not any(stage.resurface for stage in config.stages)
-    assert with_init(PRESETS["default"], "hull") == PRESETS["default"]
-    one = replace(config, stages=config.stages[-1:])
-    assert with_init(one, "volume").stages == one.stages  # the only level stays
+def ball_and_pea() -> Mesh:
+    """Two pieces, of which a hull has the larger."""
+    pea = icosphere(2, 0.3)
+    return join([icosphere(3, 0.6), pea.with_vertices(pea.vertices + torch.tensor([0.0, 0.0, 1.1]))])
+
+
+def test_two_solids_disagree_where_they_do_not_overlap():
+    volume = Volume.ellipsoid(torch.tensor([[-1.0] * 3, [1.0] * 3]).double(), 40, torch.zeros(3))
+    assert volume.disagreement(icosphere(4, 1.0)) == 0
+    # Of a ball of radius .8 the rest, but for a shell of one cell (.05) at either side.
+    assert volume.disagreement(icosphere(4, 0.8)) == pytest.approx((0.95**3 - 0.85**3) / 0.8**3, rel=0.1)
+    assert volume.disagreement(icosphere(4, 1.3)) == pytest.approx((1.25**3 - 1.05**3) / 1.3**3, rel=0.1)
+
+
+def test_a_volume_is_taken_where_it_differs_from_the_hull():
+    for mesh, pieces in ((icosphere(3, 0.9), 1), (ball_and_pea(), 2)):
+        capture = photographed(mesh, size=64)
+        hull = visual_hull(capture.cameras, capture.masks, capture.known, resolution=48)
+        first = hull_or_volume(hull, capture, SMALL)
+        assert (first is hull) == (pieces == 1)
+        assert connected_components(first.faces, len(first.vertices)).max() + 1 == pieces
+
+
+def test_without_a_volume_that_explains_the_photographs_the_hull_stays():
+    capture = photographed(icosphere(2), views=4, size=24)
+    nothing = replace(capture, masks=torch.zeros_like(capture.masks))
+    assert hull_or_volume(icosphere(2), nothing, SMALL).faces.shape == icosphere(2).faces.shape
+
+
+def test_levels_with_cells_below_a_pixel_are_left_out():
+    fit = VolumeFit(photographed(icosphere(2), views=12, size=24), SMALL)
+    assert [level.resolution for level in fit.config.levels] == [16]
 
 
 def test_a_reconstruction_keeps_the_hole_of_its_volume():
-    stages = (Stage(scale=1.0, edge_pixels=2.0, steps=30, smoothness=5.0, resurface=False),)
+    stages = (Stage(scale=1.0, edge_pixels=2.0, steps=30, smoothness=5.0),)
     config = ReconstructConfig(init="volume", volume=SMALL, stages=stages)
     mesh = torus(0.7, 0.25, 48, 24)
     found = reconstruct_capture(photographed(mesh, views=12), config)

@@ -36,7 +36,7 @@ def small_room(*_, **__) -> FurnishedRoom:
 
 
 @pytest.fixture
-def small(monkeypatch, coarse_resurfacing, coarse_completion):
+def small(monkeypatch, coarse_completion):
     """The demo as a miniature: few photographs, few pixels, few steps, an egg for a bust."""
     sizes = {"PHOTOS": 9, "HELD_OUT": (3, 7), "WIDTH": 72, "HEIGHT": 54, "SAMPLES": 2000, "FRAMES": 3}
     for name, value in sizes.items():

@@ -62,9 +62,10 @@ class Reconstruct(Options):
     metre."""
     up: Annotated[str, tyro.conf.arg(metavar="auto|x|y|z|-x|-y|-z")] = "auto"
     """Axis of the world frame that points up; auto: the direction that is up in most photographs."""
-    init: Annotated[str, tyro.conf.arg(metavar="hull|volume|sphere|MESH")] = "hull"
-    """Initial surface: the visual hull of the masks; a volume fitted to masks and colours (a minute more), for
-    holes and hollows that no outline shows; a sphere; or a mesh file."""
+    init: Annotated[str, tyro.conf.arg(metavar="auto|hull|volume|sphere|MESH")] = "auto"
+    """Initial surface: the visual hull of the masks; a volume fitted to masks and colours, for holes and
+    hollows that no outline shows; a sphere; or a mesh file. auto takes the volume where it clearly differs
+    from the hull, and the hull where cameras are refined."""
     hold_out: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME,...|COUNT")
     ] = ()
@@ -127,7 +128,7 @@ class Reconstruct(Options):
         from ..shapes import load_mesh
 
         content: list[object] = [source.fingerprint()]
-        if self.init not in ("hull", "volume", "sphere"):  # an invalid file is reported at once
+        if self.init not in ("auto", "hull", "volume", "sphere"):  # an invalid file is reported at once
             content.append(load_mesh(self.init).world_vertices)
         return {
             "verb": "reconstruct",
@@ -156,11 +157,11 @@ class Reconstruct(Options):
         Args:
             inexact: Whether the cameras are inexact, so that masks and colours may correct them.
         """
-        from ..inverse.config import PRESETS, with_init
+        from ..inverse.config import PRESETS
 
         refine = inexact if self.refine_cameras == "auto" else self.refine_cameras == "yes"
-        config = with_init(PRESETS[self.preset], self.init)
-        return replace(config, refine_cameras=refine, seed=self.seed, boundary=self.boundary)
+        config = replace(PRESETS[self.preset], init=self.init, refine_cameras=refine)
+        return replace(config, seed=self.seed, boundary=self.boundary)
 
 
 def object_pixels(around: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, float, float], ...]:

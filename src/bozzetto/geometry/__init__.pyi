@@ -32,11 +32,13 @@ from .simplify import simplify as simplify
 from .solve import Solver as Solver
 from .solve import factorise as factorise
 from .solve import solve as solve
+from .solve import solve_all as solve_all
 from .topology import boundary_edges as boundary_edges
 from .topology import connected_components as connected_components
 from .topology import drop_unused_vertices as drop_unused_vertices
 from .topology import euler_number as euler_number
 from .topology import face_neighbours as face_neighbours
+from .topology import in_spatial_order as in_spatial_order
 from .topology import is_consistently_wound as is_consistently_wound
 from .topology import is_manifold as is_manifold
 from .topology import is_watertight as is_watertight

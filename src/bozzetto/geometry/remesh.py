@@ -167,21 +167,24 @@ def remesh_pass(
         surface = collapse_short_edges(split, collapse_below, split_above, original.curves, generator, still)
         return flip_edges(surface, generator, still)
 
-    relaxed = relax(improved(NOWHERE), original, project=False)
+    surface = improved(NOWHERE)
+    relaxed = relax(surface, original, project=False)
     search, places = _crossings(relaxed)
     if len(places) == 0:
         return result(relaxed, search)
     crossed = _crossings(split)[1]
     places = np.concatenate([places, crossed])
-    for attempt in range(1, ATTEMPTS):
-        surface = improved(Balls(places, BESIDE * 2 ** (attempt - 1) * float(split.target.max())))
+    for attempt in range(ATTEMPTS):
         search, found = _crossings(surface)
         if len(found) <= len(crossed):
             break
         places = np.concatenate([places, found])
+        surface = improved(Balls(places, BESIDE * 2**attempt * float(split.target.max())))
+        relaxed = relax(surface, original, project=False)
     else:
         surface, search = split, _crossings(split)[0]
-    (start, _), (end, _) = _tensors(surface), _tensors(relax(surface, original, project=False))
+        relaxed = relax(surface, original, project=False)
+    (start, _), (end, _) = _tensors(surface), _tensors(relaxed)
     vertices, _ = without_crossings(start, end, search)
     return result(replace(surface, vertices=vertices.double().numpy()), search)
 

@@ -5,7 +5,7 @@ Forward and backward pass use the same factorisation, since the matrix is symmet
 factorisation, conjugate gradients solve for several right-hand sides at once, on both devices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -142,7 +142,8 @@ def factorise(matrix: Float[Tensor, "n _"], method: str = "auto", tolerance: flo
 
     Args:
         matrix: Sparse (coalesced or not) or dense, symmetric positive definite, for instance I + lambda L.
-        method: "direct": sparse LU of SciPy (SuperLU) in symmetric mode, on the CPU in double precision.
+        method: "direct": sparse LU of SciPy (SuperLU) in symmetric mode, on the CPU in the precision of the
+            matrix.
             "cg": conjugate gradients, on the device of the matrix, without a factorisation. "cholespy": a
             faster sparse Cholesky factorisation on both devices, where the user installed it. "auto":
             "direct" on the CPU up to `DIRECT_LIMIT` unknowns, otherwise "cg".
@@ -180,37 +181,75 @@ def solve(solver: Solver, rhs: Float[Tensor, "n C"]) -> Float[Tensor, "n C"]:
     Raises:
         InputError: The number of rows is not that of the matrix.
     """
-    if len(rhs) != solver.size:
-        raise InputError(f"the system has {solver.size} unknowns, got a right-hand side of {len(rhs)} rows")
-    return _Solve.apply(rhs, solver)
+    return solve_all([solver], [rhs])[0]
+
+
+def solve_all(solvers: Sequence[Solver], rhs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Solve several systems; factorised ones on the CPU at the same time, in several threads.
+
+    Args:
+        solvers: From `factorise`.
+        rhs: Right-hand sides (n, C) of each, on the device of its matrix.
+
+    Returns:
+        The solutions. In the backward pass, the gradients with respect to all right-hand sides are solved for
+        at the same time as well.
+
+    Raises:
+        InputError: The number of rows of a right-hand side is not that of its matrix.
+    """
+    for solver, side in zip(solvers, rhs, strict=True):
+        if len(side) != solver.size:
+            raise InputError(
+                f"the system has {solver.size} unknowns, got a right-hand side of {len(side)} rows"
+            )
+    return _Solve.apply(list(solvers), *rhs)
 
 
 class _Solve(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rhs: Tensor, solver: Solver) -> Tensor:
-        ctx.solver = solver
-        return solver(rhs.detach())
+    def forward(ctx: Any, solvers: list[Solver], *rhs: Tensor) -> tuple[Tensor, ...]:
+        ctx.solvers = solvers
+        return _solved(solvers, [side.detach() for side in rhs], adjoint=False)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides names)
         ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor, None]:
-        return ctx.solver(grad_outputs[0], adjoint=True), None
+    ) -> tuple[Tensor | None, ...]:
+        return None, *_solved(ctx.solvers, grad_outputs, adjoint=True)
+
+
+def _solved(solvers: Sequence[Solver], rhs: Sequence[Tensor], adjoint: bool) -> tuple[Tensor, ...]:
+    found: list[Tensor] = list(rhs)
+
+    def work(_: int, start: int, stop: int) -> None:
+        for i in range(start, stop):
+            found[i] = solvers[i](rhs[i], adjoint=adjoint)
+
+    if all(isinstance(solver, DirectSolver) for solver in solvers):  # others run kernels in the same threads
+        in_parts(work, len(solvers), torch.device("cpu"))
+    else:
+        work(0, 0, len(solvers))
+    return tuple(found)
 
 
 class DirectSolver:
-    """Sparse LU factors from SciPy. Symmetric mode without pivoting keeps them as small as Cholesky's."""
+    """Sparse LU factors from SciPy, in the precision of the matrix.
+
+    Symmetric mode without pivoting keeps them as small as Cholesky's.
+    """
 
     method = "direct"
 
     def __init__(self, matrix: Tensor) -> None:
         self.size: int = len(matrix)
         self.device: torch.device = matrix.device
+        self.dtype: torch.dtype = matrix.dtype
         rows, columns = matrix.indices().cpu().numpy()
         # Sorted by rows, so read as columns this is the transpose: the same matrix.
         starts = np.searchsorted(rows, np.arange(self.size + 1)).astype(np.int32)
-        values = matrix.values().cpu().double().numpy()
+        values = matrix.values().cpu().numpy()
         table = csc_array((values, columns.astype(np.int32), starts), shape=tuple(matrix.shape))
         try:
             # Without diag_pivot_thresh = 0 rounding makes it leave the diagonal and take 4 times as long.
@@ -225,7 +264,7 @@ class DirectSolver:
 
     def __call__(self, rhs: Float[Tensor, "n C"], adjoint: bool = False) -> Float[Tensor, "n C"]:
         # SuperLU works in place on columns: handing them over in that order saves its own copy.
-        columns = rhs.detach().cpu().double().t().contiguous().numpy().T
+        columns = rhs.detach().cpu().to(self.dtype).t().contiguous().numpy().T
         solution = np.ascontiguousarray(self._factors.solve(columns))
         return torch.from_numpy(solution).to(self.device, rhs.dtype)
 

@@ -7,7 +7,6 @@ from .config import ReconstructConfig as ReconstructConfig
 from .config import Stage as Stage
 from .config import VolumeConfig as VolumeConfig
 from .config import VolumeLevel as VolumeLevel
-from .config import with_init as with_init
 from .data import Targets as Targets
 from .data import capture_light as capture_light
 from .data import capture_targets as capture_targets

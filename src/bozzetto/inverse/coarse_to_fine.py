@@ -9,7 +9,15 @@ from torch import Tensor
 
 from ..cameras import Cameras, Capture, object_bounds, visual_hull
 from ..errors import warn_input
-from ..geometry import face_areas, intersecting_faces, remesh, resurface, transfer, untangle
+from ..geometry import (
+    face_areas,
+    in_spatial_order,
+    intersecting_faces,
+    remesh_pass,
+    resurface,
+    transfer,
+    untangle,
+)
 from ..metrics import silhouette_iou
 from ..rendering import rasterize
 from ..shapes import Mesh, icosphere, load_mesh, normalisation
@@ -22,7 +30,7 @@ from .model import Light, ambient_light
 from .optimize import Optimization
 from .refinement import CameraRefinement, CameraReport, camera_report
 from .silhouette_alignment import align_silhouettes
-from .volume import fit_volume
+from .volume import fit_volume, hull_or_volume
 
 LARGEST = 1024
 """Silhouettes are compared in pictures with a longer side of at most this many pixels."""
@@ -84,8 +92,10 @@ def _border(inside: Bool[Tensor, "1 H W"]) -> Bool[Tensor, "1 H W"]:
     return inside & (torch.maximum(*beside) > 0.5)
 
 
-RESURFACE_CELL = 1 / 64
-"""Grid cell of the resurfacing between levels, in radii of the object."""
+PASSES = 2
+"""Passes of remeshing before each level."""
+SOLID_CELL = 1 / 64
+"""Grid cell with which a first surface that crosses itself is made anew, in radii of the object."""
 
 
 def begin_stage(
@@ -110,8 +120,10 @@ def begin_stage(
         step_size=config.step_size * stage.step_factor * level_edge(capture, begun, config, stage),
         final_step_size=config.final_step_size,
         smoothness=stage.smoothness,
+        optimizer=config.optimizer,
+        floor=config.floor if config.optimizer == "vector_adam" else 0.0,
         views_per_step=config.views_per_step,
-        check_crossings=config.check_crossings if _keeps_from_crossing(stage, config) else 0,
+        check_crossings=config.check_crossings,
         seed=config.seed,
     )
     appearance = config.appearance
@@ -120,24 +132,15 @@ def begin_stage(
     return Optimization(targets, mesh, light, settings, appearance)
 
 
-def _keeps_from_crossing(stage: Stage, config: ReconstructConfig) -> bool:
-    """Whether the surface of a level must not cross itself, since no level makes it anew afterwards."""
-    later = config.stages[config.stages.index(stage) + 1 :] if stage in config.stages else ()
-    return config.check_crossings > 0 and not (later and later[0].resurface)
-
-
 def at_level(capture: Capture, begun: Mesh, mesh: Mesh, config: ReconstructConfig, stage: Stage) -> Mesh:
-    """Remesh a surface to the triangle size of a level; for the arguments see `begin_stage`."""
-    edge = level_edge(capture, begun, config, stage)
-
-    def triangles(surface: Mesh) -> Mesh:
-        # Creases of an unfinished surface need not be kept, and triangles of equal size learn evenly.
-        return remesh(surface, edge, crease_angle=None, tolerance=None)
-
-    level = triangles(_with_open_topology(mesh, RESURFACE_CELL) if stage.resurface else mesh)
-    if _keeps_from_crossing(stage, config) and len(intersecting_faces(level)):
-        level = triangles(_with_open_topology(mesh, min(edge, RESURFACE_CELL)))
-    return level
+    """Remesh a surface to the triangle size of a level, so that no faces cross that did not before; for the
+    arguments see `begin_stage`."""
+    edge, level = level_edge(capture, begun, config, stage), mesh
+    for number in range(PASSES):
+        level, _ = remesh_pass(level, edge, seed=number)
+    level = in_spatial_order(level)
+    colors = None if mesh.colors is None else transfer(mesh, mesh.colors, level.vertices)
+    return replace(level, colors=colors)
 
 
 def level_edge(capture: Capture, begun: Mesh, config: ReconstructConfig, stage: Stage) -> float:
@@ -146,14 +149,6 @@ def level_edge(capture: Capture, begun: Mesh, config: ReconstructConfig, stage: 
     area = float(face_areas(begun.vertices, begun.faces).double().sum())
     fewest = (4 / 3**0.5 * area / config.most_faces) ** 0.5  # of equilateral triangles
     return max(stage.edge_pixels / stage.scale * pixel_size(capture.cameras), fewest)
-
-
-def _with_open_topology(mesh: Mesh, cell: float) -> Mesh:
-    """The boundary of the solid that a possibly self-intersecting surface encloses, with the old colours."""
-    solid = resurface(mesh, cell)
-    if mesh.colors is None:
-        return solid
-    return replace(solid, colors=transfer(mesh, mesh.colors, solid.vertices))
 
 
 COLLAPSE = 0.1
@@ -220,9 +215,14 @@ def reconstruct_capture(
     light = Light(first_light, len(capture.names))
     if known_light is not None:
         config = replace(config, appearance=replace(config.appearance, learn_light=False))
-    if mesh.colors is None:
+    colors = mesh.colors
+    if colors is None:
         albedo = mean_albedo(capture, mesh, light)
-        mesh = replace(mesh, colors=albedo.to(mesh.vertices).expand(len(mesh.vertices), 3).clone())
+        colors = albedo.to(mesh.vertices).expand(len(mesh.vertices), 3).clone()
+    mesh = replace(mesh, colors=colors)
+    if len(intersecting_faces(mesh)):
+        solid = resurface(mesh, SOLID_CELL)
+        mesh = replace(solid, colors=transfer(mesh, colors, solid.vertices))
     refinement = CameraRefinement(capture, config.refine_focal) if config.refine_cameras else None
     begun = best = latest = _Candidate.judged(mesh, capture)
     first, state = resume_from or (0, None)
@@ -258,8 +258,7 @@ def reconstruct_capture(
     result = latest
     if latest.fit.worse_than(begun.fit):
         # After remeshing to the requested edge length, which may be too coarse for the masks.
-        last = replace(config.stages[-1], resurface=False)
-        level = at_level(capture, begun.mesh, best.mesh, config, last)
+        level = at_level(capture, begun.mesh, best.mesh, config, config.stages[-1])
         seen = replace(capture, cameras=best.cameras)
         other = _Candidate.judged(level, seen)
         if latest.fit.worse_than(other.fit):
@@ -316,7 +315,7 @@ def _say_worse(result: SilhouetteFit, start: SilhouetteFit, from_start: bool) ->
 
 def _with_own_colors(capture: Capture, mesh: Mesh, light: Light, config: ReconstructConfig) -> Mesh:
     """The unchanged surface with the colours and the light that explain the photographs best."""
-    stage = replace(config.stages[-1], step_factor=0.0, albedo=True, resurface=False)
+    stage = replace(config.stages[-1], step_factor=0.0, albedo=True)
     optimization = begin_stage(capture, mesh, mesh, light, config, stage)
     for _ in counted(range(stage.steps), "colours"):
         optimization.step()
@@ -324,17 +323,18 @@ def _with_own_colors(capture: Capture, mesh: Mesh, light: Light, config: Reconst
 
 
 def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
-    """The surface to begin with: visual hull, volume, a sphere in the bounds of the object, or a mesh file."""
-    if config.init == "hull":
-        return visual_hull(
-            capture.cameras,
-            capture.require_masks(),
-            capture.known,
-            resolution=config.hull_resolution,
-            names=capture.names,
+    """The surface to begin with, see `ReconstructConfig.init`; a sphere fills the bounds of the object."""
+    device = capture.images.device
+    if config.init in ("hull", "auto"):
+        masks, names = capture.require_masks(), capture.names
+        hull = visual_hull(
+            capture.cameras, masks, capture.known, resolution=config.hull_resolution, names=names
         )
+        if config.init == "hull" or config.refine_cameras:  # colours of inexact cameras contradict each other
+            return hull
+        return hull_or_volume(hull, capture, config.volume, device, config.seed)
     if config.init == "volume":
-        return fit_volume(capture, config.volume, capture.images.device, config.seed).surface()
+        return fit_volume(capture, config.volume, device, config.seed).surface()
     if config.init != "sphere":
         return load_mesh(config.init)
     bounds = object_bounds(capture.cameras, capture.require_masks(), capture.known)

@@ -23,9 +23,6 @@ class ContinuousRemeshing:
     """Fraction of the budget in which the edge length falls, by the same factor in every step."""
     every: int = 8
     """Steps between remeshings."""
-    floor: float = 0.3
-    """`VectorAdam.floor`: keeps vertices that the pictures hardly tell about from moving as fast as the others.
-    With few pictures, they would grow spikes."""
     smoothing: float = 0.05
     """Weight of the pull of every vertex towards the mean of its neighbours, beside the gradient of the
     pictures; it moves what no picture shows. Few pictures need more, 0.1; thin shapes vanish under large
@@ -58,6 +55,9 @@ class OptimizeConfig:
     mesh is stretched far from its start, the paper's 19 to 49 avoid tangled triangles."""
     optimizer: OptimizerName = "adam_uniform"
     """Update rule of the vertices (in u when smoothness > 0)."""
+    floor: float = 0.0
+    """`VectorAdam.floor`, for `vector_adam`: keeps vertices that the pictures hardly tell about from moving as
+    fast as the others. With few pictures they would grow spikes; 0.1 suits many pictures, 0.3 few."""
     regularizer: Regularizer = "none"
     """Smoothness penalty of the classical baselines: none, Laplacian or bi-Laplacian."""
     regularizer_weight: float = 0.0
@@ -76,7 +76,7 @@ class OptimizeConfig:
     """Factor on the step size at every remeshing. The paper takes 0.8 and has no other decay."""
     remeshing: ContinuousRemeshing | None = None
     """Continuous remeshing in place of `remesh_at`. Step sizes are then in target edge lengths: 0.5 to 1 suits
-    `vector_adam`, with a smoothness of 2. Crossings are checked before every remeshing."""
+    `vector_adam`, with a smoothness of 2 and a floor of 0.3. Crossings are checked before every remeshing."""
     check_crossings: int = 0
     """Steps between checks that no faces cross: where they do, vertices go back towards where they were at the
     check before. Faces that cross each other at the start may do so later. 0 never checks, as in the paper."""
@@ -119,9 +119,6 @@ class Stage:
     albedo: bool = True
     """Learn the albedo at this level. Without it the surface has one colour and the shape follows from shading
     alone, which cast shadows disturb."""
-    resurface: bool = True
-    """Before this level, replace the surface by the boundary of the solid that it encloses, which removes
-    self-intersections. It may do so at the level before; at a level that none such follows, it may not."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ class VolumeConfig:
 
     levels: tuple[VolumeLevel, ...] = (
         VolumeLevel(32, 200, 2048, (2.0, 1.0)),
-        VolumeLevel(64, 400, 4096, (1.6, 0.8)),
+        VolumeLevel(64, 300, 4096, (1.6, 0.8)),
         VolumeLevel(128, 300, 8192, (1.2, 0.6)),
     )
     """Levels, coarse to fine."""
@@ -184,23 +181,27 @@ class ReconstructConfig:
 
     init: str = "hull"
     """First surface: `hull` (visual hull of the masks), `volume` (a grid of signed distances fitted to the
-    photographs, for holes and concavities that the hull fills), `sphere`, or the path of a mesh. `with_init`
-    sets it together with the levels that suit it."""
+    photographs, for holes and concavities that the hull fills), `auto` (the hull, or the volume where it
+    differs from the hull; see `volume.hull_or_volume`), `sphere`, or the path of a mesh."""
     hull_resolution: int = 128
     """Number of grid cells of the visual hull along the longest side."""
     volume: VolumeConfig = VolumeConfig()
     """How a volume is fitted, if it is the first surface."""
     stages: tuple[Stage, ...] = (
-        Stage(scale=0.25, edge_pixels=2.5, steps=200, resurface=False),
+        Stage(scale=0.25, edge_pixels=2.5, steps=200),
         Stage(scale=0.5, edge_pixels=2.0, steps=200),
-        Stage(scale=1.0, edge_pixels=1.7, steps=180, smoothness=5.0, step_factor=3.0, resurface=False),
+        Stage(scale=1.0, edge_pixels=2.3, steps=150, smoothness=2.0),
     )
     """Levels, coarse to fine."""
     most_faces: int = 400_000
     """Approximate largest number of faces. Where a level would need more, its edges are longer. Time grows with
     the number of faces."""
-    step_size: float = 1.0
+    step_size: float = 0.5
     """Step size of the vertices at the beginning of each level, in edge lengths of its mesh."""
+    optimizer: OptimizerName = "vector_adam"
+    """Update rule of the vertices. `vector_adam` reaches the bottom of grooves, where gradients are weak."""
+    floor: float = 0.1
+    """`OptimizeConfig.floor`."""
     final_step_size: float = 0.1
     """Step size at the end of each level as a fraction of that at its beginning."""
     views_per_step: int = 5
@@ -216,26 +217,14 @@ class ReconstructConfig:
     leaves them out if they are many or if the object leaves the image in most photographs, see
     `ends.with_ends`."""
     check_crossings: int = 20
-    """Steps between checks that no faces cross, at levels whose surface is not made anew afterwards."""
+    """Steps between checks that no faces cross; 0 never checks."""
     seed: int = 0
     """Seed of the random choice of views."""
 
 
-def with_init(config: ReconstructConfig, init: str) -> ReconstructConfig:
-    """The settings with another first surface (`ReconstructConfig.init`), and the levels that suit it.
-
-    A volume is finer than what the first level makes of a hull, and its topology shall stay. So the first of
-    several levels is left out, and no level makes the surface anew.
-    """
-    stages = config.stages
-    if init == "volume":
-        stages = tuple(replace(stage, resurface=False) for stage in stages[1:] or stages)
-    return replace(config, init=init, stages=stages)
-
-
 def _preset(effort: float, most_faces: int) -> ReconstructConfig:
     """The defaults with the steps of every stage multiplied by a factor."""
-    base = ReconstructConfig(most_faces=most_faces, boundary="auto")
+    base = ReconstructConfig(init="auto", most_faces=most_faces, boundary="auto")
     stages = [replace(stage, steps=max(1, round(stage.steps * effort))) for stage in base.stages]
     return replace(base, stages=tuple(stages))
 

@@ -11,7 +11,7 @@ alpha / (1 - alpha).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..geometry import Solver, cotangent_laplacian, factorise, laplacian, solve
+from ..geometry import Solver, cotangent_laplacian, factorise, laplacian, solve, solve_all
 from ..geometry.heightfield import GridSolver
 
 
@@ -52,6 +52,7 @@ class Preconditioner:
 
     Attributes:
         smoothness: lambda.
+        solver: The factorised matrix.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Preconditioner:
         smoothness: float,
         shape: tuple[Any, ...],
     ) -> None:
-        self._laplacian, self._solver, self._shape = apply_laplacian, solver, shape
+        self._laplacian, self.solver, self._shape = apply_laplacian, solver, shape
         self.smoothness = smoothness
 
     @classmethod
@@ -147,7 +148,7 @@ class Preconditioner:
         gradient; iterative on CUDA and for very large meshes.
         """
         self._check(u)
-        return solve(self._solver, u.reshape(-1, u.shape[-1])).reshape(u.shape)
+        return solve(self.solver, u.reshape(-1, u.shape[-1])).reshape(u.shape)
 
     def _check(self, x: Tensor) -> None:
         if x.shape[:-1] != self._shape:
@@ -196,6 +197,16 @@ class VertexField(nn.Module):
     def forward(self) -> Float[Tensor, "V C"]:
         """The attribute itself, x = (I + lambda L)^-1 u."""
         return self.latent if self.preconditioner is None else self.preconditioner.from_latent(self.latent)
+
+    @staticmethod
+    def evaluated(fields: "Sequence[VertexField]") -> list[Tensor]:
+        """The attributes x of several fields; their systems are solved at the same time."""
+        found: list[Tensor] = [field.latent for field in fields]
+        places = [i for i, field in enumerate(fields) if field.preconditioner is not None]
+        solvers = [p.solver for field in fields if (p := field.preconditioner) is not None]
+        for i, x in zip(places, solve_all(solvers, [found[i] for i in places]), strict=True):
+            found[i] = x
+        return found
 
     def add(self, values: Float[Tensor, "V C"]) -> None:
         """Add to the attribute x without recording a gradient."""

@@ -124,7 +124,7 @@ class Optimization:
         self._checked: int = self.steps_done
         self._search: CrossingSearch | None = search or self._crossing_search()
         self.optimizer: torch.optim.Optimizer = make_optimizer(
-            config.optimizer, self.positions.parameters(), config.step_size
+            config.optimizer, self.positions.parameters(), config.step_size, config.floor
         )
         self.penalty: SmoothnessPenalty = SmoothnessPenalty(
             mesh.faces, len(mesh.vertices), config.regularizer, config.regularizer_weight
@@ -135,8 +135,6 @@ class Optimization:
             for group in self.optimizer.param_groups:
                 if "betas" in group:
                     group["betas"] = (group["betas"][0], MEMORY)
-                if "floor" in group:
-                    group["floor"] = config.remeshing.floor
         self.fixed_colors: Tensor | None = mesh.colors
         self.albedo: VertexField | None = None
         self.look_optimizers: list[torch.optim.Optimizer] = []
@@ -170,7 +168,7 @@ class Optimization:
     def mesh(self) -> Mesh:
         """The current mesh, detached from the computation graph."""
         with torch.no_grad():
-            colors = self.fixed_colors if self.albedo is None else self.albedo()
+            colors = self._colors()
             colors = None if colors is None else colors.clone()
             # The solve rounds: where faces nearly touch, only what was checked is certain.
             checked = self._search is not None and self._checked == self.steps_done
@@ -202,8 +200,8 @@ class Optimization:
         optimizers = [self.optimizer, *self.look_optimizers]
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        positions = self.positions()
-        loss = self._image_loss(positions, index)
+        positions, albedo = self._attributes()
+        loss = self.image_loss(self.picture(positions, index, albedo), index)
         total = loss + self.penalty(positions)
         if self._pull is not None:
             total = total + self._pull(positions)
@@ -237,27 +235,47 @@ class Optimization:
         if not torch.isfinite(positions).all():
             return f"{step}: vertices are not finite; lower the step size"
         for view in index:
-            loss = float(self._image_loss(positions, view[None]).detach())
+            loss = float(self.image_loss(self.picture(positions, view[None]), view[None]).detach())
             if not math.isfinite(loss):
                 return f"{step}: the loss of view {int(view)} is {loss}; check its picture and camera"
         return f"{step}: the loss is not finite; lower the step size"
 
-    def _image_loss(self, positions: Float[Tensor, "V 3"], index: Tensor) -> Float[Tensor, ""]:
-        return self.image_loss(self.picture(positions, index), index)
+    def _colors(self) -> Tensor | None:
+        """The colours of the vertices: learned, fixed or none."""
+        return self.fixed_colors if self.albedo is None else self.albedo()
 
-    def picture(self, positions: Float[Tensor, "V 3"], index: Tensor) -> Picture:
-        """Render the views `index`: linear RGB times coverage, and coverage."""
+    def _attributes(self) -> tuple[Tensor, Tensor | None]:
+        """Positions and colours of the vertices."""
+        if self.albedo is None:
+            return self.positions(), self.fixed_colors
+        positions, colors = VertexField.evaluated([self.positions, self.albedo])
+        return positions, colors
+
+    def picture(
+        self, positions: Float[Tensor, "V 3"], index: Tensor, albedo: Tensor | None = None
+    ) -> Picture:
+        """Render the views `index`: linear RGB times coverage, and coverage.
+
+        Args:
+            positions: Vertices of the surface.
+            index: Numbers of the views.
+            albedo: Colours (V, 3) of the vertices; None takes those that are fixed or learned.
+        """
         fragments = rasterize(positions, self.faces, self.targets.cameras[index.tolist()])
-        colors = self.painted(fragments, positions, index)
+        colors = self.painted(fragments, positions, index, albedo)
         return compose(fragments, colors, coverage=True, edge_gain=self.config.edge_gain)
 
     def painted(
-        self, fragments: Fragments, positions: Float[Tensor, "V 3"], index: Tensor
+        self,
+        fragments: Fragments,
+        positions: Float[Tensor, "V 3"],
+        index: Tensor,
+        albedo: Tensor | None = None,
     ) -> Float[Tensor, "P 3"]:
-        """Linear RGB of the covered pixels of the views `index`."""
+        """Linear RGB of the covered pixels; for the arguments see `picture`."""
+        albedo = self._colors() if albedo is None else albedo
         normals = interpolate(fragments, vertex_normals(positions, self.faces))
         colors = shade(normals, self.light.coefficients)
-        albedo = self.fixed_colors if self.albedo is None else self.albedo()
         if albedo is not None:
             colors = colors * interpolate(fragments, albedo)
         if self.appearance is not None and self.appearance.learn_exposure:
@@ -420,10 +438,9 @@ def _check_remeshing(config: OptimizeConfig) -> None:
             "continuous remeshing needs at least one step between remeshings and a decline in [0, 1], "
             f"got {remeshing.every} and {remeshing.decline:g}"
         )
-    if not (remeshing.floor >= 0 and remeshing.smoothing >= 0):
+    if not remeshing.smoothing >= 0:
         raise InputError(
-            "floor and smoothing of continuous remeshing must be at least 0, "
-            f"got {remeshing.floor:g} and {remeshing.smoothing:g}"
+            f"the smoothing of continuous remeshing must be at least 0, got {remeshing.smoothing:g}"
         )
     if config.remesh_at or config.check_crossings:
         raise InputError(

@@ -137,13 +137,23 @@ momentum), so its step size means the same as that of gradient descent."""
 
 
 def make_optimizer(
-    name: str, params: Iterable[Tensor] | Iterable[dict[str, Any]], step_size: float
+    name: str, params: Iterable[Tensor] | Iterable[dict[str, Any]], step_size: float, floor: float = 0.0
 ) -> Optimizer:
     """Build an optimiser from the name of its update rule, a key of `OPTIMIZERS`.
 
+    Args:
+        name: The update rule.
+        params: Tensors, or groups of them.
+        step_size: Step size in the unit of the parameters.
+        floor: `VectorAdam.floor`; 0 for other update rules.
+
     Raises:
-        InputError: No update rule has this name.
+        InputError: No update rule has this name, the floor is negative, or the update rule has none.
     """
     if name not in OPTIMIZERS:
         raise InputError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}")
+    if name == "vector_adam":
+        return VectorAdam(params, step_size, floor=floor)
+    if floor != 0:
+        raise InputError(f"only vector_adam has a floor, got {floor:g} for {name}")
     return OPTIMIZERS[name](params, step_size)

@@ -350,7 +350,7 @@ def mended_by_surface(
         The capture with corrected masks; views whose masks the surface does not fit keep the old ones.
     """
     config = config or ReconstructConfig(stages=ReconstructConfig().stages[:LEVELS])
-    config = replace(config, seed=seed, check_crossings=0)
+    config = replace(config, seed=seed)
     total = TURNS * sum(stage.steps for stage in config.stages)
     done = 0
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..cameras import Capture, object_bounds
 from ..errors import InputError
-from ..geometry import isosurface
+from ..geometry import isosurface, solid_distance
 from ..geometry.launch import fill_struct, in_parts, launch, part_count
 from ..shapes import Mesh, Similarity
 from ..shapes.offsets import offset_of
@@ -30,8 +30,8 @@ MARGIN = 4
 """Cells between the bounds of the object and the border of the grid."""
 BORDER = 2
 """Width in nodes of the border of the grid, which stays outside."""
-BAND = 2.0
-"""Cells beyond the distance at which rays pass freely, up to which the grid is learned."""
+BAND = 3.0, 2.0
+"""Distance up to which the grid is learned: this many betas and cells."""
 STEP = 0.5
 """Distance of samples along a ray near the surface, in cells."""
 PIXELS_PER_CELL = 1.5
@@ -43,6 +43,8 @@ SPECK = 1e-3
 """Volume of the smallest piece that is kept, as a fraction of the largest."""
 BETAS = 0.9, 0.99
 """Decay of the two moments of Adam."""
+CLEAR = 1.0
+"""Distance in cells from both surfaces beyond which a node is clearly inside or outside."""
 
 
 class Volume:
@@ -136,6 +138,21 @@ class Volume:
         values = np.where(np.abs(values) < band, values, sign * length + values[tuple(nearest)])
         self.distances.copy_(torch.from_numpy(values.astype(np.float32)))
 
+    def disagreement(self, mesh: Mesh) -> float:
+        """Volume that clearly belongs to only one of this solid and another, as a fraction of the other.
+
+        Args:
+            mesh: Closed surface of the other solid, in the frame of the cameras. Its volume is counted in nodes
+                of the grid.
+        """
+        smooth = gaussian_filter(self.distances.cpu().numpy(), BLUR)
+        axes = [float(self.low[i]) + self.cell * torch.arange(n).double() for i, n in enumerate(smooth.shape)]
+        nodes = torch.cartesian_prod(*axes) - torch.tensor(mesh.offset, dtype=torch.float64)
+        other = solid_distance(mesh, nodes.float()).distance.numpy().reshape(smooth.shape) / self.cell
+        gone = (other < -CLEAR) & (smooth > CLEAR)
+        new = (other > CLEAR) & (smooth < -CLEAR)
+        return float((gone | new).sum()) / max(1, int((other < 0).sum()))
+
     def surface(self) -> Mesh:
         """The zero level as a closed mesh in the frame of the cameras, without specks and closed cavities.
 
@@ -201,6 +218,7 @@ class VolumeFit:
         seed: Seed of the random choice of rays.
 
     Attributes:
+        config: The settings without levels, after the first, whose cells are smaller than a pixel.
         volume: The current volume.
         steps_done: Number of steps so far.
         losses: Mean losses of colour and of coverage in the last step.
@@ -212,7 +230,6 @@ class VolumeFit:
     def __init__(
         self, capture: Capture, config: VolumeConfig, device: torch.device | str = "cpu", seed: int = 0
     ) -> None:
-        self.config = config
         self.steps_done: int = 0
         self.losses: tuple[float, float] = (0.0, 0.0)
         self._capture, self._device = capture, torch.device(device)
@@ -223,6 +240,10 @@ class VolumeFit:
         color = (inside / masks.sum().clamp(min=1)).clamp(min=0).sqrt().float().to(self._device)
         self.volume: Volume = Volume.ellipsoid(bounds, config.levels[0].resolution, color)
         self._level = -1
+        side = float((bounds[1] - bounds[0]).max())
+        pixels = side / pixel_size(capture.cameras, bounds.mean(dim=0))
+        fine = tuple(level for level in config.levels[1:] if level.resolution <= pixels)
+        self.config: VolumeConfig = replace(config, levels=config.levels[:1] + fine)
 
     @property
     def progress(self) -> float:
@@ -264,7 +285,7 @@ class VolumeFit:
 
     def _choose_nodes(self, beta: float) -> None:
         """Choose the nodes near the surface, which are learned."""
-        band = kernels.TAIL * beta + BAND
+        band = BAND[0] * beta + BAND[1]
         volume = self.volume
         volume.renew_distances(band)
         near = volume.distances.abs() < band
@@ -334,8 +355,44 @@ def fit_volume(
     seed: int = 0,
 ) -> Volume:
     """Fit a volume to photographs with masks; for the arguments and errors see `VolumeFit`."""
-    config = config or VolumeConfig()
-    fit = VolumeFit(capture, config, device, seed)
-    for _ in counted(range(config.steps), "volume"):
+    fit = VolumeFit(capture, config or VolumeConfig(), device, seed)
+    for _ in counted(range(fit.config.steps), "volume"):
         fit.step()
     return fit.volume
+
+
+DISAGREEMENT = 4e-3
+"""Smallest disagreement of a volume with the hull for which the volume is the first surface. Where the hull
+is right they disagree in less than 0.002 of its volume; where it fills hollows or lacks pieces, in 0.008 and
+more."""
+JUDGED = 2
+"""Number of levels of a volume after which it is compared with the hull."""
+
+
+def hull_or_volume(
+    hull: Mesh,
+    capture: Capture,
+    config: VolumeConfig | None = None,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+) -> Mesh:
+    """The visual hull, or the surface of a volume where that clearly differs from the hull.
+
+    A hull is exact where outlines show the surface. It fills hollows, and of several pieces it has only the
+    largest. Its colours then contradict each other, so that a volume, which explains them, differs from it.
+
+    Args:
+        hull: The visual hull of the masks.
+        capture: As for `VolumeFit`, and so are the other arguments.
+    """
+    try:
+        fit = VolumeFit(capture, config or VolumeConfig(), device, seed)
+        judged = sum(level.steps for level in fit.config.levels[:JUDGED])
+        for done in counted(range(fit.config.steps), "volume"):
+            if done == judged and fit.volume.disagreement(hull) < DISAGREEMENT:
+                return hull
+            fit.step()
+        # Where pixels are too large for more levels, it is judged at the end.
+        return fit.volume.surface() if fit.volume.disagreement(hull) >= DISAGREEMENT else hull
+    except InputError:  # nothing explains the photographs
+        return hull
