@@ -33,7 +33,7 @@ from bozzetto.geometry import (
 )
 from bozzetto.images import linear_to_srgb
 from bozzetto.inverse import reconstruct_capture
-from bozzetto.inverse.config import PRESETS
+from bozzetto.inverse.config import PRESETS, VolumeConfig
 from bozzetto.inverse.photo_source import find_source, masked_capture
 from bozzetto.metrics import photometric_error, psnr, silhouette_iou, surface_distance
 from bozzetto.rendering import render
@@ -119,7 +119,9 @@ def topology(mesh: Mesh) -> dict:
 def measured(mesh: Mesh, init: str) -> tuple[dict, Mesh]:
     """One object from one kind of first surface."""
     begin = time.perf_counter()
-    found = reconstruct_capture(photographed(mesh), replace(PRESETS["fast"], init=init))
+    found = reconstruct_capture(
+        photographed(mesh), replace(PRESETS["fast"], init=init, volume=VolumeConfig())
+    )
     seconds = round(time.perf_counter() - begin, 1)
     result = replace(found.mesh, offset=(0.0, 0.0, 0.0), colors=None)
     result = result.with_vertices(found.mesh.world_vertices.float())

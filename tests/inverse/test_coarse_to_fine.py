@@ -154,8 +154,8 @@ def test_far_captures_begin_with_the_same_surfaces(tmp_path):
     save_mesh(ring(FAR), tmp_path / "ring.ply")
     for init in ("hull", "sphere", str(tmp_path / "ring.ply")):
         config = ReconstructConfig(init=init, hull_resolution=24)
-        there = initial_surface(far, config)
-        here = ring((0.0, 0.0, 0.0)) if init.endswith("ply") else initial_surface(near, config)
+        there = initial_surface(far, config)[0]
+        here = ring((0.0, 0.0, 0.0)) if init.endswith("ply") else initial_surface(near, config)[0]
         moved = there.world_vertices - torch.tensor(FAR, dtype=torch.float64) - here.vertices
         assert any(there.offset) and float(moved.abs().max()) < 1e-5 * 14
 

@@ -22,6 +22,7 @@ from bozzetto.inverse import (
     reconstruct_capture,
     volume_kernels,
 )
+from bozzetto.inverse.coarse_to_fine import initial_surface
 from bozzetto.inverse.volume import hull_or_volume
 from bozzetto.metrics import surface_distance
 from bozzetto.rendering import render
@@ -226,6 +227,11 @@ def test_a_volume_is_taken_where_it_differs_from_the_hull():
         hull = visual_hull(capture.cameras, capture.masks, capture.known, resolution=48)
         first = hull_or_volume(hull, capture, SMALL)
         assert (first is hull) == (pieces == 1)
+        config = ReconstructConfig(init="auto", volume=SMALL, hull_resolution=48)
+        kinds = [
+            initial_surface(capture, replace(config, refine_cameras=refine))[1] for refine in (False, True)
+        ]
+        assert kinds == ["hull" if pieces == 1 else "volume", "hull"]
         assert connected_components(first.faces, len(first.vertices)).max() + 1 == pieces
 
 

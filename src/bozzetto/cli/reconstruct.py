@@ -194,6 +194,7 @@ def metrics_summary(report: dict[str, Any]) -> str:
         ("photos", f"{figures['views']} used" + (f", {len(held_out['views'])} held out" if held_out else "")),
         (f"silhouettes ({kind})", _listed(measured["silhouette_iou"], "IoU {:.3f}")),
         (f"colours ({kind})", _listed(measured["psnr"], "PSNR {:.1f} dB")),
+        ("first surface", figures["init"]),
         ("mesh", f"{mesh['faces']} faces, {mesh['components']} pieces"),
         ("crossing faces", str(mesh["self_intersecting_faces"])),
         ("time", f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"),

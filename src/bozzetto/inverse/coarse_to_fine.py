@@ -166,6 +166,7 @@ class Reconstruction:
         light: Light (radiance coefficients, scene axes as in the capture) and exposures.
         cameras: The cameras that the mesh fits, in the same frame: the given ones, or refined ones.
         moved: How far refined cameras are from the given ones; None if they stayed.
+        init: Kind of the first surface: `ReconstructConfig.init`, or for `auto` the one that was taken.
     """
 
     mesh: Mesh
@@ -173,6 +174,7 @@ class Reconstruction:
     light: Light
     cameras: Cameras
     moved: CameraReport | None = None
+    init: str = "hull"
 
 
 def reconstruct_capture(
@@ -205,7 +207,7 @@ def reconstruct_capture(
     given = capture.cameras
     if config.refine_cameras:
         capture = replace(capture, cameras=align_silhouettes(capture))
-    start = initial_surface(capture, config)
+    start, init = initial_surface(capture, config)
     # From here on, cameras and mesh are relative to the offset of the first surface.
     frame = normalisation(start.vertices[start.used])
     cameras = cameras_in_frame(capture.cameras.relative_to(start.offset), frame)
@@ -270,11 +272,11 @@ def reconstruct_capture(
     mesh = untangle(open_mesh.with_vertices(frame.inverse().apply(open_mesh.vertices))).to("cpu")
     mesh = replace(mesh, offset=start.offset)
     if not config.refine_cameras:
-        return Reconstruction(mesh, start, light, given)
+        return Reconstruction(mesh, start, light, given, init=init)
     back = (-start.offset[0], -start.offset[1], -start.offset[2])
     cameras = cameras_in_frame(result.cameras, frame.inverse()).relative_to(back)
     cameras = replace(cameras.to(given.K.device), near=given.near)
-    return Reconstruction(mesh, start, light, cameras, camera_report(given, cameras, mesh))
+    return Reconstruction(mesh, start, light, cameras, camera_report(given, cameras, mesh), init)
 
 
 @dataclass(frozen=True)
@@ -322,8 +324,11 @@ def _with_own_colors(capture: Capture, mesh: Mesh, light: Light, config: Reconst
     return optimization.mesh
 
 
-def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
-    """The surface to begin with, see `ReconstructConfig.init`; a sphere fills the bounds of the object."""
+def initial_surface(capture: Capture, config: ReconstructConfig) -> tuple[Mesh, str]:
+    """The surface to begin with and its kind, see `ReconstructConfig.init`.
+
+    For `auto` the kind is the one that was taken. A sphere fills the bounds of the object.
+    """
     device = capture.images.device
     if config.init in ("hull", "auto"):
         masks, names = capture.require_masks(), capture.names
@@ -331,14 +336,16 @@ def initial_surface(capture: Capture, config: ReconstructConfig) -> Mesh:
             capture.cameras, masks, capture.known, resolution=config.hull_resolution, names=names
         )
         if config.init == "hull" or config.refine_cameras:  # colours of inexact cameras contradict each other
-            return hull
-        return hull_or_volume(hull, capture, config.volume, device, config.seed)
+            return hull, "hull"
+        first = hull_or_volume(hull, capture, config.volume, device, config.seed)
+        return first, "hull" if first is hull else "volume"
     if config.init == "volume":
-        return fit_volume(capture, config.volume, device, config.seed).surface()
+        return fit_volume(capture, config.volume, device, config.seed).surface(), config.init
     if config.init != "sphere":
-        return load_mesh(config.init)
+        return load_mesh(config.init), config.init
     bounds = object_bounds(capture.cameras, capture.require_masks(), capture.known)
     middle, radius = bounds.mean(dim=0), float((bounds[1] - bounds[0]).amax()) / 2
     sphere, offset = icosphere(4), offset_of(bounds)
     middle = middle - torch.tensor(offset, dtype=torch.float64)
-    return replace(sphere, vertices=sphere.vertices * radius + middle.to(sphere.vertices), offset=offset)
+    vertices = sphere.vertices * radius + middle.to(sphere.vertices)
+    return replace(sphere, vertices=vertices, offset=offset), config.init

@@ -222,15 +222,16 @@ class ReconstructConfig:
     """Seed of the random choice of views."""
 
 
-def _preset(effort: float, most_faces: int) -> ReconstructConfig:
-    """The defaults with the steps of every stage multiplied by a factor."""
-    base = ReconstructConfig(init="auto", most_faces=most_faces, boundary="auto")
+def _preset(effort: float, most_faces: int, levels: int = 3) -> ReconstructConfig:
+    """The defaults with the steps of every stage multiplied by a factor, and some levels of the volume."""
+    volume = VolumeConfig(levels=VolumeConfig().levels[:levels])
+    base = ReconstructConfig(init="auto", volume=volume, most_faces=most_faces, boundary="auto")
     stages = [replace(stage, steps=max(1, round(stage.steps * effort))) for stage in base.stages]
     return replace(base, stages=tuple(stages))
 
 
 PRESETS = {
-    "fast": _preset(0.4, 150_000),
+    "fast": _preset(0.4, 150_000, levels=2),
     "default": _preset(1.0, 400_000),
     "fine": _preset(3.0, 2_000_000),
 }

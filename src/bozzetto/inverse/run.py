@@ -177,7 +177,7 @@ def reconstruct_photographs(
         save_mesh(result.start, run.file("start.ply"))
         save_image(run.file("renders/views.png"), capture_sheet(capture, columns=6, width=320))
         _save_light(run, result)
-        figures = {"views": len(capture), "mesh": asdict(mesh_report(result.mesh))}
+        figures = {"views": len(capture), "init": result.init, "mesh": asdict(mesh_report(result.mesh))}
         if result.moved is not None:
             figures["refined_cameras"] = asdict(result.moved)
         exposures = result.light.exposure(torch.arange(len(capture), device=device)).detach().cpu()
