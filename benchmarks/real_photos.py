@@ -21,7 +21,7 @@ import torch
 from benchmarks.helpers.common import RESULTS, data_folder, save_part
 from bozzetto import Mesh, load_capture, load_mesh
 from bozzetto.cameras import Capture
-from bozzetto.geometry import edge_lengths, remesh
+from bozzetto.geometry import edge_lengths, remesh, unique_edges
 from bozzetto.inverse import Light, Optimization, OptimizeConfig, ReconstructConfig, ambient_light
 from bozzetto.inverse.data import cameras_in_frame, capture_targets
 from bozzetto.metrics import photometric_error, silhouette_iou
@@ -84,7 +84,7 @@ def main() -> None:
         used, held_out = capture.split(report["figures"]["held_out"]["views"])
         mesh, hull = load_mesh(out / "mesh.ply"), load_mesh(out / "start.ply")
         light = torch.from_numpy(np.load(out / "light.npy"))
-        edge = float(edge_lengths(mesh.vertices, mesh.faces).mean())
+        edge = float(edge_lengths(mesh.vertices, unique_edges(mesh.faces)).mean())
         coloured, hull_light = best_colours(hull, used, edge)
         ours = judge(mesh, light, held_out)
         baseline = judge(coloured, hull_light.coefficients.detach(), held_out)

@@ -62,7 +62,8 @@ class Preconditioner:
         smoothness: float,
         shape: tuple[Any, ...],
     ) -> None:
-        self._laplacian, self.solver, self._shape = apply_laplacian, solver, shape
+        self._laplacian, self._shape = apply_laplacian, shape
+        self.solver: Solver = solver
         self.smoothness = smoothness
 
     @classmethod
