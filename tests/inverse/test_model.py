@@ -164,3 +164,16 @@ def test_bad_input_is_named():
         Preconditioner.from_mesh(icosphere(0).faces, 12, float("nan"))
     with pytest.raises(InputError, match=r"\(4, 5, C\), got \(5, 4, 3\)"):
         Preconditioner.from_grid(4, 5, 1.0).from_latent(torch.zeros(5, 4, 3))
+
+
+@pytest.mark.parametrize("smoothness", [(0.0, 0.0), (2.0, 0.0), (0.0, 0.5), (2.0, 0.5)])
+def test_fields_that_are_evaluated_together_are_those_of_each_alone(smoothness):
+    ball = icosphere(2)
+    fields = [VertexField(ball.vertices, ball.faces, each) for each in smoothness]
+    together = VertexField.evaluated(fields)
+    sum((i + 2) * x.square().sum() for i, x in enumerate(together)).backward()
+    for i, (field, x) in enumerate(zip(fields, together, strict=True)):
+        gradient, field.latent.grad = field.latent.grad, None
+        ((i + 2) * field().square().sum()).backward()
+        torch.testing.assert_close(x, field())
+        torch.testing.assert_close(gradient, field.latent.grad)

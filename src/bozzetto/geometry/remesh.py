@@ -175,16 +175,15 @@ def remesh_pass(
     crossed = _crossings(split)[1]
     places = np.concatenate([places, crossed])
     for attempt in range(ATTEMPTS):
+        if attempt > 0:
+            surface = improved(Balls(places, BESIDE * 2 ** (attempt - 1) * float(split.target.max())))
         search, found = _crossings(surface)
         if len(found) <= len(crossed):
             break
         places = np.concatenate([places, found])
-        surface = improved(Balls(places, BESIDE * 2**attempt * float(split.target.max())))
-        relaxed = relax(surface, original, project=False)
     else:
         surface, search = split, _crossings(split)[0]
-        relaxed = relax(surface, original, project=False)
-    (start, _), (end, _) = _tensors(surface), _tensors(relaxed)
+    (start, _), (end, _) = _tensors(surface), _tensors(relax(surface, original, project=False))
     vertices, _ = without_crossings(start, end, search)
     return result(replace(surface, vertices=vertices.double().numpy()), search)
 

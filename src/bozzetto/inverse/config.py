@@ -198,10 +198,9 @@ class ReconstructConfig:
     the number of faces."""
     step_size: float = 0.5
     """Step size of the vertices at the beginning of each level, in edge lengths of its mesh."""
-    optimizer: OptimizerName = "vector_adam"
-    """Update rule of the vertices. `vector_adam` reaches the bottom of grooves, where gradients are weak."""
     floor: float = 0.1
-    """`OptimizeConfig.floor`."""
+    """`OptimizeConfig.floor`. The vertices take `vector_adam`, since one step length for all of them, as in
+    AdamUniform, hardly moves the bottom of grooves, where gradients are weak."""
     final_step_size: float = 0.1
     """Step size at the end of each level as a fraction of that at its beginning."""
     views_per_step: int = 5

@@ -202,12 +202,10 @@ class VertexField(nn.Module):
     @staticmethod
     def evaluated(fields: "Sequence[VertexField]") -> list[Tensor]:
         """The attributes x of several fields; their systems are solved at the same time."""
-        found: list[Tensor] = [field.latent for field in fields]
-        places = [i for i, field in enumerate(fields) if field.preconditioner is not None]
-        solvers = [p.solver for field in fields if (p := field.preconditioner) is not None]
-        for i, x in zip(places, solve_all(solvers, [found[i] for i in places]), strict=True):
-            found[i] = x
-        return found
+        solved = [field for field in fields if field.preconditioner is not None]
+        solvers = [p.solver for field in solved if (p := field.preconditioner) is not None]
+        found = dict(zip(solved, solve_all(solvers, [field.latent for field in solved]), strict=True))
+        return [found.get(field, field.latent) for field in fields]
 
     def add(self, values: Float[Tensor, "V C"]) -> None:
         """Add to the attribute x without recording a gradient."""

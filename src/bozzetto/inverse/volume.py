@@ -45,6 +45,11 @@ BETAS = 0.9, 0.99
 """Decay of the two moments of Adam."""
 CLEAR = 1.0
 """Distance in cells from both surfaces beyond which a node is clearly inside or outside."""
+JUDGED = 2
+"""Number of levels of a volume after which it is compared with the hull."""
+DISAGREEMENT = 4e-3
+"""Smallest disagreement of a volume with the hull, as a fraction of the hull, for which the volume is the first
+surface; `benchmarks/topology.py --disagreement` measures it on objects of either kind."""
 
 
 class Volume:
@@ -361,14 +366,6 @@ def fit_volume(
     return fit.volume
 
 
-DISAGREEMENT = 4e-3
-"""Smallest disagreement of a volume with the hull for which the volume is the first surface. Where the hull
-is right they disagree in less than 0.002 of its volume; where it fills hollows or lacks pieces, in 0.008 and
-more."""
-JUDGED = 2
-"""Number of levels of a volume after which it is compared with the hull."""
-
-
 def hull_or_volume(
     hull: Mesh,
     capture: Capture,
@@ -388,11 +385,10 @@ def hull_or_volume(
     try:
         fit = VolumeFit(capture, config or VolumeConfig(), device, seed)
         judged = sum(level.steps for level in fit.config.levels[:JUDGED])
-        for done in counted(range(fit.config.steps), "volume"):
+        for done in counted(range(1, fit.config.steps + 1), "volume"):
+            fit.step()
             if done == judged and fit.volume.disagreement(hull) < DISAGREEMENT:
                 return hull
-            fit.step()
-        # Where pixels are too large for more levels, it is judged at the end.
-        return fit.volume.surface() if fit.volume.disagreement(hull) >= DISAGREEMENT else hull
+        return fit.volume.surface()
     except InputError:  # nothing explains the photographs
         return hull
