@@ -141,7 +141,7 @@ class VolumeConfig:
 
     levels: tuple[VolumeLevel, ...] = (
         VolumeLevel(32, 200, 2048, (2.0, 1.0)),
-        VolumeLevel(64, 300, 4096, (1.6, 0.8)),
+        VolumeLevel(64, 400, 4096, (1.6, 0.8)),
         VolumeLevel(128, 300, 8192, (1.2, 0.6)),
     )
     """Levels, coarse to fine."""
