@@ -30,8 +30,8 @@ MARGIN = 4
 """Cells between the bounds of the object and the border of the grid."""
 BORDER = 2
 """Width in nodes of the border of the grid, which stays outside."""
-BAND = 2.0
-"""Cells beyond the distance at which rays pass freely, up to which the grid is learned."""
+BAND = 3.0, 2.0
+"""Distance up to which the grid is learned: this many betas and cells."""
 STEP = 0.5
 """Distance of samples along a ray near the surface, in cells."""
 PIXELS_PER_CELL = 1.5
@@ -290,7 +290,7 @@ class VolumeFit:
 
     def _choose_nodes(self, beta: float) -> None:
         """Choose the nodes near the surface, which are learned."""
-        band = kernels.TAIL * beta + BAND
+        band = BAND[0] * beta + BAND[1]
         volume = self.volume
         volume.renew_distances(band)
         near = volume.distances.abs() < band
