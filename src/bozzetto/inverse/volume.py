@@ -47,7 +47,7 @@ CLEAR = 1.0
 """Distance in cells from both surfaces beyond which a node is clearly inside or outside."""
 JUDGED = 2
 """Number of levels of a volume after which it is compared with the hull."""
-DISAGREEMENT = 4e-3
+DISAGREEMENT = 2.5e-3
 """Smallest disagreement of a volume with the hull, as a fraction of the hull, for which the volume is the first
 surface; `benchmarks/topology.py --disagreement` measures it on objects of either kind."""
 
